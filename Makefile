@@ -1,0 +1,53 @@
+# Every target sets up what it needs. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test check format bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(READY) ## set up the environment from the lock file
+
+# The lock names versions and hashes, no registry: pip uses the one that it is configured for.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -d $(VENV) || { echo "Setting up $(VENV) (once, a few minutes)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## simulate a retailer and run everything on it
+	@$(BIN)/forecast-assets demo
+
+ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
+	@$(BIN)/forecast-assets ui
+
+test: $(READY) ## the whole test suite
+	@$(BIN)/python -m pytest -n 2
+
+check: $(READY) ## lint, types, import direction, definitions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@FORECAST_ASSETS_HOME=$$(mktemp -d) $(BIN)/dg check defs
+
+format: $(READY) ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
+	@$(BIN)/python -m bench.real_input
+
+lock: ## resolve the lock file anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --no-strip-extras --extra dev --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove the environment; state below var/ stays
+	rm -rf $(VENV)

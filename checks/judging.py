@@ -1,0 +1,50 @@
+"""Applying rules to stored product versions with DuckDB.
+
+What belongs here: running a rule's query and saying what was found. What does not: Dagster.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from checks.rules import Rule
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        passed: Whether the sentence is true.
+        failing_rows: How many rows break it.
+        examples: The first ten of them.
+        message: What is wrong and what to do, or what was checked.
+    """
+
+    passed: bool
+    failing_rows: int
+    examples: pl.DataFrame
+    message: str
+
+
+def judge(rule: Rule, files: Mapping[str, Sequence[str]], connection: duckdb.DuckDBPyConnection) -> Verdict:
+    """Apply one rule.
+
+    Args:
+        rule: The rule.
+        files: Parquet files by product name: of `rule.product` and of all that it reads.
+        connection: An in-memory connection; views of it are replaced.
+    """
+    views = {"product": files[rule.product], **{name: files[name] for name in rule.reads}}
+    for name, paths in views.items():
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet([{listed}])")  # noqa: S608
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE failing AS {rule.failing}")
+    failing = int(connection.execute("SELECT count(*) FROM failing").fetchall()[0][0])
+    examples = connection.execute(f"SELECT * FROM failing ORDER BY ALL LIMIT {SHOWN}").pl()  # noqa: S608
+    message = f"{failing:,} rows break it. {rule.remedy}" if failing else "No row breaks it."
+    return Verdict(not failing, failing, examples, message)

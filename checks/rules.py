@@ -1,0 +1,213 @@
+"""Rules over stored products, as data: one SQL query each, which returns the rows that break the rule.
+
+What belongs here: what must hold of a product, why it matters, and what to do when it does not.
+What does not: Dagster, or where files are.
+
+A query reads `product` and, by name, the products that it was made from. SQL is a second pair of eyes: the same
+promise, computed by another engine than the one that made the numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from forecast_assets.contracts import COMPONENTS, QUANTILE_COLUMNS
+
+ROW: Final = "store_id, sku_id, step"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise of a product.
+
+    Attributes:
+        name: A sentence that is true when the rule holds.
+        product: The product that is judged.
+        failing: Query for the rows that break it.
+        remedy: What to do then.
+        reads: Other products that the query reads, besides `product`.
+    """
+
+    name: str
+    product: str
+    failing: str
+    remedy: str
+    reads: tuple[str, ...] = ()
+
+
+_BUG: Final = "This is a defect of the software, not of the data: keep the store as it is and report the run."
+
+_RISING: Final = " OR ".join(
+    f"{low} > {high}" for low, high in zip(QUANTILE_COLUMNS, QUANTILE_COLUMNS[1:], strict=False)
+)
+_SUM: Final = " + ".join(COMPONENTS)
+_PARTS: Final = (
+    "coalesce(demand_probability, 0) + coalesce(on_hand_probability, 0) + coalesce(on_order_probability, 0)"
+    " + coalesce(replenishment_probability, 0) + coalesce(usual_probability, 0) + coalesce(series_probability, 0)"
+)
+
+
+def _complete(product: str) -> Rule:
+    return Rule(
+        name="every_series_has_every_step",
+        product=product,
+        reads=("feature_snapshots",),
+        failing="""
+            SELECT s.store_id, s.sku_id, count(p.step) AS steps, max(p.forecast_horizon) AS forecast_horizon
+            FROM feature_snapshots s LEFT JOIN product p USING (store_id, sku_id)
+            GROUP BY ALL
+            HAVING count(p.step) <> (SELECT max(forecast_horizon) FROM product)
+                OR min(p.step) <> 1 OR count(DISTINCT p.step) <> count(p.step)""",
+        remedy="Run the whole run again: some series of the snapshot are not in the product.",
+    )
+
+
+def _target_dates(product: str) -> Rule:
+    return Rule(
+        name="target_dates_follow_the_prediction_date",
+        product=product,
+        failing="SELECT * FROM product WHERE target_date <> prediction_date + step::INTEGER",
+        remedy=_BUG,
+    )
+
+
+RULES: Final = (
+    Rule(
+        name="snapshot_has_every_series_that_sold",
+        product="feature_snapshots",
+        failing="SELECT store_id, sku_id FROM product WHERE age_days IS NULL OR age_days < 1",
+        remedy="A series without a first day slipped in: look at the sales feed of these SKUs.",
+    ),
+    _complete("base_forecasts"),
+    _target_dates("base_forecasts"),
+    Rule(
+        name="components_sum_to_base_units",
+        product="base_forecasts",
+        failing=f"SELECT {ROW}, base_units, {_SUM} AS parts FROM product WHERE {_SUM} <> base_units",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="quantiles_rise_with_probability",
+        product="base_forecasts",
+        failing=f"SELECT {ROW}, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="few_series_fall_back",
+        product="base_forecasts",
+        failing="""
+            SELECT demand_class, model_used, count(*) AS series FROM product WHERE step = 1 AND is_fallback
+            GROUP BY ALL
+            HAVING (SELECT count(*) FILTER (is_fallback) > 0.05 * count(*) FROM product WHERE step = 1)""",
+        remedy="More than 5% of the series could not be fitted by their chosen model: look at the newest ingest.",
+    ),
+    _complete("reconciled_forecasts"),
+    Rule(
+        name="quantiles_rise_with_probability",
+        product="reconciled_forecasts",
+        failing=f"SELECT {ROW}, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="reconciliation_keeps_the_total_in_reach",
+        product="reconciled_forecasts",
+        failing="""
+            SELECT step, sum(base_units) AS base_units, sum(reconciled_units) AS reconciled_units FROM product
+            GROUP BY step HAVING abs(sum(reconciled_units) - sum(base_units)) > 0.5 * sum(base_units) + 1""",
+        remedy="Reconciliation moved the total by more than half: compare base_node_forecasts with base_forecasts.",
+    ),
+    _complete("stockout_risks"),
+    Rule(
+        name="probabilities_lie_between_zero_and_one",
+        product="stockout_risks",
+        failing=f"SELECT {ROW}, stockout_probability FROM product WHERE stockout_probability NOT BETWEEN 0 AND 1",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="parts_sum_to_the_probability",
+        product="stockout_risks",
+        failing=f"""
+            SELECT {ROW}, stockout_probability, {_PARTS} AS parts FROM product
+            WHERE stockout_probability IS NOT NULL AND {_PARTS} <> stockout_probability""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="lost_units_never_exceed_the_forecast",
+        product="stockout_risks",
+        reads=("reconciled_forecasts",),
+        failing="""
+            SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units, r.reconciled_units
+            FROM product p JOIN reconciled_forecasts r USING (store_id, sku_id, step)
+            WHERE p.expected_lost_units > r.reconciled_units""",
+        remedy=_BUG,
+    ),
+    _complete("forecast_explanations"),
+    Rule(
+        name="drivers_sum_to_the_published_number",
+        product="forecast_explanations",
+        failing=f"""
+            SELECT {ROW}, forecast_units, expected_sales_units FROM product
+            WHERE {_SUM} + reconciliation_units + override_units <> forecast_units
+                OR forecast_units + stock_units <> expected_sales_units""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="every_row_has_its_reasons",
+        product="forecast_explanations",
+        failing=f"SELECT {ROW} FROM product WHERE forecast_reason = '' OR risk_reason = ''",  # noqa: S608
+        remedy=_BUG,
+    ),
+    _complete("forecasts"),
+    _target_dates("forecasts"),
+    Rule(
+        name="forecast_is_what_the_explanation_says",
+        product="forecasts",
+        reads=("forecast_explanations",),
+        failing="""
+            SELECT p.store_id, p.sku_id, p.step, p.forecast_units, e.forecast_units AS explained_units
+            FROM product p LEFT JOIN forecast_explanations e USING (store_id, sku_id, step)
+            WHERE p.forecast_units IS DISTINCT FROM e.forecast_units
+                OR p.expected_sales_units IS DISTINCT FROM e.expected_sales_units""",
+        remedy="Two runs of this key overlapped: run it again.",
+    ),
+    Rule(
+        name="children_sum_to_parent",
+        product="aggregate_forecasts",
+        failing="""
+            WITH level_sums AS (
+                SELECT product_level, store_level, step, sum(forecast_units) AS forecast_units,
+                    sum(expected_sales_units) AS expected_sales_units, sum(series_count) AS series_count
+                FROM product GROUP BY ALL)
+            SELECT l.*, t.forecast_units AS total_units FROM level_sums l
+            JOIN level_sums t ON t.step = l.step AND t.product_level = 'total' AND t.store_level = 'total'
+            WHERE l.forecast_units <> t.forecast_units OR l.expected_sales_units <> t.expected_sales_units
+                OR l.series_count <> t.series_count""",
+        remedy=_BUG,
+    ),
+    Rule(
+        name="parents_equal_the_sum_of_their_series",
+        product="aggregate_forecasts",
+        reads=("forecasts",),
+        failing="""
+            WITH sums AS (
+                SELECT 'sku' AS product_level, sku_id AS product_node, 'total' AS store_level, step,
+                    sum(forecast_units) AS units FROM forecasts GROUP BY ALL
+                UNION ALL
+                SELECT 'total', NULL, 'store', step, sum(forecast_units) FROM forecasts GROUP BY store_id, step
+                UNION ALL
+                SELECT 'total', NULL, 'total', step, sum(forecast_units) FROM forecasts GROUP BY step),
+            ours AS (
+                SELECT product_level, store_level, step, list_sort(list(forecast_units)) AS units FROM product
+                WHERE product_level IN ('sku', 'total') AND store_level IN ('store', 'total')
+                    AND (product_level, store_level) <> ('sku', 'store')
+                GROUP BY ALL),
+            theirs AS (SELECT product_level, store_level, step, list_sort(list(units)) AS units FROM sums GROUP BY ALL)
+            SELECT o.product_level, o.store_level, o.step FROM ours o
+            JOIN theirs t USING (product_level, store_level, step) WHERE o.units <> t.units""",
+        remedy=_BUG,
+    ),
+)
+
+
+def rules_of(product: str) -> list[Rule]:
+    """Return the rules of one product."""
+    return [rule for rule in RULES if rule.product == product]

@@ -1,0 +1,86 @@
+"""The base forecast asset: orchestration only."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
+from forecast_assets.keys import Cadence
+from forecast_assets.models.statistical import forecast_nodes, forecast_series
+from forecast_assets.plots import as_markdown_image, demand_class_png
+from forecast_assets.run_inputs import RunInputs
+from resources.orchestration import (
+    Progress,
+    ProgressResource,
+    RunSettings,
+    StoresResource,
+    markdown_table,
+    product_metadata,
+    run_key,
+    scoring_asset,
+    write_run_product,
+)
+
+
+def build_base_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+    """Build the base forecast asset of a cadence."""
+
+    @dg.asset(
+        **scoring_asset(
+            cadence.name,
+            BASE_FORECASTS,
+            start,
+            stage="base_forecasts",
+            deps=["feature_snapshots", "evaluation_reports"],
+            notes=["Also writes `base_node_forecasts`: the same for the upper nodes that reconciliation listens to."],
+        )
+    )
+    def base_forecasts(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings, progress: ProgressResource
+    ) -> dg.MaterializeResult[None]:
+        opened = stores.open()
+        start_from = RunInputs.newest(opened, run_key(context, cadence.name, run))
+        base, nodes = _forecast(start_from, progress.reporter(context.log), run.workers)
+        write_run_product(opened, BASE_NODE_FORECASTS, nodes, start_from.key, start_from.inputs, start_from.facts)
+        version = write_run_product(opened, BASE_FORECASTS, base, start_from.key, start_from.inputs, start_from.facts)
+        return dg.MaterializeResult(metadata=product_metadata(BASE_FORECASTS, version, base, _extra(base, nodes)))
+
+    return base_forecasts
+
+
+def _forecast(run: RunInputs, report: Progress, workers: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    artifact, hierarchy = run.artifact, run.hierarchy
+    panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
+    series = forecast_series(
+        panel,
+        artifact,
+        hierarchy.product_groups(),
+        progress=lambda done, total: report("series forecast", done, total),
+        workers=workers,
+    )
+    nodes = forecast_nodes(
+        panel,
+        series,
+        hierarchy,
+        artifact,
+        progress=lambda done, total: report("upper nodes forecast", done, total),
+        workers=workers,
+    )
+    return base_frames(run.key, panel, series, nodes)
+
+
+def _extra(base: pl.DataFrame, nodes: pl.DataFrame) -> dict[str, object]:
+    used = (
+        base.filter(pl.col("step") == 1)
+        .group_by("demand_class", "model_used", "is_fallback")
+        .agg(series=pl.len(), units_on_day_one=pl.col("base_units").sum())
+        .sort("demand_class", "model_used", "is_fallback")
+    )
+    return {
+        "models": dg.MetadataValue.md(markdown_table(used)),
+        "demand_classes": dg.MetadataValue.md(as_markdown_image(demand_class_png(base), "series by demand class")),
+        "fallback_series": int(used.filter("is_fallback")["series"].sum()),
+        "upper_node_rows": nodes.height,
+    }

@@ -1,0 +1,605 @@
+"""One schema of record per frame: columns, types, units, bounds, keys, and what is promised and not promised.
+
+What belongs here: what a frame must be. What does not: how it is made, where it is stored, who reads it.
+
+From a contract follow the Pandera schema that every frame passes before it is written, the fingerprint in the
+manifest, the columns that the Dagster UI shows and the tables in the documentation.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.errors import FIRST, ContractError
+from forecast_assets.quantities import UNITS
+
+QUANTILES: Final = (0.005, 0.025, 0.05, 0.1, 0.165, 0.25, 0.5, 0.75, 0.835, 0.9, 0.95, 0.975, 0.995)
+QUANTILE_COLUMNS: Final = tuple(f"q{round(level * 1000):03d}_units" for level in QUANTILES)
+
+TIMESTAMP: Final = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, what it means with its unit, and the bounds that every value keeps."""
+
+    name: str
+    dtype: Any
+    description: str
+    nullable: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
+    one_of: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a frame promises.
+
+    Attributes:
+        name: The product or feed.
+        grain: What one row is.
+        description: What it is for.
+        columns: In order.
+        key: Columns that identify a row.
+        promises: Sentences that are true of every stored frame.
+        limits: What it does not say.
+    """
+
+    name: str
+    grain: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    promises: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Column names to Polars types, in order."""
+        return {column.name: column.dtype for column in self.columns}
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, types, bounds and key: it changes when the meaning of a stored file could."""
+        facts = [
+            [c.name, str(c.dtype), c.nullable, c.at_least, c.at_most, c.one_of, c.name in self.key]
+            for c in self.columns
+        ]
+        return hashlib.sha256(json.dumps([self.name, facts]).encode()).hexdigest()
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the contract's columns in order; extra columns go, missing ones are the contract's failure."""
+        missing = [name for name in self.names if name not in frame.columns]
+        if missing:
+            raise ContractError(
+                self.name,
+                [f"lacks the columns {missing}; found {frame.columns}"],
+                remedy=f"Add them: `{self.name}` needs {self.names}.",
+            )
+        return frame.select(self.names)
+
+    def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return ``frame`` if it keeps the contract.
+
+        Args:
+            frame: Any number of rows; columns and their order exactly as in the contract.
+
+        Raises:
+            ContractError: Naming each broken promise with its first failing rows. An empty frame also breaks it.
+        """
+        from pandera.errors import SchemaErrors
+
+        if frame.is_empty():
+            raise ContractError(self.name, ["it has no rows"], remedy="Check the source and the date range.")
+        try:
+            self.pandera().validate(frame, lazy=True)
+        except SchemaErrors as error:
+            raise ContractError(self.name, _describe(error, frame)) from error
+        self._require_unique_keys(frame)
+        return frame
+
+    def pandera(self) -> Any:
+        """Build the Pandera schema; exact columns, types and bounds, nothing coerced."""
+        import pandera.polars as pa
+
+        return pa.DataFrameSchema(
+            {column.name: _pandera_column(column) for column in self.columns},
+            strict=True,
+            ordered=True,
+            coerce=False,
+            name=self.name,
+        )
+
+    def _require_unique_keys(self, frame: pl.DataFrame) -> None:
+        # Pandera's own uniqueness check is several times slower than this on millions of rows.
+        keys = list(self.key)
+        if frame.select(pl.struct(keys).n_unique()).item() == frame.height:
+            return
+        duplicated = frame.group_by(keys).len().filter(pl.col("len") > 1).sort(keys)
+        rows = [
+            f"{dict(zip(keys, row[:-1], strict=True))} x{row[-1]}"
+            for row in duplicated.head(FIRST).select(pl.all().cast(pl.String)).iter_rows()
+        ]
+        raise ContractError(self.name, [f"{duplicated.height} duplicate keys {keys}: {', '.join(rows)}"])
+
+
+def _pandera_column(column: Column) -> Any:
+    import pandera.polars as pa
+
+    checks = []
+    if column.at_least is not None:
+        checks.append(pa.Check.ge(column.at_least))
+    if column.at_most is not None:
+        checks.append(pa.Check.le(column.at_most))
+    if column.one_of is not None:
+        checks.append(pa.Check.isin(column.one_of))
+    if column.dtype in (pl.Float64, pl.Float32):
+        checks.append(pa.Check(lambda data: data.lazyframe.select(pl.col(data.key).is_finite()), name="is_finite"))
+    return pa.Column(column.dtype, checks=checks, nullable=column.nullable)
+
+
+def _describe(error: Any, frame: pl.DataFrame) -> list[str]:
+    lines = []
+    for failure in error.schema_errors:
+        column = getattr(failure.schema, "name", None)
+        check = getattr(failure.check, "error", None) or getattr(failure.check, "name", None) or str(failure.check)
+        values = _failing_values(failure, column, frame)
+        lines.append(f"column `{column}` fails {check}{values}" if column in frame.columns else str(failure))
+    return lines
+
+
+def _failing_values(failure: Any, column: str | None, frame: pl.DataFrame) -> str:
+    output = getattr(failure, "check_output", None)
+    if column not in frame.columns or not isinstance(output, pl.DataFrame) or output.height != frame.height:
+        return f" (type {frame.schema[column]})" if column in frame.columns else ""
+    failing = frame.filter(~output.to_series(-1).fill_null(value=False))
+    shown = [str(row) for row in failing.head(3).select(pl.all().cast(pl.String)).rows(named=True)]
+    return f" in {failing.height} rows, first: {'; '.join(shown)}"
+
+
+def _sku() -> Column:
+    return Column("sku_id", pl.String, "stock-keeping unit, as in the source")
+
+
+def _store() -> Column:
+    return Column("store_id", pl.String, "store or fulfilment node, as in the source")
+
+
+def _known_at() -> Column:
+    return Column("known_at", TIMESTAMP, "when this became known; a later row for the same key is a restatement")
+
+
+def _event_date(meaning: str) -> Column:
+    return Column("event_date", pl.Date, meaning)
+
+
+# --- Feeds: what sources say ---------------------------------------------------------------------------------------
+
+SALES = Contract(
+    name="sales",
+    grain="one SKU, one store, one day, as known at one moment",
+    description="Units sold per day. Days without a sale are rows with zero, so that a missing row is a gap.",
+    columns=(
+        _sku(),
+        _store(),
+        _event_date("day of the sales"),
+        _known_at(),
+        Column("sales_units", pl.Float64, "units sold that day", at_least=0),
+    ),
+    key=("sku_id", "store_id", "event_date", "known_at"),
+    promises=("Each series has a row for every day between its first and its last.",),
+    limits=("Sales are not demand: on days without stock they are a lower bound of it.",),
+)
+
+STOCK_STATUS = Contract(
+    name="stock_status",
+    grain="one SKU, one store, one day, as known at one moment",
+    description="Hours out of stock within trading hours, for sources that do not know quantities on hand.",
+    columns=(
+        _sku(),
+        _store(),
+        _event_date("day of the status"),
+        _known_at(),
+        Column("out_of_stock_hours", pl.Float64, "trading hours without stock", at_least=0, at_most=24),
+        Column("trading_hours", pl.Float64, "trading hours of the day", at_least=1, at_most=24),
+    ),
+    key=("sku_id", "store_id", "event_date", "known_at"),
+)
+
+INVENTORY_POSITIONS = Contract(
+    name="inventory_positions",
+    grain="one SKU, one store, one day (at its end), as known at one moment",
+    description="Stock on hand and the declared replenishment terms.",
+    columns=(
+        _sku(),
+        _store(),
+        _event_date("day at whose end the position was taken"),
+        _known_at(),
+        Column("on_hand_units", pl.Float64, "units on hand at the end of the day", at_least=0),
+        Column("lead_time_days", pl.Float64, "mean days from order to arrival", at_least=0),
+        Column("lead_time_deviation_days", pl.Float64, "standard deviation of the lead time", at_least=0),
+        Column("review_period_days", pl.Int32, "days between replenishment reviews", nullable=True, at_least=1),
+        Column(
+            "reorder_point_units",
+            pl.Float64,
+            "s of the (s, S) policy: order when on hand plus on order is at or below; null without a policy",
+            nullable=True,
+            at_least=0,
+        ),
+        Column("order_up_to_units", pl.Float64, "S of the (s, S) policy", nullable=True, at_least=0),
+    ),
+    key=("sku_id", "store_id", "event_date", "known_at"),
+)
+
+PURCHASE_ORDERS = Contract(
+    name="purchase_orders",
+    grain="one order, as known at one moment",
+    description="Replenishment orders; the receipt is a later row of the same order with `received_date`.",
+    columns=(
+        Column("order_id", pl.String, "order, as in the source"),
+        _sku(),
+        _store(),
+        _event_date("day at whose end the order was placed"),
+        _known_at(),
+        Column("ordered_units", pl.Float64, "units ordered", at_least=0),
+        Column(
+            "received_date",
+            pl.Date,
+            "day whose opening stock includes the order; null while open",
+            nullable=True,
+        ),
+    ),
+    key=("order_id", "known_at"),
+)
+
+PRICES = Contract(
+    name="prices",
+    grain="one SKU, one store, one day, as known at one moment",
+    description="Prices and promotions: the past, and the plan ahead (rows known before their day).",
+    columns=(
+        _sku(),
+        _store(),
+        _event_date("day of the price"),
+        _known_at(),
+        Column(
+            "unit_price",
+            pl.Float64,
+            "price per unit; null where the source has ratios only",
+            nullable=True,
+            at_least=0,
+        ),
+        Column("price_ratio", pl.Float64, "price over list price (1 = list price)", at_least=0, at_most=10),
+        Column("is_promotion", pl.Boolean, "whether a promotion is on"),
+    ),
+    key=("sku_id", "store_id", "event_date", "known_at"),
+)
+
+EVENTS = Contract(
+    name="events",
+    grain="one named event on one day",
+    description="Calendar events for all stores: holidays, festivals, sports.",
+    columns=(
+        Column("event_name", pl.String, "name of the event"),
+        _event_date("day of the event"),
+        _known_at(),
+    ),
+    key=("event_name", "event_date", "known_at"),
+)
+
+PRODUCT_HIERARCHY = Contract(
+    name="product_hierarchy",
+    grain="one SKU and one level above it",
+    description="Which node of each product level a SKU belongs to; level 1 is the widest below the total.",
+    columns=(
+        _sku(),
+        _event_date("day from which the membership holds"),
+        _known_at(),
+        Column("depth", pl.Int32, "1 for the widest level, rising towards the SKU", at_least=1),
+        Column("level_name", pl.String, "name of the level, for example `category`"),
+        Column("node_id", pl.String, "node of that level"),
+    ),
+    key=("sku_id", "depth", "event_date", "known_at"),
+)
+
+STORE_HIERARCHY = Contract(
+    name="store_hierarchy",
+    grain="one store and one level above it",
+    description="Which node of each store level a store belongs to; level 1 is the widest below the total.",
+    columns=(
+        _store(),
+        _event_date("day from which the membership holds"),
+        _known_at(),
+        Column("depth", pl.Int32, "1 for the widest level, rising towards the store", at_least=1),
+        Column("level_name", pl.String, "name of the level, for example `region`"),
+        Column("node_id", pl.String, "node of that level"),
+    ),
+    key=("store_id", "depth", "event_date", "known_at"),
+)
+
+FEEDS: Final = {
+    contract.name: contract
+    for contract in (
+        SALES,
+        STOCK_STATUS,
+        INVENTORY_POSITIONS,
+        PURCHASE_ORDERS,
+        PRICES,
+        EVENTS,
+        PRODUCT_HIERARCHY,
+        STORE_HIERARCHY,
+    )
+}
+
+# --- Products: what the runs make ----------------------------------------------------------------------------------
+
+DEMAND_CLASSES: Final = ("smooth", "erratic", "intermittent", "lumpy", "new", "dead")
+RISK_BANDS: Final = ("low", "moderate", "high", "critical", "unknown")
+RISK_METHODS: Final = ("inventory_position", "stock_status", "none")
+
+
+def _run_columns() -> tuple[Column, ...]:
+    return (
+        Column("cadence", pl.String, "rhythm of the run", one_of=("daily", "weekly")),
+        Column("prediction_date", pl.Date, "last observed day; step 1 is the next"),
+        Column("model_version", pl.String, "the model version that the reader names"),
+        Column("forecast_horizon", pl.Int32, "horizon of the run in days", at_least=1),
+        Column("revision", pl.Int32, "0, or the number of the correction", at_least=0),
+    )
+
+
+def _series_columns() -> tuple[Column, ...]:
+    return (*_run_columns(), _sku(), _store())
+
+
+def _step_columns() -> tuple[Column, ...]:
+    return (
+        Column("step", pl.Int32, "days after the prediction date, from 1", at_least=1),
+        Column("target_date", pl.Date, "prediction_date + step"),
+    )
+
+
+def _units(name: str, description: str, *, nullable: bool = False, signed: bool = False) -> Column:
+    return Column(name, UNITS, description, nullable=nullable, at_least=None if signed else 0)
+
+
+def _quantile_columns() -> tuple[Column, ...]:
+    return tuple(
+        _units(name, f"demand is at most this with probability {level}")
+        for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+    )
+
+
+SERIES_STEP_KEY: Final = (
+    "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "store_id", "sku_id", "step",
+)  # fmt: skip
+NODE_KEY: Final = ("product_level", "product_node", "store_level", "store_node")
+NODE_STEP_KEY: Final = (
+    "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", *NODE_KEY, "step",
+)  # fmt: skip
+
+COMPONENTS: Final = (
+    "level_units", "trend_units", "season_units", "price_units", "promotion_units", "event_units",
+)  # fmt: skip
+
+BASE_FORECASTS = Contract(
+    name="base_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Demand forecast of each series by itself, with its components.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        Column("demand_class", pl.String, "how the series behaves", one_of=DEMAND_CLASSES),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        _units("base_units", "expected demand before reconciliation"),
+        _units("level_units", "the series' recent level, cleaned of all else", signed=True),
+        _units("trend_units", "drift of the level up to this step", signed=True),
+        _units("season_units", "effect of the day of the week", signed=True),
+        _units("price_units", "effect of the planned price against list price", signed=True),
+        _units("promotion_units", "effect of a planned promotion", signed=True),
+        _units("event_units", "effect of a calendar event", signed=True),
+        *_quantile_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "The six components add up to base_units, exactly.",
+        "Quantiles rise with their probability.",
+        "Where a chosen model failed, is_fallback is true and model_used names its substitute.",
+    ),
+)
+
+BASE_NODE_FORECASTS = Contract(
+    name="base_node_forecasts",
+    grain="one node above SKU-store, one step of a run",
+    description="Demand forecast of upper nodes by themselves; what reconciliation borrows strength from.",
+    columns=(
+        *_run_columns(),
+        Column("product_level", pl.String, "`total`, a level of the product hierarchy, or `sku`"),
+        Column("product_node", pl.String, "node of that level"),
+        Column("store_level", pl.String, "`total`, a level of the store hierarchy, or `store`"),
+        Column("store_node", pl.String, "node of that level"),
+        *_step_columns(),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        _units("base_units", "expected demand before reconciliation"),
+    ),
+    key=NODE_STEP_KEY,
+)
+
+RECONCILED_FORECASTS = Contract(
+    name="reconciled_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Demand forecasts that add up over the crossed product and store hierarchies.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        _units("base_units", "expected demand before reconciliation"),
+        _units("reconciled_units", "expected demand after reconciliation"),
+        *_quantile_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=("Every aggregate is the sum of these rows, exactly.", "No value is negative."),
+    limits=("Quantiles follow the mean: they are scaled by reconciled over base.",),
+)
+
+STOCKOUT_RISKS = Contract(
+    name="stockout_risks",
+    grain="one SKU, one store, one step of a run",
+    description="How likely demand goes unmet on each day, and what it would cost in units.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        _units(
+            "stockout_probability",
+            "probability of any unmet demand that day (inventory_position), or of any out-of-stock trading hour "
+            "(stock_status); null where supply is unknown",
+            nullable=True,
+        ),
+        _units("expected_lost_units", "expected unmet demand that day", nullable=True),
+        _units(
+            "days_of_cover",
+            "days the stock on hand lasts at the expected demand; null without positions or when "
+            "it outlasts the horizon",
+            nullable=True,
+        ),
+        Column("risk_band", pl.String, "band of the probability by the version's thresholds", one_of=RISK_BANDS),
+        Column("risk_method", pl.String, "what the probability rests on", one_of=RISK_METHODS),
+        _units(
+            "demand_probability",
+            "probability of unmet demand with no stock at all",
+            nullable=True,
+            signed=True,
+        ),
+        _units("on_hand_probability", "what the stock on hand takes away", nullable=True, signed=True),
+        _units("on_order_probability", "what orders on the way take away", nullable=True, signed=True),
+        _units(
+            "replenishment_probability",
+            "what the declared policy's further orders take away",
+            nullable=True,
+            signed=True,
+        ),
+        _units(
+            "usual_probability",
+            "stock_status: the usual rate of this kind of series",
+            nullable=True,
+            signed=True,
+        ),
+        _units(
+            "series_probability",
+            "stock_status: what this series' own record adds",
+            nullable=True,
+            signed=True,
+        ),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "Probabilities lie in [0, 1]; lost units never exceed the forecast.",
+        "The probability's parts add up to it, exactly.",
+    ),
+    limits=(
+        "Without a declared policy no further orders are assumed, and the risk is unknown after lead time plus review.",
+    ),
+)
+
+FORECAST_EXPLANATIONS = Contract(
+    name="forecast_explanations",
+    grain="one SKU, one store, one step of a run",
+    description="Why each number is what it is: drivers that add up to the published number, and the same in words.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        *(_units(name, f"driver: {name.removesuffix('_units')}", signed=True) for name in COMPONENTS),
+        _units("reconciliation_units", "driver: adding up with the other levels", signed=True),
+        _units("override_units", "driver: rule or planner override", signed=True),
+        _units("forecast_units", "the published demand forecast"),
+        _units("stock_units", "driver: expected lost sales for want of stock", signed=True),
+        _units("expected_sales_units", "the published expected sales"),
+        Column("forecast_reason", pl.String, "the largest drivers of the forecast, in words"),
+        Column("risk_reason", pl.String, "the largest drivers of the stock-out risk, in words"),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "level + trend + season + price + promotion + event + reconciliation + override = forecast_units, exactly.",
+        "forecast_units + stock_units = expected_sales_units, exactly.",
+    ),
+)
+
+FORECASTS = Contract(
+    name="forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="The published forecast: expected demand, expected sales, and the quantiles of demand.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        Column("demand_class", pl.String, "how the series behaves", one_of=DEMAND_CLASSES),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        _units("base_units", "expected demand before reconciliation"),
+        _units("reconciled_units", "expected demand after reconciliation"),
+        _units("forecast_units", "expected demand, published: what would sell if stock never ran out"),
+        _units("expected_sales_units", "expected observed sales, stock-outs included"),
+        *_quantile_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=("Sums over any level equal aggregate_forecasts, exactly.", "No value is negative."),
+    limits=("Quantiles are of one day's demand; they do not add up over days.",),
+)
+
+AGGREGATE_FORECASTS = Contract(
+    name="aggregate_forecasts",
+    grain="one node above SKU-store, one step of a run",
+    description="Published forecasts summed over every pair of product and store levels.",
+    columns=(
+        *_run_columns(),
+        Column("product_level", pl.String, "`total`, a level of the product hierarchy, or `sku`"),
+        Column("product_node", pl.String, "node of that level"),
+        Column("store_level", pl.String, "`total`, a level of the store hierarchy, or `store`"),
+        Column("store_node", pl.String, "node of that level"),
+        *_step_columns(),
+        Column("series_count", pl.Int32, "SKU-store series below the node", at_least=1),
+        _units("forecast_units", "expected demand"),
+        _units("expected_sales_units", "expected observed sales"),
+    ),
+    key=NODE_STEP_KEY,
+    promises=("Each value is the exact sum of the forecasts below it.",),
+    limits=("No quantiles: quantiles do not add up, and joint paths do not exist yet.",),
+)
+
+EVALUATION_REPORTS = Contract(
+    name="evaluation_reports",
+    grain="one metric of one segment",
+    description="How a model version did on days that it had not seen, beside seasonal naive on the same days.",
+    columns=(
+        Column("segment_kind", pl.String, "`all`, `demand_class` or `step`"),
+        Column("segment", pl.String, "which one"),
+        Column("metric", pl.String, "name of the metric"),
+        Column("value", pl.Float64, "of the model version", nullable=True),
+        Column("baseline_value", pl.Float64, "of seasonal naive", nullable=True),
+        Column("rows", pl.Int64, "rows measured", at_least=1),
+    ),
+    key=("segment_kind", "segment", "metric"),
+    promises=("Measured by rolling origin on days after each fit, by the code path of the daily run.",),
+)
+
+PRODUCTS: Final = {
+    contract.name: contract
+    for contract in (
+        BASE_FORECASTS,
+        BASE_NODE_FORECASTS,
+        RECONCILED_FORECASTS,
+        STOCKOUT_RISKS,
+        FORECAST_EXPLANATIONS,
+        FORECASTS,
+        AGGREGATE_FORECASTS,
+    )
+}
+PUBLISHED: Final = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")

@@ -1,0 +1,104 @@
+"""Assembly of the Dagster code location: which assets, checks, jobs, schedules and sensors there are.
+
+What belongs here: putting parts together. What does not: any part.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from checks.asset_checks import build_checks, build_snapshot_checks, required_checks
+from forecast_assets.automation import build_schedules, build_sensors
+from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
+from forecast_assets.contracts import FEEDS
+from forecast_assets.explanations.assets import build_forecast_explanations_asset
+from forecast_assets.keys import DAILY, Cadence
+from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
+from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
+from forecast_assets.settings import Settings, current_settings
+from forecast_assets.snapshots.assets import build_snapshot_asset
+from forecast_assets.sources.assets import feed_specs
+from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
+from forecast_assets.training.assets import build_training_assets
+from partitions import UNFIXED_START
+from resources.orchestration import ProgressResource, RunSettings, StoresResource
+from resources.stores import open_stores
+
+FEATURE_PIPELINE: Final = "feature_pipeline"
+TRAINING: Final = "training"
+
+
+def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
+    """Assemble the code location.
+
+    Args:
+        resource_overrides: Resources to use instead of the defaults, by name; the seam that tests and the CLI use.
+        settings: Configuration; by default that of the process.
+    """
+    chosen = settings or current_settings()
+    start = _start_date(chosen)
+    snapshot = build_snapshot_asset(start, list(FEEDS), chosen.feed_tolerance)
+    branch = _branch(DAILY, start)
+    return dg.Definitions(
+        assets=[*feed_specs(), snapshot, *build_training_assets(), *branch],
+        asset_checks=[*build_snapshot_checks(start), *build_checks(DAILY, start)],
+        jobs=[
+            dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
+            dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training"), executor_def=_ONE),
+            dg.define_asset_job(scoring_job(DAILY), dg.AssetSelection.assets(*branch), executor_def=_ONE),
+        ],
+        schedules=build_schedules(chosen, FEATURE_PIPELINE),
+        sensors=build_sensors(chosen, FEATURE_PIPELINE, {DAILY: scoring_job(DAILY)}),
+        resources={**_resources(chosen), **(resource_overrides or {})},
+    )
+
+
+# The stages of a run share what they have loaded; a process per stage would pay the imports again.
+_ONE: Final = dg.in_process_executor
+
+
+def scoring_job(cadence: Cadence) -> str:
+    """Return the name of the job that scores and publishes one date with one version."""
+    return f"{cadence.name}_scoring"
+
+
+def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:
+    return [
+        build_base_forecasts_asset(cadence, start),
+        build_reconciled_forecasts_asset(cadence, start),
+        build_stockout_risks_asset(cadence, start),
+        build_forecast_explanations_asset(cadence, start),
+        build_forecasts_asset(cadence, start),
+        build_published_predictions_asset(cadence, start, required_checks),
+    ]
+
+
+def _start_date(settings: Settings) -> date:
+    """Return the store's start date, or a stand-in while nothing has been ingested."""
+    if not settings.store_folder.exists():
+        return UNFIXED_START
+    return open_stores(settings.store_folder).ledger.state().start_date or UNFIXED_START
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    return {
+        "stores": StoresResource(
+            folder=str(settings.store_folder),
+            catalogue_folder=str(settings.catalogue_folder),
+            expectations_folder=str(settings.expectations_folder),
+        ),
+        "run": RunSettings(
+            history_days=settings.history_days, risk_paths=settings.risk_paths, workers=settings.workers
+        ),
+        "progress": ProgressResource(),
+        "duckdb": DuckDBResource(database=":memory:"),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Build the code location with the settings of the process."""
+    return build_defs()

@@ -1,0 +1,198 @@
+"""Every error this product raises on purpose. Anything else that surfaces is a bug.
+
+::
+
+    ForecastAssetsError                     exit code 1
+    ├── InputError                          exit code 2: what the user gave cannot be used
+    │   ├── SourceError                         a source folder, file, column or type is wrong
+    │   ├── ContractError                       a frame breaks its contract; carries the failing rows
+    │   ├── HierarchyError                      memberships are not a tree per level
+    │   ├── NameNotAllowedError                 a version or channel name that SQL or paths cannot carry
+    │   ├── UnknownVersionError                 no such model version; carries the known ones
+    │   ├── UnknownProductError                 no such product
+    │   ├── NotPublishedError                   nothing published under that key
+    │   └── HorizonError                        outside what the cadence or the version allows
+    ├── NotReadyError                       exit code 3: the run waits
+    │   ├── IncompleteInputsError               carries what is missing, feed by feed
+    │   └── NotStagedError                      an upstream product of the run has not been made
+    ├── RefusedError                        exit code 4: doing it would break a promise
+    │   ├── AlreadyPublishedError               the key is taken; published numbers never change
+    │   ├── AlreadyRegisteredError              the version name is taken
+    │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
+    │   └── LostRaceError                       another writer appended first, too often
+    ├── IntegrityError                      exit code 5: stored bytes are not what was recorded
+    │   ├── BrokenChainError                    a ledger entry does not follow the one before
+    │   └── ChangedFileError                    a file is missing or does not hash to its name
+    └── StorageError                        exit code 6: disk full, read-only, permission denied
+
+Messages say what is wrong, which (the first ten) and what to do.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+FIRST = 10
+
+
+def first_ten(items: Iterable[object]) -> str:
+    """Return at most ten items as a readable list, saying how many were left out.
+
+    Example:
+        >>> first_ten(range(12))
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+        >>> first_ten(["a"])
+        'a'
+    """
+    known: Sequence[object] = list(items)
+    shown = ", ".join(str(item) for item in islice(known, FIRST))
+    left = len(known) - FIRST
+    return f"{shown} and {left} more" if left > 0 else shown
+
+
+class ForecastAssetsError(Exception):
+    """Root of all errors raised on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(f"{message} {remedy}".strip())
+
+
+class InputError(ForecastAssetsError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class SourceError(InputError):
+    """A source folder, file, column or type is wrong."""
+
+
+class ContractError(InputError):
+    """A frame breaks its contract.
+
+    Attributes:
+        contract: Name of the contract.
+        failures: One line per broken promise, with the first failing values.
+    """
+
+    def __init__(self, contract: str, failures: Sequence[str], *, remedy: str = "") -> None:
+        self.contract = contract
+        self.failures = tuple(failures)
+        listed = "; ".join(self.failures[:FIRST])
+        super().__init__(
+            f"`{contract}` breaks its contract: {listed}.",
+            remedy=remedy or "Correct the rows named here at their source and ingest again; nothing was stored.",
+        )
+
+
+class HierarchyError(InputError):
+    """Memberships do not form one tree per dimension."""
+
+
+class NameNotAllowedError(InputError):
+    """A version or channel name that SQL schemas or paths cannot carry."""
+
+
+class UnknownVersionError(InputError):
+    """No such model version."""
+
+    def __init__(self, version: str, known: Iterable[str]) -> None:
+        self.version = version
+        self.known = tuple(known)
+        super().__init__(
+            f"There is no model version `{version}`. Known: {first_ten(self.known) or 'none'}.",
+            remedy=f"Train it: forecast-assets train --family statistical --version {version} --cutoff DATE",
+        )
+
+
+class UnknownProductError(InputError):
+    """No such product."""
+
+
+class NotPublishedError(InputError):
+    """Nothing is published under that key."""
+
+
+class HorizonError(InputError):
+    """A horizon outside what the cadence or the version allows."""
+
+
+class NotReadyError(ForecastAssetsError):
+    """Something that has to come first is not there yet."""
+
+    exit_code = 3
+
+
+class IncompleteInputsError(NotReadyError):
+    """Inputs for a prediction date are not complete; a run never starts on part of them.
+
+    Attributes:
+        missing: One line per feed that is not complete.
+    """
+
+    def __init__(self, prediction_date: object, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"Inputs for {prediction_date} are not complete: {'; '.join(self.missing[:FIRST])}.",
+            remedy="Ingest it, or run an earlier date; forecast-assets feeds shows each feed's newest day.",
+        )
+
+
+class NotStagedError(NotReadyError):
+    """An upstream product of the run has not been made."""
+
+
+class RefusedError(ForecastAssetsError):
+    """Doing it would break a promise."""
+
+    exit_code = 4
+
+
+class AlreadyPublishedError(RefusedError):
+    """The publication key is taken.
+
+    Attributes:
+        sequence: Ledger entry that published it.
+    """
+
+    def __init__(self, key: object, sequence: int) -> None:
+        self.key = key
+        self.sequence = sequence
+        super().__init__(
+            f"{key} is already published (ledger entry {sequence}), and published numbers never change.",
+            remedy="Read it with: forecast-assets show forecasts ...; or run another date or version.",
+        )
+
+
+class AlreadyRegisteredError(RefusedError):
+    """The model version name is taken."""
+
+
+class NotAcceptedError(RefusedError):
+    """Required checks have not passed on exactly these bytes."""
+
+
+class LostRaceError(RefusedError):
+    """Another writer appended to the ledger first, more often than is worth retrying."""
+
+
+class IntegrityError(ForecastAssetsError):
+    """Stored bytes are not what was recorded."""
+
+    exit_code = 5
+
+
+class BrokenChainError(IntegrityError):
+    """A ledger entry does not follow the one before it."""
+
+
+class ChangedFileError(IntegrityError):
+    """A file is missing or does not hash to its name."""
+
+
+class StorageError(ForecastAssetsError):
+    """The disk is full, read-only or not permitted."""
+
+    exit_code = 6

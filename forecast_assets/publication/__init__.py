@@ -1,0 +1,1 @@
+"""Publication: assembling what consumers read, the commit, and the BI catalogue."""

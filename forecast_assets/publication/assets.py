@@ -1,0 +1,146 @@
+"""The assets that assemble candidates and publish them: orchestration only."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from dagster_duckdb import DuckDBResource
+
+from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED
+from forecast_assets.errors import NotAcceptedError
+from forecast_assets.keys import Cadence
+from forecast_assets.plots import as_markdown_image, totals_png
+from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame
+from forecast_assets.run_inputs import RunInputs
+from partitions import scoring_partitions
+from resources.catalogue import build_catalogue
+from resources.orchestration import (
+    RunSettings,
+    StoresResource,
+    product_metadata,
+    run_key,
+    scoring_asset,
+    write_run_product,
+)
+from resources.prediction_store import PredictionStore, ProductVersion
+
+
+def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+    """Build the asset that assembles what will be published."""
+
+    @dg.asset(
+        **scoring_asset(
+            cadence.name,
+            FORECASTS,
+            start,
+            stage="publication",
+            deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
+            notes=[
+                "Also writes `aggregate_forecasts`: exact sums over every pair of product and store levels.",
+                "Not visible to consumers before `published_predictions` commits it.",
+            ],
+        )
+    )
+    def forecasts(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings
+    ) -> dg.MaterializeResult[None]:
+        store = stores.open().predictions
+        key = run_key(context, cadence.name, run)
+        explanations = store.staged("forecast_explanations", key)
+        behind = RunInputs.behind(stores.open(), key, explanations)
+        frame = forecasts_frame(
+            store.read(store.version(explanations.inputs["base_forecasts"])),
+            store.read(store.version(explanations.inputs["reconciled_forecasts"])),
+            store.read(explanations),
+        )
+        aggregates = aggregate_frame(key, frame, behind.hierarchy)
+        inputs = {**behind.inputs, "forecast_explanations": explanations.version}
+        write_run_product(stores.open(), AGGREGATE_FORECASTS, aggregates, key, inputs, behind.facts)
+        version = write_run_product(stores.open(), FORECASTS, frame, key, inputs, behind.facts)
+        return dg.MaterializeResult(
+            metadata=product_metadata(FORECASTS, version, frame, _extra(behind, frame, aggregates))
+        )
+
+    return forecasts
+
+
+def _extra(run: RunInputs, frame: pl.DataFrame, aggregates: pl.DataFrame) -> dict[str, object]:
+    sales = run.history.recent_feeds()["sales"]
+    past = sales.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
+    total = (
+        frame.group_by("target_date")
+        .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
+        .sort("target_date")
+    )
+    return {
+        "all_stores_and_skus": dg.MetadataValue.md(as_markdown_image(totals_png(past, total), "units per day")),
+        "aggregate_rows": aggregates.height,
+    }
+
+
+def build_published_predictions_asset(
+    cadence: Cadence, start: date, required_checks: Callable[[str], Sequence[str]]
+) -> dg.AssetsDefinition:
+    """Build the asset whose body is the commit."""
+
+    @dg.asset(
+        key=dg.AssetKey([cadence.name, "published_predictions"]),
+        partitions_def=scoring_partitions(start),
+        deps=[dg.AssetDep(dg.AssetKey([cadence.name, name])) for name in _CHECKED],
+        group_name="publication",
+        kinds={"duckdb", "parquet"},
+        owners=["team:forecasting"],
+        description=(
+            "The commit: one ledger entry makes `forecasts`, `aggregate_forecasts`, `stockout_risks` and "
+            "`forecast_explanations` of the run visible at once; then the BI catalogue is built.\n\n"
+            "**Key**: cadence, prediction date, model version, forecast horizon, revision.\n\n"
+            "**Promise**: refuses products on whose exact bytes a required check has not passed; never overwrites.\n\n"
+            "**Limit**: carries no latest; consumers name the model version."
+        ),
+    )
+    def published_predictions(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings, duckdb: DuckDBResource
+    ) -> dg.MaterializeResult[None]:
+        store = stores.open().predictions
+        key = run_key(context, cadence.name, run)
+        products = _one_run(store, {name: store.staged(name, key) for name in PUBLISHED})
+        publication = store.publish(key, products, required_checks)
+        with duckdb.get_connection() as connection:
+            catalogue = build_catalogue(store, Path(stores.catalogue_folder), connection)
+        return dg.MaterializeResult(
+            metadata={
+                "publication_key": str(key),
+                "ledger_sequence": publication.sequence,
+                "ledger_head": store.ledger.state().head,
+                "catalogue": dg.MetadataValue.path(str(catalogue)),
+                "dagster/partition_row_count": sum(store.version(version).rows for version in products.values()),
+                "checks_accepted": sum(len(checks) for checks in publication.accepted.values()),
+                **{f"{name}_version": version for name, version in products.items()},
+            }
+        )
+
+    return published_predictions
+
+
+_CHECKED = ("forecasts", "stockout_risks", "forecast_explanations")
+
+
+def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dict[str, str]:
+    """Return the versions of products that follow from one another; two runs of a key at once could mix them."""
+    explanations = store.version(products["forecasts"].inputs["forecast_explanations"])
+    expected = {
+        "forecast_explanations": explanations.version,
+        "stockout_risks": explanations.inputs["stockout_risks"],
+        "forecasts": products["forecasts"].version,
+        "aggregate_forecasts": products["aggregate_forecasts"].version,
+    }
+    found = {name: product.version for name, product in products.items()}
+    siblings = products["aggregate_forecasts"].inputs == products["forecasts"].inputs
+    if found != expected or not siblings:
+        raise NotAcceptedError(
+            "The products do not follow from one another: two runs of this key overlapped.",
+            remedy="Run it again.",
+        )
+    return found

@@ -1,0 +1,53 @@
+"""The reconciliation asset: orchestration only."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from forecast_assets.contracts import BASE_FORECASTS, RECONCILED_FORECASTS
+from forecast_assets.keys import Cadence
+from forecast_assets.reconciliation.reconciling import reconciled_frame
+from forecast_assets.run_inputs import RunInputs
+from resources.orchestration import (
+    RunSettings,
+    StoresResource,
+    product_metadata,
+    run_key,
+    scoring_asset,
+    write_run_product,
+)
+
+
+def build_reconciled_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+    """Build the reconciliation asset of a cadence."""
+
+    @dg.asset(
+        **scoring_asset(cadence.name, RECONCILED_FORECASTS, start, stage="reconciliation", deps=[BASE_FORECASTS.name])
+    )
+    def reconciled_forecasts(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings
+    ) -> dg.MaterializeResult[None]:
+        opened = stores.open()
+        key = run_key(context, cadence.name, run)
+        base = opened.predictions.staged("base_forecasts", key)
+        nodes = opened.predictions.staged("base_node_forecasts", key)
+        behind = RunInputs.behind(opened, key, base)
+        frame = reconciled_frame(opened.predictions.read(base), opened.predictions.read(nodes), behind.hierarchy)
+        inputs = {**behind.inputs, "base_forecasts": base.version, "base_node_forecasts": nodes.version}
+        version = write_run_product(opened, RECONCILED_FORECASTS, frame, key, inputs, behind.facts)
+        return dg.MaterializeResult(metadata=product_metadata(RECONCILED_FORECASTS, version, frame, _extra(frame)))
+
+    return reconciled_forecasts
+
+
+def _extra(frame: pl.DataFrame) -> dict[str, object]:
+    base, reconciled = pl.col("base_units").cast(pl.Float64), pl.col("reconciled_units").cast(pl.Float64)
+    moved = frame.select(
+        before=base.sum(), after=reconciled.sum(), moved=(reconciled - base).abs().sum() / base.sum()
+    ).row(0, named=True)
+    return {
+        "base_units_in_all": round(moved["before"], 1),
+        "reconciled_units_in_all": round(moved["after"], 1),
+        "share_of_units_moved": round(moved["moved"] or 0.0, 4),
+    }

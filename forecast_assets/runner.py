@@ -1,0 +1,215 @@
+"""Running jobs in this process, through Dagster: what the commands do.
+
+What belongs here: launching jobs, ingesting batches, and turning Dagster's failures into the project's errors.
+What does not: parsing arguments, printing, or computing.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from checks.expectations import validate_feed
+
+from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
+from forecast_assets.errors import ContractError, NotAcceptedError
+from forecast_assets.history import History
+from forecast_assets.keys import CADENCES, RunKey, require_version_name
+from forecast_assets.settings import Settings
+from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.intake import check_batch
+from partitions import model_versions, scoring_partition
+from resources.blobs import translated
+from resources.ledger import Publication
+from resources.observation_store import IngestReport
+from resources.orchestration import Progress, ProgressResource
+from resources.stores import Stores, open_stores
+
+# Dagster logs every event at DEBUG; a person wants our own progress and the errors.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        publication: The published run.
+        is_new: Whether this call published it; False if it was there already.
+        checks_passed: How many checks passed on the way.
+    """
+
+    publication: Publication
+    is_new: bool
+    checks_passed: int
+
+
+class Runner:
+    """Runs the project's jobs on one home folder.
+
+    Args:
+        settings: Where state lives and how much of the machine to use.
+        report: Called with stage, done and total while long work goes on.
+    """
+
+    def __init__(self, settings: Settings, report: Progress | None = None) -> None:
+        self.settings = settings
+        self._report = report
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The stores of the home folder."""
+        return open_stores(self.settings.store_folder)
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """The Dagster instance below the home folder; the UI shows the same."""
+        folder = prepare_dagster_home(self.settings)
+        with translated(folder):
+            return dg.DagsterInstance.from_config(str(folder))
+
+    def history(self, day: date) -> History:
+        """Return the history behind the staged snapshot of a day."""
+        return History.of(self.stores.predictions.staged("feature_snapshots", day), self.stores.observations)
+
+    def ingest(self, batches: Iterable[Batch]) -> IngestReport:
+        """Check, store and record batches; nothing becomes visible unless all are in order.
+
+        Raises:
+            ContractError: If a batch breaks its contract, has gaps, or fails an expectation.
+        """
+        checked = list(batches)
+        for at, batch in enumerate(checked):
+            self._say(f"check {batch.feed} ({batch.source})", at, len(checked))
+            self._require_expected(check_batch(batch))
+        records = []
+        for at, batch in enumerate(checked):
+            self._say(f"store {batch.feed} ({batch.source})", at, len(checked))
+            records.append(
+                self.stores.observations.write(
+                    batch.frame,
+                    feed=batch.feed,
+                    source=batch.source,
+                    trust=batch.trust,
+                    declared_lag=batch.declared_lag,
+                )
+            )
+        report = self.stores.observations.record(records)
+        self._say("ingest", len(checked), len(checked))
+        self._tell_dagster(report)
+        return report
+
+    def _require_expected(self, batch: Batch) -> None:
+        outcome = validate_feed(
+            batch.frame, batch.feed, self.settings.expectations_folder, run_name=f"ingest/{batch.feed}/{batch.source}"
+        )
+        if not outcome.success:
+            raise ContractError(batch.feed, outcome.failed)
+
+    def snapshot(self, day: date) -> str:
+        """Make the feature snapshot of a date; return its version.
+
+        Raises:
+            IncompleteInputsError: If inputs are missing.
+        """
+        self._run(FEATURE_PIPELINE, partition_key=day.isoformat())
+        return self.stores.predictions.staged("feature_snapshots", day).version
+
+    def train(self, *, family: str, version: str, cutoff: date, horizon: int) -> None:
+        """Train and register a model version as of a cutoff."""
+        require_version_name(version)
+        self.snapshot(cutoff)
+        self.instance.add_dynamic_partitions(str(model_versions.name), [version])
+        config = {"family": family, "cutoff": cutoff.isoformat(), "horizon": horizon}
+        self._run(TRAINING, partition_key=version, config={"ops": {"model_artifacts": {"config": config}}})
+
+    def score(self, key: RunKey) -> Outcome:
+        """Score and publish one date with one version; if that is published already, say so and do nothing."""
+        self.stores.predictions.model_version(key.model_version)
+        if key in self.stores.ledger.state().publications:
+            return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
+        self.snapshot(key.prediction_date)
+        self.instance.add_dynamic_partitions(str(model_versions.name), [key.model_version])
+        passed = self._run(
+            scoring_job(CADENCES[key.cadence]),
+            partition_key=scoring_partition(key.prediction_date, key.model_version),
+            config={"resources": {"run": {"config": {"horizon": key.forecast_horizon}}}},
+        )
+        return Outcome(self.stores.predictions.publication(key), is_new=True, checks_passed=passed)
+
+    def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
+        defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)
+        try:
+            result = defs.resolve_job_def(job).execute_in_process(
+                run_config={**_QUIET, **(config or {})},
+                instance=self.instance,
+                partition_key=partition_key,
+            )
+        except dg.DagsterAssetCheckFailedError as error:
+            raise NotAcceptedError(
+                "A blocking check failed, so nothing was published.",
+                remedy=f"{error} Look at it: make ui.",
+            ) from error
+        return sum(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+
+    def _say(self, stage: str, done: int, total: int) -> None:
+        if self._report:
+            self._report(stage, done, total)
+
+    def _tell_dagster(self, report: IngestReport) -> None:
+        for batch in report.added:
+            self.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=["observations", batch.feed],
+                    metadata={
+                        "source": batch.source,
+                        "trust": batch.trust,
+                        "dagster/row_count": batch.rows,
+                        "first_event_date": batch.first_event_date.isoformat(),
+                        "last_event_date": batch.last_event_date.isoformat(),
+                        "sha256": batch.sha256,
+                        "ledger_sequence": batch.sequence,
+                    },
+                )
+            )
+
+
+class CallbackProgress(ProgressResource):
+    """Hands progress to a function instead of the run's log."""
+
+    def __init__(self, report: Progress | None) -> None:
+        super().__init__()
+        self._callback = report
+
+    def reporter(self, log: Any) -> Progress:
+        """Return the function."""
+        return self._callback or super().reporter(log)
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Create the Dagster home with its configuration, and name it in this process's environment.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    folder = settings.dagster_folder
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / "dagster.yaml"
+        if not target.exists():
+            target.write_bytes(files("resources").joinpath("dagster.yaml").read_bytes())
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
+def ui_command(settings: Settings, *, host: str, port: int) -> Sequence[str]:
+    """Return the command that serves the Dagster UI on the home folder."""
+    prepare_dagster_home(settings)
+    executable = shutil.which("dg") or str(Path(os.sys.executable).with_name("dg"))  # type: ignore[attr-defined]
+    return [executable, "dev", "--host", host, "--port", str(port)]

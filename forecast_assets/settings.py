@@ -1,0 +1,87 @@
+"""Typed configuration: environment variables `FORECAST_ASSETS_*`, then one TOML file, then defaults.
+
+What belongs here: what an operator may set. What does not: anything that changes a published number without being
+recorded with it; thresholds and model choices live in versioned artifacts.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+CONFIGURATION_FILE: Final = "forecast-assets.toml"
+
+
+class Settings(BaseSettings):
+    """What an operator may set; every field is also `FORECAST_ASSETS_<NAME>`.
+
+    Example:
+        >>> Settings(home="/data/retail").store_folder.as_posix()
+        '/data/retail/store'
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FORECAST_ASSETS_", toml_file=CONFIGURATION_FILE, extra="forbid", frozen=True
+    )
+
+    home: Path = Field(Path("var"), description="folder that holds all state")
+    workers: int | None = Field(None, ge=1, description="processes that fit series; default: all cores")
+    history_days: int = Field(364, ge=28, description="days of history that models read")
+    risk_paths: int = Field(300, ge=50, description="simulated stock paths per series")
+    feed_tolerance: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share by which a feed's newest day may fall short of its usual row count",
+    )
+    schedule_hour_utc: int = Field(7, ge=0, le=23, description="hour at which the daily schedule fires")
+
+    @property
+    def store_folder(self) -> Path:
+        """Ledger, observations, products: everything that is immutable."""
+        return self.home.expanduser().absolute() / "store"
+
+    @property
+    def catalogue_folder(self) -> Path:
+        """DuckDB catalogues for BI tools; `catalogue.duckdb` is the one to open."""
+        return self.home.expanduser().absolute() / "catalogue"
+
+    @property
+    def catalogue_path(self) -> Path:
+        """The symbolic link that BI tools open."""
+        return self.catalogue_folder / "catalogue.duckdb"
+
+    @property
+    def dagster_folder(self) -> Path:
+        """Dagster's own state: runs, events, dynamic partitions."""
+        return self.home.expanduser().absolute() / "dagster"
+
+    @property
+    def expectations_folder(self) -> Path:
+        """Great Expectations results and data docs."""
+        return self.home.expanduser().absolute() / "great_expectations"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments beat the environment, the environment beats the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Feature snapshots: what was known of each series at a prediction date."""

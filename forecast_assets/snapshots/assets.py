@@ -1,0 +1,103 @@
+"""The snapshot asset: orchestration only; the features themselves are in forecast_assets.features."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from forecast_assets.errors import IncompleteInputsError
+from forecast_assets.features.compiler import compile_contract, compute_features
+from forecast_assets.features.specs import DEFAULT_SPECS, feature_version, specs_to_data
+from forecast_assets.history import History
+from forecast_assets.snapshots.readiness import Readiness, assess_readiness
+from partitions import prediction_dates
+from resources.orchestration import (
+    StoresResource,
+    column_schema,
+    description,
+    markdown_table,
+    product_metadata,
+)
+from resources.stores import Stores
+
+CONTRACT = compile_contract(DEFAULT_SPECS)
+
+
+def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -> dg.AssetsDefinition:
+    """Build the snapshot asset over the feeds' assets."""
+
+    @dg.asset(
+        key="feature_snapshots",
+        partitions_def=prediction_dates(start),
+        deps=[dg.AssetDep(dg.AssetKey(["observations", feed])) for feed in feeds],
+        group_name="feature_snapshots",
+        description=description(
+            CONTRACT,
+            "Refuses to be made while inputs are incomplete, and says what is missing.",
+            "The manifest names the observation batches, the moment of knowledge and the specs, so that the same "
+            "snapshot can be made again at any time.",
+        ),
+        metadata={"dagster/column_schema": column_schema(CONTRACT)},
+        kinds={"polars", "parquet"},
+        owners=["team:forecasting"],
+    )
+    def feature_snapshots(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+        opened = stores.open()
+        day = date.fromisoformat(context.partition_key)
+        history = known_history(opened, day)
+        require_ready(history, feed_tolerance)
+        frame = compute_features(DEFAULT_SPECS, history.feeds(), cutoff=day)
+        version = opened.predictions.write(
+            CONTRACT,
+            frame,
+            key=day,
+            folder=f"predictions/feature_snapshots/prediction_date={day}",
+            inputs={"batches": [batch.sha256 for batch in history.batches]},
+            facts=snapshot_facts(history),
+        )
+        return dg.MaterializeResult(metadata=product_metadata(CONTRACT, version, frame, _extra(history)))
+
+    return feature_snapshots
+
+
+def known_history(stores: Stores, day: date) -> History:
+    """Return what was known of a date by its default moment of knowledge."""
+    known_until = stores.observations.known_until(day)
+    return History(stores.observations, tuple(stores.observations.as_known(day, known_until)), day, known_until)
+
+
+def readiness(history: History, feed_tolerance: float) -> Readiness:
+    """Judge whether the inputs of the history's cutoff are complete."""
+    return assess_readiness(history.recent_feeds(), history.cutoff, feed_tolerance=feed_tolerance)
+
+
+def require_ready(history: History, feed_tolerance: float) -> None:
+    """Stop unless the inputs are complete.
+
+    Raises:
+        IncompleteInputsError: Naming what is missing.
+    """
+    state = readiness(history, feed_tolerance)
+    if not state.is_complete:
+        raise IncompleteInputsError(history.cutoff, state.missing)
+
+
+def snapshot_facts(history: History) -> dict[str, object]:
+    """Return what has to be known to make the snapshot again."""
+    return {
+        "prediction_date": history.cutoff.isoformat(),
+        "known_until": history.known_until.isoformat(),
+        "feature_version": feature_version(DEFAULT_SPECS),
+        "specs": specs_to_data(DEFAULT_SPECS),
+    }
+
+
+def _extra(history: History) -> dict[str, object]:
+    sales = history.recent_feeds()["sales"]
+    fused = sales.group_by("source", "resolution").agg(rows=pl.len()).sort("source", "resolution").collect()
+    return {
+        "feature_version": feature_version(DEFAULT_SPECS),
+        "known_until": history.known_until.isoformat(),
+        "observation_batches": len(history.batches),
+        "sales_sources_last_four_weeks": dg.MetadataValue.md(markdown_table(fused)),
+    }

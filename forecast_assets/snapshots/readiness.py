@@ -1,0 +1,85 @@
+"""Are the inputs of a prediction date complete? If not, what is missing?
+
+What belongs here: the rule and its words. What does not: launching or refusing a run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.errors import first_ten
+
+# Feeds with a row per series and day; a feed that the sources never had is not waited for.
+DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
+USUAL_DAYS: Final = 28
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The state of the inputs of one prediction date.
+
+    Attributes:
+        prediction_date: The date.
+        missing: One sentence per feed that is not complete; empty when the run may start.
+        rows: Rows of the date by feed.
+    """
+
+    prediction_date: date
+    missing: tuple[str, ...]
+    rows: Mapping[str, int]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run may start."""
+        return not self.missing
+
+
+def assess_readiness(feeds: Mapping[str, pl.LazyFrame], prediction_date: date, *, feed_tolerance: float) -> Readiness:
+    """Judge whether every daily feed has reached the date, with every expected store and about the usual rows.
+
+    Args:
+        feeds: Resolved rows by feed, of the date and the four weeks before it.
+        prediction_date: The date to judge.
+        feed_tolerance: Share by which the rows of the date may fall short of the median of the weeks before.
+    """
+    missing: list[str] = []
+    rows: dict[str, int] = {}
+    if "sales" not in feeds:
+        return Readiness(prediction_date, ("no feed `sales` has been ingested",), rows)
+    for feed in DAILY_FEEDS:
+        if feed in feeds:
+            rows[feed], complaints = _assess_feed(feed, feeds[feed], prediction_date, feed_tolerance)
+            missing += complaints
+    return Readiness(prediction_date, tuple(missing), rows)
+
+
+def _assess_feed(feed: str, rows: pl.LazyFrame, day: date, tolerance: float) -> tuple[int, list[str]]:
+    window = rows.filter(pl.col("event_date").is_between(day - timedelta(days=USUAL_DAYS), day))
+    counts = window.group_by("event_date", "store_id").agg(rows=pl.len()).collect()
+    if counts.is_empty():
+        return 0, [f"`{feed}` has no rows in the {USUAL_DAYS} days up to {day}"]
+    today = counts.filter(pl.col("event_date") == day)
+    found = int(today["rows"].sum())
+    if not found:
+        return 0, [f"`{feed}` has not reached {day}: its newest day is {counts['event_date'].max()}"]
+    return found, [*_missing_stores(feed, counts, today), *_short_rows(feed, counts, found, day, tolerance)]
+
+
+def _missing_stores(feed: str, counts: pl.DataFrame, today: pl.DataFrame) -> Sequence[str]:
+    newest_before = counts.filter(pl.col("event_date") < today["event_date"][0])["event_date"].max()
+    expected = set(counts.filter(pl.col("event_date") == newest_before)["store_id"])
+    absent = sorted(expected - set(today["store_id"]))
+    return [f"`{feed}` lacks {len(absent)} stores: {first_ten(absent)}"] if absent else []
+
+
+def _short_rows(feed: str, counts: pl.DataFrame, found: int, day: date, tolerance: float) -> Sequence[str]:
+    before = counts.filter(pl.col("event_date") < day).group_by("event_date").agg(pl.col("rows").sum())
+    if before.is_empty():
+        return []
+    usual = float(before["rows"].median() or 0)  # type: ignore[arg-type]
+    if found >= usual * (1 - tolerance):
+        return []
+    return [f"`{feed}` has {found:,} rows on {day}, usually {usual:,.0f}"]

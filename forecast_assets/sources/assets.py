@@ -1,0 +1,24 @@
+"""Feeds as assets: what the ingest command has stored, as the root of the lineage that the UI shows."""
+
+import dagster as dg
+
+from forecast_assets.contracts import FEEDS
+from resources.orchestration import column_schema, description
+
+
+def feed_specs() -> list[dg.AssetSpec]:
+    """Return one external asset per feed; `forecast-assets ingest` reports their materializations."""
+    return [
+        dg.AssetSpec(
+            key=["observations", contract.name],
+            group_name="observations",
+            description=description(
+                contract,
+                "Append-only batches. Bring new rows with `forecast-assets ingest`; restatements are later rows.",
+            ),
+            metadata={"dagster/column_schema": column_schema(contract)},
+            kinds={"parquet"},
+            owners=["team:forecasting"],
+        )
+        for contract in FEEDS.values()
+    ]

@@ -1,0 +1,181 @@
+"""The frame of stock-out risks: which method serves a series, exact decimals, bands.
+
+What belongs here: putting the two methods' results into the contract `stockout_risks`. What does not: the methods
+(inventory, stock_status) or the words (explanations).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, STOCKOUT_RISKS
+from forecast_assets.errors import InputError, first_ten
+from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.quantities import SCALE, Millionths, from_units, to_millionths, to_units
+from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate
+from forecast_assets.stockout_risk.stock_status import assess_status
+
+Floats = npt.NDArray[np.float64]
+
+DEFAULT_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
+_INVENTORY, _STATUS, _NONE = range(len(RISK_METHODS))
+_INVENTORY_PARTS: Final = (
+    "demand_probability", "on_hand_probability", "on_order_probability", "replenishment_probability",
+)  # fmt: skip
+_STATUS_PARTS: Final = ("usual_probability", "series_probability")
+_VALUES: Final = (
+    "stockout_probability", "expected_lost_units", "days_of_cover", *_INVENTORY_PARTS, *_STATUS_PARTS,
+)  # fmt: skip
+
+
+@dataclass
+class _Values:
+    """The columns of the frame as [n, H] millionths, each with the cells that are known."""
+
+    millionths: dict[str, Millionths]
+    known: dict[str, npt.NDArray[np.bool_]]
+
+    @classmethod
+    def unknown(cls, shape: tuple[int, int]) -> "_Values":
+        return cls(
+            {name: np.zeros(shape, dtype=np.int64) for name in _VALUES},
+            {name: np.zeros(shape, dtype=np.bool_) for name in _VALUES},
+        )
+
+    def put(self, name: str, rows: npt.NDArray[np.intp], millionths: Millionths, known: npt.NDArray[np.bool_]) -> None:
+        self.millionths[name][rows] = np.where(known, millionths, 0)
+        self.known[name][rows] = known
+
+    def column(self, name: str) -> pl.Series:
+        units = to_units(self.millionths[name], name)
+        return pl.select(pl.when(pl.Series(self.known[name].ravel())).then(units).alias(name)).to_series()
+
+
+def risk_frame(
+    reconciled: pl.DataFrame,
+    panel: Panel,
+    supply: Supply,
+    rho: Floats,
+    *,
+    thresholds: Mapping[str, float] = DEFAULT_THRESHOLDS,
+    paths: int = DEFAULT_PATHS,
+) -> pl.DataFrame:
+    """Assess every row of a run.
+
+    A series with a position at the cutoff is simulated; one with a record of stock status only is rated by it; for
+    any other the risk is unknown, not low.
+
+    Args:
+        reconciled: Contract `reconciled_forecasts`, n x H rows sorted by store, SKU and step.
+        panel: The same n series in the same order, with a horizon of at least H days.
+        supply: Positions of the same n series, see `supply_at`.
+        rho: [n] correlation between the days of a series, 0..1.
+        thresholds: Lowest probability of the bands `moderate`, `high` and `critical`, rising.
+        paths: Sampled futures of a series with a position.
+
+    Returns:
+        Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
+
+    Raises:
+        InputError: If the series do not line up or the thresholds do not rise within 0..1.
+    """
+    _require_same_series(reconciled, panel)
+    cuts = _cuts(thresholds)
+    shape = (panel.series.height, reconciled.height // panel.series.height)
+    forecast = from_units(reconciled["reconciled_units"]).reshape(shape)
+    method = _methods(panel, supply)
+    values = _Values.unknown(shape)
+    _put_simulated(values, np.flatnonzero(method == _INVENTORY), _demand(reconciled, panel, rho, shape), supply, paths)
+    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel)
+    values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
+    columns = [values.column(name) for name in _VALUES]
+    frame = reconciled.with_columns(
+        *columns,
+        _band(columns[0], cuts),
+        pl.Series("risk_method", np.array(RISK_METHODS)[np.repeat(method, shape[1])], dtype=pl.String),
+    )
+    return STOCKOUT_RISKS.conform(frame)
+
+
+def _require_same_series(reconciled: pl.DataFrame, panel: Panel) -> None:
+    found = reconciled.select(SERIES_KEY).unique(maintain_order=True)
+    steps = reconciled.height / max(panel.series.height, 1)
+    if found.equals(panel.series.select(SERIES_KEY)) and steps.is_integer() and steps <= panel.horizon_days:
+        return
+    differing = found.join(panel.series, on=SERIES_KEY, how="anti")
+    raise InputError(
+        f"The forecasts ({found.height} series, {steps:g} steps each) do not line up with the panel "
+        f"({panel.series.height} series, {panel.horizon_days} days ahead); only in the forecasts: "
+        f"{first_ten(differing.rows()) or 'none'}.",
+        remedy="Assess the forecasts with the snapshot they were made from, sorted by store, SKU and step.",
+    )
+
+
+def _cuts(thresholds: Mapping[str, float]) -> list[int]:
+    """Lowest millionths of each band above `low`."""
+    names = RISK_BANDS[1:4]
+    values = [thresholds.get(name, -1.0) for name in names]
+    if set(thresholds) != set(names) or not 0.0 <= values[0] < values[1] < values[2] <= 1.0:
+        raise InputError(
+            f"Risk thresholds {dict(thresholds)} do not rise within 0 to 1 through the bands {', '.join(names)}.",
+            remedy=f"Give the lowest probability of each, for example {dict(DEFAULT_THRESHOLDS)}.",
+        )
+    return [int(value) for value in to_millionths(values)]
+
+
+def _band(probability: pl.Series, cuts: list[int]) -> pl.Series:
+    lowest = to_units(np.array(cuts, dtype=np.int64))
+    passed = [(probability >= cut).cast(pl.Int8) for cut in lowest]
+    rank = pl.sum_horizontal(passed)
+    names = pl.lit(pl.Series(RISK_BANDS[: len(cuts) + 1]))
+    band = names.gather(rank)
+    return pl.select(pl.when(probability.is_not_null()).then(band).otherwise(pl.lit(RISK_BANDS[-1]))).to_series()
+
+
+def _methods(panel: Panel, supply: Supply) -> npt.NDArray[np.int64]:
+    has_record = ~np.isnan(panel.out_of_stock_share).all(axis=1)
+    return np.where(supply.has_position, _INVENTORY, np.where(has_record, _STATUS, _NONE))
+
+
+def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[int, int]) -> Demand:
+    quantiles = [from_units(reconciled[name]).reshape(shape) for name in QUANTILE_COLUMNS]
+    is_whole = (np.isnan(panel.sales) | (panel.sales == np.rint(panel.sales))).all(axis=1)
+    return Demand(
+        mean=from_units(reconciled["reconciled_units"]).reshape(shape) / SCALE,
+        quantiles=np.stack(quantiles, axis=-1) / SCALE,
+        rho=rho,
+        is_whole_units=is_whole,
+    )
+
+
+def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, supply: Supply, paths: int) -> None:
+    if not len(rows):
+        return
+    risk = simulate(demand.take(rows), supply.take(rows), paths)
+    known = ~np.isnan(risk.lost_units)
+    stages = to_millionths(np.nan_to_num(risk.stages))
+    values.put("stockout_probability", rows, stages[-1], known)
+    for name, part in zip(_INVENTORY_PARTS, np.diff(stages, axis=0, prepend=0), strict=True):
+        values.put(name, rows, part, known)
+    values.put("expected_lost_units", rows, to_millionths(np.nan_to_num(risk.lost_units)), known)
+    cover = np.repeat(risk.days_of_cover[:, None], known.shape[1], axis=1)
+    values.put("days_of_cover", rows, to_millionths(np.nan_to_num(cover)), ~np.isnan(cover))
+
+
+def _put_rated(values: _Values, rows: npt.NDArray[np.intp], forecast: Millionths, panel: Panel) -> None:
+    if not len(rows):
+        return
+    risk = assess_status(panel)
+    width = forecast.shape[1]
+    known = np.ones((len(rows), width), dtype=np.bool_)
+    probability = to_millionths(risk.probability[rows, :width])
+    usual = to_millionths(risk.usual_probability[rows, :width])
+    lost = to_millionths(forecast[rows] / SCALE * risk.out_of_stock_share[rows, :width])
+    values.put("stockout_probability", rows, probability, known)
+    values.put("usual_probability", rows, usual, known)
+    values.put("series_probability", rows, probability - usual, known)
+    values.put("expected_lost_units", rows, lost, known)

@@ -1,0 +1,97 @@
+"""The stock-out risk asset: orchestration only."""
+
+from datetime import date
+
+import dagster as dg
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.contracts import (
+    INVENTORY_POSITIONS,
+    PURCHASE_ORDERS,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+    Contract,
+)
+from forecast_assets.history import History
+from forecast_assets.keys import Cadence
+from forecast_assets.plots import as_markdown_image, risk_calendar_png
+from forecast_assets.run_inputs import RunInputs
+from forecast_assets.stockout_risk.assessing import risk_frame
+from forecast_assets.stockout_risk.inventory import supply_at
+from resources.orchestration import (
+    RunSettings,
+    StoresResource,
+    markdown_table,
+    product_metadata,
+    run_key,
+    scoring_asset,
+    write_run_product,
+)
+
+
+def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+    """Build the stock-out risk asset of a cadence."""
+
+    @dg.asset(
+        **scoring_asset(
+            cadence.name,
+            STOCKOUT_RISKS,
+            start,
+            stage="stockout_risk",
+            deps=["feature_snapshots", RECONCILED_FORECASTS.name],
+        )
+    )
+    def stockout_risks(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings
+    ) -> dg.MaterializeResult[None]:
+        opened = stores.open()
+        key = run_key(context, cadence.name, run)
+        reconciled = opened.predictions.staged("reconciled_forecasts", key)
+        base = opened.predictions.version(reconciled.inputs["base_forecasts"])
+        behind = RunInputs.behind(opened, key, reconciled)
+        frame = _assess(behind, opened.predictions.read(reconciled), opened.predictions.read(base), run.risk_paths)
+        inputs = {**behind.inputs, "reconciled_forecasts": reconciled.version}
+        facts = {**behind.facts, "risk_paths": run.risk_paths}
+        version = write_run_product(opened, STOCKOUT_RISKS, frame, key, inputs, facts)
+        return dg.MaterializeResult(metadata=product_metadata(STOCKOUT_RISKS, version, frame, _extra(frame)))
+
+    return stockout_risks
+
+
+def _assess(run: RunInputs, reconciled: pl.DataFrame, base: pl.DataFrame, paths: int) -> pl.DataFrame:
+    history, artifact = run.history, run.artifact
+    panel = history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
+    supply = supply_at(
+        panel.series,
+        _rows(history, INVENTORY_POSITIONS),
+        _rows(history, PURCHASE_ORDERS),
+        history.cutoff,
+    )
+    return risk_frame(reconciled, panel, supply, _rho(base, artifact.rho), artifact.risk_thresholds, paths)
+
+
+def _rows(history: History, contract: Contract) -> pl.DataFrame:
+    rows = history.feed(contract.name)
+    return pl.DataFrame(schema=contract.schema) if rows is None else rows.collect()
+
+
+def _rho(base: pl.DataFrame, by_class: dict[str, float]) -> npt.NDArray[np.float64]:
+    """[n] correlation between the days of a series, by its demand class."""
+    classes = base.filter(pl.col("step") == 1)["demand_class"]
+    return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()
+
+
+def _extra(frame: pl.DataFrame) -> dict[str, object]:
+    bands = (
+        frame.group_by("risk_method", "risk_band")
+        .agg(rows=pl.len(), lost_units=pl.col("expected_lost_units").sum())
+        .sort("risk_method", "risk_band")
+    )
+    return {
+        "bands": dg.MetadataValue.md(markdown_table(bands)),
+        "risk_over_the_horizon": dg.MetadataValue.md(
+            as_markdown_image(risk_calendar_png(frame), "mean stock-out probability by day and band")
+        ),
+    }

@@ -1,0 +1,42 @@
+"""Partitions: prediction dates, model versions, and how scoring maps to snapshots.
+
+What belongs here: partition definitions and keys. What does not: anything that reads a store.
+"""
+
+from datetime import date
+from typing import Final
+
+import dagster as dg
+
+PREDICTION_DATE: Final = "prediction_date"
+MODEL_VERSION: Final = "model_version"
+
+# What a store that has never seen an ingest shows; the first ingest fixes the real one.
+UNFIXED_START: Final = date(2024, 1, 1)
+
+model_versions: Final = dg.DynamicPartitionsDefinition(name="model_versions")
+
+
+def prediction_dates(start: date) -> dg.DailyPartitionsDefinition:
+    """Return daily partitions from ``start``; the partition of a day appears when the day is over."""
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=0)
+
+
+def scoring_partitions(start: date) -> dg.MultiPartitionsDefinition:
+    """Return the partitions of scoring products: prediction date x model version."""
+    return dg.MultiPartitionsDefinition({PREDICTION_DATE: prediction_dates(start), MODEL_VERSION: model_versions})
+
+
+def scoring_partition(prediction_date: date, model_version: str) -> dg.MultiPartitionKey:
+    """Return the scoring partition of one date and version."""
+    return dg.MultiPartitionKey({PREDICTION_DATE: prediction_date.isoformat(), MODEL_VERSION: model_version})
+
+
+def snapshot_mapping() -> dg.PartitionMapping:
+    """Map a scoring partition to the snapshot of the same day, whatever the version."""
+    return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=PREDICTION_DATE)
+
+
+def version_mapping() -> dg.PartitionMapping:
+    """Map a scoring partition to the artifact of the same version, whatever the day."""
+    return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=MODEL_VERSION)

@@ -1,0 +1,267 @@
+"""The ledger: a hash-chained sequence of small JSON entries, appended by create-if-absent.
+
+What belongs here: entries, the chain, and the state that follows from folding them.
+What does not: product files, observation files, or what an entry is good for.
+
+Appending an entry is the commit point of everything: before it nothing is visible, after it everything that it names
+is. Of two writers that want the same sequence number exactly one wins; the other looks at what came in between and
+decides again whether it may go on.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from forecast_assets.errors import BrokenChainError, LostRaceError
+from forecast_assets.keys import RunKey
+from resources.blobs import BlobStore, sha256
+
+FORMAT: Final = 1
+GENESIS: Final = "0" * 64
+ATTEMPTS: Final = 100
+
+Body = Mapping[str, Any]
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one JSON form that hashes are taken of: sorted keys, no spaces, ASCII.
+
+    Example:
+        >>> canonical({"b": 1, "a": "x"})
+        b'{"a":"x","b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One ledger entry.
+
+    Attributes:
+        sequence: 1, 2, 3, ... without gaps.
+        previous: Hash of the entry before, or 64 zeros.
+        kind: ingest, register, promote, publish.
+        recorded_at: When it was appended; for people, never part of a product's content.
+        body: What happened.
+        hash: SHA-256 of the stored bytes.
+    """
+
+    sequence: int
+    previous: str
+    kind: str
+    recorded_at: str
+    body: Body
+    hash: str
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Entry":
+        """Read stored bytes.
+
+        Raises:
+            BrokenChainError: If they are not an entry.
+        """
+        try:
+            raw = json.loads(data)
+            return cls(raw["sequence"], raw["previous"], raw["kind"], raw["recorded_at"], raw["body"], sha256(data))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenChainError(f"A ledger entry cannot be read: {error}.", remedy=_RESTORE) from error
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """An observation batch as the ledger names it."""
+
+    sha256: str
+    feed: str
+    source: str
+    trust: float
+    declared_lag_hours: float
+    path: str
+    rows: int
+    first_event_date: date
+    last_event_date: date
+    first_known_at: datetime
+    sequence: int = 0
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "sha256": self.sha256,
+            "feed": self.feed,
+            "source": self.source,
+            "trust": self.trust,
+            "declared_lag_hours": self.declared_lag_hours,
+            "path": self.path,
+            "rows": self.rows,
+            "first_event_date": self.first_event_date.isoformat(),
+            "last_event_date": self.last_event_date.isoformat(),
+            "first_known_at": self.first_known_at.isoformat(),
+        }
+
+    @classmethod
+    def read(cls, body: Body, sequence: int) -> "BatchRecord":
+        """Read the JSON form."""
+        dates = {name: date.fromisoformat(body[name]) for name in ("first_event_date", "last_event_date")}
+        known = datetime.fromisoformat(body["first_known_at"])
+        return cls(**{**body, **dates, "first_known_at": known, "sequence": sequence})
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A registered model version and what it links to."""
+
+    model_version: str
+    family: str
+    cutoff: date
+    artifact: str
+    evaluation_report: str
+    training_run_id: str
+    training_snapshot: str
+    feature_version: str
+    gates: Mapping[str, Any]
+    sequence: int
+    recorded_at: str
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """A channel was pointed at a version."""
+
+    channel: str
+    model_version: str
+    by: str
+    reason: str
+    sequence: int
+    recorded_at: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published run: the manifests of its products and the checks that accepted them."""
+
+    key: RunKey
+    products: Mapping[str, str]
+    accepted: Mapping[str, list[str]]
+    sequence: int
+    recorded_at: str
+
+
+@dataclass
+class LedgerState:
+    """What is true after the entries folded so far."""
+
+    sequence: int = 0
+    head: str = GENESIS
+    start_date: date | None = None
+    batches: dict[str, BatchRecord] = field(default_factory=dict)
+    versions: dict[str, VersionRecord] = field(default_factory=dict)
+    appointments: list[Appointment] = field(default_factory=list)
+    publications: dict[RunKey, Publication] = field(default_factory=dict)
+
+    def channel(self, name: str) -> str | None:
+        """Return the version a channel points at now, or None."""
+        return next((a.model_version for a in reversed(self.appointments) if a.channel == name), None)
+
+    def fold(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        _FOLDS[entry.kind](self, entry)
+        self.sequence, self.head = entry.sequence, entry.hash
+
+
+def _fold_ingest(state: LedgerState, entry: Entry) -> None:
+    for body in entry.body["batches"]:
+        record = BatchRecord.read(body, entry.sequence)
+        state.batches[record.sha256] = record
+    if state.start_date is None and "start_date" in entry.body:
+        state.start_date = date.fromisoformat(entry.body["start_date"])
+
+
+def _fold_register(state: LedgerState, entry: Entry) -> None:
+    cutoff = date.fromisoformat(entry.body["cutoff"])
+    facts = {**entry.body, "cutoff": cutoff, "sequence": entry.sequence, "recorded_at": entry.recorded_at}
+    state.versions[entry.body["model_version"]] = VersionRecord(**facts)
+
+
+def _fold_promote(state: LedgerState, entry: Entry) -> None:
+    state.appointments.append(Appointment(**entry.body, sequence=entry.sequence, recorded_at=entry.recorded_at))
+
+
+def _fold_publish(state: LedgerState, entry: Entry) -> None:
+    key = RunKey.parse(entry.body["key"])
+    state.publications[key] = Publication(
+        key, entry.body["products"], entry.body["accepted"], entry.sequence, entry.recorded_at
+    )
+
+
+_FOLDS: Final[dict[str, Callable[[LedgerState, Entry], None]]] = {
+    "ingest": _fold_ingest,
+    "register": _fold_register,
+    "promote": _fold_promote,
+    "publish": _fold_publish,
+}
+
+_RESTORE: Final = "Restore the ledger folder from a backup; do not edit it."
+
+
+class Ledger:
+    """Reads and appends entries; keeps what it has read, since entries never change."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._entries: list[Entry] = []
+        self._state = LedgerState()
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, oldest first, with the chain verified."""
+        self._catch_up()
+        return list(self._entries)
+
+    def state(self) -> LedgerState:
+        """Return what is true now; treat it as read-only."""
+        self._catch_up()
+        return self._state
+
+    def append(self, kind: str, body: Body, admit: Callable[[LedgerState], None]) -> Entry:
+        """Append one entry: the commit.
+
+        Args:
+            kind: Kind of the entry.
+            body: JSON-ready content.
+            admit: Called with the state that the entry would follow, again after every lost race; raises to refuse.
+
+        Raises:
+            LostRaceError: If other writers came first 100 times; run again.
+        """
+        for _ in range(ATTEMPTS):
+            self._catch_up()
+            admit(self._state)
+            sequence = self._state.sequence + 1
+            raw = {
+                "format": FORMAT,
+                "sequence": sequence,
+                "previous": self._state.head,
+                "kind": kind,
+                "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "body": body,
+            }
+            if self._blobs.create(_path(sequence), canonical(raw)):
+                self._catch_up()
+                return self._entries[sequence - 1]
+        raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
+
+    def _catch_up(self) -> None:
+        while (data := self._blobs.find(_path(self._state.sequence + 1))) is not None:
+            entry = Entry.parse(data)
+            if (entry.sequence, entry.previous) != (self._state.sequence + 1, self._state.head):
+                raise BrokenChainError(
+                    f"Ledger entry {self._state.sequence + 1} does not follow the one before it.",
+                    remedy=_RESTORE,
+                )
+            self._state.fold(entry)
+            self._entries.append(entry)
+
+
+def _path(sequence: int) -> str:
+    return f"ledger/{sequence:012d}.json"

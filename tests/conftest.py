@@ -1,0 +1,23 @@
+"""Fixtures: temporary stores, small retailers, and where the real data is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from resources.stores import Stores, open_stores
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Stores:
+    return open_stores(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    folder = Path(os.environ.get("FORECAST_ASSETS_TEST_DATA", REPOSITORY.parent / "shared/data/freshretailnet"))
+    if not folder.is_dir():
+        pytest.skip(f"no FreshRetailNet files at {folder}")
+    return folder

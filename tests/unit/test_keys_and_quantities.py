@@ -1,0 +1,55 @@
+"""Identity and exact quantities."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forecast_assets.errors import HorizonError, InputError
+from forecast_assets.keys import DAILY, PredictionId, RunKey
+from forecast_assets.quantities import UNITS, from_units, publish, to_millionths, to_units
+
+RUN = RunKey("daily", date(2024, 6, 11), "stat-1", 14)
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.integers(1, 90))
+def test_prediction_ids_read_back_whatever_the_identifiers_hold(sku: str, store: str, step: int) -> None:
+    wanted = PredictionId(RUN, sku, store, step)
+    assert PredictionId.parse(str(wanted)) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "daily/2024-06-11", "daily/x/stat-1/14/r0", "daily/2024-06-11/stat-1/14/r0/a/b"])
+def test_what_is_not_an_id_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(InputError, match="is not a prediction id|is not a run key"):
+        PredictionId.parse(text)
+
+
+def test_horizons_outside_the_cadence_are_refused() -> None:
+    assert DAILY.horizon(None) == 28
+    assert DAILY.horizon(30) == 30
+    for days in (0, 6, 31):
+        with pytest.raises(HorizonError, match="7 to 30 days"):
+            DAILY.horizon(days)
+
+
+@given(st.lists(st.integers(-(10**18) + 1, 10**18 - 1)))
+def test_millionths_survive_the_way_to_decimals_and_back(numbers: list[int]) -> None:
+    millionths = np.array(numbers, dtype=np.int64)
+    series = to_units(millionths, "units")
+    assert series.dtype == UNITS
+    assert series.to_list() == [Decimal(number).scaleb(-6) for number in numbers]
+    assert from_units(series).tolist() == numbers
+
+
+def test_rounding_is_half_to_even_and_happens_once() -> None:
+    assert to_millionths([0.0000005, 0.0000015, 2.0000004]).tolist() == [0, 2, 2_000_000]
+    assert publish([1 / 3]).to_list() == [Decimal("0.333333")]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e13])
+def test_what_does_not_fit_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="finite and below 1e12"):
+        to_millionths([bad])

@@ -1,0 +1,91 @@
+"""The ledger: order, chain, races, and what cannot be read."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from forecast_assets.errors import AlreadyRegisteredError, BrokenChainError, StorageError
+from resources.blobs import BlobStore
+from resources.ledger import GENESIS, Ledger, LedgerState, canonical
+
+
+def promote(name: str) -> dict[str, str]:
+    return {"channel": "champion", "model_version": name, "by": "ana", "reason": "test"}
+
+
+def admit_all(state: LedgerState) -> None:
+    assert state is not None
+
+
+def test_entries_form_a_chain(tmp_path: Path) -> None:
+    ledger = Ledger(BlobStore(tmp_path))
+    entries = [ledger.append("promote", promote(f"v-{n}"), admit_all) for n in range(5)]
+    assert [entry.sequence for entry in entries] == [1, 2, 3, 4, 5]
+    assert entries[0].previous == GENESIS
+    assert all(after.previous == before.hash for before, after in zip(entries, entries[1:], strict=False))
+    assert Ledger(BlobStore(tmp_path)).state().channel("champion") == "v-4"
+
+
+def test_two_ledgers_on_one_folder_see_each_other(tmp_path: Path) -> None:
+    first, second = Ledger(BlobStore(tmp_path)), Ledger(BlobStore(tmp_path))
+    first.append("promote", promote("a"), admit_all)
+    second.append("promote", promote("b"), admit_all)
+    assert first.state().channel("champion") == "b"
+    assert first.state().head == second.state().head
+
+
+def test_of_many_writers_each_entry_has_one_winner_and_none_is_lost(tmp_path: Path) -> None:
+    def write(writer: int) -> list[int]:
+        ledger = Ledger(BlobStore(tmp_path))
+        return [ledger.append("promote", promote(f"w{writer}-{n}"), admit_all).sequence for n in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        sequences = [sequence for done in pool.map(write, range(8)) for sequence in done]
+    assert sorted(sequences) == list(range(1, 81))
+    assert len(Ledger(BlobStore(tmp_path)).entries()) == 80
+
+
+def test_a_writer_that_lost_the_race_asks_again_whether_it_may_go_on(tmp_path: Path) -> None:
+    slow, quick = Ledger(BlobStore(tmp_path)), Ledger(BlobStore(tmp_path))
+    asked: list[int] = []
+
+    def only_first(state: LedgerState) -> None:
+        asked.append(state.sequence)
+        if not asked[1:]:
+            quick.append("promote", promote("quick"), admit_all)
+        elif state.channel("champion") == "quick":
+            raise AlreadyRegisteredError("someone was quicker")
+
+    with pytest.raises(AlreadyRegisteredError, match="quicker"):
+        slow.append("promote", promote("slow"), only_first)
+    assert asked == [0, 1]
+    assert slow.state().channel("champion") == "quick"
+
+
+@pytest.mark.parametrize("damage", ["edited", "reordered", "torn"])
+def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damage: str) -> None:
+    ledger = Ledger(BlobStore(tmp_path))
+    for name in ("a", "b", "c"):
+        ledger.append("promote", promote(name), admit_all)
+    first, second = sorted((tmp_path / "ledger").glob("*.json"))[:2]
+    if damage == "edited":
+        raw = json.loads(first.read_bytes())
+        raw["body"]["model_version"] = "z"
+        first.write_bytes(canonical(raw))
+    elif damage == "reordered":
+        one, two = first.read_bytes(), second.read_bytes()
+        first.write_bytes(two)
+        second.write_bytes(one)
+    else:
+        second.write_bytes(second.read_bytes()[:-5])
+    with pytest.raises(BrokenChainError):
+        Ledger(BlobStore(tmp_path)).state()
+
+
+def test_a_home_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    target = tmp_path / "home"
+    target.write_text("not a folder")
+    with pytest.raises(StorageError, match="FORECAST_ASSETS_HOME|Check the disk"):
+        BlobStore(target)

@@ -1,0 +1,163 @@
+"""Product versions, acceptance and the commit."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from forecast_assets.contracts import PUBLISHED, Column, Contract
+from forecast_assets.errors import (
+    AlreadyPublishedError,
+    AlreadyRegisteredError,
+    ChangedFileError,
+    ContractError,
+    NameNotAllowedError,
+    NotAcceptedError,
+    NotPublishedError,
+    NotStagedError,
+    UnknownVersionError,
+)
+from forecast_assets.keys import RunKey
+from resources.prediction_store import PredictionStore, ProductVersion
+from resources.stores import Stores, open_stores
+
+KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
+CHECKS = ("first", "second")
+
+
+def contract(name: str) -> Contract:
+    return Contract(name, "a row", "a test", (Column("n", pl.Int64, "a number", at_least=0),), ("n",))
+
+
+def required(product: str) -> tuple[str, ...]:
+    assert product in PUBLISHED
+    return CHECKS
+
+
+def register(store: PredictionStore, name: str = "stat-1", **gates: bool) -> None:
+    store.register(
+        {
+            "model_version": name, "family": "statistical", "cutoff": "2025-01-01", "artifact": "a" * 64,
+            "evaluation_report": "b" * 64, "training_run_id": "r", "training_snapshot": "c" * 64,
+            "feature_version": "f", "gates": gates,
+        }
+    )  # fmt: skip
+
+
+def write(store: PredictionStore, name: str, numbers: list[int], **inputs: Any) -> ProductVersion:
+    return store.write(
+        contract(name), pl.DataFrame({"n": numbers}), key=KEY, folder=f"predictions/{name}", inputs=inputs, facts={}
+    )
+
+
+def write_all(store: PredictionStore, *, accept: bool = True) -> dict[str, str]:
+    products = {name: write(store, name, [1, 2, 3]).version for name in PUBLISHED}
+    for version in products.values():
+        for check in CHECKS if accept else ():
+            store.accept(version, check)
+    return products
+
+
+def test_equal_content_is_the_same_version_and_reads_back(stores: Stores) -> None:
+    store = stores.predictions
+    first, again = write(store, "forecasts", [1, 2]), write(store, "forecasts", [1, 2])
+    assert first.version == again.version
+    assert store.read(first)["n"].to_list() == [1, 2]
+    assert write(store, "forecasts", [1, 3]).version != first.version
+
+
+def test_a_broken_contract_stops_before_a_byte_is_written(stores: Stores, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"`forecasts` breaks its contract.*'n': '-1'"):
+        write(stores.predictions, "forecasts", [-1])
+    assert not list((tmp_path / "store").rglob("*.parquet"))
+
+
+def test_what_was_not_made_is_named(stores: Stores) -> None:
+    with pytest.raises(NotStagedError, match=r"`forecasts` has not been made for daily/2025-01-01/stat-1/7/r0"):
+        stores.predictions.staged("forecasts", KEY)
+
+
+def test_a_published_run_is_visible_to_another_process_and_never_published_twice(stores: Stores, tmp_path: Path) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    publication = stores.predictions.publish(KEY, products, required)
+    assert publication.accepted == {name: list(CHECKS) for name in PUBLISHED}
+    other = open_stores(tmp_path / "store").predictions
+    assert other.publication(KEY).products == products
+    with pytest.raises(AlreadyPublishedError, match="ledger entry 2"):
+        other.publish(KEY, products, required)
+
+
+def test_publication_refuses_products_without_their_acceptances(stores: Stores) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions, accept=False)
+    stores.predictions.accept(products["forecasts"], "first")
+    with pytest.raises(NotAcceptedError, match="`forecasts` has not passed second on exactly these bytes"):
+        stores.predictions.publish(KEY, products, required)
+    assert not stores.ledger.state().publications
+
+
+def test_an_acceptance_does_not_carry_over_to_other_bytes(stores: Stores) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    products["forecasts"] = write(stores.predictions, "forecasts", [4]).version
+    with pytest.raises(NotAcceptedError):
+        stores.predictions.publish(KEY, products, required)
+
+
+def test_a_changed_file_is_found_before_the_commit(stores: Stores, tmp_path: Path) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    victim = tmp_path / "store" / stores.predictions.version(products["forecasts"]).files[0].path
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    with pytest.raises(ChangedFileError, match=victim.name):
+        stores.predictions.publish(KEY, products, required)
+    assert not stores.ledger.state().publications
+
+
+def test_a_changed_ancestor_is_found_too(stores: Stores, tmp_path: Path) -> None:
+    parent = write(stores.predictions, "base", [1])
+    child = write(stores.predictions, "forecasts", [2], base=parent.version)
+    stores.predictions.verify(child.version)
+    (tmp_path / "store" / parent.files[0].path).unlink()
+    with pytest.raises(ChangedFileError, match="is missing"):
+        stores.predictions.verify(child.version)
+
+
+def test_a_run_must_bring_every_published_product(stores: Stores) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    del products["stockout_risks"]
+    with pytest.raises(NotStagedError, match="stockout_risks"):
+        stores.predictions.publish(KEY, products, required)
+
+
+def test_versions_are_registered_once_and_named_well(stores: Stores) -> None:
+    register(stores.predictions)
+    with pytest.raises(AlreadyRegisteredError, match="already registered"):
+        register(stores.predictions)
+    for bad in ("Stat-1", "7", "main", "audit", "a_b", "", "a" * 64, 'x"; drop'):
+        with pytest.raises(NameNotAllowedError, match="cannot name a model version"):
+            register(stores.predictions, bad)
+
+
+def test_only_versions_whose_gates_passed_are_promoted(stores: Stores) -> None:
+    register(stores.predictions, "good", beats_seasonal_naive=True)
+    register(stores.predictions, "bad", beats_seasonal_naive=False)
+    stores.predictions.promote("good", by="ana", reason="better")
+    with pytest.raises(NotAcceptedError, match="beats_seasonal_naive"):
+        stores.predictions.promote("bad", by="ana", reason="hope")
+    with pytest.raises(UnknownVersionError, match=r"no model version `none`. Known: bad, good"):
+        stores.predictions.promote("none", by="ana", reason="?")
+    assert stores.ledger.state().channel("champion") == "good"
+    assert stores.ledger.state().channel("challenger") is None
+
+
+def test_reading_what_is_not_published_says_what_is(stores: Stores) -> None:
+    register(stores.predictions)
+    stores.predictions.publish(KEY, write_all(stores.predictions), required)
+    other = RunKey("daily", date(2025, 1, 2), "stat-1", 7)
+    with pytest.raises(NotPublishedError, match=r"Published with this version: daily/2025-01-01/stat-1/7/r0"):
+        stores.predictions.publication(other)
