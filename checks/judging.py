@@ -45,6 +45,6 @@ def judge(rule: Rule, files: Mapping[str, Sequence[str]], connection: duckdb.Duc
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet([{listed}])")  # noqa: S608
     connection.execute(f"CREATE OR REPLACE TEMP TABLE failing AS {rule.failing}")
     failing = int(connection.execute("SELECT count(*) FROM failing").fetchall()[0][0])
-    examples = connection.execute(f"SELECT * FROM failing ORDER BY ALL LIMIT {SHOWN}").pl()  # noqa: S608
+    examples = pl.DataFrame(connection.sql(f"SELECT * FROM failing ORDER BY ALL LIMIT {SHOWN}").to_arrow_table())  # noqa: S608
     message = f"{failing:,} rows break it. {rule.remedy}" if failing else "No row breaks it."
     return Verdict(not failing, failing, examples, message)

@@ -8,6 +8,7 @@ promise, computed by another engine than the one that made the numbers.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from forecast_assets.contracts import COMPONENTS, QUANTILE_COLUMNS
@@ -36,9 +37,7 @@ class Rule:
 
 _BUG: Final = "This is a defect of the software, not of the data: keep the store as it is and report the run."
 
-_RISING: Final = " OR ".join(
-    f"{low} > {high}" for low, high in zip(QUANTILE_COLUMNS, QUANTILE_COLUMNS[1:], strict=False)
-)
+_RISING: Final = " OR ".join(f"{low} > {high}" for low, high in pairwise(QUANTILE_COLUMNS))
 _SUM: Final = " + ".join(COMPONENTS)
 _PARTS: Final = (
     "coalesce(demand_probability, 0) + coalesce(on_hand_probability, 0) + coalesce(on_order_probability, 0)"

@@ -82,7 +82,7 @@ def _fail(message: str, code: int) -> None:
 )
 @click.version_option(__version__, prog_name="forecast-assets")
 def cli() -> None:
-    """Demand and inventory intelligence as immutable, versioned, replayable data products.
+    r"""Demand and inventory intelligence as immutable, versioned, replayable data products.
 
     All state lives below FORECAST_ASSETS_HOME (default ./var).
 

@@ -24,6 +24,7 @@ from resources.orchestration import Progress
 
 VERSION: Final = "stat-1"
 RISKS_SHOWN: Final = 10
+RISK_STEPS: Final = 7
 HISTORY_SHOWN_DAYS: Final = 56
 
 
@@ -84,11 +85,11 @@ def _run(runner: Runner, simulator: SimulatorSettings) -> Publication:
 
 
 def _show_risks(runner: Runner, publication: Publication) -> None:
-    _step(f"The {RISKS_SHOWN} highest stock-out risks of the next 7 days")
+    _step(f"The {RISKS_SHOWN} highest stock-out risks of the next {RISK_STEPS} days")
     risks = scan_product(runner.stores, publication, "stockout_risks")
     columns = ["store_id", "sku_id", "target_date", "stockout_probability", "expected_lost_units", "risk_reason"]
     worst = (
-        with_reason(runner.stores, publication, risks.filter(pl.col("step") <= 7))
+        with_reason(runner.stores, publication, risks.filter(pl.col("step") <= RISK_STEPS))
         .sort("stockout_probability", "expected_lost_units", "sku_id", "store_id", descending=True, nulls_last=True)
         .unique(["store_id", "sku_id"], keep="first", maintain_order=True)
         .head(RISKS_SHOWN)
@@ -100,11 +101,13 @@ def _show_risks(runner: Runner, publication: Publication) -> None:
 
 def _show_forecast(runner: Runner, publication: Publication) -> None:
     forecasts = scan_product(runner.stores, publication, "forecasts")
-    total = pl.col("forecast_units").sum()
-    smooth = forecasts.filter(pl.col("demand_class") == "smooth").group_by("store_id", "sku_id").agg(total)
-    store, sku, _ = (
-        smooth.sort(total.meta.output_name(), "sku_id", "store_id", descending=True).head(1).collect().row(0)
+    totals = (
+        forecasts.filter(pl.col("demand_class") == "smooth")
+        .group_by("store_id", "sku_id")
+        .agg(pl.col("forecast_units").sum())
+        .sort("forecast_units", "sku_id", "store_id", descending=True)
     )
+    store, sku, _ = totals.head(1).collect().row(0)
     _step(f"Forecast of {sku} in {store}")
     is_series = (pl.col("store_id") == store) & (pl.col("sku_id") == sku)
     history = runner.history(publication.key.prediction_date).feed("sales")
@@ -126,5 +129,5 @@ def _show_query(settings: Settings, publication: Publication) -> None:
     )
     click.echo(f"duckdb -readonly {settings.catalogue_path}\n\n{sql};\n")
     with duckdb.connect(str(settings.catalogue_path), read_only=True) as connection:
-        result = connection.execute(sql).pl()
+        result = pl.DataFrame(connection.sql(sql).to_arrow_table())
     click.echo(table(result.columns, plain(result).rows()))

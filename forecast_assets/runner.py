@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from checks.expectations import validate_feed
 
+from checks.expectations import validate_feed
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
 from forecast_assets.errors import ContractError, NotAcceptedError
 from forecast_assets.history import History
@@ -26,6 +26,7 @@ from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.intake import check_batch
 from partitions import model_versions, scoring_partition
 from resources.blobs import translated
+from resources.catalogue import build_catalogue
 from resources.ledger import Publication
 from resources.observation_store import IngestReport
 from resources.orchestration import Progress, ProgressResource
@@ -133,6 +134,8 @@ class Runner:
         """Score and publish one date with one version; if that is published already, say so and do nothing."""
         self.stores.predictions.model_version(key.model_version)
         if key in self.stores.ledger.state().publications:
+            # A run that was killed between its commit and its catalogue left the catalogue behind.
+            self.refresh_catalogue()
             return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
         self.snapshot(key.prediction_date)
         self.instance.add_dynamic_partitions(str(model_versions.name), [key.model_version])
@@ -142,6 +145,13 @@ class Runner:
             config={"resources": {"run": {"config": {"horizon": key.forecast_horizon}}}},
         )
         return Outcome(self.stores.predictions.publication(key), is_new=True, checks_passed=passed)
+
+    def refresh_catalogue(self) -> Path:
+        """Build the BI catalogue of the ledger's head, if it is not there yet."""
+        import duckdb
+
+        with duckdb.connect() as connection:
+            return build_catalogue(self.stores.predictions, self.settings.catalogue_folder, connection)
 
     def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
         defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)

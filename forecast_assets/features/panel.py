@@ -7,7 +7,7 @@ Matrices are series x days. Reductions along a fixed axis of a dense matrix give
 multi-threaded grouping of floats does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -114,8 +114,8 @@ def assemble_panel(
     first = _first_date(observations["sales"], cutoff, history_days)
     history = (cutoff - first).days + 1
     grid = _Grid(ordered, first, history + horizon_days)
-    prices = observations.get("prices")
-    price_ratio = grid.matrix(prices, "price_ratio", np.nan)
+    (sales,) = grid.matrices(observations["sales"], ["sales_units"])
+    price_ratio, is_promotion = grid.matrices(observations.get("prices"), ["price_ratio", "is_promotion"])
     is_censored, share = _shelf(grid, observations, history)
     event_names, event_days = _events(observations.get("events"), grid)
     return Panel(
@@ -123,11 +123,11 @@ def assemble_panel(
         first_date=first,
         history_days=history,
         horizon_days=horizon_days,
-        sales=grid.matrix(observations["sales"], "sales_units", np.nan)[:, :history],
+        sales=sales[:, :history],
         is_censored=is_censored,
         out_of_stock_share=share,
         price_ratio=np.nan_to_num(price_ratio, nan=1.0),
-        is_promotion=grid.matrix(prices, "is_promotion", 0.0) > 0,
+        is_promotion=is_promotion > 0,
         has_plan=~np.isnan(price_ratio[:, history:]),
         event_names=event_names,
         event_days=event_days,
@@ -142,21 +142,21 @@ class _Grid:
     first_date: date
     width: int
 
-    def matrix(self, rows: pl.LazyFrame | None, column: str, missing: float) -> Floats:
-        """Scatter one column of long rows into series x days; rows outside the grid are left out."""
-        out = np.full((self.series.height, self.width), missing)
+    def matrices(self, rows: pl.LazyFrame | None, columns: Sequence[str]) -> list[Floats]:
+        """Scatter columns of long rows into series x days; NaN where there is no row, rows outside are left out."""
+        out = [np.full((self.series.height, self.width), np.nan) for _ in columns]
         if rows is None:
             return out
-        index = self.series.lazy().with_row_index("row")
         placed = (
-            rows.select(*SERIES_KEY, "event_date", value=pl.col(column).cast(pl.Float64))
-            .with_columns(column=(pl.col("event_date") - pl.lit(self.first_date)).dt.total_days())
-            .filter(pl.col("column").is_between(0, self.width - 1))
-            .join(index, on=SERIES_KEY, how="inner")
-            .select("row", "column", "value")
+            rows.with_columns(day=(pl.col("event_date") - pl.lit(self.first_date)).dt.total_days())
+            .filter(pl.col("day").is_between(0, self.width - 1))
+            .join(self.series.lazy().with_row_index("row"), on=SERIES_KEY, how="inner")
+            .select("row", "day", *(pl.col(name).cast(pl.Float64) for name in columns))
             .collect()
         )
-        out[placed["row"].to_numpy(), placed["column"].to_numpy()] = placed["value"].to_numpy()
+        cells = placed["row"].to_numpy(), placed["day"].to_numpy()
+        for matrix, name in zip(out, columns, strict=True):
+            matrix[cells] = placed[name].to_numpy()
         return out
 
 
@@ -167,15 +167,10 @@ def _first_date(sales: pl.LazyFrame, cutoff: date, history_days: int) -> date:
 
 def _shelf(grid: _Grid, observations: Mapping[str, pl.LazyFrame], history: int) -> tuple[Bools, Floats]:
     """Whether, and for which share of the trading hours, each shelf was empty: from hours, else from positions."""
-    status, positions = observations.get("stock_status"), observations.get("inventory_positions")
-    share = np.full((grid.series.height, history), np.nan)
-    if status is not None:
-        hours = status.with_columns(share=pl.col("out_of_stock_hours") / pl.col("trading_hours"))
-        share = grid.matrix(hours, "share", np.nan)[:, :history]
-    is_censored = share > 0
-    if positions is not None:
-        is_censored |= grid.matrix(positions, "on_hand_units", np.nan)[:, :history] <= 0
-    return is_censored, share
+    hours, trading_hours = grid.matrices(observations.get("stock_status"), ["out_of_stock_hours", "trading_hours"])
+    (on_hand,) = grid.matrices(observations.get("inventory_positions"), ["on_hand_units"])
+    share = (hours / trading_hours)[:, :history]
+    return (share > 0) | (on_hand[:, :history] <= 0), share
 
 
 def _events(rows: pl.LazyFrame | None, grid: _Grid) -> tuple[tuple[str, ...], Bools]:

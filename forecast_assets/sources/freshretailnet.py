@@ -4,8 +4,8 @@ What belongs here: what the publisher's columns mean in the words of the contrac
 
 Choices, each where the data leaves one:
 
-- `sale_amount` is not whole units but a scaled amount, stored as 32-bit floats of short decimals: it is rounded to six
-  decimals, which restores the decimals.
+- `sale_amount` is not whole units but a scaled amount in thousandths, stored as 32-bit floats: rounding to thousandths
+  restores the decimals and loses nothing (six decimals would keep the error of the storage).
 - A `discount` of 0 (0.4% of rows) is a giveaway, not an error: the same shelves sell 35 times as much on those days.
   It stays a price ratio of 0 and counts as a promotion.
 - `holiday_flag` marks every day off, weekends too. A weekend is a matter of the day of the week, so only a run of days
@@ -112,7 +112,7 @@ def _at_day_end() -> pl.Expr:
 
 
 def _sales(daily: pl.DataFrame) -> pl.DataFrame:
-    units = pl.col("sale_amount").cast(pl.Float64).round(6).alias("sales_units")
+    units = pl.col("sale_amount").cast(pl.Float64).round(3).alias("sales_units")
     return daily.with_columns(_at_day_end(), units).select(SALES.names)
 
 

@@ -3,8 +3,8 @@
 What belongs here: writing a simulation as M5 files. What does not: the native format (``simulator``).
 
 The format says less than the simulation: sales only, a price per week (that of the week's first day on sale), two
-events a day at most, no stock, no plan of promotions. Weeks run from Saturday to Friday and are numbered within a fiscal
-year that starts on the last Saturday of January. There are no food-stamp days: the `snap_` columns are 0.
+events a day at most, no stock, no plan of promotions. Weeks run from Saturday to Friday and are numbered within a
+fiscal year that starts on the last Saturday of January. The `snap_` columns (food-stamp days) are 0.
 """
 
 import json

@@ -60,7 +60,6 @@ def risk_frame(
     panel: Panel,
     supply: Supply,
     rho: Floats,
-    *,
     thresholds: Mapping[str, float] = DEFAULT_THRESHOLDS,
     paths: int = DEFAULT_PATHS,
 ) -> pl.DataFrame:
@@ -133,7 +132,8 @@ def _band(probability: pl.Series, cuts: list[int]) -> pl.Series:
     rank = pl.sum_horizontal(passed)
     names = pl.lit(pl.Series(RISK_BANDS[: len(cuts) + 1]))
     band = names.gather(rank)
-    return pl.select(pl.when(probability.is_not_null()).then(band).otherwise(pl.lit(RISK_BANDS[-1]))).to_series()
+    known = pl.when(probability.is_not_null()).then(band).otherwise(pl.lit(RISK_BANDS[-1]))
+    return pl.select(known.alias("risk_band")).to_series()
 
 
 def _methods(panel: Panel, supply: Supply) -> npt.NDArray[np.int64]:

@@ -146,7 +146,7 @@ class InventoryRisk:
     @property
     def probability(self) -> Floats:
         """[n, H] probability of any unmet demand that day."""
-        return self.stages[-1]
+        return np.asarray(self.stages[-1])
 
 
 def supply_at(series: pl.DataFrame, positions: pl.DataFrame, orders: pl.DataFrame, cutoff: date) -> Supply:
@@ -376,8 +376,8 @@ class _Policy:
 
     @classmethod
     def of(cls, supply: Supply, paths: int) -> "_Policy":
-        owner = supply.order_series
-        open_units = np.bincount(owner, weights=supply.order_units, minlength=len(supply.on_hand))
+        open_units = np.zeros(len(supply.on_hand))
+        np.add.at(open_units, supply.order_series, supply.order_units)
         return cls(supply, np.repeat(open_units[:, None], paths, axis=1))
 
     def review(self, day: int, stock: Floats, arrivals: Floats) -> None:

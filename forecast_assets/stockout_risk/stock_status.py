@@ -130,7 +130,7 @@ def _weights(record: _Record, horizon: int) -> Floats:
     # Products summed along an axis, not a matrix product: the same bytes for any number of threads.
     gram = np.array([[_total(a * b) for b in deviations] for a in deviations])
     moment = np.array([_total(a * missed) for a in deviations])
-    return defaults + np.asarray(np.linalg.solve(gram + _RIDGE * np.eye(len(defaults)), moment))
+    return np.asarray(defaults + np.linalg.solve(gram + _RIDGE * np.eye(len(defaults)), moment))
 
 
 def _total(values: Floats) -> float:

@@ -23,7 +23,7 @@ def test_prediction_ids_read_back_whatever_the_identifiers_hold(sku: str, store:
 
 @pytest.mark.parametrize("text", ["", "daily/2024-06-11", "daily/x/stat-1/14/r0", "daily/2024-06-11/stat-1/14/r0/a/b"])
 def test_what_is_not_an_id_is_said_to_be_none(text: str) -> None:
-    with pytest.raises(InputError, match="is not a prediction id|is not a run key"):
+    with pytest.raises(InputError, match=r"is not a prediction id|is not a run key"):
         PredictionId.parse(text)
 
 

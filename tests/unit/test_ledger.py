@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_entries_form_a_chain(tmp_path: Path) -> None:
     entries = [ledger.append("promote", promote(f"v-{n}"), admit_all) for n in range(5)]
     assert [entry.sequence for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[0].previous == GENESIS
-    assert all(after.previous == before.hash for before, after in zip(entries, entries[1:], strict=False))
+    assert all(after.previous == before.hash for before, after in pairwise(entries))
     assert Ledger(BlobStore(tmp_path)).state().channel("champion") == "v-4"
 
 
@@ -87,5 +88,5 @@ def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damag
 def test_a_home_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     target = tmp_path / "home"
     target.write_text("not a folder")
-    with pytest.raises(StorageError, match="FORECAST_ASSETS_HOME|Check the disk"):
+    with pytest.raises(StorageError, match=r"FORECAST_ASSETS_HOME|Check the disk"):
         BlobStore(target)

@@ -79,7 +79,9 @@ def test_what_was_not_made_is_named(stores: Stores) -> None:
         stores.predictions.staged("forecasts", KEY)
 
 
-def test_a_published_run_is_visible_to_another_process_and_never_published_twice(stores: Stores, tmp_path: Path) -> None:
+def test_a_published_run_is_visible_to_another_process_and_never_published_twice(
+    stores: Stores, tmp_path: Path
+) -> None:
     register(stores.predictions)
     products = write_all(stores.predictions)
     publication = stores.predictions.publish(KEY, products, required)

@@ -120,10 +120,10 @@ def daily() -> pl.DataFrame:
         )
         for product in (7, 10)
     ]
-    frame = pl.concat(frames).with_columns(
-        pl.col("^.*_id$").cast(pl.Int16), pl.col("^.*_flag$|^.*_cnt$").cast(pl.Int8)
+    frame = pl.concat(frames).with_columns(pl.col("^.*_id$").cast(pl.Int16), pl.col("^.*_flag$|^.*_cnt$").cast(pl.Int8))
+    return frame.with_columns(pl.col("discount", "sale_amount").cast(pl.Float32)).sample(
+        fraction=1, shuffle=True, seed=1
     )
-    return frame.with_columns(pl.col("discount", "sale_amount").cast(pl.Float32)).sample(fraction=1, shuffle=True, seed=1)
 
 
 @pytest.fixture

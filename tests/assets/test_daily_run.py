@@ -1,0 +1,227 @@
+"""The daily run end to end, through Dagster, in one process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+import sqlalchemy
+
+from checks.rules import RULES
+from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
+from forecast_assets.errors import (
+    AlreadyRegisteredError,
+    HorizonError,
+    IncompleteInputsError,
+    NotAcceptedError,
+    UnknownVersionError,
+)
+from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.reading import read_product
+from forecast_assets.runner import Outcome, Runner
+from forecast_assets.sources.simulated import read_simulated
+from forecast_assets.sources.simulator import Simulation
+from tests.assets.conftest import KEY, RETAILER, copied, new_runner
+
+Published = tuple[Runner, Outcome]
+
+
+def product(published: Published, name: str) -> pl.DataFrame:
+    runner, outcome = published
+    return read_product(runner.stores, outcome.publication, name)
+
+
+def test_one_ledger_entry_publishes_all_products_with_their_acceptances(published: Published) -> None:
+    runner, outcome = published
+    assert outcome.is_new
+    assert set(outcome.publication.products) == set(PUBLISHED)
+    assert all(len(checks) >= 3 for checks in outcome.publication.accepted.values())
+    assert outcome.checks_passed >= len([rule for rule in RULES if rule.product in PRODUCTS])
+    assert runner.stores.ledger.state().sequence == outcome.publication.sequence
+
+
+def test_every_series_has_every_step_and_keeps_its_contract(published: Published, simulation: Simulation) -> None:
+    frame = product(published, "forecasts")
+    series = simulation.series.select("store_id", "sku_id").unique().height
+    assert frame.height == frame.select("store_id", "sku_id").unique().height * 28
+    assert frame.select("store_id", "sku_id").unique().height <= series
+    for name in PUBLISHED:
+        assert PRODUCTS[name].validate(product(published, name)).height > 0
+    assert frame["target_date"].min() == RETAILER.end + timedelta(days=1)
+    assert frame["target_date"].max() == RETAILER.end + timedelta(days=28)
+
+
+def test_aggregates_are_the_exact_sums_of_the_forecasts(published: Published) -> None:
+    frame, aggregates = product(published, "forecasts"), product(published, "aggregate_forecasts")
+    total = aggregates.filter(product_level="total", store_level="total").sort("step")
+    sums = frame.group_by("step").agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum()).sort("step")
+    assert total["forecast_units"].to_list() == sums["forecast_units"].to_list()
+    assert total["expected_sales_units"].to_list() == sums["expected_sales_units"].to_list()
+    levels = aggregates.select("product_level", "store_level").unique().height
+    assert levels == 5 * 5 - 1  # total, three levels and the item itself, twice; the bottom is the forecasts
+
+
+def test_explanations_add_up_to_the_published_numbers(published: Published) -> None:
+    frame = product(published, "forecast_explanations")
+    drivers = [*COMPONENTS, "reconciliation_units", "override_units"]
+    assert frame.select((pl.sum_horizontal(drivers) == pl.col("forecast_units")).all()).item()
+    joined = frame.join(product(published, "forecasts"), on=["store_id", "sku_id", "step"], suffix="_published")
+    assert (joined["forecast_units"] == joined["forecast_units_published"]).all()
+    assert (joined["expected_sales_units"] == joined["expected_sales_units_published"]).all()
+
+
+def test_running_again_computes_nothing_and_says_so(published: Published) -> None:
+    runner, outcome = published
+    before = runner.stores.ledger.state().sequence
+    again = runner.score(KEY)
+    assert not again.is_new
+    assert again.publication == outcome.publication
+    assert runner.stores.ledger.state().sequence == before
+
+
+def test_another_process_queries_it_by_naming_the_version(published: Published) -> None:
+    runner, _ = published
+    path = str(runner.settings.catalogue_path)
+    sql = (
+        "SELECT count(*) FROM \"stat-1\".forecasts WHERE prediction_date = DATE '2025-06-30' AND forecast_horizon = 28"
+    )
+    code = f"import duckdb; print(duckdb.connect({path!r}, read_only=True).execute({sql!r}).fetchone()[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = product(published, "forecasts").height
+    assert int(done.stdout) == expected
+    engine = sqlalchemy.create_engine(f"duckdb:///{runner.settings.catalogue_path}", connect_args={"read_only": True})
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text(sql)).scalar_one() == expected
+    engine.dispose()
+    with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection, pytest.raises(duckdb.Error):
+        connection.execute("SELECT * FROM forecasts")
+
+
+def test_the_same_inputs_give_the_same_bytes(published: Published, trained: Runner, tmp_path: Path) -> None:
+    _, outcome = published
+    other = copied(trained, tmp_path / "other").score(KEY)
+    assert other.publication.products == outcome.publication.products
+
+
+def test_a_fresh_home_gives_the_same_snapshot_and_artifact(
+    trained: Runner, retailer_folder: Path, tmp_path: Path
+) -> None:
+    runner = new_runner(tmp_path / "fresh")
+    runner.ingest(read_simulated(retailer_folder))
+    runner.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
+    ours, theirs = (r.stores.predictions.model_version("stat-1") for r in (runner, trained))
+    assert (ours.artifact, ours.training_snapshot, ours.evaluation_report) == (
+        theirs.artifact, theirs.training_snapshot, theirs.evaluation_report,
+    )  # fmt: skip
+
+
+def test_a_snapshot_of_the_past_is_the_same_before_and_after_later_days_arrive(
+    simulation: Simulation, trained: Runner, tmp_path: Path
+) -> None:
+    day = RETAILER.end - timedelta(days=20)
+    runner = new_runner(tmp_path / "earlier")
+    early = []
+    for batch in simulation.batches:
+        kept = batch.frame.filter((pl.col("event_date") <= day) | pl.lit(batch.feed in {"prices", "events"}))
+        early.append(replace(batch, frame=kept))
+    runner.ingest(early)
+    frames = []
+    for each in (runner, copied(trained, tmp_path / "later")):
+        version = each.stores.predictions.version(each.snapshot(day))
+        frames.append(each.stores.predictions.read(version))
+    assert frames[0].equals(frames[1])
+
+
+def test_an_unknown_version_a_taken_name_and_a_horizon_out_of_range_are_refused(trained: Runner) -> None:
+    with pytest.raises(UnknownVersionError, match=r"no model version `stat-9`. Known: stat-1"):
+        trained.score(RunKey("daily", RETAILER.end, "stat-9", 28))
+    with pytest.raises(AlreadyRegisteredError, match="choose another name"):
+        trained.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
+    with pytest.raises(HorizonError):
+        DAILY.horizon(31)
+
+
+def test_a_day_that_has_not_been_reached_waits_and_names_the_feeds(trained: Runner) -> None:
+    with pytest.raises(IncompleteInputsError, match="`sales` has not reached 2025-07-01: its newest day is 2025-06-30"):
+        trained.score(RunKey("daily", RETAILER.end + timedelta(days=1), "stat-1", 28))
+
+
+def test_a_failing_check_stops_the_run_before_publication(
+    trained: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import checks.asset_checks as wiring
+    from checks.judging import Verdict
+
+    def fail(rule: object, *_: object) -> Verdict:
+        name = getattr(rule, "name", "")
+        passed = name != "drivers_sum_to_the_published_number"
+        return Verdict(passed, 0 if passed else 3, pl.DataFrame(), "3 rows break it. Call for help.")
+
+    monkeypatch.setattr(wiring, "judge", fail)
+    runner = copied(trained, tmp_path / "home")
+    with pytest.raises(NotAcceptedError, match=r"drivers_sum_to_the_published_number.*3 rows break it"):
+        runner.score(KEY)
+    assert not runner.stores.ledger.state().publications
+    monkeypatch.undo()
+    with pytest.raises(NotAcceptedError, match="has not passed drivers_sum_to_the_published_number"):
+        publish_only(runner)
+    assert runner.score(KEY).is_new
+
+
+def publish_only(runner: Runner) -> None:
+    """Materialize the last asset alone, as someone might in the UI."""
+    from forecast_assets.definitions import build_defs
+    from partitions import scoring_partition
+
+    graph = build_defs(settings=runner.settings)
+    job = graph.resolve_implicit_global_asset_job_def()
+    job.execute_in_process(
+        instance=runner.instance,
+        asset_selection=[dg.AssetKey(["daily", "published_predictions"])],
+        partition_key=scoring_partition(KEY.prediction_date, KEY.model_version),
+    )
+
+
+def run_killed(runner: Runner, at: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.assets.killed_run", str(runner.settings.home), str(at), str(KEY)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.timeout(600)
+def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publishes(
+    trained: Runner, published: Published, tmp_path: Path
+) -> None:
+    whole = run_killed(copied(trained, tmp_path / "count"), 0)
+    found = re.search(r"writes: (\d+)", whole.stdout)
+    assert found, whole.stderr
+    last = int(found.group(1))
+    # The ledger entry is the last write: killed before it, nothing is there; after it, everything is.
+    for at in (1, last // 2, last - 1):
+        runner = copied(trained, tmp_path / f"killed-{at}")
+        done = run_killed(runner, at)
+        assert done.returncode == -signal.SIGKILL
+        assert not new_runner(runner.settings.home).stores.ledger.state().publications
+        assert not os.path.lexists(runner.settings.catalogue_path)
+    again = new_runner(runner.settings.home).score(KEY)
+    assert again.is_new
+    assert again.publication.products == published[1].publication.products
+
+
+def test_a_run_killed_after_its_commit_is_published_and_its_catalogue_follows(trained: Runner, tmp_path: Path) -> None:
+    runner = copied(trained, tmp_path / "home")
+    counted = run_killed(copied(trained, tmp_path / "count"), 0)
+    last = int(re.search(r"writes: (\d+)", counted.stdout).group(1))  # type: ignore[union-attr]
+    assert run_killed(runner, last).returncode == -signal.SIGKILL
+    after = new_runner(runner.settings.home)
+    assert not os.path.lexists(runner.settings.catalogue_path)
+    assert not after.score(KEY).is_new
+    with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
+        assert connection.execute('SELECT count(*) > 0 FROM "stat-1".forecasts').fetchall() == [(True,)]

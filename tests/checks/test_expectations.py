@@ -1,0 +1,204 @@
+"""Great Expectations suites: each passes on sound frames, each addition of ours fails on an unsound one."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import pytest
+
+from checks import expectations as module
+from checks.expectations import ExpectationOutcome, build_data_docs, expectations, validate_feed, validate_product
+from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED, Column, Contract
+from forecast_assets.errors import InputError
+from forecast_assets.quantities import UNITS
+from forecast_assets.sources.simulator import SimulatorSettings, simulate
+
+
+@pytest.fixture(scope="session")
+def feeds() -> dict[str, pl.DataFrame]:
+    batches = simulate(SimulatorSettings(skus=6, stores=2, days=150)).batches
+    return {batch.feed: batch.frame for batch in batches if batch.source != "backoffice"}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("great_expectations")
+
+
+def some_value(column: Column) -> Any:
+    facts = {"target_date": date(2025, 1, 2), "prediction_date": date(2025, 1, 1), "forecast_horizon": 2000}
+    if column.name in facts:
+        return facts[column.name]
+    if column.dtype == pl.String:
+        return column.one_of[0] if column.one_of else "x"
+    return False if column.dtype == pl.Boolean else 1
+
+
+def sound(product: str, rows: int = 3) -> pl.DataFrame:
+    contract = PRODUCTS[product]
+    values = [pl.lit(some_value(column)).cast(column.dtype).alias(column.name) for column in contract.columns]
+    step = pl.int_range(1, rows + 1, dtype=pl.Int32, eager=True).alias("step")
+    frame = pl.select(step).with_columns(value for value in values if value.meta.output_name() != "step")
+    return contract.validate(frame.select(contract.names))
+
+
+def failed(outcome: ExpectationOutcome) -> str:
+    assert not outcome.success
+    return "\n".join(outcome.failed)
+
+
+@pytest.mark.parametrize("feed", sorted(FEEDS.keys() - {"stock_status"}))
+def test_simulated_feeds_are_as_expected(feed: str, feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    outcome = validate_feed(feeds[feed], feed, folder, run_name=f"ingest/{feed}/simulated")
+    assert outcome.success, outcome.failed
+    assert outcome.failed == []
+    assert outcome.rows_examined == outcome.rows == feeds[feed].height
+
+
+@pytest.mark.parametrize("product", sorted(PRODUCTS))
+def test_sound_products_are_as_expected(product: str, folder: Path) -> None:
+    outcome = validate_product(sound(product, 1200), product, folder, run_name="daily/2025-01-01/stat-1/14/r0")
+    assert outcome.success, outcome.failed
+    assert outcome.evaluated == len(expectations(PRODUCTS[product]))
+    assert outcome.scope == f"{outcome.evaluated} expectations of 1,200 rows"
+
+
+def test_what_a_contract_says_is_expected(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    sales = feeds["sales"].head(4)
+    wrong = sales.with_columns(
+        sku_id=pl.Series([None, "", "A", "A"]),
+        event_date=pl.lit(date(2025, 1, 1)),
+        known_at=sales["known_at"][0],
+        store_id=pl.lit("S-01"),
+        sales_units=pl.Series([1.0, 1.0, -2.5, 1.0]),
+    )
+    said = failed(validate_feed(wrong, "sales", folder, run_name="wrong"))
+    assert "Expected that sku_id is never missing; not so in 1 of 4 rows" in said
+    assert "Expected that sku_id is not empty; not so in 1 of 4 rows, first: ''" in said
+    assert "Expected that sales_units is at least 0; not so in 1 of 4 rows, first: -2.5." in said
+    assert "Expected that no two rows share sku_id, store_id, event_date, known_at; not so in 2 of 4 rows" in said
+    assert "a correction needs a later known_at" in said
+
+
+def test_columns_and_types_are_expected(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    sales = feeds["sales"].head(4)
+    said = failed(validate_feed(sales.with_columns(extra=1), "sales", folder, run_name="wrong"))
+    assert "the columns are the contract's, in order; found" in said
+    texts = sales.with_columns(pl.col("sales_units").cast(pl.Float32))
+    assert "sales_units is float64; found float32" in failed(validate_feed(texts, "sales", folder, run_name="wrong"))
+
+
+UNSOUND_FEEDS = [
+    ("sales", 1200, {"sales_units": pl.lit(0.0)}, "something was sold"),
+    ("inventory_positions", 3, {"order_up_to_units": pl.lit(-0.5)}, "reorder_point_units is at most order_up_to_units"),
+    ("purchase_orders", 3, {"received_date": pl.lit(date(2000, 1, 1))}, "event_date is at most received_date"),
+    ("prices", 1200, {"price_ratio": pl.lit(9.0)}, "the usual price is near list price"),
+]
+
+
+@pytest.mark.parametrize(("feed", "rows", "change", "sentence"), UNSOUND_FEEDS)
+def test_unsound_feeds_are_not(
+    feed: str, rows: int, change: dict[str, pl.Expr], sentence: str, feeds: dict[str, pl.DataFrame], folder: Path
+) -> None:
+    wrong = feeds[feed].head(rows).with_columns(**change)
+    assert f"Expected that {sentence}" in failed(validate_feed(wrong, feed, folder, run_name="wrong"))
+
+
+def test_stock_is_out_within_trading_hours(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    status = feeds["sales"].head(3).drop("sales_units")
+    right = status.with_columns(out_of_stock_hours=pl.lit(16.0), trading_hours=pl.lit(16.0))
+    assert validate_feed(right, "stock_status", folder, run_name="right").success
+    wrong = right.with_columns(trading_hours=pl.lit(12.0))
+    said = failed(validate_feed(wrong, "stock_status", folder, run_name="wrong"))
+    assert "not so in 3 of 3 rows, first: trading_hours 12.0 and out_of_stock_hours 16.0." in said
+
+
+TWO: Final = pl.lit(2).cast(UNITS)
+UNSOUND_PRODUCTS: Final[dict[str, dict[str, pl.Expr]]] = {
+    "forecasts": {
+        "q500_units is at most q750_units": TWO.alias("q500_units"),
+        "expected_sales_units is at most forecast_units": TWO.alias("expected_sales_units"),
+        "prediction_date is below target_date": pl.col("prediction_date").alias("target_date"),
+        "step is at most forecast_horizon": pl.col("step") + 1999,
+        "most series are forecast by their chosen model": pl.lit(value=True).alias("is_fallback"),
+    },
+    "stockout_risks": {
+        "stockout_probability is at most 1": TWO.alias("stockout_probability"),
+        "series_probability is at least -1": (-TWO).alias("series_probability"),
+        "risk_band is one of low, moderate": pl.lit("dire").alias("risk_band"),
+    },
+    "aggregate_forecasts": {
+        "forecast_units is at least 0": (-TWO).alias("forecast_units"),
+        "expected_sales_units is at most forecast_units": TWO.alias("expected_sales_units"),
+    },
+    "forecast_explanations": {"risk_reason is not empty": pl.lit("").alias("risk_reason")},
+}
+
+
+@pytest.mark.parametrize("product", PUBLISHED)
+def test_each_fault_of_an_unsound_product_is_named(product: str, folder: Path) -> None:
+    faults = UNSOUND_PRODUCTS[product]
+    outcome = validate_product(sound(product, 1200).with_columns(*faults.values()), product, folder, run_name="wrong")
+    said = failed(outcome)
+    assert [sentence for sentence in faults if f"Expected that {sentence}" not in said] == []
+
+
+def test_unknown_supply_is_not_a_fault(folder: Path) -> None:
+    unknown = pl.lit(None, UNITS)
+    risks = sound("stockout_risks").with_columns(stockout_probability=unknown, days_of_cover=unknown)
+    assert validate_product(risks, "stockout_risks", folder, run_name="unknown").success
+
+
+def test_shares_are_not_asked_of_a_handful_of_rows(folder: Path) -> None:
+    few = sound("forecasts").with_columns(is_fallback=pl.lit(value=True))
+    assert validate_product(few, "forecasts", folder, run_name="few").success
+
+
+def test_an_expectation_that_cannot_be_evaluated_is_an_error(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    with pytest.raises(RuntimeError, match="could not be evaluated"):
+        validate_feed(feeds["sales"].drop("sales_units"), "sales", folder, run_name="wrong")
+
+
+def test_unknown_frames_are_refused_with_the_known_ones(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"no expectations of `weather`. Known: events, "):
+        validate_feed(pl.DataFrame(), "weather", folder, run_name="x")
+    with pytest.raises(InputError, match=r"Known: aggregate_forecasts, "):
+        validate_product(pl.DataFrame(), "sales", folder, run_name="x")
+
+
+def test_a_large_frame_is_sampled_the_same_way_each_time_and_that_is_said(
+    feeds: dict[str, pl.DataFrame], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 100)
+    sales = feeds["sales"]
+    assert module._sample(sales).equals(module._sample(sales))
+    assert module._sample(sales).join(sales, on=sales.columns, how="semi").height == 100
+    outcome = validate_feed(sales, "sales", folder, run_name="large")
+    assert (outcome.rows, outcome.rows_examined) == (sales.height, 100)
+    assert f"a sample of 100 of {sales.height:,} rows" in outcome.scope
+
+
+def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_path: Path) -> None:
+    wrong = feeds["sales"].head(3).with_columns(sales_units=pl.lit(-7.25))
+    outcomes = [
+        validate_feed(feeds["events"], "events", tmp_path, run_name="ingest/events"),
+        validate_feed(wrong, "sales", tmp_path, run_name="ingest/sales"),
+        validate_product(sound("stockout_risks"), "stockout_risks", tmp_path, run_name="daily/2025-01-01/stat-1/14/r0"),
+    ]
+    assert [outcome.success for outcome in outcomes] == [True, False, True]
+    for _ in range(2):
+        index = outcomes[0].data_docs.read_text()
+        for name in ("ingest_events", "ingest_sales", "daily_2025-01-01_stat-1_14_r0"):
+            assert name in index
+        pages = [page.read_text() for page in (tmp_path / "data_docs" / "validations").rglob("*.html")]
+        assert len(pages) == 3
+        assert sum("sales_units is at least 0" in page and "-7.25" in page for page in pages) == 1
+        assert build_data_docs(tmp_path) == outcomes[0].data_docs
+
+
+def test_every_published_product_has_expectations_beyond_its_contract() -> None:
+    def beyond(contract: Contract) -> int:
+        return len(module._BEYOND.get(contract.name, []))
+
+    assert all(beyond(PRODUCTS[name]) for name in PUBLISHED)

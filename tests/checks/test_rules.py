@@ -1,0 +1,101 @@
+"""Every rule passes on coherent products and fails on the defect that it is there for."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from checks.judging import Verdict, judge
+from checks.rules import RULES, Rule
+from forecast_assets.contracts import PRODUCTS
+from tests.products import make_all
+
+Break = Callable[[pl.DataFrame], pl.DataFrame]
+
+FIRST = (pl.col("sku_id") == "A") & (pl.col("step") == 1)
+
+
+def plus_one(column: str, where: pl.Expr | None = None) -> Break:
+    condition = FIRST if where is None else where
+    return lambda frame: frame.with_columns(
+        pl.when(condition).then(pl.col(column) + 1).otherwise(pl.col(column)).cast(frame.schema[column]).alias(column)
+    )
+
+
+def without(where: pl.Expr) -> Break:
+    return lambda frame: frame.filter(~where)
+
+
+def replaced(column: str, value: object) -> Break:
+    return lambda frame: frame.with_columns(pl.when(FIRST).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
+
+
+def day_later(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("target_date") + timedelta(days=1))
+
+
+TOTAL = (pl.col("product_level") == "total") & (pl.col("store_level") == "total") & (pl.col("step") == 1)
+SKU_NODE = (pl.col("product_level") == "sku") & (pl.col("step") == 1)
+
+BREAKS: dict[str, Break] = {
+    "snapshot_has_every_series_that_sold": lambda frame: frame.with_columns(age_days=pl.lit(None, pl.Float64)),
+    "every_series_has_every_step": without((pl.col("sku_id") == "B") & (pl.col("step") == 7)),
+    "target_dates_follow_the_prediction_date": day_later,
+    "components_sum_to_base_units": plus_one("price_units"),
+    "quantiles_rise_with_probability": lambda frame: frame.with_columns(pl.col("q025_units") + 9),
+    "few_series_fall_back": lambda frame: frame.with_columns(is_fallback=pl.col("sku_id") == "A"),
+    "reconciliation_keeps_the_total_in_reach": lambda frame: frame.with_columns(pl.col("reconciled_units") * 2),
+    "probabilities_lie_between_zero_and_one": plus_one("stockout_probability"),
+    "parts_sum_to_the_probability": plus_one("replenishment_probability"),
+    "lost_units_never_exceed_the_forecast": lambda frame: frame.with_columns(pl.col("expected_lost_units") + 4),
+    "drivers_sum_to_the_published_number": plus_one("event_units"),
+    "every_row_has_its_reasons": replaced("risk_reason", ""),
+    "forecast_is_what_the_explanation_says": plus_one("expected_sales_units"),
+    "children_sum_to_parent": plus_one("forecast_units", TOTAL),
+    "parents_equal_the_sum_of_their_series": plus_one("forecast_units", SKU_NODE),
+}
+
+
+def verdict(rule: Rule, frames: Mapping[str, pl.DataFrame], folder: Path) -> Verdict:
+    paths = {}
+    for name, frame in frames.items():
+        path = folder / f"{name}.parquet"
+        frame.write_parquet(path)
+        paths[name] = [str(path)]
+    with duckdb.connect() as connection:
+        return judge(rule, paths, connection)
+
+
+def rule_id(rule: Rule) -> str:
+    return f"{rule.product}.{rule.name}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=rule_id)
+def test_the_rule_passes_on_coherent_products(rule: Rule, tmp_path: Path) -> None:
+    found = verdict(rule, make_all(), tmp_path)
+    assert found.passed, found.examples
+    assert found.message == "No row breaks it."
+
+
+@pytest.mark.parametrize("rule", RULES, ids=rule_id)
+def test_the_rule_fails_on_its_defect_and_shows_the_rows(rule: Rule, tmp_path: Path) -> None:
+    frames = dict(make_all())
+    damaged = BREAKS[rule.name](frames[rule.product])
+    frames[rule.product] = damaged
+    found = verdict(rule, frames, tmp_path)
+    assert not found.passed
+    assert 0 < found.examples.height <= 10
+    assert rule.remedy in found.message
+
+
+def test_hand_made_products_keep_their_contracts() -> None:
+    for name, frame in make_all().items():
+        if name in PRODUCTS:
+            assert PRODUCTS[name].validate(frame) is frame
+
+
+def test_rule_names_are_unique_within_a_product() -> None:
+    assert len({rule_id(rule) for rule in RULES}) == len(RULES)

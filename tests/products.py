@@ -1,0 +1,101 @@
+"""A tiny, coherent set of products, written by hand: two SKUs in one store, seven steps."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from forecast_assets.contracts import COMPONENTS, PRODUCTS, QUANTILE_COLUMNS
+from forecast_assets.features.compiler import compile_contract
+from forecast_assets.features.specs import DEFAULT_SPECS
+from forecast_assets.keys import RunKey
+
+KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
+SKUS = ("A", "B")
+
+
+def _row(sku: str, step: int) -> dict[str, Any]:
+    """All columns of all series-step products for one row: 4 units a day, one of them lost."""
+    zero = dict.fromkeys((*COMPONENTS, "reconciliation_units", "override_units"), 0)
+    return {
+        "cadence": KEY.cadence,
+        "prediction_date": KEY.prediction_date,
+        "model_version": KEY.model_version,
+        "forecast_horizon": KEY.forecast_horizon,
+        "revision": 0,
+        "store_id": "S",
+        "sku_id": sku,
+        "step": step,
+        "target_date": KEY.prediction_date + timedelta(days=step),
+        "demand_class": "smooth",
+        "model_used": "SES",
+        "is_fallback": False,
+        **zero,
+        "level_units": 3,
+        "season_units": 1,
+        "base_units": 4,
+        "reconciled_units": 4,
+        "forecast_units": 4,
+        "expected_lost_units": 1,
+        "stock_units": -1,
+        "expected_sales_units": 3,
+        **{name: at for at, name in enumerate(QUANTILE_COLUMNS)},
+        "stockout_probability": Decimal("0.25"),
+        "demand_probability": 1,
+        "on_hand_probability": Decimal("-0.5"),
+        "on_order_probability": Decimal("-0.25"),
+        "replenishment_probability": 0,
+        "usual_probability": None,
+        "series_probability": None,
+        "days_of_cover": 2,
+        "risk_band": "high",
+        "risk_method": "inventory_position",
+        "forecast_reason": "Wednesdays sell more.",
+        "risk_reason": "Stock lasts 2 days.",
+    }
+
+
+def _aggregate_rows() -> list[dict[str, Any]]:
+    nodes = [("total", "total", "total", "total", 2), ("total", "total", "store", "S", 2),
+             ("sku", "A", "total", "total", 1), ("sku", "B", "total", "total", 1)]  # fmt: skip
+    return [
+        {
+            **_row("", step),
+            "product_level": product_level,
+            "product_node": product,
+            "store_level": store_level,
+            "store_node": store,
+            "series_count": count,
+            "base_units": 4 * count,
+            "forecast_units": 4 * count,
+            "expected_sales_units": 3 * count,
+        }
+        for product_level, product, store_level, store, count in nodes
+        for step in range(1, 8)
+    ]
+
+
+def make(product: str) -> pl.DataFrame:
+    """Return one product that keeps every promise."""
+    contract = PRODUCTS[product]
+    is_nodes = "product_level" in contract.names
+    rows = _aggregate_rows() if is_nodes else [_row(sku, step) for sku in SKUS for step in range(1, 8)]
+    picked = [{name: row[name] for name in contract.names} for row in rows]
+    return pl.DataFrame(picked, schema=contract.schema)
+
+
+def make_snapshot() -> pl.DataFrame:
+    """Return the snapshot that the products were made from."""
+    contract = compile_contract(DEFAULT_SPECS)
+    rows = [{"prediction_date": KEY.prediction_date, "store_id": "S", "sku_id": sku, "age_days": 9.0} for sku in SKUS]
+    return pl.DataFrame([{name: row.get(name) for name in contract.names} for row in rows], schema=contract.schema)
+
+
+def make_all() -> Mapping[str, pl.DataFrame]:
+    """Return every product and the snapshot, by name."""
+    return {
+        "feature_snapshots": make_snapshot(),
+        **{name: make(name) for name in PRODUCTS if name != "evaluation_reports"},
+    }

@@ -1,0 +1,49 @@
+"""Imports point one way, and only assets.py files know Dagster inside the stages."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+STAGES = (
+    "sources", "snapshots", "training", "base_forecasts", "reconciliation", "stockout_risk", "explanations",
+    "publication",
+)  # fmt: skip
+SCIENCE = ("features", "models", "hierarchy")
+
+
+def test_imports_point_one_way() -> None:
+    executable = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([executable], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("folder", [*STAGES, *SCIENCE])
+def test_only_assets_files_import_dagster(folder: str) -> None:
+    for path in (REPOSITORY / "forecast_assets" / folder).glob("*.py"):
+        names = {name.split(".")[0] for name in imported(path)}
+        if path.name != "assets.py":
+            assert not names & {"dagster", "duckdb", "dagster_duckdb", "obstore"}, path
+
+
+@pytest.mark.parametrize("folder", STAGES)
+def test_stages_do_not_import_each_other(folder: str) -> None:
+    shared = {"sources"}  # what observations count is decided once, for all stages
+    others = {f"forecast_assets.{stage}" for stage in STAGES if stage not in {folder, *shared}}
+    for path in (REPOSITORY / "forecast_assets" / folder).glob("*.py"):
+        assert not {".".join(name.split(".")[:2]) for name in imported(path)} & others, path
+
+
+def test_every_module_says_what_belongs_in_it() -> None:
+    for package in ("forecast_assets", "resources", "checks", "partitions"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            assert ast.get_docstring(ast.parse(path.read_text())), path

@@ -1,0 +1,117 @@
+"""Observation batches: append-only, content-addressed, known at a time."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from forecast_assets.contracts import SALES
+from forecast_assets.errors import IncompleteInputsError, NotReadyError
+from forecast_assets.history import History
+from forecast_assets.snapshots.assets import known_history, require_ready
+from resources.ledger import BatchRecord
+from resources.stores import Stores
+
+DAY = date(2025, 1, 10)
+
+
+def sales_rows(
+    days: int = 10, *, stores: int = 2, end: date = DAY, units: float = 3.0, lag_hours: int = 6
+) -> pl.DataFrame:
+    first = end - timedelta(days=days - 1)
+    day = pl.col("event_date")
+    return (
+        pl.DataFrame({"event_date": pl.date_range(first, end, eager=True)})
+        .join(pl.DataFrame({"store_id": [f"S{n}" for n in range(stores)]}), how="cross")
+        .with_columns(
+            sku_id=pl.lit("A"),
+            sales_units=pl.lit(units),
+            known_at=(day.cast(pl.Datetime("us", "UTC")) + timedelta(days=1, hours=lag_hours)),
+        )
+        .select(SALES.names)
+    )
+
+
+def put(stores: Stores, frame: pl.DataFrame, *, source: str = "pos", lag_hours: int = 6) -> BatchRecord:
+    record = stores.observations.write(
+        frame, feed="sales", source=source, trust=0.9, declared_lag=timedelta(hours=lag_hours)
+    )
+    stores.observations.record([record])
+    return record
+
+
+def test_the_first_ingest_fixes_the_start_date_for_good(stores: Stores) -> None:
+    put(stores, sales_rows())
+    assert stores.ledger.state().start_date == date(2025, 1, 1)
+    put(stores, sales_rows(3, end=date(2024, 1, 3)))
+    assert stores.ledger.state().start_date == date(2025, 1, 1)
+
+
+def test_the_same_batch_again_changes_nothing(stores: Stores) -> None:
+    record = put(stores, sales_rows())
+    report = stores.observations.record([record])
+    assert (report.sequence, report.added, report.known) == (None, (), (record,))
+    assert stores.ledger.state().sequence == 1
+
+
+def test_a_written_batch_is_invisible_until_it_is_recorded(stores: Stores) -> None:
+    stores.observations.write(sales_rows(), feed="sales", source="pos", trust=1.0, declared_lag=timedelta(0))
+    assert stores.observations.batches() == []
+    with pytest.raises(NotReadyError, match="Nothing of the feed `sales`"):
+        stores.observations.newest_day("sales")
+
+
+def test_knowledge_time_is_the_end_of_the_day_plus_the_quickest_source_of_each_feed(stores: Stores) -> None:
+    put(stores, sales_rows(), lag_hours=6)
+    put(stores, sales_rows(units=4.0, lag_hours=30), source="backoffice", lag_hours=30)
+    assert stores.observations.known_until(DAY) == datetime(2025, 1, 11, 6, tzinfo=UTC)
+
+
+def test_restatements_that_came_later_do_not_reach_an_earlier_moment(stores: Stores) -> None:
+    put(stores, sales_rows())
+    before = known_history(stores, DAY)
+    correction = sales_rows(1, units=9.0).with_columns(
+        known_at=pl.lit(datetime(2025, 1, 15, tzinfo=UTC)).cast(SALES.schema["known_at"])
+    )
+    put(stores, correction)
+    after = known_history(stores, DAY)
+    assert after.batches == before.batches
+    later = History(stores.observations, tuple(stores.observations.batches()), DAY, datetime(2025, 2, 1, tzinfo=UTC))
+    assert units_on(after) == [3.0, 3.0]
+    assert units_on(later) == [9.0, 9.0]
+
+
+def units_on(history: History) -> list[float]:
+    rows = history.feed("sales")
+    assert rows is not None
+    return rows.filter(pl.col("event_date") == DAY).collect()["sales_units"].to_list()
+
+
+def test_a_run_waits_for_what_is_missing_and_names_it(stores: Stores) -> None:
+    with pytest.raises(IncompleteInputsError, match="no feed `sales` has been ingested"):
+        require_ready(known_history(stores, DAY), 0.2)
+    put(stores, sales_rows(60))
+    require_ready(known_history(stores, DAY), 0.2)
+    with pytest.raises(IncompleteInputsError, match="`sales` has not reached 2025-01-11: its newest day is 2025-01-10"):
+        require_ready(known_history(stores, DAY + timedelta(days=1)), 0.2)
+
+
+def test_a_store_that_stays_silent_is_named(stores: Stores) -> None:
+    put(stores, sales_rows(60, stores=3))
+    put(stores, sales_rows(1, stores=2, end=DAY + timedelta(days=1)))
+    with pytest.raises(IncompleteInputsError, match=r"`sales` lacks 1 stores: S2; `sales` has 2 rows .* usually 3"):
+        require_ready(known_history(stores, DAY + timedelta(days=1)), 0.2)
+
+
+def test_late_rows_within_the_tolerance_do_not_hold_a_run_up(stores: Stores) -> None:
+    put(stores, sales_rows(60, stores=10))
+    put(stores, sales_rows(1, stores=10, end=DAY + timedelta(days=1)))
+    require_ready(known_history(stores, DAY + timedelta(days=1)), 0.0)
+
+
+def test_batches_are_read_only_where_they_overlap_the_window(stores: Stores, tmp_path: Path) -> None:
+    old = put(stores, sales_rows(5, end=date(2024, 6, 1)))
+    put(stores, sales_rows())
+    (tmp_path / "store" / old.path).unlink()
+    assert known_history(stores, DAY).recent_feeds()["sales"].collect().height == 20

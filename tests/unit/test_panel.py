@@ -1,0 +1,66 @@
+"""The panel: where observations go, what is missing, and backtests as of an earlier day."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.features.panel import Panel, assemble_panel
+
+CUTOFF = date(2025, 1, 5)
+SERIES = pl.DataFrame({"store_id": ["S", "S"], "sku_id": ["B", "A"]})
+
+
+def rows(sku: str, days: list[int], **columns: list[object]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"store_id": "S", "sku_id": sku, "event_date": [CUTOFF + timedelta(days=day) for day in days], **columns}
+    )
+
+
+def panel(**feeds: pl.DataFrame) -> Panel:
+    sales = pl.concat([rows("A", [-2, -1, 0, 1], sales_units=[1.0, 2.0, 3.0, 99.0]), rows("B", [0], sales_units=[4.0])])
+    observations = {"sales": sales.lazy(), **{name: frame.lazy() for name, frame in feeds.items()}}
+    return assemble_panel(SERIES, observations, cutoff=CUTOFF, history_days=30, horizon_days=2)
+
+
+def test_rows_land_in_their_cells_and_what_is_not_known_is_nan() -> None:
+    made = panel()
+    assert made.series["sku_id"].to_list() == ["A", "B"]
+    assert (made.first_date, made.history_days, made.cutoff) == (date(2025, 1, 3), 3, CUTOFF)
+    np.testing.assert_array_equal(made.sales, [[1, 2, 3], [np.nan, np.nan, 4]])
+    assert (made.price_ratio == 1).all()
+    assert not made.has_plan.any()
+    assert not made.is_promotion.any()
+    assert not made.is_censored.any()
+    assert made.event_names == ()
+
+
+def test_plans_reach_into_the_horizon() -> None:
+    prices = rows("A", [0, 1, 2, 3], price_ratio=[0.9, 0.8, 0.7, 0.1], is_promotion=[False, True, False, True])
+    events = pl.DataFrame({"event_name": ["fair", "fair"], "event_date": [CUTOFF, CUTOFF + timedelta(days=2)]})
+    made = panel(prices=prices, events=events)
+    np.testing.assert_array_equal(made.price_ratio[0], [1, 1, 0.9, 0.8, 0.7])
+    np.testing.assert_array_equal(made.is_promotion[0], [False, False, False, True, False])
+    np.testing.assert_array_equal(made.has_plan, [[True, True], [False, False]])
+    np.testing.assert_array_equal(made.event_days, [[False, False, True, False, True]])
+
+
+def test_an_empty_shelf_is_seen_in_hours_or_in_positions() -> None:
+    status = rows("A", [-1, 0], out_of_stock_hours=[4.0, 0.0], trading_hours=[16.0, 16.0])
+    positions = rows("B", [0], on_hand_units=[0.0])
+    made = panel(stock_status=status, inventory_positions=positions)
+    np.testing.assert_array_equal(made.out_of_stock_share[0], [np.nan, 0.25, 0.0])
+    np.testing.assert_array_equal(made.is_censored, [[False, True, False], [False, False, True]])
+
+
+def test_weekdays_follow_the_calendar() -> None:
+    assert panel().weekday.tolist() == [4, 5, 6, 0, 1]
+    assert datetime(2025, 1, 3, tzinfo=UTC).weekday() == 4
+
+
+def test_as_of_moves_the_cutoff_back_and_keeps_the_plan() -> None:
+    prices = rows("A", [-2, -1, 0, 1, 2], price_ratio=[0.5, 0.6, 0.7, 0.8, 0.9], is_promotion=[False] * 5)
+    earlier = panel(prices=prices).as_of(2)
+    assert earlier.cutoff == date(2025, 1, 3)
+    np.testing.assert_array_equal(earlier.sales, [[1], [np.nan]])
+    np.testing.assert_array_equal(earlier.price_ratio[0], [0.5, 0.6, 0.7])
