@@ -25,7 +25,7 @@ from forecast_assets.errors import FIRST, InputError, first_ten
 from forecast_assets.quantities import UNITS
 
 LARGEST: Final = 250_000
-_SHOWN_RUNS: Final = 100
+_SHOWN_RUNS: Final = 50
 _SAMPLE_SEED: Final = 20250630
 _SUBSTANTIAL: Final = 1000
 _DTYPES: Final = {

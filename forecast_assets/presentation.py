@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from io import StringIO
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from rich.console import Console
@@ -20,20 +20,22 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import InputError, NotReadyError
 from forecast_assets.keys import PredictionId, RunKey
 from forecast_assets.reading import scan_product
-from forecast_assets.runner import Outcome
 from forecast_assets.sources.fusion import resolve
 from resources.ledger import Publication
 from resources.observation_store import IngestReport
-from resources.orchestration import Progress
 from resources.prediction_store import ProductVersion
 from resources.stores import Stores
+
+if TYPE_CHECKING:
+    from forecast_assets.runner import Outcome
+    from resources.orchestration import Progress
 
 REPORT_EVERY_SECONDS: Final = 2.0
 WIDTH: Final = 150
 
 
 @contextmanager
-def progress_lines() -> Iterator[Progress]:
+def progress_lines() -> Iterator["Progress"]:
     """Print how far long work is, to standard error: a moving line on a terminal, else a line now and then."""
     started = time.monotonic()
     last: dict[str, float] = {}
@@ -170,7 +172,7 @@ def runs_text(stores: Stores) -> str:
     return table(("run", "forecast rows", "checks accepted", "ledger entry", "published"), rows)
 
 
-def outcome_text(stores: Stores, outcome: Outcome) -> str:
+def outcome_text(stores: Stores, outcome: "Outcome") -> str:
     """Say what a run published."""
     publication = outcome.publication
     if not outcome.is_new:

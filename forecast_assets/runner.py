@@ -107,9 +107,9 @@ class Runner:
         return report
 
     def _require_expected(self, batch: Batch) -> None:
-        outcome = validate_feed(
-            batch.frame, batch.feed, self.settings.expectations_folder, run_name=f"ingest/{batch.feed}/{batch.source}"
-        )
+        folder = self.settings.expectations_folder
+        with translated(folder):
+            outcome = validate_feed(batch.frame, batch.feed, folder, run_name=f"ingest {batch.feed} {batch.source}")
         if not outcome.success:
             raise ContractError(batch.feed, outcome.failed)
 

@@ -4,7 +4,6 @@ What belongs here: what an operator may set. What does not: anything that change
 recorded with it; thresholds and model choices live in versioned artifacts.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +80,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-@lru_cache(maxsize=1)
 def current_settings() -> Settings:
-    """Return the settings of this process, read once."""
+    """Return the settings of this process."""
     return Settings()

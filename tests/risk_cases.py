@@ -47,10 +47,14 @@ def supply(
     columns = list(zip(*orders, strict=True)) or [(), (), ()]
     return Supply(
         np.array(on_hand, dtype=np.float64),
-        *(np.full(count, value) for value in (lead, deviation, review, *policy)),
-        np.array(columns[0], dtype=np.int64),
-        np.array(columns[1], dtype=np.int64),
-        np.array(columns[2], dtype=np.float64),
+        np.full(count, lead, dtype=np.float64),
+        np.full(count, deviation, dtype=np.float64),
+        np.full(count, review),
+        np.full(count, policy[0]),
+        np.full(count, policy[1]),
+        order_series=np.array(columns[0], dtype=np.int64),
+        order_elapsed_days=np.array(columns[1], dtype=np.int64),
+        order_units=np.array(columns[2], dtype=np.float64),
     )
 
 

@@ -84,12 +84,7 @@ def _words(
 
 
 def _series_facts(series: pl.DataFrame, features: pl.DataFrame | None) -> pl.DataFrame:
-    known = [] if features is None else [name for name in SERIES_FACTS if name in features.columns]
-    facts = (
-        series
-        if features is None
-        else series.join(features.select(*SERIES_KEY, *known), on=SERIES_KEY, how="left", maintain_order="left")
-    )
-    return facts.select(
-        (pl.col(name) if name in known else pl.lit(None)).cast(pl.Float64).alias(name) for name in SERIES_FACTS
-    )
+    found = pl.DataFrame(schema=series.schema) if features is None else features
+    missing = [pl.lit(None, pl.Float64).alias(name) for name in SERIES_FACTS if name not in found.columns]
+    facts = found.with_columns(missing).select(*SERIES_KEY, *(pl.col(name).cast(pl.Float64) for name in SERIES_FACTS))
+    return series.join(facts, on=SERIES_KEY, how="left", maintain_order="left").select(SERIES_FACTS)

@@ -44,16 +44,14 @@ _LEAST, _MOST = 0.005, 0.995
 
 @dataclass(frozen=True)
 class StatusRisk:
-    """What the record of stock status says, for n series over H days.
+    """What the record of stock status says, for n series over H days; what is usual where a series has no record.
 
     Attributes:
-        has_record: [n] whether any day's status is known; elsewhere the rest says what is usual.
         probability: [n, H] probability of any out-of-stock hour in trading hours.
         usual_probability: [n, H] the part that follows from the SKU, the store and the weekday.
         out_of_stock_share: [n, H] expected share of trading hours out of stock, 0..1.
     """
 
-    has_record: npt.NDArray[np.bool_]
     probability: Floats
     usual_probability: Floats
     out_of_stock_share: Floats
@@ -61,7 +59,7 @@ class StatusRisk:
 
 @dataclass(frozen=True)
 class _Record:
-    """Values of n series on T days with what is known beside them; `group` codes run from 0."""
+    """Values of n series on T days with what is known beside them; `sku` and `store` are codes from 0."""
 
     values: Floats
     price_ratio: Floats
@@ -94,11 +92,10 @@ def assess_status(panel: Panel) -> StatusRisk:
     weekday = panel.weekday
     sku, store = _codes(panel, "sku_id"), _codes(panel, "store_id")
     any_hour = np.where(known, (share > 0).astype(np.float64), np.nan)
-    horizon = panel.horizon_days
-    usual, rest = _predict(_Record(any_hour, panel.price_ratio, weekday, sku, store), horizon)
-    share_usual, share_rest = _predict(_Record(share, panel.price_ratio, weekday, sku, store), horizon)
+    horizon, price = panel.horizon_days, _planned_price(panel)
+    usual, rest = _predict(_Record(any_hour, price, weekday, sku, store), horizon)
+    share_usual, share_rest = _predict(_Record(share, price, weekday, sku, store), horizon)
     return StatusRisk(
-        has_record=np.asarray(known.any(axis=1)),
         probability=np.clip(usual + rest, _LEAST, _MOST),
         usual_probability=np.clip(usual, _LEAST, _MOST),
         out_of_stock_share=np.clip(share_usual + share_rest, 0.0, 1.0),
@@ -107,6 +104,13 @@ def assess_status(panel: Panel) -> StatusRisk:
 
 def _codes(panel: Panel, column: str) -> Ints:
     return np.unique(panel.series[column].to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def _planned_price(panel: Panel) -> Floats:
+    """[n, T + H] price ratio; NaN on days ahead whose price was not known at the cutoff."""
+    price = panel.price_ratio.copy()
+    price[:, panel.history_days :][~panel.has_plan] = np.nan
+    return price
 
 
 def _predict(record: _Record, horizon: int) -> tuple[Floats, Floats]:
@@ -190,11 +194,11 @@ def _own(residuals: Floats, known: Floats, explained: Floats) -> Floats:
 
 
 def _price_deviation(record: _Record, horizon: int) -> Floats:
-    """[n, H] planned price ratio less its recent average."""
+    """[n, H] planned price ratio less its recent average; 0 without a plan."""
     days = record.days
     weights = _recency(days, POOL_HALF_LIFE)
     usual = (record.price_ratio[:, :days] * weights).sum(axis=1) / weights.sum()
-    return np.asarray(record.price_ratio[:, days : days + horizon] - usual[:, None])
+    return np.asarray(np.nan_to_num(record.price_ratio[:, days : days + horizon] - usual[:, None]))
 
 
 def _level(rates: Floats, known: Floats, weekday: Ints, horizon: int) -> Floats:

@@ -21,9 +21,9 @@ def feeds() -> dict[str, pl.DataFrame]:
     return {batch.feed: batch.frame for batch in batches if batch.source != "backoffice"}
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("great_expectations")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "great_expectations"
 
 
 def some_value(column: Column) -> Any:

@@ -63,7 +63,7 @@ def test_a_plain_loop_finds_the_same_probabilities(rho: float, review: float, de
 
 
 def _lead(deviation: float, uniform: float) -> int:
-    return max(round(3.0 + deviation * norm.ppf(uniform)), 1)
+    return max(round(3.0 + deviation * float(norm.ppf(uniform))), 1)
 
 
 def _conditional_lead(deviation: float, elapsed: int, uniform: float) -> int:

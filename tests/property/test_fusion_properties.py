@@ -1,6 +1,7 @@
 """What holds of fusion whatever the sources say."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
 
 import polars as pl
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from forecast_assets.sources.fusion import resolve
 UNTIL = datetime(2025, 1, 10, tzinfo=UTC)
 KEY = ["sku_id", "store_id", "event_date"]
 TRUST = {"audit": 0.9, "backoffice": 0.7, "pos": 0.9}
-SCHEMA = {
+SCHEMA: Final[dict[str, Any]] = {
     "sku_id": pl.String,
     "store_id": pl.String,
     "event_date": pl.Date,

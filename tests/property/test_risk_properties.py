@@ -55,6 +55,5 @@ def test_every_unit_is_sold_lost_or_still_there(mean: Means, stock: float, order
     assert (sold <= available + 1e-6).all()
     ordered = np.bincount(terms.order_series, weights=terms.order_units, minlength=2)
     assert (arrivals.sum(axis=(0, 2)) <= ordered * PATHS + 1e-6).all()
-    # Where anything was ever refused, all that had come by the last such day was gone: nothing is hoarded.
-    hoarded = supply([1e9] * 2, orders=orders)
-    assert not inventory._walk(draws, arrivals, hoarded.on_hand)[1].any()
+    plenty = supply([1e9] * 2, orders=orders)
+    assert not inventory._walk(draws, arrivals, plenty.on_hand)[1].any()

@@ -1,0 +1,85 @@
+"""The bare library calls that the real-input run is measured against, on the same data in the same process."""
+
+import io
+import os
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+
+from bench.meter import Lap, Meter, lap
+from forecast_assets.features.panel import Panel
+from forecast_assets.reading import read_product
+from forecast_assets.run_inputs import RunInputs
+from forecast_assets.runner import Runner
+from resources.ledger import Publication
+
+
+def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[tuple[str, Lap]]:
+    """Measure statsforecast, hierarchicalforecast and one Parquet write by themselves."""
+    from hierarchicalforecast.core import HierarchicalReconciliation
+    from hierarchicalforecast.methods import MinTraceSparse
+    from statsforecast import StatsForecast
+    from statsforecast.models import DynamicOptimizedTheta
+
+    key = publication.key
+    inputs = RunInputs.newest(runner.stores, key)
+    panel = inputs.history.panel(inputs.features, history_days=364, horizon_days=key.forecast_horizon)
+    long = long_frame(panel)
+    with lap(meter) as forecasting:
+        model = StatsForecast([DynamicOptimizedTheta(season_length=7)], freq="D", n_jobs=os.cpu_count() or 1)
+        base = model.forecast(df=long, h=key.forecast_horizon)
+    y_hat, summing, tags = reconciliation_frames(runner, publication, inputs)
+    with lap(meter) as reconciling:
+        HierarchicalReconciliation([MinTraceSparse(method="wls_struct", nonnegative=True, qp=False)]).reconcile(
+            Y_hat_df=y_hat, S_df=summing, tags=tags
+        )
+    rows = read_product(runner.stores, publication, "forecasts").to_arrow()
+    with lap(meter) as writing:
+        pq.write_table(rows, io.BytesIO(), compression="zstd")
+    assert len(base) == panel.series.height * key.forecast_horizon
+    return [
+        (f"statsforecast: DynamicOptimizedTheta, {panel.series.height:,} series", forecasting),
+        (f"hierarchicalforecast: MinTraceSparse, {len(summing):,} nodes", reconciling),
+        (f"pyarrow: one Parquet write, {rows.num_rows:,} rows", writing),
+    ]
+
+
+def long_frame(panel: Panel) -> pd.DataFrame:
+    """The panel's sales as statsforecast wants them, unknown days left out."""
+    series, days = panel.sales.shape
+    dates = np.datetime64(panel.first_date) + np.arange(days)
+    frame = pd.DataFrame(
+        {
+            "unique_id": np.repeat(np.arange(series), days),
+            "ds": np.tile(dates.astype("datetime64[ns]"), series),
+            "y": panel.sales.ravel(),
+        }
+    )
+    return frame[frame["y"].notna()]
+
+
+def library_accuracy(
+    runner: Runner, cutoff: date, horizon: int, actual: pl.DataFrame
+) -> Sequence[tuple[str, float, float, float, float, float]]:
+    """Score plain library calls, without any tuning, as of the same cutoff on the same days."""
+    from statsforecast import StatsForecast
+    from statsforecast.models import TSB, DynamicOptimizedTheta, SeasonalNaive
+
+    from bench.real_input import errors
+
+    history = runner.history(cutoff)
+    snapshot = runner.stores.predictions.staged("feature_snapshots", cutoff)
+    panel = history.panel(runner.stores.predictions.read(snapshot), history_days=364, horizon_days=horizon)
+    models = [SeasonalNaive(7), TSB(0.2, 0.2), DynamicOptimizedTheta(season_length=7)]
+    made = StatsForecast(models, freq="D", n_jobs=os.cpu_count() or 1).forecast(df=long_frame(panel), h=horizon)
+    keyed = (
+        pl.from_pandas(made)
+        .with_columns(pl.col("ds").cast(pl.Date).alias("target_date"), pl.col("unique_id").cast(pl.UInt32).alias("row"))
+        .join(panel.series.with_row_index("row"), on="row")
+    )
+    scored = actual.join(keyed, on=["store_id", "sku_id", "target_date"])
+    return [(f"library: {model}", *errors(scored, str(model))) for model in models]

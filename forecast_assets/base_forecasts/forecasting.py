@@ -1,0 +1,67 @@
+"""Base forecasts as frames: rounded once, adding up exactly.
+
+What belongs here: turning forecasts of series and nodes into the two products' rows. What does not: forecasting.
+"""
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
+from forecast_assets.features.panel import Panel
+from forecast_assets.keys import RunKey
+from forecast_assets.models.nodes import NodeForecasts
+from forecast_assets.models.series import SeriesForecasts
+from forecast_assets.quantities import Millionths, publish, to_millionths, to_units
+
+
+def base_frames(
+    key: RunKey, panel: Panel, series: SeriesForecasts, nodes: NodeForecasts
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lay forecasts out as the products `base_forecasts` and `base_node_forecasts`.
+
+    Args:
+        key: The run; its horizon is the forecasts' H.
+        panel: The n series that were forecast.
+        series: Their forecasts.
+        nodes: Forecasts of the m upper nodes.
+
+    Returns:
+        n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
+    """
+    base = _rows(key, panel.series.with_columns(_described(series))).with_columns(
+        *_exact(series), *(publish(series.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS))
+    )
+    upper = nodes.nodes.with_columns(
+        pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
+    )
+    node_rows = _rows(key, upper).with_columns(publish(nodes.mean, "base_units"))
+    return BASE_FORECASTS.conform(base), BASE_NODE_FORECASTS.conform(node_rows)
+
+
+def _described(series: SeriesForecasts) -> list[pl.Series]:
+    return [
+        pl.Series("demand_class", series.demand_class.tolist(), pl.String),
+        pl.Series("model_used", series.model_used.tolist(), pl.String),
+        pl.Series("is_fallback", series.is_fallback),
+    ]
+
+
+def _exact(series: SeriesForecasts) -> list[pl.Series]:
+    """The mean and its components in whole millionths; the level takes up what rounding leaves over."""
+    rounded: dict[str, Millionths] = {name: to_millionths(series.components[name]) for name in COMPONENTS}
+    base = to_millionths(series.mean)
+    rounded[COMPONENTS[0]] = base - sum((rounded[name] for name in COMPONENTS[1:]), np.zeros_like(base))
+    return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]
+
+
+def _rows(key: RunKey, described: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each row for every step of the run, and add the columns that identify run and day."""
+    steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
+    return described.join(steps, how="cross", maintain_order="left_right").with_columns(
+        pl.lit(key.cadence).alias("cadence"),
+        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
+        pl.lit(key.model_version).alias("model_version"),
+        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
+        pl.lit(key.revision, pl.Int32).alias("revision"),
+        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
+    )

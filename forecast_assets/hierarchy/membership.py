@@ -1,0 +1,269 @@
+"""The crossed product and store hierarchy of a set of series.
+
+What belongs here: validating memberships, naming nodes, summing over them. What does not: forecasts and reconciling.
+
+A dimension is a tree: `total`, the source's levels from the widest to the narrowest, then the member itself (`sku` or
+`store`). Every pair of a product level and a store level is a crossed level; the pair of both members is the bottom.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, product
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.errors import HierarchyError, first_ten
+from forecast_assets.quantities import Millionths
+
+Codes = npt.NDArray[np.int64]
+Sparse = Any
+
+TOTAL: Final = "total"
+PRODUCT: Final = "sku"
+STORE: Final = "store"
+NODE: Final = ("product_level", "product_node", "store_level", "store_node")
+# Upper levels with more nodes than this share of the series are hardly less noisy than the series themselves.
+INFORMATIVE_SHARE: Final = 0.25
+# Product groups are the narrowest product level whose nodes still hold this many series on average.
+SERIES_PER_GROUP: Final = 200
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of one dimension.
+
+    Attributes:
+        name: `total`, the source's name, `sku` or `store`.
+        nodes: Names of its nodes, sorted.
+        code: [n] node of each series, as a place in ``nodes``.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    code: Codes
+
+
+@dataclass(frozen=True)
+class CrossedLevel:
+    """A pair of levels and the nodes that have series.
+
+    Attributes:
+        product: Product level.
+        store: Store level.
+        places: [m] product node x number of store nodes + store node, rising.
+        code: [n] node of each series, as a place in ``places``.
+    """
+
+    product: Level
+    store: Level
+    places: Codes
+    code: Codes
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Product level and store level."""
+        return self.product.name, self.store.name
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per node, in the order of ``places``."""
+        product_code, store_code = np.divmod(self.places, len(self.store.nodes))
+        return pl.DataFrame(
+            {
+                "product_level": np.full(len(self.places), self.product.name),
+                "product_node": np.array(self.product.nodes)[product_code],
+                "store_level": np.full(len(self.places), self.store.name),
+                "store_node": np.array(self.store.nodes)[store_code],
+                "series_count": np.bincount(self.code, minlength=len(self.places)).astype(np.int32),
+            },
+            schema={**dict.fromkeys(NODE, pl.String), "series_count": pl.Int32},
+        )
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Crossed levels over n series.
+
+    Attributes:
+        series: `store_id, sku_id`, sorted; row i of every matrix.
+        product_levels: From `total` to `sku`.
+        store_levels: From `total` to `store`.
+    """
+
+    series: pl.DataFrame
+    product_levels: tuple[Level, ...]
+    store_levels: tuple[Level, ...]
+
+    @classmethod
+    def build(cls, series: pl.DataFrame, products: pl.DataFrame | None, stores: pl.DataFrame | None) -> "Hierarchy":
+        """Cross two dimensions.
+
+        Args:
+            series: `store_id, sku_id`, sorted, without duplicates.
+            products: `sku_id, depth, level_name, node_id`; None or empty for no levels between total and SKU.
+            stores: `store_id, depth, level_name, node_id`; likewise.
+
+        Raises:
+            HierarchyError: If a member lacks a level that others have, is in two nodes of one, if a node has two
+                parents, if a depth has two names, or if a name stands for two levels.
+
+        Example:
+            >>> pairs = pl.DataFrame({"store_id": ["S1", "S1"], "sku_id": ["A", "B"]})
+            >>> Hierarchy.build(pairs, None, None).nodes.height
+            6
+        """
+        ordered = series.select("store_id", "sku_id")
+        if not ordered.equals(ordered.unique().sort("store_id", "sku_id")):
+            raise HierarchyError(
+                "Series are not sorted by store and SKU, or come twice.", remedy="Sort them and drop duplicates."
+            )
+        product_levels = _levels(ordered["sku_id"], products, PRODUCT)
+        return cls(ordered, product_levels, _levels(ordered["store_id"], stores, STORE))
+
+    @cached_property
+    def crossed_levels(self) -> tuple[CrossedLevel, ...]:
+        """All pairs of levels above the bottom."""
+        return tuple(_cross(*pair) for pair in list(product(self.product_levels, self.store_levels))[:-1])
+
+    @property
+    def nodes(self) -> pl.DataFrame:
+        """All nodes above the bottom, sorted: level and node names of both dimensions, and `series_count`."""
+        return self._upper.nodes
+
+    def aggregate(self, millionths: Millionths) -> Millionths:
+        """Sum whole numbers over every node above the bottom, exactly.
+
+        Args:
+            millionths: [n, H] of the series.
+
+        Returns:
+            [m, H] in the order of `nodes`.
+        """
+        return np.asarray(self._upper.matrix @ millionths, dtype=np.int64)
+
+    def information_levels(self, max_share: float = INFORMATIVE_SHARE) -> tuple[CrossedLevel, ...]:
+        """Return the crossed levels with at most that share of nodes per series; always with the total."""
+        most = max(max_share * self.series.height, 1)
+        return tuple(level for level in self.crossed_levels if len(level.places) <= most)
+
+    @cached_property
+    def information(self) -> "Summing":
+        """The nodes that reconciliation listens to, and how series add up to them."""
+        return _stack(self.information_levels(), self.series.height)
+
+    @cached_property
+    def _upper(self) -> "Summing":
+        return _stack(self.crossed_levels, self.series.height)
+
+    def product_groups(self) -> npt.NDArray[np.str_]:
+        """[n] Group of each series: the narrowest product level whose nodes hold 200 series on average, or all."""
+        least = SERIES_PER_GROUP
+        wide = [level for level in self.product_levels if self.series.height >= least * len(level.nodes)]
+        level = wide[-1] if wide else self.product_levels[0]
+        return np.array(level.nodes)[level.code]
+
+
+@dataclass(frozen=True)
+class Summing:
+    """Nodes and the series below them.
+
+    Attributes:
+        nodes: `product_level, product_node, store_level, store_node, series_count`, sorted.
+        matrix: [m, n] sparse (CSR) ones, int64: row i sums the series below node i.
+    """
+
+    nodes: pl.DataFrame
+    matrix: Sparse
+
+
+def _stack(levels: Sequence[CrossedLevel], series_count: int) -> Summing:
+    from scipy import sparse
+
+    nodes = pl.concat([level.frame for level in levels]).with_row_index("place").sort(NODE)
+    starts = np.cumsum([0, *(len(level.places) for level in levels)])
+    rows = np.concatenate([level.code + start for level, start in zip(levels, starts, strict=False)])
+    columns = np.tile(np.arange(series_count), len(levels))
+    ones = np.ones(len(rows), dtype=np.int64)
+    matrix = sparse.csr_matrix((ones, (rows, columns)), shape=(nodes.height, series_count))
+    return Summing(nodes.drop("place"), matrix[nodes["place"].to_numpy()])
+
+
+def _cross(products: Level, stores: Level) -> CrossedLevel:
+    places, code = np.unique(products.code * len(stores.nodes) + stores.code, return_inverse=True)
+    return CrossedLevel(products, stores, places, code.astype(np.int64))
+
+
+def _levels(members: pl.Series, memberships: pl.DataFrame | None, own_name: str) -> tuple[Level, ...]:
+    """Return the levels of one dimension, from the total to the member itself."""
+    key = members.name
+    known = members.unique().sort().to_frame()
+    tree = _resolve(known, memberships, own_name)
+    total = Level(TOTAL, (TOTAL,), np.zeros(len(members), dtype=np.int64))
+    placed = members.to_frame().join(tree, on=key, how="left", maintain_order="left")
+    between = [_level(name, placed[name]) for name in tree.columns if name != key]
+    return (total, *between, _level(own_name, members))
+
+
+def _level(name: str, nodes: pl.Series) -> Level:
+    names, code = np.unique(nodes.to_numpy().astype(np.str_), return_inverse=True)
+    return Level(name, tuple(str(node) for node in names), code.astype(np.int64))
+
+
+def _resolve(known: pl.DataFrame, memberships: pl.DataFrame | None, own_name: str) -> pl.DataFrame:
+    """Return one row per member: its key, then its node at each level from the widest, after checking the tree."""
+    key = known.columns[0]
+    if memberships is None or memberships.is_empty():
+        return known
+    rows = memberships.join(known, on=key, how="semi")
+    levels = rows.select("depth", "level_name").unique().sort("depth", "level_name")
+    _require_one_name_per_depth(levels, own_name)
+    _require_complete(known, rows, levels, key)
+    wide = rows.sort("depth", key).pivot("level_name", index=key, values="node_id").sort(key)
+    tree = wide.select(key, *levels["level_name"])
+    _require_one_parent(tree)
+    return tree
+
+
+def _require_one_name_per_depth(levels: pl.DataFrame, own_name: str) -> None:
+    names = [*levels["level_name"], TOTAL, own_name]
+    repeated_depths = levels.filter(pl.col("depth").is_duplicated())
+    repeated_names = sorted({name for name in names if names.count(name) > 1})
+    if repeated_depths.height or repeated_names:
+        raise HierarchyError(
+            f"Levels must have one name per depth and one depth per name, apart from `{TOTAL}` and `{own_name}`; found "
+            f"depths {first_ten(repeated_depths.rows())} and repeated names {first_ten(repeated_names)}.",
+            remedy="Correct `level_name` and `depth` in the hierarchy feed.",
+        )
+
+
+def _require_complete(known: pl.DataFrame, rows: pl.DataFrame, levels: pl.DataFrame, key: str) -> None:
+    expected = known.join(levels, how="cross")
+    missing = expected.join(rows, on=[key, "depth"], how="anti").sort(key, "depth")
+    if missing.height:
+        raise HierarchyError(
+            f"{missing.height} memberships are missing: {first_ten(missing.select(key, 'level_name').rows())}.",
+            remedy="Give every member a node at every level that any of them has.",
+        )
+    repeated = rows.filter(pl.struct(key, "depth").is_duplicated()).sort(key, "depth")
+    if repeated.height:
+        places = repeated.select(key, "level_name", "node_id").rows()
+        raise HierarchyError(
+            f"Members are in two nodes of one level: {first_ten(places)}.",
+            remedy="Keep one node per member and level.",
+        )
+
+
+def _require_one_parent(tree: pl.DataFrame) -> None:
+    names = tree.columns[1:]
+    for parent, child in pairwise(names):
+        pairs = tree.select(child, parent).unique()
+        several = pairs.filter(pl.col(child).is_duplicated()).sort(child, parent)
+        if several.height:
+            raise HierarchyError(
+                f"Nodes of `{child}` have several parents in `{parent}`: {first_ten(several.rows())}.",
+                remedy=f"Give each `{child}` one `{parent}`, or name its parts apart.",
+            )

@@ -1,0 +1,196 @@
+"""Demand behind sales: what would have sold on days when the shelf was empty.
+
+What belongs here: the censored-demand estimate and the demand class of a series. What does not: forecasting.
+
+Two kinds of censoring are told apart. Where the hours without stock are known, sales cover the rest of the day, so the
+share of those hours times the typical day is added to them. Where it is only known that the shelf ran out, sales
+bound demand from below, and demand is replaced by its mean above that bound.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.features.demand_class import demand_class
+from forecast_assets.features.panel import Bools, Floats, Panel
+
+HALF_LIFE_DAYS: Final = 7.0
+# Days' worth of the whole record that each trailing level is drawn towards: it carries a series over empty shelves.
+PRIOR_DAYS: Final = 1.0
+_ROUNDS: Final = 4
+_DISPERSION_PRIOR_UNITS: Final = 20.0
+_LEAST_DISPERSION: Final = 0.05
+_TINY: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Sales and how much of each day they speak for.
+
+    Attributes:
+        units: [n, T] units; 0 where unknown. Days that only bound demand hold its mean above the bound.
+        exposure: [n, T] share of the day that ``units`` cover, 0..1; 0 where unknown.
+        is_known: [n, T] whether the day has a row of sales.
+    """
+
+    units: Floats
+    exposure: Floats
+    is_known: Bools
+
+
+def observe(panel: Panel, factors: Floats | None = None) -> Observed:
+    """Return sales beside their exposure, the form in which every estimate here reads them.
+
+    A level is then units over exposure-weighted factors: the same as adding lost sales and averaging, without the
+    circle. Assumes that sales are spread evenly over trading hours; if the shelf empties after the day's rush, demand
+    is overestimated.
+
+    Args:
+        panel: n series, T days of history.
+        factors: [n, T] what multiplies the level on each day (weekday, price, ...); 1 if left out.
+    """
+    is_known = ~np.isnan(panel.sales)
+    sales = np.where(is_known, panel.sales, 0.0)
+    has_hours = ~np.isnan(panel.out_of_stock_share)
+    is_bound = panel.is_censored & ~has_hours & is_known
+    exposure = np.where(has_hours, 1.0 - panel.out_of_stock_share, 1.0) * is_known
+    if not is_bound.any():
+        return Observed(sales, exposure, is_known)
+    weights = np.ones_like(sales) if factors is None else factors
+    return Observed(_mean_above_bounds(sales, exposure, is_bound, weights), exposure, is_known)
+
+
+def uncensor(panel: Panel, factors: Floats | None = None) -> Floats:
+    """Estimate demand from sales and stock-outs.
+
+    Args:
+        panel: n series, T days of history.
+        factors: [n, T] what multiplies the level on each day; 1 if left out.
+
+    Returns:
+        [n, T] units, at least the sales; NaN where sales are unknown.
+    """
+    weights = np.ones(panel.sales.shape) if factors is None else factors
+    observed = observe(panel, weights)
+    typical = trailing_level(observed.units, observed.exposure * weights) * weights
+    demand = observed.units + (1.0 - observed.exposure) * typical
+    return np.where(observed.is_known, demand, np.nan)
+
+
+def trailing_level(units: Floats, exposure: Floats, half_life: float = HALF_LIFE_DAYS) -> Floats:
+    """Return units per exposure up to and including each day, older days counting less.
+
+    Args:
+        units: [n, T] units.
+        exposure: [n, T] what they are measured against, at least 0.
+        half_life: Days after which a day counts half.
+
+    Returns:
+        [n, T] level in units; that of the whole record where a series has no exposure yet, 0 where it never has.
+    """
+    whole = ratio(units.sum(axis=1), exposure.sum(axis=1))[:, None]
+    recent = smooth(units, half_life) + PRIOR_DAYS * whole
+    return recent / (smooth(exposure, half_life) + PRIOR_DAYS)
+
+
+def smooth(values: Floats, half_life: float) -> Floats:
+    """Return exponentially weighted sums over time of [n, T] values, the newest day with weight 1."""
+    from scipy.signal import lfilter
+
+    return np.asarray(lfilter([1.0], [1.0, -(0.5 ** (1.0 / half_life))], values, axis=1), dtype=np.float64)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide, with 0 where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > _TINY)
+
+
+def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
+    """[n] Share of recent demand that met an empty shelf, half-way between the series' own and that of all.
+
+    Args:
+        panel: n series, T days of history.
+        demand: [n, T] what `uncensor` made of it.
+    """
+    lost = smooth(np.nan_to_num(demand - panel.sales), 2 * HALF_LIFE_DAYS)[:, -1]
+    asked = smooth(np.nan_to_num(demand), 2 * HALF_LIFE_DAYS)[:, -1]
+    return 0.5 * ratio(lost, asked) + 0.5 * float(ratio(lost.sum(keepdims=True), asked.sum(keepdims=True))[0])
+
+
+def classify(panel: Panel) -> npt.NDArray[np.str_]:
+    """Return the demand class of each series, [n]; days on an empty shelf do not count as days without demand."""
+    observed = observe(panel)
+    counted = observed.is_known & ((observed.exposure > 0) & ~panel.is_censored | (panel.sales > 0))
+    sold = counted & (observed.units > 0)
+    sizes = np.where(sold, panel.sales, 0.0)
+    sales, days = sold.sum(axis=1), counted.sum(axis=1)
+    mean = ratio(sizes.sum(axis=1), sales.astype(np.float64))
+    variance = ratio(np.where(sold, (sizes - mean[:, None]) ** 2, 0.0).sum(axis=1), np.maximum(sales - 1.0, 0.0))
+    quiet = np.where(np.cumsum(sold[:, ::-1], axis=1) == 0, counted[:, ::-1], False).sum(axis=1)
+    features = pl.DataFrame(
+        {
+            "adi": np.where(sales > 0, days / np.maximum(sales, 1), np.inf),
+            "cv2": ratio(variance, mean**2),
+            "age": observed.is_known.sum(axis=1),
+            "quiet": quiet,
+        }
+    )
+    return (
+        features.select(demand_class(*(pl.col(name) for name in features.columns))).to_series().to_numpy().astype(str)
+    )
+
+
+def _mean_above_bounds(sales: Floats, exposure: Floats, is_bound: Bools, factors: Floats) -> Floats:
+    """Replace each bound by the mean of demand above it, level and bounded days in turn (expectation-maximisation)."""
+    inner = np.where(is_bound, 0.0, exposure)
+    level = trailing_level(np.where(is_bound, 0.0, sales), inner * factors)
+    dispersion = _dispersion(sales, level * factors, inner >= 1.0)
+    units = sales
+    for _ in range(_ROUNDS):
+        typical = level * factors
+        wide = np.broadcast_to(dispersion[:, None], sales.shape)
+        units = sales.copy()
+        units[is_bound] = mean_above(sales[is_bound], typical[is_bound], wide[is_bound])
+        level = trailing_level(units, exposure * factors)
+    return units
+
+
+def _dispersion(sales: Floats, typical: Floats, is_whole: Bools) -> Floats:
+    """[n] Variance over mean of whole days about their typical value, drawn towards that of all series."""
+    squares = np.where(is_whole, (sales - typical) ** 2, 0.0).sum(axis=1)
+    means = np.where(is_whole, typical, 0.0).sum(axis=1)
+    pooled = float(ratio(squares.sum(keepdims=True), means.sum(keepdims=True))[0]) or 1.0
+    prior = _DISPERSION_PRIOR_UNITS
+    return np.asarray(np.maximum((squares + prior * pooled) / (means + prior), _LEAST_DISPERSION))
+
+
+def mean_above(bound: Floats, mean: Floats, dispersion: Floats) -> Floats:
+    """Return the mean of demand given that it reached a bound, with demand gamma-distributed.
+
+    The gamma keeps demand positive, gives the plain mean for a bound of 0 and has its truncated mean in closed form:
+    m Q(k + 1, b / d) / Q(k, b / d) with shape k = m / d and Q the regularised upper incomplete gamma function (the
+    censored-demand correction of Conrad 1976, doi:10.1057/jors.1976.16, with another distribution).
+
+    Args:
+        bound: [k] units that were sold before the shelf was empty.
+        mean: [k] typical demand, units.
+        dispersion: [k] variance over mean, units.
+
+    Returns:
+        [k] units, at least the bound.
+
+    Example:
+        >>> mean_above(np.array([0.0]), np.array([2.0]), np.array([1.0])).tolist()
+        [2.0]
+    """
+    from scipy.special import gammaincc
+
+    shape, scaled = mean / dispersion, bound / dispersion
+    tail = np.asarray(gammaincc(np.maximum(shape, _TINY), scaled))
+    beyond = mean * np.asarray(gammaincc(shape + 1.0, scaled))
+    # Far in the tail both vanish; there the excess over the bound tends to the dispersion.
+    above = np.divide(beyond, tail, out=bound + np.minimum(dispersion, mean), where=tail > _TINY)
+    return np.asarray(np.maximum(above, bound))

@@ -1,0 +1,80 @@
+"""Upper nodes: forecasts of sums, by the same family.
+
+What belongs here: forecasting the nodes that reconciliation listens to. What does not: reconciling, or frames.
+
+A node's day is read against what its series' levels and factors lead to expect; that ratio, near 1, is forecast by the
+level model of smooth series, and multiplied with the sum of the series' forecasts. So prices and promotions planned
+for single series reach every node above them, and a shift that is too faint to see in one series shows in the sum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.features.panel import Bools, Floats, Panel
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.artifact import StatisticalArtifact
+from forecast_assets.models.demand import ratio
+from forecast_assets.models.levels import Progress, forecast_levels
+from forecast_assets.models.series import SeriesForecasts
+
+
+@dataclass(frozen=True)
+class NodeForecasts:
+    """Forecasts of m upper nodes for H days.
+
+    Attributes:
+        nodes: `product_level, product_node, store_level, store_node, series_count`, sorted; row i of the rest.
+        mean: [m, H] expected demand, units.
+        model_used: [m].
+        is_fallback: [m].
+    """
+
+    nodes: pl.DataFrame
+    mean: Floats
+    model_used: npt.NDArray[np.object_]
+    is_fallback: Bools
+
+
+def forecast_nodes(
+    panel: Panel,
+    series: SeriesForecasts,
+    hierarchy: Hierarchy,
+    artifact: StatisticalArtifact,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> NodeForecasts:
+    """Forecast the nodes that reconciliation listens to.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        series: Their forecasts.
+        hierarchy: Crossed hierarchy of the same series.
+        artifact: What training decided.
+        progress: Called with nodes done and nodes in all.
+        workers: Processes for slow models; all cores if left out.
+    """
+    summing = hierarchy.information.matrix
+    past = series.history.factors.product[:, : panel.history_days]
+    # A series without a forecast says nothing about how its node will do.
+    is_counted = ~np.isnan(series.history.demand) & (series.components["level_units"][:, :1] > 0)
+    expected = summing @ np.where(is_counted, series.components["level_units"][:, :1] * past, 0.0)
+    actual = summing @ np.where(is_counted, series.history.demand, 0.0)
+    index = np.where(expected > 0, ratio(actual, expected), np.nan)
+    names = np.full(len(index), artifact.models["smooth"])
+    levels = forecast_levels(_carried(index), names, panel.horizon_days, progress=progress, workers=workers)
+    return NodeForecasts(
+        nodes=hierarchy.information.nodes,
+        mean=levels.path * (summing @ series.mean),
+        model_used=levels.model_used,
+        is_fallback=levels.is_fallback,
+    )
+
+
+def _carried(values: Floats) -> Floats:
+    """Carry the last known value over unknown days; NaN before the first."""
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
+    return np.take_along_axis(values, last, axis=1)

@@ -1,0 +1,175 @@
+"""Training the statistical family: effects, a level model per demand class, calibration.
+
+What belongs here: what is learned once per model version. What does not: evaluating the result, or storing it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.errors import InputError
+from forecast_assets.features.panel import Bools, Floats, Panel
+from forecast_assets.models.artifact import RISK_THRESHOLDS, StatisticalArtifact
+from forecast_assets.models.calibration import calibrate
+from forecast_assets.models.effects import Groups, fit_effects
+from forecast_assets.models.levels import AVERAGE, CROSTON, SMOOTHING, THETA, ZERO, Progress, forecast_levels
+from forecast_assets.models.series import Cleaned, ahead_of, clean
+
+DEFAULT_HISTORY_DAYS: Final = 364
+LEAST_HISTORY_DAYS: Final = 28
+_ORIGINS: Final = 3
+# Enough series to choose between models and to learn quantiles by; more would only cost time.
+_COMPARED_SERIES: Final = 1500
+_CALIBRATED_SERIES: Final = 20000
+# A slow model is chosen only where it is better by at least this share.
+_SLOW_MARGIN: Final = 0.01
+_CANDIDATES: Final[Mapping[str, tuple[str, ...]]] = {
+    "smooth": (*SMOOTHING, THETA),
+    "erratic": (*SMOOTHING, THETA),
+    "intermittent": (*CROSTON, *SMOOTHING),
+    "lumpy": (*CROSTON, *SMOOTHING),
+}
+_FIXED: Final = {"new": AVERAGE, "dead": ZERO}
+_SMALLEST_LEVEL: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A past cutoff, what was known at it, and what came.
+
+    Attributes:
+        history: Series as known at the cutoff, cleaned with effects that saw nothing later.
+        ahead: [n, H] product of the factors of the horizon.
+        demand: [n, H] demand that came, units; NaN where unknown.
+    """
+
+    history: Cleaned
+    ahead: Floats
+    demand: Floats
+
+    def forecast(self, names: npt.NDArray[np.str_], rows: Bools, workers: int | None) -> Floats:
+        """[k, H] units forecast by the named model of each of the k chosen series."""
+        levels = forecast_levels(self.history.level[rows], names, self.ahead.shape[1], workers=workers)
+        return levels.path * self.ahead[rows]
+
+
+def train_statistical(
+    panel: Panel,
+    product_groups: Groups,
+    *,
+    horizon: int,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
+) -> StatisticalArtifact:
+    """Train a version on everything up to the panel's cutoff.
+
+    Models are chosen and quantiles learned on the last days of the history, by forecasts from up to three earlier
+    cutoffs with effects fitted up to each of them. Assumes that those days are like the ones to come.
+
+    Args:
+        panel: n series, T days of history; H is ``horizon``.
+        product_groups: [n] group of each series, within which effects are pooled.
+        horizon: Days that backtests look ahead.
+        progress: Called with steps done and steps in all.
+        workers: Processes for slow models; all cores if left out.
+        history_days: Days of history that scoring will read.
+
+    Raises:
+        InputError: If the history is too short for a single backtest.
+    """
+    origins = backtest_origins(panel, horizon)
+    report = progress or (lambda _done, _total: None)
+    steps = len(origins) + 3
+    effects = fit_effects(panel, product_groups)
+    report(1, steps)
+    demand = clean(panel, effects, product_groups).demand
+    backtests = []
+    for number, origin in enumerate(origins):
+        backtests.append(_backtest(panel, product_groups, demand, origin))
+        report(number + 2, steps)
+    models = {**_FIXED, **{name: _best_model(name, backtests, workers) for name in _CANDIDATES}}
+    report(steps - 1, steps)
+    calibration = calibrate(*_pairs(backtests, models, workers))
+    report(steps, steps)
+    return StatisticalArtifact(models, effects, calibration, RISK_THRESHOLDS, history_days, horizon)
+
+
+def backtest_origins(panel: Panel, horizon: int) -> list[int]:
+    """Return how many days before the cutoff each backtest starts: one horizon, two, three.
+
+    Raises:
+        InputError: If not even one leaves four weeks of history before it.
+    """
+    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon >= LEAST_HISTORY_DAYS]
+    if not origins or panel.horizon_days != horizon:
+        raise InputError(
+            f"{panel.history_days} days of history are too few to backtest {horizon} days ahead "
+            f"(panel horizon: {panel.horizon_days}).",
+            remedy=f"Train on at least {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
+        )
+    return origins
+
+
+def take(panel: Panel, rows: npt.NDArray[np.intp]) -> Panel:
+    """Return the series of a panel at ``rows``."""
+    matrices = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "has_plan")
+    chosen = {name: getattr(panel, name)[rows] for name in matrices}
+    return replace(panel, series=panel.series[rows], **chosen)
+
+
+def spread_rows(count: int, most: int) -> npt.NDArray[np.intp]:
+    """Return at most ``most`` row numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
+
+
+def _backtest(panel: Panel, product_groups: Groups, demand: Floats, origin: int) -> Backtest:
+    past = panel.as_of(origin)
+    effects = fit_effects(past, product_groups)
+    rows = spread_rows(panel.series.height, _CALIBRATED_SERIES)
+    few = take(past, rows)
+    history = clean(few, effects, product_groups[rows])
+    ahead = np.prod(ahead_of(history.factors, few), axis=0)
+    came = demand[rows, past.history_days : past.history_days + past.horizon_days]
+    return Backtest(history, ahead, came)
+
+
+def _best_model(demand_class: str, backtests: list[Backtest], workers: int | None) -> str:
+    """Return the candidate whose forecasts come closest to the mean of demand."""
+    candidates = _CANDIDATES[demand_class]
+    losses = {name: _loss(demand_class, name, backtests, workers) for name in candidates}
+    quick = min((name for name in candidates if name != THETA), key=lambda name: losses[name])
+    slow = losses.get(THETA, np.inf)
+    return THETA if slow < (1.0 - _SLOW_MARGIN) * losses[quick] else quick
+
+
+def _loss(demand_class: str, name: str, backtests: list[Backtest], workers: int | None) -> float:
+    """Mean squared error over the series' level: squares are least at the mean, and no large series outweighs all."""
+    total, count = 0.0, 0
+    for backtest in backtests:
+        rows = np.zeros(len(backtest.demand), dtype=np.bool_)
+        members = np.flatnonzero(backtest.history.demand_class == demand_class)
+        rows[members[spread_rows(len(members), _COMPARED_SERIES)] if len(members) else members] = True
+        forecast = backtest.forecast(np.full(int(rows.sum()), name), rows, workers)
+        level = np.maximum(np.nanmean(backtest.history.level[rows], axis=1, keepdims=True), _SMALLEST_LEVEL)
+        squares = (backtest.demand[rows] - forecast) ** 2 / level
+        total, count = total + float(np.nansum(squares)), count + int((~np.isnan(squares)).sum())
+    return total / max(count, 1)
+
+
+def _pairs(
+    backtests: list[Backtest], models: Mapping[str, str], workers: int | None
+) -> tuple[Floats, Floats, npt.NDArray[np.str_]]:
+    """Forecasts, what came and demand classes of all backtests, below one another."""
+    means = []
+    for backtest in backtests:
+        names = np.array([models[str(name)] for name in backtest.history.demand_class])
+        means.append(backtest.forecast(names, np.ones(len(names), dtype=np.bool_), workers))
+    return (
+        np.concatenate(means),
+        np.concatenate([backtest.demand for backtest in backtests]),
+        np.concatenate([backtest.history.demand_class for backtest in backtests]),
+    )

@@ -1,0 +1,132 @@
+"""Reconciliation: series forecasts that listen to the forecasts of the nodes above them.
+
+What belongs here: the reconciled mean and quantiles, and how incoherent the base was. What does not: upper nodes'
+published values, which are sums of these rows.
+
+Trace minimisation (Wickramasuriya, Athanasopoulos & Hyndman 2019, doi:10.1080/01621459.2018.1448825) with structural
+weights, by hierarchicalforecast. Each column of the summing matrix is scaled by its series' mean forecast, so that a
+node counts by its units, not by its number of series: errors are taken to vary like the units they are about, large
+series take up more of a correction than small ones, and a series that is forecast at zero stays there.
+
+Quantiles follow the mean. Calibrating after reconciling would break coherence, reconciling after calibrating coverage;
+coherence is what is kept here, and the evaluation report says what coverage is.
+"""
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.contracts import QUANTILE_COLUMNS, RECONCILED_FORECASTS
+from forecast_assets.errors import HierarchyError
+from forecast_assets.features.panel import Floats
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy.membership import NODE
+from forecast_assets.quantities import SCALE, from_units, publish, to_millionths, to_units
+
+# Below a millionth of a unit a forecast is published as zero, and zero is not scaled.
+_SMALLEST: float = 1.0 / SCALE
+
+
+def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Floats:
+    """Reconcile the mean.
+
+    What is projected is the discrepancy between nodes and sums of series, not the forecasts: so coherent forecasts come
+    back unchanged to the last bit, whatever the tolerance of the solver.
+
+    Args:
+        base_mean: [n, H] units of the series, at least 0.
+        node_mean: [m, H] units of `hierarchy.information.nodes`, in their order.
+        hierarchy: Crossed hierarchy of the series.
+
+    Returns:
+        [n, H] units, at least 0; zero where a series' base is zero on every day.
+    """
+    from hierarchicalforecast.methods import MinTraceSparse
+    from scipy import sparse
+
+    level = base_mean.mean(axis=1)
+    is_moved = level > _SMALLEST
+    if not is_moved.any():
+        return base_mean
+    summing = hierarchy.information.matrix.astype(np.float64)
+    discrepancy = node_mean - summing @ base_mean
+    scale = sparse.diags(level[is_moved])
+    scaled = sparse.csr_matrix(summing[:, is_moved] @ scale)
+    is_heard = np.asarray(scaled.sum(axis=1)).ravel() > 0
+    stacked = sparse.vstack([scaled[is_heard], scale], format="csr")
+    nothing = np.zeros((int(is_moved.sum()), base_mean.shape[1]))
+    reconciler = MinTraceSparse(method="wls_struct", nonnegative=False)
+    found = reconciler.fit_predict(S=stacked, y_hat=np.vstack([discrepancy[is_heard], nothing]))["mean"]
+    moved = base_mean.copy()
+    moved[is_moved] += found[-len(nothing) :]
+    return np.maximum(moved, 0.0)
+
+
+def reconciled_frame(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> pl.DataFrame:
+    """Reconcile a run.
+
+    Args:
+        base: Contract `base_forecasts`, sorted by store, SKU and step.
+        nodes: Contract `base_node_forecasts`, sorted by node and step.
+        hierarchy: Crossed hierarchy of the same series.
+
+    Returns:
+        Contract `reconciled_forecasts`, the rows and order of ``base``.
+
+    Raises:
+        HierarchyError: If the frames are not of the hierarchy's series and nodes.
+    """
+    base_mean, node_mean = _means(base, nodes, hierarchy)
+    reconciled = to_millionths(reconcile(base_mean, node_mean, hierarchy)).ravel()
+    before = from_units(base["base_units"])
+    factor = np.divide(reconciled, before, out=np.ones(len(before)), where=before > 0)
+    quantiles = [publish(from_units(base[name]) * factor / SCALE, name) for name in QUANTILE_COLUMNS]
+    return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
+
+
+def coherence_report(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> pl.DataFrame:
+    """Say how far the base forecasts were from adding up, by level.
+
+    Args:
+        base: Contract `base_forecasts`, sorted.
+        nodes: Contract `base_node_forecasts`, sorted.
+        hierarchy: Crossed hierarchy of the same series.
+
+    Returns:
+        `product_level, store_level, node_units, sum_units, mean_absolute_gap_units`, sorted by level.
+    """
+    base_mean, node_mean = _means(base, nodes, hierarchy)
+    sums = to_millionths(hierarchy.information.matrix @ base_mean)
+    gaps = hierarchy.information.nodes.select("product_level", "store_level").with_columns(
+        node=to_millionths(node_mean).sum(axis=1),
+        sum=sums.sum(axis=1),
+        gap=np.abs(to_millionths(node_mean) - sums).mean(axis=1),
+    )
+    # Whole millionths: their sums do not depend on the order of addition.
+    return (
+        gaps.group_by("product_level", "store_level")
+        .agg(
+            node_units=pl.col("node").sum() / SCALE,
+            sum_units=pl.col("sum").sum() / SCALE,
+            mean_absolute_gap_units=pl.col("gap").round().cast(pl.Int64).sum() / pl.len() / SCALE,
+        )
+        .sort("product_level", "store_level")
+    )
+
+
+def _means(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> tuple[Floats, Floats]:
+    """[n, H] and [m, H] means, after checking that both frames line up with the hierarchy."""
+    horizon = int(base["step"].max() or 0)  # type: ignore[arg-type]
+    first = pl.col("step") == 1
+    is_aligned = (
+        base.filter(first).select("store_id", "sku_id").equals(hierarchy.series)
+        and nodes.filter(first).select(NODE).equals(hierarchy.information.nodes.select(NODE))
+        and base.height == hierarchy.series.height * horizon
+        and nodes.height == hierarchy.information.nodes.height * horizon
+    )
+    if not is_aligned:
+        raise HierarchyError(
+            "Base forecasts are not of the series and nodes of this hierarchy, each with every step, in order.",
+            remedy="Forecast and reconcile with the same snapshot.",
+        )
+    matrices = (from_units(frame["base_units"]).reshape(-1, horizon) / SCALE for frame in (base, nodes))
+    return next(matrices), next(matrices)

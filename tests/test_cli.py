@@ -1,0 +1,249 @@
+"""The command: quick help, clear errors, exit codes; never a traceback."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from forecast_assets.cli import main
+from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
+
+COMMAND = Path(sys.executable).with_name("forecast-assets")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FORECAST_ASSETS_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "retailer"
+    write_native(simulate(SimulatorSettings(skus=12, stores=2, days=130, seed=3)), folder)
+    return folder
+
+
+@pytest.fixture
+def source(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "source"))
+
+
+@pytest.fixture
+def call(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    assert home
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["forecast-assets", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+Call = Callable[..., tuple[int, str]]
+
+
+def test_help_answers_within_half_a_second() -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
+    assert "Examples:" in done.stdout
+    assert "Exit codes:" in done.stdout
+
+
+def test_every_command_explains_itself(call: Call) -> None:
+    for command in ("demo", "simulate", "ingest", "train", "promote", "run", "show", "export", "versions", "runs",
+                    "feeds", "lineage", "observations", "ui", "catalogue"):  # fmt: skip
+        code, text = call(command, "--help")
+        assert code == 0
+        assert len(text.splitlines()) > 4, command
+
+
+def test_reading_before_anything_is_there_says_what_to_do(call: Call) -> None:
+    assert call("versions") == (
+        0,
+        "No model versions yet: forecast-assets train --family statistical --version V --cutoff DATE\n",
+    )
+    assert call("runs")[1].startswith("Nothing is published yet")
+    code, text = call("feeds")
+    assert (code, "Nothing has been ingested" in text) == (3, True)
+    code, text = call("show", "risks", "--date", "2025-06-30", "--model-version", "stat-1")
+    assert (code, "There is no model version `stat-1`. Known: none." in text) == (2, True)
+    code, text = call("lineage", "not/an/id")
+    assert (code, "is not a run key" in text) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--cadence", "daily", "--date", "2025-06-30"], "Missing option '--model-version'"),
+        (["run", "--cadence", "daily", "--date", "30.6.2025", "--model-version", "a"], "write it as 2024-06-11"),
+        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "Main"], "`Main` cannot name a model version"),
+        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "a", "--horizon", "90"], "7 to 30 days, not 90"),
+        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "a"], "There is no model version `a`"),
+        (["train", "--family", "magic", "--version", "a", "--cutoff", "2025-06-30"], "'magic' is not"),
+        (["promote", "a", "--by", "ana", "--reason", "x"], "There is no model version `a`"),
+        (["export", "forecasts", "--date", "2025-06-30", "--model-version", "a", "--out", "x.csv"], "There is no model version"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_named_with_a_remedy(call: Call, arguments: list[str], message: str) -> None:
+    code, text = call(*arguments)
+    assert code == 2
+    assert message in text
+    assert "Traceback" not in text
+
+
+def damaged_sales(change: pl.Expr) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "sales_pos.parquet"
+        pl.read_parquet(path).with_columns(change).write_parquet(path)
+
+    return damage
+
+
+def without_days(folder: Path) -> None:
+    path = folder / "sales_pos.parquet"
+    frame = pl.read_parquet(path)
+    day = frame["event_date"].sort()[frame.height // 2]
+    frame.filter(pl.col("event_date") != day).write_parquet(path)
+
+
+def doubled(folder: Path) -> None:
+    path = folder / "sales_pos.parquet"
+    frame = pl.read_parquet(path)
+    pl.concat([frame, frame.head(3)]).write_parquet(path)
+
+
+def without_column(folder: Path) -> None:
+    path = folder / "prices.parquet"
+    pl.read_parquet(path).drop("price_ratio").write_parquet(path)
+
+
+def torn(folder: Path) -> None:
+    path = folder / "prices.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def described_badly(folder: Path) -> None:
+    (folder / "feeds.json").write_text(json.dumps({"format": 1})[:-3])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "prices.parquet").unlink(), "prices.parquet"),
+        (lambda folder: shutil.rmtree(folder), "source"),
+        (without_column, "price_ratio"),
+        (torn, "prices.parquet"),
+        (described_badly, "feeds.json"),
+        (damaged_sales(pl.col("sales_units").cast(pl.String)), "sales_units"),
+        (damaged_sales(-pl.col("sales_units") - 1), "greater_than_or_equal_to(0)"),
+        (doubled, "duplicate keys"),
+        (without_days, "miss days between their first and their last"),
+    ],
+    ids=["missing-file", "missing-folder", "missing-column", "torn-file", "bad-description", "wrong-type", "negative",
+         "duplicates", "gaps"],
+)  # fmt: skip
+def test_a_bad_source_stops_before_anything_is_stored(
+    call: Call, home: Path, source: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(source)
+    code, text = call("ingest", "simulated", source)
+    assert code == 2, text
+    assert message in text
+    assert "Traceback" not in text
+    assert not list(home.glob("store/ledger/*"))
+
+
+def test_ingesting_twice_changes_nothing(call: Call, home: Path, source: Path) -> None:
+    assert call("ingest", "simulated", source)[0] == 0
+    code, text = call("ingest", "simulated", source)
+    assert (code, "Everything was there already; nothing changed." in text) == (0, True)
+    assert len(list(home.glob("store/ledger/*"))) == 1
+    assert "pos" in call("feeds")[1]
+
+
+def test_observations_say_which_source_won_and_why(call: Call, source: Path) -> None:
+    call("ingest", "simulated", source)
+    frame = pl.read_parquet(source / "sales_pos.parquet")
+    sku, store, day = frame.select("sku_id", "store_id", "event_date").row(0)
+    code, text = call("observations", "--sku", sku, "--store", store, "--date", day, "--known-until", "2025-12-31")
+    assert code == 0
+    assert "backoffice" in text
+    assert "resolution" in text
+    code, text = call("observations", "--sku", "none", "--store", store, "--date", day)
+    assert (code, "No source said anything of none" in text) == (2, True)
+
+
+def test_simulating_again_says_that_it_is_there(call: Call, tmp_path: Path) -> None:
+    arguments = ["simulate", "--out", tmp_path / "out", "--skus", 8, "--stores", 1, "--days", 130]
+    assert "Wrote" in call(*arguments)[1]
+    assert "Already there, unchanged" in call(*arguments)[1]
+    code, text = call(*arguments[:-1], 131)
+    assert code == 2
+    assert "out" in text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_home_is_a_storage_error(call: Call, home: Path, source: Path) -> None:
+    home.mkdir()
+    home.chmod(0o500)
+    code, text = call("ingest", "simulated", source)
+    home.chmod(0o700)
+    assert (code, "Make the folder writable" in text) == (6, True)
+
+
+def test_a_home_below_a_file_is_a_storage_error(
+    call: Call, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(tmp_path / "file" / "home"))
+    code, text = call("ingest", "simulated", source)
+    assert code == 6, text
+    assert "Traceback" not in text
+
+
+def test_a_full_disk_stops_the_ingest_and_it_can_be_repeated(home: Path, source: Path) -> None:
+    """A file-size limit of the process stands in for a full disk: the write fails in the same place."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [COMMAND, "ingest", "simulated", source], capture_output=True, text=True, check=False, preexec_fn=limit,  # noqa: PLW1509
+        env=environment,
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(home.glob("store/ledger/*"))
+    again = subprocess.run([COMMAND, "ingest", "simulated", source], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_WORKERS", "none")
+    code, text = call("versions")
+    assert code == 2
+    assert "FORECAST_ASSETS_WORKERS" in text

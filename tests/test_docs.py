@@ -1,0 +1,169 @@
+"""The documents say what is true: links, commands, settings, errors, requirements and the picture of the graph."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+
+from forecast_assets import errors
+from forecast_assets.cli import DEFECT, INTERRUPTED, cli
+from forecast_assets.documentation import products_markdown
+from forecast_assets.settings import Settings
+
+REPOSITORY = Path(__file__).parent.parent
+README = REPOSITORY / "README.md"
+DOCUMENTS = [README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+REQUIREMENTS = [
+    f"{area}{number}"
+    for area, count in zip("ABCDEFGHI", (10, 7, 8, 5, 10, 3, 3, 5, 4), strict=True)
+    for number in range(1, count + 1)
+]
+VARIABLES = {"FORECAST_ASSETS_DEBUG", *(f"FORECAST_ASSETS_{name.upper()}" for name in Settings.model_fields)}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of headings."""
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text()), target
+
+
+def command_lines() -> Iterator[str]:
+    for document in DOCUMENTS:
+        for block in blocks(document.read_text(), "sh"):
+            lines = (line.strip() for line in block.replace("\\\n", " ").splitlines())
+            yield from (line for line in lines if line.startswith("forecast-assets "))
+
+
+def parse(arguments: list[str]) -> click.Context:
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        command = command.commands[arguments.pop(0)]
+    return command.make_context(command.name, arguments)
+
+
+@pytest.mark.parametrize("line", sorted(set(command_lines())))
+def test_every_command_line_parses(line: str) -> None:
+    words = shlex.split(line.replace("$day", "2025-06-30"), comments=True)
+    assert parse(words[1:]).command.callback
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_commands_targets_and_settings_named_in_passing_exist(document: Path) -> None:
+    text = document.read_text()
+    for name in re.findall(r"`forecast-assets ([a-z]+)", text):
+        assert name in cli.commands
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE)) <= targets
+    assert set(re.findall(r"FORECAST_ASSETS_[A-Z_]+[A-Z]", text)) <= VARIABLES
+
+
+def test_the_reference_of_products_is_the_contracts() -> None:
+    text = (REPOSITORY / "docs/products.md").read_text()
+    assert text == products_markdown(), "python -m forecast_assets.documentation > docs/products.md"
+
+
+def rows(path: Path, columns: int) -> list[list[str]]:
+    tables = [line for line in path.read_text().splitlines() if line.startswith("| ")]
+    split = [re.split(r"\s*\|\s*", line)[1:-1] for line in tables]
+    return [cells for cells in split if len(cells) == columns]
+
+
+def requirement_rows() -> dict[str, list[str]]:
+    return {row[0]: row[1:] for row in rows(REPOSITORY / "docs/requirements.md", 5) if row[0]}
+
+
+def test_every_requirement_has_its_row_and_state() -> None:
+    found = requirement_rows()
+    assert list(found) == REQUIREMENTS
+    assert {state for _, state, _, _ in found.values()} <= {"works", "partly", "not yet"}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_what_is_said_to_work_names_tests_that_exist(requirement: str) -> None:
+    _, state, _, shown = requirement_rows()[requirement]
+    proofs = re.findall(r"`([^`]+)`", shown)
+    assert bool(proofs) == (state != "not yet")
+    for proof in proofs:
+        if proof.startswith("make "):
+            continue
+        path, _, test = proof.partition("::")
+        assert f"\ndef {test}(" in (REPOSITORY / path).read_text(), proof
+
+
+def families() -> list[type[errors.ForecastAssetsError]]:
+    found: list[type[errors.ForecastAssetsError]] = [errors.ForecastAssetsError]
+    for family in found:
+        found += family.__subclasses__()
+    return [family for family in found if family.__module__ == errors.__name__]
+
+
+def test_an_operator_finds_every_error_and_every_exit_code() -> None:
+    operating = (REPOSITORY / "docs/operating.md").read_text()
+    for family in families():
+        assert f"| `{family.__name__}` |" in operating
+    codes = {0, DEFECT, INTERRUPTED, *(family.exit_code for family in families())}
+    assert {int(row[0]) for row in rows(REPOSITORY / "docs/operating.md", 4) if row[0].isdigit()} == codes
+    assert {int(row[0]) for row in rows(README, 2) if row[0].isdigit()} == codes - {1}
+
+
+def test_decisions_are_listed_and_complete() -> None:
+    folder = REPOSITORY / "docs/adr"
+    pages = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        text = page.read_text()
+        assert page.name in (folder / "README.md").read_text()
+        assert text.startswith(f"# {page.name[:4]}: ")
+        headings = re.findall(r"^(?:\*\*|## )(\w+)", text, flags=re.MULTILINE)
+        assert headings == ["Status", "Context", "Decision", "Consequences"], page.name
+
+
+def drawn_edges() -> set[tuple[str, str]]:
+    (picture,) = blocks(README.read_text(), "mermaid")
+    edges = set()
+    for line in picture.splitlines()[1:]:
+        names = [re.sub(r"\[.*\]", "", node).strip() for node in re.split(r"-->|-\.->", line)]
+        edges |= set(pairwise(names))
+    return edges
+
+
+def test_the_picture_is_the_asset_graph(tmp_path: Path) -> None:
+    from forecast_assets.definitions import build_defs
+
+    graph = build_defs(settings=Settings(home=tmp_path)).resolve_asset_graph()
+    actual = {
+        (parent.path[0] if parent.path[0] == "observations" else parent.path[-1], key.path[-1])
+        for key in graph.get_all_asset_keys()
+        for parent in graph.get(key).parent_keys
+    }
+    assert drawn_edges() == actual | {("published_predictions", "views")}
+
+
+def test_blocks_of_python_in_documents_compile() -> None:
+    sources = [block for document in DOCUMENTS for block in blocks(document.read_text(), "python")]
+    assert len(sources) >= 3
+    for source in sources:
+        compile(source, "document", "exec")
