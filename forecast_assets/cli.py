@@ -31,7 +31,7 @@ _EXIT_CODES: Final = (
 )
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[date, Any]):
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:

@@ -18,7 +18,7 @@ from forecast_assets.reading import scan_product
 from forecast_assets.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import SimulatorSettings, holds, simulate, write_native
+from forecast_assets.sources.simulator import SimulatorSettings, make_native
 from resources.ledger import Publication
 from resources.orchestration import Progress
 
@@ -50,12 +50,9 @@ def _step(title: str) -> None:
 
 def _simulate(folder: Path, simulator: SimulatorSettings, report: Progress) -> None:
     _step(f"Simulate {simulator.skus} SKUs x {simulator.stores} stores x {simulator.days} days")
-    if holds(folder, simulator):
-        click.echo(f"Already there, unchanged: {folder}")
-        return
-    simulation = simulate(simulator, lambda stage, share: report(f"simulate: {stage}", round(share * 100), 100))
-    write_native(simulation, folder)
-    click.echo(f"Wrote {folder}; its truth/ is for tests and never read by the pipeline.")
+    is_new = make_native(simulator, folder, lambda stage, share: report(f"simulate: {stage}", round(share * 100), 100))
+    state = "Wrote" if is_new else "Already there, unchanged:"
+    click.echo(f"{state} {folder} (its truth/ is for tests; the pipeline never reads it)")
 
 
 def _ingest(runner: Runner, folder: Path) -> None:
@@ -125,7 +122,7 @@ def _show_query(settings: Settings, publication: Publication) -> None:
         f"WHERE prediction_date = DATE '{publication.key.prediction_date}' AND forecast_horizon = "
         f"{publication.key.forecast_horizon}\n"
         f"  AND product_level = 'total' AND store_level = 'store' AND step <= 7\n"
-        f"GROUP BY ALL ORDER BY demand_units DESC LIMIT 5"
+        f"GROUP BY ALL ORDER BY demand DESC LIMIT 5"
     )
     click.echo(f"duckdb -readonly {settings.catalogue_path}\n\n{sql};\n")
     with duckdb.connect(str(settings.catalogue_path), read_only=True) as connection:

@@ -26,6 +26,7 @@ from resources.prediction_store import ProductVersion, run_folder
 from resources.stores import Stores, open_stores
 
 Progress = Callable[[str, int, int], None]
+AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 LOG_EVERY_SECONDS: Final = 5.0
 
@@ -163,8 +164,8 @@ def markdown_table(frame: pl.DataFrame) -> str:
 
 def scoring_asset(
     cadence: str, contract: Contract, start: date, *, stage: str, deps: Sequence[str], notes: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return what every asset of a scoring run shares: key, partitions, dependencies, description, columns.
+) -> AssetDecorator:
+    """Return the decorator of an asset of a scoring run: key, partitions, dependencies, description, columns.
 
     Args:
         cadence: Branch of the graph.
@@ -174,16 +175,16 @@ def scoring_asset(
         deps: Names of scoring assets of the same branch, `feature_snapshots` or `evaluation_reports`.
         notes: Further paragraphs of the description.
     """
-    return {
-        "key": dg.AssetKey([cadence, contract.name]),
-        "partitions_def": scoring_partitions(start),
-        "deps": [_dependency(cadence, name) for name in deps],
-        "group_name": stage,
-        "description": description(contract, *notes),
-        "metadata": {"dagster/column_schema": column_schema(contract)},
-        "kinds": {"polars", "parquet"},
-        "owners": ["team:forecasting"],
-    }
+    return dg.asset(
+        key=dg.AssetKey([cadence, contract.name]),
+        partitions_def=scoring_partitions(start),
+        deps=[_dependency(cadence, name) for name in deps],
+        group_name=stage,
+        description=description(contract, *notes),
+        metadata={"dagster/column_schema": column_schema(contract)},
+        kinds={"polars", "parquet"},
+        owners=["team:forecasting"],
+    )
 
 
 def _dependency(cadence: str, name: str) -> dg.AssetDep:

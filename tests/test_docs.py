@@ -3,8 +3,10 @@
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,7 +14,10 @@ import pytest
 from forecast_assets import errors
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
 from forecast_assets.documentation import products_markdown
+from forecast_assets.keys import RunKey
 from forecast_assets.settings import Settings
+from resources.stores import Stores
+from tests.unit.test_catalogue import build, publish
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
@@ -22,7 +27,10 @@ REQUIREMENTS = [
     for area, count in zip("ABCDEFGHI", (10, 7, 8, 5, 10, 3, 3, 5, 4), strict=True)
     for number in range(1, count + 1)
 ]
-VARIABLES = {"FORECAST_ASSETS_DEBUG", *(f"FORECAST_ASSETS_{name.upper()}" for name in Settings.model_fields)}
+VARIABLES = {
+    *(f"FORECAST_ASSETS_{name.upper()}" for name in Settings.model_fields),
+    *(f"FORECAST_ASSETS_{name}" for name in ("DEBUG", "DATA", "TEST_DATA")),
+}
 
 
 def named(path: Path) -> str:
@@ -162,8 +170,27 @@ def test_the_picture_is_the_asset_graph(tmp_path: Path) -> None:
     assert drawn_edges() == actual | {("published_predictions", "views")}
 
 
-def test_blocks_of_python_in_documents_compile() -> None:
-    sources = [block for document in DOCUMENTS for block in blocks(document.read_text(), "python")]
-    assert len(sources) >= 3
-    for source in sources:
-        compile(source, "document", "exec")
+def test_the_queries_of_the_readme_run(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publish(stores, RunKey("daily", date(2025, 6, 30), "stat-1", 28))
+    build(stores, tmp_path / "var/catalogue")
+    monkeypatch.chdir(tmp_path)
+    by_duckdb, by_sqlalchemy = blocks(README.read_text(), "python")
+    run(by_duckdb)
+    assert "0.250000" in capfd.readouterr().out
+    assert [float(row.forecast_units) for row in run(by_sqlalchemy)["total"]] == [8.0] * 7
+
+
+def test_the_batch_of_ones_own_data_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    (source,) = blocks((REPOSITORY / "docs/sources.md").read_text(), "python")
+    (added,) = run(source)["report"].added
+    assert (added.feed, added.source, added.rows) == ("sales", "till", 2)
+
+
+def run(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(source, "document", "exec"), names)  # noqa: S102
+    return names

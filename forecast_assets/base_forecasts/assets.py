@@ -27,15 +27,13 @@ from resources.orchestration import (
 def build_base_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
     """Build the base forecast asset of a cadence."""
 
-    @dg.asset(
-        **scoring_asset(
-            cadence.name,
-            BASE_FORECASTS,
-            start,
-            stage="base_forecasts",
-            deps=["feature_snapshots", "evaluation_reports"],
-            notes=["Also writes `base_node_forecasts`: the same for the upper nodes that reconciliation listens to."],
-        )
+    @scoring_asset(
+        cadence.name,
+        BASE_FORECASTS,
+        start,
+        stage="base_forecasts",
+        deps=["feature_snapshots", "evaluation_reports"],
+        notes=["Also writes `base_node_forecasts`: the same for the upper nodes that reconciliation listens to."],
     )
     def base_forecasts(
         context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings, progress: ProgressResource

@@ -22,14 +22,12 @@ from resources.orchestration import (
 def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
     """Build the explanation asset of a cadence."""
 
-    @dg.asset(
-        **scoring_asset(
-            cadence.name,
-            FORECAST_EXPLANATIONS,
-            start,
-            stage="explanations",
-            deps=["base_forecasts", RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name],
-        )
+    @scoring_asset(
+        cadence.name,
+        FORECAST_EXPLANATIONS,
+        start,
+        stage="explanations",
+        deps=["base_forecasts", RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name],
     )
     def forecast_explanations(
         context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings

@@ -71,7 +71,7 @@ def train_statistical(
     cutoffs with effects fitted up to each of them. Assumes that those days are like the ones to come.
 
     Args:
-        panel: n series, T days of history; H is ``horizon``.
+        panel: n series, T days of history, at least ``horizon`` ahead.
         product_groups: [n] group of each series, within which effects are pooled.
         horizon: Days that backtests look ahead.
         progress: Called with steps done and steps in all.
@@ -82,6 +82,7 @@ def train_statistical(
         InputError: If the history is too short for a single backtest.
     """
     origins = backtest_origins(panel, horizon)
+    panel = shorten(panel, horizon)
     report = progress or (lambda _done, _total: None)
     steps = len(origins) + 3
     effects = fit_effects(panel, product_groups)
@@ -102,16 +103,29 @@ def backtest_origins(panel: Panel, horizon: int) -> list[int]:
     """Return how many days before the cutoff each backtest starts: one horizon, two, three.
 
     Raises:
-        InputError: If not even one leaves four weeks of history before it.
+        InputError: If not even one leaves more than four weeks of history before it, or if the panel reaches less far
+            ahead than the horizon.
     """
-    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon >= LEAST_HISTORY_DAYS]
-    if not origins or panel.horizon_days != horizon:
+    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon > LEAST_HISTORY_DAYS]
+    if not origins or panel.horizon_days < horizon:
         raise InputError(
-            f"{panel.history_days} days of history are too few to backtest {horizon} days ahead "
-            f"(panel horizon: {panel.horizon_days}).",
-            remedy=f"Train on at least {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
+            f"{panel.history_days} days of history with {panel.horizon_days} ahead are too few to backtest {horizon}.",
+            remedy=f"Train on more than {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
         )
     return origins
+
+
+def shorten(panel: Panel, horizon: int) -> Panel:
+    """Return a panel that looks fewer days ahead."""
+    width = panel.history_days + horizon
+    return replace(
+        panel,
+        horizon_days=horizon,
+        price_ratio=panel.price_ratio[:, :width],
+        is_promotion=panel.is_promotion[:, :width],
+        has_plan=panel.has_plan[:, :horizon],
+        event_days=panel.event_days[:, :width],
+    )
 
 
 def take(panel: Panel, rows: npt.NDArray[np.intp]) -> Panel:

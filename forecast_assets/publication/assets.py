@@ -30,18 +30,16 @@ from resources.prediction_store import PredictionStore, ProductVersion
 def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
     """Build the asset that assembles what will be published."""
 
-    @dg.asset(
-        **scoring_asset(
-            cadence.name,
-            FORECASTS,
-            start,
-            stage="publication",
-            deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
-            notes=[
-                "Also writes `aggregate_forecasts`: exact sums over every pair of product and store levels.",
-                "Not visible to consumers before `published_predictions` commits it.",
-            ],
-        )
+    @scoring_asset(
+        cadence.name,
+        FORECASTS,
+        start,
+        stage="publication",
+        deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
+        notes=[
+            "Also writes `aggregate_forecasts`: exact sums over every pair of product and store levels.",
+            "Not visible to consumers before `published_predictions` commits it.",
+        ],
     )
     def forecasts(
         context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings

@@ -22,9 +22,7 @@ from resources.orchestration import (
 def build_reconciled_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
     """Build the reconciliation asset of a cadence."""
 
-    @dg.asset(
-        **scoring_asset(cadence.name, RECONCILED_FORECASTS, start, stage="reconciliation", deps=[BASE_FORECASTS.name])
-    )
+    @scoring_asset(cadence.name, RECONCILED_FORECASTS, start, stage="reconciliation", deps=[BASE_FORECASTS.name])
     def reconciled_forecasts(
         context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings
     ) -> dg.MaterializeResult[None]:

@@ -64,7 +64,7 @@ def _assess_feed(feed: str, rows: pl.LazyFrame, day: date, tolerance: float) -> 
     today = counts.filter(pl.col("event_date") == day)
     found = int(today["rows"].sum())
     if not found:
-        return 0, [f"`{feed}` has not reached {day}: its newest day is {counts['event_date'].max()}"]
+        return 0, [f"`{feed}` has not reached {day}: its newest day is {counts['event_date'].max()!s}"]
     return found, [*_missing_stores(feed, counts, today), *_short_rows(feed, counts, found, day, tolerance)]
 
 

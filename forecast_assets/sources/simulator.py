@@ -96,6 +96,13 @@ def write_native(simulation: Simulation, folder: Path) -> bool:
     return write_folder(folder, FEEDS_FILE, facts, lambda draft: _write_files(simulation, draft))
 
 
+def make_native(settings: SimulatorSettings, folder: Path, progress: Progress | None = None) -> bool:
+    """Simulate and write a retailer, unless the folder holds it already; see `write_native`."""
+    return write_folder(
+        folder, FEEDS_FILE, describe(settings), lambda draft: _write_files(simulate(settings, progress), draft)
+    )
+
+
 def describe(settings: SimulatorSettings) -> dict[str, Any]:
     """Return what a simulated folder follows from, as JSON facts."""
     facts = {**asdict(settings), "end": settings.end.isoformat()}

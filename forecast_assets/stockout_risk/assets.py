@@ -34,14 +34,12 @@ from resources.orchestration import (
 def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
     """Build the stock-out risk asset of a cadence."""
 
-    @dg.asset(
-        **scoring_asset(
-            cadence.name,
-            STOCKOUT_RISKS,
-            start,
-            stage="stockout_risk",
-            deps=["feature_snapshots", RECONCILED_FORECASTS.name],
-        )
+    @scoring_asset(
+        cadence.name,
+        STOCKOUT_RISKS,
+        start,
+        stage="stockout_risk",
+        deps=["feature_snapshots", RECONCILED_FORECASTS.name],
     )
     def stockout_risks(
         context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings

@@ -1,6 +1,7 @@
 """The assets that train and register a model version: orchestration only."""
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -72,7 +73,7 @@ def _model_artifacts() -> dg.AssetsDefinition:
         snapshot = opened.predictions.staged("feature_snapshots", date.fromisoformat(config.cutoff))
         trained = _fit(opened, snapshot, config, run, progress, context)
         inputs = {"feature_snapshots": snapshot.version}
-        facts = {"family": config.family, "cutoff": config.cutoff, "horizon": config.horizon}
+        facts: dict[str, Any] = {"family": config.family, "cutoff": config.cutoff, "horizon": config.horizon}
         folder = f"model_artifacts/model_version={context.partition_key}"
         artifact = opened.predictions.write_artifact(
             "model_artifacts", trained.artifact.to_bytes(), key=context.partition_key, folder=folder,
