@@ -24,7 +24,7 @@ from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
 from forecast_assets.training.assets import build_training_assets
 from partitions import UNFIXED_START
-from resources.orchestration import ProgressResource, RunSettings, StoresResource
+from resources.orchestration import ProgressReporter, RunSettings, StoresResource
 from resources.stores import open_stores
 
 FEATURE_PIPELINE: Final = "feature_pipeline"
@@ -93,7 +93,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
         "run": RunSettings(
             history_days=settings.history_days, risk_paths=settings.risk_paths, workers=settings.workers
         ),
-        "progress": ProgressResource(),
+        "progress": ProgressReporter(),
         "duckdb": DuckDBResource(database=":memory:"),
     }
 

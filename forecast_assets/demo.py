@@ -117,7 +117,7 @@ def _show_query(settings: Settings, publication: Publication) -> None:
 
     _step("Try it in SQL; a query names the model version, there is no latest")
     sql = (
-        f"SELECT store_node AS store_id, sum(forecast_units) AS demand_units, sum(expected_sales_units) AS sales_units\n"
+        "SELECT store_node AS store_id, sum(forecast_units) AS demand, sum(expected_sales_units) AS sales\n"
         f'FROM "{publication.key.model_version}".aggregate_forecasts\n'
         f"WHERE prediction_date = DATE '{publication.key.prediction_date}' AND forecast_horizon = "
         f"{publication.key.forecast_horizon}\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 from checks.expectations import validate_feed
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
@@ -29,7 +30,7 @@ from resources.blobs import translated
 from resources.catalogue import build_catalogue
 from resources.ledger import Publication
 from resources.observation_store import IngestReport
-from resources.orchestration import Progress, ProgressResource
+from resources.orchestration import Progress, ProgressReporter
 from resources.stores import Stores, open_stores
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
@@ -87,11 +88,11 @@ class Runner:
         """
         checked = list(batches)
         for at, batch in enumerate(checked):
-            self._say(f"check {batch.feed} ({batch.source})", at, len(checked))
+            self._say("check batches", at, len(checked))
             self._require_expected(check_batch(batch))
         records = []
         for at, batch in enumerate(checked):
-            self._say(f"store {batch.feed} ({batch.source})", at, len(checked))
+            self._say("store batches", at, len(checked))
             records.append(
                 self.stores.observations.write(
                     batch.frame,
@@ -161,7 +162,7 @@ class Runner:
                 instance=self.instance,
                 partition_key=partition_key,
             )
-        except dg.DagsterAssetCheckFailedError as error:
+        except DagsterAssetCheckFailedError as error:
             raise NotAcceptedError(
                 "A blocking check failed, so nothing was published.",
                 remedy=f"{error} Look at it: make ui.",
@@ -190,16 +191,16 @@ class Runner:
             )
 
 
-class CallbackProgress(ProgressResource):
+class CallbackProgress(ProgressReporter):
     """Hands progress to a function instead of the run's log."""
 
-    def __init__(self, report: Progress | None) -> None:
-        super().__init__()
-        self._callback = report
+    def __init__(self, report: Progress) -> None:
+        self._report = report
 
     def reporter(self, log: Any) -> Progress:
         """Return the function."""
-        return self._callback or super().reporter(log)
+        del log
+        return self._report
 
 
 def prepare_dagster_home(settings: Settings) -> Path:

@@ -68,7 +68,7 @@ class RunSettings(dg.ConfigurableResource):  # type: ignore[type-arg]
     workers: int | None = None
 
 
-class ProgressResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ProgressReporter:
     """Tells how far long work is; by default into the run's log every few seconds."""
 
     def reporter(self, log: Any) -> Progress:

@@ -13,7 +13,7 @@ from forecast_assets.plots import as_markdown_image, demand_class_png
 from forecast_assets.run_inputs import RunInputs
 from resources.orchestration import (
     Progress,
-    ProgressResource,
+    ProgressReporter,
     RunSettings,
     StoresResource,
     markdown_table,
@@ -36,7 +36,10 @@ def build_base_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         notes=["Also writes `base_node_forecasts`: the same for the upper nodes that reconciliation listens to."],
     )
     def base_forecasts(
-        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings, progress: ProgressResource
+        context: dg.AssetExecutionContext,
+        stores: StoresResource,
+        run: RunSettings,
+        progress: dg.ResourceParam[ProgressReporter],
     ) -> dg.MaterializeResult[None]:
         opened = stores.open()
         start_from = RunInputs.newest(opened, run_key(context, cadence.name, run))

@@ -87,11 +87,11 @@ def forecast_levels(
     used = np.where(has_values, names, ZERO).astype(np.object_)
     path = np.zeros((len(cleaned), horizon))
     done = 0
-    for rows, chunk_path in _run_chunks(cleaned, used, horizon, workers):
+    for rows, chunk_path in _run_chunks(cleaned, np.where(has_values, used, None), horizon, workers):
         path[rows] = chunk_path
         done += len(rows)
         if progress:
-            progress(done, len(cleaned))
+            progress(done, int(has_values.sum()))
     return _replace_failures(cleaned, path, used)
 
 
@@ -115,8 +115,9 @@ def _window_average(cleaned: Floats) -> Floats:
 def _run_chunks(
     cleaned: Floats, names: npt.NDArray[np.object_], horizon: int, workers: int | None
 ) -> Iterator[tuple[npt.NDArray[np.intp], Floats]]:
-    """Yield row numbers and paths, chunk by chunk in a fixed order."""
-    chunks = [(name, rows) for name in sorted(set(names.tolist())) for rows in _split(np.flatnonzero(names == name))]
+    """Yield row numbers and paths, chunk by chunk in a fixed order; rows without a name are left out."""
+    chosen = sorted(set(names.tolist()) - {None})
+    chunks = [(name, rows) for name in chosen for rows in _split(np.flatnonzero(names == name))]
     processes = workers or os.cpu_count() or 1
     if processes > 1 and np.count_nonzero(names == THETA) >= _WORTH_PROCESSES:
         paths = _over_processes(chunks, cleaned, horizon, processes)

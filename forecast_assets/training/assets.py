@@ -15,7 +15,7 @@ from forecast_assets.training.evaluation import gates
 from forecast_assets.training.fitting import Trained, fit
 from partitions import model_versions
 from resources.orchestration import (
-    ProgressResource,
+    ProgressReporter,
     RunSettings,
     StoresResource,
     column_schema,
@@ -66,7 +66,7 @@ def _model_artifacts() -> dg.AssetsDefinition:
         config: TrainingConfig,
         stores: StoresResource,
         run: RunSettings,
-        progress: ProgressResource,
+        progress: dg.ResourceParam[ProgressReporter],
     ) -> dg.MaterializeResult[None]:
         opened = stores.open()
         _require_free(opened, context.partition_key)
@@ -106,7 +106,7 @@ def _fit(
     snapshot: ProductVersion,
     config: TrainingConfig,
     run: RunSettings,
-    progress: ProgressResource,
+    progress: ProgressReporter,
     context: dg.AssetExecutionContext,
 ) -> Trained:
     if config.family != "statistical":

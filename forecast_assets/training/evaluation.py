@@ -5,8 +5,8 @@ What belongs here: rolling-origin backtests, metrics by segment, the gates. What
 At each origin a version is trained from scratch on what was known then, effects, model choice and calibration included,
 and scores the days after it by the code of the daily run. Forecasts of demand are judged twice: as expected sales
 against sales, on all days, with the share of demand that the series usually loses; and against the demand estimate,
-which rests on the same assumptions as the forecast. In-stock days alone would show a bias even for a perfect forecast, since
-high demand is what empties the shelf.
+which rests on the same assumptions as the forecast. In-stock days alone would show a bias even for a perfect forecast,
+since high demand is what empties the shelf.
 """
 
 from collections.abc import Iterator
