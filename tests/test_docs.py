@@ -179,7 +179,9 @@ def test_the_queries_of_the_readme_run(
     by_duckdb, by_sqlalchemy = blocks(README.read_text(), "python")
     run(by_duckdb)
     assert "0.250000" in capfd.readouterr().out
-    assert [float(row.forecast_units) for row in run(by_sqlalchemy)["total"]] == [8.0] * 7
+    names = run(by_sqlalchemy)
+    names["engine"].dispose()
+    assert [float(row.forecast_units) for row in names["total"]] == [8.0] * 7
 
 
 def test_the_batch_of_ones_own_data_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
