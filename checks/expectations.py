@@ -10,6 +10,7 @@ sample of so many, and the outcome says so. Nothing is kept of a context but val
 them: concurrent validations share no configuration file.
 """
 
+import logging
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -369,7 +370,9 @@ def _great_expectations() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations
 
-        return great_expectations
+    # Its own log repeats tracebacks of failures that are raised or reported anyway.
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+    return great_expectations
 
 
 def _context(folder: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from forecast_assets.errors import NotAcceptedError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
@@ -42,9 +43,11 @@ class RunInputs:
         Raises:
             NotStagedError: If the snapshot has not been made.
             UnknownVersionError: If the model version is not registered.
+            NotAcceptedError: If it may not serve this date; see `require_servable`.
         """
-        snapshot = stores.predictions.staged("feature_snapshots", key.prediction_date)
-        return cls(stores, key, snapshot, stores.predictions.model_version(key.model_version))
+        model = stores.predictions.model_version(key.model_version)
+        require_servable(key, model)
+        return cls(stores, key, stores.predictions.staged("feature_snapshots", key.prediction_date), model)
 
     @classmethod
     def behind(cls, stores: Stores, key: RunKey, product: ProductVersion) -> "RunInputs":
@@ -88,6 +91,26 @@ class RunInputs:
             "evaluation_report": self.model.evaluation_report,
             "prediction_timestamp": self.snapshot.facts["known_until"],
         }
+
+
+def require_servable(key: RunKey, model: VersionRecord) -> None:
+    """Refuse a version that has not been validated, or that has seen days after the prediction date.
+
+    Raises:
+        NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to.
+    """
+    failed = [gate for gate, passed in model.gates.items() if not passed]
+    if failed:
+        raise NotAcceptedError(
+            f"`{model.model_version}` may not serve: its evaluation report fails {first_ten(failed)}.",
+            remedy=f"Look at it: forecast-assets versions {model.model_version}; train a better one.",
+        )
+    if key.prediction_date < model.cutoff:
+        raise NotAcceptedError(
+            f"`{model.model_version}` was trained on days up to {model.cutoff}, so a run for {key.prediction_date} "
+            "would know its own future.",
+            remedy=f"Train a version with --cutoff {key.prediction_date} or earlier.",
+        )
 
 
 def build_hierarchy(series: pl.DataFrame, history: History) -> Hierarchy:

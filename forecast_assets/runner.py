@@ -22,6 +22,7 @@ from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, 
 from forecast_assets.errors import ContractError, NotAcceptedError
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
+from forecast_assets.run_inputs import require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.intake import check_batch
@@ -133,7 +134,7 @@ class Runner:
 
     def score(self, key: RunKey) -> Outcome:
         """Score and publish one date with one version; if that is published already, say so and do nothing."""
-        self.stores.predictions.model_version(key.model_version)
+        require_servable(key, self.stores.predictions.model_version(key.model_version))
         if key in self.stores.ledger.state().publications:
             # A run that was killed between its commit and its catalogue left the catalogue behind.
             self.refresh_catalogue()
@@ -164,10 +165,17 @@ class Runner:
             )
         except DagsterAssetCheckFailedError as error:
             raise NotAcceptedError(
-                "A blocking check failed, so nothing was published.",
-                remedy=f"{error} Look at it: make ui.",
+                f"Nothing was published, since a check failed: {'; '.join(self._failed_checks())}.",
+                remedy="Look at the failing rows in the UI: make ui.",
             ) from error
         return sum(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+
+    def _failed_checks(self) -> list[str]:
+        """Return what the failed checks of the newest run said."""
+        newest = self.instance.get_runs(limit=1)[0].run_id
+        logged = self.instance.all_logs(newest, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        events = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
+        return [f"{event.check_name}: {event.description}" for event in events if not event.passed]
 
     def _say(self, stage: str, done: int, total: int) -> None:
         if self._report:

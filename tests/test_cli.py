@@ -232,7 +232,7 @@ def test_a_full_disk_stops_the_ingest_and_it_can_be_repeated(home: Path, source:
 
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [COMMAND, "ingest", "simulated", source], capture_output=True, text=True, check=False, preexec_fn=limit,  # noqa: PLW1509
+        [COMMAND, "ingest", "simulated", source], capture_output=True, text=True, check=False, preexec_fn=limit,
         env=environment,
     )  # fmt: skip
     assert done.returncode == 6, done.stderr

@@ -4,6 +4,6 @@ What belongs here: the tree of each dimension, their crossing, and exact sums ov
 incoherent ones are reconciled.
 """
 
-from forecast_assets.hierarchy.membership import Hierarchy
+from forecast_assets.hierarchy.membership import Hierarchy, Sparse
 
-__all__ = ["Hierarchy"]
+__all__ = ["Hierarchy", "Sparse"]

@@ -22,7 +22,7 @@ class StatisticalArtifact:
     """What training decides; levels and weekday patterns of single series are fitted again on each snapshot.
 
     Attributes:
-        models: Level model by demand class.
+        models: Level model by demand class, and that of upper nodes under `nodes`.
         effects: Pooled effects of weekday, price, promotion and events.
         calibration: Quantile factors and correlations.
         risk_thresholds: Lowest stock-out probability of each risk band above the first.

@@ -21,8 +21,10 @@ HALF_LIFE_DAYS: Final = 7.0
 # Days' worth of the whole record that each trailing level is drawn towards: it carries a series over empty shelves.
 PRIOR_DAYS: Final = 1.0
 _ROUNDS: Final = 4
-_DISPERSION_PRIOR_UNITS: Final = 20.0
+_DISPERSION_PRIOR_UNITS: Final = 5.0
 _LEAST_DISPERSION: Final = 0.05
+# Variance beyond the Poisson's below which the negative binomial is one, to rounding.
+_LEAST_SURPLUS: Final = 1e-3
 _TINY: Final = 1e-12
 
 
@@ -93,7 +95,7 @@ def trailing_level(units: Floats, exposure: Floats, half_life: float = HALF_LIFE
     """
     whole = ratio(units.sum(axis=1), exposure.sum(axis=1))[:, None]
     recent = smooth(units, half_life) + PRIOR_DAYS * whole
-    return recent / (smooth(exposure, half_life) + PRIOR_DAYS)
+    return np.asarray(recent / (smooth(exposure, half_life) + PRIOR_DAYS))
 
 
 def smooth(values: Floats, half_life: float) -> Floats:
@@ -148,12 +150,15 @@ def _mean_above_bounds(sales: Floats, exposure: Floats, is_bound: Bools, factors
     inner = np.where(is_bound, 0.0, exposure)
     level = trailing_level(np.where(is_bound, 0.0, sales), inner * factors)
     dispersion = _dispersion(sales, level * factors, inner >= 1.0)
+    is_piece = (sales == np.rint(sales)).all(axis=1)
     units = sales
     for _ in range(_ROUNDS):
         typical = level * factors
-        wide = np.broadcast_to(dispersion[:, None], sales.shape)
         units = sales.copy()
-        units[is_bound] = mean_above(sales[is_bound], typical[is_bound], wide[is_bound])
+        for rows, mean_above in ((is_piece, mean_above_pieces), (~is_piece, mean_above_amount)):
+            where = is_bound & rows[:, None]
+            wide = np.broadcast_to(dispersion[:, None], sales.shape)[where]
+            units[where] = mean_above(sales[where], typical[where], wide)
         level = trailing_level(units, exposure * factors)
     return units
 
@@ -167,12 +172,11 @@ def _dispersion(sales: Floats, typical: Floats, is_whole: Bools) -> Floats:
     return np.asarray(np.maximum((squares + prior * pooled) / (means + prior), _LEAST_DISPERSION))
 
 
-def mean_above(bound: Floats, mean: Floats, dispersion: Floats) -> Floats:
-    """Return the mean of demand given that it reached a bound, with demand gamma-distributed.
+def mean_above_amount(bound: Floats, mean: Floats, dispersion: Floats) -> Floats:
+    """Return the mean of demand given that it reached a bound, for goods sold by weight: demand is gamma-distributed.
 
-    The gamma keeps demand positive, gives the plain mean for a bound of 0 and has its truncated mean in closed form:
-    m Q(k + 1, b / d) / Q(k, b / d) with shape k = m / d and Q the regularised upper incomplete gamma function (the
-    censored-demand correction of Conrad 1976, doi:10.1057/jors.1976.16, with another distribution).
+    m Q(k + 1, b / d) / Q(k, b / d) with mean m, dispersion d, shape k = m / d and Q the regularised upper incomplete
+    gamma function: the censored-demand correction of Conrad (1976, doi:10.1057/jors.1976.16) beyond the Poisson.
 
     Args:
         bound: [k] units that were sold before the shelf was empty.
@@ -180,17 +184,39 @@ def mean_above(bound: Floats, mean: Floats, dispersion: Floats) -> Floats:
         dispersion: [k] variance over mean, units.
 
     Returns:
-        [k] units, at least the bound.
+        [k] units, at least the bound; the plain mean for a bound of 0.
 
     Example:
-        >>> mean_above(np.array([0.0]), np.array([2.0]), np.array([1.0])).tolist()
+        >>> mean_above_amount(np.array([0.0]), np.array([2.0]), np.array([1.0])).tolist()
         [2.0]
     """
     from scipy.special import gammaincc
 
     shape, scaled = mean / dispersion, bound / dispersion
     tail = np.asarray(gammaincc(np.maximum(shape, _TINY), scaled))
-    beyond = mean * np.asarray(gammaincc(shape + 1.0, scaled))
-    # Far in the tail both vanish; there the excess over the bound tends to the dispersion.
-    above = np.divide(beyond, tail, out=bound + np.minimum(dispersion, mean), where=tail > _TINY)
+    return _above(bound, mean, dispersion, tail, np.asarray(gammaincc(shape + 1.0, scaled)))
+
+
+def mean_above_pieces(bound: Floats, mean: Floats, dispersion: Floats) -> Floats:
+    """Return the mean of demand given that it reached a bound, for goods sold by the piece: negative binomial.
+
+    m P(D' >= b - 1) / P(D >= b), where D' has one more success than D; the tails are incomplete beta functions.
+    Arguments as for `mean_above_amount`; dispersion below 1 counts as 1, the Poisson's.
+
+    Example:
+        >>> mean_above_pieces(np.array([0.0, 1.0]), np.array([0.1, 0.1]), np.array([1.0, 1.0])).round(2).tolist()
+        [0.1, 1.05]
+    """
+    from scipy.special import betainc
+
+    surplus = np.maximum(dispersion - 1.0, _LEAST_SURPLUS)
+    chance, size = surplus / (1.0 + surplus), np.maximum(mean / surplus, _TINY)
+    tail = np.where(bound >= 1.0, betainc(np.maximum(bound, 1.0), size, chance), 1.0)
+    beyond = np.where(bound > 1.0, betainc(np.maximum(bound - 1.0, 1.0), size + 1.0, chance), 1.0)
+    return _above(bound, mean, dispersion, tail, beyond)
+
+
+def _above(bound: Floats, mean: Floats, dispersion: Floats, tail: Floats, beyond: Floats) -> Floats:
+    """Mean times the ratio of two tails; far out, where both vanish, the excess is about the dispersion."""
+    above = np.divide(mean * beyond, tail, out=bound + np.minimum(dispersion, mean), where=tail > _TINY)
     return np.asarray(np.maximum(above, bound))

@@ -29,8 +29,9 @@ Chunk = tuple[str, npt.NDArray[np.intp]]
 
 AVERAGE: Final = "HistoricAverage"
 ZERO: Final = "ZeroModel"
+NOTHING: Final = ""
 SUBSTITUTE: Final = "WindowAverage(28)"
-SMOOTHING: Final = tuple(f"SimpleExponentialSmoothing({alpha})" for alpha in (0.05, 0.1, 0.2))
+SMOOTHING: Final = tuple(f"SimpleExponentialSmoothing({alpha})" for alpha in (0.02, 0.05, 0.1, 0.2, 0.3))
 CROSTON: Final = ("TSB(0.1, 0.05)", "TSB(0.2, 0.1)", "CrostonSBA")
 THETA: Final = "DynamicOptimizedTheta"
 MODELS: Final = (*SMOOTHING, *CROSTON, THETA, AVERAGE, ZERO)
@@ -87,7 +88,7 @@ def forecast_levels(
     used = np.where(has_values, names, ZERO).astype(np.object_)
     path = np.zeros((len(cleaned), horizon))
     done = 0
-    for rows, chunk_path in _run_chunks(cleaned, np.where(has_values, used, None), horizon, workers):
+    for rows, chunk_path in _run_chunks(cleaned, np.where(has_values, names, NOTHING), horizon, workers):
         path[rows] = chunk_path
         done += len(rows)
         if progress:
@@ -113,10 +114,10 @@ def _window_average(cleaned: Floats) -> Floats:
 
 
 def _run_chunks(
-    cleaned: Floats, names: npt.NDArray[np.object_], horizon: int, workers: int | None
+    cleaned: Floats, names: Names, horizon: int, workers: int | None
 ) -> Iterator[tuple[npt.NDArray[np.intp], Floats]]:
     """Yield row numbers and paths, chunk by chunk in a fixed order; rows without a name are left out."""
-    chosen = sorted(set(names.tolist()) - {None})
+    chosen = sorted(set(names.tolist()) - {NOTHING})
     chunks = [(name, rows) for name in chosen for rows in _split(np.flatnonzero(names == name))]
     processes = workers or os.cpu_count() or 1
     if processes > 1 and np.count_nonzero(names == THETA) >= _WORTH_PROCESSES:

@@ -2,23 +2,27 @@
 
 What belongs here: forecasting the nodes that reconciliation listens to. What does not: reconciling, or frames.
 
-A node's day is read against what its series' levels and factors lead to expect; that ratio, near 1, is forecast by the
-level model of smooth series, and multiplied with the sum of the series' forecasts. So prices and promotions planned
+A node's day is read against what its series' levels and factors lead to expect; that ratio, near 1, is forecast by
+a level model chosen for nodes, and multiplied with the sum of the series' forecasts. So prices and promotions planned
 for single series reach every node above them, and a shift that is too faint to see in one series shows in the sum.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.features.panel import Bools, Floats, Panel
-from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.models.artifact import StatisticalArtifact
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.levels import Progress, forecast_levels
 from forecast_assets.models.series import SeriesForecasts
+
+# Key of the nodes' model among the models by demand class.
+NODES: Final = "nodes"
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,11 @@ def forecast_nodes(
         progress: Called with nodes done and nodes in all.
         workers: Processes for slow models; all cores if left out.
     """
-    summing = hierarchy.information.matrix
-    past = series.history.factors.product[:, : panel.history_days]
-    # A series without a forecast says nothing about how its node will do.
-    is_counted = ~np.isnan(series.history.demand) & (series.components["level_units"][:, :1] > 0)
-    expected = summing @ np.where(is_counted, series.components["level_units"][:, :1] * past, 0.0)
-    actual = summing @ np.where(is_counted, series.history.demand, 0.0)
-    index = np.where(expected > 0, ratio(actual, expected), np.nan)
-    names = np.full(len(index), artifact.models["smooth"])
-    levels = forecast_levels(_carried(index), names, panel.horizon_days, progress=progress, workers=workers)
+    summing, history = hierarchy.information.matrix, series.history
+    level = series.components["level_units"][:, :1]
+    index = node_index(summing, level * history.factors.product[:, : panel.history_days], history.demand)
+    names = np.full(len(index), artifact.models[NODES])
+    levels = forecast_levels(index, names, panel.horizon_days, progress=progress, workers=workers)
     return NodeForecasts(
         nodes=hierarchy.information.nodes,
         mean=levels.path * (summing @ series.mean),
@@ -74,7 +74,23 @@ def forecast_nodes(
     )
 
 
+def node_index(summing: Sparse, expected: Floats, demand: Floats) -> Floats:
+    """Read each node's days against what its series' present levels lead to expect.
+
+    Args:
+        summing: [m, n] sparse ones.
+        expected: [n, T] present level times each day's factors, units; series at 0 say nothing.
+        demand: [n, T] units; NaN where unknown.
+
+    Returns:
+        [m, T] demand over expectation; unknown days carry the last value on, NaN before the first.
+    """
+    is_counted = ~np.isnan(demand) & (expected > 0)
+    expected_sum = summing @ np.where(is_counted, expected, 0.0)
+    demand_sum = summing @ np.where(is_counted, demand, 0.0)
+    return _carried(np.where(expected_sum > 0, ratio(demand_sum, expected_sum), np.nan))
+
+
 def _carried(values: Floats) -> Floats:
-    """Carry the last known value over unknown days; NaN before the first."""
     last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
     return np.take_along_axis(values, last, axis=1)

@@ -4,13 +4,15 @@ What belongs here: the reconciled mean and quantiles, and how incoherent the bas
 published values, which are sums of these rows.
 
 Trace minimisation (Wickramasuriya, Athanasopoulos & Hyndman 2019, doi:10.1080/01621459.2018.1448825) with structural
-weights, by hierarchicalforecast. Each column of the summing matrix is scaled by its series' mean forecast, so that a
-node counts by its units, not by its number of series: errors are taken to vary like the units they are about, large
-series take up more of a correction than small ones, and a series that is forecast at zero stays there.
+weights, by hierarchicalforecast. A node counts by its units rather than by its number of series: the variance of errors
+is taken to grow with the units they are about, so large series take up more of a correction than small ones, and a
+series that is forecast at zero stays there.
 
 Quantiles follow the mean. Calibrating after reconciling would break coherence, reconciling after calibrating coverage;
 coherence is what is kept here, and the evaluation report says what coverage is.
 """
+
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -18,12 +20,12 @@ import polars as pl
 from forecast_assets.contracts import QUANTILE_COLUMNS, RECONCILED_FORECASTS
 from forecast_assets.errors import HierarchyError
 from forecast_assets.features.panel import Floats
-from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.quantities import SCALE, from_units, publish, to_millionths, to_units
 
 # Below a millionth of a unit a forecast is published as zero, and zero is not scaled.
-_SMALLEST: float = 1.0 / SCALE
+_SMALLEST: Final = 1.0 / SCALE
 
 
 def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Floats:
@@ -40,25 +42,34 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
     Returns:
         [n, H] units, at least 0; zero where a series' base is zero on every day.
     """
-    from hierarchicalforecast.methods import MinTraceSparse
-    from scipy import sparse
-
     level = base_mean.mean(axis=1)
     is_moved = level > _SMALLEST
     if not is_moved.any():
         return base_mean
     summing = hierarchy.information.matrix.astype(np.float64)
     discrepancy = node_mean - summing @ base_mean
-    scale = sparse.diags(level[is_moved])
-    scaled = sparse.csr_matrix(summing[:, is_moved] @ scale)
-    is_heard = np.asarray(scaled.sum(axis=1)).ravel() > 0
-    stacked = sparse.vstack([scaled[is_heard], scale], format="csr")
-    nothing = np.zeros((int(is_moved.sum()), base_mean.shape[1]))
-    reconciler = MinTraceSparse(method="wls_struct", nonnegative=False)
-    found = reconciler.fit_predict(S=stacked, y_hat=np.vstack([discrepancy[is_heard], nothing]))["mean"]
     moved = base_mean.copy()
-    moved[is_moved] += found[-len(nothing) :]
+    moved[is_moved] += _corrections(discrepancy, summing[:, is_moved], level[is_moved])
     return np.maximum(moved, 0.0)
+
+
+def _corrections(discrepancy: Floats, summing: Sparse, level: Floats) -> Floats:
+    """[k, H] what to add to k series, given what nodes lack of their sums, [m, H].
+
+    Weighted least squares in whitened units: rows over the root of a node's units, columns times the root of a series'.
+    The weights are then one, and the normal equations close to the identity, which takes the solver few iterations.
+    """
+    from hierarchicalforecast.methods import MinTraceSparse
+    from scipy import sparse
+
+    node_level = summing @ level
+    is_heard = node_level > _SMALLEST
+    root, node_root = np.sqrt(level), np.sqrt(node_level[is_heard])
+    whitened = sparse.diags(1.0 / node_root) @ summing[is_heard] @ sparse.diags(root)
+    stacked = sparse.vstack([whitened, sparse.identity(len(level))], format="csr")
+    wanted = np.vstack([discrepancy[is_heard] / node_root[:, None], np.zeros((len(level), discrepancy.shape[1]))])
+    found = MinTraceSparse(method="ols", nonnegative=False).fit_predict(S=stacked, y_hat=wanted)["mean"]
+    return np.asarray(found[-len(level) :] * root[:, None])
 
 
 def reconciled_frame(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> pl.DataFrame:

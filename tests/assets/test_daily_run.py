@@ -167,7 +167,7 @@ def test_a_failing_check_stops_the_run_before_publication(
 
     monkeypatch.setattr(wiring, "judge", fail)
     runner = copied(trained, tmp_path / "home")
-    with pytest.raises(NotAcceptedError, match=r"drivers_sum_to_the_published_number.*3 rows break it"):
+    with pytest.raises(NotAcceptedError, match=r"drivers_sum_to_the_published_number: 3 rows break it"):
         runner.score(KEY)
     assert not runner.stores.ledger.state().publications
     monkeypatch.undo()
@@ -195,16 +195,21 @@ def run_killed(runner: Runner, at: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.timeout(600)
-def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publishes(
-    trained: Runner, published: Published, tmp_path: Path
-) -> None:
-    whole = run_killed(copied(trained, tmp_path / "count"), 0)
+@pytest.fixture(scope="module")
+def writes(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many times a run writes; counted in a run that nobody kills."""
+    whole = run_killed(copied(trained, tmp_path_factory.mktemp("count") / "home"), 0)
     found = re.search(r"writes: (\d+)", whole.stdout)
     assert found, whole.stderr
-    last = int(found.group(1))
+    return int(found.group(1))
+
+
+@pytest.mark.timeout(600)
+def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publishes(
+    trained: Runner, published: Published, writes: int, tmp_path: Path
+) -> None:
     # The ledger entry is the last write: killed before it, nothing is there; after it, everything is.
-    for at in (1, last // 2, last - 1):
+    for at in (1, writes // 2, writes - 1):
         runner = copied(trained, tmp_path / f"killed-{at}")
         done = run_killed(runner, at)
         assert done.returncode == -signal.SIGKILL
@@ -215,11 +220,11 @@ def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publ
     assert again.publication.products == published[1].publication.products
 
 
-def test_a_run_killed_after_its_commit_is_published_and_its_catalogue_follows(trained: Runner, tmp_path: Path) -> None:
+def test_a_run_killed_after_its_commit_is_published_and_its_catalogue_follows(
+    trained: Runner, writes: int, tmp_path: Path
+) -> None:
     runner = copied(trained, tmp_path / "home")
-    counted = run_killed(copied(trained, tmp_path / "count"), 0)
-    last = int(re.search(r"writes: (\d+)", counted.stdout).group(1))  # type: ignore[union-attr]
-    assert run_killed(runner, last).returncode == -signal.SIGKILL
+    assert run_killed(runner, writes).returncode == -signal.SIGKILL
     after = new_runner(runner.settings.home)
     assert not os.path.lexists(runner.settings.catalogue_path)
     assert not after.score(KEY).is_new
