@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,6 @@ from resources.ledger import Publication
 
 def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[tuple[str, Lap]]:
     """Measure statsforecast, hierarchicalforecast and one Parquet write by themselves."""
-    from hierarchicalforecast.core import HierarchicalReconciliation
     from hierarchicalforecast.methods import MinTraceSparse
     from statsforecast import StatsForecast
     from statsforecast.models import DynamicOptimizedTheta
@@ -32,20 +32,32 @@ def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[t
     with lap(meter) as forecasting:
         model = StatsForecast([DynamicOptimizedTheta(season_length=7)], freq="D", n_jobs=os.cpu_count() or 1)
         base = model.forecast(df=long, h=key.forecast_horizon)
-    y_hat, summing, tags = reconciliation_frames(runner, publication, inputs)
+    summing, y_hat = reconciliation_inputs(runner, publication, inputs)
     with lap(meter) as reconciling:
-        HierarchicalReconciliation([MinTraceSparse(method="wls_struct", nonnegative=True, qp=False)]).reconcile(
-            Y_hat_df=y_hat, S_df=summing, tags=tags
-        )
+        MinTraceSparse(method="wls_struct").fit_predict(S=summing, y_hat=y_hat)
     rows = read_product(runner.stores, publication, "forecasts").to_arrow()
     with lap(meter) as writing:
         pq.write_table(rows, io.BytesIO(), compression="zstd")
     assert len(base) == panel.series.height * key.forecast_horizon
     return [
         (f"statsforecast: DynamicOptimizedTheta, {panel.series.height:,} series", forecasting),
-        (f"hierarchicalforecast: MinTraceSparse, {len(summing):,} nodes", reconciling),
+        (f"hierarchicalforecast: MinTraceSparse, {len(y_hat):,} nodes", reconciling),
         (f"pyarrow: one Parquet write, {rows.num_rows:,} rows", writing),
     ]
+
+
+def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunInputs) -> tuple[Any, np.ndarray]:
+    """The summing matrix over the nodes that the run reconciled, and its base forecasts at every node."""
+    from scipy import sparse
+
+    store, horizon = runner.stores.predictions, publication.key.forecast_horizon
+    names = ("base_node_forecasts", "base_forecasts")
+    means = [
+        store.read(store.staged(name, publication.key))["base_units"].cast(pl.Float64).to_numpy().reshape(-1, horizon)
+        for name in names
+    ]
+    upper = inputs.hierarchy.information.matrix.astype(np.float64)
+    return sparse.vstack([upper, sparse.identity(upper.shape[1])], format="csr"), np.vstack(means)
 
 
 def long_frame(panel: Panel) -> pd.DataFrame:

@@ -64,9 +64,14 @@ def measure(runner: Runner, folder: Path, meter: Meter) -> int:
     bare = bare_calls(runner, publication, meter)
     print(table(("step", "seconds", "peak GB"), [(s.name, s.lap.seconds, s.lap.peak_gb) for s in steps]))
     print(table(("bare library call", "seconds", "peak GB"), [(n, each.seconds, each.peak_gb) for n, each in bare]))
-    run_seconds, bare_seconds = (sum(each.seconds for each in laps) for laps in ([s.lap for s in scoring], [b for _, b in bare]))
-    print(f"scoring run {run_seconds:.1f} s, bare calls {bare_seconds:.1f} s, overhead ratio {run_seconds / bare_seconds:.2f}")
-    print(f"all in all {whole.seconds:.0f} s (limit {LIMIT_SECONDS:.0f}), peak {whole.peak_gb:.1f} GB (limit {LIMIT_GB:.0f})")
+    run_seconds = sum(step.lap.seconds for step in scoring)
+    bare_seconds = sum(each.seconds for _, each in bare)
+    ratio = run_seconds / bare_seconds
+    print(f"run {run_seconds:.1f} s, bare calls {bare_seconds:.1f} s, overhead ratio {ratio:.2f}")
+    print(
+        f"all in all {whole.seconds:.0f} s (limit {LIMIT_SECONDS:.0f}), "
+        f"peak {whole.peak_gb:.1f} GB (limit {LIMIT_GB:.0f})"
+    )
     print(accuracy(runner, meter))
     return int(whole.seconds > LIMIT_SECONDS or whole.peak_gb > LIMIT_GB)
 
@@ -118,7 +123,8 @@ def accuracy(runner: Runner, meter: Meter) -> str:
     scored = actual.join(forecasts, on=["store_id", "sku_id", "target_date"]).join(
         risks, on=["store_id", "sku_id", "target_date"]
     )
-    rows = [("this pipeline: expected sales", *errors(scored, "expected_sales_units")), *library_accuracy(runner, EARLIER, HORIZON, actual)]
+    library = library_accuracy(runner, EARLIER, HORIZON, actual)
+    rows = [("this pipeline: expected sales", *errors(scored, "expected_sales_units")), *library]
     head = ("method", "WAPE", "bias", "WAPE in stock", "bias in stock", "RMSE")
     return "\n\n".join(
         (
@@ -161,9 +167,14 @@ def brier_text(runner: Runner, scored: pl.DataFrame) -> str:
     assert history is not None
     rate = history.select((pl.col("out_of_stock_hours") > 0).mean()).collect().item()
     brier, climatology = float(((predicted - outcome) ** 2).mean()), float(((rate - outcome) ** 2).mean())
+    gap = calibration_error(predicted, outcome)
+    return f"stock-out risk: Brier {brier:.4f} (climatology {climatology:.4f}), calibration error {gap:.4f} (10 bins)"
+
+
+def calibration_error(predicted: np.ndarray, outcome: np.ndarray) -> float:
     bins = np.clip((predicted * 10).astype(int), 0, 9)
-    gaps = [abs(predicted[bins == b].mean() - outcome[bins == b].mean()) * (bins == b).mean() for b in range(10) if (bins == b).any()]
-    return f"stock-out risk: Brier {brier:.4f} (climatology {climatology:.4f}), calibration error {sum(gaps):.4f} (10 bins)"
+    members = [bins == number for number in range(10) if (bins == number).any()]
+    return float(sum(abs(predicted[each].mean() - outcome[each].mean()) * each.mean() for each in members))
 
 
 if __name__ == "__main__":

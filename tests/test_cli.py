@@ -16,6 +16,7 @@ import pytest
 from forecast_assets.cli import main
 from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
 
+RUN = ("run", "--cadence", "daily", "--date")
 COMMAND = Path(sys.executable).with_name("forecast-assets")
 
 
@@ -97,14 +98,14 @@ def test_reading_before_anything_is_there_says_what_to_do(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--cadence", "daily", "--date", "2025-06-30"], "Missing option '--model-version'"),
-        (["run", "--cadence", "daily", "--date", "30.6.2025", "--model-version", "a"], "write it as 2024-06-11"),
-        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "Main"], "`Main` cannot name a model version"),
-        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "a", "--horizon", "90"], "7 to 30 days, not 90"),
-        (["run", "--cadence", "daily", "--date", "2025-06-30", "--model-version", "a"], "There is no model version `a`"),
+        ([*RUN, "2025-06-30"], "Missing option '--model-version'"),
+        ([*RUN, "30.6.2025", "--model-version", "a"], "write it as 2024-06-11"),
+        ([*RUN, "2025-06-30", "--model-version", "Main"], "`Main` cannot name a model version"),
+        ([*RUN, "2025-06-30", "--model-version", "a", "--horizon", "90"], "7 to 30 days, not 90"),
+        ([*RUN, "2025-06-30", "--model-version", "a"], "There is no model version `a`"),
         (["train", "--family", "magic", "--version", "a", "--cutoff", "2025-06-30"], "'magic' is not"),
         (["promote", "a", "--by", "ana", "--reason", "x"], "There is no model version `a`"),
-        (["export", "forecasts", "--date", "2025-06-30", "--model-version", "a", "--out", "x.csv"], "There is no model version"),
+        (["export", "forecasts", "--date", "2025-06-30", "--model-version", "a", "--out", "x.csv"], "no model version"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named_with_a_remedy(call: Call, arguments: list[str], message: str) -> None:
@@ -153,7 +154,7 @@ def described_badly(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: (folder / "prices.parquet").unlink(), "prices.parquet"),
-        (lambda folder: shutil.rmtree(folder), "source"),
+        (shutil.rmtree, "source"),
         (without_column, "price_ratio"),
         (torn, "prices.parquet"),
         (described_badly, "feeds.json"),

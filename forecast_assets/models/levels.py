@@ -29,12 +29,13 @@ Chunk = tuple[str, npt.NDArray[np.intp]]
 
 AVERAGE: Final = "HistoricAverage"
 ZERO: Final = "ZeroModel"
+ONE: Final = "ConstantModel(1.0)"
 NOTHING: Final = ""
 SUBSTITUTE: Final = "WindowAverage(28)"
 SMOOTHING: Final = tuple(f"SimpleExponentialSmoothing({alpha})" for alpha in (0.02, 0.05, 0.1, 0.2, 0.3))
 CROSTON: Final = ("TSB(0.1, 0.05)", "TSB(0.2, 0.1)", "CrostonSBA")
 THETA: Final = "DynamicOptimizedTheta"
-MODELS: Final = (*SMOOTHING, *CROSTON, THETA, AVERAGE, ZERO)
+MODELS: Final = (*SMOOTHING, *CROSTON, THETA, AVERAGE, ZERO, ONE)
 
 # A path this many times above anything the series has seen is a diverged model, not a forecast.
 DIVERGED: Final = 10.0

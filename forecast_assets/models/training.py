@@ -17,7 +17,7 @@ from forecast_assets.models.artifact import RISK_THRESHOLDS, StatisticalArtifact
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.effects import Groups, fit_effects
-from forecast_assets.models.levels import AVERAGE, CROSTON, SMOOTHING, THETA, ZERO, Progress, forecast_levels
+from forecast_assets.models.levels import AVERAGE, CROSTON, ONE, SMOOTHING, THETA, ZERO, Progress, forecast_levels
 from forecast_assets.models.nodes import NODES, node_index
 from forecast_assets.models.series import Cleaned, ahead_of, clean
 
@@ -192,8 +192,11 @@ def _loss(backtests: list[Backtest], demand_class: str, most: int, name: str, wo
 
 
 def _best_node_model(backtests: list[Backtest], means: list[Floats]) -> str:
-    """Return the model by which the sums of product groups come closest to what was asked for."""
-    losses = {name: sum(map(partial(_node_loss, name), backtests, means)) for name in _QUICK}
+    """Return the model by which the sums of product groups come closest to what was asked for.
+
+    The constant 1 is among them: where sums know nothing that their series do not, reconciling then changes nothing.
+    """
+    losses = {name: sum(map(partial(_node_loss, name), backtests, means)) for name in (*_QUICK, ONE)}
     return min(losses, key=lambda name: losses[name])
 
 
