@@ -29,7 +29,7 @@ ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 	@$(BIN)/forecast-assets ui
 
 test: $(READY) ## the whole test suite
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(READY) ## lint, types, import direction, definitions
 	@$(BIN)/ruff check .

@@ -6,13 +6,14 @@ What does not: parsing arguments, printing, or computing.
 
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
@@ -33,6 +34,9 @@ from resources.ledger import Publication
 from resources.observation_store import IngestReport
 from resources.orchestration import Progress, ProgressReporter
 from resources.stores import Stores, open_stores
+
+# Which process runs a job, so that one that was killed can be told from one that works.
+PROCESS_TAG: Final = "forecast_assets/process"
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -75,7 +79,9 @@ class Runner:
         """The Dagster instance below the home folder; the UI shows the same."""
         folder = prepare_dagster_home(self.settings)
         with translated(folder):
-            return dg.DagsterInstance.from_config(str(folder))
+            instance = dg.DagsterInstance.from_config(str(folder))
+        close_runs_of_dead_processes(instance)
+        return instance
 
     def history(self, day: date) -> History:
         """Return the history behind the staged snapshot of a day."""
@@ -162,6 +168,7 @@ class Runner:
                 run_config={**_QUIET, **(config or {})},
                 instance=self.instance,
                 partition_key=partition_key,
+                tags={PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
             )
         except DagsterAssetCheckFailedError as error:
             raise NotAcceptedError(
@@ -197,6 +204,25 @@ class Runner:
                     },
                 )
             )
+
+
+def close_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process on this host was killed; Dagster cannot notice by itself."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(unfinished):
+        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and not _is_alive(int(process)):
+            instance.report_run_failed(run, "The process of this run was killed; nothing of it was published.")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class CallbackProgress(ProgressReporter):

@@ -12,6 +12,7 @@ from forecast_assets.keys import RunKey
 from forecast_assets.models.nodes import NodeForecasts
 from forecast_assets.models.series import SeriesForecasts
 from forecast_assets.quantities import Millionths, publish, to_millionths, to_units
+from forecast_assets.rows import rows_per_step
 
 
 def base_frames(
@@ -28,13 +29,13 @@ def base_frames(
     Returns:
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
     """
-    base = _rows(key, panel.series.with_columns(_described(series))).with_columns(
+    base = rows_per_step(key, panel.series.with_columns(_described(series))).with_columns(
         *_exact(series), *(publish(series.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS))
     )
     upper = nodes.nodes.with_columns(
         pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
     )
-    node_rows = _rows(key, upper).with_columns(publish(nodes.mean, "base_units"))
+    node_rows = rows_per_step(key, upper).with_columns(publish(nodes.mean, "base_units"))
     return BASE_FORECASTS.conform(base), BASE_NODE_FORECASTS.conform(node_rows)
 
 
@@ -52,16 +53,3 @@ def _exact(series: SeriesForecasts) -> list[pl.Series]:
     base = to_millionths(series.mean)
     rounded[COMPONENTS[0]] = base - sum((rounded[name] for name in COMPONENTS[1:]), np.zeros_like(base))
     return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]
-
-
-def _rows(key: RunKey, described: pl.DataFrame) -> pl.DataFrame:
-    """Repeat each row for every step of the run, and add the columns that identify run and day."""
-    steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
-    return described.join(steps, how="cross", maintain_order="left_right").with_columns(
-        pl.lit(key.cadence).alias("cadence"),
-        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
-        pl.lit(key.model_version).alias("model_version"),
-        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
-        pl.lit(key.revision, pl.Int32).alias("revision"),
-        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
-    )

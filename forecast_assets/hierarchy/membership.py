@@ -114,7 +114,7 @@ class Hierarchy:
         Example:
             >>> pairs = pl.DataFrame({"store_id": ["S1", "S1"], "sku_id": ["A", "B"]})
             >>> Hierarchy.build(pairs, None, None).nodes.height
-            6
+            4
         """
         ordered = series.select("store_id", "sku_id")
         if not ordered.equals(ordered.unique().sort("store_id", "sku_id")):

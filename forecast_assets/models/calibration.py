@@ -124,11 +124,11 @@ def _by_segment(ratios: Floats, codes: Codes) -> dict[str, tuple[float, ...]]:
     order = np.lexsort(codes[::-1])
     codes, ratios = codes[:, order], ratios[order]
     starts = np.flatnonzero(np.any(np.diff(codes, axis=1, prepend=ANY - 1) != 0, axis=0))
-    parts = np.split(ratios, starts[1:])
+    ends = [*starts[1:], len(ratios)]
     return {
-        _name(*(int(code) for code in codes[:, start])): _quantiles_of(part)
-        for start, part in zip(starts, parts, strict=True)
-        if len(part) >= _LEAST_PAIRS
+        _name(*(int(code) for code in codes[:, start])): _quantiles_of(ratios[start:end])
+        for start, end in zip(starts, ends, strict=False)
+        if end - start >= _LEAST_PAIRS
     }
 
 

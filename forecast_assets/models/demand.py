@@ -176,7 +176,8 @@ def mean_above_amount(bound: Floats, mean: Floats, dispersion: Floats) -> Floats
     """Return the mean of demand given that it reached a bound, for goods sold by weight: demand is gamma-distributed.
 
     m Q(k + 1, b / d) / Q(k, b / d) with mean m, dispersion d, shape k = m / d and Q the regularised upper incomplete
-    gamma function: the censored-demand correction of Conrad (1976, doi:10.1057/jors.1976.16) beyond the Poisson.
+    gamma function: the censored-demand correction of Conrad (1976, Operational Research Quarterly
+    27) beyond the Poisson.
 
     Args:
         bound: [k] units that were sold before the shelf was empty.

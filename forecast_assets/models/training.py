@@ -28,10 +28,10 @@ LEAST_HISTORY_DAYS: Final = 28
 _ORIGINS: Final = 3
 # Enough series to choose between models and to learn quantiles by; more would only cost time.
 _COMPARED_SERIES: Final = 1500
-_COMPARED_SERIES_SLOW: Final = 300
+_COMPARED_SERIES_SLOW: Final = 100
 _CALIBRATED_SERIES: Final = 20000
 # A slow model is chosen only where it is better by at least this share.
-_SLOW_MARGIN: Final = 0.01
+_SLOW_MARGIN: Final = 0.02
 _QUICK: Final = (*SMOOTHING, AVERAGE)
 _CANDIDATES: Final[Mapping[str, tuple[str, ...]]] = {
     "smooth": _QUICK,

@@ -11,6 +11,7 @@ from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, NODE_KEY, 
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.keys import RunKey
 from forecast_assets.quantities import from_units, to_units
+from forecast_assets.rows import rows_per_step
 
 _KEY: Final = list(SERIES_STEP_KEY)
 
@@ -51,24 +52,5 @@ def aggregate_frame(key: RunKey, forecasts: pl.DataFrame, hierarchy: Hierarchy) 
         for name in ("forecast_units", "expected_sales_units")
     }
     nodes = hierarchy.nodes.select(*NODE_KEY, pl.col("series_count").cast(pl.Int32))
-    steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
-    rows = nodes.join(steps, how="cross", maintain_order="left_right").with_columns(
-        *(to_units(values.ravel(), name) for name, values in sums.items()), *run_columns(key)
-    )
-    return AGGREGATE_FORECASTS.conform(rows.with_columns(target_date=target_date()))
-
-
-def run_columns(key: RunKey) -> list[pl.Expr]:
-    """Return the columns that identify the run."""
-    return [
-        pl.lit(key.cadence).alias("cadence"),
-        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
-        pl.lit(key.model_version).alias("model_version"),
-        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
-        pl.lit(key.revision, pl.Int32).alias("revision"),
-    ]
-
-
-def target_date() -> pl.Expr:
-    """Return the day that a step forecasts: prediction date plus step."""
-    return pl.col("prediction_date") + pl.duration(days=pl.col("step"))
+    rows = rows_per_step(key, nodes).with_columns(to_units(values.ravel(), name) for name, values in sums.items())
+    return AGGREGATE_FORECASTS.conform(rows)

@@ -32,7 +32,7 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
     """Reconcile the mean.
 
     What is projected is the discrepancy between nodes and sums of series, not the forecasts: so coherent forecasts come
-    back unchanged to the last bit, whatever the tolerance of the solver.
+    back unchanged, whatever the tolerance of the solver.
 
     Args:
         base_mean: [n, H] units of the series, at least 0.

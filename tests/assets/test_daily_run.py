@@ -162,16 +162,16 @@ def test_a_failing_check_stops_the_run_before_publication(
 
     def fail(rule: object, *_: object) -> Verdict:
         name = getattr(rule, "name", "")
-        passed = name != "drivers_sum_to_the_published_number"
+        passed = name != "forecast_is_what_the_explanation_says"
         return Verdict(passed, 0 if passed else 3, pl.DataFrame(), "3 rows break it. Call for help.")
 
     monkeypatch.setattr(wiring, "judge", fail)
     runner = copied(trained, tmp_path / "home")
-    with pytest.raises(NotAcceptedError, match=r"drivers_sum_to_the_published_number: 3 rows break it"):
+    with pytest.raises(NotAcceptedError, match=r"forecast_is_what_the_explanation_says: 3 rows break it"):
         runner.score(KEY)
     assert not runner.stores.ledger.state().publications
     monkeypatch.undo()
-    with pytest.raises(NotAcceptedError, match="has not passed drivers_sum_to_the_published_number"):
+    with pytest.raises(NotAcceptedError, match=r"`forecasts` has not passed .*forecast_is_what_the_explanation_says"):
         publish_only(runner)
     assert runner.score(KEY).is_new
 
@@ -215,7 +215,12 @@ def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publ
         assert done.returncode == -signal.SIGKILL
         assert not new_runner(runner.settings.home).stores.ledger.state().publications
         assert not os.path.lexists(runner.settings.catalogue_path)
-    again = new_runner(runner.settings.home).score(KEY)
+    after = new_runner(runner.settings.home)
+    again = after.score(KEY)
+    assert {run.status for run in after.instance.get_runs()} == {
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+    }
     assert again.is_new
     assert again.publication.products == published[1].publication.products
 

@@ -1,0 +1,49 @@
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.keys import RunKey
+from forecast_assets.models.statistical import forecast_nodes, forecast_series, train_statistical
+from tests.forecast_cases import lawful_panel, one_group, series_of
+
+KEY = RunKey("daily", date(2025, 4, 27), "stat-1", 14)
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def frames() -> tuple[pl.DataFrame, pl.DataFrame]:
+    panel, groups = lawful_panel(COUNT, level=2.0), one_group(COUNT)
+    artifact = train_statistical(panel, groups, horizon=14, workers=1)
+    series = forecast_series(panel, artifact, groups)
+    nodes = forecast_nodes(panel, series, Hierarchy.build(series_of(COUNT), None, None), artifact)
+    return base_frames(KEY, panel, series, nodes)
+
+
+def test_frames_keep_their_contracts(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    base, nodes = frames
+    assert BASE_FORECASTS.validate(base).height == COUNT * 14
+    assert BASE_NODE_FORECASTS.validate(nodes).height == 3 * 14
+    assert base.equals(base.sort("store_id", "sku_id", "step"))
+    assert nodes.equals(nodes.sort("product_level", "product_node", "store_level", "store_node", "step"))
+
+
+def test_components_add_up_to_the_last_decimal(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    base = frames[0]
+    assert (base.select(pl.sum_horizontal(COMPONENTS)).to_series() == base["base_units"]).all()
+    assert base["season_units"].cast(pl.Float64).abs().max() > 0
+
+
+def test_quantiles_rise(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    values = frames[0].select(pl.col(QUANTILE_COLUMNS).cast(pl.Float64)).to_numpy()
+    assert (np.diff(values, axis=1) >= 0).all()
+    assert (values[:, -1] > values[:, 0]).all()
+
+
+def test_the_first_step_is_the_day_after_the_prediction_date(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    first = frames[0].filter(pl.col("step") == 1)
+    assert first["target_date"].unique().to_list() == [date(2025, 4, 28)]

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from forecast_assets.contracts import COMPONENTS, DEMAND_CLASSES
+from forecast_assets.errors import InputError
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.levels import MODELS
+from forecast_assets.models.statistical import (
+    SeriesForecasts,
+    StatisticalArtifact,
+    forecast_nodes,
+    forecast_series,
+    train_statistical,
+)
+from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of, series_of
+
+COUNT, DAYS, HORIZON = 60, 112, 14
+GROUPS = one_group(COUNT)
+
+
+@pytest.fixture(scope="module")
+def artifact() -> StatisticalArtifact:
+    return train_statistical(lawful_panel(COUNT, DAYS, HORIZON), GROUPS, horizon=HORIZON, workers=1)
+
+
+@pytest.fixture(scope="module")
+def forecasts(artifact: StatisticalArtifact) -> SeriesForecasts:
+    return forecast_series(lawful_panel(COUNT, DAYS, HORIZON), artifact, GROUPS)
+
+
+def test_the_artifact_decides_everything_and_survives_its_bytes(artifact: StatisticalArtifact) -> None:
+    assert set(artifact.models) == {*DEMAND_CLASSES, "nodes"}
+    assert set(artifact.models.values()) <= set(MODELS)
+    assert set(artifact.rho) == set(DEMAND_CLASSES)
+    again = StatisticalArtifact.from_bytes(artifact.to_bytes())
+    assert again == artifact
+    assert again.to_bytes() == artifact.to_bytes()
+
+
+def test_training_twice_gives_the_same_bytes(artifact: StatisticalArtifact) -> None:
+    again = train_statistical(lawful_panel(COUNT, DAYS, HORIZON), GROUPS, horizon=HORIZON, workers=1)
+    assert again.to_bytes() == artifact.to_bytes()
+
+
+def test_an_artifact_of_another_format_is_refused(artifact: StatisticalArtifact) -> None:
+    with pytest.raises(InputError, match="not of the family `statistical` in format 1"):
+        StatisticalArtifact.from_bytes(artifact.to_bytes().replace(b'"format": 1', b'"format": 2'))
+
+
+def test_too_short_a_history_is_refused_with_what_would_do() -> None:
+    with pytest.raises(InputError, match="more than 42 days"):
+        train_statistical(lawful_panel(4, 42, HORIZON), one_group(4), horizon=HORIZON)
+
+
+def test_forecasts_come_close_to_the_law(forecasts: SeriesForecasts) -> None:
+    """The truth is known: its mean is missed by less than a tenth, without bias."""
+    _, mean = lawful_fields(COUNT, DAYS, HORIZON, 20.0, 1)
+    truth = mean[:, DAYS:]
+    assert np.abs(forecasts.mean - truth).sum() / truth.sum() < 0.1
+    assert abs((forecasts.mean - truth).sum() / truth.sum()) < 0.02
+
+
+def test_components_add_up_and_each_has_its_cause(forecasts: SeriesForecasts) -> None:
+    panel = lawful_panel(COUNT, DAYS, HORIZON)
+    assert tuple(forecasts.components) == COMPONENTS
+    assert sum(forecasts.components.values()) == pytest.approx(forecasts.mean)
+    ahead = slice(DAYS, DAYS + HORIZON)
+    assert (forecasts.components["price_units"][panel.price_ratio[:, ahead] == 1.0] == 0.0).all()
+    assert (forecasts.components["promotion_units"][~panel.is_promotion[:, ahead]] == 0.0).all()
+    assert (forecasts.components["price_units"][panel.price_ratio[:, ahead] < 1.0] > 0.0).all()
+    assert (np.ptp(forecasts.components["level_units"], axis=1) == 0.0).all()
+
+
+def test_a_forecast_of_a_series_depends_on_no_other_series(artifact: StatisticalArtifact) -> None:
+    whole = lawful_panel(COUNT, DAYS, HORIZON)
+    rows = slice(10, 13)
+    names = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "has_plan")
+    few = replace(whole, series=whole.series[rows], **{name: getattr(whole, name)[rows] for name in names})
+    alone = forecast_series(few, artifact, GROUPS[rows])
+    together = forecast_series(whole, artifact, GROUPS)
+    assert alone.mean.tobytes() == together.mean[rows].tobytes()
+    assert alone.quantiles.tobytes() == together.quantiles[rows].tobytes()
+
+
+def test_dead_new_and_unknown_series(artifact: StatisticalArtifact) -> None:
+    sales = np.full((3, DAYS), 4.0)
+    sales[0, 30:] = 0.0
+    sales[1, :-5] = np.nan
+    sales[2] = np.nan
+    made = forecast_series(panel_of(sales, HORIZON), artifact, one_group(3))
+    assert made.demand_class.tolist() == ["dead", "new", "new"]
+    assert made.model_used.tolist() == ["ZeroModel", "HistoricAverage", "ZeroModel"]
+    assert made.mean[[0, 2]].sum() == 0.0
+    assert made.mean[1] == pytest.approx(4.0, rel=0.5)
+    assert not made.is_fallback.any()
+
+
+def test_nodes_of_consistent_series_come_close_to_their_sums(artifact: StatisticalArtifact) -> None:
+    panel = lawful_panel(COUNT, DAYS, HORIZON)
+    hierarchy = Hierarchy.build(series_of(COUNT), None, None)
+    made = forecast_series(panel, artifact, GROUPS)
+    nodes = forecast_nodes(panel, made, hierarchy, artifact)
+    assert nodes.nodes.select("product_level", "store_level").unique().height == 2
+    assert nodes.mean == pytest.approx(hierarchy.information.matrix @ made.mean, rel=0.05)
+
+
+def test_a_shift_of_everything_reaches_the_nodes(artifact: StatisticalArtifact) -> None:
+    """All series sell half as much again on the last ten days; a slow series model hears less of it than the total."""
+    panel = lawful_panel(COUNT, DAYS, HORIZON)
+    slow = replace(artifact, models={**artifact.models, "smooth": "SimpleExponentialSmoothing(0.02)"})
+    quick = replace(slow, models={**slow.models, "nodes": "SimpleExponentialSmoothing(0.3)"})
+    sales = panel.sales.copy()
+    sales[:, -10:] = np.round(1.5 * sales[:, -10:])
+    shifted = replace(panel, sales=sales)
+    hierarchy = Hierarchy.build(series_of(COUNT), None, None)
+    made = forecast_series(shifted, quick, GROUPS)
+    nodes = forecast_nodes(shifted, made, hierarchy, quick)
+    assert nodes.mean[-1].sum() > 1.15 * made.mean.sum()
