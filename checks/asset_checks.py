@@ -31,8 +31,9 @@ _ASSET_OF: Final = {"base_node_forecasts": "base_forecasts", "aggregate_forecast
 
 
 def required_checks(product: str) -> Sequence[str]:
-    """Return the names of the checks that must accept a product before it may be published."""
-    return [*(rule.name for rule in rules_of(product)), EXPECTATIONS_CHECK, LINEAGE_CHECK]
+    """Return the names of the checks that must accept a product before it, or what is made from it, is published."""
+    further = [EXPECTATIONS_CHECK, LINEAGE_CHECK] if product in PUBLISHED else []
+    return [*(rule.name for rule in rules_of(product)), *further]
 
 
 def build_snapshot_checks(start: date) -> list[dg.AssetChecksDefinition]:

@@ -28,7 +28,13 @@ def lineage_breaks(stores: Stores, product: ProductVersion, key: RunKey) -> list
         return [*breaks, str(error)]
     if product.inputs.get("model_artifacts") != model.artifact:
         breaks.append(f"it was made with artifact {product.inputs.get('model_artifacts')}, not {model.artifact}")
-    snapshot = stores.predictions.version(product.inputs["feature_snapshots"])
-    recorded = stores.ledger.state().batches
-    unknown = [name for name in snapshot.inputs["batches"] if name not in recorded]
-    return breaks + [f"batch {name} is not in the ledger" for name in unknown]
+    return breaks + _batch_breaks(stores, stores.predictions.version(product.inputs["feature_snapshots"]))
+
+
+def _batch_breaks(stores: Stores, snapshot: ProductVersion) -> list[str]:
+    try:
+        for batch in stores.observations.named(snapshot.inputs["batches"]):
+            stores.observations.verify(batch)
+    except IntegrityError as error:
+        return [str(error)]
+    return []

@@ -71,10 +71,10 @@ def _target_dates(product: str) -> Rule:
 
 RULES: Final = (
     Rule(
-        name="snapshot_has_every_series_that_sold",
+        name="no_series_begins_after_the_cutoff",
         product="feature_snapshots",
-        failing="SELECT store_id, sku_id FROM product WHERE age_days IS NULL OR age_days < 1",
-        remedy="A series without a first day slipped in: look at the sales feed of these SKUs.",
+        failing="SELECT store_id, sku_id, prediction_date, age_days FROM product WHERE coalesce(age_days, 0) < 1",
+        remedy="Rows from after the prediction date were read: keep the store as it is and report the snapshot.",
     ),
     _complete("base_forecasts"),
     _target_dates("base_forecasts"),
@@ -169,7 +169,7 @@ RULES: Final = (
         remedy="Two runs of this key overlapped: run it again.",
     ),
     Rule(
-        name="children_sum_to_parent",
+        name="every_level_sums_to_the_total",
         product="aggregate_forecasts",
         failing="""
             WITH level_sums AS (
@@ -183,25 +183,22 @@ RULES: Final = (
         remedy=_BUG,
     ),
     Rule(
-        name="parents_equal_the_sum_of_their_series",
+        name="children_sum_to_parent",
         product="aggregate_forecasts",
         reads=("forecasts",),
         failing="""
-            WITH sums AS (
-                SELECT 'sku' AS product_level, sku_id AS product_node, 'total' AS store_level, step,
-                    sum(forecast_units) AS units FROM forecasts GROUP BY ALL
-                UNION ALL
-                SELECT 'total', NULL, 'store', step, sum(forecast_units) FROM forecasts GROUP BY store_id, step
-                UNION ALL
-                SELECT 'total', NULL, 'total', step, sum(forecast_units) FROM forecasts GROUP BY step),
-            ours AS (
-                SELECT product_level, store_level, step, list_sort(list(forecast_units)) AS units FROM product
-                WHERE product_level IN ('sku', 'total') AND store_level IN ('store', 'total')
-                    AND (product_level, store_level) <> ('sku', 'store')
-                GROUP BY ALL),
-            theirs AS (SELECT product_level, store_level, step, list_sort(list(units)) AS units FROM sums GROUP BY ALL)
-            SELECT o.product_level, o.store_level, o.step FROM ours o
-            JOIN theirs t USING (product_level, store_level, step) WHERE o.units <> t.units""",
+            WITH ours AS (
+                SELECT product_node, store_node, step, forecast_units, expected_sales_units FROM product
+                WHERE product_level IN ('sku', 'total') AND store_level IN ('store', 'total')),
+            theirs AS (
+                SELECT CASE WHEN grouping(sku_id) = 1 THEN 'total' ELSE sku_id END AS product_node,
+                    CASE WHEN grouping(store_id) = 1 THEN 'total' ELSE store_id END AS store_node, step,
+                    sum(forecast_units) AS forecast_units, sum(expected_sales_units) AS expected_sales_units
+                FROM forecasts GROUP BY GROUPING SETS ((sku_id, step), (store_id, step), (step)))
+            SELECT product_node, store_node, step, o.forecast_units, t.forecast_units AS sum_units
+            FROM ours o FULL JOIN theirs t USING (product_node, store_node, step)
+            WHERE o.forecast_units IS DISTINCT FROM t.forecast_units
+                OR o.expected_sales_units IS DISTINCT FROM t.expected_sales_units""",
         remedy=_BUG,
     ),
 )

@@ -5,7 +5,7 @@ What belongs here: deciding that a run is due, or naming what it waits for. What
 A channel (champion) is resolved here, once, when a run is launched; the run itself names its version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Final
 
@@ -15,11 +15,12 @@ from forecast_assets.errors import NotReadyError
 from forecast_assets.keys import Cadence, RunKey
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import known_history, readiness
-from partitions import scoring_partition
+from partitions import model_versions, scoring_partition
 from resources.stores import Stores, open_stores
 
 CHAMPION: Final = "champion"
 SENSOR_SECONDS: Final = 60
+DAYS_LOOKED_BACK: Final = 14
 
 
 def build_schedules(settings: Settings, feature_pipeline: str) -> list[dg.ScheduleDefinition]:
@@ -54,14 +55,32 @@ def build_sensors(
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         del context
-        stores = open_stores(settings.store_folder)
-        try:
-            newest = stores.observations.newest_day("sales")
-        except NotReadyError as error:
-            return dg.SkipReason(str(error))
-        return _snapshot_request(stores, newest, settings.feed_tolerance)
+        return snapshot_request(open_stores(settings.store_folder), settings.feed_tolerance)
 
     return [snapshot, *(_scoring_sensor(settings, cadence, job) for cadence, job in scoring_jobs.items())]
+
+
+def snapshot_request(stores: Stores, feed_tolerance: float) -> dg.RunRequest | dg.SkipReason:
+    """Return the request for the first day that is due and complete, or what is waited for.
+
+    Due are the days after the newest snapshot; in a store without a snapshot of the last days, the newest day alone.
+    """
+    try:
+        newest = stores.observations.newest_day("sales")
+    except NotReadyError as error:
+        return dg.SkipReason(str(error))
+    due = _days_after(newest, lambda day: stores.predictions.is_staged("feature_snapshots", day))
+    if not due:
+        return dg.SkipReason(f"The snapshot of {newest} is there.")
+    answers = [_snapshot_request(stores, day, feed_tolerance) for day in due]
+    return next((answer for answer in answers if isinstance(answer, dg.RunRequest)), answers[0])
+
+
+def _days_after(newest: date, is_done: Callable[[date], bool]) -> list[date]:
+    """Return the days after the last that is done, up to the newest; the newest alone if none of the last is done."""
+    days = [newest - timedelta(days=back) for back in range(DAYS_LOOKED_BACK)]
+    done = next((at for at, day in enumerate(days) if is_done(day)), 1)
+    return list(reversed(days[:done]))
 
 
 def _snapshot_request(stores: Stores, day: date, feed_tolerance: float) -> dg.RunRequest | dg.SkipReason:
@@ -72,6 +91,7 @@ def _snapshot_request(stores: Stores, day: date, feed_tolerance: float) -> dg.Ru
     state = readiness(known_history(stores, day), feed_tolerance)
     if not state.is_complete:
         return dg.SkipReason(f"Waiting for the inputs of {day}: {'; '.join(state.missing)}.")
+    # A run that failed is asked for again once something has changed: an ingest is a ledger entry.
     return dg.RunRequest(run_key=f"snapshot/{day}/{stores.ledger.state().sequence}", partition_key=day.isoformat())
 
 
@@ -91,20 +111,28 @@ def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Sensor
 
 
 def scoring_request(stores: Stores, cadence: Cadence) -> dg.SensorResult | dg.SkipReason:
-    """Return the request for the newest day with the champion, or why there is none."""
+    """Return the request for the first day that is due with the champion, or why there is none."""
     state = stores.ledger.state()
     champion = state.channel(CHAMPION)
     if champion is None:
         return dg.SkipReason("No champion: forecast-assets promote VERSION --by NAME --reason TEXT.")
     newest = stores.observations.newest_day("sales")
-    if not stores.predictions.is_staged("feature_snapshots", newest):
-        return dg.SkipReason(f"Waiting for the snapshot of {newest}.")
-    key = RunKey(cadence.name, newest, champion, cadence.default_horizon)
-    if key in state.publications:
-        return dg.SkipReason(f"{key} is published (ledger entry {state.publications[key].sequence}).")
-    from partitions import model_versions
 
+    def key_of(day: date) -> RunKey:
+        return RunKey(cadence.name, day, champion, cadence.default_horizon)
+
+    due = _days_after(newest, lambda day: key_of(day) in state.publications)
+    if not due:
+        return dg.SkipReason(
+            f"{key_of(newest)} is published (ledger entry {state.publications[key_of(newest)].sequence})."
+        )
+    ready = [day for day in due if stores.predictions.is_staged("feature_snapshots", day)]
+    if not ready:
+        return dg.SkipReason(f"Waiting for the snapshot of {due[0]}.")
+    day = ready[0]
+    snapshot = stores.predictions.staged("feature_snapshots", day).version
+    run_key = f"{key_of(day)}/{snapshot[:12]}/{state.sequence}"
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=str(key), partition_key=scoring_partition(newest, champion))],
+        run_requests=[dg.RunRequest(run_key=run_key, partition_key=scoring_partition(day, champion))],
         dynamic_partitions_requests=[model_versions.build_add_request([champion])],
     )

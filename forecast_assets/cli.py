@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 DEFECT: Final = 70
 
+_INTERRUPTED: Final = (
+    "Interrupted. A run that stops before its commit publishes nothing; see what is published: forecast-assets runs"
+)
 _EXIT_CODES: Final = (
     "Exit codes: 0 done (or done before), 2 input that cannot be used, 3 not ready (something is missing), 4 refused "
     "(a promise would break), 5 stored bytes are not what was recorded, 6 storage (disk full, read-only), "
@@ -51,22 +54,22 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        _fail("Interrupted; nothing was published.", INTERRUPTED)
+        _fail(_INTERRUPTED, INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except ForecastAssetsError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("Interrupted; nothing was published.", INTERRUPTED)
+        _fail(_INTERRUPTED, INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get("FORECAST_ASSETS_DEBUG"):
             raise
         _fail(
-            f"{type(error).__name__}: {error} This is a defect or a broken installation; nothing was published. "
-            "Run again with FORECAST_ASSETS_DEBUG=1 to see where.",
+            f"{type(error).__name__}: {error} This is a defect or a broken installation. A run that stops before its "
+            "commit publishes nothing. Run again with FORECAST_ASSETS_DEBUG=1 to see where.",
             DEFECT,
         )
 
@@ -199,9 +202,11 @@ def _ingest(read: Callable[[], Any]) -> None:
 @click.option("--version", required=True, help="Name of the new version, for example stat-1.")
 @click.option("--cutoff", required=True, type=DAY, help="Last day that training may see.")
 @click.option(
-    "--horizon", default=28, show_default=True, type=click.IntRange(1, 90), help="Days that backtests look ahead."
+    "--horizon",
+    type=click.IntRange(7, 90),
+    help="Days that backtests look ahead; default 28, less on short histories.",
 )
-def train(family: str, version: str, cutoff: date, horizon: int) -> None:
+def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     """Fit a model version, evaluate it on days it has not seen, and register it."""
     from forecast_assets.presentation import version_text
 
@@ -219,6 +224,8 @@ def train(family: str, version: str, cutoff: date, horizon: int) -> None:
 @click.option("--channel", default="champion", show_default=True, type=click.Choice(["champion", "challenger"]))
 def promote(version: str, by: str, reason: str, channel: str) -> None:
     """Point a channel at a version; schedules follow it from now on."""
+    if not by.strip() or not reason.strip():
+        raise InputError("A promotion needs who and why.", remedy="Give --by and --reason some text.")
     entry = _stores().predictions.promote(version, by=by, reason=reason, channel=channel)
     click.echo(f"{channel} is now {version} (ledger entry {entry.sequence}, by {by}: {reason})")
 

@@ -551,7 +551,10 @@ FORECASTS = Contract(
     ),
     key=SERIES_STEP_KEY,
     promises=("Sums over any level equal aggregate_forecasts, exactly.", "No value is negative."),
-    limits=("Quantiles are of one day's demand; they do not add up over days.",),
+    limits=(
+        "Quantiles are of one day's demand; they do not add up over days.",
+        "Where the stock-out risk is unknown, no loss is assumed: expected_sales_units equals forecast_units.",
+    ),
 )
 
 AGGREGATE_FORECASTS = Contract(
@@ -571,7 +574,10 @@ AGGREGATE_FORECASTS = Contract(
     ),
     key=NODE_STEP_KEY,
     promises=("Each value is the exact sum of the forecasts below it.",),
-    limits=("No quantiles: quantiles do not add up, and joint paths do not exist yet.",),
+    limits=(
+        "No quantiles: quantiles do not add up, and joint paths do not exist yet.",
+        "Series whose stock-out risk is unknown enter expected_sales_units with their demand.",
+    ),
 )
 
 EVALUATION_REPORTS = Contract(

@@ -6,7 +6,7 @@ What belongs here: turning state and frames into text. What does not: changing e
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from io import StringIO
@@ -253,7 +253,7 @@ def lineage_text(stores: Stores, identifier: str) -> str:
     parts = [f"{publication.key}: ledger entry {publication.sequence}, published {publication.recorded_at}"]
     if is_row:
         parts.append(_row_text(stores, publication, PredictionId.parse(identifier)))
-    parts += [_product_text(product) for product in _ancestry(stores, publication.products.values())]
+    parts += [_product_text(product) for product in stores.predictions.lineage(publication.products.values())]
     model = stores.predictions.model_version(key.model_version)
     links = [(name, str(value)) for name, value in vars(model).items() if name != "gates"]
     parts.append(table(("model version", ""), links))
@@ -273,18 +273,6 @@ def _row_text(stores: Stores, publication: Publication, wanted: PredictionId) ->
     return table(found.columns, found.rows())
 
 
-def _ancestry(stores: Stores, versions: Iterable[str]) -> list[ProductVersion]:
-    """Return product versions and all that they were made from, each once, the published ones first."""
-    found: dict[str, ProductVersion] = {}
-    waiting = list(versions)
-    while waiting:
-        version = waiting.pop(0)
-        if version not in found:
-            found[version] = stores.predictions.version(version)
-            waiting += [parent for name, parent in found[version].inputs.items() if name != "batches"]
-    return list(found.values())
-
-
 def _product_text(product: ProductVersion) -> str:
     rows = [("made for", product.key)]
     rows += [("file", file.path) for file in product.files]
@@ -300,7 +288,7 @@ def _ancestor(stores: Stores, version: str, name: str) -> ProductVersion:
 def _batches_text(stores: Stores, snapshot: ProductVersion) -> str:
     facts = [(name, str(snapshot.facts[name])) for name in ("prediction_date", "known_until", "feature_version")]
     batches = stores.observations.named(snapshot.inputs["batches"])
-    rows = [(batch.feed, batch.source, batch.rows, batch.sequence, batch.sha256) for batch in batches]
+    rows = [(batch.feed, batch.source, batch.rows, batch.sequence, batch.batch_id) for batch in batches]
     return "\n\n".join(
         (
             table(("feature snapshot", snapshot.version), facts),

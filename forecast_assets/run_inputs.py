@@ -87,7 +87,6 @@ class RunInputs:
         return {
             "model_version": self.key.model_version,
             "feature_version": self.snapshot.facts["feature_version"],
-            "training_run_id": self.model.training_run_id,
             "evaluation_report": self.model.evaluation_report,
             "prediction_timestamp": self.snapshot.facts["known_until"],
         }

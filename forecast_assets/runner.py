@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+import polars as pl
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from checks.expectations import validate_feed
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
-from forecast_assets.errors import ContractError, NotAcceptedError
+from forecast_assets.errors import ContractError, NotAcceptedError, StorageError
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.run_inputs import require_servable
@@ -96,7 +97,7 @@ class Runner:
         checked = list(batches)
         for at, batch in enumerate(checked):
             self._say("check batches", at, len(checked))
-            self._require_expected(check_batch(batch))
+            self._require_expected(check_batch(batch, self._held(batch)))
         records = []
         for at, batch in enumerate(checked):
             self._say("store batches", at, len(checked))
@@ -114,6 +115,10 @@ class Runner:
         self._tell_dagster(report)
         return report
 
+    def _held(self, batch: Batch) -> pl.LazyFrame | None:
+        """Return what the store holds of a batch's feed already."""
+        return self.stores.observations.scan(self.stores.observations.batches(), batch.feed)
+
     def _require_expected(self, batch: Batch) -> None:
         folder = self.settings.expectations_folder
         with translated(folder):
@@ -130,7 +135,7 @@ class Runner:
         self._run(FEATURE_PIPELINE, partition_key=day.isoformat())
         return self.stores.predictions.staged("feature_snapshots", day).version
 
-    def train(self, *, family: str, version: str, cutoff: date, horizon: int) -> None:
+    def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
         """Train and register a model version as of a cutoff."""
         require_version_name(version)
         self.snapshot(cutoff)
@@ -152,14 +157,26 @@ class Runner:
             partition_key=scoring_partition(key.prediction_date, key.model_version),
             config={"resources": {"run": {"config": {"horizon": key.forecast_horizon}}}},
         )
-        return Outcome(self.stores.predictions.publication(key), is_new=True, checks_passed=passed)
+        publication = self.stores.predictions.publication(key)
+        self.refresh_catalogue()
+        return Outcome(publication, is_new=True, checks_passed=passed)
 
     def refresh_catalogue(self) -> Path:
-        """Build the BI catalogue of the ledger's head, if it is not there yet."""
+        """Build the BI catalogue of the ledger's head, if it is not there yet.
+
+        Raises:
+            StorageError: If it cannot be built; what is published stays so.
+        """
         import duckdb
 
-        with duckdb.connect() as connection:
-            return build_catalogue(self.stores.predictions, self.settings.catalogue_folder, connection)
+        try:
+            with duckdb.connect() as connection:
+                return build_catalogue(self.stores.predictions, self.settings.catalogue_folder, connection)
+        except (duckdb.Error, StorageError) as error:
+            raise StorageError(
+                f"The run is published, but the BI catalogue could not be built: {error}",
+                remedy="Then: forecast-assets catalogue",
+            ) from error
 
     def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
         defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)
@@ -170,6 +187,8 @@ class Runner:
                 partition_key=partition_key,
                 tags={PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
             )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
             raise NotAcceptedError(
                 f"Nothing was published, since a check failed: {'; '.join(self._failed_checks())}.",

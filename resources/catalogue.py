@@ -11,6 +11,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,6 +159,8 @@ def _values_view(name: str, rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _literal(value: object) -> str:
+    if isinstance(value, date):
+        return f"DATE '{value}'"
     return str(value) if isinstance(value, int) else _text(value)
 
 

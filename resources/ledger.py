@@ -71,7 +71,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """An observation batch as the ledger names it."""
+    """An observation batch as the ledger names it.
+
+    The same bytes from two sources, or with another trust, are two batches in one file.
+    """
 
     sha256: str
     feed: str
@@ -84,6 +87,11 @@ class BatchRecord:
     last_event_date: date
     first_known_at: datetime
     sequence: int = 0
+
+    @property
+    def batch_id(self) -> str:
+        """What snapshots name: a hash over the file and over who says so, how trusted and how late."""
+        return sha256(canonical([self.sha256, self.feed, self.source, self.trust, self.declared_lag_hours]))
 
     def body(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -173,7 +181,8 @@ class LedgerState:
 def _fold_ingest(state: LedgerState, entry: Entry) -> None:
     for body in entry.body["batches"]:
         record = BatchRecord.read(body, entry.sequence)
-        state.batches[record.sha256] = record
+        # Two ingests of the same batch at once both record it; the first stands.
+        state.batches.setdefault(record.batch_id, record)
     if state.start_date is None and "start_date" in entry.body:
         state.start_date = date.fromisoformat(entry.body["start_date"])
 

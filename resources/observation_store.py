@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.errors import NotReadyError
+from forecast_assets.errors import ChangedFileError, NotReadyError, first_ten
 from resources.blobs import BlobStore, sha256
 from resources.ledger import BatchRecord, Ledger, LedgerState
 from resources.parquet import to_parquet
@@ -62,8 +62,8 @@ class ObservationStore:
         The first ingest of a store fixes its start date: the first day of its sales.
         """
         present = self._ledger.state().batches
-        known = tuple(batch for batch in batches if batch.sha256 in present)
-        added = tuple(batch for batch in batches if batch.sha256 not in present)
+        known = tuple(batch for batch in batches if batch.batch_id in present)
+        added = tuple(batch for batch in batches if batch.batch_id not in present)
         if not added:
             return IngestReport((), known, None)
         body = {"batches": [batch.body() for batch in added], **self._start(added)}
@@ -80,10 +80,31 @@ class ObservationStore:
         """Return all recorded batches in the order in which they were recorded."""
         return list(self._ledger.state().batches.values())
 
-    def named(self, hashes: Iterable[str]) -> list[BatchRecord]:
-        """Return the recorded batches with these hashes, as a snapshot's manifest lists them."""
-        present = self._ledger.state().batches
-        return [present[name] for name in hashes]
+    def named(self, batch_ids: Iterable[str]) -> list[BatchRecord]:
+        """Return the recorded batches with these ids, as a snapshot's manifest lists them.
+
+        Raises:
+            ChangedFileError: If the ledger does not know one of them.
+        """
+        present, wanted = self._ledger.state().batches, list(batch_ids)
+        unknown = [name for name in wanted if name not in present]
+        if unknown:
+            raise ChangedFileError(
+                f"The ledger does not know the batches {first_ten(unknown)}.",
+                remedy="Restore the ledger folder from a backup.",
+            )
+        return [present[name] for name in wanted]
+
+    def verify(self, batch: BatchRecord) -> None:
+        """Re-hash a batch's file.
+
+        Raises:
+            ChangedFileError: If it is missing or changed.
+        """
+        if sha256(self._blobs.get(batch.path)) != batch.sha256:
+            raise ChangedFileError(
+                f"`{self._blobs.local(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
+            )
 
     def known_until(self, prediction_date: date) -> datetime:
         """Return the default knowledge time of a date: its end, plus the time until every feed has its first word.
@@ -128,7 +149,7 @@ class ObservationStore:
             pl.scan_parquet(self._blobs.local(batch.path), glob=False).with_columns(
                 source=pl.lit(batch.source), trust=pl.lit(batch.trust)
             )
-            for batch in sorted(batches, key=lambda batch: batch.sha256)
+            for batch in sorted(batches, key=lambda batch: batch.batch_id)
             if batch.feed == feed and _overlaps(batch, since, until)
         ]
         if not frames:

@@ -9,7 +9,7 @@ and what they point at is checked again before the commit.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -316,8 +316,10 @@ class PredictionStore:
         if missing:
             raise NotStagedError(f"{key} lacks {missing}.", remedy="Run the assets before publication.")
         accepted = {name: self._acceptances(name, version, required_checks) for name, version in products.items()}
-        for version in products.values():
-            self.verify(version)
+        # A product is no better than what it was made from: a check that failed upstream blocks it too.
+        for ancestor in self.lineage(products.values()):
+            self._acceptances(ancestor.product, ancestor.version, required_checks)
+            self._verify_files(ancestor)
 
         def admit(state: LedgerState) -> None:
             if key in state.publications:
@@ -346,13 +348,28 @@ class PredictionStore:
         Raises:
             ChangedFileError: Naming the first file that is missing or changed.
         """
-        found = self.version(version)
-        for file in found.files:
+        for found in self.lineage([version]):
+            self._verify_files(found)
+        return self.version(version)
+
+    def lineage(self, versions: Iterable[str]) -> list[ProductVersion]:
+        """Return product versions and all that they were made from, each once, the given ones first.
+
+        Raises:
+            ChangedFileError: If a manifest is missing or changed.
+        """
+        found: dict[str, ProductVersion] = {}
+        waiting = list(versions)
+        while waiting:
+            version = waiting.pop(0)
+            if version not in found:
+                found[version] = self.version(version)
+                waiting += [parent for name, parent in found[version].inputs.items() if name != "batches"]
+        return list(found.values())
+
+    def _verify_files(self, product: ProductVersion) -> None:
+        for file in product.files:
             self._verified(file.path, file.sha256)
-        for name, parent in found.inputs.items():
-            if name != "batches":
-                self.verify(parent)
-        return found
 
     def publication(self, key: RunKey) -> Publication:
         """Return a published run.

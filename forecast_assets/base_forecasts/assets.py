@@ -57,7 +57,7 @@ def _forecast(run: RunInputs, report: Progress, workers: int | None) -> tuple[pl
     series = forecast_series(
         panel,
         artifact,
-        hierarchy.product_groups(),
+        hierarchy.product_groups(artifact.group_level),
         progress=lambda done, total: report("series forecast", done, total),
         workers=workers,
     )

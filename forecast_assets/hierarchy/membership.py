@@ -159,11 +159,26 @@ class Hierarchy:
     def _upper(self) -> "Summing":
         return _stack(self.crossed_levels, self.series.height)
 
-    def product_groups(self) -> npt.NDArray[np.str_]:
-        """[n] Group of each series: the narrowest product level whose nodes hold 200 series on average, or all."""
+    @property
+    def group_level(self) -> Level:
+        """The narrowest product level whose nodes hold 200 series on average, or the total."""
         least = SERIES_PER_GROUP
         wide = [level for level in self.product_levels if self.series.height >= least * len(level.nodes)]
-        level = wide[-1] if wide else self.product_levels[0]
+        return wide[-1] if wide else self.product_levels[0]
+
+    def product_groups(self, level_name: str | None = None) -> npt.NDArray[np.str_]:
+        """[n] Group of each series: its node of the named product level, by default of `group_level`.
+
+        Raises:
+            HierarchyError: If there is no such level.
+        """
+        named = {level.name: level for level in self.product_levels}
+        if level_name is not None and level_name not in named:
+            raise HierarchyError(
+                f"There is no product level `{level_name}`, by which the version was trained. Found: {list(named)}.",
+                remedy="Ingest that level of the product hierarchy, or train a version on the levels that there are.",
+            )
+        level = self.group_level if level_name is None else named[level_name]
         return np.array(level.nodes)[level.code]
 
 

@@ -28,6 +28,7 @@ class StatisticalArtifact:
         risk_thresholds: Lowest stock-out probability of each risk band above the first.
         history_days: Days of history to read when scoring.
         horizon_days: Days ahead that the calibration was learned on.
+        group_level: Product level whose nodes effects were pooled by; scoring pools by the same.
     """
 
     models: Mapping[str, str]
@@ -36,6 +37,7 @@ class StatisticalArtifact:
     risk_thresholds: Mapping[str, float]
     history_days: int
     horizon_days: int
+    group_level: str = "total"
 
     @property
     def rho(self) -> dict[str, float]:

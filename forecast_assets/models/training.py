@@ -75,6 +75,7 @@ def train_statistical(
     progress: Progress | None = None,
     workers: int | None = None,
     history_days: int = DEFAULT_HISTORY_DAYS,
+    group_level: str = "total",
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -88,6 +89,7 @@ def train_statistical(
         progress: Called with steps done and steps in all.
         workers: Processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
+        group_level: Product level whose nodes are the groups.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -113,7 +115,7 @@ def train_statistical(
         np.concatenate([backtest.history.demand_class for backtest in backtests]),
     )
     report(steps, steps)
-    return StatisticalArtifact(models, effects, calibration, RISK_THRESHOLDS, history_days, horizon)
+    return StatisticalArtifact(models, effects, calibration, RISK_THRESHOLDS, history_days, horizon, group_level)
 
 
 def backtest_origins(panel: Panel, horizon: int) -> list[int]:

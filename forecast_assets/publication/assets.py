@@ -7,9 +7,10 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 from dagster_duckdb import DuckDBResource
+from duckdb import Error as DuckDBError
 
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED
-from forecast_assets.errors import NotAcceptedError
+from forecast_assets.errors import NotAcceptedError, StorageError
 from forecast_assets.keys import Cadence
 from forecast_assets.plots import as_markdown_image, totals_png
 from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame
@@ -105,14 +106,13 @@ def build_published_predictions_asset(
         key = run_key(context, cadence.name, run)
         products = _one_run(store, {name: store.staged(name, key) for name in PUBLISHED})
         publication = store.publish(key, products, required_checks)
-        with duckdb.get_connection() as connection:
-            catalogue = build_catalogue(store, Path(stores.catalogue_folder), connection)
+        catalogue = _catalogue(store, Path(stores.catalogue_folder), duckdb, context)
         return dg.MaterializeResult(
             metadata={
                 "publication_key": str(key),
                 "ledger_sequence": publication.sequence,
                 "ledger_head": store.ledger.state().head,
-                "catalogue": dg.MetadataValue.path(str(catalogue)),
+                "catalogue": catalogue,
                 "dagster/partition_row_count": sum(store.version(version).rows for version in products.values()),
                 "checks_accepted": sum(len(checks) for checks in publication.accepted.values()),
                 **{f"{name}_version": version for name, version in products.items()},
@@ -120,6 +120,16 @@ def build_published_predictions_asset(
         )
 
     return published_predictions
+
+
+def _catalogue(store: PredictionStore, folder: Path, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:
+    """Build the BI catalogue; the run is published whether or not that succeeds."""
+    try:
+        with duckdb.get_connection() as connection:
+            return str(build_catalogue(store, folder, connection))
+    except (StorageError, DuckDBError) as error:
+        context.log.warning("The run is published, but the BI catalogue could not be built: %s", error)
+        return f"not built: {error} Build it again: forecast-assets catalogue"
 
 
 _CHECKED = ("forecasts", "stockout_risks", "forecast_explanations")

@@ -52,7 +52,7 @@ def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -
             frame,
             key=day,
             folder=f"predictions/feature_snapshots/prediction_date={day}",
-            inputs={"batches": [batch.sha256 for batch in history.batches]},
+            inputs={"batches": [batch.batch_id for batch in history.batches]},
             facts=snapshot_facts(history),
         )
         return dg.MaterializeResult(metadata=product_metadata(CONTRACT, version, frame, _extra(history)))
@@ -68,7 +68,8 @@ def known_history(stores: Stores, day: date) -> History:
 
 def readiness(history: History, feed_tolerance: float) -> Readiness:
     """Judge whether the inputs of the history's cutoff are complete."""
-    return assess_readiness(history.recent_feeds(), history.cutoff, feed_tolerance=feed_tolerance)
+    required = {batch.feed for batch in history.batches}
+    return assess_readiness(history.recent_feeds(), required, history.cutoff, feed_tolerance=feed_tolerance)
 
 
 def require_ready(history: History, feed_tolerance: float) -> None:

@@ -3,7 +3,7 @@
 What belongs here: the rule and its words. What does not: launching or refusing a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -37,22 +37,28 @@ class Readiness:
         return not self.missing
 
 
-def assess_readiness(feeds: Mapping[str, pl.LazyFrame], prediction_date: date, *, feed_tolerance: float) -> Readiness:
+def assess_readiness(
+    feeds: Mapping[str, pl.LazyFrame], required: Iterable[str], prediction_date: date, *, feed_tolerance: float
+) -> Readiness:
     """Judge whether every daily feed has reached the date, with every expected store and about the usual rows.
 
     Args:
         feeds: Resolved rows by feed, of the date and the four weeks before it.
+        required: Feeds that have ever been ingested; those with a row per series and day are waited for.
         prediction_date: The date to judge.
         feed_tolerance: Share by which the rows of the date may fall short of the median of the weeks before.
     """
     missing: list[str] = []
     rows: dict[str, int] = {}
-    if "sales" not in feeds:
+    wanted = set(required)
+    if "sales" not in wanted:
         return Readiness(prediction_date, ("no feed `sales` has been ingested",), rows)
     for feed in DAILY_FEEDS:
         if feed in feeds:
             rows[feed], complaints = _assess_feed(feed, feeds[feed], prediction_date, feed_tolerance)
             missing += complaints
+        elif feed in wanted:
+            missing.append(_silent(feed, prediction_date))
     return Readiness(prediction_date, tuple(missing), rows)
 
 
@@ -60,12 +66,16 @@ def _assess_feed(feed: str, rows: pl.LazyFrame, day: date, tolerance: float) -> 
     window = rows.filter(pl.col("event_date").is_between(day - timedelta(days=USUAL_DAYS), day))
     counts = window.group_by("event_date", "store_id").agg(rows=pl.len()).collect()
     if counts.is_empty():
-        return 0, [f"`{feed}` has no rows in the {USUAL_DAYS} days up to {day}"]
+        return 0, [_silent(feed, day)]
     today = counts.filter(pl.col("event_date") == day)
     found = int(today["rows"].sum())
     if not found:
         return 0, [f"`{feed}` has not reached {day}: its newest day is {counts['event_date'].max()!s}"]
     return found, [*_missing_stores(feed, counts, today), *_short_rows(feed, counts, found, day, tolerance)]
+
+
+def _silent(feed: str, day: date) -> str:
+    return f"`{feed}` has no rows in the {USUAL_DAYS} days up to {day}"
 
 
 def _missing_stores(feed: str, counts: pl.DataFrame, today: pl.DataFrame) -> Sequence[str]:

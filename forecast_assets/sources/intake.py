@@ -14,11 +14,15 @@ _SERIES: Final = ["sku_id", "store_id"]
 _OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 
 
-def check_batch(batch: Batch) -> Batch:
+def check_batch(batch: Batch, held: pl.LazyFrame | None = None) -> Batch:
     """Return `batch` if it may be stored.
 
-    It must keep the feed's contract; sales must have no missing days within a series; and nothing may have been known
-    before its day began, of feeds that observe the past.
+    It must keep the feed's contract; sales must have no missing days within a series, together with the days that are
+    held already; and nothing may have been known before its day began, of feeds that observe the past.
+
+    Args:
+        batch: What a source says.
+        held: Rows of the feed that the store holds already, if any: at least `sku_id, store_id, event_date`.
 
     Raises:
         ContractError: Naming the first failing rows, or the first ten series with the days they miss.
@@ -27,7 +31,7 @@ def check_batch(batch: Batch) -> Batch:
     if batch.feed in _OBSERVED:
         _require_hindsight(batch)
     if batch.feed == "sales":
-        _require_no_gaps(batch)
+        _require_no_gaps(batch, held)
     return batch
 
 
@@ -43,13 +47,16 @@ def _require_hindsight(batch: Batch) -> None:
         )
 
 
-def _require_no_gaps(batch: Batch) -> None:
+def _require_no_gaps(batch: Batch, held: pl.LazyFrame | None) -> None:
     day = pl.col("event_date")
-    spans = batch.frame.lazy().group_by(_SERIES).agg(first=day.min(), last=day.max(), found=day.n_unique())
+    days = _days(batch.frame.lazy())
+    if held is not None:
+        days = pl.concat([days, _days(held).join(days.select(_SERIES).unique(), on=_SERIES, how="semi")])
+    spans = days.group_by(_SERIES).agg(first=day.min(), last=day.max(), found=day.n_unique())
     expected = (pl.col("last") - pl.col("first")).dt.total_days() + 1
     gappy = spans.filter(pl.col("found") < expected).sort(_SERIES).collect()
     if gappy.height:
-        lines = [_missing_days(batch.frame, row) for row in gappy.head(FIRST).rows(named=True)]
+        lines = [_missing_days(days, row) for row in gappy.head(FIRST).rows(named=True)]
         left = f" and {gappy.height - FIRST} more series" if gappy.height > FIRST else ""
         raise ContractError(
             batch.feed,
@@ -59,8 +66,12 @@ def _require_no_gaps(batch: Batch) -> None:
         )
 
 
-def _missing_days(frame: pl.DataFrame, series: dict[str, Any]) -> str:
+def _days(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.select(*_SERIES, "event_date")
+
+
+def _missing_days(rows: pl.LazyFrame, series: dict[str, Any]) -> str:
     is_series = (pl.col("sku_id") == series["sku_id"]) & (pl.col("store_id") == series["store_id"])
-    found = frame.filter(is_series)["event_date"].unique().implode()
+    found = rows.filter(is_series).collect()["event_date"].unique().implode()
     days = pl.date_range(series["first"], series["last"], eager=True)
     return f"SKU {series['sku_id']} at store {series['store_id']}: {first_ten(days.filter(~days.is_in(found)))}"

@@ -12,7 +12,7 @@ from forecast_assets.history import History
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.run_inputs import build_hierarchy
 from forecast_assets.training.evaluation import gates
-from forecast_assets.training.fitting import Trained, fit
+from forecast_assets.training.fitting import Trained, default_horizon, fit
 from partitions import model_versions
 from resources.orchestration import (
     ProgressReporter,
@@ -33,12 +33,12 @@ class TrainingConfig(dg.Config):
     Attributes:
         family: Model family.
         cutoff: Last day that training may see, as 2024-06-11.
-        horizon: Days that backtests look ahead.
+        horizon: Days that backtests look ahead; None for what the length of the history allows.
     """
 
     family: str = "statistical"
     cutoff: str
-    horizon: int = 28
+    horizon: int | None = None
 
 
 def build_training_assets() -> list[dg.AssetsDefinition]:
@@ -73,7 +73,8 @@ def _model_artifacts() -> dg.AssetsDefinition:
         snapshot = opened.predictions.staged("feature_snapshots", date.fromisoformat(config.cutoff))
         trained = _fit(opened, snapshot, config, run, progress, context)
         inputs = {"feature_snapshots": snapshot.version}
-        facts: dict[str, Any] = {"family": config.family, "cutoff": config.cutoff, "horizon": config.horizon}
+        horizon = trained.artifact.horizon_days
+        facts: dict[str, Any] = {"family": config.family, "cutoff": config.cutoff, "horizon": horizon}
         folder = f"model_artifacts/model_version={context.partition_key}"
         artifact = opened.predictions.write_artifact(
             "model_artifacts", trained.artifact.to_bytes(), key=context.partition_key, folder=folder,
@@ -113,16 +114,18 @@ def _fit(
         raise InputError(f"There is no model family `{config.family}`.", remedy="Use --family statistical.")
     history = History.of(snapshot, stores.observations)
     features = stores.predictions.read(snapshot)
-    # Backtests need the plan of days that have passed, never anything after the cutoff.
-    panel = history.panel(features, history_days=run.history_days, horizon_days=config.horizon)
-    groups = build_hierarchy(features, history).product_groups()
+    days = min(int(features["age_days"].max() or 1), run.history_days)  # type: ignore[arg-type]
+    horizon = config.horizon or default_horizon(days)
+    hierarchy = build_hierarchy(features, history)
     report = progress.reporter(context.log)
     return fit(
-        panel,
-        groups,
-        horizon=config.horizon,
-        progress=lambda done, total: report("training", done, total),
+        history.panel(features, history_days=run.history_days, horizon_days=horizon),
+        hierarchy.product_groups(),
+        horizon=horizon,
+        progress=report,
         workers=run.workers,
+        history_days=run.history_days,
+        group_level=hierarchy.group_level.name,
     )
 
 

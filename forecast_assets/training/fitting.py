@@ -3,15 +3,17 @@
 What belongs here: putting the two together. What does not: how either is made, or stored.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.levels import Progress
 from forecast_assets.models.statistical import StatisticalArtifact, train_statistical
+from forecast_assets.models.training import DEFAULT_HISTORY_DAYS
 from forecast_assets.training.evaluation import evaluate
 
 
@@ -33,8 +35,10 @@ def fit(
     product_groups: npt.NDArray[np.str_],
     *,
     horizon: int,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     workers: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
+    group_level: str = "total",
 ) -> Trained:
     """Train on everything up to the panel's cutoff, and evaluate versions trained the same way at earlier cutoffs.
 
@@ -42,11 +46,35 @@ def fit(
         panel: n series, T days of history, H ahead.
         product_groups: [n] group of each series.
         horizon: H.
-        progress: Called with steps done and steps in all.
+        progress: Called with the stage, steps done and steps in all.
         workers: Processes for slow models; all cores if left out.
+        history_days: Days of history that scoring will read.
+        group_level: Product level whose nodes are the groups.
 
     Raises:
         InputError: If the history is too short to train and to backtest.
     """
-    artifact = train_statistical(panel, product_groups, horizon=horizon, progress=progress, workers=workers)
-    return Trained(artifact, evaluate(panel, product_groups, horizon=horizon, workers=workers))
+    report = progress or (lambda _stage, _done, _total: None)
+    artifact = train_statistical(
+        panel,
+        product_groups,
+        horizon=horizon,
+        progress=partial(report, "training"),
+        workers=workers,
+        history_days=history_days,
+        group_level=group_level,
+    )
+    evaluation = evaluate(
+        panel, product_groups, horizon=horizon, progress=partial(report, "evaluation"), workers=workers
+    )
+    return Trained(artifact, evaluation)
+
+
+def default_horizon(history_days: int) -> int:
+    """Return how far backtests look ahead if nobody says: whole weeks, a fifth of the history, at most four.
+
+    Example:
+        >>> [default_horizon(days) for days in (40, 76, 365)]
+        [7, 14, 28]
+    """
+    return min(28, max(7, history_days // 5 // 7 * 7))

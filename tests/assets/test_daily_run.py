@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 import sqlalchemy
 
-from checks.rules import RULES
+from checks.rules import RULES, Rule
+from forecast_assets.automation import scoring_request, snapshot_request
 from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
 from forecast_assets.errors import (
     AlreadyRegisteredError,
@@ -27,8 +28,11 @@ from forecast_assets.errors import (
 from forecast_assets.keys import DAILY, RunKey
 from forecast_assets.reading import read_product
 from forecast_assets.runner import Outcome, Runner
+from forecast_assets.snapshots.readiness import DAILY_FEEDS
+from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import Simulation
+from partitions import scoring_partition
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 
 Published = tuple[Runner, Outcome]
@@ -140,6 +144,67 @@ def test_a_snapshot_of_the_past_is_the_same_before_and_after_later_days_arrive(
     assert frames[0].equals(frames[1])
 
 
+def test_a_stored_snapshot_is_rebuilt_to_the_same_bytes_after_the_specs_have_changed(
+    trained: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import forecast_assets.features.specs as today
+    from resources.parquet import to_parquet
+
+    stored = trained.stores.predictions.staged("feature_snapshots", RETAILER.end)
+    monkeypatch.setattr(today, "DEFAULT_SPECS", today.DEFAULT_SPECS[:3])
+    rebuilt = rebuild_snapshot(stored, trained.stores.observations)
+    assert to_parquet(rebuilt) == trained.stores.predictions.read_bytes(stored)
+    assert today.feature_version(today.DEFAULT_SPECS) != stored.facts["feature_version"]
+
+
+def test_a_changed_batch_is_found_before_the_commit(trained: Runner, tmp_path: Path) -> None:
+    runner = copied(trained, tmp_path / "home")
+    batch = next(each for each in runner.stores.observations.batches() if each.feed == "purchase_orders")
+    path = runner.settings.store_folder / batch.path
+    path.chmod(0o644)
+    pl.read_parquet(path).with_columns(pl.col("ordered_units") + 1).write_parquet(path)
+    with pytest.raises(NotAcceptedError, match=f"every_link_resolves_to_the_bytes_recorded: .*{batch.sha256}"):
+        runner.score(KEY)
+    assert not runner.stores.ledger.state().publications
+
+
+def test_sensors_wait_and_say_for_what(trained: Runner, published: Published, tmp_path: Path) -> None:
+    asked = scoring_request(trained.stores, DAILY)
+    assert isinstance(asked, dg.SensorResult)
+    assert asked.run_requests is not None
+    assert asked.run_requests[0].partition_key == scoring_partition(RETAILER.end, "stat-1")
+    done = scoring_request(published[0].stores, DAILY)
+    assert isinstance(done, dg.SkipReason)
+    assert "is published (ledger entry" in str(done.skip_message)
+    there = snapshot_request(trained.stores, 0.2)
+    assert isinstance(there, dg.SkipReason)
+    assert "The snapshot of 2025-06-30 is there" in str(there.skip_message)
+    empty = snapshot_request(new_runner(tmp_path / "empty").stores, 0.2)
+    assert isinstance(empty, dg.SkipReason)
+    assert "Nothing of the feed `sales` has been ingested" in str(empty.skip_message)
+
+
+def test_a_new_day_is_asked_for_once_its_inputs_are_complete(
+    trained: Runner, simulation: Simulation, tmp_path: Path
+) -> None:
+    runner, day = copied(trained, tmp_path / "home"), RETAILER.end + timedelta(days=1)
+    later = [(batch, _moved(batch.frame, 1)) for batch in simulation.batches if batch.feed in DAILY_FEEDS]
+    runner.ingest([replace(batch, frame=frame) for batch, frame in later if batch.source == "pos"])
+    waiting = snapshot_request(runner.stores, 0.2)
+    assert isinstance(waiting, dg.SkipReason)
+    assert f"`inventory_positions` has not reached {day}" in str(waiting.skip_message)
+    runner.ingest([replace(batch, frame=frame) for batch, frame in later if batch.source != "pos"])
+    request = snapshot_request(runner.stores, 0.2)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == day.isoformat()
+
+
+def _moved(frame: pl.DataFrame, days: int) -> pl.DataFrame:
+    """The rows of the last day, said again of a later day."""
+    last = frame.filter(pl.col("event_date") == RETAILER.end).unique(["sku_id", "store_id"], maintain_order=True)
+    return last.with_columns(pl.col("event_date", "known_at") + timedelta(days=days))
+
+
 def test_an_unknown_version_a_taken_name_and_a_horizon_out_of_range_are_refused(trained: Runner) -> None:
     with pytest.raises(UnknownVersionError, match=r"no model version `stat-9`. Known: stat-1"):
         trained.score(RunKey("daily", RETAILER.end, "stat-9", 28))
@@ -172,22 +237,68 @@ def test_a_failing_check_stops_the_run_before_publication(
     assert not runner.stores.ledger.state().publications
     monkeypatch.undo()
     with pytest.raises(NotAcceptedError, match=r"`forecasts` has not passed .*forecast_is_what_the_explanation_says"):
-        publish_only(runner)
+        materialize(runner, ["published_predictions"])
     assert runner.score(KEY).is_new
 
 
-def publish_only(runner: Runner) -> None:
-    """Materialize the last asset alone, as someone might in the UI."""
+def test_a_product_made_from_a_blocked_one_cannot_be_published_either(
+    trained: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import checks.asset_checks as wiring
+    from checks.judging import Verdict
+
+    real = wiring.judge
+
+    def fail(rule: Rule, *rest: object) -> Verdict:
+        if rule.name == "components_sum_to_base_units":
+            return Verdict(False, 1, pl.DataFrame(), "One row breaks it.")
+        return real(rule, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wiring, "judge", fail)
+    runner = copied(trained, tmp_path / "home")
+    with pytest.raises(NotAcceptedError, match="components_sum_to_base_units: One row breaks it"):
+        runner.score(KEY)
+    rest = ["reconciled_forecasts", "stockout_risks", "forecast_explanations", "forecasts", "published_predictions"]
+    with pytest.raises(NotAcceptedError, match="`base_forecasts` has not passed components_sum_to_base_units"):
+        materialize(runner, rest)
+    assert not runner.stores.ledger.state().publications
+
+
+def materialize(runner: Runner, names: list[str]) -> None:
+    """Materialize some assets and their checks alone, as someone might in the UI."""
     from forecast_assets.definitions import build_defs
     from partitions import scoring_partition
 
-    graph = build_defs(settings=runner.settings)
-    job = graph.resolve_implicit_global_asset_job_def()
+    job = build_defs(settings=runner.settings).resolve_implicit_global_asset_job_def()
     job.execute_in_process(
         instance=runner.instance,
-        asset_selection=[dg.AssetKey(["daily", "published_predictions"])],
+        asset_selection=[dg.AssetKey(["daily", name]) for name in names],
         partition_key=scoring_partition(KEY.prediction_date, KEY.model_version),
     )
+
+
+def test_ctrl_c_ends_in_one_line_and_publishes_nothing(trained: Runner, tmp_path: Path) -> None:
+    runner = copied(trained, tmp_path / "home")
+    command = [
+        Path(sys.executable).with_name("forecast-assets"),
+        "run",
+        "--cadence",
+        "daily",
+        "--model-version",
+        "stat-1",
+    ]
+    environment = {**os.environ, "FORECAST_ASSETS_HOME": str(runner.settings.home), "FORECAST_ASSETS_WORKERS": "1"}
+    with subprocess.Popen(
+        [*command, "--date", str(RETAILER.end)], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+        assert process.wait() == 130, said
+    assert "error: Interrupted." in said
+    assert "Traceback" not in said
+    assert not new_runner(runner.settings.home).stores.ledger.state().publications
 
 
 def run_killed(runner: Runner, at: int) -> subprocess.CompletedProcess[str]:

@@ -37,11 +37,16 @@ def day_later(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col("target_date") + timedelta(days=1))
 
 
+def offsetting(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give one SKU what is taken from the other: sums of the level stay right, the nodes do not."""
+    moved = pl.col("product_node").replace_strict({"A": 1, "B": -1}, default=0, return_dtype=pl.Int32)
+    return frame.with_columns((pl.col("forecast_units") + moved).cast(frame.schema["forecast_units"]))
+
+
 TOTAL = (pl.col("product_level") == "total") & (pl.col("store_level") == "total") & (pl.col("step") == 1)
-SKU_NODE = (pl.col("product_level") == "sku") & (pl.col("step") == 1)
 
 BREAKS: dict[str, Break] = {
-    "snapshot_has_every_series_that_sold": lambda frame: frame.with_columns(age_days=pl.lit(None, pl.Float64)),
+    "no_series_begins_after_the_cutoff": lambda frame: frame.with_columns(age_days=pl.lit(0.0)),
     "every_series_has_every_step": without((pl.col("sku_id") == "B") & (pl.col("step") == 7)),
     "target_dates_follow_the_prediction_date": day_later,
     "components_sum_to_base_units": plus_one("price_units"),
@@ -54,8 +59,8 @@ BREAKS: dict[str, Break] = {
     "drivers_sum_to_the_published_number": plus_one("event_units"),
     "every_row_has_its_reasons": replaced("risk_reason", ""),
     "forecast_is_what_the_explanation_says": plus_one("expected_sales_units"),
-    "children_sum_to_parent": plus_one("forecast_units", TOTAL),
-    "parents_equal_the_sum_of_their_series": plus_one("forecast_units", SKU_NODE),
+    "every_level_sums_to_the_total": plus_one("forecast_units", TOTAL),
+    "children_sum_to_parent": offsetting,
 }
 
 

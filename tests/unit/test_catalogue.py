@@ -137,4 +137,4 @@ def test_the_audit_schema_names_versions_of_every_product(catalogue: Path) -> No
         catalogue, "SELECT publication_key, ledger_sequence, length(forecasts_version) FROM audit.publications"
     )
     assert found == [(str(KEY), 2, 64)]
-    assert rows(catalogue, "SELECT model_version, cutoff FROM audit.model_versions") == [("stat-1", "2025-01-01")]
+    assert rows(catalogue, "SELECT model_version, cutoff FROM audit.model_versions") == [("stat-1", date(2025, 1, 1))]

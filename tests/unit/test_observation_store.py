@@ -115,3 +115,16 @@ def test_batches_are_read_only_where_they_overlap_the_window(stores: Stores, tmp
     put(stores, sales_rows())
     (tmp_path / "store" / old.path).unlink()
     assert known_history(stores, DAY).recent_feeds()["sales"].collect().height == 20
+
+
+def test_the_same_bytes_from_two_sources_are_two_batches(stores: Stores) -> None:
+    first = put(stores, sales_rows(), source="pos")
+    second = put(stores, sales_rows(), source="backoffice")
+    assert first.sha256 == second.sha256
+    assert [batch.source for batch in stores.observations.batches()] == ["pos", "backoffice"]
+
+
+def test_a_feed_that_fell_silent_is_waited_for(stores: Stores) -> None:
+    put(stores, sales_rows(60))
+    with pytest.raises(IncompleteInputsError, match="`sales` has no rows in the 28 days up to 2025-05-10"):
+        require_ready(known_history(stores, date(2025, 5, 10)), 0.2)

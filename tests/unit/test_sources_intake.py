@@ -80,3 +80,18 @@ def test_plans_may_be_known_ahead() -> None:
 def test_the_contract_comes_first(frame: pl.DataFrame) -> None:
     with pytest.raises(ContractError, match="`sales` breaks its contract"):
         check_batch(batch(frame))
+
+
+def test_a_restatement_of_single_days_is_no_gap_where_the_days_between_are_held() -> None:
+    held = sales([1, 2, 3, 4, 5]).lazy()
+    restated = batch(sales([1, 5], delay_days=9))
+    assert check_batch(restated, held) is restated
+    with pytest.raises(ContractError, match="miss days"):
+        check_batch(restated)
+
+
+def test_a_gap_between_what_is_held_and_what_arrives_is_found() -> None:
+    held = sales([1, 2, 3]).lazy()
+    check_batch(batch(sales([4])), held)
+    with pytest.raises(ContractError, match="miss days"):
+        check_batch(batch(sales([6])), held)
