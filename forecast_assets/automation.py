@@ -123,9 +123,8 @@ def scoring_request(stores: Stores, cadence: Cadence) -> dg.SensorResult | dg.Sk
 
     due = _days_after(newest, lambda day: key_of(day) in state.publications)
     if not due:
-        return dg.SkipReason(
-            f"{key_of(newest)} is published (ledger entry {state.publications[key_of(newest)].sequence})."
-        )
+        done = state.publications[key_of(newest)]
+        return dg.SkipReason(f"{done.key} is published (ledger entry {done.sequence}).")
     ready = [day for day in due if stores.predictions.is_staged("feature_snapshots", day)]
     if not ready:
         return dg.SkipReason(f"Waiting for the snapshot of {due[0]}.")
