@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from bench.meter import Lap, Meter, lap
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.levels import build_model
 from forecast_assets.reading import read_product
 from forecast_assets.run_inputs import RunInputs
 from forecast_assets.runner import Runner
@@ -23,24 +24,23 @@ def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[t
     """Measure statsforecast, hierarchicalforecast and one Parquet write by themselves."""
     from hierarchicalforecast.methods import MinTraceSparse
     from statsforecast import StatsForecast
-    from statsforecast.models import DynamicOptimizedTheta
 
     key = publication.key
     inputs = RunInputs.newest(runner.stores, key)
     panel = inputs.history.panel(inputs.features, history_days=364, horizon_days=key.forecast_horizon)
-    long = long_frame(panel)
+    chosen = models_used(runner, publication)
+    frames = {name: long_frame(panel, rows) for name, rows in chosen.items()}
     with lap(meter) as forecasting:
-        model = StatsForecast([DynamicOptimizedTheta(season_length=7)], freq="D", n_jobs=os.cpu_count() or 1)
-        base = model.forecast(df=long, h=key.forecast_horizon)
+        for name, frame in frames.items():
+            StatsForecast([build_model(name)], freq="D", n_jobs=1).forecast(df=frame, h=key.forecast_horizon)
     summing, y_hat = reconciliation_inputs(runner, publication, inputs)
     with lap(meter) as reconciling:
         MinTraceSparse(method="wls_struct").fit_predict(S=summing, y_hat=y_hat)
     rows = read_product(runner.stores, publication, "forecasts").to_arrow()
     with lap(meter) as writing:
         pq.write_table(rows, io.BytesIO(), compression="zstd")
-    assert len(base) == panel.series.height * key.forecast_horizon
     return [
-        (f"statsforecast: DynamicOptimizedTheta, {panel.series.height:,} series", forecasting),
+        (f"statsforecast: the models that the run used, {panel.series.height:,} series", forecasting),
         (f"hierarchicalforecast: MinTraceSparse, {len(y_hat):,} nodes", reconciling),
         (f"pyarrow: one Parquet write, {rows.num_rows:,} rows", writing),
     ]
@@ -60,15 +60,24 @@ def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunI
     return sparse.vstack([upper, sparse.identity(upper.shape[1])], format="csr"), np.vstack(means)
 
 
-def long_frame(panel: Panel) -> pd.DataFrame:
+def models_used(runner: Runner, publication: Publication) -> dict[str, np.ndarray]:
+    """Which rows of the panel each model forecast."""
+    store = runner.stores.predictions
+    base = store.read(store.staged("base_forecasts", publication.key)).filter(pl.col("step") == 1)
+    used = base["model_used"].to_numpy()
+    return {str(name): np.flatnonzero(used == name) for name in np.unique(used)}
+
+
+def long_frame(panel: Panel, rows: np.ndarray | None = None) -> pd.DataFrame:
     """The panel's sales as statsforecast wants them, unknown days left out."""
-    series, days = panel.sales.shape
+    sales = panel.sales if rows is None else panel.sales[rows]
+    series, days = sales.shape
     dates = np.datetime64(panel.first_date) + np.arange(days)
     frame = pd.DataFrame(
         {
             "unique_id": np.repeat(np.arange(series), days),
             "ds": np.tile(dates.astype("datetime64[ns]"), series),
-            "y": panel.sales.ravel(),
+            "y": sales.ravel(),
         }
     )
     return frame[frame["y"].notna()]

@@ -176,12 +176,12 @@ def _fit(name: str, cleaned: Floats, horizon: int) -> Floats:
 
     row, day = np.nonzero(~np.isnan(cleaned))
     long = pl.DataFrame({"unique_id": row, "ds": day, "y": cleaned[row, day]})
-    made = StatsForecast([_model(name)], freq=1, n_jobs=1).forecast(horizon, long)
+    made = StatsForecast([build_model(name)], freq=1, n_jobs=1).forecast(horizon, long)
     values = made.sort("unique_id", "ds")[made.columns[-1]].to_numpy()
     return np.asarray(values, dtype=np.float64).reshape(-1, horizon)
 
 
-def _model(name: str) -> Any:
+def build_model(name: str) -> Any:
     """Build the statsforecast model that a name such as `TSB(0.1, 0.05)` stands for."""
     from statsforecast import models
 
