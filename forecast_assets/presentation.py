@@ -67,7 +67,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
     buffer = StringIO()
-    Console(file=buffer, width=WIDTH, force_terminal=False).print(grid)
+    Console(file=buffer, width=WIDTH, force_terminal=False, markup=False).print(grid)
     return buffer.getvalue().rstrip()
 
 

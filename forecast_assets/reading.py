@@ -33,7 +33,7 @@ def resolve_run(stores: Stores, cadence: str, day: date, model_version: str, hor
             f"Several horizons are published for {day} with {model_version}: {first_ten(published)}.",
             remedy="Name one with --horizon.",
         )
-    days = horizon or next(iter(published), CADENCES[cadence].default_horizon)
+    days = next(iter(published), CADENCES[cadence].default_horizon) if horizon is None else horizon
     return stores.predictions.publication(RunKey(cadence, day, model_version, days))
 
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,13 @@ from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionI
 
 from checks.expectations import validate_feed
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
-from forecast_assets.errors import ContractError, NotAcceptedError, StorageError
+from forecast_assets.errors import (
+    ContractError,
+    IncompleteInputsError,
+    InputError,
+    NotAcceptedError,
+    StorageError,
+)
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.run_inputs import require_servable
@@ -132,8 +138,16 @@ class Runner:
         Raises:
             IncompleteInputsError: If inputs are missing.
         """
+        self._require_partition(day)
         self._run(FEATURE_PIPELINE, partition_key=day.isoformat())
         return self.stores.predictions.staged("feature_snapshots", day).version
+
+    def _require_partition(self, day: date) -> None:
+        start = self.stores.ledger.state().start_date
+        if start is not None and day < start:
+            raise InputError(f"{day} lies before the store's first day, {start}.", remedy="Choose a later date.")
+        if day >= datetime.now(UTC).date():
+            raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
 
     def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
         """Train and register a model version as of a cutoff."""
@@ -155,11 +169,21 @@ class Runner:
         passed = self._run(
             scoring_job(CADENCES[key.cadence]),
             partition_key=scoring_partition(key.prediction_date, key.model_version),
-            config={"resources": {"run": {"config": {"horizon": key.forecast_horizon}}}},
+            config={"resources": {"run": {"config": self._run_settings(key.forecast_horizon)}}},
         )
         publication = self.stores.predictions.publication(key)
         self.refresh_catalogue()
         return Outcome(publication, is_new=True, checks_passed=passed)
+
+    def _run_settings(self, horizon: int) -> dict[str, Any]:
+        """Return the whole configuration of the run resource: what is left out would fall back to its defaults."""
+        settings = self.settings
+        return {
+            "horizon": horizon,
+            "history_days": settings.history_days,
+            "risk_paths": settings.risk_paths,
+            **({} if settings.workers is None else {"workers": settings.workers}),
+        }
 
     def refresh_catalogue(self) -> Path:
         """Build the BI catalogue of the ledger's head, if it is not there yet.

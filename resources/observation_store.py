@@ -113,6 +113,9 @@ class ObservationStore:
         """
         lags: dict[str, float] = {}
         for batch in self.batches():
+            if batch.feed in PLANNED:
+                # Plans are known ahead; how late they are final says nothing of the days that are over.
+                continue
             lags[batch.feed] = min(batch.declared_lag_hours, lags.get(batch.feed, batch.declared_lag_hours))
         end = datetime.combine(prediction_date + timedelta(days=1), time(), UTC)
         return end + timedelta(hours=max(lags.values(), default=0.0))

@@ -1,6 +1,6 @@
 """The snapshot asset: orchestration only; the features themselves are in forecast_assets.features."""
 
-from datetime import date
+from datetime import date, datetime
 
 import dagster as dg
 import polars as pl
@@ -61,8 +61,14 @@ def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -
 
 
 def known_history(stores: Stores, day: date) -> History:
-    """Return what was known of a date by its default moment of knowledge."""
+    """Return what was known of a date by its moment of knowledge.
+
+    The first snapshot of a date fixes the moment: a slower feed that is added later must not let a date know more.
+    """
     known_until = stores.observations.known_until(day)
+    if stores.predictions.is_staged("feature_snapshots", day):
+        made = stores.predictions.staged("feature_snapshots", day)
+        known_until = datetime.fromisoformat(made.facts["known_until"])
     return History(stores.observations, tuple(stores.observations.as_known(day, known_until)), day, known_until)
 
 

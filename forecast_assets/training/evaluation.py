@@ -100,6 +100,9 @@ def gates(report_frame: pl.DataFrame) -> dict[str, bool]:
     overall = report_frame.filter(pl.col("segment_kind") == _ALL)
     value = dict(overall.select("metric", "value").iter_rows())
     naive = dict(overall.select("metric", "baseline_value").iter_rows())
+    if any(value[name] is None for name in ("wape", "bias", "coverage_80")) or naive["wape"] is None:
+        # Nothing was sold in the backtests, so nothing was shown.
+        return {"backtests_saw_sales": False}
     return {
         "wape_beats_seasonal_naive": value["wape"] < naive["wape"],
         "bias_within_10_percent": abs(value["bias"]) <= LARGEST_BIAS,

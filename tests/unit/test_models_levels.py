@@ -75,7 +75,7 @@ def _raise(error: Exception) -> Any:
     ids=["raises", "raises a bare exception", "not a number", "negative", "diverges"],
 )
 def test_a_failing_series_falls_back_visibly_and_alone(monkeypatch: pytest.MonkeyPatch, does: Any) -> None:
-    monkeypatch.setattr(levels, "_model", lambda _name: _Stub(does))
+    monkeypatch.setattr(levels, "build_model", lambda _name: _Stub(does))
     cleaned = STEADY.copy()
     cleaned[1, -28:] = np.tile([1.0, 7.0], 14)
     made = forecast_levels(cleaned, _names("CrostonSBA"), 5)
@@ -85,7 +85,7 @@ def test_a_failing_series_falls_back_visibly_and_alone(monkeypatch: pytest.Monke
 
 
 def test_a_bug_is_not_taken_for_a_failing_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levels, "_model", lambda _name: _Stub(_raise(KeyError("typo"))))
+    monkeypatch.setattr(levels, "build_model", lambda _name: _Stub(_raise(KeyError("typo"))))
     with pytest.raises(KeyError):
         forecast_levels(np.full((2, 40), 7.0), _names("CrostonSBA", 2), 5)
 
