@@ -91,6 +91,12 @@ class BlobStore:
             except FileNotFoundError:
                 return None
 
+    def names_after(self, folder: str, path: str) -> list[str]:
+        """Return the names in a folder that sort after ``path``, which need not exist."""
+        with translated(self.local(folder)):
+            chunks = obstore.list(self._store, folder, offset=path)
+            return sorted(str(meta["path"]) for chunk in chunks for meta in chunk)
+
     def local(self, path: str) -> Path:
         """Return the file that holds ``path``, for readers that scan files."""
         return self.root / path

@@ -9,12 +9,13 @@ decides again whether it may go on.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from forecast_assets.errors import BrokenChainError, LostRaceError
+from forecast_assets.errors import BrokenChainError, LostRaceError, first_ten
 from forecast_assets.keys import RunKey
 from resources.blobs import BlobStore, sha256
 
@@ -260,8 +261,20 @@ class Ledger:
                 return self._entries[sequence - 1]
         raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
 
+    def _next(self) -> bytes | None:
+        """Return the bytes of the next entry, or None at the end; an entry after a missing one breaks the chain."""
+        wanted = _path(self._state.sequence + 1)
+        data = self._blobs.find(wanted)
+        if data is not None:
+            return data
+        later = [name for name in self._blobs.names_after("ledger", _path(self._state.sequence)) if _is_entry(name)]
+        if later and wanted not in later:
+            raise BrokenChainError(f"The ledger lacks `{wanted}`, but has {first_ten(later)}.", remedy=_RESTORE)
+        # What was listed but not found a moment ago was appended in between.
+        return self._blobs.find(wanted) if later else None
+
     def _catch_up(self) -> None:
-        while (data := self._blobs.find(_path(self._state.sequence + 1))) is not None:
+        while (data := self._next()) is not None:
             entry = Entry.parse(data)
             if (entry.sequence, entry.previous) != (self._state.sequence + 1, self._state.head):
                 raise BrokenChainError(
@@ -270,6 +283,10 @@ class Ledger:
                 )
             self._state.fold(entry)
             self._entries.append(entry)
+
+
+def _is_entry(path: str) -> bool:
+    return re.fullmatch(r"ledger/\d{12}\.json", path) is not None
 
 
 def _path(sequence: int) -> str:

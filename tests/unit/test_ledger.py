@@ -65,7 +65,7 @@ def test_a_writer_that_lost_the_race_asks_again_whether_it_may_go_on(tmp_path: P
     assert slow.state().channel("champion") == "quick"
 
 
-@pytest.mark.parametrize("damage", ["edited", "reordered", "torn"])
+@pytest.mark.parametrize("damage", ["edited", "reordered", "torn", "removed"])
 def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damage: str) -> None:
     ledger = Ledger(BlobStore(tmp_path))
     for name in ("a", "b", "c"):
@@ -79,6 +79,8 @@ def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damag
         one, two = first.read_bytes(), second.read_bytes()
         first.write_bytes(two)
         second.write_bytes(one)
+    elif damage == "removed":
+        second.unlink()
     else:
         second.write_bytes(second.read_bytes()[:-5])
     with pytest.raises(BrokenChainError):
