@@ -283,16 +283,20 @@ PRICES = Contract(
     key=("sku_id", "store_id", "event_date", "known_at"),
 )
 
+# What limits an event to no store in particular.
+ALL_STORES: Final = "all"
+
 EVENTS = Contract(
     name="events",
-    grain="one named event on one day",
-    description="Calendar events for all stores: holidays, festivals, sports.",
+    grain="one named event on one day, for all stores or some",
+    description="Calendar events: holidays, festivals, sports, paydays.",
     columns=(
         Column("event_name", pl.String, "name of the event"),
+        Column("store_node", pl.String, "`all`, or the store or the node of a store level that it is limited to"),
         _event_date("day of the event"),
         _known_at(),
     ),
-    key=("event_name", "event_date", "known_at"),
+    key=("event_name", "store_node", "event_date", "known_at"),
 )
 
 PRODUCT_HIERARCHY = Contract(
@@ -341,7 +345,7 @@ FEEDS: Final = {
 
 # --- Products: what the runs make ----------------------------------------------------------------------------------
 
-DEMAND_CLASSES: Final = ("smooth", "erratic", "intermittent", "lumpy", "new", "dead")
+DEMAND_CLASSES: Final = ("smooth", "erratic", "intermittent", "lumpy", "seasonal", "new", "dead", "ended")
 RISK_BANDS: Final = ("low", "moderate", "high", "critical", "unknown")
 RISK_METHODS: Final = ("inventory_position", "stock_status", "none")
 
@@ -386,8 +390,10 @@ NODE_STEP_KEY: Final = (
     "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", *NODE_KEY, "step",
 )  # fmt: skip
 
+# The last takes up what rounding the others to millionths leaves over, so that they add up exactly.
 COMPONENTS: Final = (
-    "level_units", "trend_units", "season_units", "price_units", "promotion_units", "event_units",
+    "level_units", "trend_units", "weekday_units", "season_units", "price_units", "promotion_units", "event_units",
+    "rounding_units",
 )  # fmt: skip
 
 BASE_FORECASTS = Contract(
@@ -403,15 +409,17 @@ BASE_FORECASTS = Contract(
         _units("base_units", "expected demand before reconciliation"),
         _units("level_units", "the series' recent level, cleaned of all else", signed=True),
         _units("trend_units", "drift of the level up to this step", signed=True),
-        _units("season_units", "effect of the day of the week", signed=True),
+        _units("weekday_units", "effect of the day of the week", signed=True),
+        _units("season_units", "effect of the time of year", signed=True),
         _units("price_units", "effect of the planned price against list price", signed=True),
         _units("promotion_units", "effect of a planned promotion", signed=True),
         _units("event_units", "effect of a calendar event", signed=True),
+        _units("rounding_units", "what rounding the other components to millionths leaves over", signed=True),
         *_quantile_columns(),
     ),
     key=SERIES_STEP_KEY,
     promises=(
-        "The six components add up to base_units, exactly.",
+        "The components add up to base_units, exactly.",
         "Quantiles rise with their probability.",
         "Where a chosen model failed, is_fallback is true and model_used names its substitute.",
     ),
@@ -525,10 +533,11 @@ FORECAST_EXPLANATIONS = Contract(
         _units("expected_sales_units", "the published expected sales"),
         Column("forecast_reason", pl.String, "the largest drivers of the forecast, in words"),
         Column("risk_reason", pl.String, "the largest drivers of the stock-out risk, in words"),
+        Column("not_computed", pl.String, "what could not be computed for want of a feed, in words; empty if nothing"),
     ),
     key=SERIES_STEP_KEY,
     promises=(
-        "level + trend + season + price + promotion + event + reconciliation + override = forecast_units, exactly.",
+        "The components, reconciliation and override add up to forecast_units, exactly.",
         "forecast_units + stock_units = expected_sales_units, exactly.",
     ),
 )

@@ -13,7 +13,9 @@ import polars as pl
 from forecast_assets.automation import CHAMPION
 from forecast_assets.keys import DAILY, RunKey
 from forecast_assets.plots import terminal_forecast_plot
-from forecast_assets.presentation import ingest_text, outcome_text, plain, progress_lines, table, with_reason
+from forecast_assets.presentation.rows import with_reason
+from forecast_assets.presentation.state import ingest_text, outcome_text
+from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.reading import scan_product
 from forecast_assets.runner import Runner
 from forecast_assets.settings import Settings

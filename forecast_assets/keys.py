@@ -17,12 +17,27 @@ RESERVED_NAMES: Final = frozenset({"main", "temp", "system", "information-schema
 
 @dataclass(frozen=True)
 class Cadence:
-    """A rhythm of runs and the horizons, in days, that it may have."""
+    """A rhythm of runs and the horizons, in days, that it may have.
+
+    Attributes:
+        name: Name.
+        default_horizon: Days ahead if nobody says.
+        shortest_horizon: Fewest days ahead.
+        longest_horizon: Most days ahead.
+        weekday: Day of the week of its prediction dates, Monday 0; None for every day.
+        champion: Channel that its schedule follows.
+    """
 
     name: str
     default_horizon: int
     shortest_horizon: int
     longest_horizon: int
+    weekday: int | None = None
+    champion: str = "champion"
+
+    def allows(self, day: date) -> bool:
+        """Whether ``day`` is a prediction date of the cadence."""
+        return self.weekday is None or day.weekday() == self.weekday
 
     def horizon(self, days: int | None) -> int:
         """Return the horizon to use, in days.
@@ -42,7 +57,10 @@ class Cadence:
 
 
 DAILY: Final = Cadence("daily", default_horizon=28, shortest_horizon=7, longest_horizon=30)
-CADENCES: Final = {DAILY.name: DAILY}
+WEEKLY: Final = Cadence(
+    "weekly", default_horizon=90, shortest_horizon=30, longest_horizon=90, weekday=6, champion="weekly-champion"
+)
+CADENCES: Final = {cadence.name: cadence for cadence in (DAILY, WEEKLY)}
 
 
 def require_version_name(name: str) -> str:

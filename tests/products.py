@@ -34,7 +34,7 @@ def _row(sku: str, step: int) -> dict[str, Any]:
         "is_fallback": False,
         **zero,
         "level_units": 3,
-        "season_units": 1,
+        "weekday_units": 1,
         "base_units": 4,
         "reconciled_units": 4,
         "forecast_units": 4,
@@ -54,6 +54,7 @@ def _row(sku: str, step: int) -> dict[str, Any]:
         "risk_method": "inventory_position",
         "forecast_reason": "Wednesdays sell more.",
         "risk_reason": "Stock lasts 2 days.",
+        "not_computed": "",
     }
 
 

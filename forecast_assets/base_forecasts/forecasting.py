@@ -10,7 +10,7 @@ from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPO
 from forecast_assets.features.panel import Panel
 from forecast_assets.keys import RunKey
 from forecast_assets.models.nodes import NodeForecasts
-from forecast_assets.models.series import SeriesForecasts
+from forecast_assets.models.series import FACTORED, SeriesForecasts
 from forecast_assets.quantities import Millionths, publish, to_millionths, to_units
 from forecast_assets.rows import rows_per_step
 
@@ -48,8 +48,8 @@ def _described(series: SeriesForecasts) -> list[pl.Series]:
 
 
 def _exact(series: SeriesForecasts) -> list[pl.Series]:
-    """The mean and its components in whole millionths; the level takes up what rounding leaves over."""
-    rounded: dict[str, Millionths] = {name: to_millionths(series.components[name]) for name in COMPONENTS}
+    """The mean and its components in whole millionths; what rounding leaves over is a component of its own."""
+    rounded: dict[str, Millionths] = {name: to_millionths(series.components[name]) for name in FACTORED}
     base = to_millionths(series.mean)
-    rounded[COMPONENTS[0]] = base - sum((rounded[name] for name in COMPONENTS[1:]), np.zeros_like(base))
+    rounded[COMPONENTS[-1]] = base - sum(rounded.values(), np.zeros_like(base))
     return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]

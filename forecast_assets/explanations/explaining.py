@@ -80,7 +80,9 @@ def _words(
         *(risks[name].cast(pl.Float64) for name in WORD_INPUTS),
         *_series_facts(series, features).get_columns(),
     )
-    return told.select(forecast_reason().alias("forecast_reason"), risk_reason().alias("risk_reason"))
+    return told.select(
+        forecast_reason().alias("forecast_reason"), risk_reason().alias("risk_reason"), pl.lit("").alias("not_computed")
+    )
 
 
 def _series_facts(series: pl.DataFrame, features: pl.DataFrame | None) -> pl.DataFrame:

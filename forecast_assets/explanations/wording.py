@@ -34,8 +34,9 @@ def forecast_reason() -> pl.Expr:
             _sentence(
                 [
                     pl.format("The usual day sells {}", _units("level_units")),
-                    _season(),
+                    _by_weekday(),
                     _driver("trend_units", "trend"),
+                    _driver("season_units", "time of year"),
                     _driver("promotion_units", "promotion"),
                     _driver("price_units", "price"),
                     _driver("event_units", "calendar event"),
@@ -155,13 +156,13 @@ def _percent(share: pl.Expr) -> pl.Expr:
     )
 
 
-def _season() -> pl.Expr:
-    level, season = pl.col("level_units"), pl.col("season_units")
-    change = (season / level * 100).round().abs()
-    direction = pl.when(season > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
+def _by_weekday() -> pl.Expr:
+    level, weekday = pl.col("level_units"), pl.col("weekday_units")
+    change = (weekday / level * 100).round().abs()
+    direction = pl.when(weekday > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
     by = pl.when(level > 0).then(pl.format("{}% ", change.cast(pl.Int64, strict=False))).otherwise(pl.lit(""))
-    phrase = pl.format("{} sell {}{} ({})", _weekday(), by, direction, _signed("season_units"))
-    return pl.when(_is_worth_saying("season_units")).then(phrase)
+    phrase = pl.format("{} sell {}{} ({})", _weekday(), by, direction, _signed("weekday_units"))
+    return pl.when(_is_worth_saying("weekday_units")).then(phrase)
 
 
 def _driver(column: str, phrase: str) -> pl.Expr:

@@ -95,6 +95,7 @@ class Effects:
 class Factors:
     """What multiplies the level, each [n, T + H] and within 0.2..5."""
 
+    weekday: Floats
     season: Floats
     price: Floats
     promotion: Floats
@@ -103,7 +104,7 @@ class Factors:
     @property
     def product(self) -> Floats:
         """[n, T + H] all of them together."""
-        return self.season * self.price * self.promotion * self.event
+        return self.weekday * self.season * self.price * self.promotion * self.event
 
 
 def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
@@ -155,7 +156,7 @@ def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> F
     event = _clipped(event)
     other = (price * promotion * event)[:, : panel.history_days]
     own = _own_weekdays(panel, other, weekday, effects.weekday_prior_units)
-    return Factors(_clipped(own)[:, panel.weekday], price, promotion, event)
+    return Factors(_clipped(own)[:, panel.weekday], np.ones_like(price), price, promotion, event)
 
 
 def _covariates(panel: Panel) -> Floats:

@@ -5,6 +5,7 @@ What belongs here: forecasting SKU-store series with a trained artifact. What do
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from forecast_assets.models.artifact import StatisticalArtifact
 from forecast_assets.models.demand import classify, observe, trailing_level
 from forecast_assets.models.effects import Effects, Factors, Groups, lay_out_factors
 from forecast_assets.models.levels import LevelPaths, Progress, forecast_levels
+
+# All components but the last, which is what rounding leaves over.
+FACTORED: Final = COMPONENTS[:-1]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class SeriesForecasts:
 
     Attributes:
         mean: [n, H] expected demand, units.
-        components: [n, H] units each, in the order of `contracts.COMPONENTS`; they add up to the mean.
+        components: [n, H] units each, in the order of `FACTORED`; they add up to the mean.
         quantiles: [n, H, 13] units.
         demand_class: [n].
         model_used: [n] model that made the level path.
@@ -116,22 +120,22 @@ def forecast_series(
 
 def ahead_of(factors: Factors, panel: Panel) -> list[Floats]:
     """Return the factors of the horizon, [n, H] each, in the order of the components they make."""
-    all_days = (factors.season, factors.price, factors.promotion, factors.event)
+    all_days = (factors.weekday, factors.season, factors.price, factors.promotion, factors.event)
     return [factor[:, panel.history_days :] for factor in all_days]
 
 
 def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:
     """Take level path times factors apart, each factor applied on top of those before it.
 
-    level = the path's first day; trend = path - level; season = path (season - 1); price = path season (price - 1); and
-    so on: a telescope, so that the components add up to the product.
+    level = the path's first day; trend = path - level; weekday = path (weekday - 1); season = path weekday
+    (season - 1); and so on: a telescope, so that the components add up to the product.
 
     Returns:
-        Components [n, H] by name, in the order of `contracts.COMPONENTS`.
+        Components [n, H] by name, in the order of `FACTORED`.
     """
     first = np.repeat(levels.path[:, :1], levels.path.shape[1], axis=1)
     heights = [first, levels.path]
     for factor in factors:
         heights.append(heights[-1] * factor)
     steps = [first, *(upper - lower for lower, upper in pairwise(heights))]
-    return dict(zip(COMPONENTS, steps, strict=True))
+    return dict(zip(FACTORED, steps, strict=True))

@@ -39,7 +39,7 @@ _CANDIDATES: Final[Mapping[str, tuple[str, ...]]] = {
     "intermittent": (*CROSTON, *_QUICK),
     "lumpy": (*CROSTON, *_QUICK),
 }
-_FIXED: Final = {"new": AVERAGE, "dead": ZERO}
+_FIXED: Final = {"new": AVERAGE, "dead": ZERO, "ended": ZERO, "seasonal": AVERAGE}
 _SMALLEST_LEVEL: Final = 0.05
 
 

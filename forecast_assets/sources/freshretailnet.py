@@ -22,6 +22,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import (
+    ALL_STORES,
     EVENTS,
     PRICES,
     PRODUCT_HIERARCHY,
@@ -150,6 +151,7 @@ def _events(offers: pl.DataFrame) -> pl.DataFrame:
             event_name=pl.when(is_holiday).then(pl.lit("holiday")).when(is_worked).then(pl.lit("working_weekend")),
         )
         .drop_nulls("event_name")
+        .with_columns(store_node=pl.lit(ALL_STORES))
         .select(EVENTS.names)
     )
 

@@ -75,6 +75,7 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
         >>> said = pl.LazyFrame(
         ...     {
         ...         "event_name": ["fair", "fair"],
+        ...         "store_node": ["all"] * 2,
         ...         "event_date": [date(2025, 5, 1)] * 2,
         ...         "known_at": [datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC)],
         ...         "source": ["city", "rumour"],

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import (
+    ALL_STORES,
     EVENTS,
     INVENTORY_POSITIONS,
     PRICES,
@@ -224,6 +225,7 @@ def _events(settings: SimulatorSettings) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "event_name": np.array(list(FESTIVALS))[festival].tolist(),
+            "store_node": [ALL_STORES] * len(day),
             "event_date": days_after(settings.start, day),
             "known_at": known(moments(settings.start, day - _EVENTS_KNOWN_DAYS, AT_ONCE)),
         }

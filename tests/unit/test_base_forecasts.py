@@ -35,7 +35,7 @@ def test_frames_keep_their_contracts(frames: tuple[pl.DataFrame, pl.DataFrame]) 
 def test_components_add_up_to_the_last_decimal(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     base = frames[0]
     assert (base.select(pl.sum_horizontal(COMPONENTS)).to_series() == base["base_units"]).all()
-    assert base["season_units"].cast(pl.Float64).abs().max() > 0
+    assert base["weekday_units"].cast(pl.Float64).abs().max() > 0
 
 
 def test_quantiles_rise(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:

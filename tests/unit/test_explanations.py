@@ -25,10 +25,10 @@ def _panel() -> Panel:
     return panel(["S"] * 3, SERIES, share, HORIZON)
 
 
-def _run(on_hand: float = 6.0, price: float = 0.0, season: float = 0.0, lift: float = 0.0) -> Products:
+def _run(on_hand: float = 6.0, price: float = 0.0, weekday: float = 0.0, lift: float = 0.0) -> Products:
     """Base, reconciled and risks of A (position), B (status) and C (nothing): a usual day of 2 units."""
     on = _panel()
-    drivers = {**dict.fromkeys(COMPONENTS, 0.0), "level_units": 2.0, "price_units": price, "season_units": season}
+    drivers = {**dict.fromkeys(COMPONENTS, 0.0), "level_units": 2.0, "price_units": price, "weekday_units": weekday}
     total = sum(drivers.values())
     forecasts = reconciled(on, total + lift).with_columns(publish(np.full(21, total), "base_units"))
     base = BASE_FORECASTS.conform(
@@ -92,7 +92,7 @@ def test_stock_on_hand_moves_the_risk_its_part_and_the_words() -> None:
 
 
 def test_reconciliation_and_weekday_are_told_in_words() -> None:
-    row = _row(explanation_frame(*_run(season=0.8, lift=-0.1)), "A")
+    row = _row(explanation_frame(*_run(weekday=0.8, lift=-0.1)), "A")
     assert row["reconciliation_units"] == Decimal("-0.1")
     assert row["forecast_reason"] == (
         "The usual day sells 2.0; Mondays sell 40% more (+0.8); adding up with other levels -0.1"

@@ -86,9 +86,9 @@ def test_factors_stay_within_their_bounds() -> None:
 def test_a_series_with_a_pattern_of_its_own_keeps_it() -> None:
     sales = np.where(np.arange(112) % 7 == 2, 100.0, 10.0)
     factors = lay_out_factors(panel_of(np.stack([sales, np.full(112, 10.0)])), PLAIN, one_group(2))
-    assert factors.season[0, :7].argmax() == 2
-    assert factors.season[0, 2] > 2.5
-    assert factors.season[1] == pytest.approx(1.0)
+    assert factors.weekday[0, :7].argmax() == 2
+    assert factors.weekday[0, 2] > 2.5
+    assert factors.weekday[1] == pytest.approx(1.0)
 
 
 def test_effects_survive_json() -> None:

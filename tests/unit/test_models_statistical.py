@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecast_assets.contracts import COMPONENTS, DEMAND_CLASSES
+from forecast_assets.contracts import DEMAND_CLASSES
 from forecast_assets.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.levels import MODELS
+from forecast_assets.models.series import FACTORED
 from forecast_assets.models.statistical import (
     SeriesForecasts,
     StatisticalArtifact,
@@ -64,7 +65,7 @@ def test_forecasts_come_close_to_the_law(forecasts: SeriesForecasts) -> None:
 
 def test_components_add_up_and_each_has_its_cause(forecasts: SeriesForecasts) -> None:
     panel = lawful_panel(COUNT, DAYS, HORIZON)
-    assert tuple(forecasts.components) == COMPONENTS
+    assert tuple(forecasts.components) == FACTORED
     assert sum(forecasts.components.values()) == pytest.approx(forecasts.mean)
     ahead = slice(DAYS, DAYS + HORIZON)
     assert (forecasts.components["price_units"][panel.price_ratio[:, ahead] == 1.0] == 0.0).all()

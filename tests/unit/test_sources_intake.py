@@ -60,7 +60,12 @@ def test_nothing_is_known_before_its_day_begins() -> None:
 
 def test_plans_may_be_known_ahead() -> None:
     frame = pl.DataFrame(
-        {"event_name": "fair", "event_date": [date(2025, 5, 1)], "known_at": [datetime(2024, 5, 1, tzinfo=UTC)]},
+        {
+            "event_name": "fair",
+            "store_node": "all",
+            "event_date": [date(2025, 5, 1)],
+            "known_at": [datetime(2024, 5, 1, tzinfo=UTC)],
+        },
         schema_overrides={"known_at": pl.Datetime("us", "UTC")},
     )
     check_batch(Batch("events", "calendar", 0.9, timedelta(0), frame))

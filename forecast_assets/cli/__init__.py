@@ -1,0 +1,85 @@
+"""The forecast-assets command: parses, calls, prints.
+
+What belongs here: the group of commands, exit codes, and how errors end. What does not: logic.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from typing import Final
+
+import click
+
+from forecast_assets import __version__
+from forecast_assets.cli import ingesting, looking, modelling, running
+from forecast_assets.cli.common import examples
+from forecast_assets.errors import ForecastAssetsError
+
+INTERRUPTED: Final = 130
+DEFECT: Final = 70
+
+_INTERRUPTED: Final = (
+    "Interrupted. A run that stops before its commit publishes nothing; see what is published: forecast-assets runs"
+)
+_EXAMPLES: Final = examples(
+    "forecast-assets demo",
+    "forecast-assets ingest simulated data/retailer",
+    "forecast-assets train --family statistical --version stat-1 --cutoff 2025-06-30",
+    'forecast-assets promote stat-1 --by ana --reason "first version"',
+    "forecast-assets run --cadence daily --date 2025-06-30 --model-version stat-1",
+    "forecast-assets show risks --date 2025-06-30 --model-version stat-1 --top 10",
+)
+_EXIT_CODES: Final = (
+    "Exit codes: 0 done (or done before), 2 input that cannot be used, 3 not ready (something is missing), 4 refused "
+    "(a promise would break), 5 stored bytes are not what was recorded, 6 storage (disk full, read-only), "
+    "130 interrupted, 70 a defect."
+)
+
+
+def main() -> None:
+    """Run the command; every error the product raises on purpose ends in one line and its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail(_INTERRUPTED, INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ForecastAssetsError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail(_INTERRUPTED, INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get("FORECAST_ASSETS_DEBUG"):
+            raise
+        _fail(
+            f"{type(error).__name__}: {error} This is a defect or a broken installation. A run that stops before its "
+            "commit publishes nothing. Run again with FORECAST_ASSETS_DEBUG=1 to see where.",
+            DEFECT,
+        )
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=f"{_EXAMPLES}\n\n{_EXIT_CODES}",
+)
+@click.version_option(__version__, prog_name="forecast-assets")
+def cli() -> None:
+    """Demand and inventory intelligence as immutable, versioned, replayable data products.
+
+    All state lives below FORECAST_ASSETS_HOME (default ./var).
+
+    """
+
+
+for _module in (running, ingesting, modelling, looking):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)

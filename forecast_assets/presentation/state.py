@@ -1,0 +1,126 @@
+"""Feeds, versions and runs in words.
+
+What belongs here: what there is. What does not: rows of a product.
+"""
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from forecast_assets.errors import NotReadyError
+from resources.observation_store import IngestReport
+from resources.stores import Stores
+
+if TYPE_CHECKING:
+    from forecast_assets.runner import Outcome
+
+from forecast_assets.presentation.text import table
+
+
+def ingest_text(report: IngestReport) -> str:
+    """Say what an ingest added and what was there already."""
+    rows = [
+        ("new" if batch in report.added else "known", batch.feed, batch.source, batch.rows,
+         str(batch.first_event_date), str(batch.last_event_date))
+        for batch in (*report.added, *report.known)
+    ]  # fmt: skip
+    body = table(("", "feed", "source", "rows", "first day", "last day"), rows)
+    if report.sequence is None:
+        return f"{body}\nEverything was there already; nothing changed."
+    return f"{body}\nRecorded as ledger entry {report.sequence}."
+
+
+def feeds_text(stores: Stores) -> str:
+    """List feeds with their sources, newest day and rows."""
+    batches = stores.observations.batches()
+    if not batches:
+        raise NotReadyError("Nothing has been ingested.", remedy="forecast-assets ingest simulated DIR")
+    frame = pl.DataFrame([{**b.body(), "first_known_at": str(b.first_known_at)} for b in batches])
+    grouped = (
+        frame.group_by("feed", "source")
+        .agg(
+            pl.col("trust").last(),
+            pl.col("declared_lag_hours").last(),
+            batches=pl.len(),
+            rows=pl.col("rows").sum(),
+            first=pl.col("first_event_date").min(),
+            last=pl.col("last_event_date").max(),
+        )
+        .sort("feed", "source")
+    )
+    return table(("feed", "source", "trust", "lag h", "batches", "rows", "first day", "newest day"), grouped.rows())
+
+
+def versions_text(stores: Stores) -> str:
+    """List model versions with the channels that point at them."""
+    state = stores.ledger.state()
+    if not state.versions:
+        return "No model versions yet: forecast-assets train --family statistical --version V --cutoff DATE"
+    channels = {name: state.channel(name) for name in ("champion", "challenger")}
+    rows = [
+        (
+            version.model_version,
+            version.family,
+            str(version.cutoff),
+            version.feature_version,
+            ", ".join(name for name, target in channels.items() if target == version.model_version) or "-",
+            "passed" if all(version.gates.values()) else "failed",
+            version.recorded_at,
+        )
+        for version in state.versions.values()
+    ]
+    history = [(a.recorded_at, a.channel, a.model_version, a.by, a.reason) for a in state.appointments]
+    parts = [table(("version", "family", "cutoff", "features", "channel", "gates", "registered"), rows)]
+    if history:
+        parts.append(table(("when", "channel", "version", "by", "reason"), history, title="Promotions"))
+    return "\n\n".join(parts)
+
+
+def version_text(stores: Stores, name: str) -> str:
+    """Show one version: what it links to and how it did in its backtests."""
+    record = stores.predictions.model_version(name)
+    links = [(key, str(value)) for key, value in vars(record).items() if key != "gates"]
+    gates = [(gate, "passed" if passed else "FAILED") for gate, passed in record.gates.items()]
+    report = stores.predictions.read(stores.predictions.version(record.evaluation_report))
+    overall = report.filter(pl.col("segment_kind") == "all").select("metric", "value", "baseline_value", "rows")
+    return "\n\n".join(
+        (
+            table(("model version", name), links),
+            table(("gate", ""), gates),
+            table(("metric", "value", "seasonal naive", "rows"), overall.rows(), title="Backtest, all rows"),
+        )
+    )
+
+
+def runs_text(stores: Stores) -> str:
+    """List published runs, newest first."""
+    publications = sorted(stores.ledger.state().publications.values(), key=lambda p: -p.sequence)
+    if not publications:
+        return "Nothing is published yet: forecast-assets run --cadence daily --date DATE --model-version V"
+    rows = [
+        (
+            str(publication.key),
+            stores.predictions.version(publication.products["forecasts"]).rows,
+            sum(len(checks) for checks in publication.accepted.values()),
+            publication.sequence,
+            publication.recorded_at,
+        )
+        for publication in publications
+    ]
+    return table(("run", "forecast rows", "checks accepted", "ledger entry", "published"), rows)
+
+
+def outcome_text(stores: Stores, outcome: "Outcome") -> str:
+    """Say what a run published."""
+    publication = outcome.publication
+    if not outcome.is_new:
+        return (
+            f"{publication.key} is already published (ledger entry {publication.sequence}, "
+            f"{publication.recorded_at}); nothing was computed and nothing changed."
+        )
+    rows = [
+        (product, stores.predictions.version(version).rows, len(publication.accepted[product]), version[:12])
+        for product, version in publication.products.items()
+    ]
+    head = f"Published {publication.key} as ledger entry {publication.sequence}; {outcome.checks_passed} checks passed."
+    return f"{head}\n{table(('product', 'rows', 'checks accepted', 'version'), rows)}"
