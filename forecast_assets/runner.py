@@ -19,10 +19,13 @@ import dagster as dg
 import polars as pl
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
+from checks.asset_checks import LINEAGE_CHECK
 from checks.expectations import validate_feed
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
 from forecast_assets.errors import (
+    ChangedFileError,
     ContractError,
+    ForecastAssetsError,
     IncompleteInputsError,
     InputError,
     NotAcceptedError,
@@ -214,11 +217,15 @@ class Runner:
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
-            raise NotAcceptedError(
-                f"Nothing was published, since a check failed: {'; '.join(self._failed_checks())}.",
-                remedy="Look at the failing rows in the UI: make ui.",
-            ) from error
+            raise self._refusal(self._failed_checks()) from error
         return sum(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+
+    @staticmethod
+    def _refusal(failed: list[str]) -> ForecastAssetsError:
+        why = f"Nothing was published, since a check failed: {'; '.join(failed)}."
+        if any(LINEAGE_CHECK in sentence.split(":")[0] for sentence in failed):
+            return ChangedFileError(why, remedy="Restore the files named here from a backup.")
+        return NotAcceptedError(why, remedy="Look at the failing rows in the UI: make ui.")
 
     def _failed_checks(self) -> list[str]:
         """Return what the failed checks of the newest run said."""

@@ -7,13 +7,15 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 
 import os
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Final, NoReturn
 
 import click
 
 from forecast_assets import __version__
 from forecast_assets.cli import ingesting, looking, modelling, running
 from forecast_assets.cli.common import examples
+from forecast_assets.cli.outside import from_outside
 from forecast_assets.errors import ForecastAssetsError
 
 INTERRUPTED: Final = 130
@@ -55,6 +57,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("FORECAST_ASSETS_DEBUG"):
             raise
+        known = from_outside(error)
+        if known:
+            _fail(str(known), known.exit_code)
         _fail(
             f"{type(error).__name__}: {error} This is a defect or a broken installation. A run that stops before its "
             "commit publishes nothing. Run again with FORECAST_ASSETS_DEBUG=1 to see where.",
@@ -62,8 +67,9 @@ def main() -> None:
         )
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
+def _fail(message: str, code: int) -> NoReturn:
+    with suppress(OSError):
+        click.echo(f"error: {message}", err=True)
     sys.exit(code)
 
 

@@ -163,7 +163,7 @@ def test_a_changed_batch_is_found_before_the_commit(trained: Runner, tmp_path: P
     path = runner.settings.store_folder / batch.path
     path.chmod(0o644)
     pl.read_parquet(path).with_columns(pl.col("ordered_units") + 1).write_parquet(path)
-    with pytest.raises(NotAcceptedError, match=f"every_link_resolves_to_the_bytes_recorded: .*{batch.sha256}"):
+    with pytest.raises(ChangedFileError, match=f"every_link_resolves_to_the_bytes_recorded: .*{batch.sha256}"):
         runner.score(KEY)
     assert not runner.stores.ledger.state().publications
 
