@@ -20,6 +20,7 @@ from forecast_assets.automation import scoring_request, snapshot_request
 from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
 from forecast_assets.errors import (
     AlreadyRegisteredError,
+    ChangedFileError,
     HorizonError,
     IncompleteInputsError,
     NotAcceptedError,
