@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check format bench lock clean
+.PHONY: help install demo ui notebooks test check format bench bench-real bench-scaling bench-m5 lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(READY) ## set up the environment from the lock file
 
@@ -28,6 +28,10 @@ demo: $(READY) ## simulate a retailer and run everything on it
 ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 	@$(BIN)/forecast-assets ui
 
+notebooks: $(READY) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
+	@MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo $(or $(MODE),run) notebooks --host 127.0.0.1 --port 2718 \
+		$(if $(filter edit,$(MODE)),--skip-update-check)
+
 test: $(READY) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
@@ -42,8 +46,16 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
+bench: bench-real bench-scaling bench-m5 ## all measurements, one after the other
+
+bench-real: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
 	@$(BIN)/python -m bench.real_input
+
+bench-scaling: $(READY) ## measure how a daily run grows with the number of series (needs FreshRetailNet)
+	@$(BIN)/python -m bench.scaling
+
+bench-m5: $(READY) ## measure the run at M5's full size, on made-up files (or M5=FOLDER with the files themselves)
+	@$(BIN)/python -m bench.m5 $(if $(M5),--folder $(M5))
 
 lock: ## resolve the lock file anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

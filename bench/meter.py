@@ -1,5 +1,6 @@
 """Time and peak memory of what happens inside a block, worker processes included."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,11 @@ def _memory_gb(process: psutil.Process) -> float:
     return total / 1e9
 
 
+def _cpu_seconds() -> float:
+    """Return the time that processors spent on this process and on those of its children that have ended."""
+    return sum(os.times()[:4])
+
+
 @contextmanager
 def metering() -> Iterator[Meter]:
     """Sample memory while the block runs."""
@@ -57,17 +63,19 @@ def metering() -> Iterator[Meter]:
 
 @dataclass
 class Lap:
-    """What a block took."""
+    """What a block took; the time of the processors does not depend on what else the machine does."""
 
     seconds: float = 0.0
     peak_gb: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @contextmanager
 def lap(meter: Meter) -> Iterator[Lap]:
     """Measure a block."""
     measured = Lap()
-    start, clock = time.time(), time.perf_counter()
+    start, clock, cpu = time.time(), time.perf_counter(), _cpu_seconds()
     yield measured
     measured.seconds = time.perf_counter() - clock
+    measured.cpu_seconds = _cpu_seconds() - cpu
     measured.peak_gb = meter.peak_gb(start, time.time())

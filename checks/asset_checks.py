@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import polars as pl
 from dagster_duckdb import DuckDBResource
+from duckdb import DuckDBPyConnection
 
 from checks.expectations import validate_product
 from checks.judging import Verdict, judge
 from checks.lineage import lineage_breaks
 from checks.rules import RULES, Rule, rules_of
-from forecast_assets.contracts import PRODUCTS, PUBLISHED
+from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
 from forecast_assets.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
 from resources.orchestration import RunSettings, StoresResource, markdown_table, run_key
-from resources.prediction_store import PredictionStore, ProductVersion
+from resources.prediction_store import PredictionStore, ProductVersion, snapshot_key
 
 LINEAGE_CHECK: Final = "every_link_resolves_to_the_bytes_recorded"
 EXPECTATIONS_CHECK: Final = "great_expectations_are_met"
@@ -51,6 +53,28 @@ def build_checks(cadence: Cadence, start: date) -> list[dg.AssetChecksDefinition
     ]
 
 
+def accuracy_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return the checks that a measurement passes before it is recorded; the asset itself runs them."""
+    return [
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=asset,
+            blocking=True,
+            description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
+        )
+        for rule in rules_of(FORECAST_ACCURACY.name)
+    ]
+
+
+def judge_accuracy(
+    store: PredictionStore, product: ProductVersion, connection: DuckDBPyConnection
+) -> list[dg.AssetCheckResult]:
+    """Judge a measurement by all its rules; each that passes leaves an acceptance."""
+    files = {product.product: store.paths(product)}
+    verdicts = {rule.name: judge(rule, files, connection) for rule in rules_of(product.product)}
+    return [_result(store, product, name, verdict)._replace(check_name=name) for name, verdict in verdicts.items()]
+
+
 def _check_name(product: str, name: str) -> str:
     # One asset can carry the checks of two products.
     return f"{product}__{name}" if product in _ASSET_OF else name
@@ -65,7 +89,7 @@ def _rule_check(rule: Rule, cadence: Cadence, start: date) -> dg.AssetChecksDefi
         asset=_asset_key(cadence, rule.product),
         name=_check_name(rule.product, rule.name),
         blocking=True,
-        partitions_def=scoring_partitions(start),
+        partitions_def=scoring_partitions(cadence, start),
         description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
     )
     def check(
@@ -98,10 +122,11 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
         description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
     )
     def check(
-        context: dg.AssetCheckExecutionContext, stores: StoresResource, duckdb: DuckDBResource
+        context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings, duckdb: DuckDBResource
     ) -> dg.AssetCheckResult:
         store = stores.open().predictions
-        product = store.staged(rule.product, context.partition_key)
+        day = date.fromisoformat(context.partition_key)
+        product = store.staged(rule.product, snapshot_key(day, run.known_until_moment))
         with duckdb.get_connection() as connection:
             verdict = judge(rule, _files(store, product, rule.reads), connection)
         return _result(store, product, rule.name, verdict)
@@ -114,7 +139,7 @@ def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.
         asset=_asset_key(cadence, product_name),
         name=_check_name(product_name, EXPECTATIONS_CHECK),
         blocking=True,
-        partitions_def=scoring_partitions(start),
+        partitions_def=scoring_partitions(cadence, start),
         description="The Great Expectations suite of this product holds; its data docs show each expectation.",
     )
     def check(context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings) -> dg.AssetCheckResult:
@@ -124,7 +149,7 @@ def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.
             store.read(product), product_name, Path(stores.expectations_folder), run_name=product.key
         )
         message = f"{outcome.evaluated} expectations met." if outcome.success else "; ".join(outcome.failed)
-        result = Verdict(outcome.success, len(outcome.failed), store.read(product).clear(), message)
+        result = Verdict(outcome.success, len(outcome.failed), pl.DataFrame(), message)
         return _result(store, product, EXPECTATIONS_CHECK, result, data_docs=str(outcome.data_docs))
 
     return check
@@ -135,7 +160,7 @@ def _lineage_check(product_name: str, cadence: Cadence, start: date) -> dg.Asset
         asset=_asset_key(cadence, product_name),
         name=_check_name(product_name, LINEAGE_CHECK),
         blocking=True,
-        partitions_def=scoring_partitions(start),
+        partitions_def=scoring_partitions(cadence, start),
         description="Every product, artifact, report and batch that this was made from is there, as recorded.",
     )
     def check(context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings) -> dg.AssetCheckResult:
@@ -144,7 +169,7 @@ def _lineage_check(product_name: str, cadence: Cadence, start: date) -> dg.Asset
         product = opened.predictions.staged(product_name, key)
         breaks = lineage_breaks(opened, product, key)
         message = "; ".join(breaks) or "Every link resolves."
-        verdict = Verdict(not breaks, len(breaks), opened.predictions.read(product).clear(), message)
+        verdict = Verdict(not breaks, len(breaks), pl.DataFrame(), message)
         return _result(opened.predictions, product, LINEAGE_CHECK, verdict)
 
     return check

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from forecast_assets.contracts import COMPONENTS, QUANTILE_COLUMNS
+from forecast_assets.contracts import COMPONENTS, FORECAST_ACCURACY, QUANTILE_COLUMNS
 
 ROW: Final = "store_id, sku_id, step"
 
@@ -69,6 +69,11 @@ def _target_dates(product: str) -> Rule:
     )
 
 
+_RUN: Final = "cadence, prediction_date, model_version, forecast_horizon, revision, target_date"
+_ADDITIVE: Final = tuple(
+    column.name for column in FORECAST_ACCURACY.columns if column.name not in (*FORECAST_ACCURACY.key, "step")
+)
+
 RULES: Final = (
     Rule(
         name="no_series_begins_after_the_cutoff",
@@ -96,8 +101,11 @@ RULES: Final = (
         failing="""
             SELECT demand_class, model_used, count(*) AS series FROM product WHERE step = 1 AND is_fallback
             GROUP BY ALL
-            HAVING (SELECT count(*) FILTER (is_fallback) > 0.05 * count(*) FROM product WHERE step = 1)""",
-        remedy="More than 5% of the series could not be fitted by their chosen model: look at the newest ingest.",
+            HAVING (
+                SELECT count(*) FILTER (is_fallback AND demand_class NOT IN ('dead', 'ended')) > 0.05 * count(*)
+                FROM product WHERE step = 1)""",
+        remedy="More than 5% of the series still sell and could not be forecast by their chosen model: look at the "
+        "newest ingest.",
     ),
     _complete("reconciled_forecasts"),
     Rule(
@@ -199,6 +207,41 @@ RULES: Final = (
             FROM ours o FULL JOIN theirs t USING (product_node, store_node, step)
             WHERE o.forecast_units IS DISTINCT FROM t.forecast_units
                 OR o.expected_sales_units IS DISTINCT FROM t.expected_sales_units""",
+        remedy=_BUG,
+    ),
+    Rule(
+        name="every_level_counts_the_same_units",
+        product="forecast_accuracy",
+        failing=f"""
+            WITH levels AS (SELECT * FROM product WHERE segment_kind = 'all')
+            SELECT {_RUN}, l.product_level, l.store_level, l.sales_units, f.sales_units AS finest_sales_units,
+                l.expected_sales_units, f.expected_sales_units AS finest_expected_sales_units
+            FROM levels l JOIN levels f USING ({_RUN}) WHERE f.product_level = 'sku' AND f.store_level = 'store'
+                AND (l.sales_units, l.expected_sales_units, l.forecast_units, l.series, l.series_without_actual)
+                <> (f.sales_units, f.expected_sales_units, f.forecast_units, f.series, f.series_without_actual)""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="segments_sum_to_all_rows",
+        product="forecast_accuracy",
+        failing=f"""
+            WITH sums AS (
+                SELECT {_RUN}, segment_kind, {", ".join(f"sum({name}) AS {name}" for name in _ADDITIVE)}
+                FROM product WHERE product_level = 'sku' AND store_level = 'store' GROUP BY ALL)
+            SELECT k.* FROM sums k JOIN sums a USING ({_RUN}) WHERE a.segment_kind = 'all'
+                AND ({" OR ".join(f"k.{name} <> a.{name}" for name in _ADDITIVE)})""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="judged_rows_are_rows",
+        product="forecast_accuracy",
+        failing="""
+            SELECT * FROM product WHERE quantile_rows > rows OR stockout_rows > risk_rows
+                OR inside_50_rows > inside_80_rows OR inside_80_rows > inside_95_rows
+                OR inside_95_rows > quantile_rows OR abs(error_units) > absolute_error_units
+                OR error_units <> expected_sales_units - sales_units
+                OR (product_level = 'sku' AND store_level = 'store'
+                    AND (rows, rows_without_actual) <> (series, series_without_actual))""",
         remedy=_BUG,
     ),
 )

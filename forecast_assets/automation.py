@@ -1,44 +1,55 @@
-"""When runs start: the daily schedule, and sensors that wait for inputs, snapshots and promotions.
+"""When runs start: schedules of both cadences, and sensors that wait for inputs, snapshots and promotions.
 
 What belongs here: deciding that a run is due, or naming what it waits for. What does not: running anything.
 
-A channel (champion) is resolved here, once, when a run is launched; the run itself names its version.
+A channel (champion) is resolved here, once, when a run is launched; the run itself names its version. What is published
+is never run again: a restated day changes nothing by itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
 import dagster as dg
 
-from forecast_assets.errors import NotReadyError
-from forecast_assets.keys import Cadence, RunKey
+from forecast_assets.accuracy.inputs import due_days
+from forecast_assets.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
+from forecast_assets.keys import CADENCES, DAILY, Cadence, RunKey
+from forecast_assets.run_inputs import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import known_history, readiness
 from partitions import model_versions, scoring_partition
+from resources.dagster_home import Launches
 from resources.stores import Stores, open_stores
 
-CHAMPION: Final = "champion"
 SENSOR_SECONDS: Final = 60
-DAYS_LOOKED_BACK: Final = 14
+# Prediction dates that sensors look back, so that days whose rows came late are caught up.
+DATES_LOOKED_BACK: Final[Mapping[str, int]] = {"daily": 14, "weekly": 4}
+# As far as the longest horizon: what restates an older day is measured by hand.
+ACCURACY_DAYS_LOOKED_BACK: Final = 90
 
 
 def build_schedules(settings: Settings, feature_pipeline: str) -> list[dg.ScheduleDefinition]:
-    """Build the daily schedule: the snapshot of the day that has just ended, if its inputs are complete."""
+    """Build a schedule per cadence: the snapshot of the date that has just ended, if its inputs are complete."""
+    return [_schedule(settings, cadence, feature_pipeline) for cadence in CADENCES.values()]
 
+
+def _schedule(settings: Settings, cadence: Cadence, feature_pipeline: str) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name="daily_at_the_scheduled_hour",
+        name=f"{cadence.name}_at_the_scheduled_hour",
         job_name=feature_pipeline,
-        cron_schedule=f"0 {settings.schedule_hour_utc} * * *",
+        cron_schedule=f"0 {settings.schedule_hour_utc} * * {cadence.cron_day_after}",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Makes yesterday's feature snapshot; scoring with the champion follows it.",
+        description=f"Makes the feature snapshot of the {cadence.name} prediction date that has just ended; scoring "
+        f"with `{cadence.champion}` follows it.",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        yesterday = context.scheduled_execution_time.date() - timedelta(days=1)
-        return _snapshot_request(open_stores(settings.store_folder), yesterday, settings.feed_tolerance)
+    def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        ended = cadence.newest_date(context.scheduled_execution_time.date() - timedelta(days=1))
+        ask = _snapshot_of(open_stores(settings.store_folder), settings.feed_tolerance)
+        return _first_request([ended], ask, Launches(context.instance, feature_pipeline))
 
-    return [daily]
+    return scheduled
 
 
 def build_sensors(
@@ -51,48 +62,97 @@ def build_sensors(
         job_name=feature_pipeline,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Launches the snapshot of the newest day once all its inputs are there; says what is missing.",
+        description="Launches the snapshot of the oldest day that is due once all its inputs are there; says what is "
+        "missing.",
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        del context
-        return snapshot_request(open_stores(settings.store_folder), settings.feed_tolerance)
+        stores = open_stores(settings.store_folder)
+        return snapshot_request(stores, settings.feed_tolerance, Launches(context.instance, feature_pipeline))
 
     return [snapshot, *(_scoring_sensor(settings, cadence, job) for cadence, job in scoring_jobs.items())]
 
 
-def snapshot_request(stores: Stores, feed_tolerance: float) -> dg.RunRequest | dg.SkipReason:
+def snapshot_request(stores: Stores, feed_tolerance: float, launches: Launches) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the first day that is due and complete, or what is waited for.
 
-    Due are the days after the newest snapshot; in a store without a snapshot of the last days, the newest day alone.
+    Due are the days without a snapshot after the oldest of the last two weeks that has one; in a store without one, the
+    newest day alone. Besides, the dates that a champion waits for.
     """
     try:
         newest = stores.observations.newest_day("sales")
     except NotReadyError as error:
         return dg.SkipReason(str(error))
-    due = _days_after(newest, lambda day: stores.predictions.is_staged("feature_snapshots", day))
+
+    def is_made(day: date) -> bool:
+        return stores.predictions.is_staged("feature_snapshots", day)
+
+    waited_for = [day for cadence in CADENCES.values() for day in _due_with_champion(stores, cadence, newest)]
+    due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
     if not due:
         return dg.SkipReason(f"The snapshot of {newest} is there.")
-    answers = [_snapshot_request(stores, day, feed_tolerance) for day in due]
-    return next((answer for answer in answers if isinstance(answer, dg.RunRequest)), answers[0])
+    return _first_request(due, _snapshot_of(stores, feed_tolerance), launches)
 
 
-def _days_after(newest: date, is_done: Callable[[date], bool]) -> list[date]:
-    """Return the days after the last that is done, up to the newest; the newest alone if none of the last is done."""
-    days = [newest - timedelta(days=back) for back in range(DAYS_LOOKED_BACK)]
-    done = next((at for at, day in enumerate(days) if is_done(day)), 1)
-    return list(reversed(days[:done]))
+def _due(newest: date, cadence: Cadence, is_done: Callable[[date], bool]) -> list[date]:
+    """Return the dates that are not done after the oldest that is, oldest first; if none is done, the newest alone."""
+    dates = _dates_back(newest, cadence)
+    first = next((at for at, day in enumerate(dates) if is_done(day)), len(dates) - 1)
+    return [day for day in dates[first:] if not is_done(day)]
 
 
-def _snapshot_request(stores: Stores, day: date, feed_tolerance: float) -> dg.RunRequest | dg.SkipReason:
-    if stores.predictions.is_staged("feature_snapshots", day):
-        return dg.SkipReason(f"The snapshot of {day} is there.")
-    if stores.ledger.state().start_date is None:
-        return dg.SkipReason("Nothing has been ingested: forecast-assets ingest ...")
-    state = readiness(known_history(stores, day), feed_tolerance)
-    if not state.is_complete:
-        return dg.SkipReason(f"Waiting for the inputs of {day}: {'; '.join(state.missing)}.")
-    # A run that failed is asked for again once something has changed: an ingest is a ledger entry.
-    return dg.RunRequest(run_key=f"snapshot/{day}/{stores.ledger.state().sequence}", partition_key=day.isoformat())
+def _dates_back(newest: date, cadence: Cadence) -> list[date]:
+    between = timedelta(days=1 if cadence.weekday is None else 7)
+    last = cadence.newest_date(newest)
+    return [last - between * back for back in reversed(range(DATES_LOOKED_BACK[cadence.name]))]
+
+
+def _due_with_champion(stores: Stores, cadence: Cadence, newest: date) -> list[date]:
+    """Return the dates that the cadence's champion has not published and may serve."""
+    state = stores.ledger.state()
+    champion = state.channel(cadence.champion)
+    if champion is None:
+        return []
+    start, cutoff = state.start_date or newest, state.versions[champion].cutoff
+    due = _due(newest, cadence, lambda day: _key(cadence, day, champion) in state.publications)
+    return [day for day in due if day >= max(start, cutoff)]
+
+
+def _key(cadence: Cadence, day: date, version: str) -> RunKey:
+    return RunKey(cadence.name, day, version, cadence.default_horizon)
+
+
+def _first_request(
+    due: Sequence[date], ask: Callable[[date], dg.RunRequest | str], launches: Launches
+) -> dg.RunRequest | dg.SkipReason:
+    """Return the request of the oldest date that can be run now, or why none can; one run at a time, in order."""
+    reasons = []
+    for day in due:
+        answer = ask(day)
+        if isinstance(answer, str):
+            reasons.append(answer)
+        elif launches.is_under_way(answer):
+            return dg.SkipReason(f"The run of {answer.partition_key} is under way; what comes after it follows.")
+        elif launches.has_run(answer):
+            reasons.append(f"The run of {answer.partition_key} failed; it is tried again after the next ledger entry.")
+        else:
+            return answer
+    return dg.SkipReason(" ".join(reasons[:FIRST]))
+
+
+def _snapshot_of(stores: Stores, feed_tolerance: float) -> Callable[[date], dg.RunRequest | str]:
+    def ask(day: date) -> dg.RunRequest | str:
+        if stores.predictions.is_staged("feature_snapshots", day):
+            return f"The snapshot of {day} is there."
+        state = stores.ledger.state()
+        if state.start_date is None:
+            return "Nothing has been ingested: forecast-assets ingest ..."
+        missing = readiness(known_history(stores, day), feed_tolerance).missing
+        if missing:
+            return f"Waiting for the inputs of {day}: {'; '.join(missing)}."
+        # A run that failed is asked for again once something has changed: an ingest is a ledger entry.
+        return dg.RunRequest(run_key=f"snapshot/{day}/{state.sequence}", partition_key=day.isoformat())
+
+    return ask
 
 
 def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.SensorDefinition:
@@ -101,37 +161,111 @@ def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Sensor
         job_name=job,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Scores the newest snapshot with the champion: after the feature pipeline, or after a promotion.",
+        description=f"Scores the oldest snapshot that is due with `{cadence.champion}`: after the feature pipeline, or "
+        "after a promotion.",
     )
     def scoring(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        del context
-        return scoring_request(open_stores(settings.store_folder), cadence)
+        return scoring_request(open_stores(settings.store_folder), cadence, Launches(context.instance, job))
 
     return scoring
 
 
-def scoring_request(stores: Stores, cadence: Cadence) -> dg.SensorResult | dg.SkipReason:
-    """Return the request for the first day that is due with the champion, or why there is none."""
-    state = stores.ledger.state()
-    champion = state.channel(CHAMPION)
+def scoring_request(stores: Stores, cadence: Cadence, launches: Launches) -> dg.SensorResult | dg.SkipReason:
+    """Return the request for the first date that is due with the cadence's champion, or why there is none."""
+    champion = stores.ledger.state().channel(cadence.champion)
     if champion is None:
-        return dg.SkipReason("No champion: forecast-assets promote VERSION --by NAME --reason TEXT.")
+        return dg.SkipReason(
+            f"No {cadence.champion}: forecast-assets promote VERSION --channel {cadence.champion} --by NAME "
+            "--reason TEXT."
+        )
     newest = stores.observations.newest_day("sales")
-
-    def key_of(day: date) -> RunKey:
-        return RunKey(cadence.name, day, champion, cadence.default_horizon)
-
-    due = _days_after(newest, lambda day: key_of(day) in state.publications)
+    due = _due_with_champion(stores, cadence, newest)
     if not due:
-        done = state.publications[key_of(newest)]
-        return dg.SkipReason(f"{done.key} is published (ledger entry {done.sequence}).")
-    ready = [day for day in due if stores.predictions.is_staged("feature_snapshots", day)]
-    if not ready:
-        return dg.SkipReason(f"Waiting for the snapshot of {due[0]}.")
-    day = ready[0]
-    snapshot = stores.predictions.staged("feature_snapshots", day).version
-    run_key = f"{key_of(day)}/{snapshot[:12]}/{state.sequence}"
+        return _nothing_due(stores, cadence, cadence.newest_date(newest), champion)
+    answer = _first_request(due, _scoring_of(stores, cadence, champion), launches)
+    if isinstance(answer, dg.SkipReason):
+        return answer
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=run_key, partition_key=scoring_partition(day, champion))],
-        dynamic_partitions_requests=[model_versions.build_add_request([champion])],
+        run_requests=[answer], dynamic_partitions_requests=[model_versions.build_add_request([champion])]
     )
+
+
+def _nothing_due(stores: Stores, cadence: Cadence, day: date, champion: str) -> dg.SkipReason:
+    state = stores.ledger.state()
+    done = state.publications.get(_key(cadence, day, champion))
+    if done is not None:
+        return dg.SkipReason(f"{done.key} is published (ledger entry {done.sequence}).")
+    return dg.SkipReason(
+        f"`{champion}` was trained on days up to {state.versions[champion].cutoff}; the newest {cadence.name} date "
+        f"with sales is {day}."
+    )
+
+
+def _scoring_of(stores: Stores, cadence: Cadence, champion: str) -> Callable[[date], dg.RunRequest | str]:
+    def ask(day: date) -> dg.RunRequest | str:
+        key = _key(cadence, day, champion)
+        model = stores.predictions.model_version(champion)
+        try:
+            require_servable(key, model)
+            require_horizon(stores, key, model)
+            require_external_forecasts(stores, key, model)
+        except (HorizonError, NotStagedError, RefusedError) as error:
+            return str(error)
+        if not stores.predictions.is_staged("feature_snapshots", day):
+            return f"Waiting for the snapshot of {day}."
+        snapshot = stores.predictions.staged("feature_snapshots", day).version
+        run_key = f"{key}/{snapshot[:12]}/{stores.ledger.state().sequence}"
+        return dg.RunRequest(run_key=run_key, partition_key=scoring_partition(day, champion))
+
+    return ask
+
+
+def build_accuracy_sensors(settings: Settings, jobs: Mapping[Cadence, str]) -> list[dg.SensorDefinition]:
+    """Build a sensor per cadence that measures past forecasts as sales arrive."""
+    return [_accuracy_sensor(settings, cadence, job) for cadence, job in jobs.items()]
+
+
+def _accuracy_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{cadence.name}_accuracy_when_sales_arrive",
+        job_name=job,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Measures the published {cadence.name} forecasts of each day whose sales have arrived or were "
+        f"restated, oldest first, of the last {ACCURACY_DAYS_LOOKED_BACK} days.",
+    )
+    def accuracy(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        stores = open_stores(settings.store_folder)
+        return accuracy_request(stores, cadence, settings.feed_tolerance, Launches(context.instance, job))
+
+    return accuracy
+
+
+def accuracy_request(
+    stores: Stores, cadence: Cadence, feed_tolerance: float, launches: Launches
+) -> dg.RunRequest | dg.SkipReason:
+    """Return the request for the oldest day that is due, or what is waited for.
+
+    The newest day has to be complete; one before it is measured with the rows that there are, and again when more come.
+    """
+    try:
+        newest = stores.observations.newest_day("sales")
+    except NotReadyError as error:
+        return dg.SkipReason(str(error))
+    due = due_days(stores, cadence.name, newest - timedelta(days=ACCURACY_DAYS_LOOKED_BACK), newest)
+    if not due:
+        return dg.SkipReason(f"Every published {cadence.name} forecast of a day up to {newest} is measured.")
+    return _first_request(due, _accuracy_of(stores, cadence, newest, feed_tolerance), launches)
+
+
+def _accuracy_of(
+    stores: Stores, cadence: Cadence, newest: date, feed_tolerance: float
+) -> Callable[[date], dg.RunRequest | str]:
+    def ask(day: date) -> dg.RunRequest | str:
+        missing = readiness(known_history(stores, day), feed_tolerance).missing if day == newest else ()
+        if missing:
+            return f"Waiting for the inputs of {day}: {'; '.join(missing)}."
+        run_key = f"accuracy/{cadence.name}/{day}/{stores.ledger.state().sequence}"
+        return dg.RunRequest(run_key=run_key, partition_key=day.isoformat())
+
+    return ask

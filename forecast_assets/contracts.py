@@ -14,17 +14,22 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.errors import FIRST, ContractError
+from forecast_assets.numbering import has_repeated_keys
 from forecast_assets.quantities import UNITS
 
 QUANTILES: Final = (0.005, 0.025, 0.05, 0.1, 0.165, 0.25, 0.5, 0.75, 0.835, 0.9, 0.95, 0.975, 0.995)
 QUANTILE_COLUMNS: Final = tuple(f"q{round(level * 1000):03d}_units" for level in QUANTILES)
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")
+SQUARED_UNITS: Final = pl.Decimal(38, 6)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, what it means with its unit, and the bounds that every value keeps."""
+    """One column: its type, what it means with its unit, and the bounds that every value keeps.
+
+    Text is never empty unless `may_be_empty` says so.
+    """
 
     name: str
     dtype: Any
@@ -33,6 +38,7 @@ class Column:
     at_least: float | None = None
     at_most: float | None = None
     one_of: tuple[str, ...] | None = None
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,9 @@ class Contract:
         )
 
     def _require_unique_keys(self, frame: pl.DataFrame) -> None:
-        # Pandera's own uniqueness check is several times slower than this on millions of rows.
+        # Pandera's own uniqueness check is many times slower than this on millions of rows.
         keys = list(self.key)
-        if frame.select(pl.struct(keys).n_unique()).item() == frame.height:
+        if not has_repeated_keys(frame, keys):
             return
         duplicated = frame.group_by(keys).len().filter(pl.col("len") > 1).sort(keys)
         rows = [
@@ -182,6 +188,9 @@ def _event_date(meaning: str) -> Column:
     return Column("event_date", pl.Date, meaning)
 
 
+# Beyond this a quantity of one SKU, store and day is an error of the source; sums of many still fit DECIMAL(18, 6).
+LARGEST_UNITS: Final = 1e9
+
 # --- Feeds: what sources say ---------------------------------------------------------------------------------------
 
 SALES = Contract(
@@ -193,7 +202,7 @@ SALES = Contract(
         _store(),
         _event_date("day of the sales"),
         _known_at(),
-        Column("sales_units", pl.Float64, "units sold that day", at_least=0),
+        Column("sales_units", pl.Float64, "units sold that day", at_least=0, at_most=LARGEST_UNITS),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
     promises=("Each series has a row for every day between its first and its last.",),
@@ -224,7 +233,7 @@ INVENTORY_POSITIONS = Contract(
         _store(),
         _event_date("day at whose end the position was taken"),
         _known_at(),
-        Column("on_hand_units", pl.Float64, "units on hand at the end of the day", at_least=0),
+        Column("on_hand_units", pl.Float64, "units on hand at the end of the day", at_least=0, at_most=LARGEST_UNITS),
         Column("lead_time_days", pl.Float64, "mean days from order to arrival", at_least=0),
         Column("lead_time_deviation_days", pl.Float64, "standard deviation of the lead time", at_least=0),
         Column("review_period_days", pl.Int32, "days between replenishment reviews", nullable=True, at_least=1),
@@ -234,8 +243,16 @@ INVENTORY_POSITIONS = Contract(
             "s of the (s, S) policy: order when on hand plus on order is at or below; null without a policy",
             nullable=True,
             at_least=0,
+            at_most=LARGEST_UNITS,
         ),
-        Column("order_up_to_units", pl.Float64, "S of the (s, S) policy", nullable=True, at_least=0),
+        Column(
+            "order_up_to_units",
+            pl.Float64,
+            "S of the (s, S) policy",
+            nullable=True,
+            at_least=0,
+            at_most=LARGEST_UNITS,
+        ),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
 )
@@ -250,7 +267,7 @@ PURCHASE_ORDERS = Contract(
         _store(),
         _event_date("day at whose end the order was placed"),
         _known_at(),
-        Column("ordered_units", pl.Float64, "units ordered", at_least=0),
+        Column("ordered_units", pl.Float64, "units ordered", at_least=0, at_most=LARGEST_UNITS),
         Column(
             "received_date",
             pl.Date,
@@ -533,7 +550,12 @@ FORECAST_EXPLANATIONS = Contract(
         _units("expected_sales_units", "the published expected sales"),
         Column("forecast_reason", pl.String, "the largest drivers of the forecast, in words"),
         Column("risk_reason", pl.String, "the largest drivers of the stock-out risk, in words"),
-        Column("not_computed", pl.String, "what could not be computed for want of a feed, in words; empty if nothing"),
+        Column(
+            "not_computed",
+            pl.String,
+            "what could not be computed for want of a feed, in words; empty if nothing",
+            may_be_empty=True,
+        ),
     ),
     key=SERIES_STEP_KEY,
     promises=(
@@ -604,6 +626,95 @@ EVALUATION_REPORTS = Contract(
     key=("segment_kind", "segment", "metric"),
     promises=("Measured by rolling origin on days after each fit, by the code path of the daily run.",),
 )
+
+# What forecasts of a day are summed by, at the level of SKU and store.
+ACCURACY_SEGMENTS: Final = ("all", "demand_class", "store", "product_node", "risk_band")
+
+FORECAST_ACCURACY = Contract(
+    name="forecast_accuracy",
+    grain="one published run, one target date, one pair of levels, one segment",
+    description="How published forecasts of a day did against its sales, as sums that add up over any period.",
+    columns=(
+        *_run_columns(),
+        *_step_columns(),
+        Column("product_level", pl.String, "level of the forecasts judged: `total`, a level between, or `sku`"),
+        Column("store_level", pl.String, "level of the forecasts judged: `total`, a level between, or `store`"),
+        Column(
+            "segment_kind",
+            pl.String,
+            "what the rows are divided by; `product_node` is the widest product level; above SKU and store only `all`",
+            one_of=ACCURACY_SEGMENTS,
+        ),
+        Column("segment", pl.String, "which class, store, node or band; `all`"),
+        Column("rows", pl.Int64, "forecasts (series, or nodes above them) that could be judged", at_least=0),
+        Column("rows_without_actual", pl.Int64, "forecasts that could not: no sales are known below them", at_least=0),
+        Column("series", pl.Int64, "SKU-store series that enter the sums", at_least=0),
+        Column("series_without_actual", pl.Int64, "SKU-store series left out of both sides: late rows", at_least=0),
+        _units("sales_units", "units sold"),
+        _units("expected_sales_units", "expected sales, published"),
+        _units("forecast_units", "expected demand, published"),
+        _units("error_units", "expected sales less sales", signed=True),
+        _units("absolute_error_units", "absolute differences of expected sales and sales"),
+        Column("squared_error_units2", SQUARED_UNITS, "squared differences, in units squared", at_least=0),
+        _units("naive_absolute_error_units", "absolute differences of seasonal naive and sales, same rows"),
+        Column("quantile_rows", pl.Int64, "rows whose day is not known to have had a stock-out", at_least=0),
+        _units("pinball_loss_units", "pinball loss of demand quantiles, summed over all 13, on quantile_rows"),
+        *(
+            Column(f"inside_{percent}_rows", UNITS, f"quantile_rows inside the central {percent}%", at_least=0)
+            for percent in (50, 80, 95)
+        ),
+        Column("risk_rows", pl.Int64, "rows with a probability, whose stock-out or none is known", at_least=0),
+        Column("stockout_rows", pl.Int64, "of those, how many had a stock-out", at_least=0),
+        Column("expected_stockout_rows", UNITS, "sum of their stockout_probability", at_least=0),
+        Column("brier_loss", UNITS, "sum of (probability less outcome) squared", at_least=0),
+    ),
+    key=(
+        "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "target_date",
+        "product_level", "store_level", "segment_kind", "segment",
+    ),
+    promises=(
+        "Sums over the segments of a kind, and over SKU and store, equal the sums of every level above, exactly.",
+        "A day without a row of sales is counted as such, never as a day without sales.",
+    ),
+    limits=(
+        (
+            "Errors are of expected sales, on all days. On in-stock days alone even a perfect forecast of demand looks "
+            "too high, since high demand is what empties the shelf; so read coverage and pinball loss with care where "
+            "stock-outs are many."
+        ),
+        "A count that ties with a quantile lies inside an interval by the share of its probability that does.",
+        "Seasonal naive is the last same weekday known at the prediction date, of four weeks; unknown counts as none.",
+        (
+            "Stock-outs are days with out-of-stock hours, else with nothing on hand at their end. Unmet demand itself "
+            "is not observed: of slow movers shelves are empty more often than demand goes unmet, so probabilities "
+            "from positions look too low."
+        ),
+    ),
+)  # fmt: skip
+
+EXTERNAL_FORECASTS = Contract(
+    name="external_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Forecasts made elsewhere, as their file says them; what a run of an external version is made from.",
+    columns=(
+        *_series_columns(),
+        *_step_columns(),
+        _units("forecast_units", "expected demand"),
+        *(
+            _units(name, f"demand is at most this with probability {level}; null where the file has no such column",
+                   nullable=True)
+            for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+        ),
+        Column("is_missing", pl.Boolean, "whether the file lacks the series, so that zero stands in for it"),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "The manifest names the file and its SHA-256.",
+        "Every series of the snapshot has every step; what the file lacks is zero and says so.",
+        "Quantiles rise with their probability.",
+    ),
+    limits=("What the outside model knew when it made them cannot be seen from here.",),
+)  # fmt: skip
 
 PRODUCTS: Final = {
     contract.name: contract

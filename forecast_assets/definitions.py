@@ -10,14 +10,23 @@ from typing import Any, Final
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from checks.asset_checks import build_checks, build_snapshot_checks, required_checks
-from forecast_assets.automation import build_schedules, build_sensors
+from checks.asset_checks import (
+    accuracy_check_specs,
+    build_checks,
+    build_snapshot_checks,
+    judge_accuracy,
+    required_checks,
+)
+from forecast_assets.accuracy.assets import Checking, build_forecast_accuracy_asset
+from forecast_assets.automation import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
-from forecast_assets.keys import DAILY, Cadence
+from forecast_assets.freshness import with_freshness
+from forecast_assets.keys import CADENCES, Cadence
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
+from forecast_assets.restatement_sensor import build_restatement_sensor
 from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
@@ -41,28 +50,54 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     chosen = settings or current_settings()
     start = _start_date(chosen)
     snapshot = build_snapshot_asset(start, list(FEEDS), chosen.feed_tolerance)
-    branch = _branch(DAILY, start)
+    branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
+    scoring = [asset for branch in branches.values() for asset in branch]
+    accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _CHECKING) for cadence in branches}
     return dg.Definitions(
-        assets=[*feed_specs(), snapshot, *build_training_assets(), *branch],
-        asset_checks=[*build_snapshot_checks(start), *build_checks(DAILY, start)],
+        assets=with_freshness(
+            [*feed_specs(), snapshot, *build_training_assets(), *scoring, *accuracy.values()], chosen
+        ),
+        asset_checks=[
+            *build_snapshot_checks(start),
+            *(check for cadence in branches for check in build_checks(cadence, start)),
+        ],
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
             dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training"), executor_def=_ONE),
-            dg.define_asset_job(scoring_job(DAILY), dg.AssetSelection.assets(*branch), executor_def=_ONE),
+            *(
+                dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
+                for cadence, branch in branches.items()
+            ),
+            *(
+                dg.define_asset_job(accuracy_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
+                for cadence, asset in accuracy.items()
+            ),
         ],
         schedules=build_schedules(chosen, FEATURE_PIPELINE),
-        sensors=build_sensors(chosen, FEATURE_PIPELINE, {DAILY: scoring_job(DAILY)}),
+        sensors=[
+            *build_sensors(chosen, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
+            build_restatement_sensor(chosen),
+            *build_accuracy_sensors(chosen, {cadence: accuracy_job(cadence) for cadence in branches}),
+        ],
+        executor=_ONE,
         resources={**_resources(chosen), **(resource_overrides or {})},
     )
 
 
-# The stages of a run share what they have loaded; a process per stage would pay the imports again.
+# The stages of a run share what they have loaded; a process per stage would pay the imports again. No backfill policy
+# is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
+_CHECKING: Final = Checking(accuracy_check_specs, judge_accuracy)
 
 
 def scoring_job(cadence: Cadence) -> str:
     """Return the name of the job that scores and publishes one date with one version."""
     return f"{cadence.name}_scoring"
+
+
+def accuracy_job(cadence: Cadence) -> str:
+    """Return the name of the job that measures the forecasts of one day against its sales."""
+    return f"{cadence.name}_accuracy"
 
 
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:

@@ -4,14 +4,15 @@ What belongs here: the order of the steps and what is said about them. What does
 """
 
 import time
+from datetime import date
 from pathlib import Path
 from typing import Final
 
 import click
 import polars as pl
 
-from forecast_assets.automation import CHAMPION
-from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.errors import InputError, NotAcceptedError
+from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.plots import terminal_forecast_plot
 from forecast_assets.presentation.rows import with_reason
 from forecast_assets.presentation.state import ingest_text, outcome_text
@@ -25,6 +26,8 @@ from resources.ledger import Publication
 from resources.orchestration import Progress
 
 VERSION: Final = "stat-1"
+WEEKLY_VERSION: Final = "stat-weekly-1"
+WEEKS_SHOWN: Final = 12
 RISKS_SHOWN: Final = 10
 RISK_STEPS: Final = 7
 HISTORY_SHOWN_DAYS: Final = 56
@@ -35,14 +38,17 @@ def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
     started = time.monotonic()
     with progress_lines() as report:
         runner = Runner(settings, report)
-        folder = settings.home / "simulated"
+        folder = settings.simulated_folder
         _simulate(folder, simulator, report)
         _ingest(runner, folder)
-        _train(runner, simulator)
-        publication = _run(runner, simulator)
+        _train(runner, DAILY, VERSION, simulator.end)
+        publication = _run(runner, DAILY, VERSION, simulator.end)
+        weekly = _weekly(runner, WEEKLY.newest_date(simulator.end))
     _show_risks(runner, publication)
     _show_forecast(runner, publication)
-    _show_query(settings, publication)
+    _show_query(settings, "Try it in SQL; a query names the model version, there is no latest", _by_store(publication))
+    if weekly is not None:
+        _show_query(settings, "The weeks ahead, from the weekly run; its views are named so", _by_week(weekly))
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Next, look at it in the Dagster UI: make ui")
 
 
@@ -62,25 +68,36 @@ def _ingest(runner: Runner, folder: Path) -> None:
     click.echo(ingest_text(runner.ingest(read_simulated(folder))))
 
 
-def _train(runner: Runner, simulator: SimulatorSettings) -> None:
-    _step(f"Train and promote model version {VERSION}")
-    if VERSION in runner.stores.ledger.state().versions:
-        click.echo(f"{VERSION} is registered already.")
+def _train(runner: Runner, cadence: Cadence, version: str, cutoff: date) -> None:
+    _step(f"Train and promote model version {version}")
+    if version in runner.stores.ledger.state().versions:
+        click.echo(f"{version} is registered already.")
     else:
-        runner.train(family="statistical", version=VERSION, cutoff=simulator.end, horizon=DAILY.default_horizon)
-        click.echo(f"Registered {VERSION}. See how it did in its backtests: forecast-assets versions {VERSION}")
-    if runner.stores.ledger.state().channel(CHAMPION) == VERSION:
-        click.echo(f"{VERSION} is the champion already.")
+        runner.train(family="statistical", version=version, cutoff=cutoff, horizon=cadence.default_horizon)
+        click.echo(f"Registered {version}. See how it did in its backtests: forecast-assets versions {version}")
+    if runner.stores.ledger.state().channel(cadence.champion) == version:
+        click.echo(f"{version} is the {cadence.champion} already.")
     else:
-        entry = runner.stores.predictions.promote(VERSION, by="demo", reason="first version of the demonstration")
-        click.echo(f"{VERSION} is now the champion (ledger entry {entry.sequence}).")
+        reason = "first version of the demonstration"
+        entry = runner.stores.predictions.promote(version, by="demo", reason=reason, channel=cadence.champion)
+        click.echo(f"{cadence.champion} is now {version} (ledger entry {entry.sequence}).")
 
 
-def _run(runner: Runner, simulator: SimulatorSettings) -> Publication:
-    _step(f"Run and publish {simulator.end}")
-    outcome = runner.score(RunKey(DAILY.name, simulator.end, VERSION, DAILY.default_horizon))
+def _run(runner: Runner, cadence: Cadence, version: str, day: date) -> Publication:
+    _step(f"Run and publish {day}{'' if cadence is DAILY else f', {cadence.default_horizon} days ahead'}")
+    outcome = runner.score(RunKey(cadence.name, day, version, cadence.default_horizon))
     click.echo(outcome_text(runner.stores, outcome))
     return outcome.publication
+
+
+def _weekly(runner: Runner, sunday: date) -> Publication | None:
+    """Run the newest Sunday; a retailer whose history is too short for 90 days ahead goes without."""
+    try:
+        _train(runner, WEEKLY, WEEKLY_VERSION, sunday)
+    except (InputError, NotAcceptedError) as error:
+        click.echo(f"No weekly run of this retailer: {error}")
+        return None
+    return _run(runner, WEEKLY, WEEKLY_VERSION, sunday)
 
 
 def _show_risks(runner: Runner, publication: Publication) -> None:
@@ -114,18 +131,32 @@ def _show_forecast(runner: Runner, publication: Publication) -> None:
     click.echo(terminal_forecast_plot(past.collect(), forecasts.filter(is_series).sort("step").collect()))
 
 
-def _show_query(settings: Settings, publication: Publication) -> None:
+def _by_store(publication: Publication) -> str:
+    key = publication.key
+    return (
+        "SELECT store_node AS store_id, sum(forecast_units) AS demand, sum(expected_sales_units) AS sales\n"
+        f'FROM "{key.model_version}".aggregate_forecasts\n'
+        f"WHERE prediction_date = DATE '{key.prediction_date}' AND forecast_horizon = {key.forecast_horizon}\n"
+        "  AND product_level = 'total' AND store_level = 'store' AND step <= 7\n"
+        "GROUP BY ALL ORDER BY demand DESC LIMIT 5"
+    )
+
+
+def _by_week(publication: Publication) -> str:
+    key = publication.key
+    return (
+        "SELECT min(target_date) AS week_from, sum(forecast_units) AS demand, sum(expected_sales_units) AS sales\n"
+        f'FROM "{key.model_version}".weekly_aggregate_forecasts\n'
+        f"WHERE prediction_date = DATE '{key.prediction_date}' AND forecast_horizon = {key.forecast_horizon}\n"
+        f"  AND product_level = 'total' AND store_level = 'total' AND step <= {WEEKS_SHOWN * 7}\n"
+        "GROUP BY (step - 1) // 7 ORDER BY week_from"
+    )
+
+
+def _show_query(settings: Settings, title: str, sql: str) -> None:
     import duckdb
 
-    _step("Try it in SQL; a query names the model version, there is no latest")
-    sql = (
-        "SELECT store_node AS store_id, sum(forecast_units) AS demand, sum(expected_sales_units) AS sales\n"
-        f'FROM "{publication.key.model_version}".aggregate_forecasts\n'
-        f"WHERE prediction_date = DATE '{publication.key.prediction_date}' AND forecast_horizon = "
-        f"{publication.key.forecast_horizon}\n"
-        f"  AND product_level = 'total' AND store_level = 'store' AND step <= 7\n"
-        f"GROUP BY ALL ORDER BY demand DESC LIMIT 5"
-    )
+    _step(title)
     click.echo(f"duckdb -readonly {settings.catalogue_path}\n\n{sql};\n")
     with duckdb.connect(str(settings.catalogue_path), read_only=True) as connection:
         result = pl.DataFrame(connection.sql(sql).to_arrow_table())

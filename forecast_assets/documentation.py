@@ -12,7 +12,18 @@ from typing import Any, Final
 import click
 import polars as pl
 
-from forecast_assets.contracts import EVALUATION_REPORTS, FEEDS, PRODUCTS, PUBLISHED, TIMESTAMP, Column, Contract
+from forecast_assets.contracts import (
+    EVALUATION_REPORTS,
+    EXTERNAL_FORECASTS,
+    FEEDS,
+    FORECAST_ACCURACY,
+    PRODUCTS,
+    PUBLISHED,
+    SQUARED_UNITS,
+    TIMESTAMP,
+    Column,
+    Contract,
+)
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.quantities import UNITS
@@ -26,6 +37,7 @@ _SQL_TYPES: Final[dict[Any, str]] = {
     pl.Date: "DATE",
     TIMESTAMP: "TIMESTAMPTZ",
     UNITS: "DECIMAL(18, 6)",
+    SQUARED_UNITS: "DECIMAL(38, 6)",
 }
 
 _HEAD: Final = """\
@@ -46,6 +58,12 @@ Each is a view in the schema of its model version, for example `"stat-1".forecas
 _ON_THE_WAY: Final = """\
 Stored and versioned like the published ones, named in their lineage, and read by checks; not offered as views."""
 
+_ACCURACY: Final = """\
+The view `audit.forecast_accuracy` over all model versions, with `measured_sequence` (the ledger entry), `is_newest` and
+`known_until` besides: sum the newest only. Ratios follow from sums: WAPE is
+`sum(absolute_error_units) / sum(sales_units)`, bias `sum(error_units) / sum(sales_units)`, coverage
+`sum(inside_80_rows) / sum(quantile_rows)`, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
+
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
 
@@ -57,7 +75,10 @@ def products_markdown() -> str:
     parts = [
         _HEAD,
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
-        *_chapter("Products on the way", _on_the_way(), [snapshots, *unpublished, EVALUATION_REPORTS]),
+        *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
+        *_chapter(
+            "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
+        ),
         *_chapter("Feeds", _FEEDS, FEEDS.values()),
     ]
     return "\n\n".join(parts) + "\n"

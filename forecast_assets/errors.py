@@ -17,11 +17,13 @@
     │   └── NotStagedError                      an upstream product of the run has not been made
     ├── RefusedError                        exit code 4: doing it would break a promise
     │   ├── AlreadyPublishedError               the key is taken; published numbers never change
+    │   ├── NothingToCorrectError               no input of the run has changed since
     │   ├── AlreadyRegisteredError              the version name is taken
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
     │   └── LostRaceError                       another writer appended first, too often
     ├── IntegrityError                      exit code 5: stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
+    │   ├── UnknownEntryError                   a ledger entry that a later release wrote
     │   └── ChangedFileError                    a file is missing or does not hash to its name
     └── StorageError                        exit code 6: disk full, read-only, permission denied
 
@@ -30,6 +32,7 @@ Messages say what is wrong, which (the first ten) and what to do.
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 FIRST = 10
 
@@ -75,11 +78,15 @@ class ContractError(InputError):
     Attributes:
         contract: Name of the contract.
         failures: One line per broken promise, with the first failing values.
+        findings: Everything that was found of all the feeds, warnings too, where an ingest was judged.
     """
 
-    def __init__(self, contract: str, failures: Sequence[str], *, remedy: str = "") -> None:
+    def __init__(
+        self, contract: str, failures: Sequence[str], *, remedy: str = "", findings: Sequence[Any] = ()
+    ) -> None:
         self.contract = contract
         self.failures = tuple(failures)
+        self.findings = tuple(findings)
         listed = "; ".join(self.failures[:FIRST])
         super().__init__(
             f"`{contract}` breaks its contract: {listed}.",
@@ -166,6 +173,10 @@ class AlreadyPublishedError(RefusedError):
         )
 
 
+class NothingToCorrectError(RefusedError):
+    """No input of the published run has changed since its moment of knowledge."""
+
+
 class AlreadyRegisteredError(RefusedError):
     """The model version name is taken."""
 
@@ -186,6 +197,10 @@ class IntegrityError(ForecastAssetsError):
 
 class BrokenChainError(IntegrityError):
     """A ledger entry does not follow the one before it."""
+
+
+class UnknownEntryError(IntegrityError):
+    """A ledger entry of a kind or a format that this release does not know."""
 
 
 class ChangedFileError(IntegrityError):

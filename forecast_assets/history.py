@@ -4,18 +4,25 @@ What belongs here: reading what a snapshot's manifest names, no more and no less
 sources is right (sources.fusion), or any model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.features.panel import Panel, assemble_panel
-from forecast_assets.sources.fusion import resolve
+from forecast_assets.errors import InputError
+from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
+from forecast_assets.features.specs import FeatureSpec, days_needed
+from forecast_assets.sources.fusion import only_words, resolve
 from resources.ledger import BatchRecord
-from resources.observation_store import PLANNED, ObservationStore
+from resources.observation_store import PLANNED, ObservationStore, contested_days
 from resources.prediction_store import ProductVersion
+
+Span = tuple[date, date]
+
+_DECIDED_DAYS: Final = 91
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,15 @@ class History:
         batches: The batches that may be read.
         cutoff: The last observed day.
         known_until: Rows that became known later do not exist here.
+        plans_known_until: The same for plans of days after the cutoff, where that is earlier: a correction knows more
+            of the past than the run it corrects, and no more of the future.
     """
 
     store: ObservationStore
     batches: tuple[BatchRecord, ...]
     cutoff: date
     known_until: datetime
+    plans_known_until: datetime | None = None
 
     @classmethod
     def of(cls, snapshot: ProductVersion, store: ObservationStore) -> "History":
@@ -42,7 +52,39 @@ class History:
             tuple(store.named(snapshot.inputs["batches"])),
             date.fromisoformat(snapshot.facts["prediction_date"]),
             datetime.fromisoformat(snapshot.facts["known_until"]),
+            _moment(snapshot.facts.get("plans_known_until")),
         )
+
+    @classmethod
+    def later(cls, snapshot: ProductVersion, store: ObservationStore, known_until: datetime) -> "History":
+        """Return what is known of a snapshot's past at a later moment; of its future, no more than it knew.
+
+        Raises:
+            InputError: If the moment is earlier than the snapshot's own.
+        """
+        made = cls.of(snapshot, store)
+        if known_until < made.known_until:
+            raise InputError(
+                f"{known_until:%Y-%m-%d %H:%M:%S} UTC is earlier than what the snapshot of {made.cutoff} knew already "
+                f"({made.known_until:%Y-%m-%d %H:%M:%S} UTC).",
+                remedy="Name a later moment with --known-until, or leave it out for all that is known now.",
+            )
+        batches = tuple(store.as_known(made.cutoff, known_until))
+        return cls(store, batches, made.cutoff, known_until, made.plans_known_until or made.known_until)
+
+    def said(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+        """Return what every source has said of a feed by then, unresolved; arguments as for ``feed``."""
+        since, until = self._window(name, since, ahead_days)
+        rows = self.store.scan(self.batches, name, since=since, until=until)
+        if rows is None:
+            return None
+        is_known = pl.col("known_at") <= self.known_until
+        if self.plans_known_until is not None:
+            is_known &= (pl.col("event_date") <= self.cutoff) | (pl.col("known_at") <= self.plans_known_until)
+        return rows.filter(is_known)
+
+    def _window(self, name: str, since: date | None, ahead_days: int) -> tuple[date | None, date]:
+        return since, self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)
 
     def feed(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
         """Return one feed's resolved rows up to the cutoff, or None where no batch has the feed.
@@ -52,13 +94,32 @@ class History:
             since: First event date to read.
             ahead_days: Days of plan after the cutoff to read, for feeds that know the future.
         """
-        until = self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)
-        rows = self.store.scan(self.batches, name, since=since, until=until)
-        return None if rows is None else resolve(name, rows, known_until=self.known_until)
+        rows = self.said(name, since=since, ahead_days=ahead_days)
+        if rows is None:
+            return None
+        if "event_date" not in FEEDS[name].key:
+            return resolve(name, rows, known_until=self.known_until)
+        window = self._window(name, since, ahead_days)
+        spans = contested_days(batch for batch in self.batches if batch.feed == name and batch.overlaps(*window))
+        decided = [
+            resolve(name, rows.filter(_is_within(some)), known_until=self.known_until)
+            for some in _portions(spans, *window)
+        ]
+        return pl.concat([only_words(name, rows.filter(~_is_within(spans))), *decided])
 
-    def feeds(self, *, since: date | None = None, ahead_days: int = 0) -> Mapping[str, pl.LazyFrame]:
-        """Return every feed that there is."""
-        read = {name: self.feed(name, since=since, ahead_days=ahead_days) for name in FEEDS}
+    def feeds(
+        self, names: Iterable[str] = FEEDS, *, since: date | None = None, ahead_days: int = 0
+    ) -> Mapping[str, pl.LazyFrame]:
+        """Return every feed that there is, or those of the named ones."""
+        read = {name: self.feed(name, since=since, ahead_days=ahead_days) for name in names}
+        return {name: rows for name, rows in read.items() if rows is not None}
+
+    def feeds_for(self, specs: Sequence[FeatureSpec]) -> Mapping[str, pl.LazyFrame]:
+        """Return the feeds that feature specs read, as far back as their windows reach."""
+        read = {
+            name: self.feed(name, since=None if days is None else self.cutoff - timedelta(days=days - 1))
+            for name, days in days_needed(specs).items()
+        }
         return {name: rows for name, rows in read.items() if rows is not None}
 
     def recent_feeds(self) -> Mapping[str, pl.LazyFrame]:
@@ -68,8 +129,15 @@ class History:
     def panel(self, series: pl.DataFrame, *, history_days: int, horizon_days: int) -> Panel:
         """Return the panel of the given series over the last ``history_days`` and the horizon."""
         since = self.cutoff - timedelta(days=history_days - 1)
-        rows = self.feeds(since=since, ahead_days=horizon_days)
-        return assemble_panel(series, rows, cutoff=self.cutoff, history_days=history_days, horizon_days=horizon_days)
+        rows = self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days)
+        return assemble_panel(
+            series,
+            rows,
+            cutoff=self.cutoff,
+            history_days=history_days,
+            horizon_days=horizon_days,
+            store_nodes=self.membership("store_hierarchy"),
+        )
 
     def membership(self, feed: str) -> pl.DataFrame | None:
         """Return the hierarchy memberships that hold at the cutoff: the newest by the day from which they hold."""
@@ -85,3 +153,32 @@ class History:
             .drop("event_date")
             .collect()
         )
+
+
+def _portions(spans: Iterable[Span], since: date | None, until: date) -> list[list[Span]]:
+    """Return the days of some spans, as far as they lie in a window, about a quarter of a year at a time.
+
+    Deciding needs all sources' rows at once in memory, and several times over; but no day needs another one's.
+    """
+    portions: list[list[Span]] = []
+    room = 0
+    for first, last in spans:
+        day, end = max(first, since or first), min(last, until)
+        while day <= end:
+            if not room:
+                portions.append([])
+                room = _DECIDED_DAYS
+            stop = min(end, day + timedelta(days=room - 1))
+            portions[-1].append((day, stop))
+            room -= (stop - day).days + 1
+            day = stop + timedelta(days=1)
+    return portions
+
+
+def _is_within(spans: Iterable[Span]) -> pl.Expr:
+    inside = [pl.col("event_date").is_between(*span) for span in spans]
+    return pl.any_horizontal(inside) if inside else pl.lit(value=False)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -5,7 +5,7 @@ What belongs here: identity. What does not: reading or writing anything.
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, Self
 
 from forecast_assets.errors import HorizonError, InputError, NameNotAllowedError
@@ -26,6 +26,7 @@ class Cadence:
         longest_horizon: Most days ahead.
         weekday: Day of the week of its prediction dates, Monday 0; None for every day.
         champion: Channel that its schedule follows.
+        challenger: Channel of the version that is to prove itself beside the champion.
     """
 
     name: str
@@ -34,10 +35,43 @@ class Cadence:
     longest_horizon: int
     weekday: int | None = None
     champion: str = "champion"
+    challenger: str = "challenger"
 
     def allows(self, day: date) -> bool:
         """Whether ``day`` is a prediction date of the cadence."""
         return self.weekday is None or day.weekday() == self.weekday
+
+    def newest_date(self, day: date) -> date:
+        """Return the newest prediction date that is not after ``day``.
+
+        Example:
+            >>> WEEKLY.newest_date(date(2025, 7, 2)).isoformat()
+            '2025-06-29'
+        """
+        return day if self.weekday is None else day - timedelta(days=(day.weekday() - self.weekday) % 7)
+
+    @property
+    def cron_day_after(self) -> str:
+        """The day of the week after a prediction date, as cron counts from Sunday 0; `*` for every day.
+
+        Example:
+            >>> WEEKLY.cron_day_after
+            '1'
+        """
+        return "*" if self.weekday is None else str((self.weekday + 2) % 7)
+
+    def require_date(self, day: date) -> None:
+        """Refuse a day that is no prediction date of the cadence.
+
+        Raises:
+            InputError: Naming the prediction date before it.
+        """
+        if not self.allows(day):
+            before = self.newest_date(day)
+            raise InputError(
+                f"{day} is a {day:%A}; prediction dates of a {self.name} run are {before:%A}s.",
+                remedy=f"Use the one before: --date {before}.",
+            )
 
     def horizon(self, days: int | None) -> int:
         """Return the horizon to use, in days.
@@ -58,9 +92,16 @@ class Cadence:
 
 DAILY: Final = Cadence("daily", default_horizon=28, shortest_horizon=7, longest_horizon=30)
 WEEKLY: Final = Cadence(
-    "weekly", default_horizon=90, shortest_horizon=30, longest_horizon=90, weekday=6, champion="weekly-champion"
+    "weekly",
+    default_horizon=90,
+    shortest_horizon=30,
+    longest_horizon=90,
+    weekday=6,
+    champion="weekly-champion",
+    challenger="weekly-challenger",
 )
 CADENCES: Final = {cadence.name: cadence for cadence in (DAILY, WEEKLY)}
+CHANNELS: Final = [channel for cadence in CADENCES.values() for channel in (cadence.champion, cadence.challenger)]
 
 
 def require_version_name(name: str) -> str:

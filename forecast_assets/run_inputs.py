@@ -5,18 +5,23 @@ What does not: computing any product.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from forecast_assets.errors import NotAcceptedError, first_ten
+from forecast_assets.contracts import EXTERNAL_FORECASTS
+from forecast_assets.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
+from forecast_assets.models import external
+from forecast_assets.models.external import ExternalArtifact
+from forecast_assets.models.families import read_artifact
 from forecast_assets.models.statistical import StatisticalArtifact
 from resources.ledger import VersionRecord
-from resources.prediction_store import ProductVersion
+from resources.prediction_store import ProductVersion, revision_before, snapshot_key
 from resources.stores import Stores
 
 
@@ -37,17 +42,22 @@ class RunInputs:
     model: VersionRecord
 
     @classmethod
-    def newest(cls, stores: Stores, key: RunKey) -> "RunInputs":
-        """Start a run from the newest snapshot of its date.
+    def newest(cls, stores: Stores, key: RunKey, known_until: datetime | None = None) -> "RunInputs":
+        """Start a run from the newest snapshot of its date, or a correction from the one of its moment of knowledge.
 
         Raises:
+            InputError: If a correction lacks its moment of knowledge, or what is none has one.
+            NotPublishedError: If the revision that it corrects is not published.
             NotStagedError: If the snapshot has not been made.
             UnknownVersionError: If the model version is not registered.
             NotAcceptedError: If it may not serve this date; see `require_servable`.
         """
         model = stores.predictions.model_version(key.model_version)
         require_servable(key, model)
-        return cls(stores, key, stores.predictions.staged("feature_snapshots", key.prediction_date), model)
+        require_horizon(stores, key, model)
+        require_correctable(stores, key, known_until)
+        snapshot = stores.predictions.staged("feature_snapshots", snapshot_key(key.prediction_date, known_until))
+        return cls(stores, key, snapshot, model)
 
     @classmethod
     def behind(cls, stores: Stores, key: RunKey, product: ProductVersion) -> "RunInputs":
@@ -56,10 +66,26 @@ class RunInputs:
         return cls(stores, key, snapshot, stores.predictions.model_version(key.model_version))
 
     @cached_property
-    def artifact(self) -> StatisticalArtifact:
-        """The model artifact, its hash verified."""
+    def artifact(self) -> StatisticalArtifact | ExternalArtifact:
+        """The model artifact, its hash verified; what later stages read of it is the same for every family."""
         version = self.stores.predictions.version(self.model.artifact)
-        return StatisticalArtifact.from_bytes(self.stores.predictions.read_bytes(version))
+        return read_artifact(self.model.family, self.stores.predictions.read_bytes(version))
+
+    @cached_property
+    def external_forecasts(self) -> ProductVersion:
+        """What the file of a version made elsewhere says of this run; a correction takes what it corrects was made of.
+
+        Raises:
+            NotStagedError: If no file has been ingested for the run.
+        """
+        store = self.stores.predictions
+        if self.key.revision:
+            before = store.publication(revision_before(self.key))
+            return next(
+                made for made in store.lineage(before.products.values()) if made.product == EXTERNAL_FORECASTS.name
+            )
+        require_external_forecasts(self.stores, self.key, self.model)
+        return store.staged(EXTERNAL_FORECASTS.name, self.key)
 
     @cached_property
     def features(self) -> pl.DataFrame:
@@ -96,9 +122,10 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
     """Refuse a version that has not been validated, or that has seen days after the prediction date.
 
     Raises:
-        NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to.
+        NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to. Gates that only a
+            channel asks for do not count: a version made elsewhere may serve under its own name without them.
     """
-    failed = [gate for gate, passed in model.gates.items() if not passed]
+    failed = model.failed_gates(for_channel=False)
     if failed:
         raise NotAcceptedError(
             f"`{model.model_version}` may not serve: its evaluation report fails {first_ten(failed)}.",
@@ -108,8 +135,57 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
         raise NotAcceptedError(
             f"`{model.model_version}` was trained on days up to {model.cutoff}, so a run for {key.prediction_date} "
             "would know its own future.",
-            remedy=f"Train a version with --cutoff {key.prediction_date} or earlier.",
+            remedy="Ingest the forecasts of earlier days as another version."
+            if model.family == external.FAMILY
+            else f"Train a version with --cutoff {key.prediction_date} or earlier.",
         )
+
+
+def require_horizon(stores: Stores, key: RunKey, model: VersionRecord) -> None:
+    """Refuse a version that was not trained as far ahead as the run looks.
+
+    Raises:
+        HorizonError: With the horizon that the version was trained for.
+    """
+    trained = stores.predictions.version(model.artifact).facts.get("horizon")
+    if trained is not None and key.forecast_horizon > trained:
+        raise HorizonError(
+            f"`{model.model_version}` was trained for {trained} days ahead, and {key.cadence} runs of "
+            f"{key.forecast_horizon} days were asked of it.",
+            remedy=f"Train a version for it: forecast-assets train --horizon {key.forecast_horizon}; "
+            "or run it with a horizon that it was trained for.",
+        )
+
+
+def require_external_forecasts(stores: Stores, key: RunKey, model: VersionRecord) -> None:
+    """Refuse a first run of a version made elsewhere for which no file has been ingested.
+
+    Raises:
+        NotStagedError: With the command that ingests it.
+    """
+    is_waiting = model.family == external.FAMILY and not key.revision
+    if is_waiting and not stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key):
+        raise NotStagedError(
+            f"`{key.model_version}` is made elsewhere, and no file with its forecasts for {key} was ingested.",
+            remedy=f"Ingest it: forecast-assets ingest forecasts FILE --model-version {key.model_version} "
+            f"--cadence {key.cadence} --horizon {key.forecast_horizon}",
+        )
+
+
+def require_correctable(stores: Stores, key: RunKey, known_until: datetime | None) -> None:
+    """Refuse a revision without a moment of knowledge, or without the revision that it corrects.
+
+    Raises:
+        InputError: If only one of revision and moment is given.
+        NotPublishedError: If the revision before it is not published.
+    """
+    if (key.revision > 0) != (known_until is not None):
+        raise InputError(
+            f"{key} {'lacks' if key.revision else 'is no correction and has'} a moment of knowledge of its own.",
+            remedy="Give a run both `revision` (from 1) and `known_until`, or neither: forecast-assets correct --help",
+        )
+    if key.revision:
+        stores.predictions.publication(revision_before(key))
 
 
 def build_hierarchy(series: pl.DataFrame, history: History) -> Hierarchy:

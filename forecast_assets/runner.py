@@ -6,25 +6,25 @@ What does not: parsing arguments, printing, or computing.
 
 import os
 import shutil
-import socket
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import cached_property
-from importlib.resources import files
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
-import polars as pl
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from checks.asset_checks import LINEAGE_CHECK
 from checks.expectations import validate_feed
-from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, build_defs, scoring_job
+from forecast_assets.accuracy.inputs import due_days
+from forecast_assets.contracts import FORECAST_ACCURACY
+from forecast_assets.corrections import require_change, restatement
+from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, accuracy_job, build_defs, scoring_job
 from forecast_assets.errors import (
     ChangedFileError,
-    ContractError,
     ForecastAssetsError,
     IncompleteInputsError,
     InputError,
@@ -32,21 +32,21 @@ from forecast_assets.errors import (
     StorageError,
 )
 from forecast_assets.history import History
+from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
-from forecast_assets.run_inputs import require_servable
+from forecast_assets.models import external
+from forecast_assets.run_inputs import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.intake import check_batch
+from forecast_assets.sources.findings import Finding
+from forecast_assets.sources.held import NOTHING_HELD, Held
 from partitions import model_versions, scoring_partition
 from resources.blobs import translated
 from resources.catalogue import build_catalogue
-from resources.ledger import Publication
-from resources.observation_store import IngestReport
+from resources.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
+from resources.ledger import BatchRecord, Publication
 from resources.orchestration import Progress, ProgressReporter
 from resources.stores import Stores, open_stores
-
-# Which process runs a job, so that one that was killed can be told from one that works.
-PROCESS_TAG: Final = "forecast_assets/process"
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -87,53 +87,35 @@ class Runner:
     @cached_property
     def instance(self) -> dg.DagsterInstance:
         """The Dagster instance below the home folder; the UI shows the same."""
-        folder = prepare_dagster_home(self.settings)
-        with translated(folder):
-            instance = dg.DagsterInstance.from_config(str(folder))
-        close_runs_of_dead_processes(instance)
-        return instance
+        return open_instance(self.settings.dagster_folder)
 
     def history(self, day: date) -> History:
         """Return the history behind the staged snapshot of a day."""
         return History.of(self.stores.predictions.staged("feature_snapshots", day), self.stores.observations)
 
-    def ingest(self, batches: Iterable[Batch]) -> IngestReport:
+    def ingest(self, batches: Iterable[Batch]) -> IngestOutcome:
         """Check, store and record batches; nothing becomes visible unless all are in order.
 
+        Args:
+            batches: What a reader returns; made one by one, so that only one is in memory, if the reader does so.
+
         Raises:
-            ContractError: If a batch breaks its contract, has gaps, or fails an expectation.
+            ContractError: With everything that is wrong with any of the batches.
         """
-        checked = list(batches)
-        for at, batch in enumerate(checked):
-            self._say("check batches", at, len(checked))
-            self._require_expected(check_batch(batch, self._held(batch)))
-        records = []
-        for at, batch in enumerate(checked):
-            self._say("store batches", at, len(checked))
-            records.append(
-                self.stores.observations.write(
-                    batch.frame,
-                    feed=batch.feed,
-                    source=batch.source,
-                    trust=batch.trust,
-                    declared_lag=batch.declared_lag,
-                )
-            )
-        report = self.stores.observations.record(records)
-        self._say("ingest", len(checked), len(checked))
-        self._tell_dagster(report)
-        return report
+        expect = partial(_unexpected, self.settings.expectations_folder)
+        outcome = ingest_batches(batches, self.stores.observations, expect=expect, report=self.say)
+        return replace(outcome, notes=(*outcome.notes, *self._tell_dagster(outcome.added)))
 
-    def _held(self, batch: Batch) -> pl.LazyFrame | None:
-        """Return what the store holds of a batch's feed already."""
-        return self.stores.observations.scan(self.stores.observations.batches(), batch.feed)
+    def inspect(self, batches: Iterable[Batch]) -> list[Finding]:
+        """Return everything that `ingest` would find; nothing is stored, not even the home folder is made."""
+        with TemporaryDirectory(prefix="forecast-assets-") as scratch:
+            return inspect_batches(batches, self.held(), expect=partial(_unexpected, Path(scratch)), report=self.say)
 
-    def _require_expected(self, batch: Batch) -> None:
-        folder = self.settings.expectations_folder
-        with translated(folder):
-            outcome = validate_feed(batch.frame, batch.feed, folder, run_name=f"ingest {batch.feed} {batch.source}")
-        if not outcome.success:
-            raise ContractError(batch.feed, outcome.failed)
+    def held(self) -> Held:
+        """Return what the store holds, or nothing if there is no store yet."""
+        if not self.settings.store_folder.is_dir():
+            return NOTHING_HELD
+        return Held.by(self.stores.observations, self.stores.observations.batches)
 
     def snapshot(self, day: date) -> str:
         """Make the feature snapshot of a date; return its version.
@@ -145,10 +127,13 @@ class Runner:
         self._run(FEATURE_PIPELINE, partition_key=day.isoformat())
         return self.stores.predictions.staged("feature_snapshots", day).version
 
-    def _require_partition(self, day: date) -> None:
+    def _require_day_of_the_store(self, day: date) -> None:
         start = self.stores.ledger.state().start_date
         if start is not None and day < start:
             raise InputError(f"{day} lies before the store's first day, {start}.", remedy="Choose a later date.")
+
+    def _require_partition(self, day: date) -> None:
+        self._require_day_of_the_store(day)
         if day >= datetime.now(UTC).date():
             raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
 
@@ -156,27 +141,127 @@ class Runner:
         """Train and register a model version as of a cutoff."""
         require_version_name(version)
         self.snapshot(cutoff)
-        self.instance.add_dynamic_partitions(str(model_versions.name), [version])
+        self._show_version(version)
         config = {"family": family, "cutoff": cutoff.isoformat(), "horizon": horizon}
+        self._run(TRAINING, partition_key=version, config={"ops": {"model_artifacts": {"config": config}}})
+
+    def register_external(
+        self, version: str, external_forecasts: Sequence[str], *, cutoff: date, evaluated_on: date
+    ) -> None:
+        """Register a version made elsewhere.
+
+        Args:
+            version: Its name.
+            external_forecasts: Product versions that its first file was stored as, oldest date first.
+            cutoff: First prediction date of that file; calibration sees nothing after it.
+            evaluated_on: Prediction date of the snapshot whose sales past dates of the file are measured on.
+        """
+        self._show_version(version)
+        config = {
+            "family": external.FAMILY,
+            "cutoff": cutoff.isoformat(),
+            "external_forecasts": list(external_forecasts),
+            "evaluated_on": evaluated_on.isoformat(),
+        }
         self._run(TRAINING, partition_key=version, config={"ops": {"model_artifacts": {"config": config}}})
 
     def score(self, key: RunKey) -> Outcome:
         """Score and publish one date with one version; if that is published already, say so and do nothing."""
-        require_servable(key, self.stores.predictions.model_version(key.model_version))
         if key in self.stores.ledger.state().publications:
             # A run that was killed between its commit and its catalogue left the catalogue behind.
             self.refresh_catalogue()
             return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
+        self.require_possible(key)
+        require_external_forecasts(self.stores, key, self.stores.predictions.model_version(key.model_version))
         self.snapshot(key.prediction_date)
-        self.instance.add_dynamic_partitions(str(model_versions.name), [key.model_version])
+        return self._publish(key)
+
+    def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> Outcome:
+        """Publish a new revision of a run, from what has become known since; the revisions before it stay.
+
+        Args:
+            key: The run; whatever revision it names, the newest is corrected.
+            by: Who decided.
+            reason: Why.
+            known_until: Moment of knowledge, in UTC; by default that of the newest word on the days up to the run's.
+
+        Raises:
+            InputError: If who or why is missing, or the moment is earlier than the newest revision's own.
+            NotPublishedError: If nothing is published under the key.
+            NothingToCorrectError: If no input has changed.
+            AlreadyPublishedError: If another correction was quicker.
+        """
+        if not by.strip() or not reason.strip():
+            raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+        self.stores.predictions.publication(replace(key, revision=0))
+        newest = self.stores.predictions.revisions(key)[-1]
+        found = require_change(restatement(self.stores, newest, known_until))
+        settings = {"known_until": found.now_known_until.isoformat(), "by": by, "reason": reason}
+        revision = replace(newest.key, revision=newest.key.revision + 1)
+        self.require_possible(revision)
+        self._run(
+            FEATURE_PIPELINE,
+            partition_key=key.prediction_date.isoformat(),
+            config={"resources": {"run": {"config": self._run_settings(key.forecast_horizon) | settings}}},
+        )
+        return self._publish(revision, {"revision": revision.revision, **settings})
+
+    def _publish(self, key: RunKey, correction: Mapping[str, Any] | None = None) -> Outcome:
+        self._show_version(key.model_version)
+        settings = {**self._run_settings(key.forecast_horizon), **(correction or {})}
         passed = self._run(
             scoring_job(CADENCES[key.cadence]),
             partition_key=scoring_partition(key.prediction_date, key.model_version),
-            config={"resources": {"run": {"config": self._run_settings(key.forecast_horizon)}}},
+            config={"resources": {"run": {"config": settings}}},
         )
         publication = self.stores.predictions.publication(key)
         self.refresh_catalogue()
         return Outcome(publication, is_new=True, checks_passed=passed)
+
+    def measure(self, cadence: str, first: date | None = None, last: date | None = None) -> list[date]:
+        """Measure the published forecasts of every day that is due, oldest first; each day is recorded by itself.
+
+        Args:
+            cadence: Rhythm of the runs.
+            first: First day to look at; None for the first that any run looks at.
+            last: Last day to look at; None for the last that any run looks at.
+
+        Returns:
+            The days that were measured; none if nothing has changed since they last were.
+
+        Raises:
+            LostRaceError: If another process recorded other numbers of a day in between; run again.
+            NotAcceptedError: If a check failed; days before it stay measured.
+        """
+        due = due_days(self.stores, cadence, first, last)
+        operation = f"{cadence}__{FORECAST_ACCURACY.name}"
+        for at, day in enumerate(due):
+            self.say("measure days", at, len(due))
+            config = {"ops": {operation: {"config": {"shows": day == due[-1]}}}}
+            self._run(accuracy_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config)
+        self.say("measure days", len(due), len(due))
+        self.refresh_catalogue()
+        return due
+
+    def require_possible(self, key: RunKey) -> None:
+        """Refuse a run that no input can make possible.
+
+        Raises:
+            InputError: If the date is no prediction date of the cadence, or lies before the store's first day.
+            UnknownVersionError: If there is no such version.
+            NotAcceptedError: If the version may not serve the date.
+            HorizonError: If the version was not trained as far ahead.
+        """
+        CADENCES[key.cadence].require_date(key.prediction_date)
+        self._require_day_of_the_store(key.prediction_date)
+        model = self.stores.predictions.model_version(key.model_version)
+        require_servable(key, model)
+        require_horizon(self.stores, key, model)
+
+    def _show_version(self, version: str) -> None:
+        """Make a version a partition, so that its runs can be launched and seen in the UI."""
+        with history_written(self.settings.dagster_folder):
+            self.instance.add_dynamic_partitions(str(model_versions.name), [version])
 
     def _run_settings(self, horizon: int) -> dict[str, Any]:
         """Return the whole configuration of the run resource: what is left out would fall back to its defaults."""
@@ -208,12 +293,13 @@ class Runner:
     def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
         defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)
         try:
-            result = defs.resolve_job_def(job).execute_in_process(
-                run_config={**_QUIET, **(config or {})},
-                instance=self.instance,
-                partition_key=partition_key,
-                tags={PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
-            )
+            with history_written(self.settings.dagster_folder):
+                result = defs.resolve_job_def(job).execute_in_process(
+                    run_config={**_QUIET, **(config or {})},
+                    instance=self.instance,
+                    partition_key=partition_key,
+                    tags=process_tags(),
+                )
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
@@ -234,45 +320,45 @@ class Runner:
         events = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
         return [f"{event.check_name}: {event.description}" for event in events if not event.passed]
 
-    def _say(self, stage: str, done: int, total: int) -> None:
+    def say(self, stage: str, done: int, total: int) -> None:
+        """Report how far long work is, if anybody listens."""
         if self._report:
             self._report(stage, done, total)
 
-    def _tell_dagster(self, report: IngestReport) -> None:
-        for batch in report.added:
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset_key=["observations", batch.feed],
-                    metadata={
-                        "source": batch.source,
-                        "trust": batch.trust,
-                        "dagster/row_count": batch.rows,
-                        "first_event_date": batch.first_event_date.isoformat(),
-                        "last_event_date": batch.last_event_date.isoformat(),
-                        "sha256": batch.sha256,
-                        "ledger_sequence": batch.sequence,
-                    },
-                )
-            )
+    def _tell_dagster(self, added: Iterable[BatchRecord]) -> tuple[str, ...]:
+        """Show batches in the UI; they are recorded already, so that no failure here may look like one of the ingest.
+
+        Returns:
+            What to tell a person if it did not work.
+        """
+        try:
+            with history_written(self.settings.dagster_folder):
+                for batch in added:
+                    self.instance.report_runless_asset_event(_materialization(batch))
+        except Exception as error:  # noqa: BLE001 whatever Dagster's storage raises, the ledger has the batches
+            return (f"The data is recorded, but the Dagster UI will not show it: {error}",)
+        return ()
 
 
-def close_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process on this host was killed; Dagster cannot notice by itself."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
-        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and not _is_alive(int(process)):
-            instance.report_run_failed(run, "The process of this run was killed; nothing of it was published.")
+def _unexpected(folder: Path, batch: Batch) -> list[str]:
+    """Return what Great Expectations finds unexpected in a batch; its results are kept in a folder."""
+    with translated(folder):
+        return validate_feed(batch.frame, batch.feed, folder, run_name=f"ingest {batch.feed} {batch.source}").failed
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _materialization(batch: BatchRecord) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        asset_key=["observations", batch.feed],
+        metadata={
+            "source": batch.source,
+            "trust": batch.trust,
+            "dagster/row_count": batch.rows,
+            "first_event_date": batch.first_event_date.isoformat(),
+            "last_event_date": batch.last_event_date.isoformat(),
+            "sha256": batch.sha256,
+            "ledger_sequence": batch.sequence,
+        },
+    )
 
 
 class CallbackProgress(ProgressReporter):
@@ -287,24 +373,8 @@ class CallbackProgress(ProgressReporter):
         return self._report
 
 
-def prepare_dagster_home(settings: Settings) -> Path:
-    """Create the Dagster home with its configuration, and name it in this process's environment.
-
-    Raises:
-        StorageError: If it cannot be written.
-    """
-    folder = settings.dagster_folder
-    with translated(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / "dagster.yaml"
-        if not target.exists():
-            target.write_bytes(files("resources").joinpath("dagster.yaml").read_bytes())
-    os.environ["DAGSTER_HOME"] = str(folder)
-    return folder
-
-
 def ui_command(settings: Settings, *, host: str, port: int) -> Sequence[str]:
     """Return the command that serves the Dagster UI on the home folder."""
-    prepare_dagster_home(settings)
+    prepare_dagster_home(settings.dagster_folder)
     executable = shutil.which("dg") or str(Path(os.sys.executable).with_name("dg"))  # type: ignore[attr-defined]
     return [executable, "dev", "--host", host, "--port", str(port)]

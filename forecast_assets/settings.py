@@ -7,7 +7,7 @@ recorded with it; thresholds and model choices live in versioned artifacts.
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,12 +40,32 @@ class Settings(BaseSettings):
         le=1,
         description="share by which a feed's newest day may fall short of its usual row count",
     )
-    schedule_hour_utc: int = Field(7, ge=0, le=23, description="hour at which the daily schedule fires")
+    schedule_hour_utc: int = Field(7, ge=0, le=23, description="hour at which the schedules fire")
+    freshness: bool = Field(
+        default=False,
+        description="whether the UI says that feeds, snapshots and publications are late; for stores that get new days",
+    )
+    freshness_grace_hours: int = Field(
+        3, ge=1, le=23, description="hours after the scheduled one at which what has not come counts as late"
+    )
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _home_is_named(cls, value: object) -> object:
+        # An empty name would be the working folder, which is hardly ever meant.
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("it is empty; name a folder, or leave it out for ./var")
+        return value
 
     @property
     def store_folder(self) -> Path:
         """Ledger, observations, products: everything that is immutable."""
         return self.home.expanduser().absolute() / "store"
+
+    @property
+    def simulated_folder(self) -> Path:
+        """What the demonstration simulates and ingests."""
+        return self.home.expanduser().absolute() / "simulated"
 
     @property
     def catalogue_folder(self) -> Path:

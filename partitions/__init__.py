@@ -9,6 +9,8 @@ from typing import Final
 
 import dagster as dg
 
+from forecast_assets.keys import Cadence
+
 # Mapping one dimension of a partition and partitioned checks are beta and preview in the Dagster minor version that
 # pyproject.toml pins; an upgrade is the moment to look again, not each run.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*MultiToSingleDimensionPartitionMapping")
@@ -28,9 +30,22 @@ def prediction_dates(start: date) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=0)
 
 
-def scoring_partitions(start: date) -> dg.MultiPartitionsDefinition:
+def cadence_dates(cadence: Cadence, start: date) -> dg.DailyPartitionsDefinition:
+    """Return the prediction dates of a cadence as days, so that each maps to the snapshot of the same day.
+
+    Dagster's own weekly partitions are named by the day on which a week begins, and map to the seven days after it:
+    those would be observations from after the cutoff.
+    """
+    if cadence.weekday is None:
+        return prediction_dates(start)
+    # Cron counts the days of the week from Sunday.
+    others = ",".join(str(day) for day in range(7) if day != (cadence.weekday + 1) % 7)
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=0, exclusions=[f"0 0 * * {others}"])
+
+
+def scoring_partitions(cadence: Cadence, start: date) -> dg.MultiPartitionsDefinition:
     """Return the partitions of scoring products: prediction date x model version."""
-    return dg.MultiPartitionsDefinition({PREDICTION_DATE: prediction_dates(start), MODEL_VERSION: model_versions})
+    return dg.MultiPartitionsDefinition({PREDICTION_DATE: cadence_dates(cadence, start), MODEL_VERSION: model_versions})
 
 
 def scoring_partition(prediction_date: date, model_version: str) -> dg.MultiPartitionKey:

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import obstore
@@ -26,17 +27,17 @@ class BlobStore:
     """A local folder of immutable blobs.
 
     Args:
-        root: Folder; created when missing.
-
-    Raises:
-        StorageError: If the folder cannot be created or written.
+        root: Folder; created by the first write, so that looking at what is not there leaves no trace.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with translated(root):
-            root.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(root)
+        self._intact: dict[str, tuple[str, int, int, int]] = {}
+
+    @cached_property
+    def _store(self) -> LocalStore:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return LocalStore(self.root)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write ``data`` under a new name, durably; return False if the name is taken.
@@ -85,14 +86,43 @@ class BlobStore:
 
     def find(self, path: str) -> bytes | None:
         """Return the bytes under ``path``, or None."""
+        if not self.root.exists():
+            return None
         with translated(self.local(path)):
             try:
                 return bytes(obstore.get(self._store, path).bytes())
             except FileNotFoundError:
                 return None
 
+    def is_intact(self, path: str, expected: str) -> bool:
+        """Return whether the bytes under ``path`` hash to ``expected``.
+
+        Whoever walks a run's lineage comes by the same large files many times: a file that has not been written to
+        since it was hashed here is not hashed again. The file's change time tells, which no program can set.
+
+        Raises:
+            ChangedFileError: If nothing is there.
+        """
+        seen = self._stamp(path, expected)
+        if seen is not None and self._intact.get(path) == seen:
+            return True
+        is_intact = sha256(self.get(path)) == expected
+        if is_intact and seen is not None:
+            self._intact[path] = seen
+        return is_intact
+
+    def _stamp(self, path: str, expected: str) -> tuple[str, int, int, int] | None:
+        with translated(self.local(path)):
+            try:
+                found = self.local(path).stat()
+            except FileNotFoundError:
+                return None
+        return expected, found.st_ino, found.st_size, found.st_ctime_ns
+
     def names_after(self, folder: str, path: str) -> list[str]:
         """Return the names in a folder that sort after ``path``, which need not exist."""
+        if not self.root.exists():
+            return []
         with translated(self.local(folder)):
             chunks = obstore.list(self._store, folder, offset=path)
             return sorted(str(meta["path"]) for chunk in chunks for meta in chunk)

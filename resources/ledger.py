@@ -15,13 +15,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from forecast_assets.errors import BrokenChainError, LostRaceError, first_ten
+from forecast_assets.errors import BrokenChainError, InputError, LostRaceError, UnknownEntryError, first_ten
 from forecast_assets.keys import RunKey
 from resources.blobs import BlobStore, sha256
 
 FORMAT: Final = 1
 GENESIS: Final = "0" * 64
 ATTEMPTS: Final = 100
+
+# Gates that only a channel asks for: what was made elsewhere may serve under its own name without them.
+CHANNEL_GATES: Final = frozenset(
+    {
+        "backtest_beats_seasonal_naive",
+        "backtest_bias_within_10_percent",
+        "backtest_coverage_of_80_percent_interval_within_10_points",
+    }
+)
 
 Body = Mapping[str, Any]
 
@@ -43,7 +52,7 @@ class Entry:
     Attributes:
         sequence: 1, 2, 3, ... without gaps.
         previous: Hash of the entry before, or 64 zeros.
-        kind: ingest, register, promote, publish.
+        kind: ingest, register, promote, publish, measure.
         recorded_at: When it was appended; for people, never part of a product's content.
         body: What happened.
         hash: SHA-256 of the stored bytes.
@@ -62,9 +71,15 @@ class Entry:
 
         Raises:
             BrokenChainError: If they are not an entry.
+            UnknownEntryError: If they are of a format that this release does not read.
         """
         try:
             raw = json.loads(data)
+            if raw["format"] != FORMAT:
+                raise UnknownEntryError(
+                    f"Ledger entry {raw['sequence']} has the format {raw['format']}; this release reads {FORMAT}.",
+                    remedy=_UPGRADE,
+                )
             return cls(raw["sequence"], raw["previous"], raw["kind"], raw["recorded_at"], raw["body"], sha256(data))
         except (ValueError, KeyError, TypeError) as error:
             raise BrokenChainError(f"A ledger entry cannot be read: {error}.", remedy=_RESTORE) from error
@@ -88,11 +103,21 @@ class BatchRecord:
     last_event_date: date
     first_known_at: datetime
     sequence: int = 0
+    # Not in the entries of the first release: there the file has to be asked.
+    last_known_at: datetime | None = None
+    # No two rows say something of the same key and day, not even at different moments. Not known of old entries.
+    is_single_word: bool = False
 
     @property
     def batch_id(self) -> str:
         """What snapshots name: a hash over the file and over who says so, how trusted and how late."""
         return sha256(canonical([self.sha256, self.feed, self.source, self.trust, self.declared_lag_hours]))
+
+    def overlaps(self, since: date | None, until: date | None) -> bool:
+        """Return whether the batch has days from `since` to `until`, each without a bound where it is None."""
+        starts_too_late = until is not None and self.first_event_date > until
+        ends_too_early = since is not None and self.last_event_date < since
+        return not (starts_too_late or ends_too_early)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -107,14 +132,18 @@ class BatchRecord:
             "first_event_date": self.first_event_date.isoformat(),
             "last_event_date": self.last_event_date.isoformat(),
             "first_known_at": self.first_known_at.isoformat(),
+            **({} if self.last_known_at is None else {"last_known_at": self.last_known_at.isoformat()}),
+            **({"is_single_word": True} if self.is_single_word else {}),
         }
 
     @classmethod
     def read(cls, body: Body, sequence: int) -> "BatchRecord":
         """Read the JSON form."""
         dates = {name: date.fromisoformat(body[name]) for name in ("first_event_date", "last_event_date")}
-        known = datetime.fromisoformat(body["first_known_at"])
-        return cls(**{**body, **dates, "first_known_at": known, "sequence": sequence})
+        moments = {
+            name: datetime.fromisoformat(body[name]) for name in ("first_known_at", "last_known_at") if name in body
+        }
+        return cls(**{**body, **dates, **moments, "sequence": sequence})
 
 
 @dataclass(frozen=True)
@@ -133,6 +162,11 @@ class VersionRecord:
     sequence: int
     recorded_at: str
 
+    def failed_gates(self, *, for_channel: bool) -> list[str]:
+        """Return the gates that keep the version from a channel, or from serving under its own name."""
+        failed = [gate for gate, passed in self.gates.items() if not passed]
+        return failed if for_channel else [gate for gate in failed if gate not in CHANNEL_GATES]
+
 
 @dataclass(frozen=True)
 class Appointment:
@@ -147,12 +181,53 @@ class Appointment:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """Who corrected a published run, and why; what is not a correction has none of it.
+
+    Attributes:
+        by: Who decided.
+        reason: Why.
+        corrects: Key of the revision before, as text.
+        known_until: Moment of knowledge that it was made from, ISO 8601 in UTC.
+    """
+
+    by: str = ""
+    reason: str = ""
+    corrects: str = ""
+    known_until: str = ""
+
+
+@dataclass(frozen=True)
 class Publication:
-    """A published run: the manifests of its products and the checks that accepted them."""
+    """A published run: the manifests of its products, the checks that accepted them, and why it was corrected."""
 
     key: RunKey
     products: Mapping[str, str]
     accepted: Mapping[str, list[str]]
+    sequence: int
+    recorded_at: str
+    correction: Correction = Correction()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A day's published forecasts were measured against its sales.
+
+    Attributes:
+        cadence: Rhythm of the runs that were measured.
+        target_date: The day.
+        product_version: Manifest hash of the product `forecast_accuracy`.
+        numbers: SHA-256 of its rows: the same numbers, the same hash.
+        known_until: Moment of knowledge of the sales, ISO 8601 in UTC.
+        runs: How many published runs were measured.
+    """
+
+    cadence: str
+    target_date: date
+    product_version: str
+    numbers: str
+    known_until: str
+    runs: int
     sequence: int
     recorded_at: str
 
@@ -168,14 +243,35 @@ class LedgerState:
     versions: dict[str, VersionRecord] = field(default_factory=dict)
     appointments: list[Appointment] = field(default_factory=list)
     publications: dict[RunKey, Publication] = field(default_factory=dict)
+    measurements: dict[tuple[str, date], list[Measurement]] = field(default_factory=dict)
 
     def channel(self, name: str) -> str | None:
         """Return the version a channel points at now, or None."""
         return next((a.model_version for a in reversed(self.appointments) if a.channel == name), None)
 
+    def measured(self, cadence: str, target_date: date) -> Measurement | None:
+        """Return the newest measurement of a day, or None."""
+        return next(reversed(self.measurements.get((cadence, target_date), [])), None)
+
     def fold(self, entry: Entry) -> None:
-        """Take in the next entry."""
-        _FOLDS[entry.kind](self, entry)
+        """Take in the next entry.
+
+        Raises:
+            UnknownEntryError: If this release does not know its kind.
+            BrokenChainError: If its body is not what its kind says.
+        """
+        if entry.kind not in _FOLDS:
+            raise UnknownEntryError(
+                f"Ledger entry {entry.sequence} is of the kind `{entry.kind}`; this release knows "
+                f"{first_ten(sorted(_FOLDS))}.",
+                remedy=_UPGRADE,
+            )
+        try:
+            _FOLDS[entry.kind](self, entry)
+        except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
+            raise BrokenChainError(
+                f"Ledger entry {entry.sequence} of the kind `{entry.kind}` cannot be read: {error!r}.", remedy=_RESTORE
+            ) from error
         self.sequence, self.head = entry.sequence, entry.hash
 
 
@@ -201,8 +297,19 @@ def _fold_promote(state: LedgerState, entry: Entry) -> None:
 def _fold_publish(state: LedgerState, entry: Entry) -> None:
     key = RunKey.parse(entry.body["key"])
     state.publications[key] = Publication(
-        key, entry.body["products"], entry.body["accepted"], entry.sequence, entry.recorded_at
+        key,
+        entry.body["products"],
+        entry.body["accepted"],
+        entry.sequence,
+        entry.recorded_at,
+        Correction(**entry.body.get("correction", {})),
     )
+
+
+def _fold_measure(state: LedgerState, entry: Entry) -> None:
+    day = date.fromisoformat(entry.body["target_date"])
+    facts = {**entry.body, "target_date": day, "sequence": entry.sequence, "recorded_at": entry.recorded_at}
+    state.measurements.setdefault((entry.body["cadence"], day), []).append(Measurement(**facts))
 
 
 _FOLDS: Final[dict[str, Callable[[LedgerState, Entry], None]]] = {
@@ -210,9 +317,11 @@ _FOLDS: Final[dict[str, Callable[[LedgerState, Entry], None]]] = {
     "register": _fold_register,
     "promote": _fold_promote,
     "publish": _fold_publish,
+    "measure": _fold_measure,
 }
 
 _RESTORE: Final = "Restore the ledger folder from a backup; do not edit it."
+_UPGRADE: Final = "A later release wrote it: upgrade this installation to that release; the store is as it should be."
 
 
 class Ledger:

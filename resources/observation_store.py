@@ -7,11 +7,14 @@ What does not: reading source formats, or deciding which of two sources is right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import accumulate, pairwise
 from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import ChangedFileError, NotReadyError, first_ten
+from forecast_assets.numbering import has_repeated_keys
 from resources.blobs import BlobStore, sha256
 from resources.ledger import BatchRecord, Ledger, LedgerState
 from resources.parquet import to_parquet
@@ -46,15 +49,40 @@ class ObservationStore:
         self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
     ) -> BatchRecord:
         """Write one batch; it stays invisible until ``record`` names it."""
+        record, data = self.describe(frame, feed=feed, source=source, trust=trust, declared_lag=declared_lag)
+        self.put(record, data)
+        return record
+
+    def put(self, record: BatchRecord, data: bytes) -> None:
+        """Write the file of a batch that was described."""
+        self._blobs.create_addressed(record.path, data)
+
+    def describe(
+        self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
+    ) -> tuple[BatchRecord, bytes]:
+        """Return what the ledger would say of a batch, and the bytes of its file; nothing is written."""
         data = to_parquet(frame)
         name = sha256(data)
         path = f"observations/{feed}/{name}.parquet"
-        self._blobs.create_addressed(path, data)
         spans = frame.select(
-            first=pl.col("event_date").min(), last=pl.col("event_date").max(), known=pl.col("known_at").min()
-        ).row(0)
+            first_event_date=pl.col("event_date").min(),
+            last_event_date=pl.col("event_date").max(),
+            first_known_at=pl.col("known_at").min(),
+            last_known_at=pl.col("known_at").max(),
+        ).row(0, named=True)
         hours = declared_lag / timedelta(hours=1)
-        return BatchRecord(name, feed, source, trust, hours, path, frame.height, *spans)
+        record = BatchRecord(
+            name,
+            feed,
+            source,
+            trust,
+            hours,
+            path,
+            frame.height,
+            **spans,
+            is_single_word=_is_single_word(feed, frame),
+        )
+        return record, data
 
     def record(self, batches: Sequence[BatchRecord]) -> IngestReport:
         """Make batches visible in one ledger entry; those already there are left alone.
@@ -101,7 +129,7 @@ class ObservationStore:
         Raises:
             ChangedFileError: If it is missing or changed.
         """
-        if sha256(self._blobs.get(batch.path)) != batch.sha256:
+        if not self._blobs.is_intact(batch.path, batch.sha256):
             raise ChangedFileError(
                 f"`{self._blobs.local(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
             )
@@ -119,6 +147,37 @@ class ObservationStore:
             lags[batch.feed] = min(batch.declared_lag_hours, lags.get(batch.feed, batch.declared_lag_hours))
         end = datetime.combine(prediction_date + timedelta(days=1), time(), UTC)
         return end + timedelta(hours=max(lags.values(), default=0.0))
+
+    def last_known_at(self, batch: BatchRecord) -> datetime:
+        """Return when the last row of a batch became known."""
+        return batch.last_known_at or self._last_word(batch, batch.last_event_date)
+
+    def newest_knowledge(self, prediction_date: date) -> datetime:
+        """Return when the newest word on the days up to a date became known; plans of later days do not count.
+
+        Raises:
+            NotReadyError: If nobody has said anything of these days.
+        """
+        said = [batch for batch in self.batches() if batch.first_event_date <= prediction_date]
+        if not said:
+            raise NotReadyError(
+                f"Nothing of the days up to {prediction_date} has been ingested.",
+                remedy="Ingest first: forecast-assets ingest simulated DIR.",
+            )
+        is_over = [batch.last_event_date <= prediction_date for batch in said]
+        newest = max(
+            (self.last_known_at(batch) for batch, over in zip(said, is_over, strict=True) if over),
+            default=min(batch.first_known_at for batch in said),
+        )
+        for batch, over in zip(said, is_over, strict=True):
+            if not over and self.last_known_at(batch) > newest:
+                newest = max(newest, self._last_word(batch, prediction_date))
+        return newest
+
+    def _last_word(self, batch: BatchRecord, until: date) -> datetime:
+        rows = pl.scan_parquet(self._blobs.local(batch.path), glob=False).filter(pl.col("event_date") <= until)
+        found: datetime = rows.select(pl.col("known_at").max()).collect().item()
+        return found
 
     def as_known(self, prediction_date: date, known_until: datetime) -> list[BatchRecord]:
         """Return the batches that a snapshot reads: those with a word on its days that was known in time.
@@ -153,7 +212,7 @@ class ObservationStore:
                 source=pl.lit(batch.source), trust=pl.lit(batch.trust)
             )
             for batch in sorted(batches, key=lambda batch: batch.batch_id)
-            if batch.feed == feed and _overlaps(batch, since, until)
+            if batch.feed == feed and batch.overlaps(since, until)
         ]
         if not frames:
             return None
@@ -177,10 +236,35 @@ class ObservationStore:
         return max(days)
 
 
-def _overlaps(batch: BatchRecord, since: date | None, until: date | None) -> bool:
-    starts_too_late = until is not None and batch.first_event_date > until
-    ends_too_early = since is not None and batch.last_event_date < since
-    return not (starts_too_late or ends_too_early)
+def contested_days(batches: Iterable[BatchRecord]) -> list[tuple[date, date]]:
+    """Return the spans of days, first and last, on which a key may have more than one row.
+
+    These are the days that several of the batches share, and all days of a batch that may say several things of a key.
+    On all other days nothing is to be decided, so that rows can be read as they are.
+
+    Args:
+        batches: Of one feed.
+    """
+    changes: dict[date, int] = {}
+    for batch in batches:
+        words = 1 if batch.is_single_word else 2
+        after = batch.last_event_date + timedelta(days=1)
+        changes[batch.first_event_date] = changes.get(batch.first_event_date, 0) + words
+        changes[after] = changes.get(after, 0) - words
+    days = sorted(changes)
+    words_from = dict(zip(days, accumulate(changes[day] for day in days), strict=True))
+    spans: list[tuple[date, date]] = []
+    for day, following in pairwise(days):
+        if words_from[day] > 1:
+            is_next = bool(spans) and spans[-1][1] + timedelta(days=1) == day
+            since = spans.pop()[0] if is_next else day
+            spans.append((since, following - timedelta(days=1)))
+    return spans
+
+
+def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:
+    key = [name for name in FEEDS[feed].key if name != "known_at"]
+    return "event_date" in key and not has_repeated_keys(frame, key)
 
 
 def _anything(state: LedgerState) -> None:

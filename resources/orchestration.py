@@ -5,7 +5,7 @@ What belongs here: translation between Dagster's words and the project's. What d
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import PrivateAttr
 
 from forecast_assets.contracts import Contract
+from forecast_assets.errors import InputError
 from forecast_assets.keys import CADENCES, RunKey
 from partitions import (
     MODEL_VERSION,
@@ -60,12 +61,29 @@ class RunSettings(dg.ConfigurableResource):  # type: ignore[type-arg]
         history_days: Days of history that models read.
         risk_paths: Simulated stock paths per series.
         workers: Processes that fit series; None for all cores.
+        revision: 0 for a first publication, or the number of the correction that is made.
+        known_until: Moment of knowledge of a correction, ISO 8601; what names no zone is UTC. None for the date's own.
+        by: Who decided to correct.
+        reason: Why.
     """
 
     horizon: int | None = None
     history_days: int = 364
     risk_paths: int = 300
     workers: int | None = None
+    revision: int = 0
+    known_until: str | None = None
+    by: str = ""
+    reason: str = ""
+
+    @property
+    def known_until_moment(self) -> datetime | None:
+        """The moment of knowledge of a correction.
+
+        Raises:
+            InputError: If it is not a moment.
+        """
+        return None if self.known_until is None else _utc(self.known_until)
 
 
 class ProgressReporter:
@@ -89,7 +107,15 @@ def run_key(
 ) -> RunKey:
     """Return the publication key of the scoring partition that is being made."""
     dimensions = scoring_dimensions(context)
-    return RunKey(cadence, *dimensions, CADENCES[cadence].horizon(run.horizon))
+    return RunKey(cadence, *dimensions, CADENCES[cadence].horizon(run.horizon), run.revision)
+
+
+def _utc(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"`{text}` is not a moment.", remedy="Write it as 2025-07-03T06:00:00+00:00.") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def scoring_dimensions(context: Any) -> tuple[date, str]:
@@ -177,7 +203,7 @@ def scoring_asset(
     """
     return dg.asset(
         key=dg.AssetKey([cadence, contract.name]),
-        partitions_def=scoring_partitions(start),
+        partitions_def=scoring_partitions(CADENCES[cadence], start),
         deps=[_dependency(cadence, name) for name in deps],
         group_name=stage,
         description=description(contract, *notes),

@@ -10,8 +10,8 @@ and what they point at is checked again before the commit.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -21,6 +21,8 @@ from forecast_assets.errors import (
     AlreadyPublishedError,
     AlreadyRegisteredError,
     ChangedFileError,
+    InputError,
+    LostRaceError,
     NotAcceptedError,
     NotPublishedError,
     NotStagedError,
@@ -29,7 +31,17 @@ from forecast_assets.errors import (
 )
 from forecast_assets.keys import RunKey, require_version_name
 from resources.blobs import BlobStore, sha256
-from resources.ledger import Entry, Ledger, LedgerState, Publication, VersionRecord, canonical
+from resources.ledger import (
+    CHANNEL_GATES,
+    Correction,
+    Entry,
+    Ledger,
+    LedgerState,
+    Measurement,
+    Publication,
+    VersionRecord,
+    canonical,
+)
 from resources.parquet import to_parquet
 from resources.provenance import code_version, library_versions
 
@@ -284,11 +296,11 @@ class PredictionStore:
         def admit(state: LedgerState) -> None:
             if name not in state.versions:
                 raise UnknownVersionError(name, sorted(state.versions))
-            failed = [gate for gate, passed in state.versions[name].gates.items() if not passed]
+            failed = state.versions[name].failed_gates(for_channel=True)
             if failed:
                 raise NotAcceptedError(
                     f"`{name}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
-                    remedy=f"Look at it: forecast-assets versions {name}; train a better one.",
+                    remedy=f"Look at it: forecast-assets versions {name}; {_way_out(failed)}.",
                 )
 
         return self.ledger.append(
@@ -298,7 +310,11 @@ class PredictionStore:
     # --- publication ---
 
     def publish(
-        self, key: RunKey, products: Mapping[str, str], required_checks: Callable[[str], Sequence[str]]
+        self,
+        key: RunKey,
+        products: Mapping[str, str],
+        required_checks: Callable[[str], Sequence[str]],
+        correction: Correction | None = None,
     ) -> Publication:
         """Commit a run: one ledger entry makes all its products visible at once.
 
@@ -306,12 +322,16 @@ class PredictionStore:
             key: The run.
             products: Manifest hash of each published product.
             required_checks: Names of the checks that must have accepted a product, by its name.
+            correction: Who corrects the revision before, and why; for revisions from 1, and only for them.
 
         Raises:
             AlreadyPublishedError: If the key is taken.
+            InputError: If a correction lacks who or why, or what is none has them.
+            NotPublishedError: If the revision that it corrects is not published.
             NotAcceptedError: If a check has not passed on exactly these product versions.
             ChangedFileError: If a file is missing or changed.
         """
+        recorded = _correction_body(key, correction)
         missing = [name for name in PUBLISHED if name not in products]
         if missing:
             raise NotStagedError(f"{key} lacks {missing}.", remedy="Run the assets before publication.")
@@ -324,10 +344,15 @@ class PredictionStore:
         def admit(state: LedgerState) -> None:
             if key in state.publications:
                 raise AlreadyPublishedError(key, state.publications[key].sequence)
+            if key.revision and revision_before(key) not in state.publications:
+                raise NotPublishedError(
+                    f"{revision_before(key)} is not published, so {key} has nothing to correct.",
+                    remedy="Revisions follow one another from r0; see what is there: forecast-assets runs",
+                )
             if key.model_version not in state.versions:
                 raise UnknownVersionError(key.model_version, sorted(state.versions))
 
-        body = {"key": str(key), "products": dict(products), "accepted": accepted}
+        body = {"key": str(key), "products": dict(products), "accepted": accepted, **recorded}
         entry = self.ledger.append("publish", body, admit)
         return self.ledger.state().publications[RunKey.parse(entry.body["key"])]
 
@@ -341,6 +366,59 @@ class PredictionStore:
                 remedy="Run the whole run again so that its checks run; a failing check says what to mend.",
             )
         return passed
+
+    # --- accuracy ---
+
+    def measure(
+        self,
+        cadence: str,
+        target_date: date,
+        product: ProductVersion,
+        *,
+        since: int,
+        required_checks: Sequence[str],
+    ) -> tuple[Measurement, bool]:
+        """Commit the measurement of a day, unless its newest one has the same numbers.
+
+        Args:
+            cadence: Rhythm of the runs that were measured.
+            target_date: The day.
+            product: The product `forecast_accuracy` of the day; its facts say `known_until` and `runs`.
+            since: Ledger entry of the newest measurement of the day when the inputs were read; 0 if there was none.
+            required_checks: Names of the checks that must have accepted the product.
+
+        Returns:
+            The newest measurement of the day, and whether this call recorded it.
+
+        Raises:
+            NotAcceptedError: If a check has not passed on exactly this product version.
+            LostRaceError: If another process recorded other numbers of the day in between.
+        """
+        self._acceptances(product.product, product.version, lambda _: required_checks)
+        numbers = product.files[0].sha256
+        body = {
+            "cadence": cadence,
+            "target_date": target_date.isoformat(),
+            "product_version": product.version,
+            "numbers": numbers,
+            **{name: product.facts[name] for name in ("known_until", "runs")},
+        }
+        known = self._measured_as(cadence, target_date, numbers)
+        if known is not None:
+            return known, False
+        try:
+            self.ledger.append("measure", body, lambda state: _require_newest(state, cadence, target_date, since))
+            is_new = True
+        except LostRaceError:
+            is_new = False
+            if self._measured_as(cadence, target_date, numbers) is None:
+                raise
+        return self.ledger.state().measurements[cadence, target_date][-1], is_new
+
+    def _measured_as(self, cadence: str, target_date: date, numbers: str) -> Measurement | None:
+        """Return the newest measurement of a day if it has these numbers."""
+        newest = self.ledger.state().measured(cadence, target_date)
+        return newest if newest is not None and newest.numbers == numbers else None
 
     def verify(self, version: str) -> ProductVersion:
         """Re-hash a product version: its manifest and all its files, and every product version it was made from.
@@ -369,7 +447,8 @@ class PredictionStore:
 
     def _verify_files(self, product: ProductVersion) -> None:
         for file in product.files:
-            self._verified(file.path, file.sha256)
+            if not self._blobs.is_intact(file.path, file.sha256):
+                self._verified(file.path, file.sha256)
 
     def publication(self, key: RunKey) -> Publication:
         """Return a published run.
@@ -395,6 +474,58 @@ class PredictionStore:
             key.forecast_horizon
             for key in self.ledger.state().publications
             if (key.cadence, key.prediction_date, key.model_version) == (cadence, day, model_version)
+            and not key.revision
+        )
+
+    def revisions(self, key: RunKey) -> list[Publication]:
+        """Return every published revision of a run, the first first; whatever revision ``key`` itself names."""
+        publications = self.ledger.state().publications.values()
+        same = [published for published in publications if replace(published.key, revision=key.revision) == key]
+        return sorted(same, key=lambda published: published.key.revision)
+
+
+def _way_out(failed: Sequence[str]) -> str:
+    if CHANNEL_GATES.issuperset(failed):
+        return (
+            "it may serve under its own name; to promote what was made elsewhere, ingest it as another version, from a "
+            "file with past prediction dates on which it beats seasonal naive"
+        )
+    return "train a better one"
+
+
+def revision_before(key: RunKey) -> RunKey:
+    """Return the key of the revision that ``key`` corrects."""
+    return replace(key, revision=key.revision - 1)
+
+
+def _correction_body(key: RunKey, correction: Correction | None) -> dict[str, Any]:
+    """Return what the ledger entry says of a correction: nothing for a first publication."""
+    if (correction is not None) != (key.revision > 0):
+        raise InputError(
+            f"{key} is {'a correction' if key.revision else 'no correction'}.",
+            remedy="Say who and why for revisions from 1, and only for them: forecast-assets correct --help",
+        )
+    if correction is None:
+        return {}
+    if not correction.by.strip() or not correction.reason.strip():
+        raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+    return {"correction": {**asdict(correction), "corrects": str(revision_before(key))}}
+
+
+def snapshot_key(prediction_date: date, known_until: datetime | None = None) -> str:
+    """Return the name of the snapshot of a date: the day, and for a correction its own moment of knowledge."""
+    if known_until is None:
+        return prediction_date.isoformat()
+    return f"{prediction_date.isoformat()}_known_until_{known_until:%Y%m%dT%H%M%S%f}"
+
+
+def _require_newest(state: LedgerState, cadence: str, target_date: date, since: int) -> None:
+    newest = state.measured(cadence, target_date)
+    if newest is not None and newest.sequence > since:
+        raise LostRaceError(
+            f"Another process measured the {cadence} forecasts of {target_date} meanwhile (ledger entry "
+            f"{newest.sequence}).",
+            remedy="Run the same command again.",
         )
 
 

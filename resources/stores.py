@@ -22,11 +22,7 @@ class Stores:
 
 
 def open_stores(folder: Path) -> Stores:
-    """Open the stores below ``folder``, creating it when missing.
-
-    Raises:
-        StorageError: If the folder cannot be created or written.
-    """
+    """Open the stores below ``folder``; the first write creates it when missing."""
     blobs = BlobStore(folder)
     ledger = Ledger(blobs)
     return Stores(ledger, ObservationStore(blobs, ledger), PredictionStore(blobs, ledger))

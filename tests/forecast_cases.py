@@ -33,7 +33,8 @@ def panel_of(sales: npt.ArrayLike, horizon: int = 7, **changes: Any) -> Panel:
         "event_names": (),
         "event_days": np.zeros((0, days + horizon), dtype=np.bool_),
     }
-    return Panel(**{**fields, **changes})
+    fields |= changes
+    return Panel(**{"event_series": np.ones((len(fields["event_names"]), count), dtype=np.bool_), **fields})
 
 
 def series_of(count: int, stores: int = 2) -> pl.DataFrame:

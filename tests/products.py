@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.contracts import COMPONENTS, PRODUCTS, QUANTILE_COLUMNS
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.keys import RunKey
+from tests import accuracy_cases
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
 SKUS = ("A", "B")
@@ -94,9 +96,18 @@ def make_snapshot() -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in contract.names} for row in rows], schema=contract.schema)
 
 
+def make_accuracy() -> pl.DataFrame:
+    """Return a measurement of one run on one day, one row of which is late."""
+    return measure_run(
+        accuracy_cases.KEY, accuracy_cases.TARGET, accuracy_cases.forecasts(), accuracy_cases.risks(),
+        accuracy_cases.naive(), accuracy_cases.actuals(late=1), accuracy_cases.hierarchy(),
+    )  # fmt: skip
+
+
 def make_all() -> Mapping[str, pl.DataFrame]:
     """Return every product and the snapshot, by name."""
     return {
         "feature_snapshots": make_snapshot(),
+        "forecast_accuracy": make_accuracy(),
         **{name: make(name) for name in PRODUCTS if name != "evaluation_reports"},
     }

@@ -85,6 +85,7 @@ def panel(
         has_plan=np.ones((count, horizon), dtype=np.bool_),
         event_names=(),
         event_days=np.zeros((0, days + horizon), dtype=np.bool_),
+        event_series=np.zeros((0, count), dtype=np.bool_),
     )
 
 

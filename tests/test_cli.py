@@ -17,6 +17,8 @@ from forecast_assets.cli import main
 from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
 
 RUN = ("run", "--cadence", "daily", "--date")
+WEEKLY_RUN = ("run", "--cadence", "weekly", "--date")
+BACKFILL = ("backfill", "--cadence", "daily", "--model-version", "a", "--from")
 COMMAND = Path(sys.executable).with_name("forecast-assets")
 
 
@@ -74,8 +76,8 @@ def test_help_answers_within_half_a_second() -> None:
 
 
 def test_every_command_explains_itself(call: Call) -> None:
-    for command in ("demo", "simulate", "ingest", "train", "promote", "run", "show", "export", "versions", "runs",
-                    "feeds", "lineage", "observations", "ui", "catalogue"):  # fmt: skip
+    for command in ("demo", "simulate", "ingest", "train", "promote", "run", "backfill", "show", "export", "versions",
+                    "runs", "feeds", "lineage", "observations", "ui", "catalogue"):  # fmt: skip
         code, text = call(command, "--help")
         assert code == 0
         assert len(text.splitlines()) > 4, command
@@ -103,6 +105,14 @@ def test_reading_before_anything_is_there_says_what_to_do(call: Call) -> None:
         ([*RUN, "2025-06-30", "--model-version", "Main"], "`Main` cannot name a model version"),
         ([*RUN, "2025-06-30", "--model-version", "a", "--horizon", "90"], "7 to 30 days, not 90"),
         ([*RUN, "2025-06-30", "--model-version", "a"], "There is no model version `a`"),
+        ([*WEEKLY_RUN, "2025-06-30", "--model-version", "a"], "is a Monday; prediction dates of a weekly run are"),
+        ([*WEEKLY_RUN, "2025-06-30", "--model-version", "a"], "Sundays. Use the one before: --date 2025-06-29."),
+        ([*WEEKLY_RUN, "2025-06-29", "--model-version", "a", "--horizon", "28"], "30 to 90 days, not 28"),
+        ([*WEEKLY_RUN, "2025-06-29", "--model-version", "a"], "There is no model version `a`"),
+        ([*BACKFILL, "2025-06-30", "--to", "2025-06-01"], "The range from 2025-06-30 to 2025-06-01 is empty."),
+        ([*BACKFILL, "2025-06-01", "--to", "2025-06-30"], "There is no model version `a`"),
+        (["promote", "a", "--by", "ana", "--reason", "x", "--channel", "weekly-champion"], "no model version `a`"),
+        (["promote", "a", "--by", "ana", "--reason", "x", "--channel", "best"], "'best' is not one of 'champion'"),
         (["train", "--family", "magic", "--version", "a", "--cutoff", "2025-06-30"], "'magic' is not"),
         (["promote", "a", "--by", "ana", "--reason", "x"], "There is no model version `a`"),
         (["export", "forecasts", "--date", "2025-06-30", "--model-version", "a", "--out", "x.csv"], "no model version"),
@@ -159,7 +169,7 @@ def described_badly(folder: Path) -> None:
         (torn, "prices.parquet"),
         (described_badly, "feeds.json"),
         (damaged_sales(pl.col("sales_units").cast(pl.String)), "sales_units"),
-        (damaged_sales(-pl.col("sales_units") - 1), "greater_than_or_equal_to(0)"),
+        (damaged_sales(-pl.col("sales_units") - 1), "column `sales_units` is below 0"),
         (doubled, "duplicate keys"),
         (without_days, "miss days between their first and their last"),
     ],
@@ -172,7 +182,7 @@ def test_a_bad_source_stops_before_anything_is_stored(
     damage(source)
     code, text = call("ingest", "simulated", source)
     assert code == 2, text
-    assert message in text
+    assert message in " ".join(text.split())
     assert "Traceback" not in text
     assert not list(home.glob("store/ledger/*"))
 
@@ -248,3 +258,131 @@ def test_a_setting_that_cannot_be_used_is_named(call: Call, monkeypatch: pytest.
     code, text = call("versions")
     assert code == 2
     assert "FORECAST_ASSETS_WORKERS" in text
+
+
+@pytest.fixture
+def mapping(call: Call, tmp_path: Path) -> Path:
+    """The example as the command prints it, with the file that it shows."""
+    code, text = call("ingest", "table", "--example")
+    assert code == 0
+    shown = [line.removeprefix("#   ") for line in text.splitlines() if ";" in line and line.startswith("#   ")]
+    (tmp_path / "sales.csv").write_text("\n".join(shown) + "\n")
+    path = tmp_path / "mapping.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_table_is_checked_without_a_trace_and_then_taken_in(call: Call, home: Path, mapping: Path) -> None:
+    code, text = call("ingest", "check", "table", "--mapping", mapping)
+    assert (code, "Nothing is wrong.\nNothing was stored: this only looked." in text) == (0, True)
+    assert not home.exists()
+    code, text = call("ingest", "table", "--mapping", mapping)
+    assert (code, "Recorded as ledger entry 1." in text) == (0, True), text
+    code, text = call("ingest", "table", "--mapping", mapping)
+    assert (code, "Everything was there already" in text) == (0, True)
+
+
+def test_everything_wrong_with_a_table_is_listed_by_check_and_by_ingest(call: Call, home: Path, mapping: Path) -> None:
+    with (mapping.parent / "sales.csv").open("a") as file:
+        file.write("31.06.2025;MILK-1L;S1;4\n02.07.2025;MILK-1L;S1;-1\n")
+    for command in (("ingest", "check", "table"), ("ingest", "table")):
+        code, text = call(*command, "--mapping", mapping)
+        words = " ".join(text.split())
+        assert code == 2
+        assert "`event_date` cannot be read as a date in 1 rows: row 5 '31.06.2025'" in words
+        assert "column `sales_units` is below 0 in 1 rows" in words
+        assert "SKU MILK-1L at store S1: 2025-07-01" in words
+        assert "3 of 3 findings are errors" in words
+    assert not list(home.glob("store/ledger/*"))
+
+
+def test_warnings_are_shown_and_do_not_stop(call: Call, mapping: Path) -> None:
+    call("ingest", "table", "--mapping", mapping)
+    (mapping.parent / "sales.csv").write_text("day;article;shop;qty\n02.07.2025;MILK-1L;S1;4\n")
+    for command, said in ((("ingest", "check", "table"), "this only looked"), (("ingest", "table"), "ledger entry 2")):
+        code, text = call(*command, "--mapping", mapping)
+        assert (code, "warning sales late days 1" in " ".join(text.split()), said in text) == (0, True, True)
+
+
+def test_a_simulated_folder_can_be_checked(call: Call, home: Path, source: Path) -> None:
+    doubled(source)
+    code, text = call("ingest", "check", "simulated", source)
+    assert (code, "duplicate keys" in text, home.exists()) == (2, True, False)
+
+
+def test_holidays_are_taken_in_once(call: Call) -> None:
+    arguments = ["ingest", "holidays", "--country", "US", "--from", "2015-01-01", "--to", "2016-12-31"]
+    code, text = call(*arguments)
+    assert (code, "holidays_us" in text, "Recorded as ledger entry 1." in text) == (0, True, True), text
+    assert "Everything was there already" in call(*arguments)[1]
+    code, text = call(*arguments[:3], "XX", *arguments[4:])
+    assert (code, "There is no country `XX`. Known: AD" in text) == (2, True)
+
+
+def test_a_table_without_a_mapping_says_what_to_give(call: Call) -> None:
+    code, text = call("ingest", "table")
+    assert (code, "Give --mapping FILE, or --example for one to start from." in text) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"trust": "high"}, {"trust": 7}, {"declared_lag_hours": None}, {"declared_lag_hours": 1e9}, {"feed": ["sales"]},
+     {"source": 7}, {"source": "POS 1"}],
+    ids=str,
+)  # fmt: skip
+def test_odd_values_in_a_description_are_named(call: Call, source: Path, wrong: dict[str, object]) -> None:
+    path = source / "feeds.json"
+    described = json.loads(path.read_text())
+    described["files"]["prices.parquet"].update(wrong)
+    path.write_text(json.dumps(described))
+    code, text = call("ingest", "simulated", source)
+    assert (code, f"does not say what prices.parquet is: {next(iter(wrong))}" in text) == (2, True), text
+
+
+@pytest.mark.parametrize("content", [b"home = [", b'home = "\xff"'], ids=["torn", "not-text"])
+def test_a_settings_file_that_cannot_be_read_is_named(call: Call, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "forecast-assets.toml").write_bytes(content)
+    code, text = call("versions")
+    assert code == 2
+    assert "`forecast-assets.toml` in the working folder cannot be read" in text
+
+
+def test_an_empty_home_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", " ")
+    code, text = call("versions")
+    assert code == 2
+    assert "it is empty; name a folder, or leave it out for ./var" in text
+
+
+def test_looking_leaves_no_trace(call: Call, home: Path) -> None:
+    for arguments in (["versions"], ["runs"], ["feeds"], ["lineage", "daily/2025-06-30/a/28/r0"],
+                      ["show", "risks", "--date", "2025-06-30", "--model-version", "a"]):  # fmt: skip
+        call(*arguments)
+    assert not home.exists()
+
+
+def test_a_home_below_the_users_folder_is_one_folder_for_all_commands(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecast_assets.settings import Settings
+
+    assert home
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = Settings(home=Path("~/retail"))
+    folders = {settings.store_folder, settings.simulated_folder, settings.dagster_folder, settings.catalogue_folder}
+    assert {folder.parent for folder in folders} == {tmp_path / "retail"}
+
+
+def test_a_history_of_runs_that_cannot_be_written_is_a_storage_error(call: Call, home: Path) -> None:
+    history = home / "dagster" / "history"
+    history.mkdir(parents=True)
+    (history / "runs.db").write_bytes(b"damaged" * 1000)
+    train = ("train", "--family", "statistical", "--version", "a", "--cutoff", "2025-06-30")
+    code, text = call(*train)
+    assert code == 6, text
+    assert f"Dagster's history in `{home / 'dagster'}` cannot be written: file is not a database." in text
+    assert "aside and run the same command again: it holds the past of the UI, no data." in text
+    shutil.rmtree(history)
+    history.write_text("in the way")
+    code, text = call(*train)
+    assert (code, "Traceback" in text) == (6, False), text

@@ -10,7 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 STAGES = (
     "sources", "snapshots", "training", "base_forecasts", "reconciliation", "stockout_risk", "explanations",
-    "publication",
+    "publication", "accuracy",
 )  # fmt: skip
 SCIENCE = ("features", "models", "hierarchy")
 

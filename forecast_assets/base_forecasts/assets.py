@@ -1,14 +1,17 @@
 """The base forecast asset: orchestration only."""
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.base_forecasts.made_elsewhere import external_frames
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
 from forecast_assets.keys import Cadence
-from forecast_assets.models.statistical import forecast_nodes, forecast_series
+from forecast_assets.models.external import ExternalArtifact
+from forecast_assets.models.statistical import StatisticalArtifact, forecast_nodes, forecast_series
 from forecast_assets.plots import as_markdown_image, demand_class_png
 from forecast_assets.run_inputs import RunInputs
 from resources.orchestration import (
@@ -42,17 +45,35 @@ def build_base_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         progress: dg.ResourceParam[ProgressReporter],
     ) -> dg.MaterializeResult[None]:
         opened = stores.open()
-        start_from = RunInputs.newest(opened, run_key(context, cadence.name, run))
-        base, nodes = _forecast(start_from, progress.reporter(context.log), run.workers)
-        write_run_product(opened, BASE_NODE_FORECASTS, nodes, start_from.key, start_from.inputs, start_from.facts)
-        version = write_run_product(opened, BASE_FORECASTS, base, start_from.key, start_from.inputs, start_from.facts)
+        start_from = RunInputs.newest(opened, run_key(context, cadence.name, run), run.known_until_moment)
+        base, nodes, inputs = _forecast(start_from, progress.reporter(context.log), run.workers)
+        write_run_product(opened, BASE_NODE_FORECASTS, nodes, start_from.key, inputs, start_from.facts)
+        version = write_run_product(opened, BASE_FORECASTS, base, start_from.key, inputs, start_from.facts)
         return dg.MaterializeResult(metadata=product_metadata(BASE_FORECASTS, version, base, _extra(base, nodes)))
 
     return base_forecasts
 
 
-def _forecast(run: RunInputs, report: Progress, workers: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    artifact, hierarchy = run.artifact, run.hierarchy
+def _forecast(
+    run: RunInputs, report: Progress, workers: int | None
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    """Return the forecasts of series and upper nodes, and the versions of what they were made from."""
+    if isinstance(run.artifact, ExternalArtifact):
+        return _take_over(run, run.artifact)
+    return *_fit_and_forecast(run, run.artifact, report, workers), run.inputs
+
+
+def _take_over(run: RunInputs, artifact: ExternalArtifact) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    made = run.external_forecasts
+    panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
+    frames = external_frames(run.key, panel, run.stores.predictions.read(made), run.hierarchy, artifact)
+    return *frames, {**run.inputs, made.product: made.version}
+
+
+def _fit_and_forecast(
+    run: RunInputs, artifact: StatisticalArtifact, report: Progress, workers: int | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    hierarchy = run.hierarchy
     panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
     series = forecast_series(
         panel,

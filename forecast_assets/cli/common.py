@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from forecast_assets.errors import InputError
+from forecast_assets.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.runner import Runner
@@ -39,12 +40,18 @@ def examples(*lines: str) -> str:
 
 def current() -> "Settings":
     """Return the settings of this process; what is not usable is an input error."""
+    from tomllib import TOMLDecodeError
+
     from pydantic import ValidationError
 
-    from forecast_assets.settings import current_settings
+    from forecast_assets.settings import CONFIGURATION_FILE, current_settings
 
     try:
         return current_settings()
+    except (TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(
+            f"`{CONFIGURATION_FILE}` in the working folder cannot be read: {error}.", remedy="Correct or remove it."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"])
@@ -73,10 +80,11 @@ def opened() -> "Stores":
 def published(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name a published run."""
     for option in (
+        click.option("--revision", type=click.IntRange(0), help="Revision; needed where a run has been corrected."),
         click.option("--horizon", type=int, help="Horizon of the run; needed where several are published."),
         click.option("--model-version", required=True, help="Model version; never implied."),
         click.option("--date", "day", required=True, type=DAY, help="Prediction date."),
-        click.option("--cadence", default="daily", show_default=True, type=click.Choice(["daily"])),
+        click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES])),
     ):
         function = option(function)
     return function

@@ -31,6 +31,7 @@ def show(
     day: date,
     model_version: str,
     horizon: int | None,
+    revision: int | None,
     sku: str | None,
     store: str | None,
     top: int,
@@ -40,7 +41,7 @@ def show(
     from forecast_assets.reading import resolve_run
 
     stores = opened()
-    publication = resolve_run(stores, cadence, day, model_version, horizon)
+    publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
     click.echo(show_text(stores, publication, product, sku=sku, store=store, top=top))
 
 
@@ -50,12 +51,14 @@ def show(
 @click.argument("product")
 @published
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="FILE.parquet or FILE.csv; must be new.")
-def export(product: str, cadence: str, day: date, model_version: str, horizon: int | None, out: Path) -> None:
+def export(
+    product: str, cadence: str, day: date, model_version: str, horizon: int | None, revision: int | None, out: Path
+) -> None:
     """Write one published product to a file."""
     from forecast_assets.reading import export_product, resolve_run
 
     stores = opened()
-    publication = resolve_run(stores, cadence, day, model_version, horizon)
+    publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
     rows = export_product(stores, publication, product, out)
     click.echo(f"Wrote {rows:,} rows of {product} ({publication.key}) to {out}")
 

@@ -10,6 +10,7 @@ import click
 
 from forecast_assets.cli.common import DAY, examples, opened, with_runner
 from forecast_assets.errors import InputError
+from forecast_assets.keys import CHANNELS
 
 if TYPE_CHECKING:
     from forecast_assets.runner import Runner
@@ -37,11 +38,18 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     with_runner(work)
 
 
-@click.command(epilog=examples('forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"'))
+@click.command(
+    epilog=examples(
+        'forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"',
+        'forecast-assets promote stat-weekly-1 --channel weekly-champion --by ana --reason "first weekly version"',
+    )
+)
 @click.argument("version")
 @click.option("--by", required=True, help="Who decides.")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--channel", default="champion", show_default=True, type=click.Choice(["champion", "challenger"]))
+@click.option(
+    "--channel", default="champion", show_default=True, type=click.Choice(CHANNELS), help="Of daily or weekly runs."
+)
 def promote(version: str, by: str, reason: str, channel: str) -> None:
     """Point a channel at a version; schedules follow it from now on."""
     if not by.strip() or not reason.strip():

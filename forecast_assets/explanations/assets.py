@@ -1,17 +1,23 @@
 """The explanation asset: orchestration only."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_EXPLANATIONS, RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import FORECAST_EXPLANATIONS, PRICES, RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.explanations.circumstances import Circumstances, events_by_store
 from forecast_assets.explanations.explaining import explanation_frame
+from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history import History
 from forecast_assets.keys import Cadence
 from forecast_assets.run_inputs import RunInputs
 from resources.orchestration import (
     RunSettings,
     StoresResource,
+    markdown_table,
     product_metadata,
     run_key,
     scoring_asset,
@@ -38,12 +44,10 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
         reconciled = opened.predictions.version(risks.inputs["reconciled_forecasts"])
         base = opened.predictions.version(reconciled.inputs["base_forecasts"])
         behind = RunInputs.behind(opened, key, risks)
-        frame = explanation_frame(
-            opened.predictions.read(base),
-            opened.predictions.read(reconciled),
-            opened.predictions.read(risks),
-            behind.features,
-        )
+        forecast, moved = opened.predictions.read(base), opened.predictions.read(reconciled)
+        nodes = opened.predictions.read(opened.predictions.version(reconciled.inputs["base_node_forecasts"]))
+        told = _circumstances(behind, forecast, largest_gaps(forecast, moved, nodes, behind.hierarchy))
+        frame = explanation_frame(forecast, moved, opened.predictions.read(risks), told)
         inputs = {
             **behind.inputs,
             "base_forecasts": base.version,
@@ -56,6 +60,69 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
     return forecast_explanations
 
 
+def _circumstances(run: RunInputs, base: pl.DataFrame, gaps: pl.DataFrame) -> Circumstances:
+    history, hierarchy, horizon = run.history, run.hierarchy, run.key.forecast_horizon
+    classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
+    facts = (
+        run.features.join(_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
+        .join(_last_days(history, classes.filter(demand_class="ended")), on=SERIES_KEY, how="left")
+        .sort(SERIES_KEY)
+    )
+    return Circumstances(
+        feeds=frozenset(batch.feed for batch in history.batches),
+        series=facts,
+        plan=_plan(history, horizon),
+        events=_events(history, hierarchy.series["store_id"], horizon),
+        gaps=gaps,
+    )
+
+
+def _places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
+    """Return each series' places in the hierarchies, and the group that a new one borrows from."""
+    group = pl.Series(hierarchy.product_groups(group_level))
+    kin = pl.lit("all products") if group_level == "total" else pl.format(f"{group_level} {{}}", group)
+    return hierarchy.series.with_columns(
+        borrowed_from=pl.format("{} in {}", kin, "store_id"),
+        has_product_place=~pl.col("sku_id").is_in(hierarchy.unassigned_products),
+        has_store_place=~pl.col("store_id").is_in(hierarchy.unassigned_stores),
+    )
+
+
+def _last_days(history: History, series: pl.DataFrame) -> pl.DataFrame:
+    """Return the last day with a row of sales of some series, as far back as it is known."""
+    rows = history.store.scan(history.batches, "sales", until=history.cutoff) if series.height else None
+    if rows is None:
+        return pl.DataFrame(schema={**dict.fromkeys(SERIES_KEY, pl.String), "last_day": pl.Date})
+    known = rows.filter(pl.col("known_at") <= history.known_until).join(series.lazy(), on=SERIES_KEY, how="semi")
+    return known.group_by(SERIES_KEY).agg(last_day=pl.col("event_date").max()).collect()
+
+
+def _plan(history: History, horizon: int) -> pl.DataFrame:
+    """Return what is planned for the days ahead; no rows where there is no plan, or no feed."""
+    rows = history.feed("prices", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    if rows is None:
+        rows = pl.LazyFrame(schema=PRICES.schema)
+    planned = rows.select(
+        *SERIES_KEY,
+        target_date="event_date",
+        planned_price_ratio="price_ratio",
+        is_promotion_planned="is_promotion",
+    )
+    return planned.collect()
+
+
+def _events(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame | None:
+    rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    if rows is None:
+        return None
+    return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"))
+
+
 def _extra(frame: pl.DataFrame) -> dict[str, object]:
     drivers = [name for name in frame.columns if name.endswith("_units")]
-    return {f"total_{name}": float(frame[name].sum()) for name in drivers}
+    wants = frame.filter(pl.col("not_computed") != "").group_by("not_computed").agg(rows=pl.len())
+    most = wants.sort("rows", "not_computed", descending=True).head(10)
+    return {
+        "not_computed": dg.MetadataValue.md(markdown_table(most)),
+        **{f"total_{name}": float(frame[name].sum()) for name in drivers},
+    }

@@ -1,25 +1,23 @@
 """The frame of explanations: drivers that add up to the forecast and to expected sales, exactly.
 
-What belongs here: the arithmetic, in whole millionths of a unit. What does not: the words (wording), or any estimate.
+What belongs here: the arithmetic, in whole millionths of a unit. What does not: the words (forecast_wording,
+risk_wording, wants), or any estimate.
 """
-
-from typing import Final
 
 import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_STEP_KEY
 from forecast_assets.errors import InputError, first_ten
-from forecast_assets.explanations.wording import WORD_INPUTS, forecast_reason, risk_reason
-from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.explanations.circumstances import Circumstances
+from forecast_assets.explanations.forecast_wording import forecast_reason
+from forecast_assets.explanations.risk_wording import RISK_NUMBERS, risk_reason
+from forecast_assets.explanations.wants import not_computed
 from forecast_assets.quantities import SCALE, UNITS, Millionths, from_units, to_units
-
-# What the words tell of a series besides its numbers; a snapshot without one of them leaves its phrase out.
-SERIES_FACTS: Final = ("on_hand_units", "lead_time_days", "days_out_of_stock_28d_share")
 
 
 def explanation_frame(
-    base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame, features: pl.DataFrame | None = None
+    base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame, circumstances: Circumstances | None = None
 ) -> pl.DataFrame:
     """Account for every forecast and risk of a run.
 
@@ -27,7 +25,7 @@ def explanation_frame(
         base: Contract `base_forecasts`.
         reconciled: Contract `reconciled_forecasts`, the same rows in the same order.
         risks: Contract `stockout_risks`, the same rows in the same order.
-        features: One row per series (`store_id, sku_id`) with any of `SERIES_FACTS`, for the words.
+        circumstances: What the words tell besides the numbers; what is left out is not spoken of.
 
     Returns:
         Contract `forecast_explanations`, the same rows in the same order. Drivers add up to `forecast_units`, and
@@ -40,7 +38,7 @@ def explanation_frame(
     _require_same_rows(base, risks, "stock-out risks")
     drivers = _drivers(base, reconciled, risks)
     exact = base.select(*SERIES_STEP_KEY, "target_date", *(to_units(m, name) for name, m in drivers.items()))
-    words = _words(exact, risks, drivers, features)
+    words = _words(base, risks, drivers, circumstances or Circumstances())
     return FORECAST_EXPLANATIONS.conform(pl.concat([exact, words], how="horizontal"))
 
 
@@ -70,23 +68,19 @@ def _drivers(base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame) 
 
 
 def _words(
-    exact: pl.DataFrame, risks: pl.DataFrame, drivers: dict[str, Millionths], features: pl.DataFrame | None
+    base: pl.DataFrame, risks: pl.DataFrame, drivers: dict[str, Millionths], circumstances: Circumstances
 ) -> pl.DataFrame:
-    series = exact.select(SERIES_KEY)
-    told = pl.DataFrame({name: millionths / SCALE for name, millionths in drivers.items()})
-    told = told.with_columns(
-        exact["target_date"],
+    facts = circumstances.lined_up(
+        base.select("store_id", "sku_id", "step", "target_date", "demand_class", "model_version", "model_used")
+    )
+    told = pl.DataFrame({name: millionths / SCALE for name, millionths in drivers.items()}).with_columns(
+        base["target_date"],
         risks["risk_method"],
-        *(risks[name].cast(pl.Float64) for name in WORD_INPUTS),
-        *_series_facts(series, features).get_columns(),
+        *(risks[name].cast(pl.Float64) for name in RISK_NUMBERS),
+        *facts.get_columns(),
     )
     return told.select(
-        forecast_reason().alias("forecast_reason"), risk_reason().alias("risk_reason"), pl.lit("").alias("not_computed")
+        forecast_reason().alias("forecast_reason"),
+        risk_reason().alias("risk_reason"),
+        not_computed(circumstances.feeds, circumstances.longest_history_days).alias("not_computed"),
     )
-
-
-def _series_facts(series: pl.DataFrame, features: pl.DataFrame | None) -> pl.DataFrame:
-    found = pl.DataFrame(schema=series.schema) if features is None else features
-    missing = [pl.lit(None, pl.Float64).alias(name) for name in SERIES_FACTS if name not in found.columns]
-    facts = found.with_columns(missing).select(*SERIES_KEY, *(pl.col(name).cast(pl.Float64) for name in SERIES_FACTS))
-    return series.join(facts, on=SERIES_KEY, how="left", maintain_order="left").select(SERIES_FACTS)

@@ -76,15 +76,16 @@ def compute_features(
 
 def _feed_features(specs: Sequence[FeatureSpec], rows: pl.LazyFrame, cutoff: date) -> pl.DataFrame:
     known = rows.filter(pl.col("event_date") <= cutoff)
-    return known.group_by(SERIES).agg(compile_spec(spec, cutoff) for spec in specs).collect()
+    return known.group_by(SERIES).agg(compile_spec(spec, cutoff) for spec in specs).collect(engine="streaming")
 
 
 def compile_spec(spec: FeatureSpec, cutoff: date) -> pl.Expr:
     """Return the aggregation over one series' rows that computes the feature as of ``cutoff``."""
     day, value = pl.col("event_date"), pl.col(spec.column).cast(pl.Float64)
     if spec.window_days is not None:
+        # Nulls outside of the window instead of filtering: plain sums and extremes need no list of a group's rows.
         inside = day > cutoff - timedelta(days=spec.window_days)
-        day, value = day.filter(inside), value.filter(inside)
+        day, value = pl.when(inside).then(day), pl.when(inside).then(value)
     return _AGGREGATES[spec.aggregate](value, day, cutoff).cast(pl.Float64).alias(spec.name)
 
 
@@ -104,8 +105,8 @@ def _interval(value: pl.Expr) -> pl.Expr:
 
 def _variation(value: pl.Expr) -> pl.Expr:
     """Squared coefficient of variation of the size of demand on days with demand (CV2)."""
-    sizes = (value.filter(value > 0) * _COARSE).round().cast(pl.Int64)
-    count, total, squares = sizes.len(), sizes.sum(), (sizes * sizes).sum()
+    sizes = (pl.when(value > 0).then(value) * _COARSE).round().cast(pl.Int64)
+    count, total, squares = sizes.count(), sizes.sum(), (sizes * sizes).sum()
     mean = total / count
     return pl.when(count > 0).then(pl.max_horizontal(squares / count - mean * mean, 0.0) / (mean * mean))
 
@@ -118,9 +119,9 @@ _AGGREGATES: Final[dict[str, Callable[[pl.Expr, pl.Expr, date], pl.Expr]]] = {
     "share_positive": lambda value, _day, _cutoff: pl.when(value.count() > 0).then((value > 0).sum() / value.count()),
     "interval": lambda value, _day, _cutoff: _interval(value),
     "variation": lambda value, _day, _cutoff: _variation(value),
-    "latest": lambda value, day, _cutoff: value.sort_by(day).last(),
+    "latest": lambda value, day, _cutoff: value.sort_by(day, nulls_last=False).last(),
     "days_since_first": lambda _value, day, cutoff: (pl.lit(cutoff) - day.min()).dt.total_days() + 1,
     "days_since_last_positive": lambda value, day, cutoff: (
-        pl.lit(cutoff) - day.filter(value > 0).max()
+        pl.lit(cutoff) - pl.when(value > 0).then(day).max()
     ).dt.total_days(),
 }

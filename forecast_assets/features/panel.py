@@ -8,7 +8,7 @@ multi-threaded grouping of floats does not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -16,10 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.contracts import ALL_STORES
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
+# What a panel is laid out from.
+PANEL_FEEDS: Final = ("sales", "prices", "events", "stock_status", "inventory_positions")
+# Days that are read at a time: long rows take up many times the room of the matrices that they go into.
+_SLICE_DAYS: Final = 91
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,9 @@ class Panel:
         price_ratio: [n, T + H] price over list price; 1 where no price is known.
         is_promotion: [n, T + H] whether a promotion is on or planned.
         has_plan: [n, H] whether the price of that future day was known at the cutoff.
-        event_names: E names, sorted.
+        event_names: E names, sorted; a name comes once for each place that it is limited to.
         event_days: [E, T + H] on which days each event falls.
+        event_series: [E, n] which series it applies to.
     """
 
     series: pl.DataFrame
@@ -53,6 +60,7 @@ class Panel:
     has_plan: Bools
     event_names: tuple[str, ...]
     event_days: Bools
+    event_series: Bools
 
     @property
     def cutoff(self) -> date:
@@ -63,6 +71,15 @@ class Panel:
     def weekday(self) -> npt.NDArray[np.int64]:
         """[T + H] day of the week of each column, Monday 0."""
         return (self.first_date.weekday() + np.arange(self.history_days + self.horizon_days)) % 7
+
+    def occurrences(self, event_name: str) -> tuple[npt.NDArray[np.intp], Bools]:
+        """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""
+        kinds = [kind for kind, name in enumerate(self.event_names) if name == event_name]
+        columns = np.flatnonzero(self.event_days[kinds].any(axis=0))
+        applies = np.zeros((self.series.height, len(columns)), dtype=np.bool_)
+        for kind in kinds:
+            applies |= self.event_series[kind][:, None] & self.event_days[kind, columns][None]
+        return columns, applies
 
     def as_of(self, days_earlier: int) -> "Panel":
         """Return the panel as of an earlier cutoff with the same horizon, for backtests.
@@ -87,6 +104,18 @@ class Panel:
             has_plan=np.ones((self.series.height, self.horizon_days), dtype=np.bool_),
             event_names=self.event_names,
             event_days=self.event_days[:, :width],
+            event_series=self.event_series,
+        )
+
+    def recent(self, days: int) -> "Panel":
+        """Return the panel with at most that many days of history; the horizon stays. No matrix is copied."""
+        start = max(self.history_days - days, 0)
+        matrices = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "event_days")
+        return replace(
+            self,
+            first_date=self.first_date + timedelta(days=start),
+            history_days=self.history_days - start,
+            **{name: getattr(self, name)[:, start:] for name in matrices},
         )
 
 
@@ -97,6 +126,7 @@ def assemble_panel(
     cutoff: date,
     history_days: int,
     horizon_days: int,
+    store_nodes: pl.DataFrame | None = None,
 ) -> Panel:
     """Lay resolved observations out as matrices.
 
@@ -106,6 +136,8 @@ def assemble_panel(
         cutoff: The last observed day.
         history_days: T, how far back to read; shorter where the sales begin later.
         horizon_days: H.
+        store_nodes: `store_id, node_id` of every level of the store hierarchy, for events that hold in a node; None
+            where there is no hierarchy. An event of a node that no store belongs to applies to no series.
 
     Returns:
         The panel, with its series sorted by store and SKU.
@@ -117,7 +149,7 @@ def assemble_panel(
     (sales,) = grid.matrices(observations["sales"], ["sales_units"])
     price_ratio, is_promotion = grid.matrices(observations.get("prices"), ["price_ratio", "is_promotion"])
     is_censored, share = _shelf(grid, observations, history)
-    event_names, event_days = _events(observations.get("events"), grid)
+    event_names, event_days, event_series = _events(observations.get("events"), grid, store_nodes)
     return Panel(
         series=ordered,
         first_date=first,
@@ -131,6 +163,7 @@ def assemble_panel(
         has_plan=~np.isnan(price_ratio[:, history:]),
         event_names=event_names,
         event_days=event_days,
+        event_series=event_series,
     )
 
 
@@ -144,20 +177,30 @@ class _Grid:
 
     def matrices(self, rows: pl.LazyFrame | None, columns: Sequence[str]) -> list[Floats]:
         """Scatter columns of long rows into series x days; NaN where there is no row, rows outside are left out."""
-        out = [np.full((self.series.height, self.width), np.nan) for _ in columns]
+        shape = self.series.height, self.width
         if rows is None:
-            return out
-        placed = (
-            rows.with_columns(day=(pl.col("event_date") - pl.lit(self.first_date)).dt.total_days())
-            .filter(pl.col("day").is_between(0, self.width - 1))
+            return [np.broadcast_to(np.nan, shape)] * len(columns)
+        out = [np.full(shape, np.nan) for _ in columns]
+        for start in range(0, self.width, _SLICE_DAYS):
+            placed = self._placed(rows, columns, start, min(start + _SLICE_DAYS, self.width) - 1)
+            cells = placed["row"].to_numpy(), placed["day"].to_numpy()
+            for matrix, name in zip(out, columns, strict=True):
+                matrix[cells] = placed[name].to_numpy()
+        return out
+
+    def _placed(self, rows: pl.LazyFrame, columns: Sequence[str], first: int, last: int) -> pl.DataFrame:
+        """Return the rows of some days with their places in a matrix."""
+        since, until = (self.first_date + timedelta(days=day) for day in (first, last))
+        return (
+            rows.filter(pl.col("event_date").is_between(since, until))
             .join(self.series.lazy().with_row_index("row"), on=SERIES_KEY, how="inner")
-            .select("row", "day", *(pl.col(name).cast(pl.Float64) for name in columns))
+            .select(
+                "row",
+                (pl.col("event_date") - pl.lit(self.first_date)).dt.total_days().alias("day"),
+                *(pl.col(name).cast(pl.Float64) for name in columns),
+            )
             .collect()
         )
-        cells = placed["row"].to_numpy(), placed["day"].to_numpy()
-        for matrix, name in zip(out, columns, strict=True):
-            matrix[cells] = placed[name].to_numpy()
-        return out
 
 
 def _first_date(sales: pl.LazyFrame, cutoff: date, history_days: int) -> date:
@@ -169,18 +212,35 @@ def _shelf(grid: _Grid, observations: Mapping[str, pl.LazyFrame], history: int) 
     """Whether, and for which share of the trading hours, each shelf was empty: from hours, else from positions."""
     hours, trading_hours = grid.matrices(observations.get("stock_status"), ["out_of_stock_hours", "trading_hours"])
     (on_hand,) = grid.matrices(observations.get("inventory_positions"), ["on_hand_units"])
-    share = (hours / trading_hours)[:, :history]
+    share = (hours / trading_hours if "stock_status" in observations else hours)[:, :history]
     return (share > 0) | (on_hand[:, :history] <= 0), share
 
 
-def _events(rows: pl.LazyFrame | None, grid: _Grid) -> tuple[tuple[str, ...], Bools]:
+def _events(
+    rows: pl.LazyFrame | None, grid: _Grid, store_nodes: pl.DataFrame | None
+) -> tuple[tuple[str, ...], Bools, Bools]:
+    """Names of events by place, on which days each falls, and which series it applies to."""
     if rows is None:
-        return (), np.zeros((0, grid.width), dtype=np.bool_)
-    days = rows.select("event_name", "event_date").unique().sort("event_name", "event_date").collect()
+        return (), np.zeros((0, grid.width), dtype=np.bool_), np.zeros((0, grid.series.height), dtype=np.bool_)
+    key = ["event_name", "store_node"]
     last = grid.first_date + timedelta(days=grid.width - 1)
-    inside = days.filter(pl.col("event_date").is_between(grid.first_date, last))
-    names = sorted(inside["event_name"].unique().to_list())
-    matrix = np.zeros((len(names), grid.width), dtype=np.bool_)
-    for name, day in inside.iter_rows():
-        matrix[names.index(name), (day - grid.first_date).days] = True
-    return tuple(names), matrix
+    days = rows.filter(pl.col("event_date").is_between(grid.first_date, last)).select(*key, "event_date").collect()
+    kinds = days.select(key).unique().sort(key)
+    placed = days.join(kinds.with_row_index("kind"), on=key)
+    matrix = np.zeros((kinds.height, grid.width), dtype=np.bool_)
+    column = (placed["event_date"] - grid.first_date).dt.total_days()
+    matrix[placed["kind"].to_numpy(), column.to_numpy()] = True
+    scope = {node: _series_of(node, grid.series, store_nodes) for node in kinds["store_node"].unique()}
+    applies = np.array([scope[node] for node in kinds["store_node"]], dtype=np.bool_)
+    return tuple(kinds["event_name"]), matrix, applies.reshape(kinds.height, grid.series.height)
+
+
+def _series_of(node: str, series: pl.DataFrame, store_nodes: pl.DataFrame | None) -> Bools:
+    """[n] Which series are in a node: everything, a store, or a node of the store hierarchy."""
+    stores = series["store_id"]
+    if node == ALL_STORES:
+        return np.ones(series.height, dtype=np.bool_)
+    inside = stores == node
+    if store_nodes is not None:
+        inside |= stores.is_in(store_nodes.filter(pl.col("node_id") == node)["store_id"].implode())
+    return np.asarray(inside.to_numpy(), dtype=np.bool_)

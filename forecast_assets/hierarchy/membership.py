@@ -25,6 +25,8 @@ Sparse = Any
 TOTAL: Final = "total"
 PRODUCT: Final = "sku"
 STORE: Final = "store"
+# Node of members whose place in a level is not known.
+UNASSIGNED: Final = "unassigned"
 NODE: Final = ("product_level", "product_node", "store_level", "store_node")
 # Upper levels with more nodes than this share of the series are hardly less noisy than the series themselves.
 INFORMATIVE_SHARE: Final = 0.25
@@ -45,6 +47,11 @@ class Level:
     name: str
     nodes: tuple[str, ...]
     code: Codes
+
+    @property
+    def members(self) -> npt.NDArray[np.str_]:
+        """[n] Name of the node of each series."""
+        return np.array(self.nodes)[self.code]
 
 
 @dataclass(frozen=True)
@@ -102,14 +109,17 @@ class Hierarchy:
     def build(cls, series: pl.DataFrame, products: pl.DataFrame | None, stores: pl.DataFrame | None) -> "Hierarchy":
         """Cross two dimensions.
 
+        A member that lacks a level which others have is `unassigned` at every level, so that it never blocks a run
+        and never stands in two trees; `unassigned_products` and `unassigned_stores` name them.
+
         Args:
             series: `store_id, sku_id`, sorted, without duplicates.
             products: `sku_id, depth, level_name, node_id`; None or empty for no levels between total and SKU.
             stores: `store_id, depth, level_name, node_id`; likewise.
 
         Raises:
-            HierarchyError: If a member lacks a level that others have, is in two nodes of one, if a node has two
-                parents, if a depth has two names, or if a name stands for two levels.
+            HierarchyError: If a member is in two nodes of one level, if a node has two parents, if a depth has two
+                names, or if a name stands for two levels.
 
         Example:
             >>> pairs = pl.DataFrame({"store_id": ["S1", "S1"], "sku_id": ["A", "B"]})
@@ -123,6 +133,16 @@ class Hierarchy:
             )
         product_levels = _levels(ordered["sku_id"], products, PRODUCT)
         return cls(ordered, product_levels, _levels(ordered["store_id"], stores, STORE))
+
+    @property
+    def unassigned_products(self) -> list[str]:
+        """SKUs without a place in the product hierarchy, sorted; none where there is no such hierarchy."""
+        return _unassigned(self.series["sku_id"], self.product_levels)
+
+    @property
+    def unassigned_stores(self) -> list[str]:
+        """Stores without a place in the store hierarchy, sorted; none where there is no such hierarchy."""
+        return _unassigned(self.series["store_id"], self.store_levels)
 
     @cached_property
     def crossed_levels(self) -> tuple[CrossedLevel, ...]:
@@ -179,7 +199,7 @@ class Hierarchy:
                 remedy="Ingest that level of the product hierarchy, or train a version on the levels that there are.",
             )
         level = self.group_level if level_name is None else named[level_name]
-        return np.array(level.nodes)[level.code]
+        return level.members
 
 
 @dataclass(frozen=True)
@@ -236,11 +256,28 @@ def _resolve(known: pl.DataFrame, memberships: pl.DataFrame | None, own_name: st
     rows = memberships.join(known, on=key, how="semi")
     levels = rows.select("depth", "level_name").unique().sort("depth", "level_name")
     _require_one_name_per_depth(levels, own_name)
-    _require_complete(known, rows, levels, key)
-    wide = rows.sort("depth", key).pivot("level_name", index=key, values="node_id").sort(key)
-    tree = wide.select(key, *levels["level_name"])
+    _require_one_node(rows, key)
+    if rows.is_empty():
+        return known
+    wide = rows.sort("depth", key).pivot("level_name", index=key, values="node_id")
+    tree = _assigned(known.join(wide, on=key, how="left").select(key, *levels["level_name"]).sort(key))
     _require_one_parent(tree)
     return tree
+
+
+def _assigned(tree: pl.DataFrame) -> pl.DataFrame:
+    """Put members that lack a level in the node `unassigned` of every level: a place in some would not be a tree."""
+    names = tree.columns[1:]
+    is_complete = pl.all_horizontal(pl.col(names).is_not_null())
+    return tree.with_columns(pl.when(is_complete).then(pl.col(name)).otherwise(pl.lit(UNASSIGNED)) for name in names)
+
+
+def _unassigned(members: pl.Series, levels: Sequence[Level]) -> list[str]:
+    between = levels[1:-1]
+    if not between:
+        return []
+    is_unassigned = between[0].members == UNASSIGNED
+    return sorted(members.filter(pl.Series(is_unassigned)).unique().to_list())
 
 
 def _require_one_name_per_depth(levels: pl.DataFrame, own_name: str) -> None:
@@ -255,15 +292,8 @@ def _require_one_name_per_depth(levels: pl.DataFrame, own_name: str) -> None:
         )
 
 
-def _require_complete(known: pl.DataFrame, rows: pl.DataFrame, levels: pl.DataFrame, key: str) -> None:
-    expected = known.join(levels, how="cross")
-    missing = expected.join(rows, on=[key, "depth"], how="anti").sort(key, "depth")
-    if missing.height:
-        raise HierarchyError(
-            f"{missing.height} memberships are missing: {first_ten(missing.select(key, 'level_name').rows())}.",
-            remedy="Give every member a node at every level that any of them has.",
-        )
-    repeated = rows.filter(pl.struct(key, "depth").is_duplicated()).sort(key, "depth")
+def _require_one_node(rows: pl.DataFrame, key: str) -> None:
+    repeated = rows.filter(pl.struct(key, "depth").is_duplicated()).sort(key, "depth", "node_id")
     if repeated.height:
         places = repeated.select(key, "level_name", "node_id").rows()
         raise HierarchyError(

@@ -5,15 +5,17 @@ What belongs here: what training decides and scoring reads, and its bytes. What 
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
+
+import polars as pl
 
 from forecast_assets.errors import InputError
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.effects import Effects
 
 FAMILY: Final = "statistical"
-FORMAT: Final = 1
+FORMAT: Final = 2
 RISK_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
 
 
@@ -29,6 +31,8 @@ class StatisticalArtifact:
         history_days: Days of history to read when scoring.
         horizon_days: Days ahead that the calibration was learned on.
         group_level: Product level whose nodes effects were pooled by; scoring pools by the same.
+        comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
+            `events`. The first candidate is the default, where no backtest had anything to say.
     """
 
     models: Mapping[str, str]
@@ -38,11 +42,33 @@ class StatisticalArtifact:
     history_days: int
     horizon_days: int
     group_level: str = "total"
+    comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def rho(self) -> dict[str, float]:
         """Correlation between the normal scores of two days of a series, by demand class."""
         return dict(self.calibration.rho)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What was taken of each that was compared."""
+        return {**self.models, "season": self.effects.season_kind, "events": self.effects.event_kind}
+
+    def compared(self) -> pl.DataFrame:
+        """Lay out what the backtests compared.
+
+        Returns:
+            `choice, candidate, loss_over_best, is_chosen`, the better candidates of each choice first. A loss is the
+            mean squared error over the series' level, so 1.02 is two percent more of it than the best candidate's.
+        """
+        rows = [
+            (choice, candidate, loss / max(min(losses.values()), 1e-12), candidate == self.choices[choice])
+            for choice, losses in self.comparisons.items()
+            for candidate, loss in losses.items()
+        ]
+        schema = {"choice": pl.String, "candidate": pl.String, "loss_over_best": pl.Float64, "is_chosen": pl.Boolean}
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.sort("choice", "loss_over_best", "candidate")
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON: sorted keys, shortest exact floats, so that equal artifacts are equal bytes."""

@@ -24,7 +24,7 @@ Codes = npt.NDArray[np.int64]
 
 # Upper ends, in units per day and in days ahead; above the last is one segment more.
 SIZE_EDGES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
-STEP_EDGES: Final = (7, 14, 21)
+STEP_EDGES: Final = (7, 14, 21, 28, 42, 63)
 ANY: Final = -1
 _SIZES: Final = len(SIZE_EDGES) + 1
 _STEPS: Final = len(STEP_EDGES) + 1

@@ -122,8 +122,16 @@ def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
     return 0.5 * ratio(lost, asked) + 0.5 * float(ratio(lost.sum(keepdims=True), asked.sum(keepdims=True))[0])
 
 
-def classify(panel: Panel) -> npt.NDArray[np.str_]:
-    """Return the demand class of each series, [n]; days on an empty shelf do not count as days without demand."""
+def classify(
+    panel: Panel, season: Floats | None = None, season_deviation: Floats | None = None
+) -> npt.NDArray[np.str_]:
+    """Return the demand class of each series, [n]; days on an empty shelf do not count as days without demand.
+
+    Args:
+        panel: n series, T days of history.
+        season: [n, T] factor of the time of year, by which a day without a sale counts: out of season it says little.
+        season_deviation: [n] standard deviation over the year of that factor.
+    """
     observed = observe(panel)
     counted = observed.is_known & ((observed.exposure > 0) & ~panel.is_censored | (panel.sales > 0))
     sold = counted & (observed.units > 0)
@@ -131,13 +139,16 @@ def classify(panel: Panel) -> npt.NDArray[np.str_]:
     sales, days = sold.sum(axis=1), counted.sum(axis=1)
     mean = ratio(sizes.sum(axis=1), sales.astype(np.float64))
     variance = ratio(np.where(sold, (sizes - mean[:, None]) ** 2, 0.0).sum(axis=1), np.maximum(sales - 1.0, 0.0))
-    quiet = np.where(np.cumsum(sold[:, ::-1], axis=1) == 0, counted[:, ::-1], False).sum(axis=1)
+    counts = counted * (1.0 if season is None else season)
+    quiet = np.where(np.cumsum(sold[:, ::-1], axis=1) == 0, counts[:, ::-1], 0.0).sum(axis=1)
     features = pl.DataFrame(
         {
             "adi": np.where(sales > 0, days / np.maximum(sales, 1), np.inf),
             "cv2": ratio(variance, mean**2),
             "age": observed.is_known.sum(axis=1),
             "quiet": quiet,
+            "silent": np.argmax(np.c_[observed.is_known[:, ::-1], np.ones(len(sold), dtype=np.bool_)], axis=1),
+            "season": np.zeros(len(sold)) if season_deviation is None else season_deviation,
         }
     )
     return (

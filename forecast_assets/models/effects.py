@@ -1,4 +1,4 @@
-"""Effects: what multiplies a series' level on a day: weekday, price, promotion, calendar events.
+"""Effects: what multiplies a series' level on a day: weekday, time of year, price, promotion, calendar events.
 
 What belongs here: estimating pooled effects, refitting weekday patterns of single series, laying both out as factors.
 What does not: levels and their models.
@@ -8,7 +8,7 @@ factors average 1, so that the level is a plain day at list price and every fore
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,9 +16,13 @@ import numpy.typing as npt
 
 from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models.demand import Observed, observe, ratio, trailing_level
+from forecast_assets.models.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
 
 Groups = npt.NDArray[np.str_]
 
+# Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
+SEASONS: Final = ("none", "by group", "by product")
+EVENTS: Final = ("pooled", "by group")
 WEEK: Final = 7
 SMALLEST_FACTOR: Final = 0.2
 LARGEST_FACTOR: Final = 5.0
@@ -32,9 +36,11 @@ _LARGEST_STEP: Final = 2.0
 _GROUP_SPREAD: Final = np.array([0.5, 0.1])
 _POOLED_SPREAD: Final = np.array([2.0, 0.5])
 _EVENT_SPREAD: Final = 0.3
+_GROUP_EVENT_SPREAD: Final = 0.15
 _LEAST_WEEKDAY_VARIANCE: Final = 0.01**2
 _LARGEST_PRIOR_UNITS: Final = 1e6
 _PLAN_DAYS: Final = 28
+_LEAST_DISPERSION: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,19 @@ class GroupEffects:
         price_elasticity: Percent change of demand per percent of price.
         promotion_uplift: Logarithm of the factor of a promotion at an unchanged price.
         weekday: Seven factors, Monday first, averaging 1.
+        events: Factor of each event; that over all products for others.
     """
 
     price_elasticity: float
     promotion_uplift: float
     weekday: tuple[float, ...]
+    events: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "GroupEffects":
         """Read the JSON form back."""
-        return cls(data["price_elasticity"], data["promotion_uplift"], tuple(data["weekday"]))
+        weekday, events = tuple(data["weekday"]), dict(data["events"])
+        return cls(data["price_elasticity"], data["promotion_uplift"], weekday, events)
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,16 @@ class Effects:
     Attributes:
         pooled: Of all products; stands in for groups that training did not see.
         groups: By product group.
-        events: Factor of each event; 1 for others.
+        events: Factor of each event over all products; 1 for others.
         weekday_prior_units: Units of demand on a weekday after which a series' own pattern counts half.
+        season: The yearly season; None where there is none to use.
     """
 
     pooled: GroupEffects
     groups: Mapping[str, GroupEffects]
     events: Mapping[str, float]
     weekday_prior_units: float
+    season: Season | None = None
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Effects":
@@ -81,6 +92,7 @@ class Effects:
             {name: GroupEffects.from_data(group) for name, group in data["groups"].items()},
             dict(data["events"]),
             data["weekday_prior_units"],
+            Season.from_data(data["season"]) if data["season"] else None,
         )
 
     def of(self, groups: Groups) -> tuple[Floats, Floats]:
@@ -89,6 +101,35 @@ class Effects:
         found = [self.groups.get(str(name), self.pooled) for name in names]
         slopes = np.array([[group.price_elasticity, group.promotion_uplift] for group in found])
         return slopes[code], np.array([group.weekday for group in found])[code]
+
+    def event(self, name: str, groups: Groups) -> Floats:
+        """[n] factor of an event for the group of each series."""
+        everyone = self.events.get(name, 1.0)
+        names, code = np.unique(groups, return_inverse=True)
+        found = [self.groups.get(str(group), self.pooled).events.get(name, everyone) for group in names]
+        return np.array(found, dtype=np.float64)[code]
+
+    def season_waves(self, panel: Panel, groups: Groups) -> Floats:
+        """[n, 6] coefficients of the yearly season of each series; zeros without one."""
+        if self.season is None:
+            return np.zeros((panel.series.height, 2 * WAVES))
+        return self.season.of(panel.series["sku_id"].to_numpy().astype(str), groups)
+
+    @property
+    def season_kind(self) -> str:
+        """One of `SEASONS`."""
+        if self.season is None:
+            return SEASONS[0]
+        return SEASONS[2] if self.season.products else SEASONS[1]
+
+    @property
+    def event_kind(self) -> str:
+        """One of `EVENTS`."""
+        return EVENTS[1] if any(group.events for group in self.groups.values()) else EVENTS[0]
+
+    def without_event_groups(self) -> "Effects":
+        """Return the effects with every event the same for all products."""
+        return replace(self, groups={name: replace(group, events={}) for name, group in self.groups.items()})
 
 
 @dataclass(frozen=True)
@@ -129,10 +170,12 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
     weekday = _weekday_factors(panel, observed, moved, code)
     expected = _expected(observed, moved * weekday[code][:, panel.weekday[: panel.history_days]])
     everyone = _weekday_factors(panel, observed, moved, np.zeros_like(code))[0]
+    events = _event_factors(panel, observed.units, expected)
+    by_group = _group_events(panel, observed.units, expected, events, code)
     return Effects(
         pooled=_group(pooled, everyone),
-        groups={str(name): _group(slopes[i], weekday[i]) for i, name in enumerate(names)},
-        events=_event_factors(panel, observed.units, expected),
+        groups={str(name): _group(slopes[i], weekday[i], by_group[i]) for i, name in enumerate(names)},
+        events=events,
         weekday_prior_units=_weekday_prior(panel, observed.units, expected),
     )
 
@@ -150,13 +193,49 @@ def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> F
     slopes, weekday = effects.of(product_groups)
     price, promotion = (_clipped(np.exp(slopes[:, i, None] * x)) for i, x in enumerate(_covariates(panel)))
     price, promotion = (_without_plan(panel, factor) for factor in (price, promotion))
-    event = np.ones_like(price)
-    for name, days in zip(panel.event_names, panel.event_days, strict=True):
-        event[:, days] *= effects.events.get(name, 1.0)
-    event = _clipped(event)
-    other = (price * promotion * event)[:, : panel.history_days]
+    event, season = _events(panel, effects, product_groups), _season(panel, effects, product_groups)
+    other = (season * price * promotion * event)[:, : panel.history_days]
     own = _own_weekdays(panel, other, weekday, effects.weekday_prior_units)
-    return Factors(_clipped(own)[:, panel.weekday], np.ones_like(price), price, promotion, event)
+    return Factors(_clipped(own)[:, panel.weekday], season, price, promotion, event)
+
+
+def with_season(panel: Panel, effects: Effects, product_groups: Groups) -> Effects:
+    """Return the effects with a yearly season, estimated from all of a panel's history beside the other effects.
+
+    Args:
+        panel: n series, T days of history; fewer than 672 show no season.
+        effects: Pooled effects.
+        product_groups: [n] group of each series.
+    """
+    if panel.history_days < LEAST_HISTORY_DAYS:
+        return replace(effects, season=None)
+    factors = lay_out_factors(panel, replace(effects, season=None), product_groups).product[:, : panel.history_days]
+    observed = observe(panel, factors)
+    skus = panel.series["sku_id"].to_numpy().astype(str)
+    season = fit_season(observed.units, observed.exposure * factors, panel.cutoff, skus, product_groups)
+    return replace(effects, season=season)
+
+
+def season_deviation(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    """[n] Standard deviation over the year of each series' season; 0 without one."""
+    return deviation(effects.season_waves(panel, product_groups))
+
+
+def _season(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    days = panel.history_days + panel.horizon_days
+    if effects.season is None:
+        return np.broadcast_to(1.0, (panel.series.height, days))
+    waves = effects.season_waves(panel, product_groups)
+    return _clipped(effects.season.factors(waves, panel.first_date, days))
+
+
+def _events(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    """[n, T + H] product of the factors of the day's events, each only where it applies."""
+    out = np.ones((panel.series.height, panel.history_days + panel.horizon_days))
+    for name in sorted(set(panel.event_names)):
+        columns, applies = panel.occurrences(name)
+        out[:, columns] *= np.where(applies, effects.event(name, product_groups)[:, None], 1.0)
+    return _clipped(out)
 
 
 def _covariates(panel: Panel) -> Floats:
@@ -180,9 +259,9 @@ def _apply(slopes: Floats, covariates: Floats) -> Floats:
     return np.asarray(slopes[:, 0, None] * covariates[0] + slopes[:, 1, None] * covariates[1])
 
 
-def _group(slopes: Floats, weekday: Floats) -> GroupEffects:
+def _group(slopes: Floats, weekday: Floats, events: Mapping[str, float] | None = None) -> GroupEffects:
     elasticity, uplift = float(np.clip(slopes[0], *_ELASTICITY)), float(np.clip(slopes[1], *_UPLIFT))
-    return GroupEffects(elasticity, uplift, tuple(float(value) for value in weekday))
+    return GroupEffects(elasticity, uplift, tuple(float(value) for value in weekday), dict(events or {}))
 
 
 def _expected(observed: Observed, exposure: Floats) -> Floats:
@@ -234,7 +313,7 @@ def _own_weekdays(panel: Panel, other: Floats, weekday: Floats, prior_units: flo
 
 def _dispersion(units: Floats, expected: Floats) -> float:
     """Variance over mean, all series together."""
-    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), 1e-3)
+    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), _LEAST_DISPERSION)
 
 
 def _weekday_prior(panel: Panel, units: Floats, expected: Floats) -> float:
@@ -251,10 +330,33 @@ def _event_factors(panel: Panel, units: Floats, expected: Floats) -> dict[str, f
     dispersion = _daily_dispersion(units, expected)
     prior = dispersion / _EVENT_SPREAD**2
     factors = {}
-    for name, days in zip(panel.event_names, panel.event_days[:, : panel.history_days], strict=True):
-        seen = _drawn(units[:, days].sum(keepdims=True), expected[:, days].sum(keepdims=True), np.ones(1), prior)
-        factors[name] = float(_clipped(seen).ravel()[0])
+    for name in sorted(set(panel.event_names)):
+        seen, awaited = (by_series.sum(keepdims=True) for by_series in _on_event(panel, name, units, expected))
+        factors[name] = float(_clipped(_drawn(seen, awaited, np.ones(1), prior))[0])
     return factors
+
+
+def _group_events(
+    panel: Panel, units: Floats, expected: Floats, pooled: Mapping[str, float], code: npt.NDArray[np.intp]
+) -> list[dict[str, float]]:
+    """Factors of each event in each of G groups, drawn towards the pooled ones."""
+    out: list[dict[str, float]] = [{} for _ in range(int(code.max(initial=-1)) + 1)]
+    daily, awaited_daily = _sum_by(code, units), _sum_by(code, expected)
+    noise = ratio(((daily - awaited_daily) ** 2).sum(axis=1), np.maximum(awaited_daily.sum(axis=1), 1.0))
+    prior = np.maximum(noise, _LEAST_DISPERSION) / _GROUP_EVENT_SPREAD**2
+    for name, everyone in pooled.items():
+        seen, awaited = (_sum_by(code, by_series) for by_series in _on_event(panel, name, units, expected))
+        factors = _clipped((seen + prior * everyone) / (awaited + prior))
+        for group, factor in zip(out, factors.tolist(), strict=True):
+            group[name] = factor
+    return out
+
+
+def _on_event(panel: Panel, name: str, *values: Floats) -> list[Floats]:
+    """[n] sums of each of [n, T] values over the days on which an event fell on a series."""
+    columns, applies = panel.occurrences(name)
+    past = columns < panel.history_days
+    return [(each[:, columns[past]] * applies[:, past]).sum(axis=1) for each in values]
 
 
 def _daily_dispersion(units: Floats, expected: Floats) -> float:

@@ -37,8 +37,13 @@ CROSTON: Final = ("TSB(0.1, 0.05)", "TSB(0.2, 0.1)", "CrostonSBA")
 THETA: Final = "DynamicOptimizedTheta"
 MODELS: Final = (*SMOOTHING, *CROSTON, THETA, AVERAGE, ZERO, ONE)
 
-# A path this many times above anything the series has seen is a diverged model, not a forecast.
+# A path this many times above anything the series has seen, or on average this many times above its best week, is a
+# diverged model, not a forecast.
 DIVERGED: Final = 10.0
+DIVERGED_ON_AVERAGE: Final = 3.0
+# What is left of a trend from one day ahead to the next.
+DAMPING: Final = 0.98
+_WEEK: Final = 7
 _SUBSTITUTE_DAYS: Final = 28
 _CHUNK: Final = 1000
 # Below this many series of a slow model, starting processes costs more than it saves.
@@ -69,8 +74,10 @@ def forecast_levels(
 ) -> LevelPaths:
     """Forecast the level of every series with the model chosen for it.
 
-    A model that raises, or whose path is not finite, negative or more than ten times the series' largest value, is
-    replaced by the average of the last 28 days, and the series says so.
+    A model that raises, or whose path is not finite, negative, more than ten times the series' largest value or on
+    average more than three times its best week, is replaced by the average of the last 28 days, and the series says so.
+    Trends are damped (Gardner & McKenzie 1985, doi:10.1287/mnsc.31.10.1237): what a model adds from one day ahead to
+    the next fades by 2% a day, so that ninety days ahead a trend has added what 41 did without.
 
     Args:
         cleaned: [n, T] level series, units; NaN only before a series begins. A series without any value gets zeros.
@@ -90,17 +97,33 @@ def forecast_levels(
     path = np.zeros((len(cleaned), horizon))
     done = 0
     for rows, chunk_path in _run_chunks(cleaned, np.where(has_values, names, NOTHING), horizon, workers):
-        path[rows] = chunk_path
+        path[rows] = _damped(chunk_path)
         done += len(rows)
         if progress:
             progress(done, int(has_values.sum()))
     return _replace_failures(cleaned, path, used)
 
 
+def _damped(path: Floats) -> Floats:
+    """Return the [c, H] path with its steps from day to day fading."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a path that is not finite is replaced
+        steps = np.diff(path, axis=1) * DAMPING ** np.arange(1, path.shape[1])
+        return np.concatenate([path[:, :1], path[:, :1] + np.cumsum(steps, axis=1)], axis=1)
+
+
+def _best_week(cleaned: Floats) -> Floats:
+    """[n] Largest mean of any seven days in a row, of fewer where a series is younger."""
+    sums = np.cumsum(np.nan_to_num(cleaned), axis=1)
+    known = np.cumsum(~np.isnan(cleaned), axis=1)
+    sums[:, _WEEK:], known[:, _WEEK:] = sums[:, _WEEK:] - sums[:, :-_WEEK], known[:, _WEEK:] - known[:, :-_WEEK]
+    return np.asarray((sums / np.maximum(known, 1)).max(axis=1))
+
+
 def _replace_failures(cleaned: Floats, path: Floats, used: npt.NDArray[np.object_]) -> LevelPaths:
     largest = np.fmax.reduce(cleaned, axis=1, initial=0.0)[:, None]
     is_sane = np.isfinite(path) & (path >= 0.0) & (path <= DIVERGED * largest)
-    failed = ~is_sane.all(axis=1)
+    is_likely = path.mean(axis=1) <= DIVERGED_ON_AVERAGE * _best_week(cleaned)
+    failed = ~(is_sane.all(axis=1) & is_likely)
     if failed.any():
         rows = np.flatnonzero(failed).tolist()
         _log.warning("%d series fall back to %s, rows %s", len(rows), SUBSTITUTE, first_ten(rows))

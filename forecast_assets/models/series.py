@@ -13,12 +13,17 @@ import numpy.typing as npt
 from forecast_assets.contracts import COMPONENTS
 from forecast_assets.features.panel import Bools, Floats, Panel
 from forecast_assets.models.artifact import StatisticalArtifact
+from forecast_assets.models.borrowing import BORROWED, Borrowed, borrow
 from forecast_assets.models.demand import classify, observe, trailing_level
-from forecast_assets.models.effects import Effects, Factors, Groups, lay_out_factors
-from forecast_assets.models.levels import LevelPaths, Progress, forecast_levels
+from forecast_assets.models.effects import Effects, Factors, Groups, lay_out_factors, season_deviation
+from forecast_assets.models.levels import ZERO, LevelPaths, Progress, forecast_levels
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
+# Classes whose own record is no ground for a level.
+WITHOUT_LEVEL: Final = ("new", "dead", "ended")
+# What a series lends to its relatives is its level of about the last four weeks.
+_LENT_HALF_LIFE: Final = 14.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,14 @@ class Cleaned:
         level: [n, T] demand over factors, units; NaN before a series begins, its trailing level on unknown days.
         demand: [n, T] demand estimate, units; NaN where sales are unknown.
         demand_class: [n].
+        borrowed: What the parents of each series say of it.
     """
 
     factors: Factors
     level: Floats
     demand: Floats
     demand_class: npt.NDArray[np.str_]
+    borrowed: Borrowed
 
 
 @dataclass(frozen=True)
@@ -76,12 +83,53 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
     # Unknown days have no exposure, so they take the typical level whole; so do days with an empty shelf.
     level = observed.units / past + (1.0 - observed.exposure) * typical
     has_begun = np.maximum.accumulate(observed.is_known, axis=1)
+    season = factors.season[:, : panel.history_days]
+    demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
     return Cleaned(
         factors,
         np.where(has_begun, level, np.nan),
         np.where(observed.is_known, level * past, np.nan),
-        classify(panel),
+        demand_class,
+        _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
     )
+
+
+def _borrow(
+    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, demand_class: npt.NDArray[np.str_]
+) -> Borrowed:
+    recent = trailing_level(units, exposure, _LENT_HALF_LIFE)[:, -1]
+    is_new, is_established = demand_class == "new", ~np.isin(demand_class, WITHOUT_LEVEL)
+    return borrow(panel, product_groups, units.sum(axis=1), exposure.sum(axis=1), recent, is_new, is_established)
+
+
+def level_paths(
+    history: Cleaned,
+    names: npt.NDArray[np.str_],
+    horizon: int,
+    *,
+    rows: npt.NDArray[np.intp] | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> LevelPaths:
+    """Forecast levels with the model named for each series; borrowed ones stay as they are over the horizon.
+
+    Args:
+        history: n series.
+        names: [k] models.
+        horizon: H.
+        rows: [k] which series; all if left out.
+        progress: Called with series done and series in all.
+        workers: Processes for slow models; all cores if left out.
+    """
+    chosen = np.arange(len(history.level)) if rows is None else rows
+    is_borrowed = np.isin(names, BORROWED)
+    own = np.where(is_borrowed, ZERO, names)
+    made = forecast_levels(history.level[chosen], own, horizon, progress=progress, workers=workers)
+    for name in np.unique(names[is_borrowed]):
+        few = np.flatnonzero(names == name)
+        made.path[few] = history.borrowed.level(str(name), chosen[few])[:, None]
+        made.model_used[few] = str(name)
+    return made
 
 
 def forecast_series(
@@ -103,7 +151,7 @@ def forecast_series(
     """
     history = clean(panel, artifact.effects, product_groups)
     names = np.array([artifact.models[str(name)] for name in history.demand_class])
-    levels = forecast_levels(history.level, names, panel.horizon_days, progress=progress, workers=workers)
+    levels = level_paths(history, names, panel.horizon_days, progress=progress, workers=workers)
     ahead = ahead_of(history.factors, panel)
     components = decompose(levels, ahead)
     mean = np.prod([levels.path, *ahead], axis=0)

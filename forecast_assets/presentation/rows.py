@@ -22,6 +22,7 @@ from resources.stores import Stores
 if TYPE_CHECKING:
     pass
 
+from forecast_assets.presentation.corrections import correction_text
 from forecast_assets.presentation.text import plain, table
 
 _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
@@ -82,6 +83,8 @@ def lineage_text(stores: Stores, identifier: str) -> str:
     key = PredictionId.parse(identifier).run if is_row else RunKey.parse(identifier)
     publication = stores.predictions.publication(key)
     parts = [f"{publication.key}: ledger entry {publication.sequence}, published {publication.recorded_at}"]
+    if key.revision:
+        parts.append(correction_text(publication))
     if is_row:
         parts.append(_row_text(stores, publication, PredictionId.parse(identifier)))
     parts += [_product_text(product) for product in stores.predictions.lineage(publication.products.values())]
@@ -107,6 +110,8 @@ def _row_text(stores: Stores, publication: Publication, wanted: PredictionId) ->
 def _product_text(product: ProductVersion) -> str:
     rows = [("made for", product.key)]
     rows += [("file", file.path) for file in product.files]
+    if "file_sha256" in product.facts:
+        rows.append(("made elsewhere", f"{product.facts['file']}, SHA-256 {product.facts['file_sha256']}"))
     rows += [(f"made from {key}", str(value)) for key, value in product.inputs.items() if key != "batches"]
     rows += [("code", product.code_version), ("libraries", json.dumps(dict(product.libraries)))]
     return table((product.product, product.version), rows)

@@ -3,31 +3,52 @@
 What belongs here: what there is. What does not: rows of a product.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from forecast_assets.errors import NotReadyError
-from resources.observation_store import IngestReport
+from forecast_assets.keys import CHANNELS
+from forecast_assets.models.families import read_artifact
+from forecast_assets.models.statistical import StatisticalArtifact
+from resources.ledger import VersionRecord
 from resources.stores import Stores
 
 if TYPE_CHECKING:
+    from forecast_assets.backfilling import BackfilledDate
+    from forecast_assets.ingestion import IngestOutcome
     from forecast_assets.runner import Outcome
+    from forecast_assets.sources.findings import Finding
 
 from forecast_assets.presentation.text import table
 
 
-def ingest_text(report: IngestReport) -> str:
-    """Say what an ingest added and what was there already."""
+def ingest_text(outcome: "IngestOutcome") -> str:
+    """Say what an ingest added, what was there already, and what somebody should look at."""
     rows = [
-        ("new" if batch in report.added else "known", batch.feed, batch.source, batch.rows,
+        ("new" if batch in outcome.added else "known", batch.feed, batch.source, batch.rows,
          str(batch.first_event_date), str(batch.last_event_date))
-        for batch in (*report.added, *report.known)
+        for batch in (*outcome.added, *outcome.known)
     ]  # fmt: skip
     body = table(("", "feed", "source", "rows", "first day", "last day"), rows)
-    if report.sequence is None:
-        return f"{body}\nEverything was there already; nothing changed."
-    return f"{body}\nRecorded as ledger entry {report.sequence}."
+    done = f"Recorded as ledger entry {outcome.sequence}."
+    if outcome.sequence is None:
+        done = "Everything was there already; nothing changed."
+    found = [findings_text(outcome.findings)] if outcome.findings else []
+    return "\n".join((body, *outcome.notes, *found, done))
+
+
+def findings_text(findings: Sequence["Finding"]) -> str:
+    """List what is wrong with batches, errors first, each with what to do."""
+    if not findings:
+        return "Nothing is wrong."
+    rows = [
+        ("ERROR" if finding.is_error else "warning", finding.feed, finding.kind, finding.rows,
+         f"{finding.message}. {finding.remedy}".strip())
+        for finding in sorted(findings, key=lambda finding: not finding.is_error)
+    ]  # fmt: skip
+    return table(("", "feed", "kind", "rows", "what is wrong, and what to do"), rows)
 
 
 def feeds_text(stores: Stores) -> str:
@@ -56,7 +77,7 @@ def versions_text(stores: Stores) -> str:
     state = stores.ledger.state()
     if not state.versions:
         return "No model versions yet: forecast-assets train --family statistical --version V --cutoff DATE"
-    channels = {name: state.channel(name) for name in ("champion", "challenger")}
+    channels = {name: state.channel(name) for name in CHANNELS}
     rows = [
         (
             version.model_version,
@@ -64,7 +85,7 @@ def versions_text(stores: Stores) -> str:
             str(version.cutoff),
             version.feature_version,
             ", ".join(name for name, target in channels.items() if target == version.model_version) or "-",
-            "passed" if all(version.gates.values()) else "failed",
+            _gates_text(version),
             version.recorded_at,
         )
         for version in state.versions.values()
@@ -76,11 +97,21 @@ def versions_text(stores: Stores) -> str:
     return "\n\n".join(parts)
 
 
+def _gates_text(version: VersionRecord) -> str:
+    if version.failed_gates(for_channel=False):
+        return "failed"
+    return "own name only" if version.failed_gates(for_channel=True) else "passed"
+
+
 def version_text(stores: Stores, name: str) -> str:
     """Show one version: what it links to and how it did in its backtests."""
     record = stores.predictions.model_version(name)
     links = [(key, str(value)) for key, value in vars(record).items() if key != "gates"]
-    gates = [(gate, "passed" if passed else "FAILED") for gate, passed in record.gates.items()]
+    blocking = record.failed_gates(for_channel=False)
+    gates = [
+        (gate, "passed" if passed else "FAILED" if gate in blocking else "not met: serves under its own name only")
+        for gate, passed in record.gates.items()
+    ]
     report = stores.predictions.read(stores.predictions.version(record.evaluation_report))
     overall = report.filter(pl.col("segment_kind") == "all").select("metric", "value", "baseline_value", "rows")
     return "\n\n".join(
@@ -88,8 +119,23 @@ def version_text(stores: Stores, name: str) -> str:
             table(("model version", name), links),
             table(("gate", ""), gates),
             table(("metric", "value", "seasonal naive", "rows"), overall.rows(), title="Backtest, all rows"),
+            *_compared_texts(stores, record),
         )
     )
+
+
+def _compared_texts(stores: Stores, record: VersionRecord) -> list[str]:
+    """Show what training compared, and took: of every choice the candidates, the better ones first."""
+    content = stores.predictions.read_bytes(stores.predictions.version(record.artifact))
+    artifact = read_artifact(record.family, content)
+    if not isinstance(artifact, StatisticalArtifact):
+        return []
+    rows = [
+        (choice, candidate, f"{loss:.3f}", "taken" if is_chosen else "")
+        for choice, candidate, loss, is_chosen in artifact.compared().iter_rows()
+    ]
+    head = ("choice", "candidate", "loss over the best", "")
+    return [table(head, rows, title="What training compared by backtests")]
 
 
 def runs_text(stores: Stores) -> str:
@@ -104,10 +150,11 @@ def runs_text(stores: Stores) -> str:
             sum(len(checks) for checks in publication.accepted.values()),
             publication.sequence,
             publication.recorded_at,
+            f"{publication.correction.by}: {publication.correction.reason}" if publication.key.revision else "",
         )
         for publication in publications
     ]
-    return table(("run", "forecast rows", "checks accepted", "ledger entry", "published"), rows)
+    return table(("run", "forecast rows", "checks accepted", "ledger entry", "published", "corrected by"), rows)
 
 
 def outcome_text(stores: Stores, outcome: "Outcome") -> str:
@@ -124,3 +171,9 @@ def outcome_text(stores: Stores, outcome: "Outcome") -> str:
     ]
     head = f"Published {publication.key} as ledger entry {publication.sequence}; {outcome.checks_passed} checks passed."
     return f"{head}\n{table(('product', 'rows', 'checks accepted', 'version'), rows)}"
+
+
+def backfill_text(done: Sequence["BackfilledDate"]) -> str:
+    """Say what became of each date of a backfill."""
+    rows = [(str(each.key), each.state, each.detail) for each in done]
+    return table(("run", "state", "what"), rows, title="Backfill")

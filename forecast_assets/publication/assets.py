@@ -1,7 +1,7 @@
 """The assets that assemble candidates and publish them: orchestration only."""
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -9,14 +9,16 @@ import polars as pl
 from dagster_duckdb import DuckDBResource
 from duckdb import Error as DuckDBError
 
-from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED
+from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED, SALES
+from forecast_assets.corrections import require_change, restatement, snapshot_behind
 from forecast_assets.errors import NotAcceptedError, StorageError
-from forecast_assets.keys import Cadence
-from forecast_assets.plots import as_markdown_image, totals_png
-from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame
+from forecast_assets.keys import Cadence, RunKey
+from forecast_assets.plots import as_markdown_image, history_and_fan_png, totals_png
+from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame, telling_series
 from forecast_assets.run_inputs import RunInputs
 from partitions import scoring_partitions
 from resources.catalogue import build_catalogue
+from resources.ledger import Correction
 from resources.orchestration import (
     RunSettings,
     StoresResource,
@@ -25,7 +27,11 @@ from resources.orchestration import (
     scoring_asset,
     write_run_product,
 )
-from resources.prediction_store import PredictionStore, ProductVersion
+from resources.prediction_store import PredictionStore, ProductVersion, revision_before
+from resources.stores import Stores
+
+# Days of past sales in a picture.
+_SHOWN_DAYS = 56
 
 
 def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
@@ -54,29 +60,47 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
             store.read(store.version(explanations.inputs["reconciled_forecasts"])),
             store.read(explanations),
         )
+        risks = store.read(store.version(explanations.inputs["stockout_risks"]))
         aggregates = aggregate_frame(key, frame, behind.hierarchy)
         inputs = {**behind.inputs, "forecast_explanations": explanations.version}
         write_run_product(stores.open(), AGGREGATE_FORECASTS, aggregates, key, inputs, behind.facts)
         version = write_run_product(stores.open(), FORECASTS, frame, key, inputs, behind.facts)
         return dg.MaterializeResult(
-            metadata=product_metadata(FORECASTS, version, frame, _extra(behind, frame, aggregates))
+            metadata=product_metadata(FORECASTS, version, frame, _extra(behind, frame, aggregates, risks))
         )
 
     return forecasts
 
 
-def _extra(run: RunInputs, frame: pl.DataFrame, aggregates: pl.DataFrame) -> dict[str, object]:
-    sales = run.history.recent_feeds()["sales"]
-    past = sales.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
+def _extra(run: RunInputs, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: pl.DataFrame) -> dict[str, object]:
+    sales = _recent_sales(run)
+    past = sales.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date")
     total = (
         frame.group_by("target_date")
         .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
         .sort("target_date")
     )
     return {
+        **_pictures(frame, risks, sales),
         "all_stores_and_skus": dg.MetadataValue.md(as_markdown_image(totals_png(past, total), "units per day")),
         "aggregate_rows": aggregates.height,
     }
+
+
+def _recent_sales(run: RunInputs) -> pl.DataFrame:
+    """Return the sales of the last eight weeks, as known to the run."""
+    rows = run.history.feed("sales", since=run.history.cutoff - timedelta(days=_SHOWN_DAYS - 1))
+    return pl.DataFrame(schema=SALES.schema) if rows is None else rows.collect()
+
+
+def _pictures(frame: pl.DataFrame, risks: pl.DataFrame, sales: pl.DataFrame) -> dict[str, object]:
+    """Draw past and forecast of a few telling series."""
+    pictures: dict[str, object] = {}
+    for name, (store_id, sku_id) in telling_series(frame, risks).items():
+        past = sales.filter(store_id=store_id, sku_id=sku_id).sort("event_date")
+        png = history_and_fan_png(past, frame.filter(store_id=store_id, sku_id=sku_id))
+        pictures[name] = dg.MetadataValue.md(as_markdown_image(png, f"{sku_id} in {store_id}"))
+    return pictures
 
 
 def build_published_predictions_asset(
@@ -86,7 +110,7 @@ def build_published_predictions_asset(
 
     @dg.asset(
         key=dg.AssetKey([cadence.name, "published_predictions"]),
-        partitions_def=scoring_partitions(start),
+        partitions_def=scoring_partitions(cadence, start),
         deps=[dg.AssetDep(dg.AssetKey([cadence.name, name])) for name in _CHECKED],
         group_name="publication",
         kinds={"duckdb", "parquet"},
@@ -105,7 +129,7 @@ def build_published_predictions_asset(
         store = stores.open().predictions
         key = run_key(context, cadence.name, run)
         products = _one_run(store, {name: store.staged(name, key) for name in PUBLISHED})
-        publication = store.publish(key, products, required_checks)
+        publication = store.publish(key, products, required_checks, _correction(stores.open(), key, run, products))
         catalogue = _catalogue(store, Path(stores.catalogue_folder), duckdb, context)
         return dg.MaterializeResult(
             metadata={
@@ -120,6 +144,22 @@ def build_published_predictions_asset(
         )
 
     return published_predictions
+
+
+def _correction(stores: Stores, key: RunKey, run: RunSettings, products: dict[str, str]) -> Correction | None:
+    """Return who corrects and why; refuses a correction of nothing, or one made from another moment of knowledge."""
+    moment = run.known_until_moment
+    if not key.revision or moment is None:
+        return None
+    made_from = snapshot_behind(stores, products).facts["known_until"]
+    if made_from != moment.isoformat():
+        raise NotAcceptedError(
+            f"The products of {key} were made from what was known by {made_from}, not by {moment.isoformat()}: two "
+            "corrections overlapped.",
+            remedy="Run it again.",
+        )
+    require_change(restatement(stores, stores.predictions.publication(revision_before(key)), moment))
+    return Correction(run.by, run.reason, known_until=made_from)
 
 
 def _catalogue(store: PredictionStore, folder: Path, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:

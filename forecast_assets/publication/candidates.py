@@ -54,3 +54,27 @@ def aggregate_frame(key: RunKey, forecasts: pl.DataFrame, hierarchy: Hierarchy) 
     nodes = hierarchy.nodes.select(*NODE_KEY, pl.col("series_count").cast(pl.Int32))
     rows = rows_per_step(key, nodes).with_columns(to_units(values.ravel(), name) for name, values in sums.items())
     return AGGREGATE_FORECASTS.conform(rows)
+
+
+def telling_series(forecasts: pl.DataFrame, risks: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """Choose a few series to look at: the largest, the most at risk, and the largest that sells on few days.
+
+    Args:
+        forecasts: `forecasts`.
+        risks: `stockout_risks` of the same rows.
+
+    Returns:
+        Store and SKU by why they were chosen; a kind of which there is no series is left out. Of equals the first by
+        store and SKU is taken.
+    """
+    key = ["store_id", "sku_id"]
+    sizes = forecasts.group_by(*key, "demand_class").agg(units=pl.col("forecast_units").sum())
+    lost = risks.group_by(key).agg(units=pl.col("expected_lost_units").sum())
+    ranked = {
+        "largest_series": sizes,
+        "most_at_risk": lost,
+        "largest_intermittent": sizes.filter(pl.col("demand_class").is_in(["intermittent", "lumpy"])),
+    }
+    chosen = {name: rows.filter(pl.col("units") > 0) for name, rows in ranked.items()}
+    ordered = {name: rows.sort("units", *key, descending=[True, False, False]) for name, rows in chosen.items()}
+    return {name: rows.select(key).row(0) for name, rows in ordered.items() if rows.height}

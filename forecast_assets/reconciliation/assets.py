@@ -6,12 +6,15 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import BASE_FORECASTS, RECONCILED_FORECASTS
+from forecast_assets.errors import first_ten
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.keys import Cadence
-from forecast_assets.reconciliation.reconciling import reconciled_frame
+from forecast_assets.reconciliation.reconciling import coherence_report, reconciled_frame
 from forecast_assets.run_inputs import RunInputs
 from resources.orchestration import (
     RunSettings,
     StoresResource,
+    markdown_table,
     product_metadata,
     run_key,
     scoring_asset,
@@ -31,12 +34,30 @@ def build_reconciled_forecasts_asset(cadence: Cadence, start: date) -> dg.Assets
         base = opened.predictions.staged("base_forecasts", key)
         nodes = opened.predictions.staged("base_node_forecasts", key)
         behind = RunInputs.behind(opened, key, base)
-        frame = reconciled_frame(opened.predictions.read(base), opened.predictions.read(nodes), behind.hierarchy)
+        forecast, above = opened.predictions.read(base), opened.predictions.read(nodes)
+        frame = reconciled_frame(forecast, above, behind.hierarchy)
         inputs = {**behind.inputs, "base_forecasts": base.version, "base_node_forecasts": nodes.version}
+        extra = {
+            **_extra(frame),
+            **_unassigned(behind.hierarchy),
+            "gaps_before": _gaps(forecast, above, behind.hierarchy),
+        }
         version = write_run_product(opened, RECONCILED_FORECASTS, frame, key, inputs, behind.facts)
-        return dg.MaterializeResult(metadata=product_metadata(RECONCILED_FORECASTS, version, frame, _extra(frame)))
+        return dg.MaterializeResult(metadata=product_metadata(RECONCILED_FORECASTS, version, frame, extra))
 
     return reconciled_forecasts
+
+
+def _gaps(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> dg.MetadataValue:
+    """Show how far the nodes' own forecasts were from the sums of their series, by level."""
+    report = coherence_report(base, nodes, hierarchy).with_columns(pl.col(pl.Float64).round(2))
+    return dg.MetadataValue.md(markdown_table(report))
+
+
+def _unassigned(hierarchy: Hierarchy) -> dict[str, object]:
+    """Name the members without a place, where there are any."""
+    members = {"unassigned_products": hierarchy.unassigned_products, "unassigned_stores": hierarchy.unassigned_stores}
+    return {name: first_ten(found) for name, found in members.items() if found}
 
 
 def _extra(frame: pl.DataFrame) -> dict[str, object]:

@@ -12,12 +12,14 @@ from forecast_assets.history import History
 from forecast_assets.snapshots.readiness import Readiness, assess_readiness
 from partitions import prediction_dates
 from resources.orchestration import (
+    RunSettings,
     StoresResource,
     column_schema,
     description,
     markdown_table,
     product_metadata,
 )
+from resources.prediction_store import snapshot_key
 from resources.stores import Stores
 
 CONTRACT = compile_contract(DEFAULT_SPECS)
@@ -41,16 +43,18 @@ def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -
         kinds={"polars", "parquet"},
         owners=["team:forecasting"],
     )
-    def feature_snapshots(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+    def feature_snapshots(
+        context: dg.AssetExecutionContext, stores: StoresResource, run: RunSettings
+    ) -> dg.MaterializeResult[None]:
         opened = stores.open()
         day = date.fromisoformat(context.partition_key)
-        history = known_history(opened, day)
+        history = known_history(opened, day, run.known_until_moment)
         require_ready(history, feed_tolerance)
-        frame = compute_features(DEFAULT_SPECS, history.feeds(), cutoff=day)
+        frame = compute_features(DEFAULT_SPECS, history.feeds_for(DEFAULT_SPECS), cutoff=day)
         version = opened.predictions.write(
             CONTRACT,
             frame,
-            key=day,
+            key=snapshot_key(day, run.known_until_moment),
             folder=f"predictions/feature_snapshots/prediction_date={day}",
             inputs={"batches": [batch.batch_id for batch in history.batches]},
             facts=snapshot_facts(history),
@@ -60,16 +64,23 @@ def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -
     return feature_snapshots
 
 
-def known_history(stores: Stores, day: date) -> History:
-    """Return what was known of a date by its moment of knowledge.
+def known_history(stores: Stores, day: date, known_until: datetime | None = None) -> History:
+    """Return what was known of a date by its moment of knowledge, or for a correction by a later one.
 
     The first snapshot of a date fixes the moment: a slower feed that is added later must not let a date know more.
+
+    Raises:
+        NotStagedError: If a later moment is asked for of a date that has no snapshot yet.
+        InputError: If the later moment is an earlier one.
     """
-    known_until = stores.observations.known_until(day)
+    if known_until is not None:
+        made = stores.predictions.staged("feature_snapshots", snapshot_key(day))
+        return History.later(made, stores.observations, known_until)
+    moment = stores.observations.known_until(day)
     if stores.predictions.is_staged("feature_snapshots", day):
         made = stores.predictions.staged("feature_snapshots", day)
-        known_until = datetime.fromisoformat(made.facts["known_until"])
-    return History(stores.observations, tuple(stores.observations.as_known(day, known_until)), day, known_until)
+        moment = datetime.fromisoformat(made.facts["known_until"])
+    return History(stores.observations, tuple(stores.observations.as_known(day, moment)), day, moment)
 
 
 def readiness(history: History, feed_tolerance: float) -> Readiness:
@@ -91,11 +102,13 @@ def require_ready(history: History, feed_tolerance: float) -> None:
 
 def snapshot_facts(history: History) -> dict[str, object]:
     """Return what has to be known to make the snapshot again."""
+    plans = history.plans_known_until
     return {
         "prediction_date": history.cutoff.isoformat(),
         "known_until": history.known_until.isoformat(),
         "feature_version": feature_version(DEFAULT_SPECS),
         "specs": specs_to_data(DEFAULT_SPECS),
+        **({} if plans is None else {"plans_known_until": plans.isoformat()}),
     }
 
 

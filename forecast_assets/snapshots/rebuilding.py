@@ -23,4 +23,5 @@ def rebuild_snapshot(snapshot: ProductVersion, observations: ObservationStore) -
         The rows; the same bytes as those stored, written the same way.
     """
     history = History.of(snapshot, observations)
-    return compute_features(specs_from_data(snapshot.facts["specs"]), history.feeds(), cutoff=history.cutoff)
+    specs = specs_from_data(snapshot.facts["specs"])
+    return compute_features(specs, history.feeds_for(specs), cutoff=history.cutoff)

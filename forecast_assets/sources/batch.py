@@ -13,7 +13,9 @@ import polars as pl
 
 from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.errors import SourceError
+from forecast_assets.sources.findings import Finding
 
+LONGEST_LAG: Final = timedelta(days=30)
 _SOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -27,6 +29,9 @@ class Batch:
         trust: How far to believe it against other sources of the feed, 0..1.
         declared_lag: How long after the end of an event day this source is complete for that day.
         frame: The contract's columns, sorted by `event_date` first, so that date windows prune row groups.
+        delivery: What came in one piece. Within it a missing day is an error, also where it arrives as several batches;
+            between two deliveries of a source it may still come.
+        findings: What the reader found wrong already, for example values that it could not read (null in the frame).
 
     Raises:
         SourceError: If the feed is unknown, the source's name is not allowed, or trust or lag are out of range.
@@ -37,6 +42,8 @@ class Batch:
     trust: float
     declared_lag: timedelta
     frame: pl.DataFrame
+    delivery: str = ""
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:
@@ -51,10 +58,11 @@ class Batch:
                 f"Source `{self.source}` of `{self.feed}` has a trust of {self.trust}.",
                 remedy="Give it a trust from 0 (never believed) to 1.",
             )
-        if self.declared_lag < timedelta(0):
+        if not timedelta(0) <= self.declared_lag <= LONGEST_LAG:
             raise SourceError(
                 f"Source `{self.source}` of `{self.feed}` declares a lag of {self.declared_lag}.",
-                remedy="A day is complete at its end at the earliest: declare a lag of zero or more.",
+                remedy="A day is complete at its end at the earliest, and every run waits that long: declare a lag of "
+                f"zero to {LONGEST_LAG.days} days.",
             )
 
     @property

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, Contract
+from forecast_assets.numbering import number_keys
 
 FRESHNESS_TOLERANCE: Final = timedelta(days=2)
 RESOLUTIONS: Final = ("only_source", "sources_agree", "more_trusted", "fresher", "tie_by_name")
@@ -32,7 +33,6 @@ Bools = npt.NDArray[np.bool_]
 
 _NEVER: Final = np.iinfo(np.int64).min // 2
 _ALWAYS: Final = np.iinfo(np.int64).max
-_LARGEST_NUMBER: Final = 2**62
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
     frame = visible.collect()
     if frame.is_empty():
         return _labelled(frame, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.bool_)).lazy()
-    key = _number_keys(frame, contract)
+    key = number_keys(frame, [name for name in contract.key if name != "known_at"]).cast(pl.Int64).to_numpy()
     keys = int(key.max()) + 1
     if keys == frame.height:
         ones = np.ones(frame.height, np.int64)
@@ -99,31 +99,24 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
     return _decide(frame, cells, contract).lazy()
 
 
+def only_words(feed: str, observations: pl.LazyFrame) -> pl.LazyFrame:
+    """Label observations of which each key has one: what ``resolve`` would return, without reading anything yet.
+
+    Args:
+        feed: Name of the feed, a key of ``contracts.FEEDS``.
+        observations: The feed's columns and `source`, of what was known by the moment; no key twice.
+    """
+    return observations.select(
+        *FEEDS[feed].names,
+        "source",
+        resolution=pl.lit(RESOLUTIONS[0]),
+        candidates=pl.lit(1, pl.UInt32),
+        is_restated=pl.lit(value=False),
+    )
+
+
 def _value_names(contract: Contract) -> list[str]:
     return [name for name in contract.names if name not in contract.key]
-
-
-def _number_keys(frame: pl.DataFrame, contract: Contract) -> Ints:
-    """Return [rows] the number of each row's key, from 0 without holes; which key has which number means nothing."""
-    number, numbers = pl.zeros(frame.height, dtype=pl.UInt64, eager=True), 1
-    for name in contract.key:
-        if name != "known_at":
-            part = _as_number(frame[name])
-            width = int(part.to_numpy().max()) + 1
-            if numbers * width > _LARGEST_NUMBER:
-                number, numbers = _without_holes(number), frame.height
-            number, numbers = number * width + part, numbers * width
-    return _without_holes(number).cast(pl.Int64).to_numpy()
-
-
-def _as_number(column: pl.Series) -> pl.Series:
-    physical = column.cast(pl.Categorical).to_physical() if column.dtype == pl.String else column.to_physical()
-    signed = physical.cast(pl.Int64)
-    return (signed - signed.min()).cast(pl.UInt64)
-
-
-def _without_holes(number: pl.Series) -> pl.Series:
-    return number.rank("dense").cast(pl.UInt64) - 1
 
 
 def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> _Cells:

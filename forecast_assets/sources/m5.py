@@ -1,153 +1,226 @@
-"""The M5 file format, as published (Makridakis et al. 2022, doi 10.1016/j.ijforecast.2021.07.007).
+"""Reader of the M5 files, as published (Makridakis et al. 2022, doi 10.1016/j.ijforecast.2021.07.007).
 
-What belongs here: writing a simulation as M5 files. What does not: the native format (``simulator``).
+What belongs here: what the three CSV files mean in the words of the contracts. What does not: opening them and their
+errors (``m5_files``), writing a simulation in this format (``m5_writer``), or any modelling.
 
-The format says less than the simulation: sales only, a price per week (that of the week's first day on sale), two
-events a day at most, no stock, no plan of promotions. Weeks run from Saturday to Friday and are numbered within a
-fiscal year that starts on the last Saturday of January. The `snap_` columns (food-stamp days) are 0.
+Choices, each where the data leaves one:
+
+- The files list every item in every store on every day, long before it was sold there. A series begins with the first
+  week that has a price, or with its first sale if that is earlier; from then on every day counts, also those of 0.
+- A price holds for all days of its week. The files have no list price: the ratio is that to the highest price of the
+  trailing 52 weeks, and whether a lower price was a promotion they do not say, so `is_promotion` is false.
+- `snap_CA` and its like mark days on which food stamps may be spent in a state: the event `snap`, limited to the state.
+- Nothing says when something was known: sales count as known at the end of their day, prices ``PRICE_DAYS`` days ahead
+  (the competition gave the prices of the 28 days to be forecast), events ``EVENT_DAYS`` days ahead, as calendars are.
+- Batches follow the calendar (January to June, July to December), so that a folder with more days than before gives the
+  same batches again, apart from the last.
 """
 
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.sources.files import write_folder
-from forecast_assets.sources.simulator import Simulation, describe
+from forecast_assets.contracts import (
+    ALL_STORES,
+    EVENTS,
+    PRICES,
+    PRODUCT_HIERARCHY,
+    SALES,
+    STORE_HIERARCHY,
+    TIMESTAMP,
+)
+from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
 
-SALES_FILE: Final = "sales_train_evaluation.csv"
-CALENDAR_FILE: Final = "calendar.csv"
-PRICES_FILE: Final = "sell_prices.csv"
-LABEL_FILE: Final = "simulation.json"
+SOURCE: Final = "m5"
+PRICE_DAYS: Final = 28
+EVENT_DAYS: Final = 364
+RATIO_WEEKS: Final = 52
 
-_SATURDAY: Final = 5
-_WEEK: Final = timedelta(days=7)
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_TRUST: Final = 0.9
+_PRODUCT_LEVELS: Final = {"category": "cat_id", "department": "dept_id"}
+_STORE_LEVELS: Final = {"state": "state_id"}
 
 
-def write_m5(simulation: Simulation, folder: Path) -> bool:
-    """Write a simulation as M5's three CSV files, all or nothing.
+def read_m5(folder: Path) -> Iterator[Batch]:
+    """Read the M5 files, half a year at a time.
 
     Args:
-        simulation: What to write. Departments become M5's categories, categories its departments, regions its states.
-        folder: New or empty; or one that already holds the same simulation as M5 files, which is left as it is.
+        folder: Holds `sales_train_evaluation.csv` (or `sales_train_validation.csv`), `calendar.csv` and
+            `sell_prices.csv`. The sales may have any contiguous run of `d_N` columns.
 
-    Returns:
-        Whether it was written; False if it was there already.
+    Yields:
+        Batches of both hierarchies and of events, then sales and prices of each half of a calendar year. Weeks of the
+        calendar after the last day of sales are the plan. Memory is that of the sales as 32-bit counts (0.25 GB for
+        30,490 series of 1,941 days) plus one batch.
 
     Raises:
-        SourceError: If the folder holds anything else.
-        StorageError: If it cannot be written.
+        SourceError: Naming what is missing or wrong in the files.
     """
-    facts = {**describe(simulation.settings), "layout": "m5"}
-
-    def write(draft: Path) -> None:
-        calendar = _calendar(simulation)
-        calendar.write_csv(draft / CALENDAR_FILE)
-        _sales(simulation).write_csv(draft / SALES_FILE)
-        _prices(simulation, calendar).write_csv(draft / PRICES_FILE, float_precision=2)
-        (draft / LABEL_FILE).write_text(json.dumps(facts, indent=2) + "\n")
-
-    return write_folder(folder, LABEL_FILE, facts, write)
+    sales_path = require_m5(folder)
+    calendar = read_calendar(folder)
+    items = read_items(sales_path, calendar)
+    table = _Table(calendar, items, read_prices(folder, items.series, calendar))
+    yield from (_batch(feed, frame) for feed, frame in _described(table).items() if frame.height)
+    for since, until in _half_years(items.first_day, calendar.last_day):
+        yield from (_batch(feed, frame) for feed, frame in table.between(since, until) if frame.height)
 
 
-def week_number(day: date) -> int:
-    """Return M5's `wm_yr_wk` of a day: 1, then the fiscal year's and the week's last two digits.
+def _batch(feed: str, frame: pl.DataFrame) -> Batch:
+    return Batch(feed, SOURCE, _TRUST, timedelta(0), frame)
 
-    Example:
-        >>> week_number(date(2011, 1, 29)), week_number(date(2016, 6, 19))
-        (11101, 11621)
+
+def _half_years(first: date, last: date) -> list[tuple[date, date]]:
+    """Return the first and last day of each half of a calendar year that days from `first` to `last` fall into."""
+    starts = [date(year, month, 1) for year in range(first.year, last.year + 2) for month in (1, 7)]
+    halves = [(start, following - timedelta(days=1)) for start, following in pairwise(starts)]
+    return [(max(start, first), min(end, last)) for start, end in halves if end >= first and start <= last]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Sales and prices of n series as matrices.
+
+    Attributes:
+        calendar: Days, weeks and events.
+        items: Series in the order of the rows, and their sales.
+        price: [n, W] price in each week of the calendar; NaN where there is none.
     """
-    saturday = day - timedelta(days=(day.weekday() - _SATURDAY) % 7)
-    year = saturday.year if saturday >= _year_start(saturday.year) else saturday.year - 1
-    return 10000 + (year % 100) * 100 + (saturday - _year_start(year)) // _WEEK + 1
 
+    calendar: Calendar
+    items: Items
+    price: Floats
 
-def _year_start(year: int) -> date:
-    last = date(year, 1, 31)
-    return last - timedelta(days=(last.weekday() - _SATURDAY) % 7)
+    @cached_property
+    def ratio(self) -> Floats:
+        """[n, W] price over the highest of the trailing 52 weeks, this one included; NaN where there is no price."""
+        highest = self.price.copy()
+        for back in range(1, min(RATIO_WEEKS, highest.shape[1])):
+            np.fmax(highest[:, back:], self.price[:, :-back], out=highest[:, back:])
+        return np.divide(self.price, highest, out=np.ones_like(highest), where=highest != 0).round(6)
 
+    @cached_property
+    def start(self) -> Ints:
+        """[n] day on which each series begins, counted from the first day of sales; the number of days if never."""
+        days = self.items.days
+        has_price = ~np.isnan(self.price)
+        week_starts = np.searchsorted(self.calendar.week, np.arange(self.price.shape[1]))
+        first_priced = np.where(has_price.any(axis=1), week_starts[has_price.argmax(axis=1)], self.calendar.days)
+        begins = np.maximum(first_priced - self.calendar.place(self.items.first_day), 0)
+        start: Ints = np.minimum(np.minimum(begins, self.items.first_sale), days)
+        return start
 
-def _frame(simulation: Simulation, feed: str) -> pl.DataFrame:
-    return next(batch.frame for batch in simulation.batches if batch.feed == feed)
+    def between(self, since: date, until: date) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield sales and prices of some days, each sorted by day, SKU and store."""
+        last = min(until, self.items.last_day)
+        if since <= last:
+            yield "sales", self._sales(since, last)
+        yield "prices", self._prices(since, until)
 
-
-def _calendar(simulation: Simulation) -> pl.DataFrame:
-    settings = simulation.settings
-    days = [settings.start + timedelta(days=number) for number in range(settings.days + settings.horizon)]
-    events = (
-        _frame(simulation, "events")
-        .sort("event_date", "event_name")
-        .group_by("event_date", maintain_order=True)
-        .agg(event_name_1=pl.col("event_name").first(), event_name_2=pl.col("event_name").get(1, null_on_oob=True))
-    )
-    day = pl.col("date")
-    national = pl.lit("National")
-    return (
-        pl.DataFrame({"date": days, "wm_yr_wk": [week_number(one) for one in days]})
-        .join(events, left_on="date", right_on="event_date", how="left", maintain_order="left")
-        .select(
-            day,
-            "wm_yr_wk",
-            weekday=day.dt.to_string("%A"),
-            wday=(day.dt.weekday() + 1) % 7 + 1,
-            month=day.dt.month(),
-            year=day.dt.year(),
-            d=pl.format("d_{}", pl.int_range(1, pl.len() + 1)),
-            event_name_1="event_name_1",
-            event_type_1=pl.when(pl.col("event_name_1").is_not_null()).then(national),
-            event_name_2="event_name_2",
-            event_type_2=pl.when(pl.col("event_name_2").is_not_null()).then(national),
-            snap_CA=0,
-            snap_TX=0,
-            snap_WI=0,
+    def _sales(self, since: date, until: date) -> pl.DataFrame:
+        place = (since - self.items.first_day).days
+        days = place + np.arange((until - since).days + 1)
+        units = self.items.units(days)
+        day, row = np.nonzero((days[None] >= self.start[:, None]).T)
+        return (
+            self._keyed(since, day, row)
+            .with_columns(_at_midnight(pl.col("event_date") + timedelta(days=1)), sales_units=units[row, day])
+            .select(pl.col(SALES.names))
+            .cast({"sales_units": pl.Float64})
         )
-    )
 
-
-def _sales(simulation: Simulation) -> pl.DataFrame:
-    """Return one row per series and one column per day; a day before the launch is a zero, as in M5."""
-    settings = simulation.settings
-    number = (pl.col("event_date") - settings.start).dt.total_days() + 1
-    days = [f"d_{number}" for number in range(1, settings.days + 1)]
-    sold = (
-        simulation.truth.filter(pl.col("event_date") <= settings.end)
-        .select("sku_id", "store_id", pl.format("d_{}", number).alias("d"), pl.col("sales_units").cast(pl.Int64))
-        .pivot(on="d", on_columns=days, index=["sku_id", "store_id"], values="sales_units")
-        .sort("store_id", "sku_id")
-        .fill_null(0)
-    )
-    products = _levels(simulation, "product_hierarchy", "sku_id").rename(
-        {"department": "cat_id", "category": "dept_id"}
-    )
-    stores = _levels(simulation, "store_hierarchy", "store_id").rename({"region": "state_id"})
-    return (
-        sold.join(products, on="sku_id", how="left", maintain_order="left")
-        .join(stores, on="store_id", how="left", maintain_order="left")
-        .select(
-            pl.format("{}_{}_evaluation", "sku_id", "store_id").alias("id"),
-            pl.col("sku_id").alias("item_id"),
-            "dept_id",
-            "cat_id",
-            "store_id",
-            "state_id",
-            *days,
+    def _prices(self, since: date, until: date) -> pl.DataFrame:
+        days = (until - since).days + 1
+        week = self.calendar.week[self.calendar.place(since) :][:days]
+        day, row = np.nonzero(~np.isnan(self.price[:, week]).T)
+        place = row, week[day]
+        return (
+            self._keyed(since, day, row)
+            .with_columns(
+                _at_midnight(pl.col("event_date") - timedelta(days=PRICE_DAYS)),
+                unit_price=self.price[place],
+                price_ratio=self.ratio[place],
+                is_promotion=pl.lit(value=False),
+            )
+            .select(PRICES.names)
         )
-    )
+
+    def _keyed(self, since: date, day: Ints, row: Ints) -> pl.DataFrame:
+        first = (since - date(1970, 1, 1)).days
+        return pl.DataFrame(
+            {
+                "sku_id": self.items.series["item_id"].gather(row),
+                "store_id": self.items.series["store_id"].gather(row),
+                "event_date": pl.Series((day + first).astype(np.int32)).cast(pl.Date),
+            }
+        )
 
 
-def _levels(simulation: Simulation, feed: str, member: str) -> pl.DataFrame:
-    return _frame(simulation, feed).pivot(on="level_name", index=member, values="node_id")
+def _described(table: _Table) -> dict[str, pl.DataFrame]:
+    series, first = table.items.series, table.items.first_day
+    return {
+        "product_hierarchy": _memberships(series, "item_id", "sku_id", _PRODUCT_LEVELS, first).select(
+            PRODUCT_HIERARCHY.names
+        ),
+        "store_hierarchy": _memberships(series, "store_id", "store_id", _STORE_LEVELS, first).select(
+            STORE_HIERARCHY.names
+        ),
+        "events": _events(table.calendar, series["state_id"]),
+    }
 
 
-def _prices(simulation: Simulation, calendar: pl.DataFrame) -> pl.DataFrame:
-    weeks = calendar.select(pl.col("date").alias("event_date"), "wm_yr_wk")
+def _memberships(series: pl.DataFrame, member: str, key: str, levels: dict[str, str], since: date) -> pl.DataFrame:
+    """Return one row per member and level, from the first day on."""
+    depths = {column: depth for depth, column in enumerate(levels.values(), start=1)}
+    names = {column: name for name, column in levels.items()}
+    nodes = series.select(pl.col(member).alias(key), *(pl.col(column).alias(f"node {column}") for column in names))
     return (
-        _frame(simulation, "prices")
-        .join(weeks, on="event_date", maintain_order="left")
-        .group_by("store_id", "sku_id", "wm_yr_wk")
-        .agg(sell_price=pl.col("unit_price").sort_by("event_date").first())
-        .sort("store_id", "sku_id", "wm_yr_wk")
-        .rename({"sku_id": "item_id"})
+        nodes.unique()
+        .unpivot(index=key, variable_name="level", value_name="node_id")
+        .with_columns(pl.col("level").str.strip_prefix("node "), event_date=pl.lit(since, pl.Date))
+        .with_columns(
+            _at_midnight(pl.col("event_date")),
+            depth=pl.col("level").replace_strict(depths, return_dtype=pl.Int32),
+            level_name=pl.col("level").replace_strict(names, return_dtype=pl.String),
+        )
+        .sort("event_date", key, "depth", "node_id")
     )
+
+
+def _events(calendar: Calendar, states: pl.Series) -> pl.DataFrame:
+    names = (
+        calendar.frame.select("date", "event_name_1", "event_name_2")
+        .unpivot(index="date", value_name="event_name")
+        .select("event_name", pl.lit(ALL_STORES).alias("store_node"), "date")
+    )
+    snap = [
+        calendar.frame.filter(pl.col(f"snap_{state}") == 1).select(
+            pl.lit("snap").alias("event_name"), pl.lit(state).alias("store_node"), "date"
+        )
+        for state in states.unique().sort()
+        if f"snap_{state}" in calendar.frame.columns
+    ]
+    return (
+        pl.concat([names.drop_nulls("event_name"), *snap])
+        .rename({"date": "event_date"})
+        .unique()
+        .with_columns(_at_midnight(pl.col("event_date") - timedelta(days=EVENT_DAYS)))
+        .select(EVENTS.names)
+        .sort("event_date", "event_name", "store_node")
+    )
+
+
+def _at_midnight(day: pl.Expr) -> pl.Expr:
+    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP).alias("known_at")

@@ -6,15 +6,27 @@ What belongs here: from files and their description to batches. What does not: t
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError
-from forecast_assets.sources.batch import Batch
+from forecast_assets.errors import SourceError, first_ten
+from forecast_assets.sources.batch import LONGEST_LAG, Batch
 from forecast_assets.sources.files import require_folder, scan_parquet
 from forecast_assets.sources.simulator import FEEDS_FILE, FORMAT, FORMAT_VERSION
 
 _WHAT = "a simulated retailer: forecast-assets simulate FOLDER writes one"
+
+
+class _File(BaseModel):
+    """What the description says of one file."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    feed: str = Field(pattern=f"^({'|'.join(FEEDS)})$")
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    trust: float = Field(ge=0, le=1)
+    declared_lag_hours: float = Field(ge=0, le=LONGEST_LAG / timedelta(hours=1))
 
 
 def read_simulated(folder: Path) -> list[Batch]:
@@ -35,11 +47,11 @@ def read_simulated(folder: Path) -> list[Batch]:
     return [_read(folder / name, facts) for name, facts in files.items()]
 
 
-def _described_files(path: Path) -> dict[str, dict[str, Any]]:
+def _described_files(path: Path) -> dict[str, _File]:
     try:
-        description = json.loads(path.read_text())
+        description = json.loads(path.read_text(encoding="utf-8"))
         kind = description["format"], description["format_version"]
-        files: dict[str, dict[str, Any]] = description["files"]
+        files = dict(description["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path} is not the description of {_WHAT}.", remedy="Write the folder again.") from error
     if kind != (FORMAT, FORMAT_VERSION):
@@ -47,17 +59,22 @@ def _described_files(path: Path) -> dict[str, dict[str, Any]]:
             f"{path} describes {kind[0]}, version {kind[1]}; this reads {FORMAT}, version {FORMAT_VERSION}.",
             remedy="Write the folder again with this version.",
         )
-    return files
+    return {name: _described(path, name, facts) for name, facts in files.items()}
 
 
-def _read(path: Path, facts: dict[str, Any]) -> Batch:
+def _described(path: Path, name: str, facts: object) -> _File:
     try:
-        feed, source, trust = facts["feed"], facts["source"], facts["trust"]
-        lag = timedelta(hours=facts["declared_lag_hours"])
-        contract = FEEDS[feed]
-    except (KeyError, TypeError) as error:
+        if Path(name).name != name:
+            raise SourceError(f"{path} names {name}, which is no file of the folder.", remedy="Write the folder again.")
+        return _File.model_validate(facts)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise SourceError(
-            f"{path.parent / FEEDS_FILE} does not say what {path.name} is: {facts}.",
+            f"{path} does not say what {name} is: {first_ten(wrong)}; found {facts}.",
             remedy=f"It needs feed (one of {sorted(FEEDS)}), source, trust and declared_lag_hours.",
         ) from error
-    return Batch(feed, source, trust, lag, scan_parquet(path, contract.schema).collect())
+
+
+def _read(path: Path, facts: _File) -> Batch:
+    frame = scan_parquet(path, FEEDS[facts.feed].schema).collect()
+    return Batch(facts.feed, facts.source, facts.trust, timedelta(hours=facts.declared_lag_hours), frame)

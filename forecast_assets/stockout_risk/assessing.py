@@ -15,13 +15,14 @@ import polars as pl
 from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, STOCKOUT_RISKS
 from forecast_assets.errors import InputError, first_ten
 from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.models.artifact import RISK_THRESHOLDS
+from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate
-from forecast_assets.stockout_risk.stock_status import assess_status
+from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 
 Floats = npt.NDArray[np.float64]
 
-DEFAULT_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
 _INVENTORY, _STATUS, _NONE = range(len(RISK_METHODS))
 _INVENTORY_PARTS: Final = (
     "demand_probability", "on_hand_probability", "on_order_probability", "replenishment_probability",
@@ -60,8 +61,9 @@ def risk_frame(
     panel: Panel,
     supply: Supply,
     rho: Floats,
-    thresholds: Mapping[str, float] = DEFAULT_THRESHOLDS,
+    thresholds: Mapping[str, float] = RISK_THRESHOLDS,
     paths: int = DEFAULT_PATHS,
+    lost_share: Floats | None = None,
 ) -> pl.DataFrame:
     """Assess every row of a run.
 
@@ -75,6 +77,8 @@ def risk_frame(
         rho: [n] correlation between the days of a series, 0..1.
         thresholds: Lowest probability of the bands `moderate`, `high` and `critical`, rising.
         paths: Sampled futures of a series with a position.
+        lost_share: [n] share of demand that usually meets an empty shelf, 0..1, for series that are rated by their
+            stock status; if left out, by `usual_lost_share` from the panel alone.
 
     Returns:
         Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
@@ -89,7 +93,7 @@ def risk_frame(
     method = _methods(panel, supply)
     values = _Values.unknown(shape)
     _put_simulated(values, np.flatnonzero(method == _INVENTORY), _demand(reconciled, panel, rho, shape), supply, paths)
-    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel)
+    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share)
     values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
     columns = [values.column(name) for name in _VALUES]
     frame = reconciled.with_columns(
@@ -121,7 +125,7 @@ def _cuts(thresholds: Mapping[str, float]) -> list[int]:
     if set(thresholds) != set(names) or not 0.0 <= values[0] < values[1] < values[2] <= 1.0:
         raise InputError(
             f"Risk thresholds {dict(thresholds)} do not rise within 0 to 1 through the bands {', '.join(names)}.",
-            remedy=f"Give the lowest probability of each, for example {dict(DEFAULT_THRESHOLDS)}.",
+            remedy=f"Give the lowest probability of each, for example {dict(RISK_THRESHOLDS)}.",
         )
     return [int(value) for value in to_millionths(values)]
 
@@ -166,15 +170,18 @@ def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, 
     values.put("days_of_cover", rows, to_millionths(np.nan_to_num(cover)), ~np.isnan(cover))
 
 
-def _put_rated(values: _Values, rows: npt.NDArray[np.intp], forecast: Millionths, panel: Panel) -> None:
+def _put_rated(
+    values: _Values, rows: npt.NDArray[np.intp], forecast: Millionths, panel: Panel, lost_share: Floats | None
+) -> None:
     if not len(rows):
         return
+    share = usual_lost_share(panel, uncensor(panel)) if lost_share is None else lost_share
     risk = assess_status(panel)
     width = forecast.shape[1]
     known = np.ones((len(rows), width), dtype=np.bool_)
     probability = to_millionths(risk.probability[rows, :width])
     usual = to_millionths(risk.usual_probability[rows, :width])
-    lost = to_millionths(forecast[rows] / SCALE * risk.out_of_stock_share[rows, :width])
+    lost = to_millionths(forecast[rows] / SCALE * spread_over_days(share, risk.out_of_stock_share[:, :width])[rows])
     values.put("stockout_probability", rows, probability, known)
     values.put("usual_probability", rows, usual, known)
     values.put("series_probability", rows, probability - usual, known)

@@ -14,8 +14,12 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
     Contract,
 )
+from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.keys import Cadence
+from forecast_assets.models.demand import uncensor, usual_lost_share
+from forecast_assets.models.effects import lay_out_factors
+from forecast_assets.models.statistical import StatisticalArtifact
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.run_inputs import RunInputs
 from forecast_assets.stockout_risk.assessing import risk_frame
@@ -63,15 +67,28 @@ def _assess(run: RunInputs, reconciled: pl.DataFrame, base: pl.DataFrame, paths:
     panel = history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
     supply = supply_at(
         panel.series,
-        _rows(history, INVENTORY_POSITIONS),
+        _rows(history, INVENTORY_POSITIONS, since=history.cutoff),
         _rows(history, PURCHASE_ORDERS),
         history.cutoff,
     )
-    return risk_frame(reconciled, panel, supply, _rho(base, artifact.rho), artifact.risk_thresholds, paths)
+    rho = _rho(base, artifact.rho)
+    share = _lost_share(run, panel)
+    return risk_frame(reconciled, panel, supply, rho, artifact.risk_thresholds, paths, lost_share=share)
 
 
-def _rows(history: History, contract: Contract) -> pl.DataFrame:
-    rows = history.feed(contract.name)
+def _lost_share(run: RunInputs, panel: Panel) -> npt.NDArray[np.float64] | None:
+    """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
+    artifact, factors = run.artifact, None
+    if np.isnan(panel.out_of_stock_share).all():
+        return None
+    if isinstance(artifact, StatisticalArtifact):
+        groups = run.hierarchy.product_groups(artifact.group_level)
+        factors = lay_out_factors(panel, artifact.effects, groups).product[:, : panel.history_days]
+    return usual_lost_share(panel, uncensor(panel, factors))
+
+
+def _rows(history: History, contract: Contract, since: date | None = None) -> pl.DataFrame:
+    rows = history.feed(contract.name, since=since)
     return pl.DataFrame(schema=contract.schema) if rows is None else rows.collect()
 
 

@@ -102,6 +102,23 @@ def assess_status(panel: Panel) -> StatusRisk:
     )
 
 
+def spread_over_days(lost_share: Floats, out_of_stock_share: Floats) -> Floats:
+    """Spread the share of demand that each series usually loses over its days, as its hours without stock are spread.
+
+    Hours alone would understate what is lost, since the shelf is empty when many ask; they tell which days are worse.
+
+    Args:
+        lost_share: [n] share of demand, 0..1; see `models.demand.usual_lost_share`.
+        out_of_stock_share: [n, H] expected share of trading hours out of stock.
+
+    Returns:
+        [n, H] share of each day's demand, 0..1.
+    """
+    usual = out_of_stock_share.mean(axis=1, keepdims=True)
+    shape = np.divide(out_of_stock_share, usual, out=np.ones_like(out_of_stock_share), where=usual > 0)
+    return np.asarray(np.clip(lost_share[:, None] * shape, 0.0, 1.0))
+
+
 def _codes(panel: Panel, column: str) -> Ints:
     return np.unique(panel.series[column].to_numpy(), return_inverse=True)[1].astype(np.int64)
 

@@ -1,5 +1,6 @@
 """The assets that train and register a model version: orchestration only."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,9 +9,15 @@ import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.errors import AlreadyRegisteredError, InputError
+from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
+from forecast_assets.models import external
+from forecast_assets.models.external import register_external
+from forecast_assets.models.statistical import StatisticalArtifact
+from forecast_assets.models.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows, training_rows
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.run_inputs import build_hierarchy
+from forecast_assets.training.arrival import MEASURED_DATES, Arrived, PastDate, arrival_gates, arrival_report
 from forecast_assets.training.evaluation import gates
 from forecast_assets.training.fitting import Trained, default_horizon, fit
 from partitions import model_versions
@@ -34,11 +41,15 @@ class TrainingConfig(dg.Config):
         family: Model family.
         cutoff: Last day that training may see, as 2024-06-11.
         horizon: Days that backtests look ahead; None for what the length of the history allows.
+        external_forecasts: Product versions that the file of a version made elsewhere was stored as, oldest date first.
+        evaluated_on: Prediction date of the snapshot whose sales a version made elsewhere is measured on.
     """
 
     family: str = "statistical"
     cutoff: str
     horizon: int | None = None
+    external_forecasts: list[str] = []  # noqa: RUF012
+    evaluated_on: str | None = None
 
 
 def build_training_assets() -> list[dg.AssetsDefinition]:
@@ -71,8 +82,12 @@ def _model_artifacts() -> dg.AssetsDefinition:
         opened = stores.open()
         _require_free(opened, context.partition_key)
         snapshot = opened.predictions.staged("feature_snapshots", date.fromisoformat(config.cutoff))
-        trained = _fit(opened, snapshot, config, run, progress, context)
         inputs = {"feature_snapshots": snapshot.version}
+        if config.family == external.FAMILY:
+            trained, made_from = _register_arrived(opened, snapshot, config, run.history_days)
+            inputs |= made_from
+        else:
+            trained = _fit(opened, snapshot, config, run, progress, context)
         horizon = trained.artifact.horizon_days
         facts: dict[str, Any] = {"family": config.family, "cutoff": config.cutoff, "horizon": horizon}
         folder = f"model_artifacts/model_version={context.partition_key}"
@@ -88,9 +103,17 @@ def _model_artifacts() -> dg.AssetsDefinition:
             inputs={**inputs, "model_artifacts": artifact.version},
             facts=facts,
         )
-        return dg.MaterializeResult(metadata={"product_version": artifact.version, **facts, **inputs})
+        metadata = {"product_version": artifact.version, **facts, **inputs, **_compared(trained)}
+        return dg.MaterializeResult(metadata=metadata)
 
     return model_artifacts
+
+
+def _compared(trained: Trained) -> dict[str, Any]:
+    """What the backtests compared, for a family that compares anything."""
+    if not isinstance(trained.artifact, StatisticalArtifact):
+        return {}
+    return {"compared_by_backtests": dg.MetadataValue.md(markdown_table(trained.artifact.compared()))}
 
 
 def _require_free(stores: Stores, version: str) -> None:
@@ -111,21 +134,61 @@ def _fit(
     context: dg.AssetExecutionContext,
 ) -> Trained:
     if config.family != "statistical":
-        raise InputError(f"There is no model family `{config.family}`.", remedy="Use --family statistical.")
+        raise InputError(f"There is no model family `{config.family}` to train.", remedy="Use --family statistical.")
     history = History.of(snapshot, stores.observations)
     features = stores.predictions.read(snapshot)
-    days = min(int(features["age_days"].max() or 1), run.history_days)  # type: ignore[arg-type]
-    horizon = config.horizon or default_horizon(days)
+    age = int(features["age_days"].max() or 1)  # type: ignore[arg-type]
+    horizon = config.horizon or default_horizon(min(age, run.history_days))
     hierarchy = build_hierarchy(features, history)
     report = progress.reporter(context.log)
+    days = max(run.history_days, TRAINING_HISTORY_DAYS)
+    # An age may be counted within a window only, so whoever is a year old may have the whole history.
+    rows = training_rows(features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
     return fit(
-        history.panel(features, history_days=run.history_days, horizon_days=horizon),
-        hierarchy.product_groups(),
+        history.panel(features[rows], history_days=days, horizon_days=horizon),
+        hierarchy.product_groups()[rows],
         horizon=horizon,
         progress=report,
         workers=run.workers,
         history_days=run.history_days,
         group_level=hierarchy.group_level.name,
+    )
+
+
+def _register_arrived(
+    stores: Stores, snapshot: ProductVersion, config: TrainingConfig, history_days: int
+) -> tuple[Trained, dict[str, str]]:
+    """Register what was made elsewhere; return its artifact and report, and the versions that they were made from."""
+    store = stores.predictions
+    versions = [store.version(version) for version in config.external_forecasts]
+    arrived = [Arrived(store.read(version), version.facts) for version in versions]
+    panel = _panel_of(arrived[0], History.of(snapshot, stores.observations), history_days)
+    artifact = register_external(
+        panel,
+        first_file={"name": versions[0].facts["file"], "sha256": versions[0].facts["file_sha256"]},
+        columns=versions[0].facts["columns"],
+        quantile_levels=tuple(versions[0].facts["quantile_levels"]),
+        history_days=history_days,
+    )
+    later = store.staged("feature_snapshots", config.evaluated_on or config.cutoff)
+    past = _past_dates(arrived, History.of(later, stores.observations), history_days)
+    inputs = {f"{version.product} {version.facts['prediction_date']}": version.version for version in versions}
+    report = arrival_report(artifact, panel, arrived, past)
+    return Trained(artifact, report), {**inputs, "evaluation_snapshot": later.version}
+
+
+def _past_dates(arrived: Sequence[Arrived], later: History, history_days: int) -> list[PastDate]:
+    """Return the dates, at most eight, after which sales are known by now."""
+    back = [(each, (later.cutoff - each.made["prediction_date"][0]).days) for each in arrived]
+    known = [(each, days) for each, days in back if days > 0]
+    chosen = [known[at] for at in spread_rows(len(known), MEASURED_DATES)] if known else []
+    return [PastDate(each.made, _panel_of(each, later, history_days + days), days) for each, days in chosen]
+
+
+def _panel_of(arrived: Arrived, history: History, history_days: int) -> Panel:
+    horizon = int(arrived.made["forecast_horizon"][0])
+    return history.panel(
+        arrived.made.select("store_id", "sku_id").unique(), history_days=history_days, horizon_days=horizon
     )
 
 
@@ -148,7 +211,7 @@ def _evaluation_reports() -> dg.AssetsDefinition:
         artifact = opened.predictions.staged("model_artifacts", name)
         report = opened.predictions.staged("evaluation_reports", name)
         frame = opened.predictions.read(report)
-        passed = gates(frame)
+        passed = arrival_gates(frame) if artifact.facts["family"] == external.FAMILY else gates(frame)
         opened.predictions.register(_record(opened, name, artifact, report, passed, context.run.run_id))
         return dg.MaterializeResult(metadata=product_metadata(EVALUATION_REPORTS, report, frame, _extra(frame, passed)))
 

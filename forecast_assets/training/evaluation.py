@@ -18,14 +18,22 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, QUANTILES
+from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS
 from forecast_assets.features.panel import Bools, Floats, Panel
 from forecast_assets.models.calibration import STEP_EDGES
 from forecast_assets.models.demand import usual_lost_share
 from forecast_assets.models.levels import Progress
+from forecast_assets.models.scores import pinball_losses, share_inside
 from forecast_assets.models.series import clean
 from forecast_assets.models.statistical import forecast_series, train_statistical
-from forecast_assets.models.training import LEAST_HISTORY_DAYS, backtest_origins, spread_rows, take
+from forecast_assets.models.training import (
+    DEFAULT_HISTORY_DAYS,
+    LEAST_HISTORY_DAYS,
+    backtest_origins,
+    spread_rows,
+    take,
+    training_rows,
+)
 
 SEASON: Final = 7
 LARGEST_BIAS: Final = 0.1
@@ -67,25 +75,29 @@ def evaluate(
     horizon: int,
     progress: Progress | None = None,
     workers: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
 ) -> pl.DataFrame:
     """Backtest the family on the last days of a panel.
 
     Args:
-        panel: n series, T days of history, H ahead; of more than 20,000 series that many are evaluated, evenly spread.
+        panel: n series, T days of history, H ahead; of more than 20,000 series that many are evaluated, evenly spread,
+            and fewer where the history is long.
         product_groups: [n] group of each series.
         horizon: H.
         progress: Called with origins done and origins in all.
         workers: Processes for slow models; all cores if left out.
+        history_days: Days of history that scoring reads.
 
     Returns:
         Contract `evaluation_reports`.
     """
-    rows = spread_rows(panel.series.height, _EVALUATED_SERIES)
+    most = len(training_rows(panel.series.height, panel.history_days + panel.horizon_days))
+    rows = spread_rows(panel.series.height, min(most, _EVALUATED_SERIES))
     few, groups = take(panel, rows), product_groups[rows]
     origins = backtest_origins(panel, horizon)[:_ORIGINS]
     outcomes = []
     for done, origin in enumerate(origins, start=1):
-        outcomes.append(_outcome(few, groups, origin, workers))
+        outcomes.append(_outcome(few, groups, origin, workers, history_days))
         if progress:
             progress(done, len(origins))
     return report(_stack(outcomes))
@@ -132,21 +144,26 @@ def report(outcome: Outcome) -> pl.DataFrame:
     return EVALUATION_REPORTS.conform(pl.DataFrame(rows, schema=EVALUATION_REPORTS.schema))
 
 
-def _outcome(panel: Panel, product_groups: npt.NDArray[np.str_], origin: int, workers: int | None) -> Outcome:
+def _outcome(
+    panel: Panel, product_groups: npt.NDArray[np.str_], origin: int, workers: int | None, history_days: int
+) -> Outcome:
     """Train as of an origin, score the days after it, and lay what came beside."""
+    # A series without a row by then would not have been forecast then.
+    has_begun = np.flatnonzero((~np.isnan(panel.sales[:, : panel.history_days - origin])).any(axis=1))
+    panel, product_groups = take(panel, has_begun), product_groups[has_begun]
     past = panel.as_of(origin)
     inner = max(1, min(past.horizon_days, past.history_days - LEAST_HISTORY_DAYS - 1))
-    artifact = train_statistical(past, product_groups, horizon=inner, workers=workers)
+    artifact = train_statistical(past, product_groups, horizon=inner, workers=workers, history_days=history_days)
+    past, later = past.recent(history_days), panel.recent(history_days + origin)
     made = forecast_series(past, artifact, product_groups, workers=workers)
     days = slice(past.history_days, past.history_days + past.horizon_days)
-    # What came is judged with effects that saw it, as the best estimate of it there is.
-    demand = clean(panel, artifact.effects, product_groups).demand
     kept = 1.0 - usual_lost_share(past, made.history.demand)[:, None]
     return Outcome(
-        sales=panel.sales[:, days],
+        sales=later.sales[:, days],
         expected_sales=made.mean * kept,
         naive_sales=_seasonal_naive(past.sales, past.horizon_days),
-        demand=demand[:, days],
+        # What came is judged with effects that saw it, as the best estimate of it there is.
+        demand=clean(later, artifact.effects, product_groups).demand[:, days],
         mean=made.mean,
         naive_demand=_seasonal_naive(made.history.demand, past.horizon_days),
         quantiles=made.quantiles,
@@ -196,31 +213,13 @@ def _metrics(outcome: Outcome, chosen: Bools) -> Iterator[tuple[str, float | Non
         yield f"{prefix}wape", _share(np.abs(ours - what), what), _share(np.abs(theirs - what), what), len(what)
         yield f"{prefix}bias", _share(ours - what, what), _share(theirs - what, what), len(what)
     demand, quantiles = outcome.demand[asked], outcome.quantiles[asked]
-    losses = [_pinball(demand, quantiles[:, i], level) for i, level in enumerate(QUANTILES)]
+    losses = pinball_losses(demand, quantiles)
     # Of a point forecast, twice the mean pinball loss over levels symmetric about one half is its absolute error.
     naive_loss = np.abs(outcome.naive_demand[asked] - demand)
-    yield "scaled_pinball_loss", _share(2 * np.mean(losses, axis=0), demand), _share(naive_loss, demand), len(demand)
+    yield "scaled_pinball_loss", _share(2 * np.mean(losses, axis=1), demand), _share(naive_loss, demand), len(demand)
     for percent, low, high in ((50, 0.25, 0.75), (80, 0.1, 0.9), (95, 0.025, 0.975), (99, 0.005, 0.995)):
-        inside = _share_inside(demand, quantiles, low, high)
+        inside = share_inside(demand, quantiles, low, high)
         yield f"coverage_{percent}", float(inside.mean()) if len(demand) else None, None, len(demand)
-
-
-def _share_inside(demand: Floats, quantiles: Floats, low: float, high: float) -> Floats:
-    """[k] Which share of each outcome's probability lies between two levels.
-
-    A count covers a stretch of probability, from that of fewer to that of at most as many; counting all of it as inside
-    whenever the interval touches it would call right forecasts of slow movers too wide (Czado, Gneiting and Held 2009,
-    doi:10.1111/j.1541-0420.2009.01191.x).
-    """
-    levels = np.concatenate([[0.0], QUANTILES, [1.0]])
-    fewer = levels[(quantiles < demand[:, None]).sum(axis=1)]
-    at_most = levels[(quantiles <= demand[:, None]).sum(axis=1) + 1]
-    overlap = np.minimum(at_most, high) - np.maximum(fewer, low)
-    return np.asarray(np.maximum(overlap, 0.0) / (at_most - fewer))
-
-
-def _pinball(actual: Floats, quantile: Floats, level: float) -> Floats:
-    return np.asarray(np.maximum(level * (actual - quantile), (level - 1.0) * (actual - quantile)))
 
 
 def _share(errors: Floats, actual: Floats) -> float | None:

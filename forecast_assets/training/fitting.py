@@ -12,7 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.statistical import StatisticalArtifact, train_statistical
+from forecast_assets.models.families import Artifact
+from forecast_assets.models.statistical import train_statistical
 from forecast_assets.models.training import DEFAULT_HISTORY_DAYS
 from forecast_assets.training.evaluation import evaluate
 
@@ -26,7 +27,7 @@ class Trained:
         report: Contract `evaluation_reports`.
     """
 
-    artifact: StatisticalArtifact
+    artifact: Artifact
     report: pl.DataFrame
 
 
@@ -65,7 +66,12 @@ def fit(
         group_level=group_level,
     )
     evaluation = evaluate(
-        panel, product_groups, horizon=horizon, progress=partial(report, "evaluation"), workers=workers
+        panel,
+        product_groups,
+        horizon=horizon,
+        progress=partial(report, "evaluation"),
+        workers=workers,
+        history_days=history_days,
     )
     return Trained(artifact, evaluation)
 

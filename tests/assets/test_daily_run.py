@@ -34,9 +34,12 @@ from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import Simulation
 from partitions import scoring_partition
+from resources.dagster_home import Launches
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 
 Published = tuple[Runner, Outcome]
+SNAPSHOTS = Launches(dg.DagsterInstance.ephemeral(), "feature_pipeline")
+SCORING = Launches(dg.DagsterInstance.ephemeral(), "daily_scoring")
 
 
 def product(published: Published, name: str) -> pl.DataFrame:
@@ -170,17 +173,17 @@ def test_a_changed_batch_is_found_before_the_commit(trained: Runner, tmp_path: P
 
 
 def test_sensors_wait_and_say_for_what(trained: Runner, published: Published, tmp_path: Path) -> None:
-    asked = scoring_request(trained.stores, DAILY)
+    asked = scoring_request(trained.stores, DAILY, SCORING)
     assert isinstance(asked, dg.SensorResult)
     assert asked.run_requests is not None
     assert asked.run_requests[0].partition_key == scoring_partition(RETAILER.end, "stat-1")
-    done = scoring_request(published[0].stores, DAILY)
+    done = scoring_request(published[0].stores, DAILY, SCORING)
     assert isinstance(done, dg.SkipReason)
     assert "is published (ledger entry" in str(done.skip_message)
-    there = snapshot_request(trained.stores, 0.2)
+    there = snapshot_request(trained.stores, 0.2, SNAPSHOTS)
     assert isinstance(there, dg.SkipReason)
     assert "The snapshot of 2025-06-30 is there" in str(there.skip_message)
-    empty = snapshot_request(new_runner(tmp_path / "empty").stores, 0.2)
+    empty = snapshot_request(new_runner(tmp_path / "empty").stores, 0.2, SNAPSHOTS)
     assert isinstance(empty, dg.SkipReason)
     assert "Nothing of the feed `sales` has been ingested" in str(empty.skip_message)
 
@@ -191,11 +194,11 @@ def test_a_new_day_is_asked_for_once_its_inputs_are_complete(
     runner, day = copied(trained, tmp_path / "home"), RETAILER.end + timedelta(days=1)
     later = [(batch, _moved(batch.frame, 1)) for batch in simulation.batches if batch.feed in DAILY_FEEDS]
     runner.ingest([replace(batch, frame=frame) for batch, frame in later if batch.source == "pos"])
-    waiting = snapshot_request(runner.stores, 0.2)
+    waiting = snapshot_request(runner.stores, 0.2, SNAPSHOTS)
     assert isinstance(waiting, dg.SkipReason)
     assert f"`inventory_positions` has not reached {day}" in str(waiting.skip_message)
     runner.ingest([replace(batch, frame=frame) for batch, frame in later if batch.source != "pos"])
-    request = snapshot_request(runner.stores, 0.2)
+    request = snapshot_request(runner.stores, 0.2, SNAPSHOTS)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == day.isoformat()
 
@@ -290,11 +293,16 @@ def test_ctrl_c_ends_in_one_line_and_publishes_nothing(trained: Runner, tmp_path
     ]
     environment = {**os.environ, "FORECAST_ASSETS_HOME": str(runner.settings.home), "FORECAST_ASSETS_WORKERS": "1"}
     with subprocess.Popen(
-        [*command, "--date", str(RETAILER.end)], stderr=subprocess.PIPE, text=True, env=environment
+        [*command, "--date", str(RETAILER.end)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        # As a terminal does it: to all processes of the command.
+        os.killpg(process.pid, signal.SIGINT)
         said += process.stderr.read()
         assert process.wait() == 130, said
     assert "error: Interrupted." in said

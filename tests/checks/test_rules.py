@@ -45,7 +45,11 @@ def offsetting(frame: pl.DataFrame) -> pl.DataFrame:
 
 TOTAL = (pl.col("product_level") == "total") & (pl.col("store_level") == "total") & (pl.col("step") == 1)
 
+
 BREAKS: dict[str, Break] = {
+    "every_level_counts_the_same_units": plus_one("series_without_actual", pl.col("product_level") == "total"),
+    "segments_sum_to_all_rows": plus_one("pinball_loss_units", pl.col("segment") == "lumpy"),
+    "judged_rows_are_rows": lambda frame: frame.with_columns(pl.col("quantile_rows") + 9),
     "no_series_begins_after_the_cutoff": lambda frame: frame.with_columns(age_days=pl.lit(0.0)),
     "every_series_has_every_step": without((pl.col("sku_id") == "B") & (pl.col("step") == 7)),
     "target_dates_follow_the_prediction_date": day_later,

@@ -11,7 +11,7 @@ from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.keys import PredictionId, RunKey
 from resources.catalogue import build_catalogue
 from resources.prediction_store import run_folder
-from resources.stores import Stores
+from resources.stores import Stores, open_stores
 from tests.products import KEY, make
 from tests.unit.test_prediction_store import register
 
@@ -22,7 +22,9 @@ def publish(stores: Stores, key: RunKey = KEY) -> None:
     products = {}
     for name in PUBLISHED:
         frame = make(name).with_columns(
-            model_version=_text(key.model_version), prediction_date=_day(key.prediction_date)
+            cadence=_text(key.cadence),
+            model_version=_text(key.model_version),
+            prediction_date=_day(key.prediction_date),
         )
         products[name] = stores.predictions.write(
             PRODUCTS[name], frame, key=key, folder=run_folder(name, key), inputs={}, facts={}
@@ -66,6 +68,57 @@ def test_each_version_is_a_schema_and_nothing_is_latest(stores: Stores, catalogu
     schemas = {schema for schema, _ in found}
     assert schemas == {"audit", "stat-1", "stat-2"}
     assert {view for schema, view in found if schema == "stat-2"} == set(PUBLISHED)
+
+
+def test_weekly_runs_have_views_of_their_own(stores: Stores, catalogue: Path) -> None:
+    publish(stores, RunKey("weekly", KEY.prediction_date, "stat-1", 7))
+    publish(stores, RunKey("weekly", KEY.prediction_date, "stat-weekly-1", 7))
+    build(stores, catalogue.parent)
+    found = rows(catalogue, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
+    weekly = {f"weekly_{product}" for product in PUBLISHED}
+    assert {view for schema, view in found if schema == "stat-1"} == {*PUBLISHED, *weekly}
+    assert {view for schema, view in found if schema == "stat-weekly-1"} == weekly
+    for view, cadence in (("forecasts", "daily"), ("weekly_forecasts", "weekly")):
+        assert rows(catalogue, f'SELECT DISTINCT cadence FROM "stat-1".{view}') == [(cadence,)]  # noqa: S608
+    comments = rows(catalogue, "SELECT comment FROM duckdb_views() WHERE view_name = 'weekly_stockout_risks'")
+    assert all("Runs of the weekly cadence only." in str(comment) for (comment,) in comments)
+
+
+def test_a_store_that_was_made_anew_has_a_catalogue_of_its_own(stores: Stores, catalogue: Path, tmp_path: Path) -> None:
+    other = open_stores(tmp_path / "anew" / "store")
+    publish(other, RunKey("daily", date(2025, 1, 2), "stat-1", 7))
+    assert other.ledger.state().sequence == stores.ledger.state().sequence
+    build(other, catalogue.parent)
+    assert rows(catalogue, "SELECT prediction_date FROM audit.publications") == [(date(2025, 1, 2),)]
+    assert rows(catalogue, "SELECT hash FROM audit.ledger_head") == [(other.ledger.state().head,)]
+
+
+def test_a_store_whose_tail_was_cut_is_shown_as_it_is(stores: Stores, catalogue: Path, tmp_path: Path) -> None:
+    publish(stores, RunKey("daily", date(2025, 1, 2), "stat-1", 7))
+    build(stores, catalogue.parent)
+    max((tmp_path / "store" / "ledger").iterdir()).unlink()
+    build(open_stores(tmp_path / "store"), catalogue.parent)
+    assert rows(catalogue, "SELECT sequence FROM audit.ledger_head") == [(2,)]
+    assert rows(catalogue, 'SELECT count(*) FROM "stat-1".forecasts') == [(14,)]
+
+
+def test_a_slow_builder_does_not_hide_what_was_published_meanwhile(
+    stores: Stores, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resources.catalogue as wiring
+
+    real = wiring._built
+    late = open_stores(tmp_path / "store")
+
+    def slow(*arguments: object) -> Path:
+        built = real(*arguments)  # type: ignore[arg-type]
+        if not stores.ledger.state().publications.keys() - {KEY}:
+            publish(stores, RunKey("daily", date(2025, 1, 2), "stat-1", 7))
+        return built
+
+    monkeypatch.setattr(wiring, "_built", slow)
+    build(late, catalogue.parent)
+    assert rows(catalogue, 'SELECT count(*) FROM "stat-1".forecasts') == [(28,)]
 
 
 def test_types_and_keys_come_through(catalogue: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from forecast_assets.contracts import BASE_FORECASTS, COMPONENTS, FORECAST_EXPLANATIONS
 from forecast_assets.errors import InputError
+from forecast_assets.explanations.circumstances import Circumstances
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.panel import Panel
 from forecast_assets.quantities import publish
@@ -43,16 +44,13 @@ def _run(on_hand: float = 6.0, price: float = 0.0, weekday: float = 0.0, lift: f
     return base, forecasts, risk_frame(forecasts, on, stock, np.zeros(3))
 
 
-def _features(on_hand: float = 6.0) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "store_id": ["S"] * 3,
-            "sku_id": SERIES,
-            "on_hand_units": [on_hand, None, None],
-            "lead_time_days": [3.0, None, None],
-            "days_out_of_stock_28d_share": [None, 0.5, None],
-        }
-    )
+def _features(on_hand: float = 6.0) -> Circumstances:
+    facts = {
+        "on_hand_units": [on_hand, None, None],
+        "lead_time_days": [3.0, None, None],
+        "days_out_of_stock_28d_share": [None, 0.5, None],
+    }
+    return Circumstances(series=pl.DataFrame({"store_id": ["S"] * 3, "sku_id": SERIES, **facts}))
 
 
 def _row(frame: pl.DataFrame, sku: str, step: int = 1) -> dict[str, object]:
@@ -78,7 +76,7 @@ def test_a_price_moves_its_driver_and_its_words() -> None:
     assert (plain["price_units"], cut["price_units"]) == (Decimal(0), Decimal("0.6"))
     assert cut["forecast_units"] - plain["forecast_units"] == Decimal("0.6")  # type: ignore[operator]
     assert "price" not in str(plain["forecast_reason"])
-    assert "price +0.6" in str(cut["forecast_reason"])
+    assert "a price as in recent weeks adds 0.6" in str(cut["forecast_reason"])
 
 
 def test_stock_on_hand_moves_the_risk_its_part_and_the_words() -> None:
@@ -95,7 +93,8 @@ def test_reconciliation_and_weekday_are_told_in_words() -> None:
     row = _row(explanation_frame(*_run(weekday=0.8, lift=-0.1)), "A")
     assert row["reconciliation_units"] == Decimal("-0.1")
     assert row["forecast_reason"] == (
-        "The usual day sells 2.0; Mondays sell 40% more (+0.8); adding up with other levels -0.1"
+        "The usual day sells 2.0; Mondays sell 40% more than the week's mean (+0.8); "
+        "adding up with the levels above takes away 0.1"
     )
 
 
@@ -104,8 +103,9 @@ def test_what_rounds_to_nothing_is_not_told() -> None:
 
 
 def test_a_forecast_of_nothing_says_so() -> None:
-    base, forecasts, risks = _run(lift=-2.0)
-    assert _row(explanation_frame(base, forecasts, risks), "A")["forecast_reason"] == "No demand is expected"
+    assert _row(explanation_frame(*_run(lift=-2.0)), "A")["forecast_reason"] == (
+        "No demand is expected; the usual day sells 2.0; adding up with the levels above takes away 2.0"
+    )
 
 
 def test_each_kind_of_risk_has_its_words() -> None:
@@ -126,9 +126,10 @@ def test_unknown_losses_count_as_none() -> None:
 
 
 def test_a_snapshot_without_the_facts_leaves_their_phrases_out() -> None:
-    row = _row(explanation_frame(*_run(), _features().select("store_id", "sku_id")), "A")
+    row = _row(explanation_frame(*_run()), "A")
     assert "stock on hand lasts 3 days at this demand" in str(row["risk_reason"])
     assert "an order takes" not in str(row["risk_reason"])
+    assert row["not_computed"] == ""
 
 
 def test_products_of_different_rows_are_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets.features.compiler import compute_features
+from forecast_assets.features.compiler import _AGGREGATES, compute_features
 from forecast_assets.features.specs import (
     DEFAULT_SPECS,
     FeatureSpec,
@@ -95,3 +95,38 @@ def test_the_order_of_rows_never_changes_a_byte(seed: int) -> None:
     shuffled = frame.sample(fraction=1, shuffle=True, seed=seed)
     first = compute_features(specs, {"sales": frame.lazy()}, cutoff=CUTOFF)
     assert compute_features(specs, {"sales": shuffled.lazy()}, cutoff=CUTOFF).equals(first)
+
+
+def naive(aggregate: str, units: list[float | None], window: int) -> float | None:
+    """What a feature is, in plain loops: units of the last days, the newest last; None where the value is unknown."""
+    inside = list(enumerate(units[::-1]))[:window]
+    known = [value for _, value in inside if value is not None]
+    selling = [value for value in known if value > 0]
+    mean = sum(selling) / len(selling) if selling else 0.0
+    spread = sum(value * value for value in selling) / len(selling) - mean * mean if selling else 0.0
+    return {
+        "count": float(len(known)),
+        "sum": sum(known),
+        "mean": sum(known) / len(known) if known else None,
+        "max": max(known, default=None),
+        "share_positive": len(selling) / len(known) if known else None,
+        "interval": len(known) / len(selling) if selling else None,
+        "variation": max(spread, 0.0) / (mean * mean) if selling else None,
+        "latest": inside[0][1],
+        "days_since_first": float(len(inside)),
+        "days_since_last_positive": next((float(ago) for ago, value in inside if value), None),
+    }[aggregate]
+
+
+@pytest.mark.parametrize("aggregate", sorted(_AGGREGATES))
+@settings(max_examples=30, deadline=None)
+@given(
+    units=st.lists(st.one_of(st.none(), st.integers(0, 4).map(float)), min_size=1, max_size=12),
+    window=st.integers(1, 14),
+)
+def test_each_aggregate_over_a_window_is_what_a_loop_gives(
+    aggregate: str, units: list[float | None], window: int
+) -> None:
+    found = one(aggregate, units, window)  # type: ignore[arg-type]
+    expected = naive(aggregate, units, window)
+    assert found == (None if expected is None else pytest.approx(expected))

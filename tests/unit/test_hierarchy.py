@@ -69,7 +69,6 @@ def test_memberships_of_members_without_series_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("memberships", "message"),
     [
-        (products(("A", "x"), ("B", "x")), "1 memberships are missing: ('C', 'category')"),
         (products(("A", "x"), ("A", "y"), ("B", "x"), ("C", "y")), "in two nodes of one level: ('A', 'category', 'x')"),
         (products(("A", "x"), ("B", "x"), ("C", "y"), level="sku"), "repeated names sku"),
         (
@@ -97,3 +96,27 @@ def test_what_is_not_a_tree_is_refused(memberships: pl.DataFrame, message: str) 
 def test_unsorted_series_are_refused() -> None:
     with pytest.raises(HierarchyError, match="not sorted"):
         Hierarchy.build(two_by_two().series.reverse(), None, None)
+
+
+def test_a_member_without_a_full_place_is_unassigned_at_every_level_and_named() -> None:
+    category = products(("A", "x"), ("B", "x"), ("C", "y"))
+    line = products(("A", "n"), ("C", "m"), level="line", depth=2)
+    hierarchy = Hierarchy.build(two_by_two().series, pl.concat([category, line]), None)
+    assert hierarchy.unassigned_products == ["B"]
+    assert hierarchy.unassigned_stores == []
+    _, first, second, _ = hierarchy.product_levels
+    assert first.members.tolist() == ["x", "unassigned", "y", "x", "unassigned"]
+    assert second.members.tolist() == ["n", "unassigned", "m", "n", "unassigned"]
+
+
+def test_sums_over_unassigned_members_still_add_up_to_the_total() -> None:
+    hierarchy = Hierarchy.build(two_by_two().series, products(("A", "x")), None)
+    sums = hierarchy.nodes.with_columns(units=pl.Series(hierarchy.aggregate(np.arange(5)[:, None])[:, 0]))
+    by_category = sums.filter(product_level="category", store_level="total")
+    assert dict(by_category.select("product_node", "units").rows()) == {"unassigned": 1 + 2 + 4, "x": 0 + 3}
+
+
+def test_nobody_is_unassigned_where_there_is_no_hierarchy() -> None:
+    nobody = Hierarchy.build(two_by_two().series, products(("Z", "x")), None)
+    assert nobody.unassigned_products == []
+    assert [level.name for level in nobody.product_levels] == ["total", "sku"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecast_assets.errors import HorizonError, InputError
-from forecast_assets.keys import DAILY, PredictionId, RunKey
+from forecast_assets.keys import DAILY, WEEKLY, PredictionId, RunKey
 from forecast_assets.quantities import UNITS, from_units, publish, to_millionths, to_units
 
 RUN = RunKey("daily", date(2024, 6, 11), "stat-1", 14)
@@ -33,6 +33,27 @@ def test_horizons_outside_the_cadence_are_refused() -> None:
     for days in (0, 6, 31):
         with pytest.raises(HorizonError, match="7 to 30 days"):
             DAILY.horizon(days)
+
+
+def test_weekly_runs_have_sundays_and_30_to_90_days() -> None:
+    assert WEEKLY.horizon(None) == 90
+    with pytest.raises(HorizonError, match="A weekly run has a horizon of 30 to 90 days, not 28"):
+        WEEKLY.horizon(28)
+    WEEKLY.require_date(date(2025, 6, 29))
+    with pytest.raises(
+        InputError, match=r"2025-07-02 is a Wednesday; .* are Sundays. Use the one before: --date 2025-06-29"
+    ):
+        WEEKLY.require_date(date(2025, 7, 2))
+    assert [cadence.cron_day_after for cadence in (DAILY, WEEKLY)] == ["*", "1"]
+
+
+@given(st.dates(min_value=date(1970, 1, 1)))
+def test_the_newest_date_of_a_cadence_is_at_most_a_week_back(day: date) -> None:
+    assert DAILY.newest_date(day) == day
+    sunday = WEEKLY.newest_date(day)
+    assert sunday.weekday() == 6
+    assert 0 <= (day - sunday).days < 7
+    assert WEEKLY.allows(sunday)
 
 
 @given(st.lists(st.integers(-(10**18) + 1, 10**18 - 1)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import AlreadyRegisteredError, BrokenChainError, StorageError
+from forecast_assets.errors import AlreadyRegisteredError, BrokenChainError, StorageError, UnknownEntryError
 from resources.blobs import BlobStore
 from resources.ledger import GENESIS, Ledger, LedgerState, canonical
 
@@ -90,5 +90,37 @@ def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damag
 def test_a_home_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     target = tmp_path / "home"
     target.write_text("not a folder")
-    with pytest.raises(StorageError, match=r"FORECAST_ASSETS_HOME|Check the disk"):
-        BlobStore(target)
+    for use in (lambda: BlobStore(target).create("a", b"x"), lambda: BlobStore(target).find("a")):
+        with pytest.raises(StorageError, match=r"FORECAST_ASSETS_HOME|Check the disk"):
+            use()
+
+
+def appended_by_a_later_release(tmp_path: Path, **facts: object) -> Ledger:
+    """A ledger whose second entry has something that this release does not know."""
+    ledger = Ledger(BlobStore(tmp_path))
+    first = ledger.append("promote", promote("a"), admit_all)
+    raw = {
+        "format": 1, "sequence": 2, "previous": first.hash, "kind": "promote", "recorded_at": "now",
+        "body": promote("b"), **facts,
+    }  # fmt: skip
+    (tmp_path / "ledger/000000000002.json").write_bytes(canonical(raw))
+    return Ledger(BlobStore(tmp_path))
+
+
+def test_an_entry_of_a_later_release_asks_for_an_upgrade(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownEntryError, match=r"entry 2 is of the kind `abolish`; .* knows .*publish.* upgrade"
+    ) as one:
+        appended_by_a_later_release(tmp_path / "kind", kind="abolish").state()
+    with pytest.raises(UnknownEntryError, match=r"entry 2 has the format 2; this release reads 1\..* upgrade"):
+        appended_by_a_later_release(tmp_path / "format", format=2).entries()
+    assert one.value.exit_code == 5
+    assert appended_by_a_later_release(tmp_path / "known").state().channel("champion") == "b"
+
+
+@pytest.mark.parametrize("body", [{}, {"key": "no key", "products": {}, "accepted": {}}, {"key": 3}])
+def test_an_entry_whose_body_is_not_what_its_kind_says_breaks_the_chain(tmp_path: Path, body: object) -> None:
+    ledger = appended_by_a_later_release(tmp_path, kind="publish", body=body)
+    for _ in range(2):
+        with pytest.raises(BrokenChainError, match="entry 2 of the kind `publish` cannot be read"):
+            ledger.state()

@@ -103,3 +103,26 @@ def test_an_empty_shelf_is_not_a_dead_series() -> None:
     hours = np.where(empty, 1.0, 0.0)
     assert classify(panel_of(sales, is_censored=empty)).tolist() == ["smooth"]
     assert classify(panel_of(sales, is_censored=empty, out_of_stock_share=hours)).tolist() == ["smooth"]
+
+
+def test_rows_that_stopped_a_fortnight_ago_have_ended_and_a_late_store_has_not() -> None:
+    sales = np.full((3, 84), 5.0)
+    sales[0, -14:] = np.nan
+    sales[1, -13:] = np.nan
+    sales[2, :] = np.nan
+    assert classify(panel_of(sales)).tolist() == ["ended", "smooth", "ended"]
+
+
+def test_what_is_out_of_season_is_not_dead() -> None:
+    """Nothing sold for eleven weeks: dead at any other time of year, not where those weeks never sell much."""
+    sales = np.where(np.arange(364) < 287, 5.0, 0.0)[None]
+    season = np.where(np.arange(364) < 287, 1.2, 0.25)[None]
+    deviation = np.array([0.4])
+    assert classify(panel_of(sales)).tolist() == ["dead"]
+    assert classify(panel_of(sales), season, deviation).tolist() == ["seasonal"]
+    assert classify(panel_of(sales), np.ones_like(season), deviation).tolist() == ["dead"]
+
+
+def test_a_weak_season_is_no_class_of_its_own() -> None:
+    sales = np.full((2, 84), 5.0)
+    assert classify(panel_of(sales), None, np.array([0.05, 0.2])).tolist() == ["smooth", "seasonal"]

@@ -94,3 +94,47 @@ def test_a_series_with_a_pattern_of_its_own_keeps_it() -> None:
 def test_effects_survive_json() -> None:
     effects = fit_effects(lawful_panel(count=4), one_group(4))
     assert Effects.from_data(asdict(effects)) == effects
+
+
+def test_an_event_moves_only_the_series_that_it_applies_to() -> None:
+    """A fair in half of the stores: its factor is learned there, and applied there."""
+    inside = np.arange(60) < 30
+    panel = lawful_panel(60, 112)
+    quiet = np.where(panel.event_days[0, :112] & ~inside[:, None], panel.sales / EVENT, panel.sales)
+    limited = replace(panel, sales=quiet, event_series=inside[None])
+    effects = fit_effects(limited, one_group(60))
+    assert effects.events["fair"] == pytest.approx(EVENT, rel=0.1)
+    event = lay_out_factors(limited, effects, one_group(60)).event
+    days = panel.event_days[0]
+    assert (event[~inside] == 1.0).all()
+    assert event[inside][:, days] == pytest.approx(effects.groups["all"].events["fair"])
+    assert (event[inside][:, ~days] == 1.0).all()
+
+
+def test_an_event_that_comes_from_two_places_counts_once() -> None:
+    days = np.array([[False] * 28 + [True]] * 2)
+    panel = panel_of(
+        np.full((2, 28), 4.0),
+        horizon=1,
+        event_names=("fair", "fair"),
+        event_days=days,
+        event_series=np.array([[True, True], [True, False]]),
+    )
+    assert lay_out_factors(panel, PLAIN, one_group(2)).event[:, -1] == pytest.approx([2.0, 2.0])
+
+
+def test_groups_find_their_own_event_factors_as_far_as_their_record_bears_it() -> None:
+    panel = lawful_panel(60, 112)
+    groups = np.where(np.arange(60) < 30, "festive", np.where(np.arange(60) < 58, "plain", "few"))
+    is_plain = (np.arange(60) >= 30)[:, None] & panel.event_days[0, :112]
+    sales = np.where(is_plain, panel.sales / EVENT, panel.sales)
+    sales[58:] = np.round(sales[58:] / 40)
+    effects = fit_effects(replace(panel, sales=sales), groups)
+    found = {name: group.events["fair"] for name, group in effects.groups.items()}
+    assert found["festive"] > 1.35
+    assert found["plain"] < 1.1
+    assert found["few"] == pytest.approx(effects.events["fair"], abs=0.1)
+    assert effects.event("fair", np.array(["never seen"])).tolist() == [effects.events["fair"]]
+    pooled = effects.without_event_groups()
+    assert set(pooled.event("fair", groups)) == {effects.events["fair"]}
+    assert (effects.event_kind, pooled.event_kind) == ("by group", "pooled")

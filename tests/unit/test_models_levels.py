@@ -105,3 +105,35 @@ def test_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = forecast_levels(cleaned, names, 5, workers=1)
     assert several.path.tobytes() == alone.path.tobytes()
     assert seen == [(4, 10), (5, 10), (9, 10), (10, 10)]
+
+
+def test_a_path_far_above_the_best_week_on_average_has_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No single day is ten times what was seen, yet ninety of them add up to what no quarter ever sold."""
+    monkeypatch.setattr(levels, "build_model", lambda _name: _Stub(lambda: 25.0))
+    cleaned = np.vstack([np.full(60, 6.0), np.full(60, 7.0)])
+    made = forecast_levels(cleaned, _names("CrostonSBA", 2), 90)
+    assert made.is_fallback.tolist() == [False, True]
+    assert made.path[1] == pytest.approx(7.0)
+
+
+def test_one_burst_long_ago_does_not_hide_a_diverged_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "build_model", lambda _name: _Stub(lambda: 200.0))
+    cleaned = np.full((1, 60), 7.0)
+    cleaned[0, 5] = 300.0
+    made = forecast_levels(cleaned, _names("CrostonSBA", 1), 30)
+    assert made.is_fallback.tolist() == [True]
+
+
+def test_a_young_series_with_one_sale_is_not_taken_for_a_diverged_one() -> None:
+    cleaned = np.full((1, 40), np.nan)
+    cleaned[0, -3:] = [0.0, 0.0, 9.0]
+    assert not forecast_levels(cleaned, _names("SimpleExponentialSmoothing(0.3)", 1), 28).is_fallback.any()
+
+
+def test_a_trend_fades() -> None:
+    rising = np.linspace(10.0, 30.0, 120)[None]
+    path = forecast_levels(rising, _names(levels.THETA, 1), 90).path[0]
+    steps = np.diff(path)
+    assert steps[0] > 0
+    assert steps[-1] == pytest.approx(steps[0] * levels.DAMPING**88, rel=0.01)
+    assert path[-1] < 40.0

@@ -1,12 +1,15 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from forecast_assets.contracts import DEMAND_CLASSES
 from forecast_assets.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.borrowing import BORROWED
 from forecast_assets.models.levels import MODELS
+from forecast_assets.models.season import Season
 from forecast_assets.models.series import FACTORED
 from forecast_assets.models.statistical import (
     SeriesForecasts,
@@ -33,7 +36,7 @@ def forecasts(artifact: StatisticalArtifact) -> SeriesForecasts:
 
 def test_the_artifact_decides_everything_and_survives_its_bytes(artifact: StatisticalArtifact) -> None:
     assert set(artifact.models) == {*DEMAND_CLASSES, "nodes"}
-    assert set(artifact.models.values()) <= set(MODELS)
+    assert set(artifact.models.values()) <= {*MODELS, *BORROWED}
     assert set(artifact.rho) == set(DEMAND_CLASSES)
     again = StatisticalArtifact.from_bytes(artifact.to_bytes())
     assert again == artifact
@@ -46,8 +49,8 @@ def test_training_twice_gives_the_same_bytes(artifact: StatisticalArtifact) -> N
 
 
 def test_an_artifact_of_another_format_is_refused(artifact: StatisticalArtifact) -> None:
-    with pytest.raises(InputError, match="not of the family `statistical` in format 1"):
-        StatisticalArtifact.from_bytes(artifact.to_bytes().replace(b'"format": 1', b'"format": 2'))
+    with pytest.raises(InputError, match="not of the family `statistical` in format 2"):
+        StatisticalArtifact.from_bytes(artifact.to_bytes().replace(b'"format": 2', b'"format": 1'))
 
 
 def test_too_short_a_history_is_refused_with_what_would_do() -> None:
@@ -78,24 +81,66 @@ def test_a_forecast_of_a_series_depends_on_no_other_series(artifact: Statistical
     whole = lawful_panel(COUNT, DAYS, HORIZON)
     rows = slice(10, 13)
     names = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "has_plan")
-    few = replace(whole, series=whole.series[rows], **{name: getattr(whole, name)[rows] for name in names})
+    matrices = {name: getattr(whole, name)[rows] for name in names}
+    few = replace(whole, series=whole.series[rows], event_series=whole.event_series[:, rows], **matrices)
     alone = forecast_series(few, artifact, GROUPS[rows])
     together = forecast_series(whole, artifact, GROUPS)
     assert alone.mean.tobytes() == together.mean[rows].tobytes()
     assert alone.quantiles.tobytes() == together.quantiles[rows].tobytes()
 
 
-def test_dead_new_and_unknown_series(artifact: StatisticalArtifact) -> None:
-    sales = np.full((3, DAYS), 4.0)
+def test_dead_new_and_ended_series(artifact: StatisticalArtifact) -> None:
+    """Dead: rows go on, all zero. Ended: the rows themselves stopped. A store that is a day late has not ended."""
+    sales = np.full((5, DAYS), 4.0)
     sales[0, 30:] = 0.0
     sales[1, :-5] = np.nan
-    sales[2] = np.nan
-    made = forecast_series(panel_of(sales, HORIZON), artifact, one_group(3))
-    assert made.demand_class.tolist() == ["dead", "new", "new"]
-    assert made.model_used.tolist() == ["ZeroModel", "HistoricAverage", "ZeroModel"]
-    assert made.mean[[0, 2]].sum() == 0.0
-    assert made.mean[1] == pytest.approx(4.0, rel=0.5)
+    sales[2, 50:] = np.nan
+    sales[3] = np.nan
+    sales[4, -1:] = np.nan
+    made = forecast_series(panel_of(sales, HORIZON), artifact, one_group(5))
+    assert made.demand_class.tolist() == ["dead", "new", "ended", "ended", "smooth"]
+    assert made.model_used[:4].tolist() == ["ZeroModel", artifact.models["new"], "ZeroModel", "ZeroModel"]
+    assert made.mean[[0, 2, 3]].sum() == 0.0
+    assert made.mean[[1, 4]] == pytest.approx(4.0, rel=0.6)
     assert not made.is_fallback.any()
+
+
+def test_a_new_series_without_a_sale_is_expected_to_sell_what_its_parents_lead_to_expect(
+    artifact: StatisticalArtifact,
+) -> None:
+    """Store S1 sells three times what S0 does; the last product is three days old and has sold nothing yet."""
+    store = np.array([0] * 10 + [1] * 10)
+    sales = np.repeat(np.where(store == 0, 2.0, 6.0)[:, None], DAYS, axis=1)
+    sales[[9, 19], :-3] = np.nan
+    sales[[9, 19], -3:] = 0.0
+    made = forecast_series(panel_of(sales, HORIZON, series=series_of(20)), artifact, one_group(20))
+    assert made.demand_class[[9, 19]].tolist() == ["new", "new"]
+    assert made.model_used[9] == artifact.models["new"]
+    level = made.components["level_units"][:, 0]
+    assert 0.0 < level[9] < level[0]
+    assert level[19] == pytest.approx(3.0 * level[9], rel=0.3)
+
+
+def test_what_was_compared_is_in_the_artifact(artifact: StatisticalArtifact) -> None:
+    assert {"smooth", "new", "nodes"} <= set(artifact.comparisons)
+    for name in ("smooth", "nodes"):
+        losses = artifact.comparisons[name]
+        assert artifact.models[name] == min(losses, key=lambda model: losses[model])
+    assert artifact.comparisons["season"] == {}
+    assert artifact.effects.season is None
+
+
+def test_ninety_days_ahead_stay_sane() -> None:
+    """Half a year of steady growth: the damped trend goes on for a while and never runs away; origins are two only."""
+    panel = lawful_panel(30, 240, 90)
+    growing = replace(panel, sales=panel.sales * np.linspace(0.5, 1.5, 240))
+    artifact = train_statistical(growing, one_group(30), horizon=90, workers=1)
+    assert artifact.horizon_days == 90
+    made = forecast_series(growing, artifact, one_group(30))
+    assert np.isfinite(made.quantiles).all()
+    assert (np.diff(made.quantiles, axis=2) >= 0).all()
+    last_month = growing.sales[:, -28:].sum() / 28
+    assert 0.7 < made.mean[:, -28:].sum() / 28 / last_month < 1.4
 
 
 def test_nodes_of_consistent_series_come_close_to_their_sums(artifact: StatisticalArtifact) -> None:
@@ -119,3 +164,22 @@ def test_a_shift_of_everything_reaches_the_nodes(artifact: StatisticalArtifact) 
     made = forecast_series(shifted, quick, GROUPS)
     nodes = forecast_nodes(shifted, made, hierarchy, quick)
     assert nodes.mean[-1].sum() > 1.15 * made.mean.sum()
+
+
+def test_what_was_compared_is_told_against_the_best(artifact: StatisticalArtifact) -> None:
+    frame = artifact.compared()
+    assert frame.group_by("choice").agg(pl.col("loss_over_best").min())["loss_over_best"].to_list() == pytest.approx(
+        [1.0] * frame["choice"].n_unique()
+    )
+    smooth = frame.filter(pl.col("choice") == "smooth")
+    assert smooth.filter("is_chosen")["candidate"].to_list() == [artifact.models["smooth"]]
+    assert smooth["loss_over_best"].is_sorted()
+
+
+def test_a_season_survives_the_bytes_of_an_artifact(artifact: StatisticalArtifact) -> None:
+    waves = (0.1, 0.0, 0.0, 0.0, 0.0, -0.02)
+    season = Season(waves, {"all": waves}, {"K000": waves})
+    seasonal = replace(artifact, effects=replace(artifact.effects, season=season))
+    assert StatisticalArtifact.from_bytes(seasonal.to_bytes()) == seasonal
+    assert seasonal.choices["season"] == "by product"
+    assert artifact.choices["season"] == "none"

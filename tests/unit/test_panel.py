@@ -37,7 +37,8 @@ def test_rows_land_in_their_cells_and_what_is_not_known_is_nan() -> None:
 
 def test_plans_reach_into_the_horizon() -> None:
     prices = rows("A", [0, 1, 2, 3], price_ratio=[0.9, 0.8, 0.7, 0.1], is_promotion=[False, True, False, True])
-    events = pl.DataFrame({"event_name": ["fair", "fair"], "event_date": [CUTOFF, CUTOFF + timedelta(days=2)]})
+    days = [CUTOFF, CUTOFF + timedelta(days=2)]
+    events = pl.DataFrame({"event_name": "fair", "store_node": "all", "event_date": days})
     made = panel(prices=prices, events=events)
     np.testing.assert_array_equal(made.price_ratio[0], [1, 1, 0.9, 0.8, 0.7])
     np.testing.assert_array_equal(made.is_promotion[0], [False, False, False, True, False])
@@ -64,3 +65,53 @@ def test_as_of_moves_the_cutoff_back_and_keeps_the_plan() -> None:
     assert earlier.cutoff == date(2025, 1, 3)
     np.testing.assert_array_equal(earlier.sales, [[1], [np.nan]])
     np.testing.assert_array_equal(earlier.price_ratio[0], [0.5, 0.6, 0.7])
+
+
+def test_an_event_applies_to_all_stores_to_one_or_to_those_of_a_node() -> None:
+    stores = ["S1", "S2", "S3"]
+    sales = pl.concat([rows("A", [0], sales_units=[1.0]).with_columns(store_id=pl.lit(store)) for store in stores])
+    nodes = pl.DataFrame({"store_id": ["S1", "S2", "S3"], "node_id": ["CA", "CA", "TX"]})
+    events = pl.DataFrame(
+        {
+            "event_name": ["fair", "snap", "snap", "move", "lost"],
+            "store_node": ["all", "CA", "TX", "S2", "nowhere"],
+            "event_date": [CUTOFF + timedelta(days=day) for day in (0, 0, 1, 2, 0)],
+        }
+    )
+    made = assemble_panel(
+        sales.select("store_id", "sku_id"),
+        {"sales": sales.lazy(), "events": events.lazy()},
+        cutoff=CUTOFF,
+        history_days=30,
+        horizon_days=2,
+        store_nodes=nodes,
+    )
+    assert made.event_names == ("fair", "lost", "move", "snap", "snap")
+    np.testing.assert_array_equal(
+        made.event_series,
+        [[True] * 3, [False] * 3, [False, True, False], [True, True, False], [False, False, True]],
+    )
+    np.testing.assert_array_equal(made.event_days[3:], [[True, False, False], [False, True, False]])
+
+
+def test_the_recent_panel_ends_where_the_whole_one_does() -> None:
+    events = pl.DataFrame({"event_name": ["fair"], "store_node": ["all"], "event_date": [CUTOFF]})
+    made = panel(events=events).recent(2)
+    assert (made.first_date, made.history_days, made.cutoff) == (date(2025, 1, 4), 2, CUTOFF)
+    np.testing.assert_array_equal(made.sales, [[2, 3], [np.nan, 4]])
+    assert made.price_ratio.shape == (2, 4)
+    np.testing.assert_array_equal(made.event_days, [[False, True, False, False]])
+    assert panel().recent(99).history_days == 3
+
+
+def test_a_history_longer_than_a_slice_is_whole() -> None:
+    days = list(range(-199, 1))
+    sales = rows("A", days, sales_units=[float(day) for day in days])
+    made = assemble_panel(SERIES[1:], {"sales": sales.lazy()}, cutoff=CUTOFF, history_days=200, horizon_days=5)
+    np.testing.assert_array_equal(made.sales, [days])
+
+
+def test_feeds_that_are_not_there_take_no_room() -> None:
+    made = panel()
+    assert np.isnan(made.out_of_stock_share).all()
+    assert made.out_of_stock_share.strides == (0, 0)

@@ -40,6 +40,11 @@ def _risks() -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def _steps(price: float = -0.5) -> pl.DataFrame:
+    rows = [("level", 2.0, False), ("price", price, False), ("expected demand", 2.0 + price, True)]
+    return pl.DataFrame(rows, schema=["name", "value", "is_total"], orient="row")
+
+
 def _pictures() -> dict[str, bytes]:
     base = pl.DataFrame({"step": [1, 1, 2], "demand_class": [DEMAND_CLASSES[0], DEMAND_CLASSES[2], DEMAND_CLASSES[0]]})
     report = pl.DataFrame(
@@ -52,6 +57,8 @@ def _pictures() -> dict[str, bytes]:
         "risk": plots.risk_calendar_png(_risks()),
         "classes": plots.demand_class_png(base),
         "evaluation": plots.evaluation_png(report),
+        "waterfall": plots.waterfall_png(_steps(), "units"),
+        "node": plots.node_png(_forecast()),
     }
 
 
@@ -97,3 +104,19 @@ def test_the_second_terminal_plot_does_not_remember_the_first() -> None:
     first = plots.terminal_forecast_plot(_history(28), _forecast())
     plots.terminal_forecast_plot(_history(28), _forecast(50.0))
     assert plots.terminal_forecast_plot(_history(28), _forecast()) == first
+
+
+def test_a_waterfall_stands_each_driver_on_the_one_before() -> None:
+    laid = plots._laid_out(_steps())
+    assert laid["top"].to_list() == [2.0, 1.5, 1.5]
+    assert laid["bottom"].to_list() == [0.0, 1.5, 0.0]
+    assert laid["label"].to_list() == ["+2.00", "-0.50", "1.50"]
+    assert plots._laid_out(_steps(-0.000001))["label"][1] == "-0.000001"
+    assert plots.waterfall_png(_steps(), "units") != plots.waterfall_png(_steps(0.5), "units")
+
+
+def test_days_out_of_stock_are_drawn() -> None:
+    history = _history().with_columns(is_stockout=pl.col("event_date") == CUTOFF)
+    nothing = history.with_columns(is_stockout=pl.lit(None, pl.Boolean))
+    assert plots.history_and_fan_png(history, _forecast()) != plots.history_and_fan_png(_history(), _forecast())
+    assert plots.history_and_fan_png(nothing, _forecast()) == plots.history_and_fan_png(_history(), _forecast())

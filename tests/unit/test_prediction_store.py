@@ -1,6 +1,8 @@
 """Product versions, acceptance and the commit."""
 
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from forecast_assets.errors import (
     AlreadyRegisteredError,
     ChangedFileError,
     ContractError,
+    InputError,
     NameNotAllowedError,
     NotAcceptedError,
     NotPublishedError,
@@ -20,7 +23,8 @@ from forecast_assets.errors import (
     UnknownVersionError,
 )
 from forecast_assets.keys import RunKey
-from resources.prediction_store import PredictionStore, ProductVersion
+from resources.ledger import Correction
+from resources.prediction_store import PredictionStore, ProductVersion, snapshot_key
 from resources.stores import Stores, open_stores
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
@@ -163,3 +167,60 @@ def test_reading_what_is_not_published_says_what_is(stores: Stores) -> None:
     other = RunKey("daily", date(2025, 1, 2), "stat-1", 7)
     with pytest.raises(NotPublishedError, match=r"Published with this version: daily/2025-01-01/stat-1/7/r0"):
         stores.predictions.publication(other)
+
+
+FIRST, SECOND = replace(KEY, revision=1), replace(KEY, revision=2)
+WHY = Correction("ana", "store S sent its sales again", known_until="2025-01-05T00:00:00+00:00")
+
+
+def test_a_correction_is_a_new_revision_that_says_who_and_why_and_leaves_the_first_alone(stores: Stores) -> None:
+    register(stores.predictions)
+    first = stores.predictions.publish(KEY, write_all(stores.predictions), required)
+    second = stores.predictions.publish(FIRST, write_all(stores.predictions), required, WHY)
+    assert second.correction == replace(WHY, corrects=str(KEY))
+    assert first.correction == Correction()
+    assert stores.predictions.publication(KEY) == first
+    assert stores.predictions.revisions(SECOND) == [first, second]
+    assert stores.predictions.horizons("daily", KEY.prediction_date, "stat-1") == [7]
+
+
+def test_a_correction_needs_what_it_corrects_and_who_and_why(stores: Stores) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    with pytest.raises(NotPublishedError, match=r"7/r0 is not published, so .*/r1 has nothing to correct"):
+        stores.predictions.publish(FIRST, products, required, WHY)
+    with pytest.raises(InputError, match=r"7/r0 is no correction\."):
+        stores.predictions.publish(KEY, products, required, WHY)
+    stores.predictions.publish(KEY, products, required)
+    with pytest.raises(InputError, match=r"7/r1 is a correction\. Say who and why"):
+        stores.predictions.publish(FIRST, products, required)
+    for lacking in (replace(WHY, by=" "), replace(WHY, reason="")):
+        with pytest.raises(InputError, match="A correction needs who and why"):
+            stores.predictions.publish(FIRST, products, required, lacking)
+    with pytest.raises(NotPublishedError, match="/r1 is not published"):
+        stores.predictions.publish(SECOND, products, required, WHY)
+    assert len(stores.ledger.state().publications) == 1
+
+
+def test_of_corrections_at_once_one_wins(stores: Stores, tmp_path: Path) -> None:
+    register(stores.predictions)
+    products = write_all(stores.predictions)
+    stores.predictions.publish(KEY, products, required)
+
+    def correct(by: str) -> str:
+        try:
+            open_stores(tmp_path / "store").predictions.publish(FIRST, products, required, replace(WHY, by=by))
+        except AlreadyPublishedError:
+            return "refused"
+        return by
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(correct, ["ana", "bob", "cem", "dia"]))
+    assert done.count("refused") == 3
+    assert stores.predictions.publication(FIRST).correction.by in done
+
+
+def test_snapshots_of_corrections_have_names_of_their_own() -> None:
+    day, moment = date(2025, 1, 1), datetime(2025, 1, 5, 6, 30, tzinfo=UTC)
+    assert snapshot_key(day) == str(day)
+    assert snapshot_key(day, moment) == "2025-01-01_known_until_20250105T063000000000"

@@ -111,3 +111,15 @@ def test_thresholds_that_do_not_rise_are_refused(thresholds: dict[str, float]) -
 
 def test_the_same_inputs_give_the_same_frame() -> None:
     assert _mixed().equals(_mixed())
+
+
+def test_a_series_rated_by_its_status_loses_the_share_that_it_is_given() -> None:
+    """By default the share of its own panel; the run hands on the one that its forecasts rest on."""
+    on = panel(["S"] * 3, ["A", "B", "C"], np.tile([0.0, 0.5], (3, 20)), 4)
+    forecast = reconciled(on, 2.0)
+    given = risk_frame(forecast, on, no_supply(3), np.zeros(3), lost_share=np.array([0.1, 0.2, 0.3]))
+    lost = given["expected_lost_units"].cast(pl.Float64).to_numpy().reshape(3, 4)
+    assert lost.mean(axis=1) == pytest.approx([0.2, 0.4, 0.6], abs=1e-5)
+    own = risk_frame(forecast, on, no_supply(3), np.zeros(3))
+    assert own["expected_lost_units"].cast(pl.Float64).mean() == pytest.approx(0.5, abs=0.05)
+    assert own["stockout_probability"].equals(given["stockout_probability"])

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from forecast_assets.features.panel import Panel
-from forecast_assets.stockout_risk.stock_status import assess_status
+from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 from tests.risk_cases import panel
 
 DAYS, HORIZON = 70, 14
@@ -114,3 +115,11 @@ def test_the_same_panel_gives_the_same_bytes() -> None:
     first, second = assess_status(_grid(0.3)), assess_status(_grid(0.3))
     assert first.probability.tobytes() == second.probability.tobytes()
     assert first.out_of_stock_share.tobytes() == second.out_of_stock_share.tobytes()
+
+
+def test_lost_demand_is_spread_over_days_as_hours_without_stock_are() -> None:
+    hours = np.array([[0.1, 0.3], [0.0, 0.0], [0.2, 0.8]])
+    spread = spread_over_days(np.array([0.4, 0.1, 0.9]), hours)
+    assert spread[0] == pytest.approx([0.2, 0.6])
+    assert spread[1] == pytest.approx([0.1, 0.1])
+    assert spread[2] == pytest.approx([0.36, 1.0])

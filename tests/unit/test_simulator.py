@@ -13,7 +13,7 @@ import pytest
 from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import SourceError
 from forecast_assets.sources.assortment import DEMAND_TYPES, make_assortment
-from forecast_assets.sources.m5 import week_number, write_m5
+from forecast_assets.sources.m5_writer import week_number, write_m5
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate, write_native
 
 SETTINGS = SimulatorSettings(skus=25, stores=2, days=200)

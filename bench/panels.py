@@ -1,0 +1,107 @@
+"""Panels to judge models on: a simulated retailer with its truth, and FreshRetailNet.
+
+What belongs here: laying both out without a store. What does not: judging anything.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.features.panel import Floats, Panel, assemble_panel
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.simulator import SimulatorSettings, simulate
+
+KEY = ["store_id", "sku_id"]
+LEVELS = ("management_group_id", "first_category_id", "second_category_id", "third_category_id")
+
+
+@dataclass(frozen=True)
+class Retailer:
+    """A retailer up to a cutoff, and what came after it.
+
+    Attributes:
+        panel: n series, T days of history, H ahead.
+        hierarchy: Of the same series.
+        sales: [n, H] units sold after the cutoff.
+        demand: [n, H] expected demand after it by the simulator's law; None where nobody knows.
+        empty_share: [n, H] share of the day that the shelf was empty; 1 where only that it was is known.
+    """
+
+    panel: Panel
+    hierarchy: Hierarchy
+    sales: Floats
+    demand: Floats | None
+    empty_share: Floats
+
+
+def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
+    """Play a retailer and hide its last days; only series that had begun before them are kept."""
+    made = simulate(settings)
+    cutoff = settings.end - timedelta(days=horizon)
+    begun = made.truth.filter(pl.col("event_date") <= cutoff).select(KEY).unique()
+    truth = made.truth.filter(pl.col("event_date") <= settings.end).join(begun, on=KEY, how="semi")
+    feeds = {
+        "sales": truth.lazy(),
+        "inventory_positions": truth.lazy(),
+        **{name: _newest(made.batches, name) for name in ("prices", "events")},
+    }
+    shape = {"history_days": settings.days, "horizon_days": horizon}
+    whole = assemble_panel(begun, feeds, cutoff=settings.end, **shape)
+    ahead = truth.filter(pl.col("event_date") > cutoff).sort(*KEY, "event_date")
+    demand, lost = (
+        ahead[name].cast(pl.Float64).to_numpy().reshape(-1, horizon) for name in ("mean_demand_units", "lost_units")
+    )
+    panel = whole.as_of(horizon)
+    products = _newest(made.batches, "product_hierarchy").collect()
+    hierarchy = Hierarchy.build(panel.series, products, _newest(made.batches, "store_hierarchy").collect())
+    return Retailer(panel, hierarchy, whole.sales[:, -horizon:], demand, (lost > 0).astype(np.float64))
+
+
+def _newest(batches: tuple[Batch, ...], feed: str) -> pl.LazyFrame:
+    frame = pl.concat([batch.frame for batch in batches if batch.feed == feed])
+    key = [name for name in frame.columns if name in (*KEY, "event_name", "store_node", "event_date", "depth")]
+    return frame.sort("known_at").unique(key, keep="last", maintain_order=True).lazy()
+
+
+def fresh_retailer(file: Path, horizon: int) -> Retailer:
+    """Read FreshRetailNet's days and hide the last ones."""
+    rows = pl.read_parquet(file).rename({"product_id": "sku_id"})
+    rows = rows.with_columns(pl.col("city_id", *KEY, *LEVELS).cast(pl.String)).sort(*KEY, "dt")
+    series = rows.select(KEY).unique().sort(KEY)
+    days = rows.height // series.height
+
+    def matrix(column: str) -> Floats:
+        return rows[column].to_numpy().astype(np.float64).reshape(-1, days)
+
+    sales, share = matrix("sale_amount"), matrix("stock_hour6_22_cnt") / 16
+    known = days - horizon
+    panel = Panel(
+        series=series,
+        first_date=rows["dt"].min(),
+        history_days=known,
+        horizon_days=horizon,
+        sales=sales[:, :known],
+        is_censored=share[:, :known] > 0,
+        out_of_stock_share=share[:, :known],
+        price_ratio=matrix("discount"),
+        is_promotion=matrix("activity_flag") > 0,
+        has_plan=np.ones((series.height, horizon), dtype=np.bool_),
+        event_names=("holiday",),
+        event_days=matrix("holiday_flag")[:1] > 0,
+        event_series=np.ones((1, series.height), dtype=np.bool_),
+    )
+    return Retailer(panel, _fresh_hierarchy(rows, series), sales[:, known:], None, share[:, known:])
+
+
+def _fresh_hierarchy(rows: pl.DataFrame, series: pl.DataFrame) -> Hierarchy:
+    members = rows.select("sku_id", *LEVELS).unique()
+    products = [
+        members.select("sku_id", pl.lit(i + 1, pl.Int32).alias("depth"), pl.lit(n).alias("level_name"), node_id=n)
+        for i, n in enumerate(LEVELS)
+    ]
+    city = [pl.lit(1, pl.Int32).alias("depth"), pl.lit("city").alias("level_name")]
+    return Hierarchy.build(series, pl.concat(products), rows.select("store_id", *city, node_id="city_id").unique())

@@ -1,0 +1,221 @@
+"""What a day's measurement rests on: the published runs that look at the day, and the batches with a word on it.
+
+What belongs here: finding and reading them as they are now, and telling days that are due from those that are not.
+What does not: any error or sum.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.accuracy.measuring import SERIES, Actuals, naive_days
+from forecast_assets.errors import IncompleteInputsError, NotPublishedError
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history import History
+from forecast_assets.run_inputs import build_hierarchy
+from forecast_assets.sources.fusion import resolve
+from resources.ledger import BatchRecord, LedgerState, Publication
+from resources.prediction_store import ProductVersion
+from resources.stores import Stores
+
+PRODUCT: Final = "forecast_accuracy"
+# What is compared: sales, and from the others whether the shelf was empty.
+ACTUAL_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
+_COMPARED: Final = ("forecasts", "stockout_risks")
+
+
+@dataclass(frozen=True)
+class DayInputs:
+    """What the measurement of one day rests on.
+
+    Attributes:
+        cadence: Rhythm of the runs.
+        target_date: The day.
+        runs: Published runs whose horizon holds the day, by key.
+        batches: Batches with a word on the day.
+    """
+
+    cadence: str
+    target_date: date
+    runs: tuple[Publication, ...]
+    batches: tuple[BatchRecord, ...]
+
+    @property
+    def key(self) -> str:
+        """What the product is named by."""
+        return f"{self.cadence}/{self.target_date}"
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether any batch may have sales of the day."""
+        return any(batch.feed == "sales" for batch in self.batches)
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """What the product's manifest names as its inputs."""
+        return {
+            "batches": sorted(batch.batch_id for batch in self.batches),
+            **{f"{run.key}/{name}": run.products[name] for run in self.runs for name in _COMPARED},
+        }
+
+
+def day_inputs(state: LedgerState, cadence: str, target_date: date) -> DayInputs:
+    """Return what a day's measurement rests on as the ledger stands."""
+    runs = [run for key, run in state.publications.items() if key.cadence == cadence and _looks_at(run, target_date)]
+    batches = [
+        batch
+        for batch in state.batches.values()
+        if batch.feed in ACTUAL_FEEDS and batch.first_event_date <= target_date <= batch.last_event_date
+    ]
+    return DayInputs(cadence, target_date, tuple(sorted(runs, key=lambda run: run.key)), tuple(batches))
+
+
+def _looks_at(run: Publication, day: date) -> bool:
+    return run.key.prediction_date < day <= run.key.prediction_date + timedelta(days=run.key.forecast_horizon)
+
+
+def require_measurable(inputs: DayInputs) -> None:
+    """Stop unless there is something to compare.
+
+    Raises:
+        NotPublishedError: If no published run looks at the day.
+        IncompleteInputsError: If no sales of the day have been ingested.
+    """
+    if not inputs.runs:
+        raise NotPublishedError(
+            f"No published {inputs.cadence} run looks at {inputs.target_date}.",
+            remedy="See what is published: forecast-assets runs",
+        )
+    if not inputs.is_observed:
+        raise IncompleteInputsError(inputs.target_date, [f"`sales` has not reached {inputs.target_date}"])
+
+
+def due_days(stores: Stores, cadence: str, first: date | None = None, last: date | None = None) -> list[date]:
+    """Return the days whose runs or batches are not those that they were last measured with, oldest first.
+
+    Args:
+        stores: Where everything is.
+        cadence: Rhythm of the runs.
+        first: First day to look at; None for the first that any run looks at.
+        last: Last day to look at; None for the last that any run looks at.
+    """
+    state = stores.ledger.state()
+    days = [day for day in _looked_at(state, cadence) if (not first or day >= first) and (not last or day <= last)]
+    return [day for day in days if is_due(stores, day_inputs(state, cadence, day))]
+
+
+def _looked_at(state: LedgerState, cadence: str) -> list[date]:
+    spans = {(key.prediction_date, key.forecast_horizon) for key in state.publications if key.cadence == cadence}
+    return sorted({day + timedelta(days=step) for day, horizon in spans for step in range(1, horizon + 1)})
+
+
+def is_due(stores: Stores, inputs: DayInputs) -> bool:
+    """Whether a day can be measured and has not been with exactly these inputs."""
+    if not inputs.runs or not inputs.is_observed:
+        return False
+    measured = stores.ledger.state().measured(inputs.cadence, inputs.target_date)
+    if measured is None or not stores.predictions.is_staged(PRODUCT, inputs.key):
+        return True
+    # What was measured again without any number changing has no entry of its own; staging remembers it.
+    made = stores.predictions.staged(PRODUCT, inputs.key)
+    return (dict(made.inputs), made.files[0].sha256) != (inputs.versions, measured.numbers)
+
+
+def newest_word(stores: Stores, inputs: DayInputs) -> datetime:
+    """Return when the newest row of the day became known: the moment that the measurement is as of.
+
+    Raises:
+        IncompleteInputsError: If the batches have no row of the day.
+    """
+    moments = [
+        rows.select(pl.col("known_at").max()).collect().item()
+        for feed in ACTUAL_FEEDS
+        if (rows := _rows(stores, inputs, feed)) is not None
+    ]
+    known = [moment for moment in moments if moment is not None]
+    if not known:
+        raise IncompleteInputsError(inputs.target_date, [f"no feed has a row of {inputs.target_date}"])
+    newest: datetime = max(known).astimezone(UTC)
+    return newest
+
+
+def _rows(stores: Stores, inputs: DayInputs, feed: str) -> pl.LazyFrame | None:
+    day = inputs.target_date
+    return stores.observations.scan(inputs.batches, feed, since=day, until=day)
+
+
+def read_actuals(stores: Stores, inputs: DayInputs, known_until: datetime) -> Actuals:
+    """Return what came on the day, as known at a moment."""
+    history = History(stores.observations, inputs.batches, inputs.target_date, known_until)
+    feeds = {feed: history.feed(feed, since=inputs.target_date) for feed in ACTUAL_FEEDS}
+    sales = feeds["sales"]
+    rows = pl.LazyFrame(schema=_SALES) if sales is None else sales.select(*_SALES)
+    return Actuals(rows.collect(), _stockouts(feeds).collect())
+
+
+_SALES: Final = {"store_id": pl.String, "sku_id": pl.String, "sales_units": pl.Float64}
+
+
+def _stockouts(feeds: Mapping[str, pl.LazyFrame | None]) -> pl.LazyFrame:
+    """Hours out of stock where they are known, else whether anything was left at the end of the day."""
+    signs = {"stock_status": pl.col("out_of_stock_hours") > 0, "inventory_positions": pl.col("on_hand_units") <= 0}
+    said = [
+        rows.select(*SERIES, sign.alias("is_stockout"))
+        for feed, sign in signs.items()
+        if (rows := feeds[feed]) is not None
+    ]
+    none = pl.LazyFrame(schema={"store_id": pl.String, "sku_id": pl.String, "is_stockout": pl.Boolean})
+    return pl.concat([none, *said]).unique(SERIES, keep="first", maintain_order=True)
+
+
+@dataclass(frozen=True)
+class RunDay:
+    """What one published run said of one day, and what its time knew.
+
+    Attributes:
+        forecasts: Rows of contract `forecasts` on the day.
+        risks: Rows of contract `stockout_risks` on the day.
+        naive: `store_id, sku_id, naive_units`: the last same weekday that was known at the prediction date.
+        hierarchy: The crossed hierarchy that the run was made with.
+    """
+
+    forecasts: pl.DataFrame
+    risks: pl.DataFrame
+    naive: pl.DataFrame
+    hierarchy: Hierarchy
+
+
+def read_run(stores: Stores, run: Publication, target_date: date) -> RunDay:
+    """Read what a published run said of a day, every byte verified.
+
+    Raises:
+        ChangedFileError: If a file or a batch record is missing or changed.
+    """
+    forecasts = stores.predictions.version(run.products["forecasts"])
+    said = _of_day(stores, forecasts, target_date)
+    snapshot = stores.predictions.version(forecasts.inputs["feature_snapshots"])
+    history = History.of(snapshot, stores.observations)
+    return RunDay(
+        forecasts=said,
+        risks=_of_day(stores, stores.predictions.version(run.products["stockout_risks"]), target_date),
+        naive=_seasonal_naive(history, target_date),
+        hierarchy=build_hierarchy(said, history),
+    )
+
+
+def _of_day(stores: Stores, product: ProductVersion, day: date) -> pl.DataFrame:
+    return stores.predictions.read(product).filter(pl.col("target_date") == day).sort(SERIES)
+
+
+def _seasonal_naive(history: History, target_date: date) -> pl.DataFrame:
+    days = naive_days(history.cutoff, target_date)
+    rows = history.store.scan(history.batches, "sales", since=days[-1], until=days[0])
+    if rows is None:
+        return pl.DataFrame(schema={"store_id": pl.String, "sku_id": pl.String, "naive_units": pl.Float64})
+    same_weekday = rows.filter(pl.col("event_date").is_in(days))
+    known = resolve("sales", same_weekday, known_until=history.known_until).sort(*SERIES, "event_date")
+    newest = known.unique(SERIES, keep="last", maintain_order=True)
+    return newest.select(*SERIES, pl.col("sales_units").alias("naive_units")).collect()

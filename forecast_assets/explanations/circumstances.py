@@ -1,0 +1,93 @@
+"""What the words of an explanation tell besides its numbers: plan, events, class, what the levels above say.
+
+What belongs here: facts of a run, lined up with its rows. What does not: the words, the drivers, or reading stores.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import ALL_STORES, FEEDS
+from forecast_assets.explanations.forecast_wording import FACT_TYPES
+from forecast_assets.explanations.risk_wording import STOCK_FACTS
+from forecast_assets.features.panel import SERIES_KEY
+
+# Facts by row, with their types; what is not known is null, and its phrase is left out.
+ROW_FACTS: Final = {
+    **FACT_TYPES,
+    **dict.fromkeys(STOCK_FACTS, pl.Float64),
+    "has_plan": pl.Boolean,
+    "has_product_place": pl.Boolean,
+    "has_store_place": pl.Boolean,
+}
+_DAY_KEY: Final = [*SERIES_KEY, "target_date"]
+_STEP_KEY: Final = [*SERIES_KEY, "step"]
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Facts of a run, each optional.
+
+    Attributes:
+        feeds: Feeds that the snapshot has.
+        series: `store_id, sku_id`, distinct, and any of `ROW_FACTS` that belong to a series.
+        plan: `store_id, sku_id, target_date, planned_price_ratio, is_promotion_planned` of the days that are planned;
+            None if nobody looked.
+        events: `store_id, target_date, event_names`, one row per store and day that has events.
+        gaps: `store_id, sku_id, step, node_name, node_gap_share`: see `largest_gaps`.
+    """
+
+    feeds: frozenset[str] = field(default_factory=lambda: frozenset(FEEDS))
+    series: pl.DataFrame | None = None
+    plan: pl.DataFrame | None = None
+    events: pl.DataFrame | None = None
+    gaps: pl.DataFrame | None = None
+
+    def lined_up(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return `ROW_FACTS` for rows of a run, in their order.
+
+        Args:
+            rows: `store_id, sku_id, step, target_date` and any of `ROW_FACTS`.
+        """
+        plan = None if self.plan is None else self.plan.with_columns(has_plan=pl.lit(value=True))
+        parts = ((self.series, SERIES_KEY), (plan, _DAY_KEY), (self.events, _EVENT_KEY), (self.gaps, _STEP_KEY))
+        told = rows
+        for part, key in parts:
+            if part is not None:
+                wanted = [*key, *(name for name in part.columns if name in ROW_FACTS and name not in told.columns)]
+                told = told.join(part.select(wanted), on=key, how="left", maintain_order="left", validate="m:1")
+        if plan is not None:
+            told = told.with_columns(pl.col("has_plan").fill_null(value=False))
+        missing = [pl.lit(None, dtype).alias(name) for name, dtype in ROW_FACTS.items() if name not in told.columns]
+        return told.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ROW_FACTS.items())
+
+    @property
+    def longest_history_days(self) -> float | None:
+        """Days since the first row of the series known longest."""
+        if self.series is None or "age_days" not in self.series.columns:
+            return None
+        return self.series.select(pl.col("age_days").max().cast(pl.Float64)).item()  # type: ignore[no-any-return]
+
+
+_EVENT_KEY: Final = ["store_id", "target_date"]
+
+
+def events_by_store(events: pl.DataFrame, stores: pl.Series, memberships: pl.DataFrame | None) -> pl.DataFrame:
+    """Name the events of each store and day.
+
+    Args:
+        events: Resolved `events`.
+        stores: Stores of the run.
+        memberships: `store_id, node_id`: the nodes that a store belongs to; None without a store hierarchy.
+
+    Returns:
+        `store_id, target_date, event_names`, the names of a day joined with `and`, sorted by store and day.
+    """
+    own = stores.unique().sort().alias("store_id").to_frame()
+    scopes = [own.with_columns(store_node=pl.lit(ALL_STORES)), own.with_columns(store_node=pl.col("store_id"))]
+    if memberships is not None:
+        scopes.append(memberships.join(own, on="store_id", how="semi").select("store_id", store_node="node_id"))
+    named = events.select("event_name", "store_node", target_date="event_date").join(pl.concat(scopes), on="store_node")
+    distinct = named.select("store_id", "target_date", "event_name").unique().sort(pl.all())
+    return distinct.group_by(_EVENT_KEY, maintain_order=True).agg(event_names=pl.col("event_name").str.join(" and "))

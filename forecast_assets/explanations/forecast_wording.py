@@ -1,0 +1,176 @@
+"""A forecast in words for a planner, as Polars expressions.
+
+What belongs here: sentences and what is worth saying. What does not: any number that is not in the row already.
+
+Phrases are null where there is nothing to say. What rounds to nothing, or is under two percent of the usual day, is
+left out of the words; the exact driver is in its column. Percentages are of what the effect is applied to: that of the
+weekday is of level and trend, that of the season of those and the weekday, as the drivers were taken apart.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.explanations.phrases import (
+    adds,
+    capitalised,
+    counted,
+    month,
+    sells_many,
+    sentence,
+    signed,
+    units,
+    weekday,
+    whole_percent,
+)
+
+# Columns of strings, dates and flags that the words read, with their types; the rest are floats.
+FACT_TYPES: Final = {
+    "demand_class": pl.String,
+    "model_version": pl.String,
+    "model_used": pl.String,
+    "last_day": pl.Date,
+    "borrowed_from": pl.String,
+    "is_promotion_planned": pl.Boolean,
+    "event_names": pl.String,
+    "node_name": pl.String,
+    "age_days": pl.Float64,
+    "days_since_sale_days": pl.Float64,
+    "planned_price_ratio": pl.Float64,
+    "node_gap_share": pl.Float64,
+}
+EXTERNAL: Final = "external"
+# Models of new series that stand on their parents have names that begin so.
+BORROWED: Final = "BorrowedLevel"
+
+_WORTH_SAYING: Final = 0.02
+_LEAST_MANY: Final = 0.05
+_LEAST_FEW: Final = 0.005
+
+
+def forecast_reason() -> pl.Expr:
+    """Return the drivers of a forecast in words.
+
+    Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date` and `FACT_TYPES`.
+    """
+    nothing = pl.when(pl.col("forecast_units") == 0).then(pl.lit("no demand is expected"))
+    phrases = [
+        nothing,
+        _state(),
+        _level(),
+        _driver("trend_units", pl.lit("the trend")),
+        _weekday(),
+        _season(),
+        _price(),
+        _promotion(),
+        _event(),
+        _reconciliation(),
+        _driver("override_units", pl.lit("an override")),
+    ]
+    return capitalised(sentence(phrases))
+
+
+def _state() -> pl.Expr:
+    """What kind of series it is, where that explains the number."""
+    kind = pl.col("demand_class")
+    return (
+        pl.when(kind == "ended")
+        .then(pl.coalesce(pl.format("ended: no rows since {}", pl.col("last_day").cast(pl.String)), pl.lit("ended")))
+        .when(kind == "dead")
+        .then(_quiet())
+        .when(kind == "new")
+        .then(_new())
+    )
+
+
+def _quiet() -> pl.Expr:
+    return pl.coalesce(
+        pl.format("no sale in {}", counted(pl.col("days_since_sale_days"), "day")),
+        pl.format("no sale in the {} known", counted(pl.col("age_days"), "day")),
+        pl.lit("no sale for long"),
+    )
+
+
+def _new() -> pl.Expr:
+    known = pl.coalesce(pl.format("new, {} known", counted(pl.col("age_days"), "day")), pl.lit("new"))
+    lender = pl.when(pl.col("model_used").str.starts_with(BORROWED)).then(pl.col("borrowed_from"))
+    return pl.coalesce(pl.format("{}: borrowed from {} and from its other stores", known, lender), known)
+
+
+def _level() -> pl.Expr:
+    level = units(pl.col("level_units"))
+    is_rare = pl.col("demand_class").is_in(["intermittent", "lumpy"])
+    return (
+        pl.when(pl.col("level_units") <= 0)
+        .then(None)
+        .when(pl.col("model_used") == EXTERNAL)
+        .then(pl.format("made elsewhere ({}): {} units", pl.col("model_version"), level))
+        .when(is_rare)
+        .then(pl.format("sells on few days, {} a day on average", level))
+        .otherwise(pl.format("the usual day sells {}", level))
+    )
+
+
+def _weekday() -> pl.Expr:
+    return _compared("weekday_units", weekday() + pl.lit(" sell"), "the week's mean", ("level_units", "trend_units"))
+
+
+def _season() -> pl.Expr:
+    below = ("level_units", "trend_units", "weekday_units")
+    return _compared("season_units", month() + pl.lit(" sells"), "the year's mean", below)
+
+
+def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...]) -> pl.Expr:
+    base = pl.sum_horizontal(below)
+    share = pl.when(base > 0).then(whole_percent(pl.col(column) / base))
+    size = pl.coalesce(pl.format("{}% ", share), pl.lit(""))
+    direction = pl.when(pl.col(column) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
+    phrase = pl.format(f"{{}} {{}}{{}} than {usual} ({{}})", subject, size, direction, signed(column))
+    return pl.when(_is_worth_saying(column)).then(phrase)
+
+
+def _price() -> pl.Expr:
+    ratio = pl.col("planned_price_ratio")
+    change = whole_percent(ratio - 1)
+    subject = (
+        pl.when(ratio.is_null())
+        .then(pl.lit("a price as in recent weeks"))
+        .when(change == 0)
+        .then(pl.lit("the price"))
+        .when(ratio < 1)
+        .then(pl.format("a price {}% below list", change))
+        .otherwise(pl.format("a price {}% above list", change))
+    )
+    return _driver("price_units", subject)
+
+
+def _promotion() -> pl.Expr:
+    is_known = pl.col("is_promotion_planned").is_not_null()
+    subject = pl.when(is_known).then(pl.lit("the promotion")).otherwise(pl.lit("promoting as in recent weeks"))
+    return _driver("promotion_units", subject)
+
+
+def _event() -> pl.Expr:
+    names = pl.col("event_names")
+    return _driver("event_units", names.fill_null("a calendar event"), plural=names.str.contains(" and ", literal=True))
+
+
+def _reconciliation() -> pl.Expr:
+    gap = pl.col("node_gap_share")
+    direction = pl.when(gap > 0).then(pl.lit("above")).otherwise(pl.lit("below"))
+    why = pl.format(
+        " ({} by itself is forecast {}% {} the sum of its parts)", pl.col("node_name"), whole_percent(gap), direction
+    )
+    moved = _driver("reconciliation_units", pl.lit("adding up with the levels above"))
+    return moved + pl.coalesce(why, pl.lit(""))
+
+
+def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:
+    phrase = pl.concat_str(subject, pl.lit(" "), adds(column, plural=plural))
+    return pl.when(_is_worth_saying(column)).then(phrase)
+
+
+def _is_worth_saying(column: str) -> pl.Expr:
+    size = pl.col(column).abs()
+    resolution = pl.when(sells_many()).then(_LEAST_MANY).otherwise(_LEAST_FEW)
+    return (size >= resolution) & (size >= _WORTH_SAYING * pl.col("level_units").abs())

@@ -1,0 +1,190 @@
+"""Columns of general tables as the contracts want them: strictly, and what cannot be read is said row by row.
+
+What belongs here: from text, numbers and dates of any table to the contract's types.
+What does not: which column is which (``table_mapping``), or opening files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.contracts import TIMESTAMP, Column
+from forecast_assets.errors import FIRST, first_ten
+from forecast_assets.sources.findings import Finding
+
+_TRUE: Final = ("true", "t", "yes", "y", "1")
+_FALSE: Final = ("false", "f", "no", "n", "0")
+_MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+_ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a table writes its values.
+
+    Attributes:
+        date_format: Of dates written as text; None for 2025-06-30.
+        known_at_format: Of moments written as text; None for ISO 8601.
+        decimal_comma: Whether numbers are written as 1.234,5.
+        missing_values: Texts that stand for no value.
+    """
+
+    date_format: str | None = None
+    known_at_format: str | None = None
+    decimal_comma: bool = False
+    missing_values: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from, for messages.
+
+    Attributes:
+        name: Of the file, table or query.
+        first_row: Number of the first row of data: 2 in a CSV, whose first line has the names.
+    """
+
+    name: str
+    first_row: int = 1
+
+
+def cast_column(
+    values: pl.Series, column: Column, notation: Notation, *, feed: str, origin: Origin
+) -> tuple[pl.Series, list[Finding]]:
+    """Return a column in the contract's type; what cannot be read is null there, and a finding.
+
+    Args:
+        values: [rows] as the table has them.
+        column: What the contract wants.
+        notation: How the table writes values.
+        feed: For the finding.
+        origin: For the finding.
+
+    Example:
+        >>> from forecast_assets.contracts import SALES
+        >>> units = SALES.columns[-1]
+        >>> made, found = cast_column(
+        ...     pl.Series(["1,5", "x"]), units, Notation(decimal_comma=True), feed="sales", origin=Origin("a.csv", 2)
+        ... )
+        >>> made.to_list(), found[0].message
+        ([1.5, None], "a.csv: `sales_units` cannot be read as a number in 1 rows: row 3 'x'")
+    """
+    given = _without_marks(values, notation)
+    made = _cast(given, column.dtype, notation)
+    bad = made.is_null() & given.is_not_null()
+    if not bad.any():
+        return made.alias(column.name), []
+    what, remedy = _WORDS.get(column.dtype, ("a value", ""))
+    at = bad.arg_true()
+    shown = [f"row {row + origin.first_row} {given[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
+    left = f" and {len(at) - FIRST:,} more" if len(at) > FIRST else ""
+    message = f"{origin.name}: `{column.name}` cannot be read as {what} in {len(at):,} rows: {first_ten(shown)}{left}"
+    return made.alias(column.name), [
+        Finding(feed, "unreadable", is_error=True, rows=len(at), message=message, remedy=remedy, column=column.name)
+    ]
+
+
+def _without_marks(values: pl.Series, notation: Notation) -> pl.Series:
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    if values.dtype != pl.String:
+        return values
+    stripped = values.str.strip_chars()
+    is_mark = stripped.is_in(["", *notation.missing_values])
+    return stripped.set(is_mark, None)
+
+
+def _cast(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
+    if dtype == pl.String:
+        return _as_text(values)
+    if dtype == pl.Date:
+        return _as_date(values, notation)
+    if dtype == TIMESTAMP:
+        return _as_moment(values, notation)
+    if dtype == pl.Boolean:
+        return _as_flag(values)
+    return _as_number(values, dtype, notation)
+
+
+def _nothing(values: pl.Series, dtype: Any) -> pl.Series:
+    return pl.Series(values.name, [None], dtype=dtype).new_from_index(0, len(values))
+
+
+def _as_text(values: pl.Series) -> pl.Series:
+    if values.dtype.is_float() or values.dtype.is_decimal():
+        # An identifier that was stored as a number with a fraction: 12.0 is 12, and 12.5 is not an identifier.
+        whole = values.cast(pl.Int64, strict=False)
+        return whole.set((whole.cast(pl.Float64) != values.cast(pl.Float64)).fill_null(value=False), None).cast(
+            pl.String
+        )
+    return values.cast(pl.String, strict=False)
+
+
+def _as_number(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
+    if values.dtype == pl.String and notation.decimal_comma:
+        values = values.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    if not (values.dtype == pl.String or values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        return _nothing(values, dtype)
+    number = values.cast(pl.Float64, strict=False)
+    if dtype == pl.Float64:
+        return number
+    whole = number.cast(dtype, strict=False)
+    return whole.set((whole.cast(pl.Float64) != number).fill_null(value=False), None)
+
+
+def _as_flag(values: pl.Series) -> pl.Series:
+    if values.dtype == pl.Boolean:
+        return values
+    if not (values.dtype == pl.String or values.dtype.is_integer() or values.dtype == pl.Null):
+        return _nothing(values, pl.Boolean)
+    text = values.cast(pl.String).str.to_lowercase()
+    meaning = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+    return text.replace_strict(meaning, default=None, return_dtype=pl.Boolean)
+
+
+def _as_date(values: pl.Series, notation: Notation) -> pl.Series:
+    if values.dtype == pl.Date:
+        return values
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dt.date()
+    if values.dtype.is_integer() and notation.date_format:
+        values = values.cast(pl.String)  # 20250630 with the format %Y%m%d
+    if values.dtype != pl.String:
+        return _nothing(values, pl.Date)
+    return values.str.to_date(notation.date_format or "%Y-%m-%d", strict=False)
+
+
+def _as_moment(values: pl.Series, notation: Notation) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime):
+        zoned = values.dt.replace_time_zone("UTC") if values.dtype.time_zone is None else values
+        return zoned.dt.convert_time_zone("UTC").cast(TIMESTAMP)
+    if values.dtype == pl.Date:
+        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if values.dtype != pl.String:
+        return _nothing(values, TIMESTAMP)
+    if notation.known_at_format:
+        return _parsed(pl.lit(values), [notation.known_at_format])
+    iso = pl.lit(values).str.replace(" ", "T", literal=True).str.replace(r"Z$", "+00:00")
+    return _parsed(iso, [*_ZONED, *_MOMENTS])
+
+
+def _parsed(text: pl.Expr, formats: Sequence[str]) -> pl.Series:
+    """Read moments, each by the first format that fits; those without a zone are UTC."""
+    tries = []
+    for form in formats:
+        moment = text.str.to_datetime(form, time_unit="us", strict=False, exact=True)
+        is_zoned = "%z" in form or "%Z" in form
+        tries.append(moment.dt.convert_time_zone("UTC") if is_zoned else moment.dt.replace_time_zone("UTC"))
+    return pl.select(pl.coalesce(tries)).to_series()
+
+
+_WORDS: Final[dict[Any, tuple[str, str]]] = {
+    pl.String: ("an identifier", "Identifiers are text or whole numbers: correct them at the source."),
+    pl.Float64: ("a number", "Write numbers as 1234.5, or say decimal_comma = true, or missing_values = [...]."),
+    pl.Int32: ("a whole number", "Write whole numbers, or say missing_values = [...]."),
+    pl.Boolean: ("yes or no", "Write true or false, yes or no, 1 or 0."),
+    pl.Date: ("a date", 'Write dates as 2025-06-30, or say date_format, for example "%d.%m.%Y".'),
+    TIMESTAMP: ("a moment", "Write moments as 2025-07-01T06:00:00Z (UTC), or say known_at_format."),
+}

@@ -1,0 +1,203 @@
+"""The mapping of general tables to feeds: a TOML file, validated, with an example that works.
+
+What belongs here: what may stand in the file, and what is wrong with one. What does not: reading the tables.
+"""
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from forecast_assets.contracts import FEEDS
+from forecast_assets.errors import SourceError, first_ten
+from forecast_assets.sources.batch import LONGEST_LAG
+
+_HIERARCHIES: Final = ("product_hierarchy", "store_hierarchy")
+_PLANS: Final = ("prices", "events")
+# What a mapping may name besides the contract's own columns.
+EXTRA_COLUMNS: Final = {"prices": ("list_price",)}
+
+_HOURS: Final = LONGEST_LAG / timedelta(hours=1)
+_STRICT: Final = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FeedTable(BaseModel):
+    """One `[[feed]]`: where its rows are and what its columns mean.
+
+    Attributes:
+        feed: Feed, a key of ``contracts.FEEDS``.
+        file: CSV or Parquet, relative to the mapping; `*` and `?` stand for many files.
+        database: DuckDB database, with `table` or `query`.
+        columns: Contract column to source column; a column that is called the same need not be named.
+        constants: Contract column to one value for all rows.
+        levels: Of a hierarchy with a column per level: name of the level to its column, the widest first.
+        date_format: Of dates written as text, for example `%d.%m.%Y`.
+        known_at_format: Of moments written as text.
+        separator: Between the fields of a CSV.
+        decimal_comma: Whether numbers are written as 1.234,5.
+        missing_values: Texts that stand for no value.
+        missing_days: `zero` where only days with sales are listed.
+        known_days_ahead: Of prices and events: how many days before its day a row was known.
+        source: Who says so, if it differs from the mapping's.
+        trust: Likewise.
+        declared_lag_hours: Likewise.
+    """
+
+    model_config = _STRICT
+
+    feed: Literal[
+        "sales", "stock_status", "inventory_positions", "purchase_orders", "prices", "events", "product_hierarchy",
+        "store_hierarchy",
+    ]  # fmt: skip
+    file: str | None = None
+    database: str | None = None
+    table: str | None = None
+    query: str | None = None
+    columns: dict[str, str] = {}
+    constants: dict[str, Any] = {}
+    levels: dict[str, str] = {}
+    date_format: str | None = None
+    known_at_format: str | None = None
+    separator: str = Field(",", min_length=1, max_length=1)
+    decimal_comma: bool = False
+    missing_values: list[str] = []
+    missing_days: Literal["error", "zero"] = "error"
+    known_days_ahead: int | None = Field(None, ge=0, le=3650)
+    source: str | None = None
+    trust: float | None = Field(None, ge=0, le=1)
+    declared_lag_hours: float | None = Field(None, ge=0, le=_HOURS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for complaint in self._complaints():
+            raise ValueError(complaint)
+        return self
+
+    def _complaints(self) -> list[str]:
+        contract = FEEDS[self.feed]
+        allowed = {*contract.names, *EXTRA_COLUMNS.get(self.feed, ())}
+        unknown = sorted({*self.columns, *self.constants} - allowed)
+        twice = sorted(set(self.columns) & set(self.constants))
+        is_one = (self.file is not None) + (self.database is not None) == 1
+        is_query = (self.table is not None) + (self.query is not None) == 1
+        said = {
+            "give `file`, or `database` with `table` or `query`": is_one and is_query == (self.database is not None),
+            f"`{self.feed}` has no columns {unknown}; it has {sorted(allowed)}": not unknown,
+            f"columns {twice} are both mapped and constant": not twice,
+            "`levels` is for hierarchies": not self.levels or self.feed in _HIERARCHIES,
+            "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
+            "`known_days_ahead` is for prices and events": self.known_days_ahead is None or self.feed in _PLANS,
+        }
+        return [complaint for complaint, is_right in said.items() if not is_right]
+
+
+class TableMapping(BaseModel):
+    """The whole file.
+
+    Attributes:
+        source: Who says so, for example `erp`.
+        trust: How far to believe it against other sources, 0 to 1.
+        declared_lag_hours: How long after the end of a day it is complete for that day.
+        feed: The tables.
+    """
+
+    model_config = _STRICT
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    trust: float = Field(0.8, ge=0, le=1)
+    declared_lag_hours: float = Field(ge=0, le=_HOURS)
+    feed: list[FeedTable] = Field(min_length=1)
+
+
+def read_mapping(path: Path) -> TableMapping:
+    """Read and check a mapping.
+
+    Raises:
+        SourceError: With everything that is wrong with it.
+    """
+    try:
+        return TableMapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SourceError(f"There is no mapping {path}: {error.strerror}.", remedy=_EXAMPLE_HINT) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} is not TOML: {error}.", remedy=_EXAMPLE_HINT) from error
+    except ValidationError as error:
+        wrong = [_complaint(one) for one in error.errors()]
+        raise SourceError(
+            f"{path} is not a usable mapping: {first_ten(wrong)}.", remedy=f"Correct it. {_EXAMPLE_HINT}"
+        ) from error
+
+
+def _complaint(error: Any) -> str:
+    """Put one complaint of pydantic in words; an unknown key comes with those that there are."""
+    place = [str(part + 1) if isinstance(part, int) else str(part) for part in error["loc"]]
+    where = " ".join(place[:-1])
+    if error["type"] == "extra_forbidden":
+        model = FeedTable if len(place) > 1 else TableMapping
+        return f"unknown key `{place[-1]}`{f' in {where}' if where else ''} (allowed: {', '.join(model.model_fields)})"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{' '.join(place)}: {message}"
+
+
+_EXAMPLE_HINT: Final = "An example: forecast-assets ingest table --example"
+
+EXAMPLE: Final = """\
+# How tables become feeds. Check it, then take it in:
+#
+#   forecast-assets ingest check table --mapping mapping.toml
+#   forecast-assets ingest table --mapping mapping.toml
+#
+# This mapping works on a file sales.csv beside it that begins like this:
+#
+#   day;article;shop;qty
+#   28.06.2025;MILK-1L;S1;12
+#   29.06.2025;MILK-1L;S1;9,5
+#   30.06.2025;MILK-1L;S1;0
+
+source = "erp"             # who says so: lower-case letters, digits, underscores
+trust = 0.8                # against other sources of the same feed, 0 to 1
+declared_lag_hours = 6     # how long after midnight (UTC) a day is complete
+
+[[feed]]
+feed = "sales"             # or: stock_status, inventory_positions, purchase_orders, prices, events,
+                           # product_hierarchy, store_hierarchy; one [[feed]] each
+file = "sales.csv"         # CSV or Parquet beside this file; "sales_*.csv" takes many
+# database = "shop.duckdb" # or a DuckDB database, with: table = "sales", or: query = "SELECT ..."
+separator = ";"
+decimal_comma = true
+date_format = "%d.%m.%Y"   # leave it out for 2025-06-30
+# missing_days = "zero"    # if the file lists only the days on which something was sold
+# missing_values = ["NA"]  # texts that stand for no value
+
+[feed.columns]             # our column = yours; those called the same need not be named
+event_date = "day"
+sku_id = "article"
+store_id = "shop"
+sales_units = "qty"
+# known_at = "booked_at"   # when a row became known; without it: the end of its day plus the declared lag
+
+# [feed.constants]         # one value for all rows
+# store_id = "S1"
+
+# [[feed]]
+# feed = "product_hierarchy"
+# file = "articles.csv"
+# [feed.columns]
+# sku_id = "article"
+# [feed.levels]            # the widest first; one column of yours each
+# department = "dept"
+# category = "cat"
+
+# [[feed]]
+# feed = "prices"
+# file = "prices.csv"
+# known_days_ahead = 28    # how many days before its day a price is known
+# [feed.columns]
+# event_date = "day"
+# sku_id = "article"
+# store_id = "shop"
+# unit_price = "price"
+# list_price = "regular"   # without it: the highest price of the trailing year stands for it
+"""

@@ -1,0 +1,340 @@
+"""Reader of general tables: CSV, Parquet and DuckDB, as a mapping says.
+
+What belongs here: from a table's columns to batches, with what follows where a source does not say it.
+What does not: the mapping's own rules (``table_mapping``), reading single values (``casting``), judging batches.
+
+What follows where a source does not say it:
+
+- `known_at`: the end of the event day plus the declared lag; of memberships the start of their event date; of prices
+  and events `known_days_ahead` days before their day. Never the time of ingestion.
+- A purchase order that has been received is two rows: placed, known at the end of its day; and received, known at the
+  end of that one.
+- `price_ratio`: over the list price; without one, over the highest price of the series in the trailing year.
+- `is_promotion`: not said, so false. `store_node` of events: all stores. Memberships without a date hold since 1970.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
+from forecast_assets.errors import SourceError, first_ten
+from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.casting import Notation, Origin, cast_column
+from forecast_assets.sources.findings import Finding
+from forecast_assets.sources.held import NOTHING_HELD, Held
+from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
+from forecast_assets.sources.zero_days import held_spans, no_spans, spans_of, with_zero_days
+from resources.source_databases import read_database
+
+SINCE_EVER: Final = date(1970, 1, 1)
+TRAILING_DAYS: Final = 365
+
+_SERIES: Final = ["sku_id", "store_id"]
+_MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
+_OF_LEVELS: Final = ("depth", "level_name", "node_id")
+_CSV: Final = (".csv", ".tsv", ".txt", ".gz")
+_LIST_PRICE: Final = Column("list_price", pl.Float64, "price without promotion", nullable=True, at_least=0)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One file, table or query: where its rows come from, and how to fetch them."""
+
+    origin: Origin
+    fetch: Callable[[], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows in the contract's types, as far as the table has them, and what could not be read."""
+
+    frame: pl.DataFrame
+    findings: tuple[Finding, ...]
+    name: str
+
+
+def read_tables(path: Path, held: Held = NOTHING_HELD) -> Iterator[Batch]:
+    """Read every table of a mapping, one at a time.
+
+    Args:
+        path: The mapping; files and databases are relative to it.
+        held: What the store holds already, for what depends on earlier days: days without a sale, and the highest price
+            of the trailing year.
+
+    Returns:
+        One batch per file, table or query, in the order of the mapping and of the file names. Values that cannot be
+        read are null and findings of the batch.
+
+    Raises:
+        SourceError: If the mapping, a file or a database cannot be used.
+    """
+    mapping = read_mapping(path)
+    tables = [(table, _tables(table, path.parent)) for table in mapping.feed]
+    return (batch for table, found in tables for batch in _Feed(mapping, table, held).batches(found))
+
+
+def _tables(table: FeedTable, folder: Path) -> list[_Table]:
+    if table.database is not None:
+        path = folder / table.database
+        name = f"{path.name} {table.table or 'query'}"
+        return [_Table(Origin(name), partial(read_database, path, table=table.table, query=table.query))]
+    return [_file(path, table) for path in _matching(folder, str(table.file))]
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    given = folder / pattern
+    base = Path(given.anchor) if given.is_absolute() else Path()
+    parts = given.relative_to(base) if given.is_absolute() else given
+    found = sorted(base.glob(str(parts))) if any(mark in pattern for mark in "*?[") else [given]
+    missing = [path for path in found if not path.is_file()]
+    if missing or not found:
+        raise SourceError(
+            f"There is no file {missing[0] if missing else given}.", remedy="Correct `file` in the mapping."
+        )
+    return found
+
+
+def _file(path: Path, table: FeedTable) -> _Table:
+    if path.suffix == ".parquet":
+        return _Table(Origin(path.name), partial(_read_parquet, path))
+    if path.suffix in _CSV:
+        return _Table(Origin(path.name, first_row=2), partial(_read_csv, path, table))
+    raise SourceError(f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*_CSV, '.parquet']}.")
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path} cannot be read as Parquet: {error}.", remedy="Write or copy it again.") from error
+
+
+def _read_csv(path: Path, table: FeedTable) -> pl.DataFrame:
+    """Read the columns that are needed, all as text: what it means is the mapping's business."""
+    try:
+        rows = pl.scan_csv(path, separator=table.separator, infer_schema=False, glob=False)
+        ours = (*FEEDS[table.feed].names, *EXTRA_COLUMNS.get(table.feed, ()))
+        named = {*table.columns.values(), *table.levels.values(), *ours}
+        wanted = [name for name in rows.collect_schema().names() if name in named]
+        return rows.select(wanted or pl.all()).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(
+            f"{path} cannot be read as CSV: {str(error).splitlines()[0]}.",
+            remedy="It needs a line of column names, the same number of fields in each line, UTF-8 text; and "
+            f"`separator` in the mapping is {table.separator!r}.",
+        ) from error
+
+
+class _Feed:
+    """One `[[feed]]` of a mapping."""
+
+    def __init__(self, mapping: TableMapping, table: FeedTable, held: Held) -> None:
+        hours = mapping.declared_lag_hours if table.declared_lag_hours is None else table.declared_lag_hours
+        self._table = table
+        self._contract = FEEDS[table.feed]
+        self._held = held
+        self._source = table.source or mapping.source
+        self._trust = mapping.trust if table.trust is None else table.trust
+        self._lag = timedelta(hours=hours)
+        self._notation = Notation(
+            table.date_format, table.known_at_format, table.decimal_comma, tuple(table.missing_values)
+        )
+        self._told = no_spans()
+
+    def batches(self, tables: Sequence[_Table]) -> Iterator[Batch]:
+        """Return one batch per table; prices whose ratio looks back a year are one batch."""
+        rows: Iterator[_Rows] = (self._typed(table) for table in tables)
+        said = {*self._table.columns, *self._table.constants}
+        if self._contract.name == "prices" and not said & {"price_ratio", "list_price"}:
+            rows = iter([_together(list(rows))])
+        return (self._batch(each) for each in rows)
+
+    def _typed(self, table: _Table) -> _Rows:
+        """Fetch a table and cast its columns; those that are missing are findings unless something follows for them."""
+        raw = table.fetch()
+        absent = sorted({*self._table.columns.values(), *self._table.levels.values()} - set(raw.columns))
+        findings = [self._absent(table.origin, absent, raw)] if absent else []
+        made = []
+        for column in self._wanted():
+            values = self._values(raw, column)
+            if values is not None:
+                series, found = cast_column(
+                    values, column, self._notation, feed=self._contract.name, origin=table.origin
+                )
+                made.append(series)
+                findings += found
+        frame = pl.DataFrame(made)
+        return _Rows(self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.origin.name)
+
+    def _wanted(self) -> list[Column]:
+        """Return the columns to look for: the contract's, and what stands for some of them."""
+        if self._table.levels:
+            nodes = [Column(name, pl.String, "node of a level") for name in self._table.levels.values()]
+            return [*(column for column in self._contract.columns if column.name not in _OF_LEVELS), *nodes]
+        return [*self._contract.columns, *([_LIST_PRICE] if self._contract.name in EXTRA_COLUMNS else [])]
+
+    def _values(self, raw: pl.DataFrame, column: Column) -> pl.Series | None:
+        if column.name in self._table.constants:
+            return _repeated(column.name, self._table.constants[column.name], raw.height)
+        name = self._table.columns.get(column.name, column.name)
+        return raw[name] if name in raw.columns else None
+
+    def _absent(self, origin: Origin, absent: list[str], raw: pl.DataFrame) -> Finding:
+        message = f"{origin.name} lacks the columns {absent} that the mapping names; found {raw.columns}"
+        remedy = "Correct `columns` in the mapping, or `separator` if all names stand in one."
+        return Finding(self._contract.name, "columns", is_error=True, rows=raw.height, message=message, remedy=remedy)
+
+    def _unpivoted(self, wide: pl.DataFrame) -> pl.DataFrame:
+        """Return one row per member and level of a hierarchy with a column per level; a repeated one counts once."""
+        kept = [column.name for column in self._contract.columns if column.name in wide.columns]
+        levels = [
+            wide.select(*kept, depth=pl.lit(depth, pl.Int32), level_name=pl.lit(level), node_id=pl.col(column))
+            for depth, (level, column) in enumerate(self._table.levels.items(), start=1)
+            if column in wide.columns
+        ]
+        return pl.concat(levels).unique(maintain_order=True) if levels else wide
+
+    def _batch(self, rows: _Rows) -> Batch:
+        frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
+        if set(self._contract.names) <= set(frame.columns):
+            frame = frame.select(self._contract.names)
+            if self._table.missing_days == "zero" and not findings:
+                frame = self._filled(frame)
+            others = [name for name in self._contract.key if name != "event_date"]
+            frame = frame.sort("event_date", *others, maintain_order=True)
+        return Batch(
+            self._contract.name,
+            self._source,
+            self._trust,
+            self._lag,
+            frame,
+            delivery=rows.name,
+            findings=tuple(findings),
+        )
+
+    def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Add what follows where the source does not say it."""
+        name = self._contract.name
+        missing = [column for column in self._contract.columns if column.name not in frame.columns]
+        frame = frame.with_columns(
+            pl.lit(None, column.dtype).alias(column.name) for column in missing if column.nullable
+        )
+        follows = {
+            "events": {"store_node": pl.lit(ALL_STORES)},
+            "prices": {"is_promotion": pl.lit(value=False)},
+            **{feed: {"event_date": pl.lit(SINCE_EVER)} for feed in _MEMBERS},
+        }.get(name, {})
+        frame = frame.with_columns(
+            rule.alias(column) for column, rule in follows.items() if column not in frame.columns
+        )
+        if name == "prices":
+            frame = self._with_ratio(frame)
+        return self._with_known_at(frame)
+
+    def _with_known_at(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if "event_date" not in frame.columns or self._unknowable(frame):
+            return frame
+        if self._contract.name == "purchase_orders" and "known_at" not in frame.columns:
+            return _placed_and_received(frame, self._lag)
+        said = pl.col("known_at") if "known_at" in frame.columns else pl.lit(None, TIMESTAMP)
+        # Without a readable day any moment does: the row is refused for its day.
+        return frame.with_columns(known_at=pl.coalesce(said, self._moment(), _midnight(pl.lit(SINCE_EVER))))
+
+    def _moment(self) -> pl.Expr:
+        """When a row became known of which nobody says it."""
+        day = pl.col("event_date")
+        if self._contract.name in _MEMBERS:
+            return _midnight(day)
+        if self._table.known_days_ahead is not None:
+            return _midnight(day - timedelta(days=self._table.known_days_ahead))
+        return _midnight(day + timedelta(days=1)) + self._lag
+
+    def _unknowable(self, frame: pl.DataFrame) -> list[Finding]:
+        """Return a finding if prices or events do not say when they were known."""
+        is_plan = self._contract.name in {"prices", "events"}
+        if not is_plan or "known_at" in frame.columns or self._table.known_days_ahead is not None:
+            return []
+        message = "nothing says when its rows became known"
+        remedy = "Say known_days_ahead = 28 (days before their day; 0 for not ahead), or map known_at."
+        return [Finding(self._contract.name, "columns", True, frame.height, message, remedy, "known_at")]
+
+    def _with_ratio(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if "price_ratio" in frame.columns or not {"unit_price", "event_date", *_SERIES} <= set(frame.columns):
+            return frame
+        if "list_price" in frame.columns:
+            return frame.with_columns(price_ratio=_ratio(pl.col("list_price")))
+        return _over_highest(frame, self._held, self._source)
+
+    def _filled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Add days without a sale, also of series that only earlier deliveries have."""
+        first, last = frame["event_date"].min(), frame["event_date"].max()
+        if not isinstance(first, date) or not isinstance(last, date):
+            return frame
+        told = pl.concat([self._told, held_spans(self._held, self._source, first, last)])
+        filled = with_zero_days(frame, told, self._lag)
+        both = pl.concat([self._told, spans_of(filled.lazy())])
+        self._told = both.group_by(_SERIES).agg(pl.col("first").min(), pl.col("last").max())
+        return filled
+
+
+def _together(rows: list[_Rows]) -> _Rows:
+    frame = pl.concat([each.frame for each in rows], how="diagonal")
+    findings = tuple(finding for each in rows for finding in each.findings)
+    return _Rows(frame, findings, first_ten(each.name for each in rows))
+
+
+def _repeated(name: str, value: Any, height: int) -> pl.Series:
+    return pl.Series(name, [value]).new_from_index(0, height)
+
+
+def _midnight(day: pl.Expr) -> pl.Expr:
+    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP)
+
+
+def _placed_and_received(orders: pl.DataFrame, lag: timedelta) -> pl.DataFrame:
+    """Return a row per order as placed, and one as received; of one placed and received on a day only the latter."""
+    placed_on, received_on = pl.col("event_date"), pl.col("received_date")
+    placed = orders.filter(received_on.is_null() | (received_on != placed_on)).with_columns(
+        received_date=pl.lit(None, pl.Date), known_at=_midnight(placed_on + timedelta(days=1)) + lag
+    )
+    received = orders.filter(received_on.is_not_null()).with_columns(
+        known_at=_midnight(received_on + timedelta(days=1)) + lag
+    )
+    return pl.concat([placed, received])
+
+
+def _ratio(reference: pl.Expr) -> pl.Expr:
+    """Price over a reference price; where that is 0, everything is free and nothing is reduced."""
+    return pl.when(reference == 0).then(1.0).otherwise(pl.col("unit_price") / reference).round(6)
+
+
+def _over_highest(prices: pl.DataFrame, held: Held, source: str) -> pl.DataFrame:
+    """Add the ratio to the highest price of each series in the trailing year, held days included."""
+    days = prices["event_date"].drop_nulls()
+    earlier = None
+    if len(days):
+        first = min(days.to_list())
+        earlier = held.rows(
+            "prices", source=source, since=first - timedelta(days=TRAILING_DAYS), until=first - timedelta(days=1)
+        )
+    seen = prices.with_row_index("row").select("row", *_SERIES, "event_date", "unit_price")
+    if earlier is not None:
+        before = earlier.select(pl.lit(None, pl.UInt32).alias("row"), *_SERIES, "event_date", "unit_price").collect()
+        seen = pl.concat([before, seen])
+    highest = (
+        seen.drop_nulls("event_date")
+        .sort(*_SERIES, "event_date")
+        .with_columns(
+            highest=pl.col("unit_price").rolling_max_by("event_date", f"{TRAILING_DAYS}d", min_samples=1).over(_SERIES)
+        )
+        .drop_nulls("row")
+        .select("row", "highest")
+    )
+    placed = prices.with_row_index("row").join(highest, on="row", how="left", maintain_order="left")
+    return placed.with_columns(price_ratio=_ratio(pl.col("highest"))).drop("row", "highest")

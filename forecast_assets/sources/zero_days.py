@@ -1,0 +1,78 @@
+"""Days without a sale, for sources that list only the days on which something was sold.
+
+What belongs here: which zeros follow from such a list. What does not: reading it.
+
+A store that has any row on a later day was open for business before: between its first and its last day in a delivery
+every series that it sells has a row, if need be of zero. Nothing is made up beyond a store's own last day, so that a
+store whose delivery is late stays missing.
+"""
+
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import TIMESTAMP
+from forecast_assets.sources.held import Held
+
+SERIES: Final = ["sku_id", "store_id"]
+# A series that has had no row for so long is not carried on.
+CARRIED_DAYS: Final = 35
+
+_SPANS: Final = {"sku_id": pl.String, "store_id": pl.String, "first": pl.Date, "last": pl.Date}
+
+
+def no_spans() -> pl.DataFrame:
+    """Return an empty frame of first and last days per series."""
+    return pl.DataFrame(schema=_SPANS)
+
+
+def spans_of(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Return `sku_id, store_id, first, last`: the first and last day of each series."""
+    day = pl.col("event_date")
+    return rows.group_by(SERIES).agg(first=day.min(), last=day.max()).collect(engine="streaming").select(list(_SPANS))
+
+
+def held_spans(held: Held, source: str, since: date, until: date) -> pl.DataFrame:
+    """Return the spans of a source's held series in the weeks before and during a delivery."""
+    rows = held.rows("sales", source=source, since=since - timedelta(days=CARRIED_DAYS), until=until)
+    return no_spans() if rows is None else spans_of(rows)
+
+
+def with_zero_days(sales: pl.DataFrame, told: pl.DataFrame, lag: timedelta) -> pl.DataFrame:
+    """Add rows of zero for days without a sale.
+
+    Args:
+        sales: Rows of the sales contract: one delivery.
+        told: `sku_id, store_id, first, last` of the source's series before this delivery.
+        lag: Declared lag: a day without a sale is known when its day is complete.
+
+    Returns:
+        The rows and the zeros, in no order.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> row = {"sku_id": "A", "store_id": "S", "known_at": datetime(2025, 1, 4, tzinfo=UTC), "sales_units": 2.0}
+        >>> sales = pl.DataFrame([{**row, "event_date": date(2025, 1, day)} for day in (1, 3)]).with_columns(
+        ...     pl.col("known_at").cast(TIMESTAMP)
+        ... )
+        >>> with_zero_days(sales, no_spans(), timedelta(0)).sort("event_date")["sales_units"].to_list()
+        [2.0, 0.0, 2.0]
+    """
+    day = pl.col("event_date")
+    stores = sales.group_by("store_id").agg(begin=day.min(), end=day.max())
+    own = sales.group_by(SERIES).agg(first=day.min())
+    is_alive = pl.col("last") >= pl.col("begin") - timedelta(days=CARRIED_DAYS)
+    carried = told.join(stores, on="store_id").filter(is_alive)
+    begun = carried.select(*SERIES, first=pl.max_horizontal("first", "begin"))
+    starts = pl.concat([own, begun]).group_by(SERIES).agg(pl.col("first").min()).join(stores, on="store_id")
+    every = (
+        starts.filter(pl.col("first") <= pl.col("end"))
+        .select(*SERIES, event_date=pl.date_ranges("first", "end"))
+        .explode("event_date")
+    )
+    zeros = every.join(sales, on=[*SERIES, "event_date"], how="anti").with_columns(
+        known_at=(day + timedelta(days=1)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP) + lag,
+        sales_units=pl.lit(0.0),
+    )
+    return pl.concat([sales, zeros.select(sales.columns)])

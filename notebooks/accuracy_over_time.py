@@ -1,0 +1,143 @@
+"""How good past forecasts were, over time: error, bias, coverage and risk, beside seasonal naive.
+
+What belongs here: reading measurements and showing them. What does not: measuring, or writing anything.
+
+    marimo run notebooks/accuracy_over_time.py
+    marimo export html notebooks/accuracy_over_time.py -o accuracy.html -- --cadence daily --version stat-1
+"""
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Accuracy over time")
+
+
+@app.cell
+def _():
+    import marimo as mo
+    import polars as pl
+
+    from forecast_assets import plots, reading
+    from forecast_assets.settings import current_settings
+    from resources.stores import open_stores
+
+    return current_settings, mo, open_stores, pl, plots, reading
+
+
+@app.cell
+def _(mo):
+    asked = mo.cli_args().to_dict()
+    return (asked,)
+
+
+@app.cell
+def _(current_settings, mo, open_stores):
+    folder = current_settings().store_folder
+    stores = open_stores(folder) if folder.exists() else None
+    cadences = sorted({cadence for cadence, _ in stores.ledger.state().measurements}) if stores else []
+    mo.stop(
+        not cadences,
+        mo.callout(mo.md(f"No published forecast below `{folder}` has been measured yet. Forecasts are measured once "
+                         "the sales of their days are there: `forecast-assets accuracy` measures what is due."),
+                   kind="warn"),
+    )  # fmt: skip
+    return cadences, stores
+
+
+@app.cell
+def _(asked, cadences, mo):
+    cadence_asked = asked.get("cadence", cadences[0])
+    mo.stop(
+        cadence_asked not in cadences,
+        mo.callout(mo.md(f"Nothing of cadence `{cadence_asked}` has been measured. There is: {', '.join(cadences)}."),
+                   kind="danger"),
+    )  # fmt: skip
+    cadence_choice = mo.ui.dropdown(cadences, value=cadence_asked, label="cadence")
+    return (cadence_choice,)
+
+
+@app.cell
+def _(cadence_choice, mo, reading, stores):
+    mo.stop(cadence_choice.value is None, mo.callout(mo.md("Choose a cadence."), kind="info"))
+    measured = reading.measured_accuracy(stores, cadence_choice.value)
+    return (measured,)
+
+
+@app.cell
+def _(asked, measured, mo):
+    versions = measured["model_version"].unique().sort().to_list()
+    version_asked = asked.get("version", versions[0])
+    mo.stop(
+        version_asked not in versions,
+        mo.callout(mo.md(f"Nothing of version `{version_asked}` has been measured. There is: {', '.join(versions)}."),
+                   kind="danger"),
+    )  # fmt: skip
+    version_choice = mo.ui.dropdown(versions, value=version_asked, label="model version", searchable=True)
+    return (version_choice,)
+
+
+@app.cell
+def _(measured, mo, version_choice):
+    mo.stop(version_choice.value is None, mo.callout(mo.md("Choose a version."), kind="info"))
+    accuracy = measured.filter(model_version=version_choice.value)
+    return (accuracy,)
+
+
+@app.cell
+def _(accuracy, cadence_choice, mo, version_choice):
+    span = accuracy["target_date"].min(), accuracy["target_date"].max()
+    mo.vstack(
+        [
+            mo.md(f"# Accuracy of {version_choice.value}"),
+            mo.hstack([cadence_choice, version_choice], justify="start"),
+            mo.md(
+                f"{accuracy['target_date'].n_unique()} days measured, {span[0]} to {span[1]}; the newest measurement "
+                "of each day. Errors are of expected sales, on SKUs and stores, beside seasonal naive on the same rows."
+            ),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(accuracy, mo, plots):
+    mo.vstack(
+        [
+            mo.md("## Day by day"),
+            mo.image(plots.accuracy_over_days_png(accuracy), alt="WAPE by day", width="100%"),
+            mo.md("## By days ahead"),
+            mo.image(plots.accuracy_by_step_png(accuracy), alt="WAPE and bias by days ahead", width="100%"),
+            mo.md("## Intervals and risk"),
+            mo.image(plots.coverage_and_reliability_png(accuracy), alt="coverage and reliability", width="100%"),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(accuracy, mo, pl):
+    segment_sums = (
+        accuracy.filter(product_level="sku", store_level="store")
+        .group_by("segment_kind", "segment")
+        .agg(
+            pl.col("rows", "sales_units", "error_units", "absolute_error_units", "naive_absolute_error_units").sum(),
+        )
+        .filter(pl.col("sales_units") > 0)
+        .sort("segment_kind", "segment")
+    )
+    sold = pl.col("sales_units").cast(pl.Float64)
+    segments = segment_sums.select(
+        "segment_kind",
+        "segment",
+        "rows",
+        "sales_units",
+        wape=(pl.col("absolute_error_units").cast(pl.Float64) / sold).round(3),
+        naive_wape=(pl.col("naive_absolute_error_units").cast(pl.Float64) / sold).round(3),
+        bias_percent=(100 * pl.col("error_units").cast(pl.Float64) / sold).round(1),
+    )
+    mo.vstack([mo.md("## By segment"), mo.ui.table(segments, selection=None)])
+    return (segments,)
+
+
+if __name__ == "__main__":
+    app.run()

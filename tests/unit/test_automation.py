@@ -1,0 +1,197 @@
+"""When runs start: in order, once, for both cadences, and never again for what is published."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from forecast_assets.automation import build_schedules, build_sensors, scoring_request, snapshot_request
+from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.settings import Settings
+from partitions import scoring_partition
+from resources.dagster_home import Launches, open_instance
+from resources.stores import Stores, open_stores
+from tests.unit.test_observation_store import DAY, put, sales_rows
+
+SUNDAY = date(2025, 1, 5)
+
+
+@dg.job
+def feature_pipeline() -> None:
+    """Stands for the job that makes snapshots."""
+
+
+@pytest.fixture
+def launches() -> Launches:
+    return Launches(dg.DagsterInstance.ephemeral(), "feature_pipeline")
+
+
+def stage(stores: Stores, *days: date) -> None:
+    for day in days:
+        stores.predictions.write_bytes(
+            "feature_snapshots", b"", key=day, path=f"predictions/feature_snapshots/{day}", rows=0, schema="",
+            inputs={}, facts={"known_until": f"{day}T23:59:59+00:00"},
+        )  # fmt: skip
+
+
+def appoint(stores: Stores, name: str, channel: str, *, horizon: int = 90, cutoff: str = "2025-01-01") -> None:
+    artifact = stores.predictions.write_bytes(
+        "model_artifacts", name.encode(), key=name, path=f"model_artifacts/{name}", rows=0, schema="", inputs={},
+        facts={"horizon": horizon},
+    )  # fmt: skip
+    record = {
+        "model_version": name, "family": "statistical", "cutoff": cutoff, "artifact": artifact.version,
+        "evaluation_report": "b" * 64, "training_run_id": "r", "training_snapshot": "c" * 64, "feature_version": "f",
+        "gates": {},
+    }  # fmt: skip
+    stores.predictions.register(record)
+    stores.predictions.promote(name, by="ana", reason="test", channel=channel)
+
+
+def publish(stores: Stores, cadence: Cadence, version: str, *days: date) -> None:
+    for day in days:
+        key = RunKey(cadence.name, day, version, cadence.default_horizon)
+        stores.ledger.append("publish", {"key": str(key), "products": {}, "accepted": {}}, lambda _: None)
+
+
+def days(*numbers: int) -> list[date]:
+    return [date(2025, 1, number) for number in numbers]
+
+
+def asked(answer: dg.RunRequest | dg.SensorResult | dg.SkipReason) -> str | None:
+    """The partition that is asked for, or None."""
+    if isinstance(answer, dg.SkipReason):
+        return None
+    if isinstance(answer, dg.RunRequest):
+        return str(answer.partition_key)
+    return str(next(iter(answer.run_requests or [])).partition_key)
+
+
+def reason(answer: dg.RunRequest | dg.SensorResult | dg.SkipReason) -> str:
+    assert isinstance(answer, dg.SkipReason), answer
+    return str(answer.skip_message)
+
+
+def test_missed_days_are_caught_up_in_order(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    assert asked(snapshot_request(stores, 0.2, launches)) == str(DAY)
+    stage(stores, *days(6, 8))
+    caught_up = []
+    while (day := asked(snapshot_request(stores, 0.2, launches))) is not None:
+        caught_up.append(day)
+        stage(stores, date.fromisoformat(day))
+    assert caught_up == ["2025-01-07", "2025-01-09", "2025-01-10"]
+    assert reason(snapshot_request(stores, 0.2, launches)) == "The snapshot of 2025-01-10 is there."
+
+
+def test_a_day_that_came_late_is_caught_up_when_it_is_complete(stores: Stores, launches: Launches) -> None:
+    rows = sales_rows()
+    late = (pl.col("event_date") == date(2025, 1, 9)) & (pl.col("store_id") == "S1")
+    put(stores, rows.filter(~late))
+    stage(stores, *days(8))
+    assert asked(snapshot_request(stores, 0.2, launches)) == "2025-01-10"
+    stage(stores, DAY)
+    assert "Waiting for the inputs of 2025-01-09: `sales` lacks 1 stores: S1" in reason(
+        snapshot_request(stores, 0.2, launches)
+    )
+    put(stores, rows.filter(late))
+    assert asked(snapshot_request(stores, 0.2, launches)) == "2025-01-09"
+
+
+def test_what_comes_after_a_run_under_way_waits_for_it(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    stage(stores, *days(7))
+    request = snapshot_request(stores, 0.2, launches)
+    assert isinstance(request, dg.RunRequest)
+    tags = {"dagster/partition": "2025-01-08", "dagster/run_key": str(request.run_key)}
+    run = launches.instance.create_run_for_job(feature_pipeline, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    assert reason(snapshot_request(stores, 0.2, launches)) == (
+        "The run of 2025-01-08 is under way; what comes after it follows."
+    )
+    launches.instance.report_run_failed(run)
+    assert asked(snapshot_request(stores, 0.2, launches)) == "2025-01-09"
+    stage(stores, *days(9, 10))
+    assert "The run of 2025-01-08 failed; it is tried again after the next ledger entry." in reason(
+        snapshot_request(stores, 0.2, launches)
+    )
+    put(stores, sales_rows(1, units=5.0), source="other")
+    assert asked(snapshot_request(stores, 0.2, launches)) == "2025-01-08"
+
+
+def test_both_cadences_follow_their_own_champion(stores: Stores) -> None:
+    put(stores, sales_rows())
+    launches = {c: Launches(dg.DagsterInstance.ephemeral(), f"{c.name}_scoring") for c in (DAILY, WEEKLY)}
+    assert "No weekly-champion: forecast-assets promote VERSION --channel weekly-champion" in reason(
+        scoring_request(stores, WEEKLY, launches[WEEKLY])
+    )
+    appoint(stores, "stat-1", "champion", horizon=28)
+    appoint(stores, "stat-weekly-1", "weekly-champion")
+    assert reason(scoring_request(stores, WEEKLY, launches[WEEKLY])) == "Waiting for the snapshot of 2025-01-05."
+    assert asked(snapshot_request(stores, 0.2, launches[DAILY])) == str(SUNDAY)
+    stage(stores, SUNDAY, DAY)
+    assert asked(scoring_request(stores, WEEKLY, launches[WEEKLY])) == scoring_partition(SUNDAY, "stat-weekly-1")
+    assert asked(scoring_request(stores, DAILY, launches[DAILY])) == scoring_partition(DAY, "stat-1")
+
+
+def test_what_is_published_is_never_asked_for_again_even_if_it_is_restated(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    appoint(stores, "stat-1", "champion", horizon=28)
+    stage(stores, *days(9, 10))
+    publish(stores, DAILY, "stat-1", *days(9, 10))
+    put(stores, sales_rows(units=5.0), source="restated")
+    published = "daily/2025-01-10/stat-1/28/r0 is published"
+    assert published in reason(scoring_request(stores, DAILY, launches))
+    assert reason(snapshot_request(stores, 0.2, launches)) == "The snapshot of 2025-01-10 is there."
+
+
+def test_days_that_were_missed_are_scored_oldest_first(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    appoint(stores, "stat-1", "champion", horizon=28)
+    stage(stores, *days(7, 8, 9, 10))
+    publish(stores, DAILY, "stat-1", *days(7))
+    scored = []
+    while (partition := asked(scoring_request(stores, DAILY, launches))) is not None:
+        day = date.fromisoformat(partition.split("|")[1])
+        scored.append(day)
+        publish(stores, DAILY, "stat-1", day)
+    assert scored == days(8, 9, 10)
+
+
+def test_a_version_that_cannot_serve_is_not_launched(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    stage(stores, SUNDAY)
+    appoint(stores, "stat-1", "weekly-champion", horizon=28)
+    assert "`stat-1` was trained for 28 days ahead, and weekly runs of 90 days were asked of it." in reason(
+        scoring_request(stores, WEEKLY, launches)
+    )
+    appoint(stores, "stat-2", "weekly-champion", cutoff="2025-01-06")
+    assert reason(scoring_request(stores, WEEKLY, launches)) == (
+        "`stat-2` was trained on days up to 2025-01-06; the newest weekly date with sales is 2025-01-05."
+    )
+
+
+def test_schedules_make_the_snapshot_of_the_date_that_has_ended(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, schedule_hour_utc=6)
+    put(open_stores(settings.store_folder), sales_rows())
+    daily, weekly = build_schedules(settings, "feature_pipeline")
+    assert (daily.cron_schedule, weekly.cron_schedule) == ("0 6 * * *", "0 6 * * 1")
+    for schedule, at, expected in ((daily, DAY + timedelta(days=1), DAY), (weekly, SUNDAY + timedelta(days=1), SUNDAY)):
+        context = dg.build_schedule_context(
+            instance=open_instance(settings.dagster_folder),
+            scheduled_execution_time=datetime.combine(at, datetime.min.time(), UTC) + timedelta(hours=6),
+        )
+        request = schedule(context)
+        assert isinstance(request, dg.RunRequest)
+        assert request.partition_key == str(expected)
+
+
+def test_sensors_look_where_the_settings_say(tmp_path: Path) -> None:
+    sensors = build_sensors(Settings(home=tmp_path), "feature_pipeline", {DAILY: "daily_scoring"})
+    for sensor in sensors:
+        context = dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral())
+        data = sensor.evaluate_tick(context)
+        assert data.run_requests == []
+        assert "Nothing of the feed `sales`" in str(data.skip_message) or "No champion" in str(data.skip_message)
+    assert not list(tmp_path.iterdir())

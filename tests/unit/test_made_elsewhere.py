@@ -1,0 +1,98 @@
+"""Base forecasts of a version made elsewhere: taken over to the last decimal, and left alone by reconciliation."""
+
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from forecast_assets.base_forecasts.made_elsewhere import external_frames
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    BASE_NODE_FORECASTS,
+    COMPONENTS,
+    EXTERNAL_FORECASTS,
+    QUANTILE_COLUMNS,
+)
+from forecast_assets.errors import InputError
+from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.keys import RunKey
+from forecast_assets.models.external import ExternalArtifact, register_external
+from forecast_assets.quantities import UNITS, to_units
+from forecast_assets.reconciliation.reconciling import reconciled_frame
+from forecast_assets.rows import rows_per_step
+from tests.forecast_cases import lawful_panel, products
+
+PANEL = lawful_panel(count=60, days=70, horizon=14)
+KEY = RunKey("daily", PANEL.cutoff, "planners-1", 14)
+HIERARCHY = Hierarchy.build(
+    PANEL.series,
+    products(*((sku, f"c{at % 3}") for at, sku in enumerate(PANEL.series["sku_id"].unique().sort()))),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def artifact() -> ExternalArtifact:
+    return register_external(
+        PANEL, first_file={"name": "f", "sha256": "0"}, columns={}, quantile_levels=(), history_days=364
+    )
+
+
+def made(panel: Panel = PANEL, given: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Any quantities from nothing to a million units a day, with all six decimals; quantiles rise from the mean."""
+    rows = rows_per_step(KEY, panel.series)
+    random = np.random.default_rng(7)
+    mean = (10.0 ** random.uniform(0, 12, rows.height)).astype(np.int64) * (random.random(rows.height) > 0.1)
+    return EXTERNAL_FORECASTS.conform(
+        rows.with_columns(
+            to_units(mean, "forecast_units"),
+            *(to_units(mean * (at + 1), name) for at, name in enumerate(given)),
+            *(pl.lit(None, UNITS).alias(name) for name in QUANTILE_COLUMNS if name not in given),
+            is_missing=pl.col("sku_id") == "K003",
+        )
+    )
+
+
+def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArtifact) -> None:
+    said = made(given=("q500_units", "q900_units"))
+    base, nodes = external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+    BASE_FORECASTS.validate(base)
+    BASE_NODE_FORECASTS.validate(nodes)
+    for name in ("base_units", "level_units"):
+        assert base[name].equals(said["forecast_units"], check_names=False)
+    assert all((base[name] == 0).all() for name in COMPONENTS[1:])
+    assert base["q900_units"].equals(said["q900_units"])
+    assert base["q500_units"].equals(said["q500_units"])
+    for low, high in pairwise(QUANTILE_COLUMNS):
+        assert (base[low] <= base[high]).all()
+    used = (
+        base.group_by("model_used").agg(pl.col("is_fallback").unique(), pl.col("sku_id").n_unique()).sort("model_used")
+    )
+    assert used.rows() == [("ZeroModel", [True], 1), ("external", [False], 29)]
+
+
+def test_reconciling_sums_changes_no_decimal(artifact: ExternalArtifact) -> None:
+    base, nodes = external_frames(KEY, PANEL, made(given=QUANTILE_COLUMNS), HIERARCHY, artifact)
+    total = nodes.filter(product_level="total", store_level="total").sort("step")["base_units"]
+    assert total.to_list() == base.group_by("step").agg(pl.col("base_units").sum()).sort("step")["base_units"].to_list()
+    reconciled = reconciled_frame(base, nodes, HIERARCHY)
+    assert reconciled["reconciled_units"].equals(base["base_units"], check_names=False)
+    for name in QUANTILE_COLUMNS:
+        assert reconciled[name].equals(base[name])
+
+
+def test_a_series_that_came_since_is_refused_by_name(artifact: ExternalArtifact) -> None:
+    said = made().filter(pl.struct("store_id", "sku_id") != pl.struct(store_id=pl.lit("S0"), sku_id=pl.lit("K001")))
+    with pytest.raises(InputError, match=r"it lacks \('S0', 'K001'\), and the snapshot lacks none.*ingest a file with"):
+        external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+
+
+def test_units_keep_all_six_decimals(artifact: ExternalArtifact) -> None:
+    said = made().with_columns(forecast_units=pl.lit(Decimal("123456.654321")).cast(UNITS))
+    base, _ = external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+    assert base["base_units"].unique().to_list() == [Decimal("123456.654321")]
+    assert base["prediction_date"][0] == PANEL.cutoff > date(2025, 1, 1)
