@@ -15,9 +15,9 @@ from bench.meter import Lap, Meter, lap
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.borrowing import BORROWED
 from forecast_assets.models.levels import build_model
-from forecast_assets.reading import read_product
+from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.runner import Runner
 from forecast_assets.run_inputs import RunInputs
-from forecast_assets.runner import Runner
 from resources.ledger import Publication
 
 

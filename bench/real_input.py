@@ -20,9 +20,9 @@ import polars as pl
 from bench.bare import bare_calls, library_accuracy
 from bench.meter import Lap, Meter, lap, metering
 from forecast_assets.keys import RunKey
+from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
-from forecast_assets.reading import read_product
-from forecast_assets.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from resources.ledger import Publication

@@ -20,8 +20,8 @@ import polars as pl
 
 from bench.meter import Lap, Meter, lap, metering
 from forecast_assets.keys import RunKey
+from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
-from forecast_assets.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import DAILY_FILE, PLAN_FILE, read_freshretailnet
 

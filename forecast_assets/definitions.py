@@ -18,15 +18,15 @@ from checks.asset_checks import (
     required_checks,
 )
 from forecast_assets.accuracy.assets import Checking, build_forecast_accuracy_asset
-from forecast_assets.automation import build_accuracy_sensors, build_schedules, build_sensors
+from forecast_assets.automation.freshness import with_freshness
+from forecast_assets.automation.restatement_sensor import build_restatement_sensor
+from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
-from forecast_assets.freshness import with_freshness
 from forecast_assets.keys import CADENCES, Cadence
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
-from forecast_assets.restatement_sensor import build_restatement_sensor
 from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs

@@ -13,12 +13,12 @@ import polars as pl
 
 from forecast_assets.errors import InputError, NotAcceptedError
 from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.operations.reading import scan_product
+from forecast_assets.operations.runner import Runner
 from forecast_assets.plots import terminal_forecast_plot
 from forecast_assets.presentation.rows import with_reason
 from forecast_assets.presentation.state import ingest_text, outcome_text
 from forecast_assets.presentation.text import plain, progress_lines, table
-from forecast_assets.reading import scan_product
-from forecast_assets.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import SimulatorSettings, make_native

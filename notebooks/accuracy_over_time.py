@@ -17,7 +17,8 @@ def _():
     import marimo as mo
     import polars as pl
 
-    from forecast_assets import plots, reading
+    from forecast_assets import plots
+    from forecast_assets.operations import reading
     from forecast_assets.settings import current_settings
     from resources.stores import open_stores
 

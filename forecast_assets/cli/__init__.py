@@ -15,7 +15,7 @@ import click
 from forecast_assets import __version__
 from forecast_assets.cli import accuracy, correcting, ingesting, looking, modelling, running
 from forecast_assets.cli.common import examples
-from forecast_assets.cli.outside import from_outside
+from forecast_assets.cli.failures import from_outside
 from forecast_assets.errors import ForecastAssetsError
 
 INTERRUPTED: Final = 130

@@ -13,7 +13,7 @@ from forecast_assets.errors import InputError
 from forecast_assets.keys import CADENCES
 
 if TYPE_CHECKING:
-    from forecast_assets.runner import Runner
+    from forecast_assets.operations.runner import Runner
     from forecast_assets.settings import Settings
     from resources.stores import Stores
 
@@ -63,8 +63,8 @@ def current() -> "Settings":
 
 def with_runner(work: "Callable[[Runner], None]") -> None:
     """Do something with a runner that prints its progress."""
+    from forecast_assets.operations.runner import Runner
     from forecast_assets.presentation.text import progress_lines
-    from forecast_assets.runner import Runner
 
     with progress_lines() as report:
         work(Runner(current(), report))

@@ -12,7 +12,7 @@ from forecast_assets.cli.common import DAY, examples, opened, with_runner
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
-    from forecast_assets.runner import Runner
+    from forecast_assets.operations.runner import Runner
 
 
 @click.command(
@@ -29,9 +29,9 @@ def restatements(day: date | None, model_version: str | None, cadence: str | Non
 
     Published numbers never change by themselves: each run that is listed comes with the command that corrects it.
     """
-    from forecast_assets.corrections import newest_revisions, pending
     from forecast_assets.presentation.corrections import restatements_text
     from forecast_assets.presentation.text import progress_lines
+    from forecast_assets.restatements import newest_revisions, pending
 
     stores = opened()
     if model_version is not None:
@@ -68,9 +68,9 @@ def correct(
 
     The same path and the same checks as any run. Refused if no input has changed.
     """
+    from forecast_assets.operations.reading import resolve_horizon
     from forecast_assets.presentation.corrections import correction_text
     from forecast_assets.presentation.state import outcome_text
-    from forecast_assets.reading import resolve_horizon
 
     moment = None if known_until is None else known_until.replace(tzinfo=UTC)
 
@@ -94,7 +94,7 @@ def compare(first: str, second: str) -> None:
 
     FIRST and SECOND are run keys: cadence/date/version/horizon/rN, as in the list of runs.
     """
-    from forecast_assets.comparison import compare_runs
+    from forecast_assets.operations.comparison import compare_runs
     from forecast_assets.presentation.corrections import comparison_text
 
     click.echo(comparison_text(compare_runs(opened(), RunKey.parse(first), RunKey.parse(second))))

@@ -15,7 +15,7 @@ from forecast_assets.errors import ContractError, InputError
 from forecast_assets.keys import CADENCES
 
 if TYPE_CHECKING:
-    from forecast_assets.runner import Runner
+    from forecast_assets.operations.runner import Runner
     from forecast_assets.sources.findings import Finding
 
 
@@ -225,8 +225,8 @@ def ingest_forecasts(
     prediction_date unless --date is given. Everything that is wrong is said at once, and then nothing is published.
     Each prediction date becomes a run of its own; the same command again goes on where it stopped.
     """
-    from forecast_assets.outside import Request, plan_forecasts, publish_forecasts
-    from forecast_assets.presentation.outside import plan_text, published_text
+    from forecast_assets.operations.outside_forecasts import Request, plan_forecasts, publish_forecasts
+    from forecast_assets.presentation.outside_forecasts import plan_text, published_text
     from forecast_assets.presentation.state import version_text
     from forecast_assets.sources.forecasts_file import parse_columns
 

@@ -37,8 +37,8 @@ def show(
     top: int,
 ) -> None:
     """Show published predictions in the terminal."""
+    from forecast_assets.operations.reading import resolve_run
     from forecast_assets.presentation.rows import show_text
-    from forecast_assets.reading import resolve_run
 
     stores = opened()
     publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
@@ -55,7 +55,7 @@ def export(
     product: str, cadence: str, day: date, model_version: str, horizon: int | None, revision: int | None, out: Path
 ) -> None:
     """Write one published product to a file."""
-    from forecast_assets.reading import export_product, resolve_run
+    from forecast_assets.operations.reading import export_product, resolve_run
 
     stores = opened()
     publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
@@ -113,7 +113,7 @@ def observations(sku: str, store: str, day: date, feed: str, known_until: dateti
 @click.option("--port", default=3000, show_default=True)
 def ui(host: str, port: int) -> None:
     """Serve the Dagster UI on this home folder: assets, checks, runs, schedules."""
-    from forecast_assets.runner import ui_command
+    from forecast_assets.operations.runner import ui_command
 
     command = ui_command(current(), host=host, port=port)
     os.execv(command[0], list(command))  # noqa: S606

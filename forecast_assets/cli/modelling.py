@@ -13,7 +13,7 @@ from forecast_assets.errors import InputError
 from forecast_assets.keys import CHANNELS
 
 if TYPE_CHECKING:
-    from forecast_assets.runner import Runner
+    from forecast_assets.operations.runner import Runner
 
 
 @click.command(

@@ -13,7 +13,7 @@ from forecast_assets.cli.common import DAY, current, examples, with_runner
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
-    from forecast_assets.runner import Runner
+    from forecast_assets.operations.runner import Runner
 
 
 @click.command(epilog=examples("forecast-assets demo", "forecast-assets demo --skus 50 --stores 4 --days 400"))
@@ -94,14 +94,14 @@ def backfill(cadence: str, model_version: str, first: date, last: date, horizon:
     Each date reads what was known then. What is published already is passed over, and so is a date whose inputs are
     incomplete: it is listed at the end, with exit code 3. Stopped at any moment, the same command goes on from there.
     """
-    from forecast_assets.backfilling import backfill_keys
+    from forecast_assets.operations.backfilling import backfill_keys
 
     keys = backfill_keys(cadence, require_version_name(model_version), first, last, horizon)
     with_runner(lambda runner: _backfill(runner, keys))
 
 
 def _backfill(runner: "Runner", keys: "list[RunKey]") -> None:
-    from forecast_assets.backfilling import BackfilledDate, backfill, require_none_waits
+    from forecast_assets.operations.backfilling import BackfilledDate, backfill, require_none_waits
     from forecast_assets.presentation.state import backfill_text
 
     def starting(at: int, key: RunKey) -> None:

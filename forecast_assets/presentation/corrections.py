@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import polars as pl
 
-from forecast_assets.comparison import Comparison
-from forecast_assets.corrections import Restatement, correction_command
 from forecast_assets.errors import FIRST
 from forecast_assets.keys import RunKey
+from forecast_assets.operations.comparison import Comparison
 from forecast_assets.presentation.text import plain, table
+from forecast_assets.restatements import Restatement, correction_command
 from resources.ledger import Publication
 from resources.stores import Stores
 

@@ -13,7 +13,7 @@ import polars as pl
 from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import InputError
 from forecast_assets.keys import PredictionId, RunKey
-from forecast_assets.reading import scan_product
+from forecast_assets.operations.reading import scan_product
 from forecast_assets.sources.fusion import resolve
 from resources.ledger import Publication
 from resources.prediction_store import ProductVersion

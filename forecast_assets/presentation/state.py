@@ -16,9 +16,9 @@ from resources.ledger import VersionRecord
 from resources.stores import Stores
 
 if TYPE_CHECKING:
-    from forecast_assets.backfilling import BackfilledDate
     from forecast_assets.ingestion import IngestOutcome
-    from forecast_assets.runner import Outcome
+    from forecast_assets.operations.backfilling import BackfilledDate
+    from forecast_assets.operations.runner import Outcome
     from forecast_assets.sources.findings import Finding
 
 from forecast_assets.presentation.text import table

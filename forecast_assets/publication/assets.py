@@ -10,11 +10,11 @@ from dagster_duckdb import DuckDBResource
 from duckdb import Error as DuckDBError
 
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED, SALES
-from forecast_assets.corrections import require_change, restatement, snapshot_behind
 from forecast_assets.errors import NotAcceptedError, StorageError
 from forecast_assets.keys import Cadence, RunKey
 from forecast_assets.plots import as_markdown_image, history_and_fan_png, totals_png
 from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame, telling_series
+from forecast_assets.restatements import require_change, restatement, snapshot_behind
 from forecast_assets.run_inputs import RunInputs
 from partitions import scoring_partitions
 from resources.catalogue import build_catalogue

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.keys import RunKey
-from forecast_assets.runner import Outcome, Runner
+from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate, write_native

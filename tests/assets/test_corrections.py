@@ -14,11 +14,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from forecast_assets.automation import scoring_request
+from forecast_assets.automation.restatement_sensor import restatement_events
+from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
-from forecast_assets.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.contracts import COMPONENTS, PUBLISHED
-from forecast_assets.corrections import newest_revisions, pending
 from forecast_assets.definitions import build_defs
 from forecast_assets.errors import (
     AlreadyPublishedError,
@@ -29,10 +28,11 @@ from forecast_assets.errors import (
     NotPublishedError,
 )
 from forecast_assets.keys import DAILY
+from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
+from forecast_assets.operations.reading import read_product, resolve_run
+from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.corrections import comparison_text
-from forecast_assets.reading import read_product, resolve_run
-from forecast_assets.restatement_sensor import restatement_events
-from forecast_assets.runner import Outcome, Runner
+from forecast_assets.restatements import newest_revisions, pending
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation

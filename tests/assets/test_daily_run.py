@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 
 from checks.rules import RULES, Rule
-from forecast_assets.automation import scoring_request, snapshot_request
+from forecast_assets.automation.triggers import scoring_request, snapshot_request
 from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
 from forecast_assets.errors import (
     AlreadyRegisteredError,
@@ -27,8 +27,8 @@ from forecast_assets.errors import (
     UnknownVersionError,
 )
 from forecast_assets.keys import DAILY, RunKey
-from forecast_assets.reading import read_product
-from forecast_assets.runner import Outcome, Runner
+from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated

@@ -11,7 +11,7 @@ import pytest
 
 from checks.expectations import ExpectationOutcome
 from forecast_assets.keys import RunKey
-from forecast_assets.reading import read_product
+from forecast_assets.operations.reading import read_product
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import new_runner

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.state import version_text
-from forecast_assets.runner import Runner
 
 
 def test_a_version_shows_what_was_compared_and_taken(trained: Runner) -> None:

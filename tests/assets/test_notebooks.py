@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from forecast_assets.reading import places_of, read_product, series_history
-from forecast_assets.runner import Outcome, Runner
+from forecast_assets.operations.reading import places_of, read_product, series_history
+from forecast_assets.operations.runner import Outcome, Runner
 from tests.assets.conftest import KEY, RETAILER
 from tests.products import make_accuracy
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from forecast_assets.automation import scoring_request
+from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
 from forecast_assets.errors import (
     AlreadyPublishedError,
@@ -26,12 +26,12 @@ from forecast_assets.errors import (
     SourceError,
 )
 from forecast_assets.keys import DAILY, RunKey
-from forecast_assets.outside import Plan, Request, plan_forecasts, publish_forecasts
-from forecast_assets.presentation.outside import plan_text, published_text
+from forecast_assets.operations.outside_forecasts import Plan, Request, plan_forecasts, publish_forecasts
+from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.presentation.outside_forecasts import plan_text, published_text
 from forecast_assets.presentation.rows import lineage_text
 from forecast_assets.presentation.state import version_text, versions_text
-from forecast_assets.reading import read_product
-from forecast_assets.runner import Outcome, Runner
 from forecast_assets.sources.simulator import Simulation
 from resources.catalogue import build_catalogue
 from resources.dagster_home import Launches

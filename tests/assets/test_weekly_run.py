@@ -10,12 +10,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.backfilling import backfill_keys
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.errors import HorizonError, InputError, NotAcceptedError
 from forecast_assets.keys import WEEKLY, RunKey
-from forecast_assets.reading import read_product, resolve_run
-from forecast_assets.runner import Outcome, Runner
+from forecast_assets.operations.backfilling import backfill_keys
+from forecast_assets.operations.reading import read_product, resolve_run
+from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import copied, new_runner

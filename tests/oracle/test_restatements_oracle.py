@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import SALES
-from forecast_assets.corrections import changed_rows
 from forecast_assets.history import History
+from forecast_assets.restatements import changed_rows
 from resources.stores import Stores
 
 CUTOFF = date(2025, 1, 10)

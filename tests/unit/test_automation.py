@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from forecast_assets.automation import build_schedules, build_sensors, scoring_request, snapshot_request
+from forecast_assets.automation.triggers import build_schedules, build_sensors, scoring_request, snapshot_request
 from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.settings import Settings
 from partitions import scoring_partition

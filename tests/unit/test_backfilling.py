@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from forecast_assets.backfilling import backfill, backfill_keys, require_none_waits
 from forecast_assets.errors import (
     AlreadyPublishedError,
     HorizonError,
@@ -18,8 +17,9 @@ from forecast_assets.errors import (
     NotReadyError,
 )
 from forecast_assets.keys import RunKey
+from forecast_assets.operations.backfilling import backfill, backfill_keys, require_none_waits
+from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.state import backfill_text
-from forecast_assets.runner import Runner
 
 FIRST, LAST = date(2025, 6, 1), date(2025, 6, 4)
 KEYS = backfill_keys("daily", "stat-1", FIRST, LAST, None)

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from forecast_assets.cli import cli
 from forecast_assets.contracts import FEEDS
-from forecast_assets.corrections import changed_rows
 from forecast_assets.errors import InputError, NotReadyError
 from forecast_assets.history import History
+from forecast_assets.restatements import changed_rows
 from resources.ledger import BatchRecord
 from resources.prediction_store import ProductVersion
 from resources.stores import Stores

@@ -12,7 +12,7 @@ import pytest
 
 from forecast_assets.errors import ContractError
 from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
-from forecast_assets.runner import Runner
+from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.batch import Batch
 from resources.stores import Stores
@@ -139,7 +139,7 @@ def test_a_failing_dagster_does_not_undo_a_recorded_ingest(tmp_path: Path, monke
     runner = Runner(Settings(home=tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "home/dagster").write_text("in the way")
-    monkeypatch.setattr("forecast_assets.runner.validate_feed", lambda *_, **__: _Fine())
+    monkeypatch.setattr("forecast_assets.operations.runner.validate_feed", lambda *_, **__: _Fine())
     outcome = runner.ingest([batch(sales([1]))])
     assert outcome.sequence == 1
     assert outcome.notes[0].startswith("The data is recorded, but the Dagster UI will not show it:")

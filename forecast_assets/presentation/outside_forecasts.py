@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.errors import first_ten
-from forecast_assets.outside import Plan
-from forecast_assets.runner import Outcome
+from forecast_assets.operations.outside_forecasts import Plan
+from forecast_assets.operations.runner import Outcome
 from forecast_assets.sources.forecasts_fit import COHERENT_WITHIN, Coherence
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS
-from forecast_assets.corrections import changed_rows, days_read, snapshot_behind
 from forecast_assets.errors import FIRST, InputError
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
 from forecast_assets.quantities import UNITS, Millionths, from_units, to_units
+from forecast_assets.restatements import changed_rows, days_read, snapshot_behind
 from resources.ledger import Publication
 from resources.stores import Stores
 

@@ -21,7 +21,6 @@ from checks.asset_checks import LINEAGE_CHECK
 from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.corrections import require_change, restatement
 from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, accuracy_job, build_defs, scoring_job
 from forecast_assets.errors import (
     ChangedFileError,
@@ -35,6 +34,7 @@ from forecast_assets.history import History
 from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.models import external
+from forecast_assets.restatements import require_change, restatement
 from forecast_assets.run_inputs import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.sources.batch import Batch

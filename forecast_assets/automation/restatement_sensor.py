@@ -9,8 +9,8 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from forecast_assets.corrections import Restatement, correction_command, newest_revisions, pending
 from forecast_assets.errors import FIRST
+from forecast_assets.restatements import Restatement, correction_command, newest_revisions, pending
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
 from resources.orchestration import markdown_table

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from forecast_assets.errors import AlreadyPublishedError, IncompleteInputsError, InputError, NotReadyError, first_ten
 from forecast_assets.keys import CADENCES, RunKey
-from forecast_assets.runner import Runner
+from forecast_assets.operations.runner import Runner
 
 
 @dataclass(frozen=True)

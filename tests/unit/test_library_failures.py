@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.cli.outside import from_outside
+from forecast_assets.cli.failures import from_outside
 from forecast_assets.errors import ChangedFileError, ForecastAssetsError, StorageError
 
 

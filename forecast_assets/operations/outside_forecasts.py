@@ -31,8 +31,8 @@ from forecast_assets.history import History
 from forecast_assets.keys import DAILY, Cadence, RunKey, require_version_name
 from forecast_assets.models.demand import classify
 from forecast_assets.models.external import FAMILY
+from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.run_inputs import build_hierarchy
-from forecast_assets.runner import Outcome, Runner
 from forecast_assets.sources.forecasts_file import (
     ForecastsFile,
     choose_horizon,
