@@ -62,7 +62,8 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.3f}"
+        # What rounds to nothing has no sign.
+        return f"{round(value, 3) + 0.0:,.3f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
