@@ -6,7 +6,7 @@ A check that raises is left to raise: a defect must not read as bad data.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from forecast_assets.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
 from resources.orchestration import RunSettings, StoresResource, markdown_table, run_key
 from resources.prediction_store import PredictionStore, ProductVersion, snapshot_key
+from resources.stores import Stores
 
 LINEAGE_CHECK: Final = "every_link_resolves_to_the_bytes_recorded"
 EXPECTATIONS_CHECK: Final = "great_expectations_are_met"
@@ -124,14 +125,22 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings, duckdb: DuckDBResource
     ) -> dg.AssetCheckResult:
-        store = stores.open().predictions
-        day = date.fromisoformat(context.partition_key)
+        opened = stores.open()
+        store, day = opened.predictions, date.fromisoformat(context.partition_key)
         product = store.staged(rule.product, snapshot_key(day, run.known_until_moment))
+        files = {product.product: store.paths(product), **_observations(opened, product, rule.reads, day)}
         with duckdb.get_connection() as connection:
-            verdict = judge(rule, _files(store, product, rule.reads), connection)
+            verdict = judge(rule, files, connection, datetime.fromisoformat(product.facts["known_until"]))
         return _result(store, product, rule.name, verdict)
 
     return check
+
+
+def _observations(stores: Stores, snapshot: ProductVersion, feeds: Sequence[str], day: date) -> dict[str, list[str]]:
+    """Return the files of the snapshot's batches that have rows of the last week."""
+    batches = stores.observations.named(snapshot.inputs["batches"])
+    recent = [batch for batch in batches if batch.overlaps(day - timedelta(days=6), day)]
+    return {feed: [stores.observations.path(batch) for batch in recent if batch.feed == feed] for feed in feeds}
 
 
 def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.AssetChecksDefinition:

@@ -5,6 +5,7 @@ What belongs here: running a rule's query and saying what was found. What does n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import polars as pl
@@ -12,6 +13,7 @@ import polars as pl
 from checks.rules import Rule
 
 SHOWN = 10
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,22 @@ class Verdict:
     message: str
 
 
-def judge(rule: Rule, files: Mapping[str, Sequence[str]], connection: duckdb.DuckDBPyConnection) -> Verdict:
+def judge(
+    rule: Rule,
+    files: Mapping[str, Sequence[str]],
+    connection: duckdb.DuckDBPyConnection,
+    known_until: datetime | None = None,
+) -> Verdict:
     """Apply one rule.
 
     Args:
         rule: The rule.
         files: Parquet files by product name: of `rule.product` and of all that it reads.
         connection: An in-memory connection; views of it are replaced.
+        known_until: The moment by which a snapshot's rows had to be known.
     """
+    if known_until is not None:
+        connection.execute(f"SET VARIABLE known_until_us = {(known_until - _EPOCH) // timedelta(microseconds=1)}")
     views = {"product": files[rule.product], **{name: files[name] for name in rule.reads}}
     for name, paths in views.items():
         listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)

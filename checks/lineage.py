@@ -3,8 +3,11 @@
 What belongs here: walking lineage and naming what does not hold. What does not: Dagster.
 """
 
+from dataclasses import replace
+
 from forecast_assets.errors import InputError, IntegrityError
 from forecast_assets.keys import RunKey
+from forecast_assets.run_inputs import outside_forecasts_of
 from resources.prediction_store import ProductVersion
 from resources.stores import Stores
 
@@ -28,6 +31,12 @@ def lineage_breaks(stores: Stores, product: ProductVersion, key: RunKey) -> list
         return [*breaks, str(error)]
     if product.inputs.get("model_artifacts") != model.artifact:
         breaks.append(f"it was made with artifact {product.inputs.get('model_artifacts')}, not {model.artifact}")
+    own = str(replace(key, revision=0))
+    breaks += [
+        f"its numbers are those of the file of {made.key}, not of {own}"
+        for made in outside_forecasts_of(stores.predictions, [product.version])
+        if made.key != own
+    ]
     return breaks + _batch_breaks(stores, stores.predictions.version(product.inputs["feature_snapshots"]))
 
 

@@ -3,8 +3,9 @@
 What belongs here: what must hold of a product, why it matters, and what to do when it does not.
 What does not: Dagster, or where files are.
 
-A query reads `product` and, by name, the products that it was made from. SQL is a second pair of eyes: the same
-promise, computed by another engine than the one that made the numbers.
+A query reads `product` and, by name, the products that it was made from; of a snapshot, the observations that its
+manifest names, and as `getvariable('known_until_us')` the moment by which they had to be known. SQL is a second pair of
+eyes: the same promise, computed by another engine than the one that made the numbers.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Rule:
         product: The product that is judged.
         failing: Query for the rows that break it.
         remedy: What to do then.
-        reads: Other products that the query reads, besides `product`.
+        reads: Other products that the query reads, besides `product`; of a snapshot, the feeds behind it.
     """
 
     name: str
@@ -76,10 +77,26 @@ _ADDITIVE: Final = tuple(
 
 RULES: Final = (
     Rule(
-        name="no_series_begins_after_the_cutoff",
+        name="last_weeks_sales_were_known_at_the_time",
         product="feature_snapshots",
-        failing="SELECT store_id, sku_id, prediction_date, age_days FROM product WHERE coalesce(age_days, 0) < 1",
-        remedy="Rows from after the prediction date were read: keep the store as it is and report the snapshot.",
+        reads=("sales",),
+        # Sources may disagree, so a day's sales lie between the least and the most that was said of it by then; where
+        # one word was said, they are that word. A row of a later day, or one that became known later, falls outside.
+        failing="""
+            WITH said AS (
+                SELECT store_id, sku_id, event_date, min(sales_units) AS least, max(sales_units) AS most FROM sales
+                WHERE epoch_us(known_at) <= getvariable('known_until_us')
+                    AND event_date > (SELECT max(prediction_date) - 7 FROM product)
+                    AND event_date <= (SELECT max(prediction_date) FROM product)
+                GROUP BY ALL),
+            known AS (
+                SELECT store_id, sku_id, avg(least) AS least_mean, avg(most) AS most_mean FROM said GROUP BY ALL)
+            SELECT store_id, sku_id, sales_mean_7d_units, least_mean, most_mean
+            FROM product FULL JOIN known USING (store_id, sku_id)
+            WHERE (sales_mean_7d_units IS NULL) <> (least_mean IS NULL)
+                OR sales_mean_7d_units NOT BETWEEN least_mean - 1e-5 AND most_mean + 1e-5""",
+        remedy="Rows were read that were not known by then, or some were left out: keep the store as it is and report "
+        "the snapshot.",
     ),
     _complete("base_forecasts"),
     _target_dates("base_forecasts"),

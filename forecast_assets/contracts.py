@@ -257,6 +257,9 @@ INVENTORY_POSITIONS = Contract(
     key=("sku_id", "store_id", "event_date", "known_at"),
 )
 
+# An order that has not come for so long will not; a run reads no further back, so that its cost stays bounded.
+OPEN_ORDER_DAYS: Final = 364
+
 PURCHASE_ORDERS = Contract(
     name="purchase_orders",
     grain="one order, as known at one moment",
@@ -276,6 +279,7 @@ PURCHASE_ORDERS = Contract(
         ),
     ),
     key=("order_id", "known_at"),
+    limits=(f"An order that is older than {OPEN_ORDER_DAYS} days is not read: it counts as lost, not as on its way.",),
 )
 
 PRICES = Contract(

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.findings import Finding, require_no_errors
+from forecast_assets.sources.findings import Finding, has_dates_in_range, require_no_errors
 from forecast_assets.sources.held import NOTHING_HELD, Held
 from forecast_assets.sources.intake import Expect, Intake, Judged, errors_among, expectation_findings
 from resources.ledger import BatchRecord
@@ -53,6 +53,8 @@ class _Ingest:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        # Read before the batches, so that nothing is taken for compared that was not.
+        self.judged_at = self.store.sequence()
         self.recorded = {batch.batch_id: batch for batch in self.store.batches()}
         held = Held.by(self.store, self.recorded.values)
         said = Held.by(self.store, lambda: [*self.recorded.values(), *self.written])
@@ -103,13 +105,14 @@ def ingest_batches(
 
     Raises:
         ContractError: With every error of every batch.
+        LostRaceError: If another ingest recorded the same days of a feed and source meanwhile; run again.
     """
     ingest = _Ingest(store, expect)
     for batch in _counted(batches, report):
         ingest.take(batch)
     ingest.findings += ingest.intake.finish()
     require_no_errors(ingest.findings)
-    recorded = store.record(ingest.written)
+    recorded = store.record(ingest.written, judged_at=ingest.judged_at)
     return IngestOutcome(
         recorded.added,
         (*ingest.known, *recorded.known),
@@ -146,7 +149,9 @@ def _may_be_stored(batch: Batch) -> bool:
     """Whether a batch can be described at all; whether it is in order is judged apart."""
     frame, key = batch.frame, batch.contract.key
     has_columns = dict(frame.schema) == batch.contract.schema
-    return has_columns and not frame.is_empty() and not any(frame[name].null_count() for name in key)
+    if not has_columns or frame.is_empty() or any(frame[name].null_count() for name in key):
+        return False
+    return has_dates_in_range(frame)
 
 
 def _counted(batches: Iterable[Batch], report: Progress) -> Iterator[Batch]:

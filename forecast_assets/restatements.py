@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, TIMESTAMP, Contract
+from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS, TIMESTAMP, Contract
 from forecast_assets.errors import NothingToCorrectError
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
@@ -34,8 +34,8 @@ AMOUNTS: Final[Mapping[str, str]] = {
     "inventory_positions": "on_hand_units",
     "purchase_orders": "ordered_units",
 }
-# Read as they stand at the prediction date, from however long ago.
-_STANDING: Final = frozenset({"purchase_orders", "product_hierarchy", "store_hierarchy"})
+# Read as they stand at the prediction date, from however long ago: a row per SKU or store, not per day.
+_STANDING: Final = frozenset({"product_hierarchy", "store_hierarchy"})
 
 SCHEMA: Final[Mapping[str, Any]] = {
     "feed": pl.String,
@@ -112,13 +112,16 @@ def snapshot_behind(stores: Stores, products: Mapping[str, str]) -> ProductVersi
     return stores.predictions.version(forecasts.inputs["feature_snapshots"])
 
 
-def restatement(stores: Stores, publication: Publication, known_until: datetime | None = None) -> Restatement:
+def restatement(
+    stores: Stores, publication: Publication, known_until: datetime | None = None, *, days: int | None = None
+) -> Restatement:
     """Compare what a published run was made from with what is known at a later moment.
 
     Args:
         stores: Where everything is.
         publication: The run.
         known_until: The later moment; by default that of the newest word on the days up to the prediction date.
+        days: Days that the run read, if `days_read` has been asked already.
 
     Raises:
         InputError: If the moment is earlier than the run's own.
@@ -127,7 +130,7 @@ def restatement(stores: Stores, publication: Publication, known_until: datetime 
     before = History.of(snapshot, stores.observations)
     moment = known_until or max(stores.observations.newest_knowledge(before.cutoff), before.known_until)
     after = History.later(snapshot, stores.observations, moment)
-    rows = changed_rows(before, after, days_read(stores, publication), publication.key.forecast_horizon)
+    rows = changed_rows(before, after, days or days_read(stores, publication), publication.key.forecast_horizon)
     return Restatement(publication, before.known_until, moment, rows)
 
 
@@ -145,16 +148,17 @@ def pending(
         The runs whose inputs differ.
     """
     compared: dict[tuple[str, int, int], Restatement] = {}
+    history_days: dict[str, int] = {}
     for at, publication in enumerate(publications):
         if report:
             report("compare inputs of published runs", at, len(publications))
         reads = (
             snapshot_behind(stores, publication.products).version,
-            days_read(stores, publication),
+            days_read(stores, publication, history_days),
             publication.key.forecast_horizon,
         )
         if reads not in compared:
-            compared[reads] = restatement(stores, publication)
+            compared[reads] = restatement(stores, publication, days=reads[1])
         if compared[reads].rows.height:
             yield replace(compared[reads], publication=publication)
     if report:
@@ -184,12 +188,20 @@ def correction_command(key: RunKey) -> str:
     )
 
 
-def days_read(stores: Stores, publication: Publication) -> int:
-    """Return how many days up to the prediction date the run read: by its model, or by the features of its snapshot."""
+def days_read(stores: Stores, publication: Publication, history_days: dict[str, int] | None = None) -> int:
+    """Return how many days up to the prediction date the run read: by its model, or by the features of its snapshot.
+
+    Args:
+        stores: Where everything is.
+        publication: The run.
+        history_days: By artifact, of those that have been loaded already; filled as artifacts are loaded.
+    """
+    loaded = {} if history_days is None else history_days
     snapshot = snapshot_behind(stores, publication.products)
     model = stores.predictions.model_version(publication.key.model_version)
-    windows = [spec["window_days"] or 0 for spec in snapshot.facts["specs"]]
-    return max(RunInputs(stores, publication.key, snapshot, model).artifact.history_days, *windows)
+    if model.artifact not in loaded:
+        loaded[model.artifact] = RunInputs(stores, publication.key, snapshot, model).artifact.history_days
+    return max(loaded[model.artifact], *(spec["window_days"] or 0 for spec in snapshot.facts["specs"]))
 
 
 def changed_rows(before: History, after: History, days: int, horizon: int) -> pl.DataFrame:
@@ -207,9 +219,9 @@ def changed_rows(before: History, after: History, days: int, horizon: int) -> pl
         As `Restatement.rows`.
     """
     since = after.cutoff - timedelta(days=days - 1)
-    frames = [
-        _changed_of_feed(feed, before, after, None if feed in _STANDING else since, horizon) for feed in sorted(FEEDS)
-    ]
+    orders = after.cutoff - timedelta(days=OPEN_ORDER_DAYS - 1)
+    since_of: dict[str, date | None] = {**dict.fromkeys(_STANDING), "purchase_orders": orders}
+    frames = [_changed_of_feed(feed, before, after, since_of.get(feed, since), horizon) for feed in sorted(FEEDS)]
     rows = pl.concat([pl.DataFrame(schema=SCHEMA), *(frame for frame in frames if frame is not None)])
     return rows.sort("feed", "event_date", "row")
 
@@ -278,10 +290,10 @@ def _told(contract: Contract, values: list[str]) -> list[pl.Expr]:
     return [
         pl.lit(contract.name).alias("feed"),
         pl.col("event_date"),
-        pl.concat_str([_text(name) for name in names], separator=" ").alias("row"),
+        pl.concat_str([_text(name, contract) for name in names], separator=" ").alias("row"),
         is_late.alias("is_late"),
-        pl.when(~is_late).then(_words(values, is_late, _BEFORE)).alias("before"),
-        _words(values, is_late, "").alias("after"),
+        pl.when(~is_late).then(_words(contract, values, is_late, _BEFORE)).alias("before"),
+        _words(contract, values, is_late, "").alias("after"),
         _amount(amount, _BEFORE).alias("amount_before"),
         _amount(amount, "").alias("amount_after"),
         pl.col("source"),
@@ -290,19 +302,22 @@ def _told(contract: Contract, values: list[str]) -> list[pl.Expr]:
     ]
 
 
-def _words(values: list[str], is_late: pl.Expr, suffix: str) -> pl.Expr:
+def _words(contract: Contract, values: list[str], is_late: pl.Expr, suffix: str) -> pl.Expr:
     """Return the values of a row that differ, in words; of a late row all."""
     told = [
         pl.when(is_late | pl.col(name).ne_missing(pl.col(name + _BEFORE))).then(
-            pl.format(f"{name} {{}}", _text(name + suffix))
+            pl.format(f"{name} {{}}", _text(name, contract, suffix))
         )
         for name in values
     ]
     return pl.concat_str(told, separator=", ", ignore_nulls=True) if told else pl.lit("said")
 
 
-def _text(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).str.strip_suffix(".0").fill_null("nothing")
+def _text(name: str, contract: Contract, suffix: str = "") -> pl.Expr:
+    text = pl.col(name + suffix).cast(pl.String)
+    # Whole numbers lose their point; a name that ends so keeps it.
+    is_number = contract.schema[name].is_numeric()
+    return (text.str.strip_suffix(".0") if is_number else text).fill_null("nothing")
 
 
 def _amount(name: str | None, suffix: str) -> pl.Expr:

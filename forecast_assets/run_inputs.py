@@ -4,6 +4,7 @@ What belongs here: loading them once, consistently, and saying what a product wa
 What does not: computing any product.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import EXTERNAL_FORECASTS
+from forecast_assets.contracts import BASE_FORECASTS, EXTERNAL_FORECASTS
 from forecast_assets.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
@@ -21,7 +22,7 @@ from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.models.families import read_artifact
 from forecast_assets.models.statistical import StatisticalArtifact
 from resources.ledger import VersionRecord
-from resources.prediction_store import ProductVersion, revision_before, snapshot_key
+from resources.prediction_store import PredictionStore, ProductVersion, revision_before, snapshot_key
 from resources.stores import Stores
 
 
@@ -81,9 +82,8 @@ class RunInputs:
         store = self.stores.predictions
         if self.key.revision:
             before = store.publication(revision_before(self.key))
-            return next(
-                made for made in store.lineage(before.products.values()) if made.product == EXTERNAL_FORECASTS.name
-            )
+            (made,) = outside_forecasts_of(store, before.products.values())
+            return made
         require_external_forecasts(self.stores, self.key, self.model)
         return store.staged(EXTERNAL_FORECASTS.name, self.key)
 
@@ -116,6 +116,16 @@ class RunInputs:
             "evaluation_report": self.model.evaluation_report,
             "prediction_timestamp": self.snapshot.facts["known_until"],
         }
+
+
+def outside_forecasts_of(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
+    """Return the forecasts made elsewhere that a run's base forecasts repeat; none for a version that was trained here.
+
+    The lineage of a run also holds the files that its version was registered with, which may be of other dates.
+    """
+    base = [made for made in store.lineage(versions) if made.product == BASE_FORECASTS.name]
+    found = [made.inputs.get(EXTERNAL_FORECASTS.name) for made in base]
+    return [store.version(version) for version in found if version is not None]
 
 
 def require_servable(key: RunKey, model: VersionRecord) -> None:

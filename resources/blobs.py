@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
@@ -23,6 +24,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+# Files that this process has hashed, by place: what was expected, and the file's stamp then.
+_INTACT: Final[dict[Path, tuple[str, int, int, int]]] = {}
+
+
 class BlobStore:
     """A local folder of immutable blobs.
 
@@ -32,7 +37,6 @@ class BlobStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._intact: dict[str, tuple[str, int, int, int]] = {}
 
     @cached_property
     def _store(self) -> LocalStore:
@@ -54,16 +58,21 @@ class BlobStore:
         return True
 
     def create_addressed(self, path: str, data: bytes) -> None:
-        """Write content-addressed ``data``; the same bytes under the same name again are fine.
+        """Write content-addressed ``data``, durably; the same bytes under the same name again are fine.
 
         Raises:
             ChangedFileError: If other bytes stand under that name.
         """
-        if not self.create(path, data) and self.get(path) != data:
+        if self.create(path, data):
+            return
+        if self.get(path) != data:
             raise ChangedFileError(
                 f"`{self.local(path)}` does not hold what its name says.",
                 remedy="Move it aside and run again; the run writes it anew.",
             )
+        # Whoever wrote them first may not have come to syncing them, and what is recorded next refers to them.
+        with translated(self.local(path)):
+            self._sync(self.local(path))
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a mutable blob (a pointer outside the ledger), atomically."""
@@ -94,21 +103,26 @@ class BlobStore:
             except FileNotFoundError:
                 return None
 
+    def has(self, path: str) -> bool:
+        """Return whether there is something under ``path``, without reading it."""
+        with translated(self.local(path)):
+            return self.local(path).exists()
+
     def is_intact(self, path: str, expected: str) -> bool:
         """Return whether the bytes under ``path`` hash to ``expected``.
 
         Whoever walks a run's lineage comes by the same large files many times: a file that has not been written to
-        since it was hashed here is not hashed again. The file's change time tells, which no program can set.
+        since this process hashed it is not hashed again. The file's change time tells, which no program can set.
 
         Raises:
             ChangedFileError: If nothing is there.
         """
-        seen = self._stamp(path, expected)
-        if seen is not None and self._intact.get(path) == seen:
+        place, seen = self.local(path).absolute(), self._stamp(path, expected)
+        if seen is not None and _INTACT.get(place) == seen:
             return True
         is_intact = sha256(self.get(path)) == expected
         if is_intact and seen is not None:
-            self._intact[path] = seen
+            _INTACT[place] = seen
         return is_intact
 
     def _stamp(self, path: str, expected: str) -> tuple[str, int, int, int] | None:

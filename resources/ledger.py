@@ -22,6 +22,8 @@ from resources.blobs import BlobStore, sha256
 FORMAT: Final = 1
 GENESIS: Final = "0" * 64
 ATTEMPTS: Final = 100
+# How far behind a missing entry others are looked for without listing all.
+PLACES_BEHIND: Final = 3
 
 # Gates that only a channel asks for: what was made elsewhere may serve under its own name without them.
 CHANNEL_GATES: Final = frozenset(
@@ -331,10 +333,11 @@ class Ledger:
         self._blobs = blobs
         self._entries: list[Entry] = []
         self._state = LedgerState()
+        self._is_opened = False
 
     def entries(self) -> list[Entry]:
         """Return all entries, oldest first, with the chain verified."""
-        self._catch_up()
+        self._catch_up(is_thorough=True)
         return list(self._entries)
 
     def state(self) -> LedgerState:
@@ -354,7 +357,7 @@ class Ledger:
             LostRaceError: If other writers came first 100 times; run again.
         """
         for _ in range(ATTEMPTS):
-            self._catch_up()
+            self._catch_up(is_thorough=True)
             admit(self._state)
             sequence = self._state.sequence + 1
             raw = {
@@ -370,11 +373,15 @@ class Ledger:
                 return self._entries[sequence - 1]
         raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
 
-    def _next(self) -> bytes | None:
-        """Return the bytes of the next entry, or None at the end; an entry after a missing one breaks the chain."""
+    def _next(self, *, is_thorough: bool) -> bytes | None:
+        """Return the bytes of the next entry, or None at the end; an entry after a missing one breaks the chain.
+
+        Listing a long ledger takes a while, and the end is looked for many times: at the first look, before an entry
+        is appended and when all are asked for, the folder is listed; else the places just behind are looked at.
+        """
         wanted = _path(self._state.sequence + 1)
         data = self._blobs.find(wanted)
-        if data is not None:
+        if data is not None or (not is_thorough and not self._is_anything_behind()):
             return data
         later = [name for name in self._blobs.names_after("ledger", _path(self._state.sequence)) if _is_entry(name)]
         if later and wanted not in later:
@@ -382,8 +389,12 @@ class Ledger:
         # What was listed but not found a moment ago was appended in between.
         return self._blobs.find(wanted) if later else None
 
-    def _catch_up(self) -> None:
-        while (data := self._next()) is not None:
+    def _is_anything_behind(self) -> bool:
+        behind = range(self._state.sequence + 2, self._state.sequence + 2 + PLACES_BEHIND)
+        return any(self._blobs.has(_path(sequence)) for sequence in behind)
+
+    def _catch_up(self, *, is_thorough: bool = False) -> None:
+        while (data := self._next(is_thorough=is_thorough or not self._is_opened)) is not None:
             entry = Entry.parse(data)
             if (entry.sequence, entry.previous) != (self._state.sequence + 1, self._state.head):
                 raise BrokenChainError(
@@ -392,6 +403,7 @@ class Ledger:
                 )
             self._state.fold(entry)
             self._entries.append(entry)
+        self._is_opened = True
 
 
 def _is_entry(path: str) -> bool:

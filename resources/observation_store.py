@@ -7,13 +7,14 @@ What does not: reading source formats, or deciding which of two sources is right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import ChangedFileError, NotReadyError, first_ten
+from forecast_assets.errors import ChangedFileError, LostRaceError, NotReadyError, first_ten
 from forecast_assets.numbering import has_repeated_keys
 from resources.blobs import BlobStore, sha256
 from resources.ledger import BatchRecord, Ledger, LedgerState
@@ -84,10 +85,18 @@ class ObservationStore:
         )
         return record, data
 
-    def record(self, batches: Sequence[BatchRecord]) -> IngestReport:
+    def record(self, batches: Sequence[BatchRecord], *, judged_at: int | None = None) -> IngestReport:
         """Make batches visible in one ledger entry; those already there are left alone.
 
         The first ingest of a store fixes its start date: the first day of its sales.
+
+        Args:
+            batches: Batches that were written.
+            judged_at: Ledger entry up to which they were compared with what their sources had said; None if they were
+                not compared.
+
+        Raises:
+            LostRaceError: If since then another ingest recorded something else of a feed, a source and days of theirs.
         """
         present = self._ledger.state().batches
         known = tuple(batch for batch in batches if batch.batch_id in present)
@@ -95,7 +104,7 @@ class ObservationStore:
         if not added:
             return IngestReport((), known, None)
         body = {"batches": [batch.body() for batch in added], **self._start(added)}
-        entry = self._ledger.append("ingest", body, _anything)
+        entry = self._ledger.append("ingest", body, partial(_require_unheard, added, judged_at))
         return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
 
     def _start(self, batches: Iterable[BatchRecord]) -> dict[str, str]:
@@ -103,6 +112,10 @@ class ObservationStore:
         if self._ledger.state().start_date is not None or not first_days:
             return {}
         return {"start_date": min(first_days).isoformat()}
+
+    def sequence(self) -> int:
+        """Return the newest ledger entry."""
+        return self._ledger.state().sequence
 
     def batches(self) -> list[BatchRecord]:
         """Return all recorded batches in the order in which they were recorded."""
@@ -122,6 +135,10 @@ class ObservationStore:
                 remedy="Restore the ledger folder from a backup.",
             )
         return [present[name] for name in wanted]
+
+    def path(self, batch: BatchRecord) -> str:
+        """Return the file of a batch, for readers that scan files."""
+        return str(self._blobs.local(batch.path))
 
     def verify(self, batch: BatchRecord) -> None:
         """Re-hash a batch's file.
@@ -267,6 +284,28 @@ def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:
     return "event_date" in key and not has_repeated_keys(frame, key)
 
 
-def _anything(state: LedgerState) -> None:
-    """Admit an ingest after any entry: batches are content-addressed, so naming one twice changes nothing."""
-    del state
+def _require_unheard(added: Sequence[BatchRecord], judged_at: int | None, state: LedgerState) -> None:
+    """Admit an ingest unless its batches were judged without what another one has recorded meanwhile.
+
+    Batches are content-addressed, so naming the same one twice changes nothing.
+    """
+    if judged_at is None:
+        return
+    ours = {batch.batch_id for batch in added}
+    others = [other for name, other in state.batches.items() if other.sequence > judged_at and name not in ours]
+    unheard = [other for other in others if any(_speaks_of_the_same(other, batch) for batch in added)]
+    if unheard:
+        named = first_ten(
+            f"`{other.feed}` from {other.source}, {other.first_event_date} to {other.last_event_date} "
+            f"(ledger entry {other.sequence})"
+            for other in unheard
+        )
+        raise LostRaceError(
+            f"Another ingest recorded the same days meanwhile: {named}. Nothing of this one was recorded.",
+            remedy="Run the same command again: it is then compared with what the other one said.",
+        )
+
+
+def _speaks_of_the_same(one: BatchRecord, other: BatchRecord) -> bool:
+    is_same = (one.feed, one.source) == (other.feed, other.source)
+    return is_same and one.overlaps(other.first_event_date, other.last_event_date)

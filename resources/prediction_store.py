@@ -29,7 +29,7 @@ from forecast_assets.errors import (
     UnknownVersionError,
     first_ten,
 )
-from forecast_assets.keys import RunKey, require_version_name
+from forecast_assets.keys import WEEKLY, RunKey, require_version_name
 from resources.blobs import BlobStore, sha256
 from resources.ledger import (
     CHANNEL_GATES,
@@ -231,6 +231,15 @@ class PredictionStore:
         """Scan a product version without verifying its bytes: for looking up a few rows of a large one."""
         return pl.scan_parquet([self._blobs.local(file.path) for file in version.files], glob=False)
 
+    def scan_verified(self, version: ProductVersion) -> pl.LazyFrame:
+        """Scan a product version whose files are verified first; one that has not changed since is not hashed again.
+
+        Raises:
+            ChangedFileError: If a file is missing or its bytes changed.
+        """
+        self._verify_files(version)
+        return self.scan(version)
+
     def paths(self, version: ProductVersion) -> list[str]:
         """Return the local paths of a product version's files."""
         return [str(self._blobs.local(file.path)) for file in version.files]
@@ -290,7 +299,8 @@ class PredictionStore:
 
         Raises:
             UnknownVersionError: If there is no such version.
-            NotAcceptedError: If its evaluation report did not pass the gates.
+            NotAcceptedError: If its evaluation report did not pass the gates, or if it was trained for fewer days ahead
+                than the channel's cadence looks.
         """
 
         def admit(state: LedgerState) -> None:
@@ -302,10 +312,24 @@ class PredictionStore:
                     f"`{name}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
                     remedy=f"Look at it: forecast-assets versions {name}; {_way_out(failed)}.",
                 )
+            self._require_reach(state.versions[name], channel)
 
         return self.ledger.append(
             "promote", {"channel": channel, "model_version": name, "by": by, "reason": reason}, admit
         )
+
+    def _require_reach(self, record: VersionRecord, channel: str) -> None:
+        """Refuse a version that could never serve the cadence which follows the channel."""
+        if channel not in (WEEKLY.champion, WEEKLY.challenger):
+            # No version is trained for fewer days than the shortest daily run.
+            return
+        days = self.version(record.artifact).facts.get("horizon")
+        if days is not None and days < WEEKLY.shortest_horizon:
+            raise NotAcceptedError(
+                f"`{record.model_version}` was trained for {days} days ahead, and {WEEKLY.name} runs look at least "
+                f"{WEEKLY.shortest_horizon} ahead.",
+                remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
+            )
 
     # --- publication ---
 

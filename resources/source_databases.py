@@ -3,12 +3,19 @@
 What belongs here: opening a database read-only and fetching one table or query. What does not: what its columns mean.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from forecast_assets.errors import SourceError, first_ten
+
+# Neither files nor the network from within a query, and no way back.
+_LOCKED: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
 
 
 def read_database(path: Path, *, table: str | None = None, query: str | None = None) -> pl.DataFrame:
@@ -20,14 +27,15 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
         query: SQL; give one of the two.
 
     Raises:
-        SourceError: If the database cannot be opened, or has no such table, or the query fails.
+        SourceError: If the database cannot be opened, or has no such table, or the query fails, is not one SELECT, or
+            returns a column twice.
     """
     import duckdb
 
     if not path.is_file():
         raise SourceError(f"There is no database {path}.", remedy="Correct `database` in the mapping.")
     try:
-        connection = duckdb.connect(str(path), read_only=True)
+        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
     except duckdb.Error as error:
         raise SourceError(
             f"{path} cannot be opened: {_first_line(error)}",
@@ -35,9 +43,8 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
         ) from error
     with connection:
         try:
-            relation = connection.table(table) if table else connection.sql(query or "")
-            if relation is None:
-                raise SourceError(f"The query for {path} returns no rows.", remedy="Write `query` as one SELECT.")
+            relation = connection.table(table) if table else connection.sql(_one_select(connection, query or "", path))
+            _require_single_columns(relation.columns, path)
             return pl.DataFrame(relation.to_arrow_table())
         except duckdb.CatalogException as error:
             found = first_ten(_tables(connection)) or "nothing"
@@ -49,6 +56,29 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
             raise SourceError(
                 f"{path} cannot be read: {_first_line(error)}", remedy="Write `query` as one SELECT."
             ) from error
+
+
+def _one_select(connection: Any, query: str, path: Path) -> str:
+    """Return the query if it is one SELECT: COPY and its like write files, even from a database opened read-only."""
+    import duckdb
+
+    found = [statement.type for statement in connection.extract_statements(query)]
+    if found != [duckdb.StatementType.SELECT]:
+        named = ", ".join(kind.name for kind in found) or "nothing"
+        raise SourceError(
+            f"The query for {path} is not one SELECT; it is: {named}.",
+            remedy="Write `query` as one SELECT; of PIVOT, name the values: PIVOT ... ON column IN (...).",
+        )
+    return query
+
+
+def _require_single_columns(columns: Sequence[str], path: Path) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise SourceError(
+            f"The query for {path} returns columns twice: {first_ten(twice)}.",
+            remedy="Name each column once: SELECT a.sku_id AS sku_id, b.price AS price ...",
+        )
 
 
 def _tables(connection: Any) -> list[str]:

@@ -1,14 +1,14 @@
 """A tiny, coherent set of products, written by hand: two SKUs in one store, seven steps."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from forecast_assets.accuracy.measuring import measure_run
-from forecast_assets.contracts import COMPONENTS, PRODUCTS, QUANTILE_COLUMNS
+from forecast_assets.contracts import COMPONENTS, PRODUCTS, QUANTILE_COLUMNS, SALES
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.keys import RunKey
@@ -16,6 +16,7 @@ from tests import accuracy_cases
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
 SKUS = ("A", "B")
+KNOWN_UNTIL = datetime(2025, 1, 2, 6, tzinfo=UTC)
 
 
 def _row(sku: str, step: int) -> dict[str, Any]:
@@ -92,8 +93,22 @@ def make(product: str) -> pl.DataFrame:
 def make_snapshot() -> pl.DataFrame:
     """Return the snapshot that the products were made from."""
     contract = compile_contract(DEFAULT_SPECS)
-    rows = [{"prediction_date": KEY.prediction_date, "store_id": "S", "sku_id": sku, "age_days": 9.0} for sku in SKUS]
+    facts = {"prediction_date": KEY.prediction_date, "store_id": "S", "age_days": 9.0, "sales_mean_7d_units": 2.0}
+    rows = [{**facts, "sku_id": sku} for sku in SKUS]
     return pl.DataFrame([{name: row.get(name) for name in contract.names} for row in rows], schema=contract.schema)
+
+
+def make_sales() -> pl.DataFrame:
+    """Return the sales behind the snapshot: 2 a day, and two rows that it must not have read."""
+    day, nine = KEY.prediction_date, {"store_id": "S", "sku_id": "A", "sales_units": 9.0}
+    rows = [
+        {"store_id": "S", "sku_id": sku, "event_date": day - timedelta(days=back), "known_at": KNOWN_UNTIL,
+         "sales_units": 2.0}
+        for sku in SKUS for back in range(10)
+    ]  # fmt: skip
+    ahead = {**nine, "event_date": day + timedelta(days=1), "known_at": KNOWN_UNTIL}
+    late = {**nine, "event_date": day, "known_at": KNOWN_UNTIL + timedelta(hours=1)}
+    return pl.DataFrame([*rows, ahead, late], schema=SALES.schema)
 
 
 def make_accuracy() -> pl.DataFrame:
@@ -108,6 +123,7 @@ def make_all() -> Mapping[str, pl.DataFrame]:
     """Return every product and the snapshot, by name."""
     return {
         "feature_snapshots": make_snapshot(),
+        "sales": make_sales(),
         "forecast_accuracy": make_accuracy(),
         **{name: make(name) for name in PRODUCTS if name != "evaluation_reports"},
     }

@@ -19,10 +19,10 @@ from forecast_assets.accuracy.inputs import (
     day_inputs,
     newest_word,
     read_actuals,
-    read_run,
     require_measurable,
 )
 from forecast_assets.accuracy.measuring import measure_run
+from forecast_assets.accuracy.run_days import read_run
 from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.errors import StorageError
 from forecast_assets.keys import Cadence

@@ -1,7 +1,7 @@
 """What a day's measurement rests on: the published runs that look at the day, and the batches with a word on it.
 
-What belongs here: finding and reading them as they are now, and telling days that are due from those that are not.
-What does not: any error or sum.
+What belongs here: finding both as they are now, reading what came, and telling days that are due from those that are
+not. What does not: reading what a run said (run_days), or any error or sum.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.accuracy.measuring import SERIES, Actuals, naive_days
+from forecast_assets.accuracy.measuring import SERIES, Actuals
 from forecast_assets.errors import IncompleteInputsError, NotPublishedError
-from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
-from forecast_assets.run_inputs import build_hierarchy
-from forecast_assets.sources.fusion import resolve
 from resources.ledger import BatchRecord, LedgerState, Publication
-from resources.prediction_store import ProductVersion
 from resources.stores import Stores
 
 PRODUCT: Final = "forecast_accuracy"
@@ -104,7 +100,7 @@ def due_days(stores: Stores, cadence: str, first: date | None = None, last: date
     """
     state = stores.ledger.state()
     days = [day for day in _looked_at(state, cadence) if (not first or day >= first) and (not last or day <= last)]
-    return [day for day in days if is_due(stores, day_inputs(state, cadence, day))]
+    return [day for day in days if is_due(stores, state, day_inputs(state, cadence, day))]
 
 
 def _looked_at(state: LedgerState, cadence: str) -> list[date]:
@@ -112,11 +108,11 @@ def _looked_at(state: LedgerState, cadence: str) -> list[date]:
     return sorted({day + timedelta(days=step) for day, horizon in spans for step in range(1, horizon + 1)})
 
 
-def is_due(stores: Stores, inputs: DayInputs) -> bool:
-    """Whether a day can be measured and has not been with exactly these inputs."""
+def is_due(stores: Stores, state: LedgerState, inputs: DayInputs) -> bool:
+    """Whether a day can be measured and has not been with exactly these inputs, as the ledger stands."""
     if not inputs.runs or not inputs.is_observed:
         return False
-    measured = stores.ledger.state().measured(inputs.cadence, inputs.target_date)
+    measured = state.measured(inputs.cadence, inputs.target_date)
     if measured is None or not stores.predictions.is_staged(PRODUCT, inputs.key):
         return True
     # What was measured again without any number changing has no entry of its own; staging remembers it.
@@ -169,53 +165,3 @@ def _stockouts(feeds: Mapping[str, pl.LazyFrame | None]) -> pl.LazyFrame:
     ]
     none = pl.LazyFrame(schema={"store_id": pl.String, "sku_id": pl.String, "is_stockout": pl.Boolean})
     return pl.concat([none, *said]).unique(SERIES, keep="first", maintain_order=True)
-
-
-@dataclass(frozen=True)
-class RunDay:
-    """What one published run said of one day, and what its time knew.
-
-    Attributes:
-        forecasts: Rows of contract `forecasts` on the day.
-        risks: Rows of contract `stockout_risks` on the day.
-        naive: `store_id, sku_id, naive_units`: the last same weekday that was known at the prediction date.
-        hierarchy: The crossed hierarchy that the run was made with.
-    """
-
-    forecasts: pl.DataFrame
-    risks: pl.DataFrame
-    naive: pl.DataFrame
-    hierarchy: Hierarchy
-
-
-def read_run(stores: Stores, run: Publication, target_date: date) -> RunDay:
-    """Read what a published run said of a day, every byte verified.
-
-    Raises:
-        ChangedFileError: If a file or a batch record is missing or changed.
-    """
-    forecasts = stores.predictions.version(run.products["forecasts"])
-    said = _of_day(stores, forecasts, target_date)
-    snapshot = stores.predictions.version(forecasts.inputs["feature_snapshots"])
-    history = History.of(snapshot, stores.observations)
-    return RunDay(
-        forecasts=said,
-        risks=_of_day(stores, stores.predictions.version(run.products["stockout_risks"]), target_date),
-        naive=_seasonal_naive(history, target_date),
-        hierarchy=build_hierarchy(said, history),
-    )
-
-
-def _of_day(stores: Stores, product: ProductVersion, day: date) -> pl.DataFrame:
-    return stores.predictions.read(product).filter(pl.col("target_date") == day).sort(SERIES)
-
-
-def _seasonal_naive(history: History, target_date: date) -> pl.DataFrame:
-    days = naive_days(history.cutoff, target_date)
-    rows = history.store.scan(history.batches, "sales", since=days[-1], until=days[0])
-    if rows is None:
-        return pl.DataFrame(schema={"store_id": pl.String, "sku_id": pl.String, "naive_units": pl.Float64})
-    same_weekday = rows.filter(pl.col("event_date").is_in(days))
-    known = resolve("sales", same_weekday, known_until=history.known_until).sort(*SERIES, "event_date")
-    newest = known.unique(SERIES, keep="last", maintain_order=True)
-    return newest.select(*SERIES, pl.col("sales_units").alias("naive_units")).collect()

@@ -29,6 +29,10 @@ SEASON_DAYS: Final = 7
 NAIVE_DAYS: Final = 28
 SERIES: Final = ["store_id", "sku_id"]
 
+# What is measured of the two products, besides the names of the series.
+READ_OF_FORECASTS: Final = ("demand_class", "forecast_units", "expected_sales_units", *QUANTILE_COLUMNS)
+READ_OF_RISKS: Final = ("risk_band", "stockout_probability")
+
 _INTERVALS: Final = ((50, 0.25, 0.75), (80, 0.1, 0.9), (95, 0.025, 0.975))
 _ALL: Final = "all"
 _COUNTS: Final = (
@@ -129,8 +133,8 @@ def _joined(
     """One row per series: what was said, what came (null where unknown), and the segments it belongs to."""
     sales = actuals.sales.select(*SERIES, publish(actuals.sales["sales_units"].to_numpy(), "sales_units"))
     repeated = naive.select(*SERIES, publish(naive["naive_units"].to_numpy(), "naive_units"))
-    said = forecasts.select(*SERIES, "demand_class", "forecast_units", "expected_sales_units", *QUANTILE_COLUMNS)
-    told = risks.select(*SERIES, "risk_band", "stockout_probability")
+    said = forecasts.select(*SERIES, *READ_OF_FORECASTS)
+    told = risks.select(*SERIES, *READ_OF_RISKS)
     rows = said
     for other in (told, sales, repeated, actuals.stockouts.select(*SERIES, "is_stockout")):
         rows = rows.join(other, on=SERIES, how="left", validate="1:1", maintain_order="left")

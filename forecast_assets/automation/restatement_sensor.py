@@ -3,6 +3,7 @@
 What belongs here: saying it where operators look. What does not: correcting anything; that is a decision of a person.
 """
 
+import json
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +14,8 @@ from forecast_assets.errors import FIRST
 from forecast_assets.restatements import Restatement, correction_command, newest_revisions, pending
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
+from resources.blobs import sha256
+from resources.ledger import LedgerState
 from resources.orchestration import markdown_table
 from resources.stores import Stores, open_stores
 
@@ -38,23 +41,51 @@ def build_restatement_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def restatement_events(stores: Stores, cursor: str | None) -> dg.SensorResult:
-    """Return an observation per published run whose inputs have changed; none while the ledger stays as it is.
+    """Return an observation per published run whose inputs have changed and of which that has not been said yet.
+
+    Runs are compared again after an ingest or a publication; other ledger entries change no input of any run.
 
     Args:
         stores: Where everything is.
-        cursor: Number of the ledger entry up to which runs have been compared.
+        cursor: What the call before returned: the entry up to which runs were compared, and what was said of them.
     """
     state = stores.ledger.state()
-    if cursor == str(state.sequence):
-        return dg.SensorResult(skip_reason=f"The ledger has no entry after {cursor}.")
+    upto, told = _read(cursor)
+    newest = _newest_change(state)
+    if upto == newest:
+        return dg.SensorResult(skip_reason=f"Nothing was ingested or published after ledger entry {newest}.")
     runs = newest_revisions(state)
     recent = [run for run in runs if run.key.prediction_date > runs[0].key.prediction_date - _LOOKED_BACK]
     found = list(pending(stores, recent))
     keys = ", ".join(str(each.publication.key) for each in found)
     words = f"Inputs have changed since: {keys}" if found else f"{len(recent)} published runs would read the same again"
+    now = {str(each.publication.key): _digest(each) for each in found}
+    news = [each for each in found if told.get(str(each.publication.key)) != now[str(each.publication.key)]]
     return dg.SensorResult(
-        skip_reason=f"{words}.", asset_events=[_observation(each) for each in found], cursor=str(state.sequence)
+        skip_reason=f"{words}.",
+        asset_events=[_observation(each) for each in news],
+        cursor=json.dumps({"compared_up_to": newest, "told": now}, sort_keys=True),
     )
+
+
+def _newest_change(state: LedgerState) -> int:
+    """Return the number of the newest ledger entry that can change what differs."""
+    batches = (batch.sequence for batch in state.batches.values())
+    return max([*batches, *(publication.sequence for publication in state.publications.values())], default=0)
+
+
+def _read(cursor: str | None) -> tuple[int | None, dict[str, str]]:
+    """Return up to which entry runs were compared, and by run what was said; nothing of what cannot be read."""
+    try:
+        read = json.loads(cursor or "")
+        return int(read["compared_up_to"]), dict(read["told"])
+    except (ValueError, TypeError, KeyError):
+        return None, {}
+
+
+def _digest(found: Restatement) -> str:
+    """Return what stands for the rows that differ: equal as long as the same is to be said of them."""
+    return sha256(found.rows.write_csv().encode())[:16]
 
 
 _LOOKED_BACK: Final = timedelta(days=DAYS_LOOKED_BACK)

@@ -6,7 +6,9 @@ A channel (champion) is resolved here, once, when a run is launched; the run its
 is never run again: a restated day changes nothing by itself.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
@@ -20,6 +22,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import known_history, readiness
 from partitions import model_versions, scoring_partition
 from resources.dagster_home import Launches
+from resources.provenance import code_version
 from resources.stores import Stores, open_stores
 
 SENSOR_SECONDS: Final = 60
@@ -67,16 +70,53 @@ def build_sensors(
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         stores = open_stores(settings.store_folder)
-        return snapshot_request(stores, settings.feed_tolerance, Launches(context.instance, feature_pipeline))
+        waiting = Waiting.read(context.cursor, stores.ledger.state().sequence, settings.feed_tolerance)
+        launches = Launches(context.instance, feature_pipeline)
+        answer = snapshot_request(stores, settings.feed_tolerance, launches, waiting)
+        context.update_cursor(waiting.text)
+        return answer
 
     return [snapshot, *(_scoring_sensor(settings, cadence, job) for cadence, job in scoring_jobs.items())]
 
 
-def snapshot_request(stores: Stores, feed_tolerance: float, launches: Launches) -> dg.RunRequest | dg.SkipReason:
+@dataclass
+class Waiting:
+    """What the days that are due were found to lack, so that nothing is read again while it cannot have changed.
+
+    Attributes:
+        as_of: Ledger entry, tolerance and code that the reasons rest on.
+        reasons: What is waited for, by day.
+    """
+
+    as_of: list[int | float | str]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, cursor: str | None, sequence: int, feed_tolerance: float) -> "Waiting":
+        """Return what a sensor's cursor remembers, or nothing where it rests on something else."""
+        as_of: list[int | float | str] = [sequence, feed_tolerance, code_version()]
+        kept = json.loads(cursor) if cursor else {}
+        return cls(as_of, kept["reasons"] if kept.get("as_of") == as_of else {})
+
+    @property
+    def text(self) -> str:
+        """The cursor."""
+        return json.dumps({"as_of": self.as_of, "reasons": self.reasons})
+
+
+def snapshot_request(
+    stores: Stores, feed_tolerance: float, launches: Launches, waiting: Waiting | None = None
+) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the first day that is due and complete, or what is waited for.
 
     Due are the days without a snapshot after the oldest of the last two weeks that has one; in a store without one, the
     newest day alone. Besides, the dates that a champion waits for.
+
+    Args:
+        stores: Where everything is.
+        feed_tolerance: Share by which the rows of a day may fall short of the usual.
+        launches: What has been launched.
+        waiting: What was found before, as of this state of the ledger; what is found now is added.
     """
     try:
         newest = stores.observations.newest_day("sales")
@@ -90,7 +130,7 @@ def snapshot_request(stores: Stores, feed_tolerance: float, launches: Launches) 
     due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
     if not due:
         return dg.SkipReason(f"The snapshot of {newest} is there.")
-    return _first_request(due, _snapshot_of(stores, feed_tolerance), launches)
+    return _first_request(due, _snapshot_of(stores, feed_tolerance, waiting), launches)
 
 
 def _due(newest: date, cadence: Cadence, is_done: Callable[[date], bool]) -> list[date]:
@@ -139,16 +179,23 @@ def _first_request(
     return dg.SkipReason(" ".join(reasons[:FIRST]))
 
 
-def _snapshot_of(stores: Stores, feed_tolerance: float) -> Callable[[date], dg.RunRequest | str]:
+def _snapshot_of(
+    stores: Stores, feed_tolerance: float, waiting: Waiting | None = None
+) -> Callable[[date], dg.RunRequest | str]:
+    known = {} if waiting is None else waiting.reasons
+
     def ask(day: date) -> dg.RunRequest | str:
         if stores.predictions.is_staged("feature_snapshots", day):
             return f"The snapshot of {day} is there."
         state = stores.ledger.state()
         if state.start_date is None:
             return "Nothing has been ingested: forecast-assets ingest ..."
+        if str(day) in known:
+            return known[str(day)]
         missing = readiness(known_history(stores, day), feed_tolerance).missing
         if missing:
-            return f"Waiting for the inputs of {day}: {'; '.join(missing)}."
+            known[str(day)] = f"Waiting for the inputs of {day}: {'; '.join(missing)}."
+            return known[str(day)]
         # A run that failed is asked for again once something has changed: an ingest is a ledger entry.
         return dg.RunRequest(run_key=f"snapshot/{day}/{state.sequence}", partition_key=day.isoformat())
 

@@ -7,6 +7,7 @@ Upper nodes are the exact sums of the series, so that reconciliation finds nothi
 the file's.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -47,8 +48,10 @@ def external_frames(
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
 
     Raises:
-        InputError: If the forecasts are not of the panel's series: a series has come since the file was ingested.
+        InputError: If the forecasts are of another date, or not of the panel's series: a series has come since the
+            file was ingested.
     """
+    _require_same_date(key, made)
     _require_same_series(key, panel, made)
     demand_class = classify(panel)
     described = panel.series.with_columns(pl.Series("demand_class", demand_class.tolist(), pl.String))
@@ -92,12 +95,28 @@ def _matrix(units: pl.Series, horizon: int) -> Millionths:
     return from_units(units).reshape(-1, horizon)
 
 
+def _require_same_date(key: RunKey, made: pl.DataFrame) -> None:
+    others = made.filter(pl.col("prediction_date") != key.prediction_date)["prediction_date"].unique().sort()
+    if others.len():
+        raise InputError(
+            f"The forecasts that {key} would take over are of {first_ten(others)}.",
+            remedy="This is a defect of the software, not of the data: keep the store as it is and report the run.",
+        )
+
+
 def _require_same_series(key: RunKey, panel: Panel, made: pl.DataFrame) -> None:
     found = made.filter(pl.col("step") == 1).select(SERIES_KEY)
     if found.equals(panel.series) and made.height == panel.series.height * key.forecast_horizon:
         return
     lacking = panel.series.join(found, on=SERIES_KEY, how="anti").rows()
     unknown = found.join(panel.series, on=SERIES_KEY, how="anti").rows()
+    if key.revision and lacking:
+        raise InputError(
+            f"{key} cannot be made: series have arrived that the file behind {replace(key, revision=0)} does not have: "
+            f"{first_ten(lacking)}. A correction of forecasts made elsewhere keeps its series.",
+            remedy="What is published stays. Ingest the next file with these series: they are published from its date "
+            "on; or ingest this date with them as another version.",
+        )
     raise InputError(
         f"The file's forecasts for {key} are not of the snapshot's series: it lacks {first_ten(lacking) or 'none'}, "
         f"and the snapshot lacks {first_ten(unknown) or 'none'}.",

@@ -10,6 +10,7 @@ from forecast_assets.explanations.circumstances import Circumstances, events_by_
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import Cadence
@@ -89,11 +90,12 @@ def _places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
 
 
 def _last_days(history: History, series: pl.DataFrame) -> pl.DataFrame:
-    """Return the last day with a row of sales of some series, as far back as it is known."""
-    rows = history.store.scan(history.batches, "sales", until=history.cutoff) if series.height else None
+    """Return the last day with a row of sales of some series, as far back as a snapshot looks."""
+    since = history.cutoff - timedelta(days=LONGEST_DAYS - 1)
+    rows = history.said("sales", since=since) if series.height else None
     if rows is None:
         return pl.DataFrame(schema={**dict.fromkeys(SERIES_KEY, pl.String), "last_day": pl.Date})
-    known = rows.filter(pl.col("known_at") <= history.known_until).join(series.lazy(), on=SERIES_KEY, how="semi")
+    known = rows.join(series.lazy(), on=SERIES_KEY, how="semi")
     return known.group_by(SERIES_KEY).agg(last_day=pl.col("event_date").max()).collect()
 
 

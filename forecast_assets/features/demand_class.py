@@ -10,6 +10,10 @@ import polars as pl
 
 NEW_DAYS: Final = 28
 DEAD_DAYS: Final = 56
+# What sells every day is dead sooner: silent for ten times its usual interval, and for three weeks at least. By chance
+# that befalls a series that goes on selling once in twenty thousand times.
+SILENT_DAYS: Final = 21
+SILENT_INTERVALS: Final = 10.0
 # A store that delivers late is late by days, not by a fortnight.
 ENDED_DAYS: Final = 14
 # Standard deviation of the yearly season's factor: a wave that rises and falls by a seventh of the mean.
@@ -32,7 +36,8 @@ def demand_class(
     """Return the class of each series, one of `contracts.DEMAND_CLASSES`.
 
     The first that holds: `ended` if its rows stopped 14 days before the cutoff or earlier; `new` with fewer than 28
-    known days; `dead` without a sale in the last 56, while rows go on; `seasonal` if its product has shown a strong
+    known days; `dead` without a sale in the last 56, or in three weeks that are ten of its usual intervals, while rows
+    go on; `seasonal` if its product has shown a strong
     yearly season; otherwise by the cut points of Syntetos, Boylan & Croston (2005, doi:10.1057/palgrave.jors.2601841),
     which tell where Croston-type estimators have the smaller error.
 
@@ -50,6 +55,8 @@ def demand_class(
         ['smooth', 'lumpy']
     """
     age = age_days.fill_null(0)
+    silence = days_since_sale.fill_null(age)
+    is_silent = (silence >= SILENT_DAYS) & (silence >= SILENT_INTERVALS * adi.fill_null(float("inf")))
     sells_often = adi.fill_null(float("inf")) < INTERVAL_CUT
     varies_little = cv2.fill_null(0.0) < VARIATION_CUT
     return (
@@ -57,7 +64,7 @@ def demand_class(
         .then(pl.lit("ended"))
         .when(age < NEW_DAYS)
         .then(pl.lit("new"))
-        .when(days_since_sale.fill_null(age) >= DEAD_DAYS)
+        .when((silence >= DEAD_DAYS) | is_silent)
         .then(pl.lit("dead"))
         .when(season_deviation >= SEASON_CUT)
         .then(pl.lit("seasonal"))

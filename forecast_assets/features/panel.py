@@ -87,7 +87,8 @@ class Panel:
         The days between become part of the horizon's plan; their sales are left out.
 
         Args:
-            days_earlier: Days to move the cutoff back; at least the horizon, less than the history.
+            days_earlier: Days to move the cutoff back; at least 1, less than the history. With less than the
+                horizon, its last days have no sales yet.
         """
         history = self.history_days - days_earlier
         width = history + self.horizon_days

@@ -6,7 +6,7 @@ or printing.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from forecast_assets.errors import AlreadyPublishedError, IncompleteInputsError, InputError, NotReadyError, first_ten
 from forecast_assets.keys import CADENCES, RunKey
@@ -42,11 +42,14 @@ def backfill_keys(cadence: str, model_version: str, first: date, last: date, hor
     """Return the runs of a range of dates, both ends included, oldest first.
 
     Raises:
-        InputError: If the range is empty, or holds no prediction date of the cadence.
+        InputError: If the range is empty, reaches into the future, or holds no prediction date of the cadence.
         HorizonError: If the cadence does not allow the horizon.
     """
     if last < first:
         raise InputError(f"The range from {first} to {last} is empty.", remedy="Give --from a date before --to.")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    if last > yesterday:
+        raise InputError(f"{last} is not over (UTC).", remedy=f"Give --to {yesterday} at the latest.")
     rhythm = CADENCES[cadence]
     days = (first + timedelta(days=at) for at in range((last - first).days + 1))
     keys = [RunKey(cadence, day, model_version, rhythm.horizon(horizon)) for day in days if rhythm.allows(day)]

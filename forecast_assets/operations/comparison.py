@@ -44,7 +44,7 @@ class Comparison:
         moved_rows: Rows whose forecast or expected sales differ.
         only_before: Rows that only the first has.
         only_after: Rows that only the second has.
-        inputs: Input rows that differ, as `corrections.Restatement.rows`; empty where both read the same.
+        inputs: Input rows that differ, as `restatements.Restatement.rows`; empty where both read the same.
         made_from: What else they were made from and differs: name, before, after.
     """
 

@@ -32,7 +32,7 @@ from forecast_assets.keys import DAILY, Cadence, RunKey, require_version_name
 from forecast_assets.models.demand import classify
 from forecast_assets.models.external import FAMILY
 from forecast_assets.operations.runner import Outcome, Runner
-from forecast_assets.run_inputs import build_hierarchy
+from forecast_assets.run_inputs import build_hierarchy, outside_forecasts_of
 from forecast_assets.sources.forecasts_file import (
     ForecastsFile,
     choose_horizon,
@@ -224,10 +224,8 @@ def _series(runner: Runner, snapshot: ProductVersion) -> pl.DataFrame:
 def _published(runner: Runner, key: RunKey) -> ProductVersion:
     """Return the forecasts that a published run was made from."""
     store = runner.stores.predictions
-    ancestors = store.lineage(store.publication(key).products.values())
-    return next(
-        product for product in ancestors if product.product == EXTERNAL_FORECASTS.name and product.key == str(key)
-    )
+    (made,) = outside_forecasts_of(store, store.publication(key).products.values())
+    return made
 
 
 def _require_same_numbers(runner: Runner, file: ForecastsFile, published: ProductVersion, key: RunKey) -> None:

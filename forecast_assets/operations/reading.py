@@ -14,6 +14,7 @@ from forecast_assets.contracts import FEEDS, PUBLISHED
 from forecast_assets.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey
+from forecast_assets.restatements import snapshot_behind
 from forecast_assets.run_inputs import build_hierarchy
 from forecast_assets.sources.fusion import resolve
 from resources.blobs import translated
@@ -132,8 +133,7 @@ def published_runs(stores: Stores) -> dict[str, Publication]:
 
 def known_history(stores: Stores, publication: Publication) -> History:
     """Return the observations that a published run was made from."""
-    forecasts = stores.predictions.version(publication.products["forecasts"])
-    return History.of(stores.predictions.version(forecasts.inputs["feature_snapshots"]), stores.observations)
+    return History.of(snapshot_behind(stores, publication.products), stores.observations)
 
 
 def places_of(stores: Stores, publication: Publication) -> pl.DataFrame:

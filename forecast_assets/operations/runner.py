@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
@@ -50,6 +51,7 @@ from resources.stores import Stores, open_stores
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_ACCURACY_JOBS = frozenset(accuracy_job(cadence) for cadence in CADENCES.values())
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,19 @@ class Runner:
             known_until: Moment of knowledge, in UTC; by default that of the newest word on the days up to the run's.
 
         Raises:
-            InputError: If who or why is missing, or the moment is earlier than the newest revision's own.
+            InputError: If who or why is missing, or the moment is earlier than the newest revision's own
+                or yet to come.
             NotPublishedError: If nothing is published under the key.
             NothingToCorrectError: If no input has changed.
             AlreadyPublishedError: If another correction was quicker.
         """
         if not by.strip() or not reason.strip():
             raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+        if known_until is not None and known_until > datetime.now(UTC):
+            raise InputError(
+                f"Nobody knows yet what will be known by {known_until:%Y-%m-%d %H:%M} UTC.",
+                remedy="Leave --known-until out for the newest word there is.",
+            )
         self.stores.predictions.publication(replace(key, revision=0))
         newest = self.stores.predictions.revisions(key)[-1]
         found = require_change(restatement(self.stores, newest, known_until))
@@ -286,37 +294,40 @@ class Runner:
                 return build_catalogue(self.stores.predictions, self.settings.catalogue_folder, connection)
         except (duckdb.Error, StorageError) as error:
             raise StorageError(
-                f"The run is published, but the BI catalogue could not be built: {error}",
+                f"What is recorded stays, but the BI catalogue could not be built: {error}",
                 remedy="Then: forecast-assets catalogue",
             ) from error
 
     def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
         defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)
+        # Named here, so that of several processes each reads what its own run's checks said.
+        run_id = str(uuid4())
         try:
             with history_written(self.settings.dagster_folder):
                 result = defs.resolve_job_def(job).execute_in_process(
                     run_config={**_QUIET, **(config or {})},
                     instance=self.instance,
+                    run_id=run_id,
                     partition_key=partition_key,
                     tags=process_tags(),
                 )
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
-            raise self._refusal(self._failed_checks()) from error
+            raise self._refusal(job, self._failed_checks(run_id)) from error
         return sum(evaluation.passed for evaluation in result.get_asset_check_evaluations())
 
     @staticmethod
-    def _refusal(failed: list[str]) -> ForecastAssetsError:
-        why = f"Nothing was published, since a check failed: {'; '.join(failed)}."
+    def _refusal(job: str, failed: list[str]) -> ForecastAssetsError:
+        what = "No measurement was recorded" if job in _ACCURACY_JOBS else "Nothing was published"
+        why = f"{what}, since a check failed: {'; '.join(failed)}."
         if any(LINEAGE_CHECK in sentence.split(":")[0] for sentence in failed):
             return ChangedFileError(why, remedy="Restore the files named here from a backup.")
         return NotAcceptedError(why, remedy="Look at the failing rows in the UI: make ui.")
 
-    def _failed_checks(self) -> list[str]:
-        """Return what the failed checks of the newest run said."""
-        newest = self.instance.get_runs(limit=1)[0].run_id
-        logged = self.instance.all_logs(newest, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    def _failed_checks(self, run_id: str) -> list[str]:
+        """Return what the failed checks of a run said."""
+        logged = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         events = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
         return [f"{event.check_name}: {event.description}" for event in events if not event.passed]
 

@@ -4,7 +4,7 @@ What belongs here: what a row says. What does not: what there is (state).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import InputError
 from forecast_assets.keys import PredictionId, RunKey
 from forecast_assets.operations.reading import scan_product
+from forecast_assets.run_inputs import outside_forecasts_of
 from forecast_assets.sources.fusion import resolve
 from resources.ledger import Publication
 from resources.prediction_store import ProductVersion
@@ -87,7 +88,8 @@ def lineage_text(stores: Stores, identifier: str) -> str:
         parts.append(correction_text(publication))
     if is_row:
         parts.append(_row_text(stores, publication, PredictionId.parse(identifier)))
-    parts += [_product_text(product) for product in stores.predictions.lineage(publication.products.values())]
+    own = {made.version for made in outside_forecasts_of(stores.predictions, publication.products.values())}
+    parts += [_product_text(product, own) for product in stores.predictions.lineage(publication.products.values())]
     model = stores.predictions.model_version(key.model_version)
     links = [(name, str(value)) for name, value in vars(model).items() if name != "gates"]
     parts.append(table(("model version", ""), links))
@@ -107,11 +109,13 @@ def _row_text(stores: Stores, publication: Publication, wanted: PredictionId) ->
     return table(found.columns, found.rows())
 
 
-def _product_text(product: ProductVersion) -> str:
+def _product_text(product: ProductVersion, own: Collection[str]) -> str:
     rows = [("made for", product.key)]
     rows += [("file", file.path) for file in product.files]
     if "file_sha256" in product.facts:
-        rows.append(("made elsewhere", f"{product.facts['file']}, SHA-256 {product.facts['file_sha256']}"))
+        # Beside the run's own file there are those that the version was registered with, perhaps of other dates.
+        what = "made elsewhere" if product.version in own else "registered with"
+        rows.append((what, f"{product.facts['file']}, SHA-256 {product.facts['file_sha256']}"))
     rows += [(f"made from {key}", str(value)) for key, value in product.inputs.items() if key != "batches"]
     rows += [("code", product.code_version), ("libraries", json.dumps(dict(product.libraries)))]
     return table((product.product, product.version), rows)

@@ -15,6 +15,8 @@ from forecast_assets.errors import first_ten
 # Feeds with a row per series and day; a feed that the sources never had is not waited for.
 DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
 USUAL_DAYS: Final = 28
+# A store without rows is waited for on this many days after its last one; after that it counts as closed.
+STORE_DAYS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ def assess_readiness(
     feeds: Mapping[str, pl.LazyFrame], required: Iterable[str], prediction_date: date, *, feed_tolerance: float
 ) -> Readiness:
     """Judge whether every daily feed has reached the date, with every expected store and about the usual rows.
+
+    Expected are the stores that had rows in the three days before; one that closes is missed on the three days after
+    its last rows, and on none later.
 
     Args:
         feeds: Resolved rows by feed, of the date and the four weeks before it.
@@ -79,8 +84,10 @@ def _silent(feed: str, day: date) -> str:
 
 
 def _missing_stores(feed: str, counts: pl.DataFrame, today: pl.DataFrame) -> Sequence[str]:
-    newest_before = counts.filter(pl.col("event_date") < today["event_date"][0])["event_date"].max()
-    expected = set(counts.filter(pl.col("event_date") == newest_before)["store_id"])
+    """Name the stores that had rows on one of the last days before, counted from the newest day with any rows."""
+    before = counts.filter(pl.col("event_date") < today["event_date"][0])
+    since = pl.col("event_date").max() - timedelta(days=STORE_DAYS - 1)
+    expected = set(before.filter(pl.col("event_date") >= since)["store_id"])
     absent = sorted(expected - set(today["store_id"]))
     return [f"`{feed}` lacks {len(absent)} stores: {first_ten(absent)}"] if absent else []
 

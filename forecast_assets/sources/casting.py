@@ -12,11 +12,13 @@ import polars as pl
 
 from forecast_assets.contracts import TIMESTAMP, Column
 from forecast_assets.errors import FIRST, first_ten
-from forecast_assets.sources.findings import Finding
+from forecast_assets.sources.findings import FIRST_DAY, LAST_DAY, Finding, is_in_range
 
 _TRUE: Final = ("true", "t", "yes", "y", "1")
 _FALSE: Final = ("false", "f", "no", "n", "0")
 _MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+# Points between groups of three digits, as in 1.234.567,8.
+_GROUPED: Final = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$"
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 
 
@@ -78,7 +80,8 @@ def cast_column(
         return made.alias(column.name), []
     what, remedy = _WORDS.get(column.dtype, ("a value", ""))
     at = bad.arg_true()
-    shown = [f"row {row + origin.first_row} {given[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
+    said = given.cast(pl.String) if given.dtype.is_temporal() else given
+    shown = [f"row {row + origin.first_row} {said[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
     left = f" and {len(at) - FIRST:,} more" if len(at) > FIRST else ""
     message = f"{origin.name}: `{column.name}` cannot be read as {what} in {len(at):,} rows: {first_ten(shown)}{left}"
     return made.alias(column.name), [
@@ -100,9 +103,9 @@ def _cast(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
     if dtype == pl.String:
         return _as_text(values)
     if dtype == pl.Date:
-        return _as_date(values, notation)
+        return _in_range(_as_date(values, notation))
     if dtype == TIMESTAMP:
-        return _as_moment(values, notation)
+        return _in_range(_as_moment(values, notation))
     if dtype == pl.Boolean:
         return _as_flag(values)
     return _as_number(values, dtype, notation)
@@ -110,6 +113,10 @@ def _cast(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
 
 def _nothing(values: pl.Series, dtype: Any) -> pl.Series:
     return pl.Series(values.name, [None], dtype=dtype).new_from_index(0, len(values))
+
+
+def _in_range(values: pl.Series) -> pl.Series:
+    return values.set(~pl.select(is_in_range(pl.lit(values), values.dtype)).to_series().fill_null(value=True), None)
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -124,7 +131,7 @@ def _as_text(values: pl.Series) -> pl.Series:
 
 def _as_number(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
     if values.dtype == pl.String and notation.decimal_comma:
-        values = values.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        values = _with_point(values)
     if not (values.dtype == pl.String or values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         return _nothing(values, dtype)
     number = values.cast(pl.Float64, strict=False)
@@ -132,6 +139,13 @@ def _as_number(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
         return number
     whole = number.cast(dtype, strict=False)
     return whole.set((whole.cast(pl.Float64) != number).fill_null(value=False), None)
+
+
+def _with_point(values: pl.Series) -> pl.Series:
+    """Return numbers with a decimal comma as ones with a point; a point that parts no thousands is unreadable."""
+    grouped = values.str.contains(_GROUPED)
+    is_doubtful = (values.str.contains(".", literal=True) & ~grouped).fill_null(value=False)
+    return values.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True).set(is_doubtful, None)
 
 
 def _as_flag(values: pl.Series) -> pl.Series:
@@ -180,11 +194,21 @@ def _parsed(text: pl.Expr, formats: Sequence[str]) -> pl.Series:
     return pl.select(pl.coalesce(tries)).to_series()
 
 
+_YEARS: Final = f"years are {FIRST_DAY.year} to {LAST_DAY.year}"
 _WORDS: Final[dict[Any, tuple[str, str]]] = {
     pl.String: ("an identifier", "Identifiers are text or whole numbers: correct them at the source."),
-    pl.Float64: ("a number", "Write numbers as 1234.5, or say decimal_comma = true, or missing_values = [...]."),
+    pl.Float64: (
+        "a number",
+        "Write numbers as 1234.5, or as 1.234,5 and say decimal_comma = true; or say missing_values = [...].",
+    ),
     pl.Int32: ("a whole number", "Write whole numbers, or say missing_values = [...]."),
     pl.Boolean: ("yes or no", "Write true or false, yes or no, 1 or 0."),
-    pl.Date: ("a date", 'Write dates as 2025-06-30, or say date_format, for example "%d.%m.%Y".'),
-    TIMESTAMP: ("a moment", "Write moments as 2025-07-01T06:00:00Z (UTC), or say known_at_format."),
+    pl.Date: (
+        "a date",
+        f'Write dates as 2025-06-30, or say date_format, for example "%d.%m.%Y"; {_YEARS}.',
+    ),
+    TIMESTAMP: (
+        "a moment",
+        f"Write moments as 2025-07-01T06:00:00Z (UTC), or say known_at_format; {_YEARS}.",
+    ),
 }

@@ -15,6 +15,7 @@ import polars as pl
 from forecast_assets.contracts import ALL_STORES, EVENTS, TIMESTAMP
 from forecast_assets.errors import SourceError, first_ten
 from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.moments import midnight
 
 TRUST: Final = 0.5
 KNOWN_AHEAD: Final = timedelta(days=365)
@@ -48,7 +49,7 @@ def read_country_holidays(
         .filter(pl.col("event_date").is_between(since, until))
         .with_columns(
             store_node=pl.lit(store_node),
-            known_at=(pl.col("event_date") - KNOWN_AHEAD).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+            known_at=midnight(pl.col("event_date") - KNOWN_AHEAD),
         )
         .with_columns(pl.col("known_at").cast(TIMESTAMP))
         .select(EVENTS.names)

@@ -31,6 +31,26 @@ def require_folder(folder: Path, files: Iterable[str], what: str) -> None:
         )
 
 
+def require_single(path: Path, columns: Iterable[str], wanted: Iterable[str] | None = None) -> None:
+    """Refuse a CSV in whose line of names a column comes twice, of which only one would be read.
+
+    Args:
+        path: The file.
+        columns: Its columns as Polars names them: the second `a` is `a_duplicated_0`.
+        wanted: Columns that matter; all of them if it is None.
+
+    Raises:
+        SourceError: Naming the columns.
+    """
+    found = list(dict.fromkeys(columns))
+    twice = [name for name in found if f"{name}_duplicated_0" in found and (wanted is None or name in set(wanted))]
+    if twice:
+        raise SourceError(
+            f"{path} has columns of the same name: {first_ten(twice)}.",
+            remedy="Keep one of each, or rename the other in the first line.",
+        )
+
+
 def scan_parquet(path: Path, schema: Mapping[str, Any]) -> pl.LazyFrame:
     """Open a Parquet file lazily, with exactly the columns of `schema`, in its order.
 

@@ -6,18 +6,27 @@ What does not: what needs other batches (``gaps``, ``intake``), reading sources,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.contracts import Column, Contract
+from forecast_assets.contracts import TIMESTAMP, Column, Contract
 from forecast_assets.errors import FIRST, ContractError
 from forecast_assets.numbering import has_repeated_keys
 
 _SHOWN_ROWS: Final = 3
 _FLOATS: Final = (pl.Float64, pl.Float32)
+_DATES: Final = (pl.Date, TIMESTAMP)
 # A frame with these is not what the contract describes, so that nothing further can be asked of it.
-UNFIT: Final = frozenset({"columns", "types", "empty"})
+UNFIT: Final = frozenset({"columns", "types", "empty", "date out of range"})
+# Days outside are slips or placeholders (0001-01-01, 9999-12-31), on which reckoning with days fails.
+FIRST_DAY: Final = date(1900, 1, 1)
+LAST_DAY: Final = date(2200, 12, 31)
+# A plan may be known, and an order received, years before or after; moments have that much more room.
+_MOMENTS_BEYOND: Final = timedelta(days=3660)
+# Longer names are rows that ran together, as are those with a line break.
+LONGEST_TEXT: Final = 200
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,27 @@ class Finding:
     message: str
     remedy: str
     column: str = ""
+
+
+def is_in_range(value: pl.Expr, dtype: Any) -> pl.Expr:
+    """Whether days or moments lie in the years that can be reckoned with; null where there is none."""
+    if dtype == pl.Date:
+        return value.is_between(pl.lit(FIRST_DAY), pl.lit(LAST_DAY))
+    midnight = datetime.min.time()
+    first = datetime.combine(FIRST_DAY - _MOMENTS_BEYOND, midnight)
+    last = datetime.combine(LAST_DAY + _MOMENTS_BEYOND, midnight)
+    return value.is_between(pl.lit(first).dt.replace_time_zone("UTC"), pl.lit(last).dt.replace_time_zone("UTC"))
+
+
+def is_broken_text(value: pl.Expr) -> pl.Expr:
+    """Whether a name has control characters or is too long: the trace of a stray quote in a CSV, which joins rows."""
+    return value.str.contains(r"\p{Cc}") | (value.str.len_chars() > LONGEST_TEXT)
+
+
+def has_dates_in_range(frame: pl.DataFrame) -> bool:
+    """Whether all days and moments of a frame can be reckoned with."""
+    tests = [is_in_range(pl.col(name), dtype) for name, dtype in frame.schema.items() if dtype in _DATES]
+    return not tests or bool(frame.select(pl.all_horizontal(test.all() for test in tests)).item())
 
 
 def require_no_errors(findings: Iterable[Finding]) -> None:
@@ -145,6 +175,16 @@ def _questions(column: Column) -> Iterable[tuple[str, tuple[pl.Expr, str]]]:
         yield "unknown value", (~value.is_in(column.one_of), f"is none of {', '.join(column.one_of)}")
     if column.dtype == pl.String and not column.may_be_empty:
         yield "empty text", (value.str.len_bytes() == 0, "is empty text")
+    if column.dtype == pl.String:
+        yield "broken text", (is_broken_text(value), _BROKEN)
+    if column.dtype in _DATES:
+        yield "date out of range", (~is_in_range(value, column.dtype), _BEYOND)
+
+
+_BROKEN: Final = (
+    f"has line breaks, control characters or over {LONGEST_TEXT} characters (perhaps a stray quote in a CSV)"
+)
+_BEYOND: Final = f"is outside {FIRST_DAY.year} to {LAST_DAY.year}"
 
 
 def _rows(frame: pl.DataFrame, test: pl.Expr) -> str:

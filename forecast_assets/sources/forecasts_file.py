@@ -24,6 +24,8 @@ from forecast_assets.errors import FIRST, InputError, SourceError, first_ten
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.keys import Cadence
 from forecast_assets.quantities import DECIMALS
+from forecast_assets.sources.files import require_single
+from forecast_assets.sources.findings import FIRST_DAY, LAST_DAY, LONGEST_TEXT, is_broken_text, is_in_range
 
 MEAN: Final = "forecast_units"
 ROW: Final = "row"
@@ -32,6 +34,14 @@ _IDS: Final = ("store_id", "sku_id", *NODE)
 _DATES: Final = ("prediction_date", "target_date")
 # More units of one SKU in one store on one day are a slip of the unit, and would not fit the published type.
 LARGEST_UNITS: Final = 1e9
+# A day as text; what follows it may be a time.
+_DATE: Final = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+# The lowest quantile up to the one probability, and the highest from the other on, are held against the mean.
+LOW: Final = 0.1
+HIGH: Final = 0.9
+BEYOND_TIMES: Final = 10
+_BROKEN: Final = f"with line breaks, control characters or over {LONGEST_TEXT} characters (perhaps a stray quote)"
+_ROUNDING: Final = 10.0**-DECIMALS
 _QUANTILE_NAME: Final = re.compile(r"q\d+_units")
 
 
@@ -173,13 +183,36 @@ def file_problems(file: ForecastsFile, horizon: int) -> list[str]:
         "a `target_date` that is not `prediction_date` plus `step`": pl.col("disagrees"),
         "a day on or before the prediction date": step < 1,
         **{f"a negative `{name}`": pl.col(name) < 0 for name in units},
+        **{f"a `{name}` {_BROKEN}": is_broken_text(pl.col(name)) for name in ("store_id", "sku_id")},
         f"a mean of {LARGEST_UNITS:,.0f} units or more": pl.col(MEAN) >= LARGEST_UNITS,
+        **{f"a `{q}` of {LARGEST_UNITS:,.0f} units or more": pl.col(q) >= LARGEST_UNITS for q in file.quantile_columns},
+        **_apart(file),
         **{f"a `{high}` below `{low}`": pl.col(high) < pl.col(low) for low, high in pairwise(file.quantile_columns)},
         "the same prediction date, store, SKU and step as another row": pl.struct(_ROW_KEY).is_duplicated()
         & pl.all_horizontal(pl.col(_ROW_KEY).is_not_null()),
     }
     found = [_rows_where(rows, condition, words) for words, condition in kinds.items()]
     return [*file.unreadable, *filter(None, found), *_holes(rows, horizon)]
+
+
+def _apart(file: ForecastsFile) -> dict[str, pl.Expr]:
+    """Say where a mean and an outer quantile cannot be of one distribution of demand.
+
+    As demand is not negative, its mean is at least (1 - p) times its p-quantile (Markov's inequality). Where demand
+    is rare a mean may lie above a high quantile. Demand beyond that quantile then exceeds it on average by at least the
+    gap over 1 - p; more than ``BEYOND_TIMES`` times the quantile plus one unit is not believed.
+    """
+    # Where the mean by itself is a mistake, that is said already.
+    mean = pl.when(pl.col(MEAN).is_between(0, LARGEST_UNITS, closed="left")).then(pl.col(MEAN))
+    found = dict(zip(file.quantile_columns, file.levels, strict=True))
+    said = {}
+    low, high = min(found, key=found.__getitem__, default=""), max(found, key=found.__getitem__, default="")
+    if low and found[low] <= LOW:
+        said[f"a mean below `{low}`"] = mean < (1 - found[low]) * pl.col(low) - _ROUNDING
+    if high and found[high] >= HIGH:
+        furthest = pl.col(high) + (1 - found[high]) * BEYOND_TIMES * (pl.col(high) + 1)
+        said[f"a mean far above `{high}`"] = mean > furthest + _ROUNDING
+    return said
 
 
 def _is_missing(rows: pl.DataFrame, name: str) -> pl.Expr:
@@ -198,7 +231,7 @@ def problem_list(name: str, problems: Iterable[str]) -> SourceError:
 
 
 def _content(path: Path) -> bytes:
-    if path.suffix not in {".parquet", ".csv"}:
+    if path.suffix.lower() not in {".parquet", ".csv"}:
         raise SourceError(f"{path} has no known format.", remedy="Give a file that ends in .parquet or .csv.")
     try:
         return path.read_bytes()
@@ -208,13 +241,14 @@ def _content(path: Path) -> bytes:
 
 def _frame(path: Path, content: bytes) -> pl.DataFrame:
     try:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             frame = pl.read_csv(io.BytesIO(content), infer_schema=False)
+            require_single(path, frame.columns)
         else:
             frame = pl.read_parquet(io.BytesIO(content))
     except pl.exceptions.PolarsError as error:
         raise SourceError(
-            f"{path} cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}.",
+            f"{path} cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0].rstrip('.')}.",
             remedy="Write or copy it again; it may be cut short, or in another encoding than UTF-8.",
         ) from error
     if frame.is_empty():
@@ -307,10 +341,16 @@ def _whole(name: str) -> pl.Expr:
 
 def _day(name: str, dtype: Any) -> pl.Expr:
     if dtype == pl.String:
-        return pl.col(name).str.head(10).str.to_date("%Y-%m-%d", strict=False)
+        is_date = pl.col(name).str.contains(_DATE)
+        text = pl.when(is_date).then(pl.col(name).str.head(10))
+        return _in_range(text.str.to_date("%Y-%m-%d", strict=False)).alias(name)
     if isinstance(dtype, pl.Date | pl.Datetime):
-        return pl.col(name).cast(pl.Date)
+        return _in_range(pl.col(name).cast(pl.Date))
     return pl.lit(None, pl.Date).alias(name)
+
+
+def _in_range(day: pl.Expr) -> pl.Expr:
+    return pl.when(is_in_range(day, pl.Date)).then(day)
 
 
 def _dated(typed: pl.DataFrame) -> pl.DataFrame:
@@ -326,9 +366,12 @@ def _dated(typed: pl.DataFrame) -> pl.DataFrame:
 
 def _unreadable(lost: pl.DataFrame, name: str) -> str:
     what = "a date such as 2024-06-11" if name in _DATES else "a whole number" if name == "step" else "a finite number"
-    shown = [f"row {row}: {value}" for row, value in lost.select(ROW, pl.col(name)).head(FIRST).iter_rows()]
+    shown = [
+        f"row {row}: {value}" for row, value in lost.select(ROW, pl.col(name).cast(pl.String)).head(FIRST).iter_rows()
+    ]
     more = f" and {lost.height - FIRST} more" if lost.height > FIRST else ""
-    return f"a `{name}` that is not {what} in {lost.height} rows ({', '.join(shown)}{more})"
+    years = f"; years are {FIRST_DAY.year} to {LAST_DAY.year}" if name in _DATES else ""
+    return f"a `{name}` that is not {what} in {lost.height} rows ({', '.join(shown)}{more}{years})"
 
 
 def _rows_where(rows: pl.DataFrame, condition: pl.Expr, words: str) -> str | None:

@@ -29,10 +29,10 @@ from forecast_assets.contracts import (
     SALES,
     STOCK_STATUS,
     STORE_HIERARCHY,
-    TIMESTAMP,
 )
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.files import require_folder, scan_parquet
+from forecast_assets.sources.moments import midnight
 
 SOURCE: Final = "freshretailnet"
 DAILY_FILE: Final = "daily.parquet"
@@ -105,7 +105,7 @@ def _plan(path: Path, daily: pl.DataFrame) -> pl.DataFrame:
 
 
 def _at_midnight(day: pl.Expr) -> pl.Expr:
-    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP).alias("known_at")
+    return midnight(day).alias("known_at")
 
 
 def _at_day_end() -> pl.Expr:

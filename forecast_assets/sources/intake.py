@@ -15,9 +15,10 @@ from forecast_assets.contracts import ALL_STORES
 from forecast_assets.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.sources.batch import LONGEST_LAG, Batch
-from forecast_assets.sources.findings import UNFIT, Finding, contract_findings, require_no_errors
+from forecast_assets.sources.findings import UNFIT, Finding, contract_findings
 from forecast_assets.sources.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.sources.held import NOTHING_HELD, Held
+from forecast_assets.sources.moments import midnight
 
 _OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
@@ -104,7 +105,7 @@ class Intake:
         columns = batch.contract.names
         same_trust = held.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
-        fresh = new.collect(engine="streaming")
+        fresh = _without_needless(batch, new, held).collect(engine="streaming")
         return fresh, _contradictions(batch, fresh, held)
 
     def _strangers(self) -> list[Finding]:
@@ -173,22 +174,12 @@ def findings_of(batch: Batch, held: Held = NOTHING_HELD) -> list[Finding]:
     return [*judged.findings, *intake.finish()]
 
 
-def check_batch(batch: Batch, held: Held = NOTHING_HELD) -> Batch:
-    """Return `batch` if it may be stored.
-
-    Raises:
-        ContractError: With every error that `findings_of` returns.
-    """
-    require_no_errors(findings_of(batch, held))
-    return batch
-
-
 def _warning(feed: str, kind: str, rows: int, message: str, remedy: str) -> list[Finding]:
     return [Finding(feed, kind, is_error=False, rows=rows, message=message, remedy=remedy)] if rows else []
 
 
 def _known_too_early(batch: Batch) -> list[Finding]:
-    day_start = pl.col("event_date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    day_start = midnight(pl.col("event_date"))
     early = batch.frame.lazy().filter(pl.col("known_at") < day_start).collect()
     if early.is_empty():
         return []
@@ -200,7 +191,7 @@ def _known_too_early(batch: Batch) -> list[Finding]:
 
 def _known_late(batch: Batch) -> list[Finding]:
     """Return a warning if most rows look as if they had been known when they were ingested, not when they were said."""
-    day_end = (pl.col("event_date") + timedelta(days=1)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    day_end = midnight(pl.col("event_date") + timedelta(days=1))
     late = int(batch.frame.select((pl.col("known_at") > day_end + LONGEST_LAG).sum()).item())
     if late * 2 <= batch.frame.height:
         return []
@@ -226,6 +217,16 @@ def _broken_tree(batch: Batch) -> list[Finding]:
 
 
 _OTHER: Final = {"sku_id": "store_id", "store_id": "sku_id"}
+
+
+def _without_needless(batch: Batch, new: pl.LazyFrame, held: pl.LazyFrame) -> pl.LazyFrame:
+    """Leave out assumed rows of keys on which the source has spoken: what follows from silence is no correction."""
+    if batch.assumed is None or batch.assumed.is_empty():
+        return new
+    key = batch.assumed.columns
+    spoken = held.select(batch.contract.names).join(new, on=batch.contract.names, how="anti")
+    needless = batch.assumed.lazy().join(spoken, on=key, how="semi")
+    return new.join(needless, on=key, how="anti", maintain_order="left")
 
 
 def _contradictions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) -> list[Finding]:

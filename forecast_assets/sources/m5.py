@@ -35,10 +35,10 @@ from forecast_assets.contracts import (
     PRODUCT_HIERARCHY,
     SALES,
     STORE_HIERARCHY,
-    TIMESTAMP,
 )
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
+from forecast_assets.sources.moments import midnight
 
 SOURCE: Final = "m5"
 PRICE_DAYS: Final = 28
@@ -223,4 +223,4 @@ def _events(calendar: Calendar, states: pl.Series) -> pl.DataFrame:
 
 
 def _at_midnight(day: pl.Expr) -> pl.Expr:
-    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP).alias("known_at")
+    return midnight(day).alias("known_at")

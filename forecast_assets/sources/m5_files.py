@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.errors import FIRST, SourceError, first_ten
-from forecast_assets.sources.files import require_folder
+from forecast_assets.sources.files import require_folder, require_single
 
 SALES_FILE: Final = "sales_train_evaluation.csv"
 SHORTER_SALES_FILE: Final = "sales_train_validation.csv"
@@ -132,6 +132,10 @@ def read_calendar(folder: Path) -> Calendar:
         pl.col("^snap_.*$").cast(pl.Int32, strict=False),
     )
     _require_none(path, raw.filter(parsed.select(pl.any_horizontal(pl.col(_DAY).is_null())).to_series()), "unreadable")
+    snap = pl.col("^snap_.*$")
+    if any(name.startswith("snap_") for name in kept):
+        is_odd = parsed.select(pl.any_horizontal(~snap.is_in([0, 1]).fill_null(value=False))).to_series()
+        _require_none(path, raw.filter(is_odd).select("date", snap), "whose `snap_` columns are not 0 or 1")
     ordered = parsed.sort("number")
     date_place = (pl.col("date") - pl.col("date").first()).dt.total_days()
     number_place = pl.col("number") - pl.col("number").first()
@@ -140,6 +144,8 @@ def read_calendar(folder: Path) -> Calendar:
     _require_none(
         path, skipping.select("date", "d"), "out of step: dates and `d` must both rise by one from row to row"
     )
+    back = ordered.filter(pl.col("wm_yr_wk") < pl.col("wm_yr_wk").shift())
+    _require_none(path, back.select("date", "wm_yr_wk"), "whose week lies before that of the day before")
     weeks = ordered["wm_yr_wk"].unique().sort()
     week = ordered["wm_yr_wk"].replace_strict(weeks, pl.int_range(len(weeks), eager=True)).cast(pl.Int64).to_numpy()
     return Calendar(ordered, weeks, week)
@@ -209,11 +215,12 @@ def _header(path: Path, wanted: Any) -> list[str]:
         SourceError: If it is not CSV or lacks some of those wanted.
     """
     columns = _csv(path, n_rows=0).columns
+    require_single(path, columns)
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise SourceError(
             f"{path.name} lacks the columns {missing}. Found: {first_ten(columns)}.",
-            remedy=f"Give {path} as published: it has {first_ten(wanted)}.",
+            remedy=f"Give {path} as published, in UTF-8: it has {first_ten(wanted)}.",
         )
     return columns
 
@@ -230,7 +237,10 @@ def _csv(path: Path, **options: Any) -> pl.DataFrame:
     try:
         return pl.read_csv(path, **options)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path} cannot be read as CSV: {error}.", remedy=_AGAIN) from error
+        raise SourceError(
+            f"{path} cannot be read as CSV: {str(error).splitlines()[0].rstrip('.')}.",
+            remedy=f"It needs a line of column names, in UTF-8. {_AGAIN}",
+        ) from error
 
 
 def _day_columns(path: Path, columns: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ What belongs here: what may stand in the file, and what is wrong with one. What 
 """
 
 import tomllib
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -80,6 +80,9 @@ class FeedTable(BaseModel):
         allowed = {*contract.names, *EXTRA_COLUMNS.get(self.feed, ())}
         unknown = sorted({*self.columns, *self.constants} - allowed)
         twice = sorted(set(self.columns) & set(self.constants))
+        names = {*contract.names, "sku_id", "store_id"}
+        taken = sorted({*self.levels} & names | {*self.levels.values()} & {*contract.names})
+        unfit = sorted(name for name, value in self.constants.items() if not _is_constant(value))
         is_one = (self.file is not None) + (self.database is not None) == 1
         is_query = (self.table is not None) + (self.query is not None) == 1
         said = {
@@ -87,10 +90,26 @@ class FeedTable(BaseModel):
             f"`{self.feed}` has no columns {unknown}; it has {sorted(allowed)}": not unknown,
             f"columns {twice} are both mapped and constant": not twice,
             "`levels` is for hierarchies": not self.levels or self.feed in _HIERARCHIES,
+            'each level has a column of its own: department = "dept", category = "cat"': (
+                len(set(self.levels.values())) == len(self.levels)
+            ),
+            f"levels and their columns are called otherwise than {sorted(names)}; rename {taken}: "
+            'department = "dept"': not taken,
+            f'`separator` is one printable ASCII character or a tab, such as ";" or "\\t", not {self.separator!r}': (
+                self.separator == "\t" or (self.separator.isascii() and self.separator.isprintable())
+            )
+            and self.separator != '"',
+            f"constants {unfit} are not text, a date, true or false, or a number of at most 64 bits": not unfit,
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
             "`known_days_ahead` is for prices and events": self.known_days_ahead is None or self.feed in _PLANS,
         }
         return [complaint for complaint, is_right in said.items() if not is_right]
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str | float | date)
 
 
 class TableMapping(BaseModel):

@@ -26,14 +26,16 @@ from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
 from forecast_assets.errors import SourceError, first_ten
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.casting import Notation, Origin, cast_column
+from forecast_assets.sources.files import require_single
 from forecast_assets.sources.findings import Finding
 from forecast_assets.sources.held import NOTHING_HELD, Held
+from forecast_assets.sources.moments import midnight
+from forecast_assets.sources.price_ratios import highest_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
 from forecast_assets.sources.zero_days import held_spans, no_spans, spans_of, with_zero_days
 from resources.source_databases import read_database
 
 SINCE_EVER: Final = date(1970, 1, 1)
-TRAILING_DAYS: Final = 365
 
 _SERIES: Final = ["sku_id", "store_id"]
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
@@ -101,9 +103,9 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def _file(path: Path, table: FeedTable) -> _Table:
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return _Table(Origin(path.name), partial(_read_parquet, path))
-    if path.suffix in _CSV:
+    if path.suffix.lower() in _CSV:
         return _Table(Origin(path.name, first_row=2), partial(_read_csv, path, table))
     raise SourceError(f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*_CSV, '.parquet']}.")
 
@@ -112,7 +114,9 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path} cannot be read as Parquet: {error}.", remedy="Write or copy it again.") from error
+        raise SourceError(
+            f"{path} cannot be read as Parquet: {str(error).rstrip('.')}.", remedy="Write or copy it again."
+        ) from error
 
 
 def _read_csv(path: Path, table: FeedTable) -> pl.DataFrame:
@@ -121,11 +125,13 @@ def _read_csv(path: Path, table: FeedTable) -> pl.DataFrame:
         rows = pl.scan_csv(path, separator=table.separator, infer_schema=False, glob=False)
         ours = (*FEEDS[table.feed].names, *EXTRA_COLUMNS.get(table.feed, ()))
         named = {*table.columns.values(), *table.levels.values(), *ours}
-        wanted = [name for name in rows.collect_schema().names() if name in named]
+        found = rows.collect_schema().names()
+        require_single(path, found, named)
+        wanted = [name for name in found if name in named]
         return rows.select(wanted or pl.all()).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as CSV: {str(error).splitlines()[0]}.",
+            f"{path} cannot be read as CSV: {str(error).splitlines()[0].rstrip('.')}.",
             remedy="It needs a line of column names, the same number of fields in each line, UTF-8 text; and "
             f"`separator` in the mapping is {table.separator!r}.",
         ) from error
@@ -202,10 +208,12 @@ class _Feed:
 
     def _batch(self, rows: _Rows) -> Batch:
         frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
+        assumed = None
         if set(self._contract.names) <= set(frame.columns):
             frame = frame.select(self._contract.names)
             if self._table.missing_days == "zero" and not findings:
-                frame = self._filled(frame)
+                said, frame = frame, self._filled(frame)
+                assumed = frame[said.height :].select(*_SERIES, "event_date")
             others = [name for name in self._contract.key if name != "event_date"]
             frame = frame.sort("event_date", *others, maintain_order=True)
         return Batch(
@@ -216,6 +224,7 @@ class _Feed:
             frame,
             delivery=rows.name,
             findings=tuple(findings),
+            assumed=assumed,
         )
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -233,9 +242,8 @@ class _Feed:
         frame = frame.with_columns(
             rule.alias(column) for column, rule in follows.items() if column not in frame.columns
         )
-        if name == "prices":
-            frame = self._with_ratio(frame)
-        return self._with_known_at(frame)
+        frame = self._with_known_at(frame)
+        return self._with_ratio(frame) if name == "prices" else frame
 
     def _with_known_at(self, frame: pl.DataFrame) -> pl.DataFrame:
         if "event_date" not in frame.columns or self._unknowable(frame):
@@ -244,16 +252,16 @@ class _Feed:
             return _placed_and_received(frame, self._lag)
         said = pl.col("known_at") if "known_at" in frame.columns else pl.lit(None, TIMESTAMP)
         # Without a readable day any moment does: the row is refused for its day.
-        return frame.with_columns(known_at=pl.coalesce(said, self._moment(), _midnight(pl.lit(SINCE_EVER))))
+        return frame.with_columns(known_at=pl.coalesce(said, self._moment(), midnight(pl.lit(SINCE_EVER))))
 
     def _moment(self) -> pl.Expr:
         """When a row became known of which nobody says it."""
         day = pl.col("event_date")
         if self._contract.name in _MEMBERS:
-            return _midnight(day)
+            return midnight(day)
         if self._table.known_days_ahead is not None:
-            return _midnight(day - timedelta(days=self._table.known_days_ahead))
-        return _midnight(day + timedelta(days=1)) + self._lag
+            return midnight(day - timedelta(days=self._table.known_days_ahead))
+        return midnight(day + timedelta(days=1)) + self._lag
 
     def _unknowable(self, frame: pl.DataFrame) -> list[Finding]:
         """Return a finding if prices or events do not say when they were known."""
@@ -269,7 +277,10 @@ class _Feed:
             return frame
         if "list_price" in frame.columns:
             return frame.with_columns(price_ratio=_ratio(pl.col("list_price")))
-        return _over_highest(frame, self._held, self._source)
+        if "known_at" not in frame.columns:
+            # That is a finding already; nothing is stored.
+            return frame.with_columns(price_ratio=pl.lit(None, pl.Float64))
+        return frame.with_columns(price_ratio=_ratio(highest_prices(frame, self._held, self._source)))
 
     def _filled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add days without a sale, also of series that only earlier deliveries have."""
@@ -293,48 +304,19 @@ def _repeated(name: str, value: Any, height: int) -> pl.Series:
     return pl.Series(name, [value]).new_from_index(0, height)
 
 
-def _midnight(day: pl.Expr) -> pl.Expr:
-    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIMESTAMP)
-
-
 def _placed_and_received(orders: pl.DataFrame, lag: timedelta) -> pl.DataFrame:
     """Return a row per order as placed, and one as received; of one placed and received on a day only the latter."""
     placed_on, received_on = pl.col("event_date"), pl.col("received_date")
     placed = orders.filter(received_on.is_null() | (received_on != placed_on)).with_columns(
-        received_date=pl.lit(None, pl.Date), known_at=_midnight(placed_on + timedelta(days=1)) + lag
+        received_date=pl.lit(None, pl.Date), known_at=midnight(placed_on + timedelta(days=1)) + lag
     )
     received = orders.filter(received_on.is_not_null()).with_columns(
-        known_at=_midnight(received_on + timedelta(days=1)) + lag
+        known_at=midnight(received_on + timedelta(days=1)) + lag
     )
     return pl.concat([placed, received])
 
 
-def _ratio(reference: pl.Expr) -> pl.Expr:
+def _ratio(reference: pl.Expr | pl.Series) -> pl.Expr:
     """Price over a reference price; where that is 0, everything is free and nothing is reduced."""
-    return pl.when(reference == 0).then(1.0).otherwise(pl.col("unit_price") / reference).round(6)
-
-
-def _over_highest(prices: pl.DataFrame, held: Held, source: str) -> pl.DataFrame:
-    """Add the ratio to the highest price of each series in the trailing year, held days included."""
-    days = prices["event_date"].drop_nulls()
-    earlier = None
-    if len(days):
-        first = min(days.to_list())
-        earlier = held.rows(
-            "prices", source=source, since=first - timedelta(days=TRAILING_DAYS), until=first - timedelta(days=1)
-        )
-    seen = prices.with_row_index("row").select("row", *_SERIES, "event_date", "unit_price")
-    if earlier is not None:
-        before = earlier.select(pl.lit(None, pl.UInt32).alias("row"), *_SERIES, "event_date", "unit_price").collect()
-        seen = pl.concat([before, seen])
-    highest = (
-        seen.drop_nulls("event_date")
-        .sort(*_SERIES, "event_date")
-        .with_columns(
-            highest=pl.col("unit_price").rolling_max_by("event_date", f"{TRAILING_DAYS}d", min_samples=1).over(_SERIES)
-        )
-        .drop_nulls("row")
-        .select("row", "highest")
-    )
-    placed = prices.with_row_index("row").join(highest, on="row", how="left", maintain_order="left")
-    return placed.with_columns(price_ratio=_ratio(pl.col("highest"))).drop("row", "highest")
+    over = pl.lit(reference) if isinstance(reference, pl.Series) else reference
+    return pl.when(over == 0).then(1.0).otherwise(pl.col("unit_price") / over).round(6)

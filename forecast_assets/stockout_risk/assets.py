@@ -1,6 +1,6 @@
 """The stock-out risk asset: orchestration only."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     INVENTORY_POSITIONS,
+    OPEN_ORDER_DAYS,
     PURCHASE_ORDERS,
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
@@ -68,7 +69,7 @@ def _assess(run: RunInputs, reconciled: pl.DataFrame, base: pl.DataFrame, paths:
     supply = supply_at(
         panel.series,
         _rows(history, INVENTORY_POSITIONS, since=history.cutoff),
-        _rows(history, PURCHASE_ORDERS),
+        _orders(history),
         history.cutoff,
     )
     rho = _rho(base, artifact.rho)
@@ -85,6 +86,11 @@ def _lost_share(run: RunInputs, panel: Panel) -> npt.NDArray[np.float64] | None:
         groups = run.hierarchy.product_groups(artifact.group_level)
         factors = lay_out_factors(panel, artifact.effects, groups).product[:, : panel.history_days]
     return usual_lost_share(panel, uncensor(panel, factors))
+
+
+def _orders(history: History) -> pl.DataFrame:
+    """Return the orders that may still be open."""
+    return _rows(history, PURCHASE_ORDERS, since=history.cutoff - timedelta(days=OPEN_ORDER_DAYS - 1))
 
 
 def _rows(history: History, contract: Contract, since: date | None = None) -> pl.DataFrame:

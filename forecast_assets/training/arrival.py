@@ -22,7 +22,7 @@ from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models.demand import classify, uncensor, usual_lost_share
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.quantities import SCALE, from_units
-from forecast_assets.training.evaluation import COVERAGE_TOLERANCE, LARGEST_BIAS, SEASON, Outcome, report
+from forecast_assets.training.evaluation import COVERAGE_TOLERANCE, LARGEST_BIAS, SEASON, Outcome, report, stacked
 
 # Share of the series that a sound file has, or that sell no more.
 LEAST_COMPLETENESS: Final = 0.95
@@ -99,12 +99,6 @@ def arrival_gates(report_frame: pl.DataFrame) -> dict[str, bool]:
         "backtest_coverage_of_80_percent_interval_within_10_points": abs(value["coverage_80"] - 0.8)
         <= COVERAGE_TOLERANCE,
     }
-
-
-def stacked(outcomes: Sequence[Outcome]) -> Outcome:
-    """Lay the outcomes of several prediction dates below one another."""
-    parts = [vars(outcome) for outcome in outcomes]
-    return Outcome(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _arrival_rows(panel: Panel, arrived: Sequence[Arrived]) -> pl.DataFrame:

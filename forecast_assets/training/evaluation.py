@@ -9,7 +9,7 @@ which rests on the same assumptions as the forecast. In-stock days alone would s
 since high demand is what empties the shelf.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -100,7 +100,7 @@ def evaluate(
         outcomes.append(_outcome(few, groups, origin, workers, history_days))
         if progress:
             progress(done, len(origins))
-    return report(_stack(outcomes))
+    return report(stacked(outcomes))
 
 
 def gates(report_frame: pl.DataFrame) -> dict[str, bool]:
@@ -183,7 +183,8 @@ def _seasonal_naive(history: Floats, horizon: int) -> Floats:
     return np.asarray(made.sort("unique_id", "ds")["naive"].to_numpy(), dtype=np.float64).reshape(-1, horizon)
 
 
-def _stack(outcomes: list[Outcome]) -> Outcome:
+def stacked(outcomes: Sequence[Outcome]) -> Outcome:
+    """Lay the outcomes of several prediction dates below one another."""
     parts = [vars(outcome) for outcome in outcomes]
     return Outcome(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from forecast_assets import run_inputs
 from forecast_assets.automation.restatement_sensor import restatement_events
 from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
@@ -200,6 +201,8 @@ def test_who_why_and_what_are_needed(restated: Runner) -> None:
     for by, reason in ((" ", "because"), ("ana", "")):
         with pytest.raises(InputError, match="A correction needs who and why"):
             restated.correct(KEY, by=by, reason=reason)
+    with pytest.raises(InputError, match=r"Nobody knows yet what will be known by 2135-01-01 00:00 UTC"):
+        restated.correct(KEY, by="ana", reason="early", known_until=datetime(2135, 1, 1, tzinfo=UTC))
     with pytest.raises(NotPublishedError, match="Nothing is published under daily/2025-06-27/stat-1/28/r0"):
         restated.correct(replace(KEY, prediction_date=DAY), by="ana", reason="because")
 
@@ -260,6 +263,38 @@ def test_readers_must_name_the_revision_of_a_run_that_was_corrected(corrected: C
     assert "Nothing has been restated: 1 published runs" in command(runner, "restatements")[1]
 
 
+def test_the_ui_is_not_told_again_after_entries_that_change_no_input(
+    restated: Runner, simulation: Simulation, tmp_path: Path
+) -> None:
+    runner = copied(restated, tmp_path / "home")
+    told = restatement_events(runner.stores, None)
+    assert len(told.asset_events) == 1
+    runner.stores.predictions.promote("stat-1", by="tests", reason="again")
+    after = restatement_events(runner.stores, told.cursor)
+    assert "Nothing was ingested or published after ledger entry" in str(after.skip_reason)
+    batch = restated_sales(simulation)
+    later = [batch.frame["known_at"][0] + timedelta(days=1)]
+    unrelated = pl.col("event_date") + timedelta(days=4)
+    frame = batch.frame.with_columns(unrelated, pl.Series("known_at", later, batch.frame.schema["known_at"]))
+    runner.ingest([replace(batch, frame=frame)])
+    same = restatement_events(runner.stores, told.cursor)
+    assert str(KEY) in str(same.skip_reason)
+    assert not same.asset_events
+    runner.ingest([replace(batch, frame=frame.with_columns(pl.col("event_date") - timedelta(days=5)))])
+    assert len(restatement_events(runner.stores, same.cursor).asset_events) == 1
+
+
+def test_an_artifact_is_read_once_however_many_runs_are_compared(
+    restated: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[str]()
+    real = run_inputs.read_artifact
+    monkeypatch.setattr(run_inputs, "read_artifact", lambda *given: read.append(given[0]) or real(*given))
+    runs = newest_revisions(restated.stores.ledger.state()) * 3
+    assert len(list(pending(restated.stores, runs))) == 3
+    assert read == ["statistical"]
+
+
 def test_the_ui_is_told_once_and_nothing_is_corrected_by_itself(restated: Runner, corrected: Corrected) -> None:
     told = restatement_events(restated.stores, None)
     (event,) = told.asset_events
@@ -269,6 +304,7 @@ def test_the_ui_is_told_once_and_nothing_is_corrected_by_itself(restated: Runner
     assert not told.run_requests
     assert not restatement_events(restated.stores, told.cursor).asset_events
     assert not restatement_events(corrected.runner.stores, None).asset_events
+    assert restatement_events(restated.stores, "17").asset_events
     for runner in (restated, corrected.runner):
         answer = scoring_request(runner.stores, DAILY, Launches(runner.instance, "daily_scoring"))
         assert isinstance(answer, dg.SkipReason)

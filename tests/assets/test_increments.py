@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.errors import IncompleteInputsError
+from forecast_assets.errors import ContractError, IncompleteInputsError
 from forecast_assets.features.panel import Panel
 from forecast_assets.ingestion import IngestOutcome
 from forecast_assets.operations.runner import Runner
@@ -38,10 +38,10 @@ def sold(days: list[date], stores: tuple[str, ...] = STORES, units: int = 3, boo
 class Shop:
     """A folder of tables, and a home that takes it in again and again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mapping: str = MAPPING) -> None:
         self.folder = folder
         self.runner: Runner = new_runner(folder / "home")
-        (folder / "mapping.toml").write_text(MAPPING)
+        (folder / "mapping.toml").write_text(mapping)
 
     def delivers(self, name: str, rows: pl.DataFrame) -> IngestOutcome:
         rows.write_csv(self.folder / f"sales_{name}.csv")
@@ -99,3 +99,38 @@ def test_a_restated_day_is_seen_by_later_snapshots_and_not_by_earlier_ones(shop:
     assert shop.runner.snapshot(LAST) == stored
     later = shop.panel(NEXT).sales[0]
     assert (later[-2], before[0, -1]) == (90 + LAST.day % 4, 3 + LAST.day % 4)
+
+
+@pytest.fixture
+def till(tmp_path: Path) -> Shop:
+    """A source that lists only what was sold, and sells everything on every day."""
+    till = Shop(tmp_path, MAPPING.replace("[feed.columns]", 'missing_days = "zero"\n[feed.columns]'))
+    till.delivers("history", sold(pl.date_range(FIRST, LAST, eager=True).to_list()))
+    return till
+
+
+def test_a_restated_row_leaves_the_rest_of_its_day_alone_where_only_sales_are_listed(till: Shop) -> None:
+    till.delivers("next", sold([NEXT]))
+    before, stored = till.panel(LAST).sales, till.runner.snapshot(LAST)
+    row = sold([LAST], ("S3",), 90, f"{NEXT}T12:00:00Z").filter(pl.col("sku_id") == "B")
+    outcome = till.delivers("restated", row)
+    assert ([each.rows for each in outcome.added], outcome.findings) == ([1], ())
+    assert till.runner.snapshot(LAST) == stored
+    assert till.panel(NEXT).sales[0].tolist()[:-1] == before[0].tolist()[1:]
+    again = till.delivers("restated", row)
+    assert (again.added, again.sequence) == ((), None)
+
+
+def test_a_correction_without_a_later_moment_is_refused_for_its_own_row_only(till: Shop) -> None:
+    row = sold([LAST], ("S3",), 90).filter(pl.col("sku_id") == "B")
+    with pytest.raises(ContractError, match=r"1 rows say something else than before, as known at the same moment.*'B'"):
+        till.delivers("restated", row)
+
+
+def test_a_correction_among_the_first_files_makes_up_no_zeros_either(tmp_path: Path) -> None:
+    till = Shop(tmp_path, MAPPING.replace("[feed.columns]", 'missing_days = "zero"\n[feed.columns]'))
+    row = sold([LAST], ("S3",), 90, f"{NEXT}T12:00:00Z").filter(pl.col("sku_id") == "B")
+    row.write_csv(tmp_path / "sales_restated.csv")
+    outcome = till.delivers("history", sold(pl.date_range(FIRST, NEXT, eager=True).to_list()))
+    assert [each.rows for each in outcome.added] == [6 * 43, 1]
+    assert till.panel(NEXT).sales[0, -2] == 3 + LAST.day % 4

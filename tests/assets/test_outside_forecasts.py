@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from checks.lineage import lineage_breaks
 from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
 from forecast_assets.errors import (
@@ -32,6 +33,7 @@ from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.outside_forecasts import plan_text, published_text
 from forecast_assets.presentation.rows import lineage_text
 from forecast_assets.presentation.state import version_text, versions_text
+from forecast_assets.run_inputs import outside_forecasts_of
 from forecast_assets.sources.simulator import Simulation
 from resources.catalogue import build_catalogue
 from resources.dagster_home import Launches
@@ -151,7 +153,7 @@ def edited(file: Path, folder: Path, change: Callable[[pl.DataFrame], pl.DataFra
 def test_other_numbers_under_the_same_key_are_refused_by_row(taken_over: Published, tmp_path: Path) -> None:
     runner, file, *_ = taken_over
     first = pl.int_range(pl.len()) == 0
-    path = edited(file, tmp_path, lambda rows: rows.with_columns(pl.col("forecast_units") + first * 1.0))
+    path = edited(file, tmp_path, lambda rows: rows.with_columns(pl.col("forecast_units") + first * 0.01))
     said = (
         r"is already published \(ledger entry \d+\) with other numbers in 1 rows \(store/SKU/step S-01/[^ ]+/1\), and"
     )
@@ -295,7 +297,7 @@ def known_sales(runner: Runner) -> pl.DataFrame:
 
 
 def hindsight(runner: Runner, folder: Path) -> Path:
-    """Forecasts of two dates a week apart that know better than anyone: what was sold, or the last week again."""
+    """Forecasts of two dates a week apart: of the first what was sold, of the second twice the last week."""
     sales, parts = known_sales(runner), []
     for day in PAST:
         series = sales.filter(pl.col("event_date") <= day).select("store_id", "sku_id").unique()
@@ -307,7 +309,7 @@ def hindsight(runner: Runner, folder: Path) -> Path:
             ahead.with_columns(event_date=source).join(sales, on=["store_id", "sku_id", "event_date"], how="left")
         )
     path = folder / "vendor.parquet"
-    units = pl.col("sales_units").fill_null(0.0)
+    units = pl.col("sales_units").fill_null(0.0) * pl.when(pl.col("prediction_date") == END).then(2).otherwise(1)
     pl.concat(parts).select(
         "store_id", "sku_id", "prediction_date", "step", units.alias("qty"), (units * 2 + 1).alias("q900_units")
     ).write_parquet(path)
@@ -336,6 +338,37 @@ def test_an_interrupted_file_goes_on_where_it_stopped(resumed: tuple[Runner, lis
     assert sequences == sorted(sequences)
     versions = [entry for entry in runner.stores.ledger.entries() if entry.kind == "register"]
     assert [entry.body["model_version"] for entry in versions] == ["stat-1", "vendor-2"]
+
+
+def test_a_correction_of_the_second_date_of_a_file_takes_that_date(
+    resumed: tuple[Runner, list[Outcome]], simulation: Simulation, tmp_path: Path
+) -> None:
+    runner, second = copied(resumed[0], tmp_path / "home"), resumed[1][1].publication.key
+    first = resumed[1][0].publication.key
+    runner.ingest([restated_sales(simulation)])
+    made = runner.correct(second, by="ana", reason="the till restated a day")
+    ours = rows_of(runner, made.publication.key, "forecasts")
+    assert ours["forecast_units"].equals(rows_of(runner, second, "forecasts")["forecast_units"])
+    assert ours["forecast_units"].sum() != rows_of(runner, first, "forecasts")["forecast_units"].sum()
+    (file,) = outside_forecasts_of(runner.stores.predictions, made.publication.products.values())
+    assert file.key == str(second)
+    blocks = lineage_text(runner.stores, str(made.publication.key)).split("\n\n")
+    own = [block for block in blocks if "made elsewhere" in block]
+    assert len(own) == 1
+    assert str(second) in own[0]
+    assert [str(first) in block for block in blocks if "registered with" in block] == [True]
+
+
+def test_the_lineage_check_refuses_the_numbers_of_another_date(
+    resumed: tuple[Runner, list[Outcome]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores, (first, second) = resumed[0].stores, [outcome.publication for outcome in resumed[1]]
+    product = stores.predictions.version(second.products["forecasts"])
+    assert lineage_breaks(stores, product, second.key) == []
+    others = outside_forecasts_of(stores.predictions, first.products.values())
+    monkeypatch.setattr("checks.lineage.outside_forecasts_of", lambda *_: others)
+    said = f"its numbers are those of the file of {first.key}, not of {second.key}"
+    assert lineage_breaks(stores, product, second.key) == [said]
 
 
 def test_quantiles_that_are_not_given_are_completed(resumed: tuple[Runner, list[Outcome]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from checks.judging import Verdict, judge
 from checks.rules import RULES, Rule
 from forecast_assets.contracts import PRODUCTS
-from tests.products import make_all
+from tests.products import KEY, KNOWN_UNTIL, make_all
 
 Break = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -50,7 +50,7 @@ BREAKS: dict[str, Break] = {
     "every_level_counts_the_same_units": plus_one("series_without_actual", pl.col("product_level") == "total"),
     "segments_sum_to_all_rows": plus_one("pinball_loss_units", pl.col("segment") == "lumpy"),
     "judged_rows_are_rows": lambda frame: frame.with_columns(pl.col("quantile_rows") + 9),
-    "no_series_begins_after_the_cutoff": lambda frame: frame.with_columns(age_days=pl.lit(0.0)),
+    "last_weeks_sales_were_known_at_the_time": lambda frame: frame.with_columns(pl.col("sales_mean_7d_units") + 1),
     "every_series_has_every_step": without((pl.col("sku_id") == "B") & (pl.col("step") == 7)),
     "target_dates_follow_the_prediction_date": day_later,
     "components_sum_to_base_units": plus_one("price_units"),
@@ -75,7 +75,7 @@ def verdict(rule: Rule, frames: Mapping[str, pl.DataFrame], folder: Path) -> Ver
         frame.write_parquet(path)
         paths[name] = [str(path)]
     with duckdb.connect() as connection:
-        return judge(rule, paths, connection)
+        return judge(rule, paths, connection, KNOWN_UNTIL)
 
 
 def rule_id(rule: Rule) -> str:
@@ -98,6 +98,36 @@ def test_the_rule_fails_on_its_defect_and_shows_the_rows(rule: Rule, tmp_path: P
     assert not found.passed
     assert 0 < found.examples.height <= 10
     assert rule.remedy in found.message
+
+
+LOOKS_AHEAD: dict[str, pl.Expr] = {
+    "a day after the cutoff": pl.col("event_date") > KEY.prediction_date,
+    "a row that became known later": pl.col("known_at") > KNOWN_UNTIL,
+}
+
+
+@pytest.mark.parametrize("ahead", LOOKS_AHEAD)
+def test_a_snapshot_that_read_what_was_not_known_yet_is_found(ahead: str, tmp_path: Path) -> None:
+    frames = dict(make_all())
+    sales = frames["sales"]
+    leaked = sales.filter(LOOKS_AHEAD[ahead])
+    assert leaked.height == 1
+    rule = next(rule for rule in RULES if rule.name == "last_weeks_sales_were_known_at_the_time")
+    known = sales.filter(pl.col("event_date") <= KEY.prediction_date, pl.col("known_at") <= KNOWN_UNTIL)
+    last = pl.concat([known, leaked]).sort("known_at").unique(["sku_id", "event_date"], keep="last")
+    means = last.group_by("store_id", "sku_id").agg(sales_mean_7d_units=pl.col("sales_units").mean())
+    snapshot = frames["feature_snapshots"].drop("sales_mean_7d_units")
+    frames["feature_snapshots"] = snapshot.join(means, on=["store_id", "sku_id"])
+    found = verdict(rule, frames, tmp_path)
+    assert found.failing_rows == 1
+    assert found.examples["sku_id"].item() == leaked["sku_id"].item()
+
+
+def test_a_series_that_a_snapshot_left_out_is_found(tmp_path: Path) -> None:
+    frames = dict(make_all())
+    frames["feature_snapshots"] = frames["feature_snapshots"].filter(pl.col("sku_id") != "B")
+    rule = next(rule for rule in RULES if rule.name == "last_weeks_sales_were_known_at_the_time")
+    assert verdict(rule, frames, tmp_path).examples["sku_id"].to_list() == ["B"]
 
 
 def test_hand_made_products_keep_their_contracts() -> None:

@@ -7,9 +7,20 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from forecast_assets.automation.triggers import build_schedules, build_sensors, scoring_request, snapshot_request
+from forecast_assets.automation import triggers
+from forecast_assets.automation.triggers import (
+    Waiting,
+    build_schedules,
+    build_sensors,
+    scoring_request,
+    snapshot_request,
+)
+from forecast_assets.errors import NotAcceptedError
+from forecast_assets.history import History
 from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.settings import Settings
+from forecast_assets.snapshots.assets import readiness
+from forecast_assets.snapshots.readiness import Readiness
 from partitions import scoring_partition
 from resources.dagster_home import Launches, open_instance
 from resources.stores import Stores, open_stores
@@ -162,8 +173,10 @@ def test_days_that_were_missed_are_scored_oldest_first(stores: Stores, launches:
 def test_a_version_that_cannot_serve_is_not_launched(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
     stage(stores, SUNDAY)
-    appoint(stores, "stat-1", "weekly-champion", horizon=28)
-    assert "`stat-1` was trained for 28 days ahead, and weekly runs of 90 days were asked of it." in reason(
+    with pytest.raises(NotAcceptedError, match=r"`short` was trained for 28 days ahead, and weekly runs"):
+        appoint(stores, "short", "weekly-champion", horizon=28)
+    appoint(stores, "stat-1", "weekly-champion", horizon=60)
+    assert "`stat-1` was trained for 60 days ahead, and weekly runs of 90 days were asked of it." in reason(
         scoring_request(stores, WEEKLY, launches)
     )
     appoint(stores, "stat-2", "weekly-champion", cutoff="2025-01-06")
@@ -195,3 +208,39 @@ def test_sensors_look_where_the_settings_say(tmp_path: Path) -> None:
         assert data.run_requests == []
         assert "Nothing of the feed `sales`" in str(data.skip_message) or "No champion" in str(data.skip_message)
     assert not list(tmp_path.iterdir())
+
+
+def test_waiting_days_are_read_again_only_once_the_ledger_has_moved(
+    stores: Stores, tmp_path: Path, launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = sales_rows(stores=3)
+    late = (pl.col("event_date") >= date(2025, 1, 8)) & (pl.col("store_id") == "S2")
+    put(stores, rows.filter(~late))
+    stage(stores, *days(7))
+    asked_of: list[date] = []
+
+    def noted(history: History, tolerance: float) -> Readiness:
+        asked_of.append(history.cutoff)
+        return readiness(history, tolerance)
+
+    monkeypatch.setattr(triggers, "readiness", noted)
+    settings = Settings(home=tmp_path, feed_tolerance=0.5)
+    sensor = build_sensors(settings, "feature_pipeline", {})[0]
+
+    def tick(cursor: str | None) -> tuple[str | None, str | None]:
+        with dg.build_sensor_context(instance=launches.instance, cursor=cursor) as context:
+            data = sensor.evaluate_tick(context)
+        return data.skip_message, data.cursor
+
+    first, cursor = tick(None)
+    assert first is not None
+    assert "Waiting for the inputs of 2025-01-08: `sales` lacks 1 stores: S2." in first
+    assert asked_of == days(8, 9, 10)
+    assert tick(cursor) == (first, cursor)
+    assert asked_of == days(8, 9, 10), "nothing was ingested, so nothing is read"
+    put(stores, rows.filter(late & (pl.col("event_date") < date(2025, 1, 10))))
+    waiting = Waiting.read(cursor, stores.ledger.state().sequence, 0.5)
+    assert asked(snapshot_request(stores, 0.5, launches, waiting)) == "2025-01-08"
+    assert asked_of == days(8, 9, 10, 8)
+    assert Waiting.read(cursor, 2, 0.5).reasons == Waiting.read(cursor, 1, 0.6).reasons == {}
+    assert list(Waiting.read(cursor, 1, 0.5).reasons) == ["2025-01-08", "2025-01-09", "2025-01-10"]

@@ -68,8 +68,10 @@ def test_dates_are_those_of_the_cadence_in_order() -> None:
         (lambda: backfill_keys("weekly", "v", date(2025, 6, 2), date(2025, 6, 3), None), InputError,
          "no prediction date of a weekly run .* The one before is 2025-06-01"),
         (lambda: backfill_keys("daily", "v", FIRST, LAST, 90), HorizonError, "7 to 30 days, not 90"),
+        (lambda: backfill_keys("daily", "v", FIRST, date(2225, 6, 4), None), InputError,
+         r"2225-06-04 is not over \(UTC\)\. Give --to 20\d\d-"),
     ],
-    ids=["backwards", "no-sunday", "horizon"],
+    ids=["backwards", "no-sunday", "horizon", "future"],
 )  # fmt: skip
 def test_a_range_that_makes_no_sense_is_refused(
     make: Callable[[], object], error: type[Exception], message: str

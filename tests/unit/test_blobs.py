@@ -41,3 +41,11 @@ def test_a_file_that_is_gone_is_named(store: BlobStore) -> None:
     store.local(PATH).unlink()
     with pytest.raises(ChangedFileError, match=r"x\.parquet` is missing\. Restore it from a backup"):
         store.is_intact(PATH, expected)
+
+
+def test_bytes_that_are_there_already_are_synced_too(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = list[Path]()
+    monkeypatch.setattr(blobs, "_fsync", synced.append)
+    store.create_addressed(PATH, b"what was said")
+    file = store.local(PATH)
+    assert synced == [file, *list(file.parents)[:3]]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import cli
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
 from forecast_assets.errors import InputError, NotReadyError
 from forecast_assets.history import History
 from forecast_assets.restatements import changed_rows
@@ -188,3 +188,22 @@ def test_the_commands_explain_themselves_and_need_nothing_to_be_there(tmp_path: 
     unknown = CliRunner().invoke(cli, ["compare", "daily", "weekly"], env={"FORECAST_ASSETS_HOME": str(home)})
     assert isinstance(unknown.exception, InputError)
     assert "`daily` is not a run key" in str(unknown.exception)
+
+
+def test_a_name_that_ends_like_a_number_is_told_whole(stores: Stores) -> None:
+    put(stores, "sales", [sold(DAY, 4.0, sku="V2.0")])
+    made = snapshot(stores)
+    put(stores, "sales", [sold(DAY, 5.0, NOW, sku="V2.0")])
+    (row,) = changed(stores, made).rows(named=True)
+    assert (row["row"], row["before"], row["after"]) == ("V2.0 S", "sales_units 4", "sales_units 5")
+
+
+def test_an_order_of_more_than_a_year_ago_restates_nothing(stores: Stores) -> None:
+    order = {"sku_id": "A", "store_id": "S", "ordered_units": 9.0, "known_at": THEN}
+    days = {"old": DAY - timedelta(days=OPEN_ORDER_DAYS), "open": DAY - timedelta(days=OPEN_ORDER_DAYS - 1)}
+    put(stores, "purchase_orders", [{**order, "order_id": name, "event_date": day} for name, day in days.items()])
+    made = snapshot(stores)
+    received = {"received_date": DAY, "known_at": NOW}
+    rows = [{**order, "order_id": name, "event_date": day, **received} for name, day in days.items()]
+    put(stores, "purchase_orders", rows)
+    assert changed(stores, made)["row"].to_list() == ["open"]

@@ -155,11 +155,19 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (2, "forecast_units", "1,5", "a `forecast_units` that is not a finite number in 1 rows (row 3: 1,5)"),
         (2, "forecast_units", None, "no `forecast_units` in 1 of 14 rows (row 3)"),
         (2, "forecast_units", "2e9", "a mean of 1,000,000,000 units or more in 1 of 14 rows (row 3)"),
+        (2, "q900_units", "1e300", "a `q900_units` of 1,000,000,000 units or more in 1 of 14 rows (row 3)"),
+        (2, "forecast_units", "9.1", "a mean far above `q900_units` in 1 of 14 rows (row 3)"),
+        (2, "forecast_units", "0.89", "a mean below `q100_units` in 1 of 14 rows (row 3)"),
+        (4, "sku_id", "0007,x\n0008", "a `sku_id` with line breaks, control characters or over 200 characters"),
+        (4, "store_id", "S" * 201, "(perhaps a stray quote) in 1 of 14 rows (row 5)"),
+        (6, "target_date", "9999-12-31", "1 rows (row 7: 9999-12-31; years are 1900 to 2200)"),
+        (6, "prediction_date", "0001-01-01", "1 rows (row 7: 0001-01-01; years are 1900 to 2200)"),
         (0, "q100_units", "5", "a `q900_units` below `q100_units` in 1 of 14 rows (row 1)"),
         (0, "q900_units", None, "no `q900_units` in 1 of 14 rows (row 1)"),
         (4, "sku_id", "", "no `sku_id` in 1 of 14 rows (row 5)"),
         (4, "store_id", None, "no `store_id` in 1 of 14 rows (row 5)"),
         (6, "target_date", "07.07.2025", "`target_date` that is not a date such as 2024-06-11 in 1 rows (row 7: 07"),
+        (6, "target_date", "2025-07-07x", "`target_date` that is not a date such as 2024-06-11 in 1 rows (row 7: 20"),
         (6, "prediction_date", "soon", "`prediction_date` that is not a date such as 2024-06-11 in 1 rows (row 7: so"),
         (0, "target_date", "2025-06-30", "a day on or before the prediction date in 1 of 14 rows (row 1)"),
         (0, "target_date", "2025-07-02", "same prediction date, store, SKU and step as another row in 2 of 14 rows"),
@@ -229,3 +237,28 @@ def test_decimals_are_read_to_the_last(tmp_path: Path) -> None:
 def test_dates_as_moments_and_times_in_text_are_dates(tmp_path: Path) -> None:
     moments = [str(datetime.combine(day, datetime.min.time())) for day in rows()["target_date"]]
     assert problems(rows(target_date=moments), tmp_path, ".csv") == []
+
+
+def test_a_mean_may_lie_above_a_high_quantile_where_demand_is_rare(tmp_path: Path) -> None:
+    rare = rows(forecast_units=[0.05] * 14, q100_units=[0.0] * 14, q900_units=[0.0] * 14)
+    assert problems(rare, tmp_path) == []
+    outer = rare.rename({"q900_units": "q995_units"})
+    assert problems(outer, tmp_path) == []
+    found = problems(outer.with_columns(forecast_units=pl.lit(0.06)), tmp_path)
+    assert found == ["a mean far above `q995_units` in 14 of 14 rows (row 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4 more)"]
+
+
+def test_a_median_alone_is_not_held_against_the_mean(tmp_path: Path) -> None:
+    assert problems(rows().drop("q100_units", "q900_units").with_columns(q500_units=pl.lit(0.0)), tmp_path) == []
+
+
+def test_a_day_beyond_all_calendars_is_named(tmp_path: Path) -> None:
+    far = rows().with_columns(target_date=pl.lit(-1_000_000, pl.Int32).cast(pl.Date))
+    assert any("(row 1: -0768-02-04, " in said for said in problems(far, tmp_path))
+
+
+def test_columns_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.CSV"
+    path.write_text("store_id,sku_id,step,forecast_units,forecast_units\nS,A,1,2,3\n")
+    with pytest.raises(SourceError, match="columns of the same name: forecast_units"):
+        read_forecasts_file(path, day=DAY)

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.errors import ContractError
+from forecast_assets.errors import ContractError, LostRaceError
 from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
@@ -120,6 +120,36 @@ def test_two_batches_of_an_ingest_may_not_contradict_each_other(stores: Stores) 
     assert stores.observations.batches() == []
 
 
+def meanwhile(stores: Stores, ours: Batch, theirs: Batch) -> IngestOutcome:
+    """Ingest `ours`; after it was judged, another process ingests `theirs`."""
+
+    def made() -> Iterator[Batch]:
+        yield ours
+        taken(stores, theirs)
+
+    return ingest_batches(made(), stores.observations, expect=lambda _: [], report=lambda *_: None)
+
+
+def test_of_two_ingests_at_once_that_speak_of_the_same_days_the_second_is_refused(stores: Stores) -> None:
+    with pytest.raises(LostRaceError, match="Another ingest recorded the same days meanwhile") as caught:
+        meanwhile(stores, batch(sales([1, 2])), batch(sales([2, 3], units=9.0)))
+    assert "`sales` from pos, 2025-01-02 to 2025-01-03 (ledger entry 1). Nothing of this one" in str(caught.value)
+    assert "Run the same command again" in caught.value.remedy
+    assert caught.value.exit_code == 4
+    assert held(stores)["sales_units"].to_list() == [9.0, 9.0]
+    with pytest.raises(ContractError, match="1 rows say something else than before"):
+        taken(stores, batch(sales([1, 2])))
+
+
+def test_two_ingests_at_once_of_the_same_or_of_other_things_both_stand(stores: Stores) -> None:
+    same = meanwhile(stores, batch(sales([1, 2])), batch(sales([1, 2])))
+    assert (same.sequence, len(same.known)) == (None, 1)
+    assert meanwhile(stores, batch(sales([3])), batch(sales([4]))).sequence == 3
+    other = replace(batch(sales([5], units=9.0)), source="till")
+    assert meanwhile(stores, batch(sales([5])), other).sequence == 5
+    assert held(stores).height == 6
+
+
 def test_what_is_beyond_the_contract_is_an_error_too(stores: Stores) -> None:
     with pytest.raises(ContractError, match="Expected that something was sold") as caught:
         taken(stores, batch(sales([1])), unexpected={"sales": ["Expected that something was sold."]})
@@ -148,3 +178,11 @@ def test_a_failing_dagster_does_not_undo_a_recorded_ingest(tmp_path: Path, monke
 
 class _Fine:
     failed: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize("days", [-1_000_000, 2_932_896])
+def test_days_beyond_all_calendars_are_findings_wherever_they_come_from(stores: Stores, days: int) -> None:
+    frame = sales([1, 2]).with_columns(event_date=pl.Series([20_089, days], dtype=pl.Int32).cast(pl.Date))
+    with pytest.raises(ContractError, match=r"column `event_date` is outside 1900 to 2200 in 1 rows"):
+        taken(stores, batch(frame))
+    assert stores.observations.batches() == []

@@ -124,3 +124,52 @@ def test_an_entry_whose_body_is_not_what_its_kind_says_breaks_the_chain(tmp_path
     for _ in range(2):
         with pytest.raises(BrokenChainError, match="entry 2 of the kind `publish` cannot be read"):
             ledger.state()
+
+
+def listings(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the folders that are listed from now on."""
+    listed: list[str] = []
+    names_after = blobs.names_after
+
+    def noted(folder: str, path: str) -> list[str]:
+        listed.append(folder)
+        return names_after(folder, path)
+
+    monkeypatch.setattr(blobs, "names_after", noted)
+    return listed
+
+
+def test_an_open_ledger_is_not_listed_to_find_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs, other = BlobStore(tmp_path), Ledger(BlobStore(tmp_path))
+    other.append("promote", promote("a"), admit_all)
+    ledger, listed = Ledger(blobs), listings(blobs, monkeypatch)
+    assert [ledger.state().sequence for _ in range(3)] == [1, 1, 1]
+    assert listed == ["ledger"], "the first look lists, so that a hole is found; later ones do not"
+    other.append("promote", promote("b"), admit_all)
+    assert ledger.state().channel("champion") == "b"
+    assert listed == ["ledger"]
+
+
+@pytest.mark.parametrize("missing", [1, 3])
+def test_a_hole_behind_the_end_that_an_open_ledger_knows_is_found(tmp_path: Path, missing: int) -> None:
+    ledger, other = Ledger(BlobStore(tmp_path)), Ledger(BlobStore(tmp_path))
+    for number in range(5):
+        other.append("promote", promote(f"v-{number}"), admit_all)
+        ledger.state() if number == 0 else None
+    for sequence in range(2, 2 + missing):
+        (tmp_path / f"ledger/{sequence:012d}.json").unlink()
+    for read in (ledger.state, ledger.entries, lambda: ledger.append("promote", promote("x"), admit_all)):
+        with pytest.raises(BrokenChainError, match=r"The ledger lacks `ledger/000000000002\.json`"):
+            read()
+
+
+def test_a_long_hole_is_never_filled(tmp_path: Path) -> None:
+    ledger, other = Ledger(BlobStore(tmp_path)), Ledger(BlobStore(tmp_path))
+    assert ledger.state().sequence == 0
+    for number in range(8):
+        other.append("promote", promote(f"v-{number}"), admit_all)
+    for sequence in range(1, 8):
+        (tmp_path / f"ledger/{sequence:012d}.json").unlink()
+    for read in (ledger.entries, lambda: ledger.append("promote", promote("x"), admit_all)):
+        with pytest.raises(BrokenChainError, match=r"The ledger lacks `ledger/000000000001\.json`"):
+            read()

@@ -320,3 +320,28 @@ def test_a_folder_with_more_days_adds_the_new_days_and_nothing_else(stores: Stor
     assert rows.select(*KEY).collect().sort(KEY).equals(read(longer)["sales"].select(KEY).sort(KEY))
     again = ingest(stores, longer)
     assert (again.added, again.sequence) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",0,1\n", ",0,yes\n", r"1 rows whose `snap_` columns are not 0 or 1.*snap_TX 'yes'"),
+        (",0,1\n", ",0,2\n", r"snap_TX '2'"),
+        ("11124,d_21", "11123,d_21", r"1 rows whose week lies before.*2011, 7, 15.*wm_yr_wk 11123"),
+        ("snap_CA,snap_TX", "snap_CA,snap_CA", r"calendar.csv has columns of the same name: snap_CA"),
+    ],
+)
+def test_a_calendar_that_says_two_things_is_refused(folder: Path, old: str, new: str, words: str) -> None:
+    path = folder / "calendar.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(SourceError, match=words):
+        read(folder)
+
+
+def test_another_encoding_is_hinted_at(folder: Path) -> None:
+    path = folder / "calendar.csv"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(SourceError, match="UTF-8"):
+        read(folder)

@@ -1,6 +1,7 @@
 """Base forecasts of a version made elsewhere: taken over to the last decimal, and left alone by reconciliation."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -89,6 +90,23 @@ def test_a_series_that_came_since_is_refused_by_name(artifact: ExternalArtifact)
     said = made().filter(pl.struct("store_id", "sku_id") != pl.struct(store_id=pl.lit("S0"), sku_id=pl.lit("K001")))
     with pytest.raises(InputError, match=r"it lacks \('S0', 'K001'\), and the snapshot lacks none.*ingest a file with"):
         external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+
+
+def test_a_correction_says_that_a_series_that_came_since_waits_for_the_next_file(artifact: ExternalArtifact) -> None:
+    said = made().filter(pl.struct("store_id", "sku_id") != pl.struct(store_id=pl.lit("S0"), sku_id=pl.lit("K001")))
+    corrected = replace(KEY, revision=1)
+    words = (
+        r"r1 cannot be made: series have arrived that the file behind .*/r0 does not have: \('S0', 'K001'\)\. "
+        r"A correction of forecasts made elsewhere keeps its series.*Ingest the next file with these series"
+    )
+    with pytest.raises(InputError, match=words):
+        external_frames(corrected, PANEL, said, HIERARCHY, artifact)
+
+
+def test_forecasts_of_another_date_are_refused(artifact: ExternalArtifact) -> None:
+    week = pl.col("prediction_date", "target_date") - pl.duration(days=7)
+    with pytest.raises(InputError, match=f"would take over are of {KEY.prediction_date - timedelta(days=7)}"):
+        external_frames(KEY, PANEL, made().with_columns(week), HIERARCHY, artifact)
 
 
 def test_units_keep_all_six_decimals(artifact: ExternalArtifact) -> None:

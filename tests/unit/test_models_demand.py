@@ -22,6 +22,24 @@ def test_known_hours_add_their_share_of_a_typical_day() -> None:
     assert usual_lost_share(panel, uncensor(panel)) == pytest.approx(0.25, abs=0.01)
 
 
+def test_what_sold_every_day_is_dead_after_three_silent_weeks_and_slow_movers_are_not() -> None:
+    sales = np.ones((3, 120))
+    sales[0, -21:] = 0.0
+    sales[1, -20:] = 0.0
+    sales[2] = np.arange(120) % 12 == 0
+    sales[2, -30:] = 0.0
+    assert classify(panel_of(sales)).tolist()[0] == "dead"
+    assert "dead" not in classify(panel_of(sales)).tolist()[1:]
+
+
+def test_a_shelf_without_stock_is_not_a_silent_one() -> None:
+    sales = np.ones((1, 120))
+    sales[0, -40:] = 0.0
+    empty = np.zeros((1, 120))
+    empty[0, -40:] = 1.0
+    assert classify(panel_of(sales, out_of_stock_share=empty, is_censored=empty > 0)).tolist() != ["dead"]
+
+
 def test_a_day_without_any_stock_takes_the_typical_day_with_its_factors() -> None:
     share = np.zeros((1, 28))
     share[0, -1] = 1.0

@@ -9,7 +9,8 @@ import pytest
 from forecast_assets.contracts import SALES
 from forecast_assets.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.history import History
-from forecast_assets.snapshots.assets import known_history, require_ready
+from forecast_assets.snapshots.assets import known_history, readiness, require_ready
+from forecast_assets.snapshots.readiness import STORE_DAYS
 from resources.ledger import BatchRecord
 from resources.stores import Stores
 
@@ -104,10 +105,42 @@ def test_a_store_that_stays_silent_is_named(stores: Stores) -> None:
         require_ready(known_history(stores, DAY + timedelta(days=1)), 0.2)
 
 
+def silent_from(stores: Stores, days: int) -> None:
+    """Take in the days after `DAY` one by one, without the third of three stores."""
+    put(stores, sales_rows(60, stores=3))
+    for ahead in range(1, days + 1):
+        put(stores, sales_rows(1, stores=2, end=DAY + timedelta(days=ahead)))
+
+
+@pytest.mark.parametrize("ahead", [1, 2, STORE_DAYS])
+def test_a_store_that_stays_silent_is_waited_for_on_three_days(stores: Stores, ahead: int) -> None:
+    silent_from(stores, STORE_DAYS)
+    with pytest.raises(IncompleteInputsError, match="`sales` lacks 1 stores: S2"):
+        require_ready(known_history(stores, DAY + timedelta(days=ahead)), 0.5)
+
+
+def test_a_store_that_closed_is_not_waited_for_any_longer(stores: Stores) -> None:
+    silent_from(stores, STORE_DAYS + 1)
+    state = readiness(known_history(stores, DAY + timedelta(days=STORE_DAYS + 1)), 0.5)
+    assert (state.missing, state.rows) == ((), {"sales": 2})
+
+
+def test_a_week_without_any_rows_does_not_make_stores_closed(stores: Stores) -> None:
+    put(stores, sales_rows(20, stores=3))
+    again = DAY + timedelta(days=STORE_DAYS + 3)
+    put(stores, sales_rows(1, stores=2, end=again))
+    assert readiness(known_history(stores, again), 0.5).missing == ("`sales` lacks 1 stores: S2",)
+
+
 def test_late_rows_within_the_tolerance_do_not_hold_a_run_up(stores: Stores) -> None:
     put(stores, sales_rows(60, stores=10))
     put(stores, sales_rows(1, stores=10, end=DAY + timedelta(days=1)))
-    require_ready(known_history(stores, DAY + timedelta(days=1)), 0.0)
+    short = sales_rows(1, stores=10, end=DAY + timedelta(days=2)).with_columns(sku_id=pl.lit("B"))
+    put(stores, short)
+    put(stores, sales_rows(60, stores=10).with_columns(sku_id=pl.lit("C")))
+    day = DAY + timedelta(days=2)
+    assert readiness(known_history(stores, day), 0.5).missing == ()
+    assert readiness(known_history(stores, day), 0.4).missing == ("`sales` has 10 rows on 2025-01-12, usually 20",)
 
 
 def test_batches_are_read_only_where_they_overlap_the_window(stores: Stores, tmp_path: Path) -> None:

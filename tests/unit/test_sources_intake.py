@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from forecast_assets.contracts import EVENTS, SALES
 from forecast_assets.errors import ContractError, SourceError
 from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.findings import Finding, contract_findings
+from forecast_assets.sources.findings import Finding, contract_findings, require_no_errors
 from forecast_assets.sources.held import Held
-from forecast_assets.sources.intake import Intake, check_batch, findings_of
+from forecast_assets.sources.intake import Intake, findings_of
 
 
 def sales(days: list[int], sku_id: str = "A", units: float = 1.0, delay_days: int = 1) -> pl.DataFrame:
@@ -35,13 +35,15 @@ def batch(frame: pl.DataFrame) -> Batch:
 
 def test_a_whole_batch_passes_unchanged() -> None:
     given = batch(sales([1, 2, 3]))
-    assert check_batch(given) is given
+    judged = Intake(Held.of({})).take(given)
+    assert judged.findings == []
+    assert judged.new.equals(given.frame)
 
 
 def test_missing_days_are_named_with_their_series() -> None:
     frame = pl.concat([sales([1, 2, 3]), sales([1, 4, 6], "B")])
     with pytest.raises(ContractError) as caught:
-        check_batch(batch(frame))
+        require_no_errors(findings_of(batch(frame)))
     assert "1 series miss days" in str(caught.value)
     assert "SKU B at store S: 2025-01-02, 2025-01-03, 2025-01-05" in str(caught.value)
     assert "sales_units 0" in caught.value.remedy
@@ -50,18 +52,18 @@ def test_missing_days_are_named_with_their_series() -> None:
 def test_only_the_first_ten_series_are_named() -> None:
     frame = pl.concat([sales([1, 3], f"SKU-{number:02d}") for number in range(13)])
     with pytest.raises(ContractError, match=r"SKU-09 at store S: 2025-01-02 and 3 more series") as caught:
-        check_batch(batch(frame))
+        require_no_errors(findings_of(batch(frame)))
     assert "SKU-10" not in str(caught.value)
 
 
 def test_a_day_counts_whenever_it_became_known() -> None:
-    check_batch(batch(pl.concat([sales([1, 3]), sales([2], delay_days=9), sales([3], delay_days=9)])))
+    assert findings_of(batch(pl.concat([sales([1, 3]), sales([2], delay_days=9), sales([3], delay_days=9)]))) == []
 
 
 def test_nothing_is_known_before_its_day_begins() -> None:
-    check_batch(batch(sales([2], delay_days=0)))
+    assert findings_of(batch(sales([2], delay_days=0))) == []
     with pytest.raises(ContractError, match=r"1 rows were known before their day began.*2025, 1, 2"):
-        check_batch(batch(sales([2], delay_days=-1)))
+        require_no_errors(findings_of(batch(sales([2], delay_days=-1))))
 
 
 def test_times_of_an_export_taken_for_knowledge_are_a_warning() -> None:
@@ -81,7 +83,7 @@ def test_plans_may_be_known_ahead() -> None:
         },
         schema_overrides={"known_at": pl.Datetime("us", "UTC")},
     )
-    check_batch(Batch("events", "calendar", 0.9, timedelta(0), frame))
+    assert findings_of(Batch("events", "calendar", 0.9, timedelta(0), frame)) == []
 
 
 @pytest.mark.parametrize(
@@ -97,15 +99,15 @@ def test_plans_may_be_known_ahead() -> None:
 )
 def test_the_contract_comes_first(frame: pl.DataFrame) -> None:
     with pytest.raises(ContractError, match="`sales` breaks its contract"):
-        check_batch(batch(frame))
+        require_no_errors(findings_of(batch(frame)))
 
 
 def test_a_restatement_of_single_days_is_no_gap_where_the_days_between_are_held() -> None:
     held = Held.of({"sales": sales([1, 2, 3, 4, 5])})
     restated = batch(sales([1, 5], delay_days=9))
-    assert check_batch(restated, held) is restated
+    assert findings_of(restated, held) == []
     with pytest.raises(ContractError, match="miss days"):
-        check_batch(restated)
+        require_no_errors(findings_of(restated))
 
 
 def test_a_gap_between_what_is_held_and_what_arrives_is_a_late_day() -> None:
@@ -115,7 +117,6 @@ def test_a_gap_between_what_is_held_and_what_arrives_is_a_late_day() -> None:
     assert (late.kind, late.is_error, late.rows) == ("late days", False, 2)
     assert "between what is held and what arrives: SKU A at store S: 2025-01-04, 2025-01-05" in late.message
     assert "ingest them when they do" in late.remedy
-    assert check_batch(batch(sales([6])), held)
 
 
 def test_days_are_judged_on_both_sides_of_what_arrives() -> None:
@@ -132,7 +133,7 @@ def test_a_new_series_or_an_older_gap_is_no_late_day() -> None:
 
 def test_a_hole_that_is_held_in_part_is_named_only_where_it_is_not() -> None:
     with pytest.raises(ContractError, match=r"store S: 2025-01-04, 2025-01-05, 2025-01-06\."):
-        check_batch(batch(sales([1, 7])), Held.of({"sales": sales([1, 2, 3])}))
+        require_no_errors(findings_of(batch(sales([1, 7])), Held.of({"sales": sales([1, 2, 3])})))
 
 
 def taken(*batches: Batch, held: Held | None = None) -> list[Finding]:
@@ -188,7 +189,7 @@ def test_everything_is_said_at_once() -> None:
     )
     frame = pl.concat([frame, sales([1], "").with_columns(store_id=pl.lit(None, pl.String))])
     with pytest.raises(ContractError) as caught:
-        check_batch(batch(frame))
+        require_no_errors(findings_of(batch(frame)))
     kinds = {finding.kind for finding in caught.value.findings}
     assert kinds == {
         "too small", "not finite", "missing values", "empty text", "duplicate keys", "known too early", "missing days",
@@ -208,7 +209,7 @@ def test_wrong_columns_and_types_are_said_together() -> None:
 def test_no_series_sells_a_thousand_million_a_day() -> None:
     assert findings_of(batch(sales([1], units=1e9))) == []
     with pytest.raises(ContractError, match=r"column `sales_units` is above 1e\+09 in 1 rows"):
-        check_batch(batch(sales([1], units=1e15)))
+        require_no_errors(findings_of(batch(sales([1], units=1e15))))
 
 
 UNITS = st.one_of(st.floats(-2, 3), st.sampled_from([1e9, 1e10, float("nan"), float("inf"), float("-inf")]))

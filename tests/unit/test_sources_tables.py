@@ -8,6 +8,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import SourceError
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.held import Held
@@ -37,6 +38,8 @@ def moment(day: str, hour: int = 6) -> datetime:
 
 SALES = '[[feed]]\nfeed = "sales"\nfile = "s.csv"\n'
 PRICES = '[[feed]]\nfeed = "prices"\nfile = "p.csv"\nknown_days_ahead = 7\n'
+DATABASE = '[[feed]]\nfeed = "sales"\ndatabase = "shop.duckdb"\n'
+LEVELS = '[[feed]]\nfeed = "product_hierarchy"\nfile = "a.csv"\n[feed.levels]\n'
 PLAIN = "sku_id,store_id,event_date,sales_units\n"
 
 
@@ -113,6 +116,25 @@ def test_numbers_with_a_comma_and_texts_for_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "read"),
+    [("3,5", 3.5), ("1.234", 1234.0), ("-1.234.567,8", -1234567.8), ("12345,6", 12345.6), ("7", 7.0)],
+)
+def test_numbers_with_a_comma(tmp_path: Path, written: str, read: float) -> None:
+    feed = f'{SALES}separator = ";"\ndecimal_comma = true\n'
+    batch = one(tmp_path, feed, s=f"{PLAIN.replace(',', ';')}A;S;2025-01-01;{written}\n")
+    assert batch.frame["sales_units"].to_list() == [read]
+
+
+@pytest.mark.parametrize("written", ["3.5", "1.23", "1234.567", "1,234.5", "1.2345", "1.234,5.6"])
+def test_a_point_that_parts_no_thousands_is_not_guessed_at(tmp_path: Path, written: str) -> None:
+    feed = f'{SALES}separator = ";"\ndecimal_comma = true\n'
+    batch = one(tmp_path, feed, s=f"{PLAIN.replace(',', ';')}A;S;2025-01-01;{written}\n")
+    assert batch.frame["sales_units"].to_list() == [None]
+    assert f"`sales_units` cannot be read as a number in 1 rows: row 2 '{written}'" in batch.findings[0].message
+    assert "or as 1.234,5 and say decimal_comma = true" in batch.findings[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
     [
         ("2025-07-02T06:00:00Z", datetime(2025, 7, 2, 6, tzinfo=UTC)),
         ("2025-07-02 06:30", datetime(2025, 7, 2, 6, 30, tzinfo=UTC)),
@@ -178,6 +200,39 @@ def test_the_zeros_of_a_store_whose_file_is_late_are_not_made_up(tmp_path: Path)
     assert batch.frame["store_id"].to_list() == ["S"]
 
 
+def test_a_series_is_carried_on_for_35_days_after_its_last_sale(tmp_path: Path) -> None:
+    feed = '[[feed]]\nfeed = "sales"\nfile = "d*.csv"\nmissing_days = "zero"\n'
+    first = date(2025, 1, 1)
+    days = [first + timedelta(days=n) for n in range(60)]
+    files = {f"d{n:02d}": f"{PLAIN}A,S,{day},1\n" for n, day in enumerate(days)}
+    files["d00"] += f"C,S,{first},4\n"
+    batches = mapped(tmp_path, feed, **files)
+    carried = pl.concat([each.frame for each in batches]).filter(pl.col("sku_id") == "C")
+    assert carried["event_date"].to_list() == days[:36]
+    assert carried["sales_units"].sum() == 4.0
+    # Zeros that are held by now carry it no further, nor does a longer delivery.
+    held = Held.of({"sales": pl.concat([each.frame for each in batches[:30]])}, source="erp", trust=0.8)
+    for name in files:
+        (tmp_path / f"{name}.csv").unlink()
+    rows = "".join(f"A,S,{day},1\n" for day in days[30:])
+    (tmp_path / "d.csv").write_text(PLAIN + rows)
+    (long,) = read_tables(tmp_path / "mapping.toml", held)
+    assert long.frame.filter(pl.col("sku_id") == "C")["event_date"].to_list() == days[30:36]
+
+
+def test_a_day_without_a_sale_is_not_known_before_its_store_spoke_of_the_day(tmp_path: Path) -> None:
+    text = "sku_id,store_id,event_date,known_at,sales_units\n"
+    rows = "A,S,2025-01-01,,1\nB,S,2025-01-01,,2\nA,S,2025-01-02,2025-01-08T00:00:00Z,3\nA,S,2025-01-04,,3\n"
+    batch = one(tmp_path, f'{SALES}missing_days = "zero"\n', s=text + rows)
+    zeros = batch.frame.filter(sales_units=0).sort("sku_id", "event_date")
+    assert zeros.select("sku_id", pl.col("event_date").dt.day(), "known_at").rows() == [
+        ("A", 3, moment("2025-01-03")), ("B", 2, datetime(2025, 1, 8, tzinfo=UTC)), ("B", 3, moment("2025-01-03")),
+        ("B", 4, moment("2025-01-04")),
+    ]  # fmt: skip
+    assert batch.assumed is not None
+    assert batch.assumed.height == 4
+
+
 def test_levels_in_columns_become_memberships(tmp_path: Path) -> None:
     feed = (
         '[[feed]]\nfeed = "product_hierarchy"\nfile = "p.csv"\n[feed.columns]\nsku_id = "article"\n'
@@ -214,6 +269,42 @@ def test_without_a_list_price_it_is_over_the_highest_of_the_trailing_year(tmp_pa
     feed = PRICES.replace("p.csv", "p*.csv")
     together = one(tmp_path, feed, p0="sku_id,store_id,event_date,unit_price\nA,S,2024-06-01,4\n")
     assert together.frame["price_ratio"].to_list() == [1.0, 0.5, 0.375]
+
+
+WORDS = "sku_id,store_id,event_date,known_at,unit_price\n"
+
+
+def test_a_mistaken_price_counts_only_until_it_is_corrected(tmp_path: Path) -> None:
+    mistaken = "A,S,2025-01-01,2025-01-01,100\nA,S,2025-01-02,2025-01-02,10\n"
+    corrected = "A,S,2025-01-01,2025-01-03,10\nA,S,2025-01-03,2025-01-03,9\n"
+    batch = one(tmp_path, PRICES, p=WORDS + mistaken + corrected)
+    assert findings_of(batch) == []
+    assert batch.frame["price_ratio"].to_list() == [1.0, 1.0, 0.1, 0.9]
+    before = one(tmp_path, PRICES, p=WORDS + mistaken)
+    assert before.frame["price_ratio"].to_list() == [1.0, 0.1]
+    held = Held.of({"prices": before.frame}, source="erp", trust=0.8)
+    (tmp_path / "p.csv").write_text(WORDS + corrected)
+    (after,) = read_tables(tmp_path / "mapping.toml", held)
+    assert after.frame["price_ratio"].to_list() == [1.0, 0.9]
+
+
+def test_a_correction_upwards_leaves_earlier_words_as_they_were(tmp_path: Path) -> None:
+    said = "A,S,2025-01-01,2025-01-01,1\nA,S,2025-01-02,2025-01-02,10\n"
+    later = "A,S,2025-01-01,2025-01-03,20\nA,S,2025-01-03,2025-01-03,10\n"
+    batch = one(tmp_path, PRICES, p=WORDS + said + later)
+    assert batch.frame["price_ratio"].to_list() == [1.0, 1.0, 1.0, 0.5]
+
+
+def test_a_price_that_was_held_twice_counts_as_it_last_stood(tmp_path: Path) -> None:
+    words = [(1, 1, 100.0), (1, 3, 10.0), (1, 4, 10.0), (2, 2, 8.0)]
+    held = pl.DataFrame(
+        [("A", "S", date(2025, 1, day), datetime(2025, 1, said, tzinfo=UTC), price, 1.0, False)
+         for day, said, price in words],
+        schema=FEEDS["prices"].schema, orient="row",
+    )  # fmt: skip
+    one(tmp_path, PRICES, p=f"{WORDS}A,S,2025-01-05,2025-01-05,5\n")
+    (batch,) = read_tables(tmp_path / "mapping.toml", Held.of({"prices": held}, source="erp"))
+    assert batch.frame["price_ratio"].to_list() == [0.5]
 
 
 def test_prices_and_events_say_when_they_were_known(tmp_path: Path) -> None:
@@ -278,6 +369,12 @@ def test_identifiers_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> No
         (f'{SALES}[feed.columns]\nqty = "q"\n', r"`sales` has no columns \['qty'\]; it has \['event_date'"),
         (f'{SALES}[feed.columns]\nsku_id = "q"\n[feed.constants]\nsku_id = "A"\n', r"columns \['sku_id'\] are both"),
         (f'{SALES}[feed.levels]\na = "b"\n', "`levels` is for hierarchies"),
+        (f'{LEVELS}a = "x"\nb = "x"\n', 'each level has a column of its own: department = "dept"'),
+        (f'{LEVELS}store_id = "x"\n', "rename \\['store_id'\\]"),
+        (f'{LEVELS}a = "event_date"\n', "rename \\['event_date'\\]: department = \"dept\""),
+        (f'{SALES}separator = "§"\n', "`separator` is one printable ASCII character or a tab.*not '§'"),
+        (f"{SALES}[feed.constants]\nsales_units = {2**70}\n", "constants .'sales_units'. are not text.*64 bits"),
+        (f"{SALES}[feed.constants]\nsales_units = [1]\n", "constants .'sales_units'. are not text"),
         (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices and events"),
         (f'{PRICES}missing_days = "zero"\n', "`missing_days` is for sales"),
         (f"{SALES}declared_lag_hours = 9999\n", "declared_lag_hours: Input should be less than or equal to 720"),
@@ -316,7 +413,15 @@ def test_everything_that_is_wrong_with_a_mapping_is_said_at_once(tmp_path: Path)
         ('[[feed]]\nfeed = "sales"\ndatabase = "torn.parquet"\ntable = "t"\n', "cannot be opened"),
         ('[[feed]]\nfeed = "sales"\ndatabase = "shop.duckdb"\ntable = "none"\n', "Found: till"),
         ('[[feed]]\nfeed = "sales"\ndatabase = "shop.duckdb"\nquery = "SELEC 1"\n', "cannot be read: Parser Error"),
-        ('[[feed]]\nfeed = "sales"\ndatabase = "shop.duckdb"\nquery = "DROP TABLE till"\n', "read-only"),
+        (
+            '[[feed]]\nfeed = "sales"\ndatabase = "shop.duckdb"\nquery = "DROP TABLE till"\n',
+            "not one SELECT; it is: DROP",
+        ),
+        (f"{DATABASE}query = \"COPY till TO 'copy.csv'\"\n", "not one SELECT; it is: COPY"),
+        (f'{DATABASE}query = "SELECT 1; SELECT 2"\n', "not one SELECT; it is: SELECT, SELECT"),
+        (f'{DATABASE}query = "-- none"\n', "not one SELECT; it is: nothing"),
+        (f'{DATABASE}query = "FROM till a, till b"\n', "returns columns twice"),
+        (f"{DATABASE}query = \"FROM read_csv('s.csv')\"\n", "file system operations are disabled"),
     ],
 )
 def test_a_source_that_cannot_be_opened_says_why(tmp_path: Path, feed: str, message: str) -> None:
@@ -371,3 +476,66 @@ def test_every_kind_of_finding_is_documented() -> None:
         for name in row.split(",")
     }
     assert kinds <= named | {"empty"}
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "-0050-01-01", "1899-12-31", "2201-01-01", "9999-12-31"])
+@pytest.mark.parametrize("missing", ["error", "zero"])
+def test_a_day_outside_the_years_that_count_is_named_with_its_row(tmp_path: Path, day: str, missing: str) -> None:
+    batch = one(tmp_path, f'{SALES}missing_days = "{missing}"\n', s=f"{PLAIN}A,S,2025-01-01,1\nA,S,{day},2\n")
+    (found,) = findings_of(batch)
+    assert f"`event_date` cannot be read as a date in 1 rows: row 3 '{day}'" in found.message
+    assert "years are 1900 to 2200" in found.remedy
+
+
+def test_a_day_of_a_parquet_file_beyond_all_calendars_is_named_too(tmp_path: Path) -> None:
+    days = pl.Series("event_date", [-1_000_000, 20_000], pl.Int32).cast(pl.Date)
+    frame = pl.DataFrame({"sku_id": "A", "store_id": "S", "sales_units": 1.0, "event_date": days})
+    frame.write_parquet(tmp_path / "s.parquet")
+    (found,) = findings_of(one(tmp_path, SALES.replace("s.csv", "s.parquet")))
+    assert "row 1 '-0768-02-04'" in found.message
+
+
+def test_a_moment_beyond_all_calendars_is_named(tmp_path: Path) -> None:
+    text = "sku_id,store_id,event_date,known_at,sales_units\nA,S,2025-01-01,9999-12-31T23:00:00Z,1\n"
+    (found,) = one(tmp_path, SALES, s=text).findings
+    assert "`known_at` cannot be read as a moment in 1 rows: row 2 '9999-12-31T23:00:00Z'" in found.message
+
+
+@pytest.mark.parametrize("name", ['"A,S,2025-01-01,1\nB"', '"A\tB"', "A" * 201])
+def test_a_stray_quote_that_joins_rows_is_an_error(tmp_path: Path, name: str) -> None:
+    batch = one(tmp_path, f'{SALES}missing_days = "zero"\n', s=f"{PLAIN}{name},S,2025-01-02,1\nC,S,2025-01-02,1\n")
+    (found,) = findings_of(batch)
+    assert (found.kind, found.is_error, found.rows) == ("broken text", True, 1)
+    assert "column `sku_id` has line breaks, control characters or over 200 characters" in found.message
+    assert "stray quote" in found.message
+
+
+def test_a_name_of_200_characters_passes(tmp_path: Path) -> None:
+    assert findings_of(one(tmp_path, SALES, s=f"{PLAIN}{'Ä' * 200},S,2025-01-02,1\n")) == []
+
+
+def test_columns_of_the_same_name_are_refused_if_they_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"s.csv has columns of the same name: sales_units\. Keep one of each"):
+        one(tmp_path, SALES, s="sku_id,store_id,event_date,sales_units,sales_units\nA,S,2025-01-01,1,2\n")
+    batch = one(tmp_path, SALES, s="sku_id,store_id,event_date,sales_units,note,note\nA,S,2025-01-01,1,a,b\n")
+    assert batch.frame["sales_units"].to_list() == [1.0]
+
+
+def test_endings_in_capitals_are_read(tmp_path: Path) -> None:
+    (tmp_path / "S.CSV").write_text(f"{PLAIN}A,S,2025-01-01,1\n")
+    assert one(tmp_path, SALES.replace("s.csv", "S.CSV")).frame.height == 1
+
+
+def test_a_query_writes_no_file_and_a_table_is_still_read(tmp_path: Path) -> None:
+    target = tmp_path / "copy.csv"
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(
+            "CREATE TABLE till AS SELECT 'A' sku_id, 'S' store_id, DATE '2025-01-01' event_date, 1 sales_units"
+        )
+        connection.execute("CREATE VIEW seen AS SELECT * FROM till")
+    with pytest.raises(SourceError, match="not one SELECT; it is: COPY"):
+        one(tmp_path, f"{DATABASE}query = \"COPY till TO '{target}'\"\n")
+    assert not target.exists()
+    assert one(tmp_path, f'{DATABASE}table = "seen"\n').frame["sales_units"].to_list() == [1.0]
+    query = "WITH a AS (FROM till) SELECT * FROM a;"
+    assert one(tmp_path, f'{DATABASE}query = "{query}"\n').frame["sku_id"].to_list() == ["A"]
