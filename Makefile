@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui notebooks test check format bench bench-real bench-scaling bench-m5 lock clean
+.PHONY: help install demo ui notebooks test torture check format bench bench-real bench-scaling bench-m5 bench-ledger \
+	lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +36,9 @@ notebooks: $(READY) ## look at published runs in notebooks (MODE=edit to change 
 test: $(READY) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+torture: $(READY) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
+	@TORTURE=full $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal -o timeout=7200 --durations=20
+
 check: $(READY) ## lint, types, import direction, definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -46,7 +50,10 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-real bench-scaling bench-m5 ## all measurements, one after the other
+bench: bench-ledger bench-real bench-scaling bench-m5 ## all measurements, one after the other
+
+bench-ledger: $(READY) ## measure publishing, reading and opening stores beside the bare libraries
+	@$(BIN)/python -m bench.ledger
 
 bench-real: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
 	@$(BIN)/python -m bench.real_input

@@ -18,7 +18,7 @@ from forecast_assets.models.levels import build_model
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
 from forecast_assets.run_inputs import RunInputs
-from resources.ledger import Publication
+from resources.records import Publication
 
 
 def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[tuple[str, Lap]]:

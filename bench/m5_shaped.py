@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, SALES_FILE
-from forecast_assets.sources.m5_writer import week_number
+from forecast_assets.sources.m5_writer import m5_calendar, week_number
 
 Floats = npt.NDArray[np.float64]
 
@@ -100,26 +100,9 @@ def _calendar(shape: Shape) -> pl.DataFrame:
     names = [
         EVENTS.get((day.month, day.day)) or ("Christmas" if (day.month, day.day) == CLOSED else None) for day in days
     ]
-    day = pl.col("date")
-    return (
-        pl.DataFrame({"date": days, "wm_yr_wk": _week_of_day(shape), "event_name_1": names})
-        .select(
-            day,
-            "wm_yr_wk",
-            weekday=day.dt.to_string("%A"),
-            wday=(day.dt.weekday() + 1) % 7 + 1,
-            month=day.dt.month(),
-            year=day.dt.year(),
-            d=pl.format("d_{}", pl.int_range(1, pl.len() + 1)),
-            event_name_1="event_name_1",
-            event_type_1=pl.when(pl.col("event_name_1").is_not_null()).then(pl.lit("National")),
-            event_name_2=pl.lit(None, pl.String),
-            event_type_2=pl.lit(None, pl.String),
-        )
-        .with_columns(
-            pl.Series(f"snap_{state}", on.astype(np.int64)) for state, on in zip(STATES, _snap(shape), strict=True)
-        )
-    )
+    named = pl.DataFrame({"date": days, "event_name_1": names, "event_name_2": None})
+    snap = zip(STATES, _snap(shape), strict=True)
+    return m5_calendar(named).with_columns(pl.Series(f"snap_{state}", on.astype(np.int64)) for state, on in snap)
 
 
 def _counts(shape: Shape, series: pl.DataFrame, launch: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

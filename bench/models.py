@@ -7,16 +7,14 @@ with the one that training took marked; then what season and event factors are w
     python -m bench.models [--folder DIR] [--skus N] [--stores N] [--days N]
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from bench.panels import Retailer, fresh_retailer, simulated_retailer
+from bench.real_input import fresh_parser
 from forecast_assets.features.demand_class import NEW_DAYS
 from forecast_assets.features.panel import Floats
 from forecast_assets.models.borrowing import BORROWED
@@ -34,9 +32,7 @@ SLOW_SERIES = 1000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("FORECAST_ASSETS_DATA", Path(__file__).parents[2] / "shared/data/freshretailnet")
-    parser.add_argument("--folder", type=Path, default=default, help="FreshRetailNet files")
+    parser = fresh_parser(__doc__)
     parser.add_argument("--skus", type=int, default=120, help="products of the simulated retailer")
     parser.add_argument("--stores", type=int, default=6, help="stores of it")
     parser.add_argument("--days", type=int, default=1000, help="days of history of it")
@@ -44,7 +40,7 @@ def main() -> int:
     for horizon in (28, 90):
         settings = SimulatorSettings(arguments.skus, arguments.stores, arguments.days + horizon, seed=5)
         judge(f"simulated, {horizon} days", simulated_retailer(settings, horizon))
-    sample = Path(arguments.folder) / "sample_890_series_daily.parquet"
+    sample = arguments.folder / "sample_890_series_daily.parquet"
     if sample.is_file():
         judge("FreshRetailNet sample, 14 days", fresh_retailer(sample, 14))
     else:

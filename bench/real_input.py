@@ -25,7 +25,7 @@ from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from resources.ledger import Publication
+from resources.records import Publication
 
 HORIZON = 14
 NEWEST, EARLIER = date(2024, 6, 11), date(2024, 5, 28)
@@ -39,18 +39,24 @@ class Step:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("FORECAST_ASSETS_DATA", Path(__file__).parents[2] / "shared/data/freshretailnet")
-    parser.add_argument("--folder", type=Path, default=default, help="FreshRetailNet files")
+    parser = fresh_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="home folder to keep; default: a temporary one")
     arguments = parser.parse_args()
-    folder = Path(arguments.folder)
+    folder = arguments.folder
     if not folder.is_dir():
         print(f"skipped: no FreshRetailNet files at {folder}; name them with FORECAST_ASSETS_DATA")
         return 0
     with tempfile.TemporaryDirectory() as scratch, progress_lines() as report, metering() as meter:
         runner = Runner(Settings(home=arguments.keep or Path(scratch)), report)
         return measure(runner, folder, meter)
+
+
+def fresh_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that takes the folder of FreshRetailNet's files; FORECAST_ASSETS_DATA names it too."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("FORECAST_ASSETS_DATA", Path(__file__).parents[2] / "shared/data/freshretailnet")
+    parser.add_argument("--folder", type=Path, default=default, help="FreshRetailNet files")
+    return parser
 
 
 def measure(runner: Runner, folder: Path, meter: Meter) -> int:
@@ -81,7 +87,7 @@ def train_and_run(runner: Runner, day: date, version: str, meter: Meter, steps: 
         runner.train(family="statistical", version=version, cutoff=day, horizon=HORIZON)
     steps.append(Step("train, with its snapshot and backtests", training))
     with lap(meter) as promoting:
-        runner.stores.predictions.promote(version, by="bench", reason="real-input run")
+        runner.stores.registry.promote(version, by="bench", reason="real-input run")
     steps.append(Step("promote", promoting))
     with lap(meter) as scoring:
         publication = runner.score(RunKey("daily", day, version, HORIZON)).publication

@@ -7,8 +7,6 @@ than 2.1 times.
     python -m bench.scaling [--folder DIR] [--days 2] [--sizes 12500 25000 50000]
 """
 
-import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from bench.meter import Lap, Meter, lap, metering
+from bench.real_input import fresh_parser
 from forecast_assets.keys import RunKey
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
@@ -31,15 +30,13 @@ LARGEST_RATIO = 2.1
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("FORECAST_ASSETS_DATA", Path(__file__).parents[2] / "shared/data/freshretailnet")
-    parser.add_argument("--folder", type=Path, default=default, help="FreshRetailNet files")
+    parser = fresh_parser(__doc__)
     parser.add_argument("--days", type=int, default=2, help="days to run of each size")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=SIZES, help="numbers of series, each twice the one before"
     )
     arguments = parser.parse_args()
-    folder = Path(arguments.folder)
+    folder = arguments.folder
     if not folder.is_dir():
         print(f"skipped: no FreshRetailNet files at {folder}; name them with FORECAST_ASSETS_DATA")
         return 0

@@ -22,8 +22,9 @@ from checks.rules import RULES, Rule, rules_of
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
 from forecast_assets.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
+from resources.manifests import ProductVersion
 from resources.orchestration import RunSettings, StoresResource, markdown_table, run_key
-from resources.prediction_store import PredictionStore, ProductVersion, snapshot_key
+from resources.prediction_store import PredictionStore, snapshot_key
 from resources.stores import Stores
 
 LINEAGE_CHECK: Final = "every_link_resolves_to_the_bytes_recorded"
@@ -71,7 +72,7 @@ def judge_accuracy(
     store: PredictionStore, product: ProductVersion, connection: DuckDBPyConnection
 ) -> list[dg.AssetCheckResult]:
     """Judge a measurement by all its rules; each that passes leaves an acceptance."""
-    files = {product.product: store.paths(product)}
+    files = {product.product: store.paths(product.files)}
     verdicts = {rule.name: judge(rule, files, connection) for rule in rules_of(product.product)}
     return [_result(store, product, name, verdict)._replace(check_name=name) for name, verdict in verdicts.items()]
 
@@ -107,10 +108,10 @@ def _rule_check(rule: Rule, cadence: Cadence, start: date) -> dg.AssetChecksDefi
 
 def _files(store: PredictionStore, product: ProductVersion, reads: Sequence[str]) -> dict[str, list[str]]:
     """Return the files of a product and of those that it was made from, or that were made beside it."""
-    files = {product.product: store.paths(product)}
+    files = {product.product: store.paths(product.files)}
     for name in reads:
         parent = product.inputs[name] if name in product.inputs else store.staged(name, product.key).version
-        files[name] = store.paths(store.version(parent))
+        files[name] = store.paths(store.version(parent).files)
     return files
 
 
@@ -128,7 +129,7 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
         opened = stores.open()
         store, day = opened.predictions, date.fromisoformat(context.partition_key)
         product = store.staged(rule.product, snapshot_key(day, run.known_until_moment))
-        files = {product.product: store.paths(product), **_observations(opened, product, rule.reads, day)}
+        files = {product.product: store.paths(product.files), **_observations(opened, product, rule.reads, day)}
         with duckdb.get_connection() as connection:
             verdict = judge(rule, files, connection, datetime.fromisoformat(product.facts["known_until"]))
         return _result(store, product, rule.name, verdict)

@@ -3,47 +3,77 @@
 What belongs here: walking lineage and naming what does not hold. What does not: Dagster.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from forecast_assets.errors import InputError, IntegrityError
 from forecast_assets.keys import RunKey
 from forecast_assets.run_inputs import outside_forecasts_of
-from resources.prediction_store import ProductVersion
+from resources.manifests import ProductVersion
+from resources.records import VersionRecord
 from resources.stores import Stores
+
+_SNAPSHOT = "feature_snapshots"
+_ARTIFACT = "model_artifacts"
 
 
 def lineage_breaks(stores: Stores, product: ProductVersion, key: RunKey) -> list[str]:
     """Return one sentence per link that does not resolve; empty when all is well.
+
+    Every manifest and file behind the product and behind the registered model version is hashed, and every observation
+    batch behind their snapshots; then what the manifests say of each other and of the version's ledger entry is
+    compared.
 
     Args:
         stores: Where everything is.
         product: The product to walk from.
         key: The run that it claims to be of.
     """
-    breaks: list[str] = []
-    if product.key != str(key):
-        breaks.append(f"the manifest is of {product.key}, not of {key}")
+    breaks = [] if product.key == str(key) else [f"the manifest is of {product.key}, not of {key}"]
     try:
-        stores.predictions.verify(product.version)
-        model = stores.predictions.model_version(key.model_version)
-        stores.predictions.verify(model.evaluation_report)
+        model = stores.registry.model_version(key.model_version)
+        behind = stores.predictions.lineage(
+            [product.version, model.artifact, model.evaluation_report, model.training_snapshot]
+        )
+        for made in behind:
+            stores.predictions.verify_files(made)
+        named = dict.fromkeys(name for made in behind for name in made.inputs.get("batches", ()))
+        for batch in stores.observations.named(named):
+            stores.observations.verify(batch)
     except (IntegrityError, InputError) as error:
         return [*breaks, str(error)]
-    if product.inputs.get("model_artifacts") != model.artifact:
-        breaks.append(f"it was made with artifact {product.inputs.get('model_artifacts')}, not {model.artifact}")
-    own = str(replace(key, revision=0))
-    breaks += [
-        f"its numbers are those of the file of {made.key}, not of {own}"
-        for made in outside_forecasts_of(stores.predictions, [product.version])
-        if made.key != own
+    return [*breaks, *_other_links(stores, product, key, model)]
+
+
+def _other_links(stores: Stores, product: ProductVersion, key: RunKey, model: VersionRecord) -> Iterator[str]:
+    """Compare what manifests and the version's ledger entry say of the same thing."""
+    store = stores.predictions
+    artifact, report = store.version(model.artifact), store.version(model.evaluation_report)
+    snapshot = store.version(product.inputs[_SNAPSHOT]) if _SNAPSHOT in product.inputs else None
+    said: list[tuple[str, object, object]] = [
+        ("it was made with artifact", product.inputs.get(_ARTIFACT), model.artifact),
+        ("it was made by version", product.facts.get("model_version"), key.model_version),
+        ("it names the evaluation report", product.facts.get("evaluation_report"), model.evaluation_report),
+        ("the report is of artifact", report.inputs.get(_ARTIFACT), model.artifact),
+        ("the artifact was trained on snapshot", artifact.inputs.get(_SNAPSHOT), model.training_snapshot),
+        (
+            "the training snapshot has feature version",
+            store.version(model.training_snapshot).facts.get("feature_version"),
+            model.feature_version,
+        ),
     ]
-    return breaks + _batch_breaks(stores, stores.predictions.version(product.inputs["feature_snapshots"]))
-
-
-def _batch_breaks(stores: Stores, snapshot: ProductVersion) -> list[str]:
-    try:
-        for batch in stores.observations.named(snapshot.inputs["batches"]):
-            stores.observations.verify(batch)
-    except IntegrityError as error:
-        return [str(error)]
-    return []
+    if snapshot is None:
+        yield "it names no feature snapshot"
+    else:
+        made = snapshot.facts.get("feature_version")
+        said += [
+            ("it names feature version", product.facts.get("feature_version"), made),
+            ("its snapshot is of", snapshot.facts.get("prediction_date"), key.prediction_date.isoformat()),
+        ]
+    yield from (f"{words} {found}, not {expected}" for words, found, expected in said if found != expected)
+    own = str(replace(key, revision=0))
+    yield from (
+        f"its numbers are those of the file of {made.key}, not of {own}"
+        for made in outside_forecasts_of(store, [product.version])
+        if made.key != own
+    )

@@ -113,15 +113,14 @@ def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:
 
 def _start_date(settings: Settings) -> date:
     """Return the store's start date, or a stand-in while nothing has been ingested."""
-    if not settings.store_folder.exists():
-        return UNFIXED_START
-    return open_stores(settings.store_folder).ledger.state().start_date or UNFIXED_START
+    return open_stores(settings.store, settings.mirror_folder).ledger.state().start_date or UNFIXED_START
 
 
 def _resources(settings: Settings) -> dict[str, Any]:
     return {
         "stores": StoresResource(
-            folder=str(settings.store_folder),
+            location=str(settings.store),
+            mirror_folder=str(settings.mirror_folder),
             catalogue_folder=str(settings.catalogue_folder),
             expectations_folder=str(settings.expectations_folder),
         ),

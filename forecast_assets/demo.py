@@ -22,8 +22,8 @@ from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import SimulatorSettings, make_native
-from resources.ledger import Publication
 from resources.orchestration import Progress
+from resources.records import Publication
 
 VERSION: Final = "stat-1"
 WEEKLY_VERSION: Final = "stat-weekly-1"
@@ -79,7 +79,7 @@ def _train(runner: Runner, cadence: Cadence, version: str, cutoff: date) -> None
         click.echo(f"{version} is the {cadence.champion} already.")
     else:
         reason = "first version of the demonstration"
-        entry = runner.stores.predictions.promote(version, by="demo", reason=reason, channel=cadence.champion)
+        entry = runner.stores.registry.promote(version, by="demo", reason=reason, channel=cadence.champion)
         click.echo(f"{cadence.champion} is now {version} (ledger entry {entry.sequence}).")
 
 

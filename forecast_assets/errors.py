@@ -18,14 +18,19 @@
     ├── RefusedError                        exit code 4: doing it would break a promise
     │   ├── AlreadyPublishedError               the key is taken; published numbers never change
     │   ├── NothingToCorrectError               no input of the run has changed since
+    │   ├── NothingToRollBackError              the channel never pointed at that version
     │   ├── AlreadyRegisteredError              the version name is taken
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
-    │   └── LostRaceError                       another writer appended first, too often
+    │   ├── LostRaceError                       another writer appended first, too often
+    │   └── VacuumUnderWayError                 files are being removed that the entry might name
     ├── IntegrityError                      exit code 5: stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
     │   ├── UnknownEntryError                   a ledger entry that a later release wrote
-    │   └── ChangedFileError                    a file is missing or does not hash to its name
-    └── StorageError                        exit code 6: disk full, read-only, permission denied
+    │   ├── FindingsError                       verify found files that are not as they were written
+    │   ├── ReplayDifferenceError               a product was rebuilt to other bytes
+    │   └── ChangedFileError                    a file does not hash to its name
+    │       └── MissingFileError                    it is not there at all
+    └── StorageError                        exit code 6: disk full, read-only, permission denied, no answer
 
 Messages say what is wrong, which (the first ten) and what to do.
 """
@@ -177,6 +182,10 @@ class NothingToCorrectError(RefusedError):
     """No input of the published run has changed since its moment of knowledge."""
 
 
+class NothingToRollBackError(RefusedError):
+    """The channel never pointed at that version, or at no earlier one."""
+
+
 class AlreadyRegisteredError(RefusedError):
     """The model version name is taken."""
 
@@ -187,6 +196,22 @@ class NotAcceptedError(RefusedError):
 
 class LostRaceError(RefusedError):
     """Another writer appended to the ledger first, more often than is worth retrying."""
+
+
+class VacuumUnderWayError(RefusedError):
+    """Files that no entry names are being removed; what names files waits until that has ended.
+
+    Attributes:
+        sequence: Ledger entry with which the removing began.
+    """
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        super().__init__(
+            f"A vacuum that began with ledger entry {sequence} has not ended.",
+            remedy="Run the same command again when it has; if it was interrupted, end it: forecast-assets vacuum "
+            "--remove --by NAME",
+        )
 
 
 class IntegrityError(ForecastAssetsError):
@@ -203,11 +228,48 @@ class UnknownEntryError(IntegrityError):
     """A ledger entry of a kind or a format that this release does not know."""
 
 
+class FindingsError(IntegrityError):
+    """Files of the store are missing, changed or unexpected.
+
+    Attributes:
+        found: The files, with what is wrong with each.
+    """
+
+    def __init__(self, found: Sequence[str]) -> None:
+        self.found = tuple(found)
+        super().__init__(
+            f"{len(found)} {'file is' if len(found) == 1 else 'files are'} not as written: {first_ten(found)}.",
+            remedy="See what is wrong with each: forecast-assets verify; restore them from a backup, and move what is "
+            "unexpected out of the store.",
+        )
+
+
+class ReplayDifferenceError(IntegrityError):
+    """A product was rebuilt to other bytes than those that were recorded.
+
+    Attributes:
+        product: The first that differs, in the order of the run.
+        causes: What was not the same as when it was made; nothing if the same code, libraries and CPU type did it.
+    """
+
+    def __init__(self, product: str, what: str, causes: Sequence[str]) -> None:
+        self.product = product
+        self.causes = tuple(causes)
+        remedy = "Install the code and the libraries that it was made with, on that type of CPU, and replay it there."
+        if not self.causes:
+            remedy = "Please report it; the rebuilt files stay for a look with --keep DIR."
+        super().__init__(what, remedy=remedy)
+
+
 class ChangedFileError(IntegrityError):
     """A file is missing or does not hash to its name."""
 
 
+class MissingFileError(ChangedFileError):
+    """A file that something refers to is not there."""
+
+
 class StorageError(ForecastAssetsError):
-    """The disk is full, read-only or not permitted."""
+    """The disk is full, read-only or not permitted, or a bucket does not answer."""
 
     exit_code = 6

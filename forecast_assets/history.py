@@ -16,9 +16,9 @@ from forecast_assets.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.sources.fusion import only_words, resolve
-from resources.ledger import BatchRecord
+from resources.manifests import ProductVersion
 from resources.observation_store import PLANNED, ObservationStore, contested_days
-from resources.prediction_store import ProductVersion
+from resources.records import BatchRecord
 
 Span = tuple[date, date]
 

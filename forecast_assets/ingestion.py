@@ -15,9 +15,9 @@ from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.findings import Finding, has_dates_in_range, require_no_errors
 from forecast_assets.sources.held import NOTHING_HELD, Held
 from forecast_assets.sources.intake import Expect, Intake, Judged, errors_among, expectation_findings
-from resources.ledger import BatchRecord
 from resources.observation_store import ObservationStore
 from resources.orchestration import Progress
+from resources.records import BatchRecord
 
 _STAGE: Final = "check and store batches"
 

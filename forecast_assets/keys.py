@@ -199,6 +199,26 @@ class PredictionId:
             ) from error
 
 
+def parse_run_or_row(text: str) -> tuple[RunKey, PredictionId | None]:
+    """Read the key of a run, or a prediction id: return the run, and the row if one is named.
+
+    Raises:
+        InputError: If ``text`` is neither.
+
+    Example:
+        >>> parse_run_or_row("daily/2024-06-11/stat-1/14/r0/SKU-1/S-2/3")[0].forecast_horizon
+        14
+    """
+    # A row's id goes on where the key of its run ends.
+    if text.count("/") <= _SLASHES_OF_A_RUN:
+        return RunKey.parse(text), None
+    row = PredictionId.parse(text)
+    return row.run, row
+
+
+_SLASHES_OF_A_RUN: Final = 4
+
+
 def _quote(identifier: str) -> str:
     return identifier.replace("%", "%25").replace("/", "%2F")
 

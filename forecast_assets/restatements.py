@@ -23,8 +23,9 @@ from forecast_assets.keys import RunKey
 from forecast_assets.quantities import UNITS
 from forecast_assets.run_inputs import RunInputs
 from forecast_assets.sources.fusion import resolve
-from resources.ledger import LedgerState, Publication
-from resources.prediction_store import ProductVersion
+from resources.manifests import ProductVersion
+from resources.records import Publication
+from resources.state import LedgerState
 from resources.stores import Stores
 
 # What the rows of a feed add up to; feeds of words and ratios add up to nothing.
@@ -198,7 +199,7 @@ def days_read(stores: Stores, publication: Publication, history_days: dict[str, 
     """
     loaded = {} if history_days is None else history_days
     snapshot = snapshot_behind(stores, publication.products)
-    model = stores.predictions.model_version(publication.key.model_version)
+    model = stores.registry.model_version(publication.key.model_version)
     if model.artifact not in loaded:
         loaded[model.artifact] = RunInputs(stores, publication.key, snapshot, model).artifact.history_days
     return max(loaded[model.artifact], *(spec["window_days"] or 0 for spec in snapshot.facts["specs"]))

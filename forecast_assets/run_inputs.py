@@ -21,8 +21,9 @@ from forecast_assets.models import external
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.models.families import read_artifact
 from forecast_assets.models.statistical import StatisticalArtifact
-from resources.ledger import VersionRecord
-from resources.prediction_store import PredictionStore, ProductVersion, revision_before, snapshot_key
+from resources.manifests import ProductVersion
+from resources.prediction_store import PredictionStore, revision_before, snapshot_key
+from resources.records import VersionRecord
 from resources.stores import Stores
 
 
@@ -53,7 +54,7 @@ class RunInputs:
             UnknownVersionError: If the model version is not registered.
             NotAcceptedError: If it may not serve this date; see `require_servable`.
         """
-        model = stores.predictions.model_version(key.model_version)
+        model = stores.registry.model_version(key.model_version)
         require_servable(key, model)
         require_horizon(stores, key, model)
         require_correctable(stores, key, known_until)
@@ -64,7 +65,7 @@ class RunInputs:
     def behind(cls, stores: Stores, key: RunKey, product: ProductVersion) -> "RunInputs":
         """Go on from a product of the run, with exactly the snapshot that it was made from."""
         snapshot = stores.predictions.version(product.inputs["feature_snapshots"])
-        return cls(stores, key, snapshot, stores.predictions.model_version(key.model_version))
+        return cls(stores, key, snapshot, stores.registry.model_version(key.model_version))
 
     @cached_property
     def artifact(self) -> StatisticalArtifact | ExternalArtifact:

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path("var"), description="folder that holds all state")
+    store_url: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+://.+",
+        description="bucket that holds ledger, observations and products instead of a folder below home, for example "
+        "s3://bucket/prefix; credentials, region and endpoint are the provider's usual environment variables",
+    )
     workers: int | None = Field(None, ge=1, description="processes that fit series; default: all cores")
     history_days: int = Field(364, ge=28, description="days of history that models read")
     risk_paths: int = Field(300, ge=50, description="simulated stock paths per series")
@@ -58,8 +64,18 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def store(self) -> str:
+        """Ledger, observations, products: everything that is immutable; a folder, or the URL of a bucket."""
+        return self.store_url or str(self.store_folder)
+
+    @property
+    def mirror_folder(self) -> Path:
+        """Local copies of what is in a bucket; may be removed at any time."""
+        return self.home.expanduser().absolute() / "mirror"
+
+    @property
     def store_folder(self) -> Path:
-        """Ledger, observations, products: everything that is immutable."""
+        """Where everything that is immutable is, unless it is in a bucket."""
         return self.home.expanduser().absolute() / "store"
 
     @property

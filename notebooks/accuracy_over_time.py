@@ -19,10 +19,9 @@ def _():
 
     from forecast_assets import plots
     from forecast_assets.operations import reading
-    from forecast_assets.settings import current_settings
-    from resources.stores import open_stores
+    from forecast_assets.presentation import notebook
 
-    return current_settings, mo, open_stores, pl, plots, reading
+    return mo, notebook, pl, plots, reading
 
 
 @app.cell
@@ -32,55 +31,40 @@ def _(mo):
 
 
 @app.cell
-def _(current_settings, mo, open_stores):
-    folder = current_settings().store_folder
-    stores = open_stores(folder) if folder.exists() else None
-    cadences = sorted({cadence for cadence, _ in stores.ledger.state().measurements}) if stores else []
-    mo.stop(
-        not cadences,
-        mo.callout(mo.md(f"No published forecast below `{folder}` has been measured yet. Forecasts are measured once "
-                         "the sales of their days are there: `forecast-assets accuracy` measures what is due."),
-                   kind="warn"),
-    )  # fmt: skip
+def _(notebook):
+    stores, cadences = notebook.open_or_stop(
+        lambda opened: sorted({cadence for cadence, _ in opened.ledger.state().measurements}),
+        "No published forecast below `{folder}` has been measured yet. Forecasts are measured once the sales of their "
+        "days are there: `forecast-assets accuracy` measures what is due.",
+    )
     return cadences, stores
 
 
 @app.cell
-def _(asked, cadences, mo):
-    cadence_asked = asked.get("cadence", cadences[0])
-    mo.stop(
-        cadence_asked not in cadences,
-        mo.callout(mo.md(f"Nothing of cadence `{cadence_asked}` has been measured. There is: {', '.join(cadences)}."),
-                   kind="danger"),
-    )  # fmt: skip
-    cadence_choice = mo.ui.dropdown(cadences, value=cadence_asked, label="cadence")
+def _(asked, cadences, notebook):
+    unmeasured = "Nothing of cadence `{}` has been measured."
+    cadence_choice = notebook.choose(asked, "cadence", cadences, unmeasured, searchable=False)
     return (cadence_choice,)
 
 
 @app.cell
-def _(cadence_choice, mo, reading, stores):
-    mo.stop(cadence_choice.value is None, mo.callout(mo.md("Choose a cadence."), kind="info"))
-    measured = reading.measured_accuracy(stores, cadence_choice.value)
+def _(cadence_choice, notebook, reading, stores):
+    measured = reading.measured_accuracy(stores, notebook.chosen(cadence_choice, "cadence"))
     return (measured,)
 
 
 @app.cell
-def _(asked, measured, mo):
+def _(asked, measured, notebook):
     versions = measured["model_version"].unique().sort().to_list()
-    version_asked = asked.get("version", versions[0])
-    mo.stop(
-        version_asked not in versions,
-        mo.callout(mo.md(f"Nothing of version `{version_asked}` has been measured. There is: {', '.join(versions)}."),
-                   kind="danger"),
-    )  # fmt: skip
-    version_choice = mo.ui.dropdown(versions, value=version_asked, label="model version", searchable=True)
+    version_choice = notebook.choose(
+        asked, "version", versions, "Nothing of version `{}` has been measured.", label="model version"
+    )
     return (version_choice,)
 
 
 @app.cell
-def _(measured, mo, version_choice):
-    mo.stop(version_choice.value is None, mo.callout(mo.md("Choose a version."), kind="info"))
-    accuracy = measured.filter(model_version=version_choice.value)
+def _(measured, notebook, version_choice):
+    accuracy = measured.filter(model_version=notebook.chosen(version_choice, "version"))
     return (accuracy,)
 
 

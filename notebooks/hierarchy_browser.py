@@ -19,10 +19,9 @@ def _():
 
     from forecast_assets import plots
     from forecast_assets.operations import reading
-    from forecast_assets.settings import current_settings
-    from resources.stores import open_stores
+    from forecast_assets.presentation import notebook
 
-    return current_settings, mo, open_stores, pl, plots, reading
+    return mo, notebook, pl, plots, reading
 
 
 @app.cell
@@ -32,27 +31,14 @@ def _(mo):
 
 
 @app.cell
-def _(asked, current_settings, mo, open_stores, reading):
-    folder = current_settings().store_folder
-    stores = open_stores(folder) if folder.exists() else None
-    runs = reading.published_runs(stores) if stores else {}
-    mo.stop(
-        not runs,
-        mo.callout(mo.md(f"Nothing is published below `{folder}` yet. Run `make demo`, or name the folder: "
-                         "`FORECAST_ASSETS_HOME`."), kind="warn"),
-    )  # fmt: skip
-    mo.stop(
-        asked.get("run", next(iter(runs))) not in runs,
-        mo.callout(mo.md(f"`{asked.get('run')}` is not published. There is: {', '.join(runs)}."), kind="danger"),
-    )
-    run_choice = mo.ui.dropdown(runs, value=asked.get("run", next(iter(runs))), label="run", searchable=True)
+def _(asked, notebook):
+    stores, run_choice = notebook.open_runs(asked)
     return run_choice, stores
 
 
 @app.cell
-def _(mo, reading, run_choice, stores):
-    publication = run_choice.value
-    mo.stop(publication is None, mo.callout(mo.md("Choose a run."), kind="info"))
+def _(notebook, reading, run_choice, stores):
+    publication = notebook.chosen(run_choice, "run")
     places = reading.places_of(stores, publication)
     risks = reading.scan_product(stores, publication, "stockout_risks").select(
         "store_id", "sku_id", "step", "target_date", "risk_band", "stockout_probability", "expected_lost_units"
@@ -83,23 +69,21 @@ def _(asked, mo):
 
 
 @app.cell
-def _(levels, mo, position, rows):
+def _(levels, notebook, position, rows):
     at = position()
     unknown = [
         f"{column.partition(':')[2]}={node}"
         for side, (column, node) in at.items()
         if column not in levels[side] or node not in rows[column]
     ]
-    mo.stop(
-        bool(unknown),
-        mo.callout(mo.md(f"There is no {', no '.join(unknown)} in this run. Levels: "
-                         f"{', '.join(name.partition(':')[2] for names in levels.values() for name in names)}."),
-                   kind="danger"),
-    )  # fmt: skip
+    if unknown:
+        known = ", ".join(name.partition(":")[2] for names in levels.values() for name in names)
+        notebook.stop(f"There is no {', no '.join(unknown)} in this run. Levels: {known}.", "danger")
     below = rows
     for column, node in at.values():
         below = below.filter(**{column: node})
-    mo.stop(below.is_empty(), mo.callout(mo.md("No series belongs to both nodes."), kind="info"))
+    if below.is_empty():
+        notebook.stop("No series belongs to both nodes.")
     return at, below
 
 

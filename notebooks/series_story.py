@@ -19,10 +19,9 @@ def _():
 
     from forecast_assets import contracts, plots
     from forecast_assets.operations import reading
-    from forecast_assets.settings import current_settings
-    from resources.stores import open_stores
+    from forecast_assets.presentation import notebook
 
-    return contracts, current_settings, mo, open_stores, pl, plots, reading
+    return contracts, mo, notebook, pl, plots, reading
 
 
 @app.cell
@@ -32,55 +31,29 @@ def _(mo):
 
 
 @app.cell
-def _(asked, current_settings, mo, open_stores, reading):
-    folder = current_settings().store_folder
-    stores = open_stores(folder) if folder.exists() else None
-    runs = reading.published_runs(stores) if stores else {}
-    mo.stop(
-        not runs,
-        mo.callout(mo.md(f"Nothing is published below `{folder}` yet. Run `make demo`, or name the folder: "
-                         "`FORECAST_ASSETS_HOME`."), kind="warn"),
-    )  # fmt: skip
-    mo.stop(
-        asked.get("run", next(iter(runs))) not in runs,
-        mo.callout(mo.md(f"`{asked.get('run')}` is not published. There is: {', '.join(runs)}."), kind="danger"),
-    )
-    run_choice = mo.ui.dropdown(runs, value=asked.get("run", next(iter(runs))), label="run", searchable=True)
-    return run_choice, runs, stores
+def _(asked, notebook):
+    stores, run_choice = notebook.open_runs(asked)
+    return run_choice, stores
 
 
 @app.cell
-def _(mo, reading, run_choice, stores):
-    publication = run_choice.value
-    mo.stop(publication is None, mo.callout(mo.md("Choose a run."), kind="info"))
+def _(notebook, reading, run_choice, stores):
+    publication = notebook.chosen(run_choice, "run")
     series = reading.scan_product(stores, publication, "forecasts").select("store_id", "sku_id").unique().collect()
     return publication, series
 
 
 @app.cell
-def _(asked, mo, series):
+def _(asked, notebook, series):
     store_names = series["store_id"].unique().sort().to_list()
-    store_asked = asked.get("store", store_names[0])
-    mo.stop(
-        store_asked not in store_names,
-        mo.callout(mo.md(f"There is no store `{store_asked}` in this run. There is: {', '.join(store_names[:10])}."),
-                   kind="danger"),
-    )  # fmt: skip
-    store_choice = mo.ui.dropdown(store_names, value=store_asked, label="store", searchable=True)
+    store_choice = notebook.choose(asked, "store", store_names, "There is no store `{}` in this run.", named=10)
     return (store_choice,)
 
 
 @app.cell
-def _(asked, mo, series, store_choice):
-    mo.stop(store_choice.value is None, mo.callout(mo.md("Choose a store."), kind="info"))
-    sku_names = series.filter(store_id=store_choice.value)["sku_id"].sort().to_list()
-    sku_asked = asked.get("sku", sku_names[0])
-    mo.stop(
-        sku_asked not in sku_names,
-        mo.callout(mo.md(f"There is no SKU `{sku_asked}` in that store. There is: {', '.join(sku_names[:10])}."),
-                   kind="danger"),
-    )  # fmt: skip
-    sku_choice = mo.ui.dropdown(sku_names, value=sku_asked, label="SKU", searchable=True)
+def _(asked, notebook, series, store_choice):
+    sku_names = series.filter(store_id=notebook.chosen(store_choice, "store"))["sku_id"].sort().to_list()
+    sku_choice = notebook.choose(asked, "sku", sku_names, "There is no SKU `{}` in that store.", label="SKU", named=10)
     return (sku_choice,)
 
 
@@ -93,9 +66,8 @@ def _(asked, mo, publication):
 
 
 @app.cell
-def _(mo, pl, publication, reading, sku_choice, step_choice, store_choice, stores):
-    store_id, sku_id = store_choice.value, sku_choice.value
-    mo.stop(sku_id is None, mo.callout(mo.md("Choose a SKU."), kind="info"))
+def _(notebook, pl, publication, reading, sku_choice, step_choice, store_choice, stores):
+    store_id, sku_id = store_choice.value, notebook.chosen(sku_choice, "SKU")
 
     def of_series(product):
         """Rows of one product of the chosen series, by step."""

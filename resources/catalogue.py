@@ -1,261 +1,234 @@
 """The BI catalogue: DuckDB files that hold nothing but views over what the ledger has published.
 
-What belongs here: one schema per model version, the audit views, and swapping catalogues safely.
-What does not: data. A catalogue can be thrown away and built again from the ledger at any time.
+What belongs here: building catalogues and swapping them safely. What does not: the SQL of the views, and data. A
+catalogue, and the small Parquet files that its audit views read, can be thrown away and made again at any time.
 
 Each build makes a new file, read-only on disk, and moves a symbolic link. Replacing the file itself would not be safe:
 a client that is connected read-write leaves a write-ahead log which DuckDB would replay onto the new file.
 """
 
+import fcntl
 import os
-import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+from uuid import uuid4
 
 import duckdb
-import polars as pl
 
-from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, SERIES_STEP_KEY, SQUARED_UNITS, Contract
-from forecast_assets.keys import DAILY
-from forecast_assets.quantities import UNITS
+from forecast_assets.errors import InputError, StorageError
+from resources.audit_rows import AuditRows
 from resources.blobs import sha256, translated
-from resources.ledger import LedgerState, Measurement
+from resources.catalogue_views import statements, text
 from resources.prediction_store import PredictionStore
 
 # Every DuckDB driver since 1.0 opens files of this storage version.
 STORAGE_VERSION: Final = "v1.0.0"
-HIVE_TYPES: Final = "{'prediction_date': DATE, 'model_version': VARCHAR, 'forecast_horizon': INTEGER}"
 LINK: Final = "catalogue.duckdb"
+# Rows of the audit views, below the folder of catalogues.
+ROWS: Final = "rows"
+
+Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
-def build_catalogue(store: PredictionStore, folder: Path, connection: duckdb.DuckDBPyConnection) -> Path:
+def refresh_catalogue(store: PredictionStore, folder: Path, connect: Connect = duckdb.connect) -> Path:
+    """Build the catalogue of the ledger's head after something was recorded; where it is there, only look.
+
+    Args:
+        store: Where the ledger and the files are.
+        folder: Where catalogues live.
+        connect: Opens an in-memory DuckDB connection; called if there is something to build.
+
+    Returns:
+        The catalogue file that `catalogue.duckdb` points at.
+
+    Raises:
+        StorageError: If it cannot be built; what is recorded stays so.
+    """
+    try:
+        return _refreshed(store, folder, connect, anew=False)
+    except (duckdb.Error, StorageError) as error:
+        # Its own remedy is for what records something, and may say that nothing was.
+        what = str(error).removesuffix(error.remedy).strip() if isinstance(error, StorageError) else error
+        raise StorageError(
+            f"What is recorded stays, but the BI catalogue could not be built: {what}",
+            remedy="Then: forecast-assets catalogue",
+        ) from error
+
+
+def build_catalogue(
+    store: PredictionStore, folder: Path, connection: duckdb.DuckDBPyConnection, *, anew: bool = False
+) -> Path:
     """Build the catalogue of the ledger's head and point `catalogue.duckdb` at it.
 
     Args:
         store: Where the ledger and the files are.
         folder: Where catalogues live.
         connection: An in-memory DuckDB connection to build with.
+        anew: Whether to build it, and the rows of its audit views, also where they are there.
 
     Returns:
-        The new file. The link beside it already points there.
+        The catalogue file. The link beside it already points there.
 
     Raises:
         StorageError: If the folder cannot be written.
     """
+    return _refreshed(store, folder, lambda: nullcontext(connection), anew=anew)
+
+
+def write_catalogue(store: PredictionStore, out: Path, connection: duckdb.DuckDBPyConnection) -> Path:
+    """Write a catalogue of its own: of a past position of the ledger, say. No link points at it, nothing follows it.
+
+    Args:
+        store: Where the ledger and the files are, perhaps as of a past position.
+        out: The new file.
+        connection: An in-memory DuckDB connection to build with.
+
+    Returns:
+        The folder beside the file with the rows of its audit views; both belong together.
+
+    Raises:
+        InputError: If the file is there, or its folder is not.
+        StorageError: If it cannot be written.
+    """
+    if out.exists():
+        raise InputError(f"`{out}` exists.", remedy="Choose another name, or remove it first.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")
+    folder = out.absolute().with_name(f"{out.name}.{ROWS}")
+    with translated(out):
+        _build_file(list(statements(store, AuditRows(store, folder))), out.absolute(), connection)
+    return folder
+
+
+def superseded_files(folder: Path, before: datetime) -> list[Path]:
+    """Return old catalogues, rows of audit views that no other catalogue names, and what killed builds left.
+
+    A connection keeps a catalogue that is removed, but opens the files that its views name when it is asked. So all
+    that a connection needs stays if it was opened at that moment or later.
+
+    Args:
+        folder: Where catalogues live.
+        before: Catalogues that another one took the place of before that moment may go, and files written before it.
+    """
+    present = (folder / LINK).resolve()
+    moment = before.timestamp()
+    built = sorted(((path.stat().st_mtime, path) for path in folder.glob("catalogue-*.duckdb")), reverse=True)
+    # The newest that was built before then was still being opened.
+    going = [path for at, path in [one for one in built if one[0] < moment][1:] if path.resolve() != present]
+    torn = [path for path in folder.glob(".catalogue-*") if path.lstat().st_mtime < moment]
+    named = _rows_named([path for _, path in built if path not in going])
+    rows = [] if named is None else [path for path in (folder / ROWS).glob("*.parquet*") if path.name not in named]
+    return sorted([*going, *torn, *(path for path in rows if path.stat().st_mtime < moment)])
+
+
+def _rows_named(catalogues: Iterable[Path]) -> set[str] | None:
+    """Return the names of all files of rows that catalogues read; None if one of them cannot be asked."""
+    named: set[str] = set()
+    for path in catalogues:
+        try:
+            with duckdb.connect(str(path), read_only=True) as connection:
+                said = connection.execute("SELECT sql FROM duckdb_views() WHERE schema_name = 'audit'").fetchall()
+        except duckdb.Error:
+            return None
+        named |= {name for (sql,) in said for name in re.findall(rf"/{ROWS}/([^/']+)'", sql)}
+    return named
+
+
+def _refreshed(store: PredictionStore, folder: Path, connect: Connect, *, anew: bool) -> Path:
     while True:
-        sequence = store.ledger.state().sequence
-        target = _built(store, folder, connection)
-        # Another publication came in between: its catalogue must not be hidden behind this one.
-        if store.ledger.state().sequence == sequence:
-            with translated(target):
-                _point(folder / LINK, target)
-            if store.ledger.state().sequence == sequence:
-                return target
+        with translated(folder):
+            rows = AuditRows(store, folder / ROWS, anew=anew)
+            sequence = rows.state.sequence
+            target = _built(list(statements(store, rows)), sequence, folder, None if anew else folder / LINK, connect)
+            with _alone(folder):
+                # Another publication came in between: its catalogue must not be hidden behind this one.
+                if store.ledger.state().sequence == sequence:
+                    _point(folder / LINK, target)
+                    return target
+                if target != (folder / LINK).resolve():
+                    target.unlink()
 
 
-def _built(store: PredictionStore, folder: Path, connection: duckdb.DuckDBPyConnection) -> Path:
-    """Return the catalogue file of the ledger's head, built unless it is there.
+def _built(said: Sequence[str], sequence: int, folder: Path, present: Path | None, connect: Connect) -> Path:
+    """Return a catalogue file that says this: the one that the present link points at, if it is that, or a new one.
 
     Its name holds a hash of all it says, head and paths of files among it: a store that was made anew, cut or moved has
     another catalogue, even if it has as many entries.
     """
-    state = store.ledger.state()
-    statements = list(_statements(store, state))
-    content = sha256("\n".join(statements).encode())
-    target = folder / f"catalogue-{state.sequence:012d}-{content[:12]}.duckdb"
-    with translated(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            _build_file(statements, target, connection)
+    content = sha256("\n".join(said).encode())
+    name = f"catalogue-{sequence:012d}-{content[:12]}"
+    if present is not None and _is_as_built(present, name):
+        return present.resolve()
+    # A name of its own: nobody may have left a write-ahead log for it, and of two builders at once both are right.
+    target = folder / f"{name}-{uuid4().hex[:8]}.duckdb"
+    with connect() as connection:
+        _build_file(said, target, connection)
     return target
 
 
-def _build_file(statements: Iterable[str], target: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    scratch = target.with_name(f".{target.stem}-{os.getpid()}.duckdb")
-    scratch.unlink(missing_ok=True)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time look at the ledger and move the link: of two, the later must not show the earlier."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        connection.execute(f"ATTACH {_text(scratch)} AS built (STORAGE_VERSION '{STORAGE_VERSION}')")
+        # Not every file system has locks; a link that went back there is mended by the next build.
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _is_as_built(link: Path, name: str) -> bool:
+    """Return whether the link points at a file of that name to which nobody has written since.
+
+    Whoever may write to everything may also open a read-only file to write.
+    """
+    target = link.resolve()
+    if not (link.is_symlink() and target.name.startswith(f"{name}-") and target.exists()):
+        return False
+    return not _log(target).exists() and target.stat().st_mtime_ns <= link.lstat().st_mtime_ns
+
+
+def _log(target: Path) -> Path:
+    return target.with_name(f"{target.name}.wal")
+
+
+def _build_file(said: Iterable[str], target: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    scratch = target.with_name(f".{target.name}")
+    try:
+        connection.execute(f"ATTACH {text(scratch)} AS built (STORAGE_VERSION '{STORAGE_VERSION}')")
         try:
-            for statement in statements:
+            # One transaction: alone, every statement would wait for the disk.
+            connection.begin()
+            for statement in said:
                 connection.execute(statement)
+            connection.commit()
             connection.execute("CHECKPOINT built")
+        except BaseException:
+            # What failed is to be told, not that its transaction stands in the way of detaching.
+            with suppress(duckdb.Error):
+                connection.rollback()
+            raise
         finally:
             connection.execute("DETACH built")
         scratch.chmod(0o444)
-        # A hard link fails where the name exists: of two builders of the same content one wins, both are right.
-        _link_once(scratch, target)
+        scratch.rename(target)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def _link_once(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    except OSError:
-        # Some file systems have no hard links.
-        shutil.copy2(source, target)
+        _log(scratch).unlink(missing_ok=True)
 
 
 def _point(link: Path, target: Path) -> None:
-    scratch = link.with_name(f".{link.name}-{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    if not link.is_symlink() or link.readlink() != Path(target.name):
+    if link.is_symlink() and link.readlink() == Path(target.name):
+        return
+    scratch = link.with_name(f".{link.name}-{uuid4().hex[:8]}")
+    try:
         scratch.symlink_to(target.name)
         scratch.replace(link)
-
-
-def _statements(store: PredictionStore, state: LedgerState) -> Iterable[str]:
-    yield from _audit_views(store, state)
-    files: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for publication in state.publications.values():
-        for product in PUBLISHED:
-            product_version = store.version(publication.products[product])
-            files[publication.key.model_version, publication.key.cadence, product] += store.paths(product_version)
-    for model_version in sorted({version for version, *_ in files}):
-        yield f"CREATE SCHEMA built.{_name(model_version)}"
-    for (model_version, cadence, product), paths in sorted(files.items()):
-        yield from _product_view(model_version, cadence, product, paths)
-
-
-def _accuracy_view(store: PredictionStore, state: LedgerState) -> Iterable[str]:
-    """The view over every measurement of every day: which is the newest, and when it was made, are columns."""
-    view = f"built.audit.{_name(FORECAST_ACCURACY.name)}"
-    names = ", ".join(f"product.{_name(name)}" for name in FORECAST_ACCURACY.names)
-    rows = [row for days in state.measurements.values() for row in _measurement_rows(store, days)]
-    if rows:
-        paths = ", ".join(_text(path) for path in sorted({str(row["filename"]) for row in rows}))
-        yield (
-            f"CREATE VIEW {view} AS SELECT {names}, measured_sequence::BIGINT AS measured_sequence, is_newest, "  # noqa: S608
-            f"known_until FROM read_parquet([{paths}], hive_partitioning=false, filename=true) AS product "
-            f"JOIN {_values(rows)} AS measured({', '.join(rows[0])}) USING (filename)"
-        )
-    else:
-        typed = ", ".join(f"CAST(NULL AS {_SQL_TYPES[c.dtype]}) AS {_name(c.name)}" for c in FORECAST_ACCURACY.columns)
-        extra = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, (kind, _) in _MEASURED_COLUMNS.items())
-        yield f"CREATE VIEW {view} AS SELECT {typed}, {extra} WHERE false"
-    yield f"COMMENT ON VIEW {view} IS {_text(f'{FORECAST_ACCURACY.description} Grain: {FORECAST_ACCURACY.grain}.')}"
-    comments = {column.name: column.description for column in FORECAST_ACCURACY.columns}
-    for name, comment in (comments | {name: words for name, (_, words) in _MEASURED_COLUMNS.items()}).items():
-        yield f"COMMENT ON COLUMN {view}.{_name(name)} IS {_text(comment)}"
-
-
-_SQL_TYPES: Final[Mapping[Any, str]] = {
-    pl.String: "VARCHAR",
-    pl.Int32: "INTEGER",
-    pl.Int64: "BIGINT",
-    pl.Date: "DATE",
-    UNITS: "DECIMAL(18, 6)",
-    SQUARED_UNITS: "DECIMAL(38, 6)",
-}
-_MEASURED_COLUMNS: Final = {
-    "measured_sequence": ("BIGINT", "ledger entry that recorded the measurement"),
-    "is_newest": ("BOOLEAN", "whether no later measurement of the day and cadence exists; sum these alone"),
-    "known_until": ("TIMESTAMPTZ", "moment of knowledge of the sales: when the newest row of the day became known"),
-}
-
-
-def _measurement_rows(store: PredictionStore, days: Sequence[Measurement]) -> Iterable[dict[str, object]]:
-    for measurement in days:
-        for path in store.paths(store.version(measurement.product_version)):
-            yield {
-                "filename": path,
-                "measured_sequence": measurement.sequence,
-                "is_newest": measurement is days[-1],
-                "known_until": datetime.fromisoformat(measurement.known_until),
-            }
-
-
-def view_name(cadence: str, product: str) -> str:
-    """Return the name of a product's view: daily runs have the plain name, so that a query never mixes cadences.
-
-    Example:
-        >>> view_name("daily", "forecasts"), view_name("weekly", "forecasts")
-        ('forecasts', 'weekly_forecasts')
-    """
-    return product if cadence == DAILY.name else f"{cadence}_{product}"
-
-
-def _product_view(version: str, cadence: str, product: str, paths: Sequence[str]) -> Iterable[str]:
-    view = f"built.{_name(version)}.{_name(view_name(cadence, product))}"
-    identity = _PREDICTION_ID if PRODUCTS[product].key == SERIES_STEP_KEY else ""
-    source = (
-        f"read_parquet([{', '.join(_text(path) for path in paths)}], hive_partitioning=true, hive_types={HIVE_TYPES})"
-    )
-    columns = ", ".join(PRODUCTS[product].names)
-    yield f"CREATE VIEW {view} AS SELECT {columns}{identity} FROM {source}"  # noqa: S608
-    contract = PRODUCTS[product]
-    yield f"COMMENT ON VIEW {view} IS {_text(_comment(cadence, contract))}"
-    for column in contract.columns:
-        yield f"COMMENT ON COLUMN {view}.{_name(column.name)} IS {_text(column.description)}"
-
-
-def _comment(cadence: str, contract: Contract) -> str:
-    return f"{contract.description} Grain: {contract.grain}. Runs of the {cadence} cadence only."
-
-
-# As forecast_assets.keys.PredictionId writes it.
-_PREDICTION_ID: Final = (
-    ", concat_ws('/', cadence, prediction_date, model_version, forecast_horizon, 'r' || revision, "
-    "replace(replace(sku_id, '%', '%25'), '/', '%2F'), replace(replace(store_id, '%', '%25'), '/', '%2F'), step)"
-    " AS prediction_id"
-)
-
-
-def _audit_views(store: PredictionStore, state: LedgerState) -> Iterable[str]:
-    yield "CREATE SCHEMA built.audit"
-    yield _values_view("ledger_head", [{"sequence": state.sequence, "hash": state.head}])
-    yield _values_view("publications", [_publication_row(p) for p in state.publications.values()])
-    yield _values_view("model_versions", [_version_row(v) for v in state.versions.values()])
-    yield _values_view("channel_history", [vars(a) for a in state.appointments])
-    yield from _accuracy_view(store, state)
-
-
-def _publication_row(publication: Any) -> dict[str, object]:
-    key = publication.key
-    return {
-        "publication_key": str(key),
-        **vars(key),
-        **{f"{product}_version": publication.products[product] for product in PUBLISHED},
-        "ledger_sequence": publication.sequence,
-        "recorded_at": publication.recorded_at,
-        "corrects": publication.correction.corrects,
-        "by": publication.correction.by,
-        "reason": publication.correction.reason,
-    }
-
-
-def _version_row(version: Any) -> dict[str, object]:
-    return {name: value for name, value in vars(version).items() if name != "gates"}
-
-
-def _values_view(name: str, rows: Sequence[Mapping[str, object]]) -> str:
-    if not rows:
-        return f"CREATE VIEW built.audit.{_name(name)} AS SELECT NULL AS nothing_yet WHERE false"
-    columns = ", ".join(_name(column) for column in rows[0])
-    return f"CREATE VIEW built.audit.{_name(name)} AS SELECT * FROM {_values(rows)} AS rows({columns})"  # noqa: S608
-
-
-def _values(rows: Sequence[Mapping[str, object]]) -> str:
-    tuples = ", ".join(f"({', '.join(_literal(value) for value in row.values())})" for row in rows)
-    return f"(VALUES {tuples})"
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"TIMESTAMPTZ '{value.isoformat()}'"
-    if isinstance(value, date):
-        return f"DATE '{value}'"
-    return str(value) if isinstance(value, int) else _text(value)
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+    finally:
+        scratch.unlink(missing_ok=True)

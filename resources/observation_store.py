@@ -17,8 +17,10 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import ChangedFileError, LostRaceError, NotReadyError, first_ten
 from forecast_assets.numbering import has_repeated_keys
 from resources.blobs import BlobStore, sha256
-from resources.ledger import BatchRecord, Ledger, LedgerState
+from resources.ledger import Ledger
 from resources.parquet import to_parquet
+from resources.records import BatchRecord
+from resources.state import LedgerState
 
 # Feeds whose rows after the cutoff are plans, known ahead.
 PLANNED: Final = frozenset({"prices", "events"})
@@ -104,7 +106,8 @@ class ObservationStore:
         if not added:
             return IngestReport((), known, None)
         body = {"batches": [batch.body() for batch in added], **self._start(added)}
-        entry = self._ledger.append("ingest", body, partial(_require_unheard, added, judged_at))
+        admit = partial(_require_unheard, added, judged_at)
+        entry = self._ledger.append("ingest", body, admit, names=[batch.path for batch in added])
         return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
 
     def _start(self, batches: Iterable[BatchRecord]) -> dict[str, str]:
@@ -148,7 +151,7 @@ class ObservationStore:
         """
         if not self._blobs.is_intact(batch.path, batch.sha256):
             raise ChangedFileError(
-                f"`{self._blobs.local(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
+                f"`{self._blobs.place(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
             )
 
     def known_until(self, prediction_date: date) -> datetime:

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import dagster as dg
 import polars as pl
+from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from forecast_assets.contracts import Contract
-from forecast_assets.errors import InputError
+from forecast_assets.errors import InputError, StorageError
 from forecast_assets.keys import CADENCES, RunKey
 from partitions import (
     MODEL_VERSION,
@@ -23,7 +24,9 @@ from partitions import (
     snapshot_mapping,
     version_mapping,
 )
-from resources.prediction_store import ProductVersion, run_folder
+from resources.catalogue import refresh_catalogue
+from resources.manifests import ProductVersion
+from resources.prediction_store import run_folder
 from resources.stores import Stores, open_stores
 
 Progress = Callable[[str, int, int], None]
@@ -36,12 +39,14 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The stores of one home folder.
 
     Attributes:
-        folder: Where ledger, observations and products are.
+        location: Where ledger, observations and products are: a folder, or the URL of a bucket.
+        mirror_folder: Local copies of what is in a bucket.
         catalogue_folder: Where catalogues for BI tools are.
         expectations_folder: Where Great Expectations keeps results and data docs.
     """
 
-    folder: str
+    location: str
+    mirror_folder: str
     catalogue_folder: str
     expectations_folder: str
     _stores: Stores | None = PrivateAttr(default=None)
@@ -49,8 +54,17 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def open(self) -> Stores:
         """Return the stores, opened once per process."""
         if self._stores is None:
-            self._stores = open_stores(Path(self.folder))
+            self._stores = open_stores(self.location, Path(self.mirror_folder))
         return self._stores
+
+    def refreshed_catalogue(self, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:
+        """Build the BI catalogue and return its file, or why it could not be built: what is recorded stays so."""
+        folder = Path(self.catalogue_folder)
+        try:
+            return str(refresh_catalogue(self.open().predictions, folder, duckdb.get_connection))
+        except StorageError as error:
+            context.log.warning(str(error))
+            return f"not built: {error}"
 
 
 class RunSettings(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,16 +1,11 @@
-"""The prediction store: product versions, their acceptances, and the commit that makes a run visible.
+"""The prediction store: writing product versions, their acceptances, and the commit that makes a run visible.
 
-What belongs here: writing and reading product versions, registering model versions, publishing.
+What belongs here: writing and reading frames, accepting, publishing, measuring.
 What does not: computing, checking or overriding any number.
-
-A product version is Parquet files named by their SHA-256 and a manifest that is named by its own. Staging pointers
-say which version of a product an unfinished run last made; they are conveniences of a run, never read by consumers,
-and what they point at is checked again before the commit.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -19,7 +14,6 @@ import polars as pl
 from forecast_assets.contracts import PUBLISHED, Contract
 from forecast_assets.errors import (
     AlreadyPublishedError,
-    AlreadyRegisteredError,
     ChangedFileError,
     InputError,
     LostRaceError,
@@ -29,70 +23,29 @@ from forecast_assets.errors import (
     UnknownVersionError,
     first_ten,
 )
-from forecast_assets.keys import WEEKLY, RunKey, require_version_name
+from forecast_assets.keys import RunKey
 from resources.blobs import BlobStore, sha256
-from resources.ledger import (
-    CHANNEL_GATES,
-    Correction,
-    Entry,
-    Ledger,
-    LedgerState,
-    Measurement,
-    Publication,
-    VersionRecord,
-    canonical,
+from resources.ledger import Ledger
+from resources.manifests import (
+    Manifests,
+    ProductVersion,
+    acceptance_path,
+    is_acceptance,
+    manifest_path,
+    paths_of,
+    staging_path,
 )
 from resources.parquet import to_parquet
-from resources.provenance import code_version, library_versions
+from resources.provenance import code_version, cpu_type, library_versions
+from resources.records import Correction, Measurement, ProductFile, Publication, canonical
+from resources.state import LedgerState
 
 
-@dataclass(frozen=True)
-class ProductFile:
-    """One file of a product version."""
-
-    path: str
-    sha256: str
-    rows: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class ProductVersion:
-    """A product version as its manifest describes it.
-
-    Attributes:
-        version: SHA-256 of the manifest.
-        product: Name of the product.
-        key: What it was made for, as text.
-        schema: Fingerprint of the contract.
-        files: Parquet files, or one opaque blob for an artifact.
-        inputs: Versions of what it was made from, by name.
-        facts: Feature version, specs, model version, known-until, and whatever else the stage records.
-        code_version: Version and source fingerprint of this product's code.
-        libraries: Versions of the libraries that shape numbers.
-    """
-
-    version: str
-    product: str
-    key: str
-    schema: str
-    files: tuple[ProductFile, ...]
-    inputs: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    code_version: str
-    libraries: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """Rows in all files."""
-        return sum(file.rows for file in self.files)
-
-
-class PredictionStore:
+class PredictionStore(Manifests):
     """Product versions on blobs, made visible by the ledger."""
 
     def __init__(self, blobs: BlobStore, ledger: Ledger) -> None:
-        self._blobs = blobs
+        super().__init__(blobs)
         self.ledger = ledger
 
     # --- product versions ---
@@ -159,8 +112,8 @@ class PredictionStore:
         }
         encoded = canonical(manifest)
         version = sha256(encoded)
-        self._blobs.create_addressed(_manifest_path(version), encoded)
-        self._blobs.replace(_staging_path(product, key), version.encode())
+        self._blobs.create_addressed(manifest_path(version), encoded)
+        self._blobs.replace(staging_path(product, key), version.encode())
         return self.version(version)
 
     def write_artifact(
@@ -185,35 +138,6 @@ class PredictionStore:
             facts=facts,
         )
 
-    def version(self, version: str) -> ProductVersion:
-        """Return a product version by its hash.
-
-        Raises:
-            ChangedFileError: If the manifest is missing or does not hash to its name.
-        """
-        data = self._verified(_manifest_path(version), version)
-        raw = json.loads(data)
-        files = tuple(ProductFile(**file) for file in raw.pop("files"))
-        return ProductVersion(version=version, files=files, **raw)
-
-    def staged(self, product: str, key: object) -> ProductVersion:
-        """Return the version of a product that was last made for a key.
-
-        Raises:
-            NotStagedError: If it has not been made.
-        """
-        version = self._blobs.find(_staging_path(product, key))
-        if version is None:
-            raise NotStagedError(
-                f"`{product}` has not been made for {key}.",
-                remedy="Materialize the assets before it, or run them all: forecast-assets run ...",
-            )
-        return self.version(version.decode())
-
-    def is_staged(self, product: str, key: object) -> bool:
-        """Return whether a version of the product was made for the key."""
-        return self._blobs.find(_staging_path(product, key)) is not None
-
     def read(self, version: ProductVersion) -> pl.DataFrame:
         """Return all rows of a product version, with every file verified against its hash.
 
@@ -221,11 +145,6 @@ class PredictionStore:
             ChangedFileError: If a file is missing or its bytes changed.
         """
         return pl.concat([pl.read_parquet(self.read_bytes(version, at)) for at in range(len(version.files))])
-
-    def read_bytes(self, version: ProductVersion, at: int = 0) -> bytes:
-        """Return the verified bytes of one file of a product version."""
-        file = version.files[at]
-        return self._verified(file.path, file.sha256)
 
     def scan(self, version: ProductVersion) -> pl.LazyFrame:
         """Scan a product version without verifying its bytes: for looking up a few rows of a large one."""
@@ -237,99 +156,51 @@ class PredictionStore:
         Raises:
             ChangedFileError: If a file is missing or its bytes changed.
         """
-        self._verify_files(version)
+        self.verify_files(version)
         return self.scan(version)
-
-    def paths(self, version: ProductVersion) -> list[str]:
-        """Return the local paths of a product version's files."""
-        return [str(self._blobs.local(file.path)) for file in version.files]
-
-    def _verified(self, path: str, expected: str) -> bytes:
-        data = self._blobs.get(path)
-        if sha256(data) != expected:
-            raise ChangedFileError(
-                f"`{self._blobs.local(path)}` changed after it was written.",
-                remedy="Restore it from a backup.",
-            )
-        return data
 
     # --- acceptance ---
 
     def accept(self, version: str, check: str) -> None:
-        """Record that a check passed on exactly this product version."""
+        """Record that a check passed on exactly this product version.
+
+        Raises:
+            ChangedFileError: If something else stands where the record belongs.
+        """
+        path = acceptance_path(version, check)
         body = canonical({"check": check, "product_version": version, "code_version": code_version()})
-        self._blobs.create(_acceptance_path(version, check), body)
-
-    def accepted(self, version: str, checks: Sequence[str]) -> list[str]:
-        """Return those of ``checks`` that passed on exactly this product version."""
-        return [name for name in checks if self._blobs.find(_acceptance_path(version, name)) is not None]
-
-    # --- model versions and channels ---
-
-    def register(self, record: Mapping[str, Any]) -> Entry:
-        """Register a model version.
-
-        Raises:
-            AlreadyRegisteredError: If the name is taken.
-        """
-        name = require_version_name(str(record["model_version"]))
-
-        def admit(state: LedgerState) -> None:
-            if name in state.versions:
-                raise AlreadyRegisteredError(
-                    f"`{name}` is already registered (ledger entry {state.versions[name].sequence}).",
-                    remedy="A version never changes: choose another name.",
-                )
-
-        return self.ledger.append("register", record, admit)
-
-    def model_version(self, name: str) -> VersionRecord:
-        """Return a registered model version.
-
-        Raises:
-            UnknownVersionError: If there is none of that name, with the known ones.
-        """
-        versions = self.ledger.state().versions
-        if name not in versions:
-            raise UnknownVersionError(name, sorted(versions))
-        return versions[name]
-
-    def promote(self, name: str, *, by: str, reason: str, channel: str = "champion") -> Entry:
-        """Point a channel at a version; moves a pointer, recomputes nothing.
-
-        Raises:
-            UnknownVersionError: If there is no such version.
-            NotAcceptedError: If its evaluation report did not pass the gates, or if it was trained for fewer days ahead
-                than the channel's cadence looks.
-        """
-
-        def admit(state: LedgerState) -> None:
-            if name not in state.versions:
-                raise UnknownVersionError(name, sorted(state.versions))
-            failed = state.versions[name].failed_gates(for_channel=True)
-            if failed:
-                raise NotAcceptedError(
-                    f"`{name}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
-                    remedy=f"Look at it: forecast-assets versions {name}; {_way_out(failed)}.",
-                )
-            self._require_reach(state.versions[name], channel)
-
-        return self.ledger.append(
-            "promote", {"channel": channel, "model_version": name, "by": by, "reason": reason}, admit
-        )
-
-    def _require_reach(self, record: VersionRecord, channel: str) -> None:
-        """Refuse a version that could never serve the cadence which follows the channel."""
-        if channel not in (WEEKLY.champion, WEEKLY.challenger):
-            # No version is trained for fewer days than the shortest daily run.
+        if self._blobs.create(path, body):
             return
-        days = self.version(record.artifact).facts.get("horizon")
-        if days is not None and days < WEEKLY.shortest_horizon:
-            raise NotAcceptedError(
-                f"`{record.model_version}` was trained for {days} days ahead, and {WEEKLY.name} runs look at least "
-                f"{WEEKLY.shortest_horizon} ahead.",
-                remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
+        present = self._blobs.get(path)
+        if not is_acceptance(path, present):
+            raise ChangedFileError(
+                f"`{self._blobs.place(path)}` is not the acceptance that its name says.",
+                remedy="Restore it from a backup; if there is none, move it aside and run again.",
             )
+        # Another process accepted it, perhaps one that was killed before that was durable.
+        self._blobs.renew(path, present)
+
+    def acceptances(self, version: str, checks: Sequence[str]) -> dict[str, str]:
+        """Return those of ``checks`` that passed on exactly this product version, with the hash of the record."""
+        paths = {check: acceptance_path(version, check) for check in checks}
+        found = {check: self._blobs.find(path) for check, path in paths.items()}
+        return {check: sha256(data) for check, data in found.items() if data and is_acceptance(paths[check], data)}
+
+    def _required(self, product: ProductVersion, required: Callable[[str], Sequence[str]]) -> dict[str, str]:
+        """Return the acceptances that a product must have.
+
+        Raises:
+            NotAcceptedError: With the checks that have not passed on exactly this product version.
+        """
+        wanted = required(product.product)
+        passed = self.acceptances(product.version, wanted)
+        refused = [check for check in wanted if check not in passed]
+        if refused:
+            raise NotAcceptedError(
+                f"`{product.product}` has not passed {first_ten(refused)} on exactly these bytes.",
+                remedy="Run the whole run again so that its checks run; a failing check says what to mend.",
+            )
+        return passed
 
     # --- publication ---
 
@@ -359,11 +230,11 @@ class PredictionStore:
         missing = [name for name in PUBLISHED if name not in products]
         if missing:
             raise NotStagedError(f"{key} lacks {missing}.", remedy="Run the assets before publication.")
-        accepted = {name: self._acceptances(name, version, required_checks) for name, version in products.items()}
         # A product is no better than what it was made from: a check that failed upstream blocks it too.
-        for ancestor in self.lineage(products.values()):
-            self._acceptances(ancestor.product, ancestor.version, required_checks)
-            self._verify_files(ancestor)
+        behind = self.lineage(products.values())
+        passed = {made.version: self._required(made, required_checks) for made in behind}
+        for made in behind:
+            self.verify_files(made)
 
         def admit(state: LedgerState) -> None:
             if key in state.publications:
@@ -376,20 +247,22 @@ class PredictionStore:
             if key.model_version not in state.versions:
                 raise UnknownVersionError(key.model_version, sorted(state.versions))
 
-        body = {"key": str(key), "products": dict(products), "accepted": accepted, **recorded}
-        entry = self.ledger.append("publish", body, admit)
-        return self.ledger.state().publications[RunKey.parse(entry.body["key"])]
+        body = {
+            "key": str(key),
+            "products": dict(products),
+            "files": {name: [asdict(file) for file in self.version(hash_).files] for name, hash_ in products.items()},
+            "acceptances": {version: checks for version, checks in passed.items() if checks},
+            "cpu": cpu_type(),
+            **recorded,
+        }
+        records = [acceptance_path(version, check) for version, checks in passed.items() for check in checks]
+        self.ledger.append("publish", body, admit, names=[*paths_of(behind), *records])
+        return self.ledger.state().publications[key]
 
-    def _acceptances(self, name: str, version: str, required: Callable[[str], Sequence[str]]) -> list[str]:
-        wanted = list(required(name))
-        passed = self.accepted(version, wanted)
-        refused = [check for check in wanted if check not in passed]
-        if refused:
-            raise NotAcceptedError(
-                f"`{name}` has not passed {first_ten(refused)} on exactly these bytes.",
-                remedy="Run the whole run again so that its checks run; a failing check says what to mend.",
-            )
-        return passed
+    def files(self, publication: Publication, product: str) -> tuple[ProductFile, ...]:
+        """Return the files of one product of a published run, as its ledger entry names them."""
+        named = publication.files.get(product)
+        return self.version(publication.products[product]).files if named is None else named
 
     # --- accuracy ---
 
@@ -418,20 +291,28 @@ class PredictionStore:
             NotAcceptedError: If a check has not passed on exactly this product version.
             LostRaceError: If another process recorded other numbers of the day in between.
         """
-        self._acceptances(product.product, product.version, lambda _: required_checks)
+        passed = self._required(product, lambda _: required_checks)
+        self.verify_files(product)
         numbers = product.files[0].sha256
         body = {
             "cadence": cadence,
             "target_date": target_date.isoformat(),
             "product_version": product.version,
             "numbers": numbers,
+            "acceptances": passed,
             **{name: product.facts[name] for name in ("known_until", "runs")},
         }
+        records = [acceptance_path(product.version, check) for check in passed]
         known = self._measured_as(cadence, target_date, numbers)
         if known is not None:
             return known, False
         try:
-            self.ledger.append("measure", body, lambda state: _require_newest(state, cadence, target_date, since))
+            self.ledger.append(
+                "measure",
+                body,
+                lambda state: _require_newest(state, cadence, target_date, since),
+                names=[*paths_of(self.lineage([product.version])), *records],
+            )
             is_new = True
         except LostRaceError:
             is_new = False
@@ -444,36 +325,6 @@ class PredictionStore:
         newest = self.ledger.state().measured(cadence, target_date)
         return newest if newest is not None and newest.numbers == numbers else None
 
-    def verify(self, version: str) -> ProductVersion:
-        """Re-hash a product version: its manifest and all its files, and every product version it was made from.
-
-        Raises:
-            ChangedFileError: Naming the first file that is missing or changed.
-        """
-        for found in self.lineage([version]):
-            self._verify_files(found)
-        return self.version(version)
-
-    def lineage(self, versions: Iterable[str]) -> list[ProductVersion]:
-        """Return product versions and all that they were made from, each once, the given ones first.
-
-        Raises:
-            ChangedFileError: If a manifest is missing or changed.
-        """
-        found: dict[str, ProductVersion] = {}
-        waiting = list(versions)
-        while waiting:
-            version = waiting.pop(0)
-            if version not in found:
-                found[version] = self.version(version)
-                waiting += [parent for name, parent in found[version].inputs.items() if name != "batches"]
-        return list(found.values())
-
-    def _verify_files(self, product: ProductVersion) -> None:
-        for file in product.files:
-            if not self._blobs.is_intact(file.path, file.sha256):
-                self._verified(file.path, file.sha256)
-
     def publication(self, key: RunKey) -> Publication:
         """Return a published run.
 
@@ -481,8 +332,10 @@ class PredictionStore:
             UnknownVersionError: If the model version does not exist.
             NotPublishedError: If nothing is published under the key, with what is.
         """
-        self.model_version(key.model_version)
-        publications = self.ledger.state().publications
+        state = self.ledger.state()
+        publications = state.publications
+        if key.model_version not in state.versions:
+            raise UnknownVersionError(key.model_version, sorted(state.versions))
         if key not in publications:
             near = sorted(str(known) for known in publications if known.model_version == key.model_version)
             raise NotPublishedError(
@@ -506,15 +359,6 @@ class PredictionStore:
         publications = self.ledger.state().publications.values()
         same = [published for published in publications if replace(published.key, revision=key.revision) == key]
         return sorted(same, key=lambda published: published.key.revision)
-
-
-def _way_out(failed: Sequence[str]) -> str:
-    if CHANNEL_GATES.issuperset(failed):
-        return (
-            "it may serve under its own name; to promote what was made elsewhere, ingest it as another version, from a "
-            "file with past prediction dates on which it beats seasonal naive"
-        )
-    return "train a better one"
 
 
 def revision_before(key: RunKey) -> RunKey:
@@ -551,18 +395,6 @@ def _require_newest(state: LedgerState, cadence: str, target_date: date, since: 
             f"{newest.sequence}).",
             remedy="Run the same command again.",
         )
-
-
-def _manifest_path(version: str) -> str:
-    return f"manifests/{version}.json"
-
-
-def _staging_path(product: str, key: object) -> str:
-    return f"staging/{product}/{key}"
-
-
-def _acceptance_path(version: str, check: str) -> str:
-    return f"acceptances/{version}/{check}.json"
 
 
 def run_folder(product: str, key: RunKey) -> str:

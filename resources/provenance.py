@@ -5,6 +5,7 @@ make equal content look different.
 """
 
 import hashlib
+import platform
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -40,3 +41,27 @@ def code_version() -> str:
 def library_versions() -> dict[str, str]:
     """Return the installed versions of the libraries that shape published numbers."""
     return {name: version(name) for name in LIBRARIES}
+
+
+@cache
+def cpu_type() -> str:
+    """Return what of the processor may shape the last bits of a number, for example ``x86_64 avx2 fma``.
+
+    Numerical libraries choose their inner loops by these features, and so the order of additions.
+    """
+    return " ".join((platform.machine(), *sorted(_SIMD & _cpu_flags())))
+
+
+_SIMD: Final = frozenset(
+    {"sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "asimd", "sve"}
+)
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        # Not Linux: the architecture alone is said.
+        return set()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return set(flags.partition(":")[2].split())

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
-from duckdb import Error as DuckDBError
 
 from forecast_assets.accuracy.inputs import (
     ACTUAL_FEEDS,
@@ -24,7 +22,6 @@ from forecast_assets.accuracy.inputs import (
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.accuracy.run_days import read_run
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.errors import StorageError
 from forecast_assets.keys import Cadence
 from forecast_assets.plots import (
     accuracy_by_step_png,
@@ -33,8 +30,7 @@ from forecast_assets.plots import (
     coverage_and_reliability_png,
 )
 from partitions import prediction_dates
-from resources.catalogue import build_catalogue
-from resources.ledger import Measurement
+from resources.manifests import ProductVersion
 from resources.orchestration import (
     Progress,
     ProgressReporter,
@@ -43,7 +39,8 @@ from resources.orchestration import (
     description,
     product_metadata,
 )
-from resources.prediction_store import PredictionStore, ProductVersion
+from resources.prediction_store import PredictionStore
+from resources.records import Measurement
 from resources.stores import Stores
 
 SHOWN_DAYS: Final = 28
@@ -116,7 +113,7 @@ def build_forecast_accuracy_asset(cadence: Cadence, start: date, checking: Check
             metadata["ledger_sequence"] = measurement.sequence
             if config.shows:
                 metadata |= _pictures(opened, cadence, inputs.target_date)
-                metadata["catalogue"] = _catalogue(opened.predictions, Path(stores.catalogue_folder), duckdb, context)
+                metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
         return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return forecast_accuracy
@@ -186,13 +183,3 @@ def _pictures(stores: Stores, cadence: Cadence, target_date: date) -> dict[str, 
         "coverage_and_reliability": coverage_and_reliability_png(rows),
     }
     return {name: dg.MetadataValue.md(as_markdown_image(png, name.replace("_", " "))) for name, png in drawn.items()}
-
-
-def _catalogue(store: PredictionStore, folder: Path, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:
-    """Build the BI catalogue; the measurement is recorded whether or not that succeeds."""
-    try:
-        with duckdb.get_connection() as connection:
-            return str(build_catalogue(store, folder, connection))
-    except (StorageError, DuckDBError) as error:
-        context.log.warning("The measurement is recorded, but the BI catalogue could not be built: %s", error)
-        return f"not built: {error} Build it again: forecast-assets catalogue"

@@ -14,7 +14,8 @@ import polars as pl
 from forecast_assets.accuracy.measuring import SERIES, Actuals
 from forecast_assets.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history import History
-from resources.ledger import BatchRecord, LedgerState, Publication
+from resources.records import BatchRecord, Publication
+from resources.state import LedgerState
 from resources.stores import Stores
 
 PRODUCT: Final = "forecast_accuracy"

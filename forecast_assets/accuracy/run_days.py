@@ -18,8 +18,8 @@ from forecast_assets.accuracy.measuring import READ_OF_FORECASTS, READ_OF_RISKS,
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.sources.fusion import resolve
-from resources.ledger import Publication
-from resources.prediction_store import ProductVersion
+from resources.manifests import ProductVersion
+from resources.records import Publication
 from resources.stores import Stores
 
 # Series of all runs that are kept together: as many as four weeks of daily runs of 30,490 series have, and then some.

@@ -15,8 +15,8 @@ from forecast_assets.restatements import Restatement, correction_command, newest
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
 from resources.blobs import sha256
-from resources.ledger import LedgerState
 from resources.orchestration import markdown_table
+from resources.state import LedgerState
 from resources.stores import Stores, open_stores
 
 SENSOR_SECONDS: Final = 300
@@ -35,7 +35,7 @@ def build_restatement_sensor(settings: Settings) -> dg.SensorDefinition:
         "them. Never corrects by itself.",
     )
     def restatements(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return restatement_events(open_stores(settings.store_folder), context.cursor)
+        return restatement_events(open_stores(settings.store, settings.mirror_folder), context.cursor)
 
     return restatements
 

@@ -2,14 +2,17 @@
 
 What belongs here: deciding that a run is due, or naming what it waits for. What does not: running anything.
 
-A channel (champion) is resolved here, once, when a run is launched; the run itself names its version. What is published
-is never run again: a restated day changes nothing by itself.
+Channels are resolved here, once, when a run is launched; the run itself names its version. Every live version is
+scored, the champion first, so that a rollback finds rows. What is published is never run again: a restated day changes
+nothing by itself.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import chain
 from typing import Final
 
 import dagster as dg
@@ -21,6 +24,7 @@ from forecast_assets.run_inputs import require_external_forecasts, require_horiz
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import known_history, readiness
 from partitions import model_versions, scoring_partition
+from resources.channels import DISPLACED_FOR, live_versions
 from resources.dagster_home import Launches
 from resources.provenance import code_version
 from resources.stores import Stores, open_stores
@@ -45,12 +49,12 @@ def _schedule(settings: Settings, cadence: Cadence, feature_pipeline: str) -> dg
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Makes the feature snapshot of the {cadence.name} prediction date that has just ended; scoring "
-        f"with `{cadence.champion}` follows it.",
+        f"with `{cadence.champion}`, then with the other live versions, follows it.",
     )
     def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         ended = cadence.newest_date(context.scheduled_execution_time.date() - timedelta(days=1))
-        ask = _snapshot_of(open_stores(settings.store_folder), settings.feed_tolerance)
-        return _first_request([ended], ask, Launches(context.instance, feature_pipeline))
+        ask = _snapshot_of(open_stores(settings.store, settings.mirror_folder), settings.feed_tolerance)
+        return _first_request([partial(ask, ended)], Launches(context.instance, feature_pipeline))
 
     return scheduled
 
@@ -69,7 +73,7 @@ def build_sensors(
         "missing.",
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        stores = open_stores(settings.store_folder)
+        stores = open_stores(settings.store, settings.mirror_folder)
         waiting = Waiting.read(context.cursor, stores.ledger.state().sequence, settings.feed_tolerance)
         launches = Launches(context.instance, feature_pipeline)
         answer = snapshot_request(stores, settings.feed_tolerance, launches, waiting)
@@ -105,18 +109,23 @@ class Waiting:
 
 
 def snapshot_request(
-    stores: Stores, feed_tolerance: float, launches: Launches, waiting: Waiting | None = None
+    stores: Stores,
+    feed_tolerance: float,
+    launches: Launches,
+    waiting: Waiting | None = None,
+    now: datetime | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the first day that is due and complete, or what is waited for.
 
     Due are the days without a snapshot after the oldest of the last two weeks that has one; in a store without one, the
-    newest day alone. Besides, the dates that a champion waits for.
+    newest day alone. Besides, the dates that a live version waits for.
 
     Args:
         stores: Where everything is.
         feed_tolerance: Share by which the rows of a day may fall short of the usual.
         launches: What has been launched.
         waiting: What was found before, as of this state of the ledger; what is found now is added.
+        now: Moment that decides which versions are live; by default the present.
     """
     try:
         newest = stores.observations.newest_day("sales")
@@ -126,11 +135,17 @@ def snapshot_request(
     def is_made(day: date) -> bool:
         return stores.predictions.is_staged("feature_snapshots", day)
 
-    waited_for = [day for cadence in CADENCES.values() for day in _due_with_champion(stores, cadence, newest)]
+    waited_for = [
+        day
+        for cadence in CADENCES.values()
+        for version in _live(stores, cadence, now)
+        for day in _due_with(stores, cadence, version, newest)
+    ]
     due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
     if not due:
         return dg.SkipReason(f"The snapshot of {newest} is there.")
-    return _first_request(due, _snapshot_of(stores, feed_tolerance, waiting), launches)
+    ask = _snapshot_of(stores, feed_tolerance, waiting)
+    return _first_request([partial(ask, day) for day in due], launches)
 
 
 def _due(newest: date, cadence: Cadence, is_done: Callable[[date], bool]) -> list[date]:
@@ -146,14 +161,21 @@ def _dates_back(newest: date, cadence: Cadence) -> list[date]:
     return [last - between * back for back in reversed(range(DATES_LOOKED_BACK[cadence.name]))]
 
 
-def _due_with_champion(stores: Stores, cadence: Cadence, newest: date) -> list[date]:
-    """Return the dates that the cadence's champion has not published and may serve."""
+def _live(stores: Stores, cadence: Cadence, now: datetime | None) -> list[str]:
+    live = live_versions(stores.ledger.state(), cadence, now or datetime.now(UTC))
+    return [version.model_version for version in live]
+
+
+def _due_with(stores: Stores, cadence: Cadence, version: str, newest: date) -> list[date]:
+    """Return the dates that a version has not published and may serve.
+
+    The same rule for every live version: the newest date, then whatever it misses after the oldest that it has. So one
+    that becomes live begins with the newest date, and one that was the champion goes on where it stopped. The clock is
+    no help here: prediction dates of a store of past data are years before the moment of a promotion.
+    """
     state = stores.ledger.state()
-    champion = state.channel(cadence.champion)
-    if champion is None:
-        return []
-    start, cutoff = state.start_date or newest, state.versions[champion].cutoff
-    due = _due(newest, cadence, lambda day: _key(cadence, day, champion) in state.publications)
+    start, cutoff = state.start_date or newest, state.versions[version].cutoff
+    due = _due(newest, cadence, lambda day: _key(cadence, day, version) in state.publications)
     return [day for day in due if day >= max(start, cutoff)]
 
 
@@ -162,16 +184,25 @@ def _key(cadence: Cadence, day: date, version: str) -> RunKey:
 
 
 def _first_request(
-    due: Sequence[date], ask: Callable[[date], dg.RunRequest | str], launches: Launches
+    asks: Iterable[Callable[[], dg.RunRequest | str]], launches: Launches
 ) -> dg.RunRequest | dg.SkipReason:
-    """Return the request of the oldest date that can be run now, or why none can; one run at a time, in order."""
+    """Return the first request that can be run now, or why none can; one run at a time, in order.
+
+    Args:
+        asks: Each returns a request, or why there is none.
+        launches: What has been launched.
+    """
     reasons = []
-    for day in due:
-        answer = ask(day)
+    for ask in asks:
+        answer = ask()
         if isinstance(answer, str):
             reasons.append(answer)
         elif launches.is_under_way(answer):
-            return dg.SkipReason(f"The run of {answer.partition_key} is under way; what comes after it follows.")
+            reasons = [
+                *reasons[: FIRST - 1],
+                f"The run of {answer.partition_key} is under way; what comes after it follows.",
+            ]
+            break
         elif launches.has_run(answer):
             reasons.append(f"The run of {answer.partition_key} failed; it is tried again after the next ledger entry.")
         else:
@@ -208,63 +239,78 @@ def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Sensor
         job_name=job,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Scores the oldest snapshot that is due with `{cadence.champion}`: after the feature pipeline, or "
-        "after a promotion.",
+        description=f"Scores the oldest snapshot that is due with `{cadence.champion}`, then with the other live "
+        f"versions: `{cadence.challenger}`, and who was champion in the last {DISPLACED_FOR.days} days.",
     )
     def scoring(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        return scoring_request(open_stores(settings.store_folder), cadence, Launches(context.instance, job))
+        return scoring_request(
+            open_stores(settings.store, settings.mirror_folder), cadence, Launches(context.instance, job)
+        )
 
     return scoring
 
 
-def scoring_request(stores: Stores, cadence: Cadence, launches: Launches) -> dg.SensorResult | dg.SkipReason:
-    """Return the request for the first date that is due with the cadence's champion, or why there is none."""
-    champion = stores.ledger.state().channel(cadence.champion)
-    if champion is None:
+def scoring_request(
+    stores: Stores, cadence: Cadence, launches: Launches, now: datetime | None = None
+) -> dg.SensorResult | dg.SkipReason:
+    """Return the request for the oldest date that is due with a live version, or why there is none.
+
+    The dates of the champion come first: no other version makes it late, and none that cannot serve holds up the rest.
+
+    Args:
+        stores: Where everything is.
+        cadence: Rhythm of the runs.
+        launches: What has been launched.
+        now: Moment that decides which versions are live; by default the present.
+    """
+    live = _live(stores, cadence, now)
+    if not live:
         return dg.SkipReason(
             f"No {cadence.champion}: forecast-assets promote VERSION --channel {cadence.champion} --by NAME "
             "--reason TEXT."
         )
     newest = stores.observations.newest_day("sales")
-    due = _due_with_champion(stores, cadence, newest)
-    if not due:
-        return _nothing_due(stores, cadence, cadence.newest_date(newest), champion)
-    answer = _first_request(due, _scoring_of(stores, cadence, champion), launches)
+    answer = _first_request(
+        chain.from_iterable(_asks_of(stores, cadence, version, newest) for version in live), launches
+    )
     if isinstance(answer, dg.SkipReason):
         return answer
-    return dg.SensorResult(
-        run_requests=[answer], dynamic_partitions_requests=[model_versions.build_add_request([champion])]
-    )
+    return dg.SensorResult(run_requests=[answer], dynamic_partitions_requests=[model_versions.build_add_request(live)])
 
 
-def _nothing_due(stores: Stores, cadence: Cadence, day: date, champion: str) -> dg.SkipReason:
+def _asks_of(
+    stores: Stores, cadence: Cadence, version: str, newest: date
+) -> Sequence[Callable[[], dg.RunRequest | str]]:
+    due = _due_with(stores, cadence, version, newest)
+    if due:
+        return [partial(_scoring_of, stores, _key(cadence, day, version)) for day in due]
+    return [partial(_nothing_due, stores, _key(cadence, cadence.newest_date(newest), version))]
+
+
+def _nothing_due(stores: Stores, key: RunKey) -> str:
     state = stores.ledger.state()
-    done = state.publications.get(_key(cadence, day, champion))
+    done = state.publications.get(key)
     if done is not None:
-        return dg.SkipReason(f"{done.key} is published (ledger entry {done.sequence}).")
-    return dg.SkipReason(
-        f"`{champion}` was trained on days up to {state.versions[champion].cutoff}; the newest {cadence.name} date "
-        f"with sales is {day}."
+        return f"{done.key} is published (ledger entry {done.sequence})."
+    return (
+        f"`{key.model_version}` was trained on days up to {state.versions[key.model_version].cutoff}; the newest "
+        f"{key.cadence} date with sales is {key.prediction_date}."
     )
 
 
-def _scoring_of(stores: Stores, cadence: Cadence, champion: str) -> Callable[[date], dg.RunRequest | str]:
-    def ask(day: date) -> dg.RunRequest | str:
-        key = _key(cadence, day, champion)
-        model = stores.predictions.model_version(champion)
-        try:
-            require_servable(key, model)
-            require_horizon(stores, key, model)
-            require_external_forecasts(stores, key, model)
-        except (HorizonError, NotStagedError, RefusedError) as error:
-            return str(error)
-        if not stores.predictions.is_staged("feature_snapshots", day):
-            return f"Waiting for the snapshot of {day}."
-        snapshot = stores.predictions.staged("feature_snapshots", day).version
-        run_key = f"{key}/{snapshot[:12]}/{stores.ledger.state().sequence}"
-        return dg.RunRequest(run_key=run_key, partition_key=scoring_partition(day, champion))
-
-    return ask
+def _scoring_of(stores: Stores, key: RunKey) -> dg.RunRequest | str:
+    model = stores.registry.model_version(key.model_version)
+    try:
+        require_servable(key, model)
+        require_horizon(stores, key, model)
+        require_external_forecasts(stores, key, model)
+    except (HorizonError, NotStagedError, RefusedError) as error:
+        return str(error)
+    if not stores.predictions.is_staged("feature_snapshots", key.prediction_date):
+        return f"Waiting for the snapshot of {key.prediction_date}."
+    snapshot = stores.predictions.staged("feature_snapshots", key.prediction_date).version
+    run_key = f"{key}/{snapshot[:12]}/{stores.ledger.state().sequence}"
+    return dg.RunRequest(run_key=run_key, partition_key=scoring_partition(key.prediction_date, key.model_version))
 
 
 def build_accuracy_sensors(settings: Settings, jobs: Mapping[Cadence, str]) -> list[dg.SensorDefinition]:
@@ -282,7 +328,7 @@ def _accuracy_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Senso
         f"restated, oldest first, of the last {ACCURACY_DAYS_LOOKED_BACK} days.",
     )
     def accuracy(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        stores = open_stores(settings.store_folder)
+        stores = open_stores(settings.store, settings.mirror_folder)
         return accuracy_request(stores, cadence, settings.feed_tolerance, Launches(context.instance, job))
 
     return accuracy
@@ -302,7 +348,8 @@ def accuracy_request(
     due = due_days(stores, cadence.name, newest - timedelta(days=ACCURACY_DAYS_LOOKED_BACK), newest)
     if not due:
         return dg.SkipReason(f"Every published {cadence.name} forecast of a day up to {newest} is measured.")
-    return _first_request(due, _accuracy_of(stores, cadence, newest, feed_tolerance), launches)
+    ask = _accuracy_of(stores, cadence, newest, feed_tolerance)
+    return _first_request([partial(ask, day) for day in due], launches)
 
 
 def _accuracy_of(

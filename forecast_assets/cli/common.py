@@ -4,7 +4,7 @@ What belongs here: parsing that more than one command does. What does not: a com
 """
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -31,6 +31,35 @@ class _Day(click.ParamType[date, Any]):
 
 
 DAY: Final = _Day()
+
+
+class _Position(click.ParamType["int | datetime", Any]):
+    name = "entry or UTC moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | datetime:
+        if isinstance(value, int | datetime):
+            return value
+        try:
+            if value.isdecimal():
+                return int(value)
+            if len(value) <= len("2024-06-11"):
+                return datetime.combine(date.fromisoformat(value), time(23, 59, 59), UTC)
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"`{value}` is no position of the ledger; write an entry's number as 41, a moment (UTC) as "
+                "2025-07-01T09:00, or a date as 2025-07-01 for the end of that day.",
+                param,
+                ctx,
+            )
+
+
+as_of_option: Final = click.option(
+    "--as-of",
+    type=_Position(),
+    help="Read as the ledger stood: an entry's number, a moment such as 2025-07-01T09:00 (UTC), or a date (its end).",
+)
 
 
 def examples(*lines: str) -> str:
@@ -70,11 +99,26 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
         work(Runner(current(), report))
 
 
-def opened() -> "Stores":
-    """Return the stores of the home folder."""
+def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores":
+    """Return the stores of the home folder, now or as they stood.
+
+    Args:
+        as_of: Position of the ledger; None for now.
+        says: Whether a past position is printed, so that nobody takes what follows for what is true now.
+    """
     from resources.stores import open_stores
 
-    return open_stores(current().store_folder)
+    settings = current()
+    stores = open_stores(settings.store, settings.mirror_folder)
+    if as_of is None:
+        return stores
+    from forecast_assets.operations.reading import as_they_stood
+    from forecast_assets.presentation.text import position_text
+
+    past = as_they_stood(stores, as_of)
+    if says:
+        click.echo(f"{position_text(past)}\n")
+    return past
 
 
 def published(function: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, examples, opened, with_runner
+from forecast_assets.cli.common import DAY, as_of_option, examples, opened, with_runner
 from forecast_assets.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def restatements(day: date | None, model_version: str | None, cadence: str | Non
 
     stores = opened()
     if model_version is not None:
-        stores.predictions.model_version(model_version)
+        stores.registry.model_version(model_version)
     runs = newest_revisions(stores.ledger.state(), cadence=cadence, day=day, model_version=model_version)
     with progress_lines() as report:
         found = list(pending(stores, runs, report))
@@ -89,7 +89,8 @@ def correct(
 )
 @click.argument("first")
 @click.argument("second")
-def compare(first: str, second: str) -> None:
+@as_of_option
+def compare(first: str, second: str, as_of: int | datetime | None) -> None:
     """Say what moved between two published runs of one date, by which driver, in which series, and why.
 
     FIRST and SECOND are run keys: cadence/date/version/horizon/rN, as in the list of runs.
@@ -97,7 +98,7 @@ def compare(first: str, second: str) -> None:
     from forecast_assets.operations.comparison import compare_runs
     from forecast_assets.presentation.corrections import comparison_text
 
-    click.echo(comparison_text(compare_runs(opened(), RunKey.parse(first), RunKey.parse(second))))
+    click.echo(comparison_text(compare_runs(opened(as_of), RunKey.parse(first), RunKey.parse(second))))
 
 
 COMMANDS: Final = (restatements, correct, compare)

@@ -3,6 +3,7 @@
 What belongs here: their arguments. What does not: logic.
 """
 
+import json
 import os
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Final
 
 import click
 
-from forecast_assets.cli.common import DAY, current, examples, opened, published
+from forecast_assets.cli.common import DAY, as_of_option, current, examples, opened, published
+from forecast_assets.errors import InputError
+from resources.state import KINDS
 
 
 @click.command(
@@ -18,6 +21,7 @@ from forecast_assets.cli.common import DAY, current, examples, opened, published
         "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --sku FOOD-0001 --store S-01",
         "forecast-assets show risks --date 2025-06-30 --model-version stat-1 --top 10",
         "forecast-assets show explanations --date 2025-06-30 --model-version stat-1 --store S-01 --top 5",
+        "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --as-of 2025-07-01",
     )
 )
 @click.argument("product", type=click.Choice(["forecasts", "risks", "explanations"]))
@@ -25,6 +29,7 @@ from forecast_assets.cli.common import DAY, current, examples, opened, published
 @click.option("--sku", help="Only this SKU.")
 @click.option("--store", help="Only this store.")
 @click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows to show at most.")
+@as_of_option
 def show(
     product: str,
     cadence: str,
@@ -35,12 +40,13 @@ def show(
     sku: str | None,
     store: str | None,
     top: int,
+    as_of: int | datetime | None,
 ) -> None:
     """Show published predictions in the terminal."""
     from forecast_assets.operations.reading import resolve_run
     from forecast_assets.presentation.rows import show_text
 
-    stores = opened()
+    stores = opened(as_of)
     publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
     click.echo(show_text(stores, publication, product, sku=sku, store=store, top=top))
 
@@ -51,46 +57,85 @@ def show(
 @click.argument("product")
 @published
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="FILE.parquet or FILE.csv; must be new.")
+@as_of_option
 def export(
-    product: str, cadence: str, day: date, model_version: str, horizon: int | None, revision: int | None, out: Path
+    product: str,
+    cadence: str,
+    day: date,
+    model_version: str,
+    horizon: int | None,
+    revision: int | None,
+    out: Path,
+    as_of: int | datetime | None,
 ) -> None:
     """Write one published product to a file."""
     from forecast_assets.operations.reading import export_product, resolve_run
 
-    stores = opened()
+    stores = opened(as_of)
     publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
     rows = export_product(stores, publication, product, out)
     click.echo(f"Wrote {rows:,} rows of {product} ({publication.key}) to {out}")
 
 
-@click.command()
-def runs() -> None:
+@click.command(epilog=examples("forecast-assets runs", "forecast-assets runs --as-of 2025-07-01T09:00"))
+@as_of_option
+def runs(as_of: int | datetime | None) -> None:
     """List published runs, newest first."""
     from forecast_assets.presentation.state import runs_text
 
-    click.echo(runs_text(opened()))
+    click.echo(runs_text(opened(as_of)))
 
 
-@click.command()
-def feeds() -> None:
+@click.command(epilog=examples("forecast-assets feeds", "forecast-assets feeds --as-of 12"))
+@as_of_option
+def feeds(as_of: int | datetime | None) -> None:
     """List feeds: their sources, newest day and rows."""
     from forecast_assets.presentation.state import feeds_text
 
-    click.echo(feeds_text(opened()))
+    click.echo(feeds_text(opened(as_of)))
+
+
+@click.command(
+    epilog=examples(
+        "forecast-assets log",
+        "forecast-assets log --kind publish --top 5",
+        "forecast-assets log --as-of 2025-07-01",
+    )
+)
+@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Entries to show at most.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only entries of this kind.")
+@as_of_option
+def log(top: int, kind: str | None, as_of: int | datetime | None) -> None:
+    """List everything that happened, newest first: what, when, who and why.
+
+    These are the entries of the ledger, their chain verified.
+    """
+    from forecast_assets.presentation.log import log_text
+
+    click.echo(log_text(opened(as_of), top=top, kind=kind))
 
 
 @click.command(
     epilog=examples(
         "forecast-assets lineage daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/3",
-        "forecast-assets lineage daily/2025-06-30/stat-1/28/r0",
+        "forecast-assets lineage daily/2025-06-30/stat-1/28/r0 --all",
+        "forecast-assets lineage daily/2025-06-30/stat-1/28/r0 --json > lineage.json",
     )
 )
 @click.argument("identifier")
-def lineage(identifier: str) -> None:
-    """Walk from a published row or run to everything it was made from."""
-    from forecast_assets.presentation.rows import lineage_text
+@click.option("--all", "lists_all", is_flag=True, help="List every observation batch and every acceptance.")
+@click.option("--json", "is_json", is_flag=True, help="Print all of it as JSON, for programs.")
+@as_of_option
+def lineage(identifier: str, lists_all: bool, is_json: bool, as_of: int | datetime | None) -> None:
+    """Walk from a published row or run to everything it was made from.
 
-    click.echo(lineage_text(opened(), identifier))
+    IDENTIFIER is a row's `prediction_id` or a run's key, as in the list of runs.
+    """
+    from forecast_assets.operations.lineage import lineage_of
+    from forecast_assets.presentation.lineage import lineage_text
+
+    found = lineage_of(opened(as_of, says=not is_json), identifier)
+    click.echo(json.dumps(found.document(), indent=2) if is_json else lineage_text(found, lists_all=lists_all))
 
 
 @click.command(
@@ -119,16 +164,29 @@ def ui(host: str, port: int) -> None:
     os.execv(command[0], list(command))  # noqa: S606
 
 
-@click.command()
-def catalogue() -> None:
-    """Build the BI catalogue again from the ledger, and say where it is."""
+@click.command(
+    epilog=examples("forecast-assets catalogue", "forecast-assets catalogue --as-of 2025-07-01 --out as-of-july.duckdb")
+)
+@as_of_option
+@click.option("--out", type=click.Path(path_type=Path), help="With --as-of: FILE.duckdb; must be new.")
+def catalogue(as_of: int | datetime | None, out: Path | None) -> None:
+    """Build the BI catalogue again from the ledger, and say where it is; or write one of a past position."""
     import duckdb
 
-    from resources.catalogue import build_catalogue
+    from resources.catalogue import build_catalogue, write_catalogue
 
+    if (as_of is None) != (out is None):
+        raise InputError(
+            "A catalogue of a past position needs both --as-of and --out.", remedy="Give both, or neither."
+        )
     settings = current()
-    built = build_catalogue(opened().predictions, settings.catalogue_folder, duckdb.connect())
+    with duckdb.connect() as connection:
+        if out is not None:
+            rows = write_catalogue(opened(as_of).predictions, out, connection)
+            click.echo(f"Wrote {out}; it reads {rows} and the store, so leave them where they are.")
+            return
+        built = build_catalogue(opened().predictions, settings.catalogue_folder, connection, anew=True)
     click.echo(f"{settings.catalogue_path} -> {built.name}")
 
 
-COMMANDS: Final = (show, export, runs, feeds, lineage, observations, ui, catalogue)
+COMMANDS: Final = (show, export, runs, feeds, log, lineage, observations, ui, catalogue)

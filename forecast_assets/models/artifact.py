@@ -3,16 +3,15 @@
 What belongs here: what training decides and scoring reads, and its bytes. What does not: how either is done.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import polars as pl
 
-from forecast_assets.errors import InputError
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.effects import Effects
+from forecast_assets.models.envelope import from_json, to_json
 
 FAMILY: Final = "statistical"
 FORMAT: Final = 2
@@ -71,9 +70,8 @@ class StatisticalArtifact:
         return frame.sort("choice", "loss_over_best", "candidate")
 
     def to_bytes(self) -> bytes:
-        """Write canonical JSON: sorted keys, shortest exact floats, so that equal artifacts are equal bytes."""
-        data = {"family": FAMILY, "format": FORMAT, **asdict(self)}
-        return json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode()
+        """Write canonical JSON; equal artifacts are equal bytes."""
+        return to_json(FAMILY, FORMAT, asdict(self))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "StatisticalArtifact":
@@ -82,11 +80,7 @@ class StatisticalArtifact:
         Raises:
             InputError: If the bytes are of another family or format.
         """
-        data = json.loads(content)
-        if (data.pop("family", None), data.pop("format", None)) != (FAMILY, FORMAT):
-            raise InputError(
-                f"The artifact is not of the family `{FAMILY}` in format {FORMAT}.",
-                remedy="Train the version again with this release, or score with the release that trained it.",
-            )
+        remedy = "Train the version again with this release, or score with the release that trained it."
+        data = from_json(FAMILY, FORMAT, content, remedy=remedy)
         effects, calibration = Effects.from_data(data.pop("effects")), Calibration.from_data(data.pop("calibration"))
         return cls(effects=effects, calibration=calibration, **data)

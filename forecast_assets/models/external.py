@@ -9,7 +9,6 @@ weeks, with the week's pooled shape, stands in for the outside forecast. That is
 rather too wide than too narrow for a better one.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -19,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.contracts import QUANTILES
-from forecast_assets.errors import InputError
 from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.keys import CADENCES
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.calibration import Calibration, calibrate
 from forecast_assets.models.demand import classify, ratio, uncensor
+from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.training import LEAST_HISTORY_DAYS, spread_rows, take
 
 FAMILY: Final = "external"
@@ -79,9 +78,8 @@ class ExternalArtifact:
         return complete_quantiles(self.calibration.quantiles(mean, demand_class), given)
 
     def to_bytes(self) -> bytes:
-        """Write canonical JSON: sorted keys, shortest exact floats, so that equal artifacts are equal bytes."""
-        data = {"family": FAMILY, "format": FORMAT, **asdict(self)}
-        return json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode()
+        """Write canonical JSON; equal artifacts are equal bytes."""
+        return to_json(FAMILY, FORMAT, asdict(self))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ExternalArtifact":
@@ -90,12 +88,8 @@ class ExternalArtifact:
         Raises:
             InputError: If the bytes are of another family or format.
         """
-        data = json.loads(content)
-        if (data.pop("family", None), data.pop("format", None)) != (FAMILY, FORMAT):
-            raise InputError(
-                f"The artifact is not of the family `{FAMILY}` in format {FORMAT}.",
-                remedy="Score with the release that registered the version, or register the forecasts under a new one.",
-            )
+        remedy = "Score with the release that registered the version, or register the forecasts under a new one."
+        data = from_json(FAMILY, FORMAT, content, remedy=remedy)
         calibration = Calibration.from_data(data.pop("calibration"))
         return cls(calibration=calibration, quantile_levels=tuple(data.pop("quantile_levels")), **data)
 

@@ -16,7 +16,7 @@ from forecast_assets.history import History
 from forecast_assets.keys import RunKey
 from forecast_assets.quantities import UNITS, Millionths, from_units, to_units
 from forecast_assets.restatements import changed_rows, days_read, snapshot_behind
-from resources.ledger import Publication
+from resources.records import Publication
 from resources.stores import Stores
 
 # Those of the forecast add up to it, and with what stock-outs take away to expected sales.

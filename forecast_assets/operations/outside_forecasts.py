@@ -48,8 +48,8 @@ from forecast_assets.sources.forecasts_fit import (
     series_problems,
 )
 from forecast_assets.training.arrival import LEAST_COMPLETENESS
+from resources.manifests import ProductVersion
 from resources.orchestration import write_run_product
-from resources.prediction_store import ProductVersion
 
 _SERIES_STEP: Final = [*SERIES_KEY, "step"]
 _OVER: Final = ("dead", "ended")

@@ -1,16 +1,18 @@
 """The read side: published runs by explicit version, never by implication.
 
-What belongs here: finding a publication, scanning and exporting its products. What does not: printing.
+What belongs here: finding publications, now or as of a past position of the ledger, scanning and exporting their
+products. What does not: printing.
 """
 
 import os
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, PUBLISHED
+from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED
 from forecast_assets.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey
@@ -18,7 +20,8 @@ from forecast_assets.restatements import snapshot_behind
 from forecast_assets.run_inputs import build_hierarchy
 from forecast_assets.sources.fusion import resolve
 from resources.blobs import translated
-from resources.ledger import Publication
+from resources.ledger import PastLedger
+from resources.records import Publication
 from resources.stores import Stores
 
 FORMATS: Final = (".parquet", ".csv")
@@ -31,6 +34,47 @@ _TOLD: Final = {
     "inventory_positions": ("on_hand_units",),
     "prices": ("price_ratio", "is_promotion"),
 }
+
+
+def as_they_stood(stores: Stores, position: int | datetime) -> Stores:
+    """Return the stores as they stood at a position of the ledger, for reading; nothing can be recorded there.
+
+    Args:
+        stores: Where everything is.
+        position: Sequence number of a ledger entry, or a moment (with its zone). A number is exact; a moment is as
+            right as the clocks of those who wrote.
+
+    Raises:
+        InputError: If nothing was there yet, the ledger is not that long, or more may still be recorded by the moment.
+    """
+    head = stores.ledger.state()
+    if isinstance(position, datetime) and _is_open(position, head.recorded_at):
+        raise InputError(
+            f"{position:%Y-%m-%dT%H:%M:%SZ} is not over: more may still be recorded by then.",
+            remedy=f"Name a moment that has passed, or the ledger's newest entry, {head.sequence}.",
+        )
+    past = stores.as_of(position)
+    if not past.ledger.state().sequence:
+        entries = stores.ledger.entries()
+        begun = f"its first entry is of {entries[0].recorded_at}" if entries else "it has no entry"
+        raise InputError(
+            f"The ledger had not begun then: {begun}.",
+            remedy="Name a later moment, or an entry from 1: forecast-assets log",
+        )
+    return past
+
+
+def _is_open(moment: datetime, newest: str) -> bool:
+    """Return whether another entry may still be recorded by a moment; none is recorded before the newest one."""
+    if newest and moment < datetime.fromisoformat(newest):
+        return False
+    # Entries are recorded to the second, so a second that is not over may get another one.
+    return moment > datetime.now(UTC) - timedelta(seconds=1)
+
+
+def is_past(stores: Stores) -> bool:
+    """Return whether the stores stand at a position of the ledger that was asked for."""
+    return isinstance(stores.ledger, PastLedger)
 
 
 def resolve_run(
@@ -79,14 +123,153 @@ def _revision(publication: Publication) -> str:
 
 
 def scan_product(stores: Stores, publication: Publication, product: str) -> pl.LazyFrame:
-    """Scan one product of a published run.
+    """Scan one product of a published run, without hashing its files.
 
     Raises:
         UnknownProductError: If the run has no such product.
     """
+    _require_product(product)
+    paths = stores.predictions.paths(stores.predictions.files(publication, product))
+    return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+
+
+def scan_predictions(
+    stores: Stores,
+    product: str,
+    *,
+    model_version: str,
+    cadence: str = "daily",
+    dates: tuple[date, date] | None = None,
+    horizon: int | None = None,
+    revision: int | Literal["all"] | None = None,
+    store_ids: Sequence[str] | None = None,
+    sku_ids: Sequence[str] | None = None,
+) -> pl.LazyFrame:
+    """Scan one product over many published runs of a model version.
+
+    Which files are read follows from the ledger: those of other versions, dates, horizons and revisions are never
+    opened. Within a file, statistics leave out the row groups without the stores and SKUs that are asked for. Files are
+    not hashed; `read_product` and `forecast-assets verify` do that.
+
+    Args:
+        stores: Where everything is; `as_they_stood` gives those of a past position.
+        product: A published product.
+        model_version: Model version; never implied.
+        cadence: Rhythm of the runs.
+        dates: First and last prediction date; None for all.
+        horizon: Days ahead of the runs; may be left out where each date has one.
+        revision: Number of the revision: runs that have no such revision are left out. `"all"` for every revision, told
+            apart by the column `revision`. May be left out where no run has been corrected: nothing is the latest.
+        store_ids: Only these stores; None for all. The product must have a column `store_id`.
+        sku_ids: Only these SKUs; None for all. The product must have a column `sku_id`.
+
+    Returns:
+        The product's columns, as its contract says, in the order of dates, horizons and revisions; a column that an
+        earlier release did not write is null.
+
+    Raises:
+        InputError: If the dates are the wrong way round, or the product has no stores or SKUs to choose from.
+        UnknownProductError: If there is no such product.
+        UnknownVersionError: If there is no such version.
+        NotPublishedError: If nothing is published there, or several horizons or revisions are and none was named.
+    """
+    _require_product(product)
+    found = _published_between(stores, model_version, cadence, dates)
+    chosen = _of_revision(_of_horizon(found, horizon), revision)
+    if not chosen:
+        raise NotPublishedError(
+            f"Nothing is published by {model_version} that is asked for: {_asked(cadence, dates, horizon, revision)}.",
+            remedy="See what is there: forecast-assets runs",
+        )
+    schema = PRODUCTS[product].schema
+    files = [file for each in chosen for file in stores.predictions.files(each, product)]
+    rows = pl.scan_parquet(
+        stores.predictions.paths(files), schema=schema, glob=False, hive_partitioning=False, missing_columns="insert",
+        extra_columns="ignore",
+    )  # fmt: skip
+    for column, wanted in (("store_id", store_ids), ("sku_id", sku_ids)):
+        if wanted is not None and column not in schema:
+            raise InputError(f"`{product}` has no column `{column}`.", remedy="Leave it out, or filter by its nodes.")
+        rows = rows if wanted is None else rows.filter(pl.col(column).is_in([*wanted]))
+    return rows
+
+
+def one_series(stores: Stores, publication: Publication, product: str, store_id: str, sku_id: str) -> pl.DataFrame:
+    """Return the rows of one SKU in one store of a published run, sorted by step, without hashing whole files.
+
+    Raises:
+        UnknownProductError: If the run has no such product.
+        InputError: If the run has no such series.
+    """
+    rows = scan_product(stores, publication, product)
+    found = rows.filter(pl.col("store_id") == store_id, pl.col("sku_id") == sku_id).collect()
+    if found.is_empty():
+        raise InputError(
+            f"{publication.key} has no SKU {sku_id} in store {store_id}.",
+            remedy="Look at what there is: forecast-assets show forecasts ... --top 20",
+        )
+    return found.sort("step")
+
+
+def _require_product(product: str) -> None:
     if product not in PUBLISHED:
         raise UnknownProductError(f"There is no product `{product}`.", remedy=f"Choose one of: {', '.join(PUBLISHED)}.")
-    return stores.predictions.scan(stores.predictions.version(publication.products[product]))
+
+
+def _published_between(
+    stores: Stores, model_version: str, cadence: str, dates: tuple[date, date] | None
+) -> list[Publication]:
+    """Return the runs of a version in the order of their keys.
+
+    Raises:
+        InputError: If the dates are the wrong way round.
+    """
+    stores.registry.model_version(model_version)
+    first, last = dates or (date.min, date.max)
+    if first > last:
+        raise InputError(f"The dates {first} to {last} are the wrong way round.", remedy="Give the earlier one first.")
+    found = [
+        each
+        for each in stores.ledger.state().publications.values()
+        if (each.key.model_version, each.key.cadence) == (model_version, cadence)
+        and first <= each.key.prediction_date <= last
+    ]
+    return sorted(found, key=lambda each: each.key)
+
+
+def _of_horizon(found: Sequence[Publication], horizon: int | None) -> list[Publication]:
+    if horizon is not None:
+        return [each for each in found if each.key.forecast_horizon == horizon]
+    by_date: dict[date, int] = {}
+    for each in found:
+        day, days = each.key.prediction_date, each.key.forecast_horizon
+        if by_date.setdefault(day, days) != days:
+            raise NotPublishedError(
+                f"Several horizons are published for {day}: {by_date[day]} and {days}.", remedy="Name one: horizon=N."
+            )
+    return [*found]
+
+
+def _of_revision(found: Sequence[Publication], revision: int | Literal["all"] | None) -> list[Publication]:
+    if isinstance(revision, int):
+        return [each for each in found if each.key.revision == revision]
+    corrected = [each.key for each in found if each.key.revision]
+    if corrected and revision is None:
+        raise NotPublishedError(
+            f"Some of these runs have been corrected, and each revision stays: {first_ten(corrected)}.",
+            remedy='Name one: revision=N; or take every one: revision="all".',
+        )
+    return [*found]
+
+
+def _asked(cadence: str, dates: tuple[date, date] | None, horizon: int | None, revision: int | str | None) -> str:
+    said = {
+        "cadence": cadence,
+        "dates": None if dates is None else f"{dates[0]} to {dates[1]}",
+        "horizon": horizon,
+        "revision": revision,
+    }
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)
 
 
 def read_product(stores: Stores, publication: Publication, product: str) -> pl.DataFrame:
@@ -96,7 +279,7 @@ def read_product(stores: Stores, publication: Publication, product: str) -> pl.D
         UnknownProductError: If the run has no such product.
         ChangedFileError: If a file is missing or changed.
     """
-    scan_product(stores, publication, product)
+    _require_product(product)
     return stores.predictions.read(stores.predictions.version(publication.products[product]))
 
 

@@ -29,7 +29,6 @@ from forecast_assets.errors import (
     IncompleteInputsError,
     InputError,
     NotAcceptedError,
-    StorageError,
 )
 from forecast_assets.history import History
 from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
@@ -43,10 +42,10 @@ from forecast_assets.sources.findings import Finding
 from forecast_assets.sources.held import NOTHING_HELD, Held
 from partitions import model_versions, scoring_partition
 from resources.blobs import translated
-from resources.catalogue import build_catalogue
+from resources.catalogue import refresh_catalogue
 from resources.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
-from resources.ledger import BatchRecord, Publication
 from resources.orchestration import Progress, ProgressReporter
+from resources.records import BatchRecord, Publication
 from resources.stores import Stores, open_stores
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
@@ -84,7 +83,7 @@ class Runner:
     @cached_property
     def stores(self) -> Stores:
         """The stores of the home folder."""
-        return open_stores(self.settings.store_folder)
+        return open_stores(self.settings.store, self.settings.mirror_folder)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
@@ -115,7 +114,7 @@ class Runner:
 
     def held(self) -> Held:
         """Return what the store holds, or nothing if there is no store yet."""
-        if not self.settings.store_folder.is_dir():
+        if not self.stores.ledger.state().sequence:
             return NOTHING_HELD
         return Held.by(self.stores.observations, self.stores.observations.batches)
 
@@ -174,7 +173,7 @@ class Runner:
             self.refresh_catalogue()
             return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
         self.require_possible(key)
-        require_external_forecasts(self.stores, key, self.stores.predictions.model_version(key.model_version))
+        require_external_forecasts(self.stores, key, self.stores.registry.model_version(key.model_version))
         self.snapshot(key.prediction_date)
         return self._publish(key)
 
@@ -262,7 +261,7 @@ class Runner:
         """
         CADENCES[key.cadence].require_date(key.prediction_date)
         self._require_day_of_the_store(key.prediction_date)
-        model = self.stores.predictions.model_version(key.model_version)
+        model = self.stores.registry.model_version(key.model_version)
         require_servable(key, model)
         require_horizon(self.stores, key, model)
 
@@ -285,18 +284,9 @@ class Runner:
         """Build the BI catalogue of the ledger's head, if it is not there yet.
 
         Raises:
-            StorageError: If it cannot be built; what is published stays so.
+            StorageError: If it cannot be built; what is recorded stays so.
         """
-        import duckdb
-
-        try:
-            with duckdb.connect() as connection:
-                return build_catalogue(self.stores.predictions, self.settings.catalogue_folder, connection)
-        except (duckdb.Error, StorageError) as error:
-            raise StorageError(
-                f"What is recorded stays, but the BI catalogue could not be built: {error}",
-                remedy="Then: forecast-assets catalogue",
-            ) from error
+        return refresh_catalogue(self.stores.predictions, self.settings.catalogue_folder)
 
     def _run(self, job: str, *, partition_key: str, config: dict[str, Any] | None = None) -> int:
         defs = build_defs({"progress": CallbackProgress(self._report)} if self._report else None, self.settings)

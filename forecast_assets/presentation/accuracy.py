@@ -110,7 +110,7 @@ def require_answerable(stores: Stores, question: Question) -> None:
     if question.first and question.last and question.first > question.last:
         raise InputError(f"--from {question.first} lies after --to {question.last}.", remedy="Swap them.")
     if question.model_version is not None:
-        stores.predictions.model_version(question.model_version)
+        stores.registry.model_version(question.model_version)
 
 
 def accuracy_text(catalogue: Path, question: Question, measured: Sequence[date]) -> str:

@@ -4,17 +4,14 @@ What belongs here: what is said of them. What does not: finding them.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import polars as pl
 
 from forecast_assets.errors import FIRST
-from forecast_assets.keys import RunKey
 from forecast_assets.operations.comparison import Comparison
 from forecast_assets.presentation.text import plain, table
 from forecast_assets.restatements import Restatement, correction_command
-from resources.ledger import Publication
-from resources.stores import Stores
+from resources.records import Publication
 
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 
@@ -72,18 +69,6 @@ def correction_text(publication: Publication) -> str:
         f"{'stays' if key.revision == 1 else 'stay'} readable.\n"
         f"What moved: forecast-assets compare {correction.corrects} {key}"
     )
-
-
-def revisions_text(stores: Stores, key: RunKey) -> str:
-    """Return a line per revision of a run that has been corrected; empty for one that has not."""
-    revisions = stores.predictions.revisions(replace(key, revision=0))
-    if len(revisions) == 1:
-        return ""
-    rows = [
-        (f"r{each.key.revision}", each.sequence, each.recorded_at, each.correction.by, each.correction.reason)
-        for each in revisions
-    ]
-    return table(("revision", "ledger entry", "published", "by", "reason"), rows)
 
 
 def comparison_text(found: Comparison) -> str:

@@ -1,30 +1,21 @@
-"""Rows of products, their lineage and the observations behind them, in words.
+"""Rows of products and the observations behind them, in words.
 
-What belongs here: what a row says. What does not: what there is (state).
+What belongs here: what a row says. What does not: what there is (state), or what it was made from (lineage).
 """
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import InputError
-from forecast_assets.keys import PredictionId, RunKey
 from forecast_assets.operations.reading import scan_product
-from forecast_assets.run_inputs import outside_forecasts_of
-from forecast_assets.sources.fusion import resolve
-from resources.ledger import Publication
-from resources.prediction_store import ProductVersion
-from resources.stores import Stores
-
-if TYPE_CHECKING:
-    pass
-
-from forecast_assets.presentation.corrections import correction_text
 from forecast_assets.presentation.text import plain, table
+from forecast_assets.sources.fusion import resolve
+from resources.records import Publication
+from resources.stores import Stores
 
 _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "forecasts": (
@@ -76,65 +67,6 @@ def with_reason(stores: Stores, publication: Publication, risks: pl.LazyFrame) -
     key = ["store_id", "sku_id", "step"]
     reasons = scan_product(stores, publication, "forecast_explanations").select(*key, "risk_reason")
     return risks.join(reasons, on=key, how="left")
-
-
-def lineage_text(stores: Stores, identifier: str) -> str:
-    """Walk from a published run or row to everything it was made from."""
-    is_row = identifier.count("/") > str(RunKey("daily", date.min, "v", 1)).count("/")
-    key = PredictionId.parse(identifier).run if is_row else RunKey.parse(identifier)
-    publication = stores.predictions.publication(key)
-    parts = [f"{publication.key}: ledger entry {publication.sequence}, published {publication.recorded_at}"]
-    if key.revision:
-        parts.append(correction_text(publication))
-    if is_row:
-        parts.append(_row_text(stores, publication, PredictionId.parse(identifier)))
-    own = {made.version for made in outside_forecasts_of(stores.predictions, publication.products.values())}
-    parts += [_product_text(product, own) for product in stores.predictions.lineage(publication.products.values())]
-    model = stores.predictions.model_version(key.model_version)
-    links = [(name, str(value)) for name, value in vars(model).items() if name != "gates"]
-    parts.append(table(("model version", ""), links))
-    snapshot = _ancestor(stores, publication.products["forecasts"], "feature_snapshots")
-    parts.append(_batches_text(stores, snapshot))
-    return "\n\n".join(parts)
-
-
-def _row_text(stores: Stores, publication: Publication, wanted: PredictionId) -> str:
-    rows = scan_product(stores, publication, "forecasts").filter(
-        pl.col("sku_id") == wanted.sku_id, pl.col("store_id") == wanted.store_id, pl.col("step") == wanted.step
-    )
-    frame = rows.select("target_date", "base_units", "reconciled_units", "forecast_units", "expected_sales_units")
-    found = plain(frame.collect())
-    if found.is_empty():
-        raise InputError(f"{wanted} is not a row of this run.", remedy="Take the id from a view's `prediction_id`.")
-    return table(found.columns, found.rows())
-
-
-def _product_text(product: ProductVersion, own: Collection[str]) -> str:
-    rows = [("made for", product.key)]
-    rows += [("file", file.path) for file in product.files]
-    if "file_sha256" in product.facts:
-        # Beside the run's own file there are those that the version was registered with, perhaps of other dates.
-        what = "made elsewhere" if product.version in own else "registered with"
-        rows.append((what, f"{product.facts['file']}, SHA-256 {product.facts['file_sha256']}"))
-    rows += [(f"made from {key}", str(value)) for key, value in product.inputs.items() if key != "batches"]
-    rows += [("code", product.code_version), ("libraries", json.dumps(dict(product.libraries)))]
-    return table((product.product, product.version), rows)
-
-
-def _ancestor(stores: Stores, version: str, name: str) -> ProductVersion:
-    return stores.predictions.version(stores.predictions.version(version).inputs[name])
-
-
-def _batches_text(stores: Stores, snapshot: ProductVersion) -> str:
-    facts = [(name, str(snapshot.facts[name])) for name in ("prediction_date", "known_until", "feature_version")]
-    batches = stores.observations.named(snapshot.inputs["batches"])
-    rows = [(batch.feed, batch.source, batch.rows, batch.sequence, batch.batch_id) for batch in batches]
-    return "\n\n".join(
-        (
-            table(("feature snapshot", snapshot.version), facts),
-            table(("feed", "source", "rows", "ledger entry", "batch"), rows),
-        )
-    )
 
 
 def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date, known_until: datetime | None) -> str:

@@ -4,6 +4,7 @@ What belongs here: what there is. What does not: rows of a product.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,7 +13,7 @@ from forecast_assets.errors import NotReadyError
 from forecast_assets.keys import CHANNELS
 from forecast_assets.models.families import read_artifact
 from forecast_assets.models.statistical import StatisticalArtifact
-from resources.ledger import VersionRecord
+from resources.records import VersionRecord
 from resources.stores import Stores
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from forecast_assets.operations.runner import Outcome
     from forecast_assets.sources.findings import Finding
 
+from forecast_assets.presentation.channels import live_text
 from forecast_assets.presentation.text import table
 
 
@@ -72,8 +74,13 @@ def feeds_text(stores: Stores) -> str:
     return table(("feed", "source", "trust", "lag h", "batches", "rows", "first day", "newest day"), grouped.rows())
 
 
-def versions_text(stores: Stores) -> str:
-    """List model versions with the channels that point at them."""
+def versions_text(stores: Stores, now: datetime | None = None) -> str:
+    """List model versions with the channels that point at them and until when schedules score them, and all moves.
+
+    Args:
+        stores: Where everything is.
+        now: Moment at which versions are live or not; by default the present.
+    """
     state = stores.ledger.state()
     if not state.versions:
         return "No model versions yet: forecast-assets train --family statistical --version V --cutoff DATE"
@@ -85,15 +92,20 @@ def versions_text(stores: Stores) -> str:
             str(version.cutoff),
             version.feature_version,
             ", ".join(name for name, target in channels.items() if target == version.model_version) or "-",
+            live_text(state, version.model_version, now or datetime.now(UTC)),
             _gates_text(version),
             version.recorded_at,
         )
         for version in state.versions.values()
     ]
-    history = [(a.recorded_at, a.channel, a.model_version, a.by, a.reason) for a in state.appointments]
-    parts = [table(("version", "family", "cutoff", "features", "channel", "gates", "registered"), rows)]
+    history = [
+        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, a.model_version, a.by, a.reason)
+        for a in state.appointments
+    ]
+    parts = [table(("version", "family", "cutoff", "features", "channel", "live", "gates", "registered"), rows)]
     if history:
-        parts.append(table(("when", "channel", "version", "by", "reason"), history, title="Promotions"))
+        head = ("when", "what", "channel", "version", "by", "reason")
+        parts.append(table(head, history, title="Promotions and rollbacks"))
     return "\n\n".join(parts)
 
 
@@ -105,7 +117,7 @@ def _gates_text(version: VersionRecord) -> str:
 
 def version_text(stores: Stores, name: str) -> str:
     """Show one version: what it links to and how it did in its backtests."""
-    record = stores.predictions.model_version(name)
+    record = stores.registry.model_version(name)
     links = [(key, str(value)) for key, value in vars(record).items() if key != "gates"]
     blocking = record.failed_gates(for_channel=False)
     gates = [

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +18,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from resources.orchestration import Progress
+    from resources.stores import Stores
 
 REPORT_EVERY_SECONDS: Final = 2.0
 WIDTH: Final = 150
@@ -65,6 +68,60 @@ def _cell(value: object) -> str:
         # What rounds to nothing has no sign.
         return f"{round(value, 3) + 0.0:,.3f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A line of a tree and what is below it."""
+
+    label: str
+    below: tuple["Branch", ...] = ()
+
+
+def tree(root: Branch) -> str:
+    """Return a tree as text, one line each; lines are not wrapped, so that they can be searched.
+
+    Example:
+        >>> print(tree(Branch("a", (Branch("b", (Branch("c"),)), Branch("d")))))
+        a
+        ├── b
+        │   └── c
+        └── d
+    """
+    return "\n".join((root.label, *_lines(root.below)))
+
+
+def _lines(below: Sequence[Branch]) -> Iterator[str]:
+    for at, branch in enumerate(below, start=1):
+        is_last = at == len(below)
+        yield f"{'└── ' if is_last else '├── '}{branch.label}"
+        yield from (f"{'    ' if is_last else '│   '}{line}" for line in _lines(branch.below))
+
+
+def position_text(stores: "Stores") -> str:
+    """Say at which position of the ledger the stores stand."""
+    state = stores.ledger.state()
+    return f"As of ledger entry {state.sequence}, {moment_text(state.recorded_at)}: what came later is not shown."
+
+
+def moment_text(recorded_at: str) -> str:
+    """Return when an entry was recorded, in UTC.
+
+    Example:
+        >>> moment_text("2025-07-01T08:12:05+00:00")
+        '2025-07-01T08:12:05Z'
+    """
+    return f"{datetime.fromisoformat(recorded_at).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number of things.
+
+    Example:
+        >>> counted(1, "run"), counted(2000, "run"), counted(2, "batch", "batches")
+        ('1 run', '2,000 runs', '2 batches')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 from dagster_duckdb import DuckDBResource
-from duckdb import Error as DuckDBError
 
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED, SALES
-from forecast_assets.errors import NotAcceptedError, StorageError
+from forecast_assets.errors import NotAcceptedError
 from forecast_assets.keys import Cadence, RunKey
 from forecast_assets.plots import as_markdown_image, history_and_fan_png, totals_png
 from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame, telling_series
 from forecast_assets.restatements import require_change, restatement, snapshot_behind
 from forecast_assets.run_inputs import RunInputs
 from partitions import scoring_partitions
-from resources.catalogue import build_catalogue
-from resources.ledger import Correction
+from resources.ledger import head_text
+from resources.manifests import ProductVersion
 from resources.orchestration import (
     RunSettings,
     StoresResource,
@@ -27,7 +25,8 @@ from resources.orchestration import (
     scoring_asset,
     write_run_product,
 )
-from resources.prediction_store import PredictionStore, ProductVersion, revision_before
+from resources.prediction_store import PredictionStore, revision_before
+from resources.records import Correction
 from resources.stores import Stores
 
 # Days of past sales in a picture.
@@ -130,12 +129,14 @@ def build_published_predictions_asset(
         key = run_key(context, cadence.name, run)
         products = _one_run(store, {name: store.staged(name, key) for name in PUBLISHED})
         publication = store.publish(key, products, required_checks, _correction(stores.open(), key, run, products))
-        catalogue = _catalogue(store, Path(stores.catalogue_folder), duckdb, context)
+        catalogue = stores.refreshed_catalogue(duckdb, context)
+        state = store.ledger.state()
         return dg.MaterializeResult(
             metadata={
                 "publication_key": str(key),
                 "ledger_sequence": publication.sequence,
-                "ledger_head": store.ledger.state().head,
+                # With this, `verify --expect-head` sees that the end of the ledger was cut or rewritten.
+                "ledger_head": head_text(state.sequence, state.head),
                 "catalogue": catalogue,
                 "dagster/partition_row_count": sum(store.version(version).rows for version in products.values()),
                 "checks_accepted": sum(len(checks) for checks in publication.accepted.values()),
@@ -160,16 +161,6 @@ def _correction(stores: Stores, key: RunKey, run: RunSettings, products: dict[st
         )
     require_change(restatement(stores, stores.predictions.publication(revision_before(key)), moment))
     return Correction(run.by, run.reason, known_until=made_from)
-
-
-def _catalogue(store: PredictionStore, folder: Path, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:
-    """Build the BI catalogue; the run is published whether or not that succeeds."""
-    try:
-        with duckdb.get_connection() as connection:
-            return str(build_catalogue(store, folder, connection))
-    except (StorageError, DuckDBError) as error:
-        context.log.warning("The run is published, but the BI catalogue could not be built: %s", error)
-        return f"not built: {error} Build it again: forecast-assets catalogue"
 
 
 _CHECKED = ("forecasts", "stockout_risks", "forecast_explanations")

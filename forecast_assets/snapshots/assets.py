@@ -7,9 +7,10 @@ import polars as pl
 
 from forecast_assets.errors import IncompleteInputsError
 from forecast_assets.features.compiler import compile_contract, compute_features
-from forecast_assets.features.specs import DEFAULT_SPECS, feature_version, specs_to_data
+from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
 from forecast_assets.snapshots.readiness import Readiness, assess_readiness
+from forecast_assets.snapshots.rebuilding import snapshot_facts
 from partitions import prediction_dates
 from resources.orchestration import (
     RunSettings,
@@ -57,7 +58,7 @@ def build_snapshot_asset(start: date, feeds: list[str], feed_tolerance: float) -
             key=snapshot_key(day, run.known_until_moment),
             folder=f"predictions/feature_snapshots/prediction_date={day}",
             inputs={"batches": [batch.batch_id for batch in history.batches]},
-            facts=snapshot_facts(history),
+            facts=snapshot_facts(history, DEFAULT_SPECS),
         )
         return dg.MaterializeResult(metadata=product_metadata(CONTRACT, version, frame, _extra(history)))
 
@@ -98,18 +99,6 @@ def require_ready(history: History, feed_tolerance: float) -> None:
     state = readiness(history, feed_tolerance)
     if not state.is_complete:
         raise IncompleteInputsError(history.cutoff, state.missing)
-
-
-def snapshot_facts(history: History) -> dict[str, object]:
-    """Return what has to be known to make the snapshot again."""
-    plans = history.plans_known_until
-    return {
-        "prediction_date": history.cutoff.isoformat(),
-        "known_until": history.known_until.isoformat(),
-        "feature_version": feature_version(DEFAULT_SPECS),
-        "specs": specs_to_data(DEFAULT_SPECS),
-        **({} if plans is None else {"plans_known_until": plans.isoformat()}),
-    }
 
 
 def _extra(history: History) -> dict[str, object]:

@@ -9,8 +9,8 @@ from datetime import date
 
 import polars as pl
 
-from resources.ledger import BatchRecord
 from resources.observation_store import ObservationStore
+from resources.records import BatchRecord
 
 _Scan = Callable[[str, str | None, date | None, date | None], pl.LazyFrame | None]
 

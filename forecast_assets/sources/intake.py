@@ -158,22 +158,6 @@ class Intake:
         return set(found[column].to_list())
 
 
-def findings_of(batch: Batch, held: Held = NOTHING_HELD) -> list[Finding]:
-    """Return everything that is wrong with one batch.
-
-    Args:
-        batch: What a source says.
-        held: What the store holds already; read only in a window around the batch, and further only where needed.
-
-    Returns:
-        Errors and warnings: columns, types, missing and impossible values, repeated keys, rows known before their day,
-        missing days, rows that contradict what the source said before, names that other feeds do not know.
-    """
-    intake = Intake(held)
-    judged = intake.take(batch)
-    return [*judged.findings, *intake.finish()]
-
-
 def _warning(feed: str, kind: str, rows: int, message: str, remedy: str) -> list[Finding]:
     return [Finding(feed, kind, is_error=False, rows=rows, message=message, remedy=remedy)] if rows else []
 

@@ -62,6 +62,28 @@ def week_number(day: date) -> int:
     return 10000 + (year % 100) * 100 + (saturday - _year_start(year)) // _WEEK + 1
 
 
+def m5_calendar(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of M5's calendar up to the `snap_` columns; every event is a national one.
+
+    Args:
+        days: One row per day: `date`, and `event_name_1` and `event_name_2`, null where there is none.
+    """
+    day, national = pl.col("date"), pl.lit("National")
+    return days.select(
+        day,
+        pl.Series("wm_yr_wk", [week_number(one) for one in days["date"]]),
+        weekday=day.dt.to_string("%A"),
+        wday=(day.dt.weekday() + 1) % 7 + 1,
+        month=day.dt.month(),
+        year=day.dt.year(),
+        d=pl.format("d_{}", pl.int_range(1, pl.len() + 1)),
+        event_name_1="event_name_1",
+        event_type_1=pl.when(pl.col("event_name_1").is_not_null()).then(national),
+        event_name_2="event_name_2",
+        event_type_2=pl.when(pl.col("event_name_2").is_not_null()).then(national),
+    )
+
+
 def _year_start(year: int) -> date:
     last = date(year, 1, 31)
     return last - timedelta(days=(last.weekday() - _SATURDAY) % 7)
@@ -80,28 +102,10 @@ def _calendar(simulation: Simulation) -> pl.DataFrame:
         .group_by("event_date", maintain_order=True)
         .agg(event_name_1=pl.col("event_name").first(), event_name_2=pl.col("event_name").get(1, null_on_oob=True))
     )
-    day = pl.col("date")
-    national = pl.lit("National")
-    return (
-        pl.DataFrame({"date": days, "wm_yr_wk": [week_number(one) for one in days]})
-        .join(events, left_on="date", right_on="event_date", how="left", maintain_order="left")
-        .select(
-            day,
-            "wm_yr_wk",
-            weekday=day.dt.to_string("%A"),
-            wday=(day.dt.weekday() + 1) % 7 + 1,
-            month=day.dt.month(),
-            year=day.dt.year(),
-            d=pl.format("d_{}", pl.int_range(1, pl.len() + 1)),
-            event_name_1="event_name_1",
-            event_type_1=pl.when(pl.col("event_name_1").is_not_null()).then(national),
-            event_name_2="event_name_2",
-            event_type_2=pl.when(pl.col("event_name_2").is_not_null()).then(national),
-            snap_CA=0,
-            snap_TX=0,
-            snap_WI=0,
-        )
+    named = pl.DataFrame({"date": days}).join(
+        events, left_on="date", right_on="event_date", how="left", maintain_order="left"
     )
+    return m5_calendar(named).with_columns(snap_CA=0, snap_TX=0, snap_WI=0)
 
 
 def _sales(simulation: Simulation) -> pl.DataFrame:

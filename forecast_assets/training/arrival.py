@@ -22,7 +22,14 @@ from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models.demand import classify, uncensor, usual_lost_share
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.quantities import SCALE, from_units
-from forecast_assets.training.evaluation import COVERAGE_TOLERANCE, LARGEST_BIAS, SEASON, Outcome, report, stacked
+from forecast_assets.training.evaluation import (
+    COVERAGE_TOLERANCE,
+    LARGEST_BIAS,
+    Outcome,
+    report,
+    seasonal_naive,
+    stacked,
+)
 
 # Share of the series that a sound file has, or that sell no more.
 LEAST_COMPLETENESS: Final = 0.95
@@ -141,10 +148,10 @@ def _outcome(artifact: ExternalArtifact, date: PastDate) -> Outcome:
     return Outcome(
         sales=_ahead(date.panel.sales, past),
         expected_sales=mean * (1.0 - usual_lost_share(past, known)[:, None]),
-        naive_sales=_seasonal_naive(past.sales, horizon),
+        naive_sales=seasonal_naive(past.sales, horizon),
         demand=_ahead(demand, past),
         mean=mean,
-        naive_demand=_seasonal_naive(known, horizon),
+        naive_demand=seasonal_naive(known, horizon),
         quantiles=artifact.quantiles(mean, demand_class, given),
         demand_class=demand_class,
     )
@@ -154,12 +161,6 @@ def _ahead(values: Floats, past: Panel) -> Floats:
     """[n, H] What came after a past cutoff; NaN on days that are not known yet."""
     came = values[:, past.history_days : past.history_days + past.horizon_days]
     return np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)
-
-
-def _seasonal_naive(history: Floats, horizon: int) -> Floats:
-    """[n, H] The last week again and again; unknown days count as days without sales."""
-    week = np.nan_to_num(history[:, -SEASON:])
-    return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]
 
 
 def _matrix(made: pl.DataFrame, name: str, horizon: int) -> Floats:

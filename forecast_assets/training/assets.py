@@ -21,6 +21,7 @@ from forecast_assets.training.arrival import MEASURED_DATES, Arrived, PastDate, 
 from forecast_assets.training.evaluation import gates
 from forecast_assets.training.fitting import Trained, default_horizon, fit
 from partitions import model_versions
+from resources.manifests import ProductVersion
 from resources.orchestration import (
     ProgressReporter,
     RunSettings,
@@ -30,7 +31,6 @@ from resources.orchestration import (
     markdown_table,
     product_metadata,
 )
-from resources.prediction_store import ProductVersion
 from resources.stores import Stores
 
 
@@ -212,7 +212,7 @@ def _evaluation_reports() -> dg.AssetsDefinition:
         report = opened.predictions.staged("evaluation_reports", name)
         frame = opened.predictions.read(report)
         passed = arrival_gates(frame) if artifact.facts["family"] == external.FAMILY else gates(frame)
-        opened.predictions.register(_record(opened, name, artifact, report, passed, context.run.run_id))
+        opened.registry.register(_record(opened, name, artifact, report, passed, context.run.run_id))
         return dg.MaterializeResult(metadata=product_metadata(EVALUATION_REPORTS, report, frame, _extra(frame, passed)))
 
     return evaluation_reports

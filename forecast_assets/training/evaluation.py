@@ -161,26 +161,28 @@ def _outcome(
     return Outcome(
         sales=later.sales[:, days],
         expected_sales=made.mean * kept,
-        naive_sales=_seasonal_naive(past.sales, past.horizon_days),
+        naive_sales=seasonal_naive(past.sales, past.horizon_days),
         # What came is judged with effects that saw it, as the best estimate of it there is.
         demand=clean(later, artifact.effects, product_groups).demand[:, days],
         mean=made.mean,
-        naive_demand=_seasonal_naive(made.history.demand, past.horizon_days),
+        naive_demand=seasonal_naive(made.history.demand, past.horizon_days),
         quantiles=made.quantiles,
         demand_class=made.demand_class,
     )
 
 
-def _seasonal_naive(history: Floats, horizon: int) -> Floats:
-    """[n, H] statsforecast's seasonal naive forecast; unknown days count as days without sales."""
-    from statsforecast import StatsForecast
-    from statsforecast.models import SeasonalNaive
+def seasonal_naive(history: Floats, horizon: int) -> Floats:
+    """Repeat the last week, as statsforecast's `SeasonalNaive` does; unknown days count as days without sales.
 
-    recent = np.nan_to_num(history[:, -2 * SEASON :])
-    row, day = np.indices(recent.shape)
-    long = pl.DataFrame({"unique_id": row.ravel(), "ds": day.ravel(), "y": recent.ravel()})
-    made = StatsForecast([SeasonalNaive(SEASON, alias="naive")], freq=1, n_jobs=1).forecast(horizon, long)
-    return np.asarray(made.sort("unique_id", "ds")["naive"].to_numpy(), dtype=np.float64).reshape(-1, horizon)
+    Args:
+        history: [n, T] units, T at least a week; NaN where unknown.
+        horizon: H.
+
+    Returns:
+        [n, H] units.
+    """
+    week = np.nan_to_num(history[:, -SEASON:])
+    return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]
 
 
 def stacked(outcomes: Sequence[Outcome]) -> Outcome:

@@ -44,7 +44,7 @@ def trained(retailer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     runner = new_runner(tmp_path_factory.mktemp("trained"))
     runner.ingest(read_simulated(retailer_folder))
     runner.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
-    runner.stores.predictions.promote("stat-1", by="tests", reason="first")
+    runner.stores.registry.promote("stat-1", by="tests", reason="first")
     return runner
 
 

@@ -39,8 +39,8 @@ from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation
 from partitions import scoring_partition
 from resources.dagster_home import Launches
-from resources.ledger import Publication
 from resources.prediction_store import PredictionStore, snapshot_key
+from resources.records import Publication
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 
 DAY = RETAILER.end - timedelta(days=3)
@@ -269,7 +269,7 @@ def test_the_ui_is_not_told_again_after_entries_that_change_no_input(
     runner = copied(restated, tmp_path / "home")
     told = restatement_events(runner.stores, None)
     assert len(told.asset_events) == 1
-    runner.stores.predictions.promote("stat-1", by="tests", reason="again")
+    runner.stores.registry.promote("stat-1", by="tests", reason="again")
     after = restatement_events(runner.stores, told.cursor)
     assert "Nothing was ingested or published after ledger entry" in str(after.skip_reason)
     batch = restated_sales(simulation)

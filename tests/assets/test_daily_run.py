@@ -1,10 +1,11 @@
 """The daily run end to end, through Dagster, in one process."""
 
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,10 @@ from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import Simulation
 from partitions import scoring_partition
 from resources.dagster_home import Launches
+from resources.verification import verify_store
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
+from tests.torture.injection import KILL_AFTER, KILL_BEFORE, Call, Harm, Report, armed
+from tests.torture.sizes import size
 
 Published = tuple[Runner, Outcome]
 SNAPSHOTS = Launches(dg.DagsterInstance.ephemeral(), "feature_pipeline")
@@ -126,7 +130,7 @@ def test_a_fresh_home_gives_the_same_snapshot_and_artifact(
     runner = new_runner(tmp_path / "fresh")
     runner.ingest(read_simulated(retailer_folder))
     runner.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
-    ours, theirs = (r.stores.predictions.model_version("stat-1") for r in (runner, trained))
+    ours, theirs = (r.stores.registry.model_version("stat-1") for r in (runner, trained))
     assert (ours.artifact, ours.training_snapshot, ours.evaluation_report) == (
         theirs.artifact, theirs.training_snapshot, theirs.evaluation_report,
     )  # fmt: skip
@@ -314,48 +318,78 @@ def test_ctrl_c_ends_in_one_line_and_publishes_nothing(trained: Runner, tmp_path
     assert not new_runner(runner.settings.home).stores.ledger.state().publications
 
 
-def run_killed(runner: Runner, at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.assets.killed_run", str(runner.settings.home), str(at), str(KEY)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+def run_harmed(runner: Runner, harm: Harm, below: str = "") -> tuple[int, Report]:
+    """Run the command, whole, in a process that is harmed on the way; return its exit code and what it came to.
+
+    Dagster's databases do not always write as often; calls below `store` alone are the same every time.
+    """
+    home = runner.settings.home
+    environment = {
+        **armed(harm, home / below, home.parent / "calls"),
+        "FORECAST_ASSETS_HOME": str(home),
+        "FORECAST_ASSETS_WORKERS": "1",
+        "FORECAST_ASSETS_RISK_PATHS": str(runner.settings.risk_paths),
+    }
+    command = [Path(sys.executable).with_name("forecast-assets"), "run", "--cadence", "daily", "--model-version",
+               "stat-1", "--date", str(KEY.prediction_date), "--horizon", str(KEY.forecast_horizon)]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
+    return done.returncode, Report.read(home.parent / "calls")
 
 
 @pytest.fixture(scope="module")
-def writes(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many times a run writes; counted in a run that nobody kills."""
-    whole = run_killed(copied(trained, tmp_path_factory.mktemp("count") / "home"), 0)
-    found = re.search(r"writes: (\d+)", whole.stdout)
-    assert found, whole.stderr
-    return int(found.group(1))
+def calls(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> Sequence[Call]:
+    """What a run that nobody harms does to the disk below its home: store, catalogue, Dagster's databases and logs."""
+    code, report = run_harmed(copied(trained, tmp_path_factory.mktemp("count") / "home"), Harm())
+    assert code == 0
+    return report.calls
 
 
-@pytest.mark.timeout(600)
-def test_a_run_killed_at_any_write_leaves_nothing_visible_and_running_again_publishes(
-    trained: Runner, published: Published, writes: int, tmp_path: Path
-) -> None:
-    # The ledger entry is the last write: killed before it, nothing is there; after it, everything is.
-    for at in (1, writes // 2, writes - 1):
-        runner = copied(trained, tmp_path / f"killed-{at}")
-        done = run_killed(runner, at)
-        assert done.returncode == -signal.SIGKILL
-        assert not new_runner(runner.settings.home).stores.ledger.state().publications
-        assert not os.path.lexists(runner.settings.catalogue_path)
+def in_store(calls: Sequence[Call]) -> list[Call]:
+    """Return the calls below the store, numbered by themselves."""
+    found = [call for call in calls if "/home/store" in call.path]
+    return [replace(call, number=number) for number, call in enumerate(found, start=1)]
+
+
+def require_all_or_nothing(runner: Runner, published: Published, *, is_there: bool | None = None) -> None:
+    """Look at a home whose run was killed, run again, and look for what an unharmed run publishes."""
     after = new_runner(runner.settings.home)
+    publications = dict(after.stores.ledger.state().publications)
+    expected = published[1].publication.products
+    assert {key: found.products for key, found in publications.items()} in ({}, {KEY: expected})
+    if is_there is not None:
+        assert bool(publications) == is_there
+    assert verify_store(after.stores.blobs).findings == ()
+    link = runner.settings.catalogue_path
+    assert publications or not os.path.lexists(link)
     again = after.score(KEY)
-    assert {run.status for run in after.instance.get_runs()} == {
-        dg.DagsterRunStatus.SUCCESS,
-        dg.DagsterRunStatus.FAILURE,
-    }
-    assert again.is_new
-    assert again.publication.products == published[1].publication.products
-
-
-def test_a_run_killed_after_its_commit_is_published_and_its_catalogue_follows(
-    trained: Runner, writes: int, tmp_path: Path
-) -> None:
-    runner = copied(trained, tmp_path / "home")
-    assert run_killed(runner, writes).returncode == -signal.SIGKILL
-    after = new_runner(runner.settings.home)
-    assert not os.path.lexists(runner.settings.catalogue_path)
-    assert not after.score(KEY).is_new
-    with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
+    assert again.is_new != bool(publications)
+    assert again.publication.products == expected
+    assert verify_store(after.stores.blobs).findings == ()
+    with duckdb.connect(str(link), read_only=True) as connection:
         assert connection.execute('SELECT count(*) > 0 FROM "stat-1".forecasts').fetchall() == [(True,)]
+
+
+@pytest.mark.timeout(size(300, 7200))
+@pytest.mark.parametrize("below", ["", "store"])
+def test_a_run_killed_anywhere_is_published_whole_or_not_at_all_and_running_again_publishes(
+    trained: Runner, published: Published, calls: Sequence[Call], tmp_path: Path, below: str
+) -> None:
+    number, points = len(in_store(calls) if below else calls), size(1, 20)
+    for at in (number * (2 * point + 1) // (2 * points) for point in range(points)):
+        runner = copied(trained, tmp_path / str(at) / "home")
+        code, report = run_harmed(runner, Harm(KILL_BEFORE, at), below)
+        assert (code, [struck for struck, _ in report.deeds]) == (-signal.SIGKILL, [at])
+        require_all_or_nothing(runner, published)
+        shutil.rmtree(tmp_path / str(at))
+
+
+@pytest.mark.parametrize(("action", "is_there"), [(KILL_BEFORE, False), (KILL_AFTER, True)])
+def test_a_run_killed_at_its_commit_is_there_exactly_if_its_entry_has_its_name(
+    trained: Runner, published: Published, calls: Sequence[Call], tmp_path: Path, action: int, *, is_there: bool
+) -> None:
+    (commit,) = [call for call in in_store(calls) if "/store/ledger/" in call.path and "link" in call.name]
+    runner = copied(trained, tmp_path / "home")
+    code, report = run_harmed(runner, Harm(action, commit.number), "store")
+    assert code == -signal.SIGKILL
+    assert report.calls[-1].path == str(runner.settings.store_folder / "ledger" / Path(commit.path).name)
+    require_all_or_nothing(runner, published, is_there=is_there)

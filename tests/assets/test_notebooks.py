@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import marimo as mo
 import polars as pl
 import pytest
 
 from forecast_assets.operations.reading import places_of, read_product, series_history
 from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.presentation.notebook import choose, chosen
 from tests.assets.conftest import KEY, RETAILER
 from tests.products import make_accuracy
 
@@ -85,6 +87,17 @@ def test_what_is_not_there_is_named(
 ) -> None:
     text, _ = shown("series_story", published[0].settings.home, monkeypatch, asked=asked)
     assert words in text
+
+
+def test_a_choice_starts_with_what_was_asked_for_and_has_to_be_made() -> None:
+    assert chosen(choose({}, "run", {"a": 1, "b": 2}, "no {}"), "run") == 1
+    assert chosen(choose({"run": "b"}, "run", {"a": 1, "b": 2}, "no {}"), "run") == 2
+    with pytest.raises(mo.MarimoStopError) as stopped:
+        chosen(mo.ui.dropdown(["a"]), "run")
+    assert "Choose a run." in stopped.value.output.text
+    with pytest.raises(mo.MarimoStopError) as stopped:
+        choose({"run": "c"}, "run", ["a", "b"], "no {}.", named=1)
+    assert "no c. There is: a." in stopped.value.output.text
 
 
 def test_the_hierarchy_browser_adds_up_at_every_node(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -27,15 +27,18 @@ from forecast_assets.errors import (
     SourceError,
 )
 from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.operations.outside_forecasts import Plan, Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.presentation.lineage import lineage_text
 from forecast_assets.presentation.outside_forecasts import plan_text, published_text
-from forecast_assets.presentation.rows import lineage_text
 from forecast_assets.presentation.state import version_text, versions_text
 from forecast_assets.run_inputs import outside_forecasts_of
 from forecast_assets.sources.simulator import Simulation
+from partitions import scoring_partition
 from resources.catalogue import build_catalogue
+from resources.channels import DISPLACED_FOR
 from resources.dagster_home import Launches
 from tests.assets.conftest import KEY, RETAILER, copied
 from tests.assets.test_corrections import restated_sales
@@ -105,7 +108,7 @@ def test_lineage_leads_to_the_file_and_its_bytes(taken_over: Published) -> None:
     import hashlib
 
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    said = " ".join(lineage_text(runner.stores, str(PLANNERS)).split())
+    said = lineage_text(lineage_of(runner.stores, str(PLANNERS)))
     assert plan.file.sha256 == digest
     assert f"made elsewhere planners.csv, SHA-256 {digest}" in said
     store = runner.stores.predictions
@@ -126,11 +129,11 @@ def test_upper_rows_are_compared_with_the_sums_and_used_for_nothing_else(taken_o
 
 def test_it_serves_under_its_own_name_and_may_not_be_promoted(taken_over: Published) -> None:
     runner, *_ = taken_over
-    record = runner.stores.predictions.model_version("planners-1")
+    record = runner.stores.registry.model_version("planners-1")
     assert (record.family, record.cutoff) == ("external", END)
     assert record.gates == {"file_is_sound": True, "backtest_beats_seasonal_naive": False}
     with pytest.raises(NotAcceptedError, match="past prediction dates on which it beats seasonal naive"):
-        runner.stores.predictions.promote("planners-1", by="ana", reason="looks good")
+        runner.stores.registry.promote("planners-1", by="ana", reason="looks good")
     assert "not met: serves under its own name only" in version_text(runner.stores, "planners-1")
     assert "own name only" in versions_text(runner.stores)
 
@@ -352,11 +355,11 @@ def test_a_correction_of_the_second_date_of_a_file_takes_that_date(
     assert ours["forecast_units"].sum() != rows_of(runner, first, "forecasts")["forecast_units"].sum()
     (file,) = outside_forecasts_of(runner.stores.predictions, made.publication.products.values())
     assert file.key == str(second)
-    blocks = lineage_text(runner.stores, str(made.publication.key)).split("\n\n")
-    own = [block for block in blocks if "made elsewhere" in block]
+    lines = lineage_text(lineage_of(runner.stores, str(made.publication.key))).splitlines()
+    own = [line for line in lines if "made elsewhere" in line]
     assert len(own) == 1
     assert str(second) in own[0]
-    assert [str(first) in block for block in blocks if "registered with" in block] == [True]
+    assert [str(first) in line for line in lines if "registered with" in line] == [True]
 
 
 def test_the_lineage_check_refuses_the_numbers_of_another_date(
@@ -386,7 +389,7 @@ def test_past_dates_whose_sales_are_known_are_measured_beside_seasonal_naive(
     resumed: tuple[Runner, list[Outcome]],
 ) -> None:
     runner, _ = resumed
-    record = runner.stores.predictions.model_version("vendor-2")
+    record = runner.stores.registry.model_version("vendor-2")
     assert record.cutoff == PAST[0]
     assert record.gates["backtest_beats_seasonal_naive"]
     report = runner.stores.predictions.read(runner.stores.predictions.version(record.evaluation_report))
@@ -403,7 +406,12 @@ def test_the_sensor_waits_for_the_file_of_a_champion_made_elsewhere(
     runner = copied(resumed[0], tmp_path / "home")
     body = {"channel": "champion", "model_version": "vendor-2", "by": "tests", "reason": "waits"}
     runner.stores.ledger.append("promote", body, lambda _: None)
-    asked = scoring_request(runner.stores, DAILY, Launches(runner.instance, "daily_scoring"))
+    launches = Launches(runner.instance, "daily_scoring")
+    asked = scoring_request(runner.stores, DAILY, launches)
+    assert isinstance(asked, dg.SensorResult), "the champion before it goes on meanwhile"
+    assert asked.run_requests is not None
+    assert asked.run_requests[0].partition_key == scoring_partition(END, "stat-1")
+    asked = scoring_request(runner.stores, DAILY, launches, datetime.now(UTC) + DISPLACED_FOR)
     assert isinstance(asked, dg.SkipReason)
     assert "no file with its forecasts for daily/2025-06-30/vendor-2/28/r0 was ingested" in str(asked.skip_message)
 

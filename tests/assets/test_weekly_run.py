@@ -19,6 +19,7 @@ from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import copied, new_runner
+from tests.replayed_rows import picked, require_replayed
 
 RETAILER = SimulatorSettings(skus=10, stores=2, days=330, seed=11, end=date(2025, 6, 30))
 SUNDAY = date(2025, 6, 15)
@@ -50,7 +51,7 @@ def as_of_sunday(retailer: Simulation, tmp_path_factory: pytest.TempPathFactory)
     runner = new_runner(tmp_path_factory.mktemp("weekly"))
     runner.ingest(batches(retailer, later=False))
     runner.train(family="statistical", version="stat-weekly-1", cutoff=SUNDAY - timedelta(days=7), horizon=90)
-    runner.stores.predictions.promote("stat-weekly-1", by="tests", reason="first", channel=WEEKLY.champion)
+    runner.stores.registry.promote("stat-weekly-1", by="tests", reason="first", channel=WEEKLY.champion)
     return runner
 
 
@@ -65,6 +66,10 @@ def later(retailer: Simulation, as_of_sunday: Runner, tmp_path_factory: pytest.T
 @pytest.fixture(scope="module")
 def outcome(later: Runner) -> Outcome:
     return later.score(KEY)
+
+
+def test_random_weekly_rows_are_rebuilt_to_the_published_values(later: Runner, outcome: Outcome) -> None:
+    require_replayed(later, KEY, picked(later, 20)[outcome.publication.key])
 
 
 def test_every_product_keeps_its_contract_for_90_days(later: Runner, outcome: Outcome) -> None:

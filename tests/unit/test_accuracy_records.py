@@ -14,7 +14,7 @@ from forecast_assets.contracts import FORECAST_ACCURACY, SALES
 from forecast_assets.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
 from forecast_assets.keys import RunKey
 from resources.catalogue import build_catalogue
-from resources.ledger import Measurement
+from resources.records import Measurement
 from resources.stores import Stores, open_stores
 from tests.accuracy_cases import KEY, TARGET, actuals, forecasts, hierarchy, naive, risks
 from tests.unit.test_catalogue import publish

@@ -14,9 +14,9 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
 from forecast_assets.quantities import UNITS
-from resources import blobs
-from resources.ledger import Publication
+from resources.blobs import BlobStore
 from resources.parquet import to_parquet
+from resources.records import Publication
 from resources.stores import Stores
 from tests.accuracy_cases import SERIES, forecasts, risks
 
@@ -65,7 +65,7 @@ def publish(stores: Stores, version: str, more: int = 0) -> Publication:
         "forecasts": put(stores, "forecasts", key, said.sort("store_id", "sku_id", "step"), made, {}),
         "stockout_risks": put(stores, "stockout_risks", key, risks().join(steps, how="cross"), made, {}),
     }
-    return Publication(key, products, {}, 1, "now")
+    return Publication(key, products, {}, {}, 1, "now")
 
 
 def put(
@@ -121,18 +121,18 @@ def test_what_the_time_of_a_run_knew_is_read_once_for_all_its_days(
 
 def test_files_are_hashed_once_and_again_when_they_changed(shop: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     run, pasts, hashed = publish(shop, "stat-1"), Pasts(), []
-    sha256 = blobs.sha256
+    hash_of = BlobStore.hash_of
 
-    def noted(data: bytes) -> str:
-        hashed.append(len(data))
-        return sha256(data)
+    def noted(store: BlobStore, path: str) -> str:
+        hashed.append(path)
+        return hash_of(store, path)
 
-    monkeypatch.setattr(blobs, "sha256", noted)
+    monkeypatch.setattr(BlobStore, "hash_of", noted)
     for day in DAYS:
         read_run(shop, run, day, pasts)
     assert len(hashed) == 2
     forecasts = shop.predictions.version(run.products["forecasts"])
-    Path(shop.predictions.paths(forecasts)[0]).write_bytes(b"something else")
+    Path(shop.predictions.paths(forecasts.files)[0]).write_bytes(b"something else")
     with pytest.raises(ChangedFileError, match=r"r0\.parquet` changed after it was written"):
         read_run(shop, run, DAYS[0], pasts)
 

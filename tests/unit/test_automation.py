@@ -24,6 +24,7 @@ from forecast_assets.snapshots.readiness import Readiness
 from partitions import scoring_partition
 from resources.dagster_home import Launches, open_instance
 from resources.stores import Stores, open_stores
+from tests.store_cases import register
 from tests.unit.test_observation_store import DAY, put, sales_rows
 
 SUNDAY = date(2025, 1, 5)
@@ -48,17 +49,8 @@ def stage(stores: Stores, *days: date) -> None:
 
 
 def appoint(stores: Stores, name: str, channel: str, *, horizon: int = 90, cutoff: str = "2025-01-01") -> None:
-    artifact = stores.predictions.write_bytes(
-        "model_artifacts", name.encode(), key=name, path=f"model_artifacts/{name}", rows=0, schema="", inputs={},
-        facts={"horizon": horizon},
-    )  # fmt: skip
-    record = {
-        "model_version": name, "family": "statistical", "cutoff": cutoff, "artifact": artifact.version,
-        "evaluation_report": "b" * 64, "training_run_id": "r", "training_snapshot": "c" * 64, "feature_version": "f",
-        "gates": {},
-    }  # fmt: skip
-    stores.predictions.register(record)
-    stores.predictions.promote(name, by="ana", reason="test", channel=channel)
+    register(stores, name, horizon=horizon, cutoff=date.fromisoformat(cutoff))
+    stores.registry.promote(name, by="ana", reason="test", channel=channel)
 
 
 def publish(stores: Stores, cadence: Cadence, version: str, *days: date) -> None:
@@ -180,8 +172,143 @@ def test_a_version_that_cannot_serve_is_not_launched(stores: Stores, launches: L
         scoring_request(stores, WEEKLY, launches)
     )
     appoint(stores, "stat-2", "weekly-champion", cutoff="2025-01-06")
-    assert reason(scoring_request(stores, WEEKLY, launches)) == (
+    assert reason(scoring_request(stores, WEEKLY, launches, displaced(stores, 28))) == (
         "`stat-2` was trained on days up to 2025-01-06; the newest weekly date with sales is 2025-01-05."
+    )
+
+
+def displaced(stores: Stores, days: float) -> datetime:
+    """The moment so long after the last move of a channel."""
+    moved_at = datetime.fromisoformat(stores.ledger.state().appointments[-1].recorded_at)
+    return moved_at + timedelta(days=days)
+
+
+def scored(stores: Stores, launches: Launches, now: datetime, cadence: Cadence = DAILY) -> list[str]:
+    """Publish whatever the sensor asks for until it asks for nothing; version and day of each."""
+    done = []
+    while (partition := asked(scoring_request(stores, cadence, launches, now))) is not None:
+        version, day = partition.split("|")
+        publish(stores, cadence, version, date.fromisoformat(day))
+        done.append(f"{version} {date.fromisoformat(day).day}")
+    return done
+
+
+def with_former_champion(stores: Stores) -> None:
+    """A champion that has published up to the 7th and was displaced on the 8th; snapshots are there up to the 10th."""
+    put(stores, sales_rows())
+    stage(stores, *days(5, 6, 7, 8, 9, 10))
+    appoint(stores, "stat-1", "champion", horizon=28)
+    publish(stores, DAILY, "stat-1", *days(5, 6, 7))
+    appoint(stores, "stat-2", "champion", horizon=28)
+
+
+def test_a_former_champion_goes_on_where_it_stopped_after_the_champion_was_served(
+    stores: Stores, launches: Launches
+) -> None:
+    with_former_champion(stores)
+    publish(stores, DAILY, "stat-2", *days(8))
+    assert scored(stores, launches, displaced(stores, 27)) == [
+        "stat-2 9", "stat-2 10", "stat-1 8", "stat-1 9", "stat-1 10",
+    ]  # fmt: skip
+
+
+def test_a_former_champion_is_not_scored_after_28_days(stores: Stores, launches: Launches) -> None:
+    with_former_champion(stores)
+    assert scored(stores, launches, displaced(stores, 28)) == ["stat-2 10"]
+
+
+def test_a_version_that_was_rolled_back_from_is_scored_too(stores: Stores, launches: Launches) -> None:
+    with_former_champion(stores)
+    publish(stores, DAILY, "stat-2", *days(8, 9))
+    stores.registry.rollback(by="ana", reason="worse")
+    assert scored(stores, launches, displaced(stores, 1)) == ["stat-1 8", "stat-1 9", "stat-1 10", "stat-2 10"]
+
+
+def test_a_challenger_begins_with_the_newest_date_and_not_with_the_past_of_the_champion(
+    stores: Stores, launches: Launches
+) -> None:
+    put(stores, sales_rows(9, end=date(2025, 1, 9)))
+    stage(stores, *days(7, 8, 9, 10))
+    appoint(stores, "stat-1", "champion", horizon=28)
+    publish(stores, DAILY, "stat-1", *days(7, 8, 9))
+    appoint(stores, "new-1", "challenger", horizon=28)
+    assert scored(stores, launches, displaced(stores, 0)) == ["new-1 9"]
+    put(stores, sales_rows(1))
+    assert scored(stores, launches, displaced(stores, 400)) == ["stat-1 10", "new-1 10"]
+
+
+def test_a_former_champion_is_not_asked_for_days_that_it_was_trained_on(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    stage(stores, *days(8, 9, 10))
+    appoint(stores, "late-1", "champion", horizon=28, cutoff="2025-01-10")
+    publish(stores, DAILY, "late-1", *days(8))
+    appoint(stores, "stat-2", "champion", horizon=28)
+    assert scored(stores, launches, displaced(stores, 1)) == ["stat-2 10", "late-1 10"]
+
+
+def test_a_champion_that_cannot_serve_does_not_hold_up_the_version_before(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    stage(stores, *days(10))
+    appoint(stores, "stat-1", "champion", horizon=28)
+    appoint(stores, "short-1", "challenger", horizon=7)
+    register(stores, "vendor-1", family="external")
+    stores.registry.promote("vendor-1", by="ana", reason="test")
+    now = displaced(stores, 1)
+    assert asked(scoring_request(stores, DAILY, launches, now)) == scoring_partition(DAY, "stat-1")
+    publish(stores, DAILY, "stat-1", DAY)
+    said = reason(scoring_request(stores, DAILY, launches, now))
+    assert "no file with its forecasts for daily/2025-01-10/vendor-1/28/r0 was ingested" in said
+    assert "`short-1` was trained for 7 days ahead, and daily runs of 28 days were asked of it." in said
+    assert "daily/2025-01-10/stat-1/28/r0 is published" in said
+
+
+def test_a_run_of_the_former_champion_under_way_does_not_make_the_champion_wait(
+    stores: Stores, launches: Launches
+) -> None:
+    with_former_champion(stores)
+    tags = {"dagster/partition": str(scoring_partition(days(8)[0], "stat-1"))}
+    launches.instance.create_run_for_job(feature_pipeline, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    now = displaced(stores, 1)
+    assert asked(scoring_request(stores, DAILY, launches, now)) == scoring_partition(DAY, "stat-2")
+    publish(stores, DAILY, "stat-2", DAY)
+    assert reason(scoring_request(stores, DAILY, launches, now)) == (
+        "daily/2025-01-10/stat-2/28/r0 is published (ledger entry 9). "
+        "The run of stat-1|2025-01-08 is under way; what comes after it follows."
+    )
+
+
+def test_partitions_of_all_live_versions_are_added(stores: Stores, launches: Launches) -> None:
+    with_former_champion(stores)
+    appoint(stores, "new-1", "challenger", horizon=28)
+    answer = scoring_request(stores, DAILY, launches, displaced(stores, 1))
+    assert isinstance(answer, dg.SensorResult)
+    (added,) = answer.dynamic_partitions_requests or []
+    assert (added.partitions_def_name, list(added.partition_keys)) == ("model_versions", ["stat-2", "new-1", "stat-1"])
+
+
+def test_the_same_request_is_not_launched_again_until_the_ledger_moves(stores: Stores, launches: Launches) -> None:
+    with_former_champion(stores)
+    now = displaced(stores, 1)
+    answer = scoring_request(stores, DAILY, launches, now)
+    assert isinstance(answer, dg.SensorResult)
+    (request,) = answer.run_requests or []
+    tags = {"dagster/partition": str(request.partition_key), "dagster/run_key": str(request.run_key)}
+    run = launches.instance.create_run_for_job(feature_pipeline, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    launches.instance.report_run_failed(run)
+    assert asked(scoring_request(stores, DAILY, launches, now)) == scoring_partition(days(8)[0], "stat-1")
+    put(stores, sales_rows(1, units=5.0), source="other")
+    assert asked(scoring_request(stores, DAILY, launches, now)) == request.partition_key
+
+
+def test_the_snapshot_that_only_a_former_champion_waits_for_is_made(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    stage(stores, *days(10))
+    appoint(stores, "stat-1", "champion", horizon=28)
+    publish(stores, DAILY, "stat-1", *days(8))
+    appoint(stores, "stat-2", "champion", horizon=28)
+    assert asked(snapshot_request(stores, 0.2, launches, now=displaced(stores, 27))) == "2025-01-09"
+    assert reason(snapshot_request(stores, 0.2, launches, now=displaced(stores, 28))) == (
+        "The snapshot of 2025-01-10 is there."
     )
 
 

@@ -1,10 +1,12 @@
-"""Blobs: hashed once while nobody touches them, and again after."""
+"""Blobs: durable before anybody relies on them, hashed once while nobody touches them, and again after."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import ChangedFileError
+from forecast_assets.errors import ChangedFileError, StorageError
 from resources import blobs
 from resources.blobs import BlobStore, sha256
 
@@ -21,7 +23,7 @@ def store(tmp_path: Path) -> BlobStore:
 def test_a_file_that_nobody_touched_is_hashed_once(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sha256(b"what was said")
     assert store.is_intact(PATH, expected)
-    monkeypatch.setattr(blobs, "sha256", lambda _data: pytest.fail("hashed again"))
+    monkeypatch.setattr(store, "hash_of", lambda _path: pytest.fail("hashed again"))
     assert store.is_intact(PATH, expected)
 
 
@@ -43,9 +45,84 @@ def test_a_file_that_is_gone_is_named(store: BlobStore) -> None:
         store.is_intact(PATH, expected)
 
 
-def test_bytes_that_are_there_already_are_synced_too(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = list[Path]()
+def test_bytes_are_on_the_disk_before_they_have_their_name(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = "observations/prices/x.parquet"
+    file, synced = store.local(new), list[tuple[str, bool]]()
+
+    def noted(path: Path) -> None:
+        synced.append((path.relative_to(store.root).parts[0] if path != store.root else ".", file.exists()))
+
+    monkeypatch.setattr(blobs, "_fsync", noted)
+    store.create_addressed(new, b"what was said")
+    assert synced[0] == ("scratch", False)
+    assert synced[1:] == [("observations", True)] * 2, "the store's own folder was synced before"
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_bytes_that_are_there_already_are_synced_too_and_young_again(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_addressed(PATH, b"what was said")
+    file, synced = store.local(PATH), list[Path]()
+    os.utime(file, (0, 0))
     monkeypatch.setattr(blobs, "_fsync", synced.append)
     store.create_addressed(PATH, b"what was said")
-    file = store.local(PATH)
-    assert synced == [file, *list(file.parents)[:3]]
+    assert synced[-2:] == [file, file.parent]
+    assert file.stat().st_mtime > time.time() - 60
+
+
+def test_a_pointer_is_on_the_disk_before_it_points(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.replace("staging/forecasts/today", b"the first")
+    pointer, seen = store.local("staging/forecasts/today"), list[tuple[str, bytes]]()
+
+    def noted(path: Path) -> None:
+        seen.append((path.relative_to(store.root).parts[0], pointer.read_bytes()))
+
+    monkeypatch.setattr(blobs, "_fsync", noted)
+    store.replace("staging/forecasts/today", b"the second")
+    assert seen == [("scratch", b"the first"), ("staging", b"the second")]
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_a_pointer_that_cannot_be_made_durable_leaves_the_one_before(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace("staging/forecasts/k", b"old")
+
+    def full(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(blobs, "_fsync", full)
+    with pytest.raises(StorageError, match="Free some disk space"):
+        store.replace("staging/forecasts/k", b"new")
+    assert store.get("staging/forecasts/k") == b"old"
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_folder(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def refused(folder: str) -> object:
+        if str(folder).endswith("sales"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(StorageError, match=r"observations/sales.*Make the folder"):
+        store.everything()
+
+
+def test_a_folder_that_is_gone_when_it_is_listed_is_no_error(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    (store.root / "empty").mkdir()
+    listed = os.scandir
+
+    def late(folder: str) -> object:
+        if str(folder).endswith("empty"):
+            Path(folder).rmdir()
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert [blob.path for blob in store.everything()] == [PATH]
+    assert BlobStore(store.root / "nothing here").everything() == []

@@ -15,8 +15,8 @@ from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
 from forecast_assets.errors import InputError, NotReadyError
 from forecast_assets.history import History
 from forecast_assets.restatements import changed_rows
-from resources.ledger import BatchRecord
-from resources.prediction_store import ProductVersion
+from resources.manifests import ProductVersion
+from resources.records import BatchRecord
 from resources.stores import Stores
 
 DAY = date(2025, 1, 10)

@@ -7,7 +7,7 @@ import pytest
 
 from forecast_assets.errors import SourceError
 from forecast_assets.sources.country_holidays import read_country_holidays
-from forecast_assets.sources.intake import findings_of
+from tests.intake_cases import findings_of
 
 FIRST, LAST = date(2011, 1, 1), date(2016, 12, 31)
 

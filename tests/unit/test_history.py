@@ -16,8 +16,8 @@ from forecast_assets.features.compiler import compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, FeatureSpec, days_needed
 from forecast_assets.history import History
 from forecast_assets.sources.fusion import resolve
-from resources.ledger import BatchRecord
 from resources.observation_store import contested_days
+from resources.records import BatchRecord
 from resources.stores import Stores
 
 DAY = date(2025, 1, 10)

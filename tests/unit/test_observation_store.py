@@ -11,7 +11,7 @@ from forecast_assets.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.history import History
 from forecast_assets.snapshots.assets import known_history, readiness, require_ready
 from forecast_assets.snapshots.readiness import STORE_DAYS
-from resources.ledger import BatchRecord
+from resources.records import BatchRecord
 from resources.stores import Stores
 
 DAY = date(2025, 1, 10)

@@ -1,5 +1,6 @@
 """Product versions, acceptance and the commit."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -23,9 +24,13 @@ from forecast_assets.errors import (
     UnknownVersionError,
 )
 from forecast_assets.keys import RunKey
-from resources.ledger import Correction
-from resources.prediction_store import PredictionStore, ProductVersion, snapshot_key
+from resources import blobs
+from resources.blobs import sha256
+from resources.manifests import ProductVersion, acceptance_path, staging_path
+from resources.prediction_store import PredictionStore, snapshot_key
+from resources.records import Correction
 from resources.stores import Stores, open_stores
+from tests.store_cases import register
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
 CHECKS = ("first", "second")
@@ -38,16 +43,6 @@ def contract(name: str) -> Contract:
 def required(product: str) -> tuple[str, ...]:
     assert product in PUBLISHED
     return CHECKS
-
-
-def register(store: PredictionStore, name: str = "stat-1", **gates: bool) -> None:
-    store.register(
-        {
-            "model_version": name, "family": "statistical", "cutoff": "2025-01-01", "artifact": "a" * 64,
-            "evaluation_report": "b" * 64, "training_run_id": "r", "training_snapshot": "c" * 64,
-            "feature_version": "f", "gates": gates,
-        }
-    )  # fmt: skip
 
 
 def write(store: PredictionStore, name: str, numbers: list[int], **inputs: Any) -> ProductVersion:
@@ -83,10 +78,26 @@ def test_what_was_not_made_is_named(stores: Stores) -> None:
         stores.predictions.staged("forecasts", KEY)
 
 
+@pytest.mark.parametrize("torn", [b"", b"abc", b"\0" * 64, b"\xff" * 64], ids=["empty", "cut", "zeros", "no text"])
+def test_a_pointer_that_points_at_nothing_counts_as_none_until_the_product_is_made_again(
+    stores: Stores, torn: bytes
+) -> None:
+    store = stores.predictions
+    made = write(store, "forecasts", [1])
+    assert store.is_staged("forecasts", KEY)
+    stores.blobs.local(staging_path("forecasts", KEY)).write_bytes(torn)
+    assert not store.is_staged("forecasts", KEY)
+    with pytest.raises(NotStagedError, match=r"`forecasts` has not been made.*Materialize"):
+        store.staged("forecasts", KEY)
+    write(store, "forecasts", [1])
+    assert store.is_staged("forecasts", KEY)
+    assert store.staged("forecasts", KEY) == made
+
+
 def test_a_published_run_is_visible_to_another_process_and_never_published_twice(
     stores: Stores, tmp_path: Path
 ) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     publication = stores.predictions.publish(KEY, products, required)
     assert publication.accepted == {name: list(CHECKS) for name in PUBLISHED}
@@ -97,7 +108,7 @@ def test_a_published_run_is_visible_to_another_process_and_never_published_twice
 
 
 def test_publication_refuses_products_without_their_acceptances(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions, accept=False)
     stores.predictions.accept(products["forecasts"], "first")
     with pytest.raises(NotAcceptedError, match="`forecasts` has not passed second on exactly these bytes"):
@@ -106,15 +117,100 @@ def test_publication_refuses_products_without_their_acceptances(stores: Stores) 
 
 
 def test_an_acceptance_does_not_carry_over_to_other_bytes(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     products["forecasts"] = write(stores.predictions, "forecasts", [4]).version
     with pytest.raises(NotAcceptedError):
         stores.predictions.publish(KEY, products, required)
 
 
+def record_of(stores: Stores, version: str) -> Path:
+    return stores.blobs.local(acceptance_path(version, "first"))
+
+
+def test_a_record_that_a_killed_process_wrote_is_durable_before_it_counts(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = write(stores.predictions, "forecasts", [1]).version
+    record, synced = record_of(stores, version), list[Path]()
+    with monkeypatch.context() as killed:
+        killed.setattr(blobs, "_fsync", lambda _path: None)
+        stores.predictions.accept(version, "first")
+    said = record.read_bytes()
+    monkeypatch.setattr(blobs, "_fsync", synced.append)
+    stores.predictions.accept(version, "first")
+    assert synced[-2:] == [record, record.parent]
+    assert record.read_bytes() == said
+
+
+def test_what_another_version_of_the_code_accepted_stands(stores: Stores) -> None:
+    version = write(stores.predictions, "forecasts", [1]).version
+    stores.predictions.accept(version, "first")
+    record = record_of(stores, version)
+    said = json.dumps({**json.loads(record.read_bytes()), "code_version": "0.0.1+another"}).encode()
+    record.write_bytes(said)
+    stores.predictions.accept(version, "first")
+    assert stores.predictions.acceptances(version, ["first"]) == {"first": sha256(said)}
+
+
+@pytest.mark.parametrize("change", ["emptied", "cut", "of another check", "of another version", "a list", "no text"])
+def test_a_record_that_says_something_else_accepts_nothing_and_is_not_passed_over(stores: Stores, change: str) -> None:
+    version = write(stores.predictions, "forecasts", [1]).version
+    stores.predictions.accept(version, "first")
+    record = record_of(stores, version)
+    said = record.read_bytes()
+    changed = {
+        "emptied": b"",
+        "cut": said[:-1],
+        "of another check": said.replace(b"first", b"other"),
+        "of another version": said.replace(version.encode(), 64 * b"0"),
+        "a list": b"[1]",
+        "no text": b"\xff",
+    }[change]
+    record.write_bytes(changed)
+    assert stores.predictions.acceptances(version, ["first"]) == {}
+    with pytest.raises(
+        ChangedFileError, match=r"first\.json` is not the acceptance.*Restore it.*move it aside and run again"
+    ):
+        stores.predictions.accept(version, "first")
+    assert record.read_bytes() == changed, "what may be evidence is left as it is"
+    record.unlink()
+    stores.predictions.accept(version, "first")
+    assert record.read_bytes() == said
+
+
+def test_a_torn_acceptance_is_found_before_the_commit(stores: Stores) -> None:
+    register(stores)
+    products = write_all(stores.predictions)
+    record_of(stores, products["forecasts"]).write_bytes(b"")
+    with pytest.raises(NotAcceptedError, match="`forecasts` has not passed first on exactly these bytes"):
+        stores.predictions.publish(KEY, products, required)
+    assert not stores.ledger.state().publications
+
+
+def test_a_changed_file_is_found_before_a_measurement_is_committed(stores: Stores) -> None:
+    day = date(2025, 1, 8)
+    made = stores.predictions.write(
+        contract("forecast_accuracy"), pl.DataFrame({"n": [1]}), key=f"daily/{day}", folder="accuracy", inputs={},
+        facts={"known_until": "2025-01-09T06:00:00+00:00", "runs": 1},
+    )  # fmt: skip
+    stores.predictions.accept(made.version, "first")
+    file = stores.blobs.local(made.files[0].path)
+    intact = file.read_bytes()
+
+    def measure() -> bool:
+        return stores.predictions.measure("daily", day, made, since=0, required_checks=["first"])[1]
+
+    file.write_bytes(intact[:-1] + b"x")
+    with pytest.raises(ChangedFileError, match=file.name):
+        measure()
+    assert not stores.ledger.state().measurements
+    file.write_bytes(intact)
+    assert measure()
+
+
 def test_a_changed_file_is_found_before_the_commit(stores: Stores, tmp_path: Path) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     victim = tmp_path / "store" / stores.predictions.version(products["forecasts"]).files[0].path
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
@@ -133,7 +229,7 @@ def test_a_changed_ancestor_is_found_too(stores: Stores, tmp_path: Path) -> None
 
 
 def test_a_run_must_bring_every_published_product(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     del products["stockout_risks"]
     with pytest.raises(NotStagedError, match="stockout_risks"):
@@ -141,28 +237,28 @@ def test_a_run_must_bring_every_published_product(stores: Stores) -> None:
 
 
 def test_versions_are_registered_once_and_named_well(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     with pytest.raises(AlreadyRegisteredError, match="already registered"):
-        register(stores.predictions)
+        register(stores)
     for bad in ("Stat-1", "7", "main", "audit", "a_b", "", "a" * 64, 'x"; drop'):
         with pytest.raises(NameNotAllowedError, match="cannot name a model version"):
-            register(stores.predictions, bad)
+            register(stores, bad)
 
 
 def test_only_versions_whose_gates_passed_are_promoted(stores: Stores) -> None:
-    register(stores.predictions, "good", beats_seasonal_naive=True)
-    register(stores.predictions, "bad", beats_seasonal_naive=False)
-    stores.predictions.promote("good", by="ana", reason="better")
+    register(stores, "good", gates={"beats_seasonal_naive": True})
+    register(stores, "bad", gates={"beats_seasonal_naive": False})
+    stores.registry.promote("good", by="ana", reason="better")
     with pytest.raises(NotAcceptedError, match="beats_seasonal_naive"):
-        stores.predictions.promote("bad", by="ana", reason="hope")
+        stores.registry.promote("bad", by="ana", reason="hope")
     with pytest.raises(UnknownVersionError, match=r"no model version `none`. Known: bad, good"):
-        stores.predictions.promote("none", by="ana", reason="?")
+        stores.registry.promote("none", by="ana", reason="?")
     assert stores.ledger.state().channel("champion") == "good"
     assert stores.ledger.state().channel("challenger") is None
 
 
 def test_reading_what_is_not_published_says_what_is(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     stores.predictions.publish(KEY, write_all(stores.predictions), required)
     other = RunKey("daily", date(2025, 1, 2), "stat-1", 7)
     with pytest.raises(NotPublishedError, match=r"Published with this version: daily/2025-01-01/stat-1/7/r0"):
@@ -174,7 +270,7 @@ WHY = Correction("ana", "store S sent its sales again", known_until="2025-01-05T
 
 
 def test_a_correction_is_a_new_revision_that_says_who_and_why_and_leaves_the_first_alone(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     first = stores.predictions.publish(KEY, write_all(stores.predictions), required)
     second = stores.predictions.publish(FIRST, write_all(stores.predictions), required, WHY)
     assert second.correction == replace(WHY, corrects=str(KEY))
@@ -185,7 +281,7 @@ def test_a_correction_is_a_new_revision_that_says_who_and_why_and_leaves_the_fir
 
 
 def test_a_correction_needs_what_it_corrects_and_who_and_why(stores: Stores) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     with pytest.raises(NotPublishedError, match=r"7/r0 is not published, so .*/r1 has nothing to correct"):
         stores.predictions.publish(FIRST, products, required, WHY)
@@ -203,7 +299,7 @@ def test_a_correction_needs_what_it_corrects_and_who_and_why(stores: Stores) -> 
 
 
 def test_of_corrections_at_once_one_wins(stores: Stores, tmp_path: Path) -> None:
-    register(stores.predictions)
+    register(stores)
     products = write_all(stores.predictions)
     stores.predictions.publish(KEY, products, required)
 

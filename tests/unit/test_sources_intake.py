@@ -13,7 +13,8 @@ from forecast_assets.errors import ContractError, SourceError
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.findings import Finding, contract_findings, require_no_errors
 from forecast_assets.sources.held import Held
-from forecast_assets.sources.intake import Intake, findings_of
+from forecast_assets.sources.intake import Intake
+from tests.intake_cases import findings_of
 
 
 def sales(days: list[int], sku_id: str = "A", units: float = 1.0, delay_days: int = 1) -> pl.DataFrame:

@@ -11,9 +11,9 @@ import pytest
 from forecast_assets.errors import SourceError
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from forecast_assets.sources.intake import findings_of
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
+from tests.intake_cases import findings_of
 
 SETTINGS = SimulatorSettings(skus=6, stores=1, days=120)
 

@@ -12,9 +12,9 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.errors import SourceError
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.held import Held
-from forecast_assets.sources.intake import findings_of
 from forecast_assets.sources.table_mapping import EXAMPLE, read_mapping
 from forecast_assets.sources.tables import read_tables
+from tests.intake_cases import findings_of
 
 HEAD = 'source = "erp"\ndeclared_lag_hours = 6\n'
 

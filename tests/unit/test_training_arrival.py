@@ -1,6 +1,6 @@
 """Registration of what was made elsewhere: what is measured, who may serve, and who may be promoted."""
 
-from collections.abc import Mapping
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -15,9 +15,12 @@ from forecast_assets.quantities import UNITS, publish
 from forecast_assets.rows import rows_per_step
 from forecast_assets.run_inputs import require_servable
 from forecast_assets.training.arrival import Arrived, PastDate, arrival_gates, arrival_report
-from resources.ledger import CHANNEL_GATES
+from resources.records import CHANNEL_GATES
 from resources.stores import Stores
 from tests.forecast_cases import lawful_panel, panel_of
+from tests.store_cases import register
+
+OUTSIDE = {"family": "external", "cutoff": date(2025, 6, 30)}
 
 HORIZON = 14
 PANEL = lawful_panel(count=100, days=140, horizon=HORIZON, seed=3)
@@ -106,39 +109,29 @@ def test_series_that_still_sell_and_are_missing_make_a_file_unsound(artifact: Ex
     assert arrival_gates(dead)["file_is_sound"]
 
 
-def register(stores: Stores, name: str, gates: Mapping[str, bool]) -> None:
-    stores.predictions.register(
-        {
-            "model_version": name, "family": "external", "cutoff": "2025-06-30", "artifact": "a" * 64,
-            "evaluation_report": "b" * 64, "training_run_id": "r", "training_snapshot": "c" * 64,
-            "feature_version": "f", "gates": gates,
-        }
-    )  # fmt: skip
-
-
 def test_who_may_serve_and_who_may_be_promoted_are_different_questions(stores: Stores) -> None:
-    register(stores, "sound", {"file_is_sound": True, "backtest_beats_seasonal_naive": False})
-    register(stores, "better", {"file_is_sound": True, "backtest_beats_seasonal_naive": True})
-    register(stores, "unsound", {"file_is_sound": False, "backtest_beats_seasonal_naive": True})
+    register(stores, "sound", **OUTSIDE, gates={"file_is_sound": True, "backtest_beats_seasonal_naive": False})
+    register(stores, "better", **OUTSIDE, gates={"file_is_sound": True, "backtest_beats_seasonal_naive": True})
+    register(stores, "unsound", **OUTSIDE, gates={"file_is_sound": False, "backtest_beats_seasonal_naive": True})
     key = RunKey("daily", PANEL.cutoff.replace(year=2026), "any", 14)
-    models = {name: stores.predictions.model_version(name) for name in ("sound", "better", "unsound")}
+    models = {name: stores.registry.model_version(name) for name in ("sound", "better", "unsound")}
     require_servable(key, models["sound"])
     require_servable(key, models["better"])
     with pytest.raises(NotAcceptedError, match="`unsound` may not serve: its evaluation report fails file_is_sound"):
         require_servable(key, models["unsound"])
-    stores.predictions.promote("better", by="ana", reason="beats seasonal naive")
+    stores.registry.promote("better", by="ana", reason="beats seasonal naive")
     with pytest.raises(
         NotAcceptedError, match=r"fails backtest_beats_seasonal_naive.*may serve under its own name; .*past"
     ):
-        stores.predictions.promote("sound", by="ana", reason="hope")
+        stores.registry.promote("sound", by="ana", reason="hope")
     with pytest.raises(NotAcceptedError, match="fails file_is_sound"):
-        stores.predictions.promote("unsound", by="ana", reason="hope")
+        stores.registry.promote("unsound", by="ana", reason="hope")
     assert stores.ledger.state().channel("champion") == "better"
 
 
 def test_a_date_before_the_version_is_refused_with_the_way_out(stores: Stores) -> None:
-    register(stores, "sound", {"file_is_sound": True})
+    register(stores, "sound", **OUTSIDE, gates={"file_is_sound": True})
     with pytest.raises(
         NotAcceptedError, match=r"would know its own future. Ingest the forecasts of earlier days as another"
     ):
-        require_servable(KEY, stores.predictions.model_version("sound"))
+        require_servable(KEY, stores.registry.model_version("sound"))

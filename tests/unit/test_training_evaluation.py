@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from statsforecast import StatsForecast
+from statsforecast.models import SeasonalNaive
 
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.training.evaluation import Outcome, gates, report
+from forecast_assets.training.evaluation import Outcome, gates, report, seasonal_naive
 from forecast_assets.training.fitting import fit
 from tests.forecast_cases import lawful_panel, one_group
 
@@ -63,6 +65,17 @@ def test_gates_name_what_a_version_fails() -> None:
         "bias_within_10_percent": True,
         "coverage_of_80_percent_interval_within_10_points": False,
     }
+
+
+@pytest.mark.parametrize(("days", "horizon"), [(7, 1), (9, 28), (60, 7), (61, 90)])
+def test_seasonal_naive_is_that_of_statsforecast_to_the_last_bit(days: int, horizon: int) -> None:
+    random = np.random.default_rng(days)
+    history = np.where(random.random((40, days)) < 0.2, np.nan, random.gamma(0.5, 9.0, (40, days)))
+    row, day = np.indices(history.shape)
+    long = pl.DataFrame({"unique_id": row.ravel(), "ds": day.ravel(), "y": np.nan_to_num(history).ravel()})
+    referee = StatsForecast([SeasonalNaive(7, alias="naive")], freq=1, n_jobs=1).forecast(horizon, long)
+    expected = referee.sort("unique_id", "ds")["naive"].to_numpy().reshape(-1, horizon)
+    np.testing.assert_array_equal(seasonal_naive(history, horizon), expected, strict=True)
 
 
 def test_a_version_is_trained_and_judged_on_days_that_it_has_not_seen() -> None:

@@ -1,0 +1,141 @@
+"""Running stages again over an overlay of the store.
+
+What belongs here: the overlay, the inputs that are not rebuilt, snapshots, and running assets where nobody sees it.
+What does not: which stages to run with which settings, or comparing what they made.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from forecast_assets.definitions import build_defs
+from forecast_assets.errors import InputError, NotStagedError
+from forecast_assets.operations.runner import CallbackProgress
+from forecast_assets.settings import Settings
+from forecast_assets.snapshots.rebuilding import write_rebuilt
+from partitions import model_versions
+from resources.manifests import ProductVersion, staging_path
+from resources.orchestration import Progress, RunSettings
+from resources.overlay import OverlayStore
+from resources.stores import Stores
+
+_JOB: Final = "replay"
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_SETTINGS: Final = {"telemetry": {"enabled": False}}
+
+
+@contextmanager
+def overlay(stores: Stores, keep: Path | None) -> Iterator[Stores]:
+    """Open the stores over a folder that takes what is written.
+
+    Args:
+        stores: Where everything is, as it was.
+        keep: New or empty folder outside the store; a temporary one if None.
+
+    Raises:
+        InputError: If the folder is not empty, or lies in the store.
+    """
+    if keep is not None:
+        if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+            raise InputError(f"`{keep}` is not an empty folder.", remedy="Name a new one with --keep.")
+        if keep.resolve().is_relative_to(stores.blobs.root.resolve()):
+            raise InputError(f"`{keep}` lies in the store.", remedy="Name a folder outside it with --keep.")
+        yield Stores.on(OverlayStore(stores.blobs, keep), stores.ledger)
+        return
+    with TemporaryDirectory(prefix="forecast-assets-") as folder:
+        yield Stores.on(OverlayStore(stores.blobs, Path(folder)), stores.ledger)
+
+
+def verify_inputs(
+    stores: Stores, snapshots: Iterable[ProductVersion], made: Iterable[ProductVersion], report: Progress
+) -> None:
+    """Re-hash what is not rebuilt but read: batches, artifact, files made elsewhere.
+
+    Raises:
+        ChangedFileError: Naming the first that is not as recorded.
+    """
+    ids = dict.fromkeys(batch for snapshot in snapshots for batch in snapshot.inputs["batches"])
+    batches, others = stores.observations.named(ids), list(made)
+    total = len(batches) + len(others)
+    for done, batch in enumerate(batches):
+        report("check inputs", done, total)
+        stores.observations.verify(batch)
+    for each in others:
+        stores.predictions.verify_files(each)
+    report("check inputs", total, total)
+
+
+def rebuild_snapshots(scratch: Stores, snapshots: Sequence[ProductVersion], report: Progress) -> None:
+    """Compute snapshots again where the stages of a run look for them."""
+    for done, snapshot in enumerate(snapshots):
+        report("rebuild snapshot", done, len(snapshots))
+        write_rebuilt(snapshot, scratch)
+    report("rebuild snapshot", len(snapshots), len(snapshots))
+
+
+def stage(scratch: Stores, made: ProductVersion, key: object) -> None:
+    """Let the stages of a run find what is not rebuilt."""
+    scratch.blobs.replace(staging_path(made.product, key), made.version.encode())
+
+
+def made_again(scratch: Stores, product: str, key: str) -> ProductVersion | None:
+    """Return what was made on an overlay; None if it was not made."""
+    try:
+        return scratch.predictions.staged(product, key)
+    except NotStagedError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Stands in for the stores' resource: hands out stores that are open already."""
+
+    stores: Stores
+
+    def open(self) -> Stores:
+        return self.stores
+
+
+def materialize(
+    scratch: Stores,
+    settings: Settings,
+    report: Progress,
+    *,
+    assets: dg.AssetSelection,
+    partition_key: str,
+    model_version: str,
+    run: RunSettings,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Run assets without their checks, in this process; Dagster remembers nothing of it.
+
+    Args:
+        scratch: Overlay to run them on.
+        settings: How much of the machine to use.
+        report: Called with stage, done and total.
+        assets: Which.
+        partition_key: Their partition.
+        model_version: The version that is in the partition's key.
+        run: Settings that shape numbers.
+        config: Dagster's run config.
+    """
+    resources = {"stores": _Opened(scratch), "run": run, "progress": CallbackProgress(report)}
+    job = dg.define_asset_job(_JOB, assets.without_checks(), executor_def=dg.in_process_executor)
+    defs = dg.Definitions.merge(build_defs(resources, settings), dg.Definitions(jobs=[job]))
+    with (
+        TemporaryDirectory(prefix="forecast-assets-") as folder,
+        dg.DagsterInstance.ephemeral(folder, settings=_SETTINGS) as instance,
+    ):
+        instance.add_dynamic_partitions(str(model_versions.name), [model_version])
+        try:
+            defs.resolve_job_def(_JOB).execute_in_process(
+                run_config={**_QUIET, **(config or {})}, instance=instance, partition_key=partition_key
+            )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error

@@ -1,0 +1,94 @@
+"""Moves of a channel in words.
+
+What belongs here: what whoever moved a channel has to know next. What does not: moving it. No library for frames is
+loaded here: going back must not wait for one.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from forecast_assets.keys import CADENCES, Cadence
+from resources.channels import DISPLACED_FOR, Term, appointments, live_versions, terms
+from resources.records import Appointment
+from resources.state import LedgerState
+
+# Prediction dates that consumers are likely to read; as many are looked at for rows of the version gone back to.
+DATES_SHOWN: Final = 7
+# Rebuilding views takes libraries and time, and no view that a query reads for numbers follows a channel.
+_LATER: Final = (
+    "The catalogue's audit.channel_history shows this after the next publication, or now: forecast-assets catalogue"
+)
+
+
+def standing_text(standing: Appointment) -> str:
+    """Say that a channel points where it was asked to point."""
+    return (
+        f"{standing.channel} is {standing.model_version} already (ledger entry {standing.sequence}, "
+        f"{standing.recorded_at}, by {standing.by}: {standing.reason}); nothing changed."
+    )
+
+
+def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
+    """Say where a channel points after a promotion or a rollback, where it did before, and what follows.
+
+    Args:
+        state: What is true now.
+        channel: The channel.
+        sequence: Ledger entry that moved it.
+    """
+    history = [each for each in appointments(state, channel) if each.sequence <= sequence]
+    move, *served = history[-1], *terms(history[:-1])
+    was = f", was {served[-1].model_version}" if served else ""
+    lines = [
+        f"{channel} is now {move.model_version}{was} (ledger entry {sequence}, by {move.by}: {move.reason})",
+        *(_gone_back_lines(state, move, served) if move.is_rollback else ()),
+    ]
+    cadence = cadence_of(channel)
+    if served and channel == cadence.champion:
+        until = datetime.fromisoformat(move.recorded_at) + DISPLACED_FOR
+        lines.append(
+            f"{served[-1].model_version} goes on being scored until {until.isoformat()}, so that there is a way back."
+        )
+    return "\n".join((*lines, *((_LATER,) if served else ())))
+
+
+def _gone_back_lines(state: LedgerState, move: Appointment, served: list[Term]) -> list[str]:
+    version, cadence = move.model_version, cadence_of(move.channel)
+    before = next(term for term in reversed(served) if term.model_version == version)
+    lines = [f"{version} had served from {before.since} to {before.until}."]
+    known = {term.model_version for term in served}
+    published = {
+        (key.prediction_date, key.model_version)
+        for key in state.publications
+        if key.cadence == cadence.name and key.model_version in known
+    }
+    dates = sorted({day for day, _ in published})[-DATES_SHOWN:]
+    if not dates:
+        return [*lines, f"No {cadence.name} run of any of its versions is published."]
+    missing = [day for day in dates if (day, version) not in published]
+    lines.append(
+        f"Of the last {len(dates)} published {cadence.name} dates, {dates[0]} to {dates[-1]}, it has "
+        f"{len(dates) - len(missing)}."
+    )
+    if dates[-1] in missing:
+        lines.append(
+            f"WARNING: the newest, {dates[-1]}, is not among them: consumers find no rows of it by {version}. Publish "
+            f"it: forecast-assets backfill --cadence {cadence.name} --model-version {version} --from {missing[0]} "
+            f"--to {missing[-1]}"
+        )
+    return lines
+
+
+def live_text(state: LedgerState, version: str, now: datetime) -> str:
+    """Say whether schedules score a version, and until when."""
+    live = [each for cadence in CADENCES.values() for each in live_versions(state, cadence, now)]
+    untils = [each.until for each in live if each.model_version == version]
+    if not untils:
+        return "-"
+    ends = [until for until in untils if until is not None]
+    return "yes" if len(ends) < len(untils) else f"until {max(ends).isoformat()}"
+
+
+def cadence_of(channel: str) -> Cadence:
+    """Return the cadence whose runs follow a channel."""
+    return next(each for each in CADENCES.values() if channel in (each.champion, each.challenger))

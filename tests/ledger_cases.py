@@ -1,0 +1,51 @@
+"""A store with every kind of ledger entry, each made by the real code."""
+
+import os
+from datetime import date, timedelta
+
+from forecast_assets.contracts import FORECAST_ACCURACY
+from resources.blobs import sha256
+from resources.stores import Stores
+from resources.vacuuming import vacuum_store
+from tests import products
+from tests.store_cases import ingest, publish, register, run_key
+
+LEFTOVER = b"of a run that was killed"
+MONTH = timedelta(days=30)
+
+
+def every_kind(stores: Stores) -> None:
+    """Ingest, register, promote, roll back, publish, correct, measure and vacuum."""
+    ingest(stores)
+    register(stores, gates={"backtest_beats_seasonal_naive": True})
+    register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
+    stores.registry.promote("stat-1", by="ana", reason="the first")
+    stores.registry.promote("stat-2", by="ana", reason="better in backtests")
+    stores.registry.rollback(by="ben", reason="worse on promotions")
+    publish(stores, run_key(), units=4)
+    publish(stores, run_key(1), units=5)
+    publish(stores, run_key(revision=1), units=9)
+    measure(stores)
+    vacuum(stores)
+
+
+def measure(stores: Stores) -> None:
+    """Measure a day of three runs."""
+    made = stores.predictions.write(
+        FORECAST_ACCURACY, products.make_accuracy(), key="daily-2025-01-05",
+        folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
+        facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+    )  # fmt: skip
+    stores.predictions.accept(made.version, "sums_agree")
+    stores.predictions.measure("daily", date(2025, 1, 5), made, since=0, required_checks=["sums_agree"])
+
+
+def vacuum(stores: Stores) -> None:
+    """Remove the one file that no entry names: it is a month old."""
+    path = f"predictions/forecasts/{sha256(LEFTOVER)}.parquet"
+    stores.blobs.create(path, LEFTOVER)
+    file = stores.blobs.local(path)
+    written = file.stat().st_mtime - MONTH.total_seconds()
+    os.utime(file, (written, written))
+    removed = vacuum_store(stores.blobs, stores.ledger, by="ops")
+    assert [blob.path for blob in removed.files] == [path]

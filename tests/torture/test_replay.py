@@ -1,0 +1,68 @@
+"""Rows picked at random from many runs are rebuilt to the very values that were published."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from forecast_assets.keys import RunKey
+from forecast_assets.operations.runner import Runner
+from forecast_assets.settings import Settings
+from forecast_assets.sources.freshretailnet import read_freshretailnet
+from forecast_assets.sources.simulator import SimulatorSettings, simulate
+from tests.replayed_rows import picked, require_replayed
+from tests.torture.sizes import size
+
+ROWS = size(20, 200)
+RETAILER = SimulatorSettings(skus=8, stores=2, days=160, seed=7, end=date(2025, 6, 30))
+END, SUNDAY = RETAILER.end, date(2025, 6, 29)
+# Every ninth series of the sample; with fewer, a version does not pass its gates.
+FRESH_EVERY = 9
+FRESH_END = date(2024, 6, 11)
+
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("replay")]
+
+
+def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
+    chosen = picked(runner, ROWS)
+    assert set(chosen) == set(keys)
+    for key, rows in chosen.items():
+        require_replayed(runner, key, rows)
+
+
+@pytest.mark.skipif(size(0, 1) == 0, reason="the sample is of runs that tests/assets publishes anyway")
+def test_random_rows_of_a_retailer_are_rebuilt_to_the_published_values(tmp_path: Path) -> None:
+    runner = Runner(Settings(home=tmp_path, workers=1, risk_paths=60))
+    runner.ingest(simulate(RETAILER).batches)
+    runner.train(family="statistical", version="stat-1", cutoff=END - timedelta(days=10), horizon=30)
+    runner.train(family="statistical", version="stat-2", cutoff=END - timedelta(days=3), horizon=14)
+    keys = [RunKey("weekly", SUNDAY, "stat-1", 30)]
+    keys += [RunKey("daily", END - timedelta(days=9 - back), "stat-1", 28) for back in range(7)]
+    keys += [RunKey("daily", END - timedelta(days=back), "stat-2", 14) for back in range(3)]
+    for key in keys:
+        runner.score(key)
+    require_picked_rows_replayed(runner, keys)
+
+
+def test_random_rows_of_real_sales_are_rebuilt_to_the_published_values(real_data_dir: Path, tmp_path: Path) -> None:
+    runner = Runner(Settings(home=tmp_path, workers=1, risk_paths=60))
+    batches = read_freshretailnet(real_data_dir, sample=True)
+    sold = next(batch.frame for batch in batches if batch.feed == "sales")
+    series = sold.select("store_id", "sku_id").unique().sort("store_id", "sku_id").gather_every(FRESH_EVERY)
+    runner.ingest([replace(batch, frame=_of(batch.frame, series)) for batch in batches])
+    runner.train(family="statistical", version="stat-1", cutoff=FRESH_END - timedelta(days=14), horizon=14)
+    keys = [RunKey("daily", FRESH_END - timedelta(days=back), "stat-1", 14) for back in (0, 14)[: size(1, 2)]]
+    for key in keys:
+        runner.score(key)
+    require_picked_rows_replayed(runner, keys)
+
+
+def _of(frame: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """The rows of some series, or of their products; events and stores stay."""
+    on = [name for name in ("store_id", "sku_id") if name in frame.columns]
+    if "sku_id" not in on:
+        # Events may hold for all stores.
+        return frame
+    return frame.join(series.select(on).unique(), on=on, how="semi")
