@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui notebooks test torture check format bench bench-real bench-scaling bench-m5 bench-ledger \
-	lock clean
+.PHONY: help install demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+	bench-ledger lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,13 +50,16 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-ledger bench-real bench-scaling bench-m5 ## all measurements, one after the other
+bench: bench-ledger bench-real bench-scaling bench-m5 bench-accuracy ## all measurements, one after the other
+
+bench-accuracy: $(READY) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
+	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
 
 bench-ledger: $(READY) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger
 
 bench-real: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
-	@$(BIN)/python -m bench.real_input
+	@$(BIN)/python -m bench.real_input $(if $(FAMILY),--family $(FAMILY))
 
 bench-scaling: $(READY) ## measure how a daily run grows with the number of series (needs FreshRetailNet)
 	@$(BIN)/python -m bench.scaling

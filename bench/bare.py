@@ -1,10 +1,19 @@
-"""The bare library calls that the real-input run is measured against, on the same data in the same process."""
+"""The bare library calls that a run is measured against, on the same data in the same process.
+
+What is counted is what anyone would have to do with the libraries alone to get the same numbers into files: read the
+input files (Polars), forecast (statsforecast with the very models that the run used, LightGBM with its very boosters),
+reconcile (MinTraceSparse over the nodes that the run reconciled) and write the published products (PyArrow, zstd, into
+memory). What is not: features, calibration, stock-out risk, words, checks, hashes, lineage, Dagster. LightGBM's calls
+are timed where the run makes them; all others are made once more after it.
+"""
 
 import io
-import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -13,38 +22,77 @@ import pyarrow.parquet as pq
 
 from bench.meter import Lap, Meter, lap
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.borrowing import BORROWED
-from forecast_assets.models.levels import build_model
+from forecast_assets.models.levels import MODELS, SUBSTITUTE, build_model
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
 from forecast_assets.run_inputs import RunInputs
 from resources.records import Publication
 
+BOOSTING = "lightgbm: the run's own calls, while it made them"
+# A version that combines families names both models of a row.
+COMBINED = "+"
+
 
 def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[tuple[str, Lap]]:
-    """Measure statsforecast, hierarchicalforecast and one Parquet write by themselves."""
+    """Measure reading, statsforecast, hierarchicalforecast and writing by themselves."""
     from hierarchicalforecast.methods import MinTraceSparse
     from statsforecast import StatsForecast
 
     key = publication.key
     inputs = RunInputs.newest(runner.stores, key)
+    files = [runner.stores.observations.path(batch) for batch in inputs.history.batches]
+    with lap(meter) as reading:
+        rows = sum(pl.read_parquet(file).height for file in files)
     panel = inputs.history.panel(inputs.features, history_days=364, horizon_days=key.forecast_horizon)
     chosen = models_used(runner, publication)
-    frames = {name: long_frame(panel, rows) for name, rows in chosen.items()}
+    frames = {name: long_frame(panel, places) for name, places in chosen.items()}
     with lap(meter) as forecasting:
         for name, frame in frames.items():
             StatsForecast([build_model(name)], freq="D", n_jobs=1).forecast(df=frame, h=key.forecast_horizon)
     summing, y_hat = reconciliation_inputs(runner, publication, inputs)
     with lap(meter) as reconciling:
         MinTraceSparse(method="wls_struct").fit_predict(S=summing, y_hat=y_hat)
-    rows = read_product(runner.stores, publication, "forecasts").to_arrow()
+    tables = [read_product(runner.stores, publication, name).to_arrow() for name in publication.products]
     with lap(meter) as writing:
-        pq.write_table(rows, io.BytesIO(), compression="zstd")
+        for each in tables:
+            pq.write_table(each, io.BytesIO(), compression="zstd")
     return [
-        (f"statsforecast: the models that the run used, {panel.series.height:,} series", forecasting),
+        (f"polars: read the input files, {rows:,} rows", reading),
+        (f"statsforecast: the models that the run used, {sum(map(len, chosen.values())):,} series", forecasting),
         (f"hierarchicalforecast: MinTraceSparse, {len(y_hat):,} nodes", reconciling),
-        (f"pyarrow: one Parquet write, {rows.num_rows:,} rows", writing),
+        (f"pyarrow: write the {len(tables)} products, {sum(each.num_rows for each in tables):,} rows", writing),
     ]
+
+
+@contextmanager
+def boosting_timed() -> Iterator[Lap]:
+    """Measure what LightGBM itself takes inside a block: laying out rows, growing trees, predicting.
+
+    Calls of other processes are not seen; of calls within calls the outer one counts.
+    """
+    import lightgbm
+
+    spent, depth = Lap(), [0]
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*given: Any, **named: Any) -> Any:
+            depth[0] += 1
+            clock, cpu = time.perf_counter(), time.process_time()
+            try:
+                return function(*given, **named)
+            finally:
+                depth[0] -= 1
+                if not depth[0]:
+                    spent.seconds += time.perf_counter() - clock
+                    spent.cpu_seconds += time.process_time() - cpu
+
+        return measured
+
+    parts = ((lightgbm.Dataset, "construct"), (lightgbm.Booster, "update"), (lightgbm.Booster, "predict"))
+    with ExitStack() as stack:
+        for owner, name in parts:
+            stack.enter_context(patch.object(owner, name, counted(getattr(owner, name))))
+        yield spent
 
 
 def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunInputs) -> tuple[Any, np.ndarray]:
@@ -62,12 +110,13 @@ def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunI
 
 
 def models_used(runner: Runner, publication: Publication) -> dict[str, np.ndarray]:
-    """Which rows of the panel each model forecast."""
+    """Which rows of the panel each statsforecast model forecast; what no such model made is left out."""
     store = runner.stores.predictions
     base = store.read(store.staged("base_forecasts", publication.key)).filter(pl.col("step") == 1)
-    used = base["model_used"].to_numpy()
-    # What new series borrow is made by no library.
-    return {str(name): np.flatnonzero(used == name) for name in np.unique(used) if name not in BORROWED}
+    used = base["model_used"].to_list()
+    known = {*MODELS, SUBSTITUTE}
+    named = np.array([next((part for part in name.split(COMBINED) if part in known), "") for name in used])
+    return {str(name): np.flatnonzero(named == name) for name in np.unique(named) if name}
 
 
 def long_frame(panel: Panel, rows: np.ndarray | None = None) -> pd.DataFrame:
@@ -87,22 +136,19 @@ def long_frame(panel: Panel, rows: np.ndarray | None = None) -> pd.DataFrame:
 
 def library_accuracy(
     runner: Runner, cutoff: date, horizon: int, actual: pl.DataFrame
-) -> Sequence[tuple[str, float, float, float, float, float]]:
+) -> list[tuple[str, float, float, float, float, float]]:
     """Score plain library calls, without any tuning, as of the same cutoff on the same days."""
-    from statsforecast import StatsForecast
-    from statsforecast.models import TSB, DynamicOptimizedTheta, SeasonalNaive
-
+    from bench.library import library_forecasts
     from bench.real_input import errors
 
-    history = runner.history(cutoff)
-    snapshot = runner.stores.predictions.staged("feature_snapshots", cutoff)
-    panel = history.panel(runner.stores.predictions.read(snapshot), history_days=364, horizon_days=horizon)
-    models = [SeasonalNaive(7), TSB(0.2, 0.2), DynamicOptimizedTheta(season_length=7)]
-    made = StatsForecast(models, freq="D", n_jobs=os.cpu_count() or 1).forecast(df=long_frame(panel), h=horizon)
-    keyed = (
-        pl.from_pandas(made)
-        .with_columns(pl.col("ds").cast(pl.Date).alias("target_date"), pl.col("unique_id").cast(pl.UInt32).alias("row"))
-        .join(panel.series.with_row_index("row"), on="row")
+    sales = runner.history(cutoff).feed("sales")
+    assert sales is not None
+    known = sales.select("store_id", "sku_id", day="event_date", units="sales_units").collect()
+    series, made = library_forecasts(known, horizon, ("SeasonalNaive", "TSB", "DynamicOptimizedTheta"))
+    steps = pl.DataFrame({"step": pl.int_range(1, horizon + 1, eager=True)})
+    keyed = series.join(steps, how="cross", maintain_order="left_right").with_columns(
+        (pl.lit(cutoff) + pl.duration(days=pl.col("step"))).alias("target_date"),
+        *(pl.Series(name, mean.ravel()) for name, mean in made.items()),
     )
     scored = actual.join(keyed, on=["store_id", "sku_id", "target_date"])
-    return [(f"library: {model}", *errors(scored, str(model))) for model in models]
+    return [(f"library: {name}", *errors(scored, name)) for name in made]

@@ -73,6 +73,7 @@ def demand_that_came(retailer: Retailer) -> Floats:
         sales=np.c_[panel.sales, retailer.sales],
         is_censored=np.c_[panel.is_censored, share > 0],
         out_of_stock_share=np.c_[panel.out_of_stock_share, share],
+        missed_share=np.c_[panel.missed_share, retailer.missed_share],
     )
     return uncensor(whole)[:, panel.history_days :]
 

@@ -13,6 +13,7 @@ import polars as pl
 from forecast_assets.features.panel import Floats, Panel, assemble_panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.sources.batch import Batch
+from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, with_demand_share
 from forecast_assets.sources.simulator import SimulatorSettings, simulate
 
 KEY = ["store_id", "sku_id"]
@@ -29,6 +30,7 @@ class Retailer:
         sales: [n, H] units sold after the cutoff.
         demand: [n, H] expected demand after it by the simulator's law; None where nobody knows.
         empty_share: [n, H] share of the day that the shelf was empty; 1 where only that it was is known.
+        missed_share: [n, H] share of a usual day's sales in that time, where the hours are known; else `empty_share`.
     """
 
     panel: Panel
@@ -36,6 +38,7 @@ class Retailer:
     sales: Floats
     demand: Floats | None
     empty_share: Floats
+    missed_share: Floats
 
 
 def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
@@ -58,7 +61,8 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
     panel = whole.as_of(horizon)
     products = _newest(made.batches, "product_hierarchy").collect()
     hierarchy = Hierarchy.build(panel.series, products, _newest(made.batches, "store_hierarchy").collect())
-    return Retailer(panel, hierarchy, whole.sales[:, -horizon:], demand, (lost > 0).astype(np.float64))
+    empty = (lost > 0).astype(np.float64)
+    return Retailer(panel, hierarchy, whole.sales[:, -horizon:], demand, empty, empty)
 
 
 def _newest(batches: tuple[Batch, ...], feed: str) -> pl.LazyFrame:
@@ -68,8 +72,10 @@ def _newest(batches: tuple[Batch, ...], feed: str) -> pl.LazyFrame:
 
 
 def fresh_retailer(file: Path, horizon: int) -> Retailer:
-    """Read FreshRetailNet's days and hide the last ones."""
-    rows = pl.read_parquet(file).rename({"product_id": "sku_id"})
+    """Read FreshRetailNet's days, with the hours beside them if they are there, and hide the last ones."""
+    hours = file.parent / HOURLY_FILE
+    rows = pl.read_parquet(file)
+    rows = (with_demand_share(rows, hours) if hours.is_file() else rows).rename({"product_id": "sku_id"})
     rows = rows.with_columns(pl.col("city_id", *KEY, *LEVELS).cast(pl.String)).sort(*KEY, "dt")
     series = rows.select(KEY).unique().sort(KEY)
     days = rows.height // series.height
@@ -78,6 +84,7 @@ def fresh_retailer(file: Path, horizon: int) -> Retailer:
         return rows[column].to_numpy().astype(np.float64).reshape(-1, days)
 
     sales, share = matrix("sale_amount"), matrix("stock_hour6_22_cnt") / 16
+    missed = matrix(DEMAND_SHARE) if DEMAND_SHARE in rows.columns else share
     known = days - horizon
     panel = Panel(
         series=series,
@@ -87,6 +94,7 @@ def fresh_retailer(file: Path, horizon: int) -> Retailer:
         sales=sales[:, :known],
         is_censored=share[:, :known] > 0,
         out_of_stock_share=share[:, :known],
+        missed_share=missed[:, :known],
         price_ratio=matrix("discount"),
         is_promotion=matrix("activity_flag") > 0,
         has_plan=np.ones((series.height, horizon), dtype=np.bool_),
@@ -94,7 +102,8 @@ def fresh_retailer(file: Path, horizon: int) -> Retailer:
         event_days=matrix("holiday_flag")[:1] > 0,
         event_series=np.ones((1, series.height), dtype=np.bool_),
     )
-    return Retailer(panel, _fresh_hierarchy(rows, series), sales[:, known:], None, share[:, known:])
+    hierarchy = _fresh_hierarchy(rows, series)
+    return Retailer(panel, hierarchy, sales[:, known:], None, share[:, known:], missed[:, known:])
 
 
 def _fresh_hierarchy(rows: pl.DataFrame, series: pl.DataFrame) -> Hierarchy:

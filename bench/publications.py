@@ -64,7 +64,10 @@ def forecast_rows(key: RunKey, series: int, seed: int = 0) -> pl.DataFrame:
         },
     }
     rows = of_series[at].with_columns(
-        pl.Series("step", step, dtype=pl.Int32), *(publish(values, name) for name, values in units.items())
+        pl.Series("step", step, dtype=pl.Int32),
+        *(publish(values, name) for name, values in units.items()),
+        pl.Series("out_of_distribution_score", rng.random(at.size)),
+        pl.lit("").alias("quality_flags"),
     )
     return _of_run(FORECASTS, rows, key)
 

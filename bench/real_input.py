@@ -3,7 +3,7 @@
 Prints the time and peak memory of each step, the bare calls of the same process, the overhead ratio, and the accuracy
 of the same pipeline as of an earlier cutoff. Exits with 1 when a promise is missed.
 
-    python -m bench.real_input [--folder DIR] [--keep DIR]
+    python -m bench.real_input [--folder DIR] [--keep DIR] [--family statistical]
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.bare import bare_calls, library_accuracy
+from bench.bare import BOOSTING, bare_calls, boosting_timed, library_accuracy
 from bench.meter import Lap, Meter, lap, metering
 from forecast_assets.keys import RunKey
 from forecast_assets.operations.reading import read_product
@@ -41,6 +41,7 @@ class Step:
 def main() -> int:
     parser = fresh_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="home folder to keep; default: a temporary one")
+    parser.add_argument("--family", default="statistical", help="model family to train and run")
     arguments = parser.parse_args()
     folder = arguments.folder
     if not folder.is_dir():
@@ -48,7 +49,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as scratch, progress_lines() as report, metering() as meter:
         runner = Runner(Settings(home=arguments.keep or Path(scratch)), report)
-        return measure(runner, folder, meter)
+        return measure(runner, folder, arguments.family, meter)
 
 
 def fresh_parser(description: str | None) -> argparse.ArgumentParser:
@@ -59,17 +60,21 @@ def fresh_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def measure(runner: Runner, folder: Path, meter: Meter) -> int:
+def measure(runner: Runner, folder: Path, family: str, meter: Meter) -> int:
     steps: list[Step] = []
     with lap(meter) as whole:
         with lap(meter) as ingest:
             runner.ingest(read_freshretailnet(folder))
         steps.append(Step("ingest, with contracts and expectations", ingest))
-        publication = train_and_run(runner, NEWEST, "stat-1", meter, steps)
+        publication, boosting = train_and_run(runner, NEWEST, family, meter, steps)
     scoring = [step for step in steps if step.name.startswith("  ")]
-    bare = bare_calls(runner, publication, meter)
+    bare = [*bare_calls(runner, publication, meter), (BOOSTING, boosting)]
     print(table(("step", "seconds", "peak GB"), [(s.name, s.lap.seconds, s.lap.peak_gb) for s in steps]))
-    print(table(("bare library call", "seconds", "peak GB"), [(n, each.seconds, each.peak_gb) for n, each in bare]))
+    print(
+        table(
+            ("bare library call", "seconds", "peak GB"), [(n, each.seconds, each.peak_gb or None) for n, each in bare]
+        )
+    )
     run_seconds = sum(step.lap.seconds for step in scoring)
     bare_seconds = sum(each.seconds for _, each in bare)
     ratio = run_seconds / bare_seconds
@@ -78,22 +83,24 @@ def measure(runner: Runner, folder: Path, meter: Meter) -> int:
         f"all in all {whole.seconds:.0f} s (limit {LIMIT_SECONDS:.0f}), "
         f"peak {whole.peak_gb:.1f} GB (limit {LIMIT_GB:.0f})"
     )
-    print(accuracy(runner, meter))
+    print(accuracy(runner, family, meter))
     return int(whole.seconds > LIMIT_SECONDS or whole.peak_gb > LIMIT_GB)
 
 
-def train_and_run(runner: Runner, day: date, version: str, meter: Meter, steps: list[Step]) -> Publication:
+def train_and_run(runner: Runner, day: date, family: str, meter: Meter, steps: list[Step]) -> tuple[Publication, Lap]:
+    """Return what was published, and what LightGBM took of the run."""
+    version = f"{family}-{day:%m%d}"
     with lap(meter) as training:
-        runner.train(family="statistical", version=version, cutoff=day, horizon=HORIZON)
+        runner.train(family=family, version=version, cutoff=day, horizon=HORIZON)
     steps.append(Step("train, with its snapshot and backtests", training))
     with lap(meter) as promoting:
         runner.stores.registry.promote(version, by="bench", reason="real-input run")
     steps.append(Step("promote", promoting))
-    with lap(meter) as scoring:
+    with lap(meter) as scoring, boosting_timed() as boosting:
         publication = runner.score(RunKey("daily", day, version, HORIZON)).publication
     steps.append(Step("run, all six steps with their checks", scoring))
     steps += step_laps(runner, meter)
-    return publication
+    return publication, boosting
 
 
 def step_laps(runner: Runner, meter: Meter) -> list[Step]:
@@ -116,9 +123,9 @@ ASSETS = (
 )  # fmt: skip
 
 
-def accuracy(runner: Runner, meter: Meter) -> str:
+def accuracy(runner: Runner, family: str, meter: Meter) -> str:
     """Run the same pipeline as of the earlier cutoff and score the days after it."""
-    publication = train_and_run(runner, EARLIER, "stat-0", meter, [])
+    publication, _ = train_and_run(runner, EARLIER, family, meter, [])
     forecasts = read_product(runner.stores, publication, "forecasts").select(
         "store_id", "sku_id", "target_date", pl.col("expected_sales_units").cast(pl.Float64)
     )

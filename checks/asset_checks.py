@@ -1,4 +1,4 @@
-"""Rules, expectations and lineage as blocking Dagster checks; each that passes leaves an acceptance.
+"""Rules, expectations and lineage as Dagster checks; each that blocks and passes leaves an acceptance.
 
 What belongs here: wiring judgements to assets. What does not: the judgements themselves.
 
@@ -37,7 +37,7 @@ _ASSET_OF: Final = {"base_node_forecasts": "base_forecasts", "aggregate_forecast
 def required_checks(product: str) -> Sequence[str]:
     """Return the names of the checks that must accept a product before it, or what is made from it, is published."""
     further = [EXPECTATIONS_CHECK, LINEAGE_CHECK] if product in PUBLISHED else []
-    return [*(rule.name for rule in rules_of(product)), *further]
+    return [*(rule.name for rule in rules_of(product) if rule.is_blocking), *further]
 
 
 def build_snapshot_checks(start: date) -> list[dg.AssetChecksDefinition]:
@@ -46,7 +46,7 @@ def build_snapshot_checks(start: date) -> list[dg.AssetChecksDefinition]:
 
 
 def build_checks(cadence: Cadence, start: date) -> list[dg.AssetChecksDefinition]:
-    """Build all blocking checks of one cadence's products."""
+    """Build all checks of one cadence's products."""
     rules = [rule for rule in RULES if rule.product in PRODUCTS]
     return [
         *(_rule_check(rule, cadence, start) for rule in rules),
@@ -90,7 +90,7 @@ def _rule_check(rule: Rule, cadence: Cadence, start: date) -> dg.AssetChecksDefi
     @dg.asset_check(
         asset=_asset_key(cadence, rule.product),
         name=_check_name(rule.product, rule.name),
-        blocking=True,
+        blocking=rule.is_blocking,
         partitions_def=scoring_partitions(cadence, start),
         description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
     )
@@ -101,7 +101,7 @@ def _rule_check(rule: Rule, cadence: Cadence, start: date) -> dg.AssetChecksDefi
         product = store.staged(rule.product, run_key(context, cadence.name, run))
         with duckdb.get_connection() as connection:
             verdict = judge(rule, _files(store, product, rule.reads), connection)
-        return _result(store, product, rule.name, verdict)
+        return _result(store, product, rule.name, verdict, is_blocking=rule.is_blocking)
 
     return check
 
@@ -186,14 +186,21 @@ def _lineage_check(product_name: str, cadence: Cadence, start: date) -> dg.Asset
 
 
 def _result(
-    store: PredictionStore, product: ProductVersion, name: str, verdict: Verdict, **metadata: str
+    store: PredictionStore,
+    product: ProductVersion,
+    name: str,
+    verdict: Verdict,
+    *,
+    is_blocking: bool = True,
+    **metadata: str,
 ) -> dg.AssetCheckResult:
-    if verdict.passed:
+    # What does not block is not asked for at publication.
+    if verdict.passed and is_blocking:
         store.accept(product.version, name)
     shown = {} if verdict.examples.is_empty() else {"examples": dg.MetadataValue.md(markdown_table(verdict.examples))}
     return dg.AssetCheckResult(
         passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.ERROR if is_blocking else dg.AssetCheckSeverity.WARN,
         description=verdict.message,
         metadata={
             "failing_rows": verdict.failing_rows,

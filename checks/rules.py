@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import COMPONENTS, FORECAST_ACCURACY, QUANTILE_COLUMNS
 
 ROW: Final = "store_id, sku_id, step"
@@ -27,6 +28,7 @@ class Rule:
         failing: Query for the rows that break it.
         remedy: What to do then.
         reads: Other products that the query reads, besides `product`; of a snapshot, the feeds behind it.
+        is_blocking: Whether what breaks it is not published; else it is only said.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Rule:
     failing: str
     remedy: str
     reads: tuple[str, ...] = ()
+    is_blocking: bool = True
 
 
 _BUG: Final = "This is a defect of the software, not of the data: keep the store as it is and report the run."
@@ -51,12 +54,16 @@ def _complete(product: str) -> Rule:
         name="every_series_has_every_step",
         product=product,
         reads=("feature_snapshots",),
+        # Each step sets its bit, which costs a sixth of counting distinct steps; horizons end far below 127 days.
         failing="""
-            SELECT s.store_id, s.sku_id, count(p.step) AS steps, max(p.forecast_horizon) AS forecast_horizon
-            FROM feature_snapshots s LEFT JOIN product p USING (store_id, sku_id)
-            GROUP BY ALL
-            HAVING count(p.step) <> (SELECT max(forecast_horizon) FROM product)
-                OR min(p.step) <> 1 OR count(DISTINCT p.step) <> count(p.step)""",
+            WITH made AS (
+                SELECT store_id, sku_id, count(*) AS steps, bit_or(1::HUGEINT << step::HUGEINT) AS present FROM product
+                GROUP BY ALL),
+            run AS (SELECT max(forecast_horizon) AS forecast_horizon FROM product)
+            SELECT s.store_id, s.sku_id, coalesce(m.steps, 0) AS steps, run.forecast_horizon
+            FROM feature_snapshots s LEFT JOIN made m USING (store_id, sku_id), run
+            WHERE m.steps IS DISTINCT FROM run.forecast_horizon
+                OR m.present <> (1::HUGEINT << (run.forecast_horizon + 1)::HUGEINT) - 2""",
         remedy="Run the whole run again: some series of the snapshot are not in the product.",
     )
 
@@ -66,6 +73,21 @@ def _target_dates(product: str) -> Rule:
         name="target_dates_follow_the_prediction_date",
         product=product,
         failing="SELECT * FROM product WHERE target_date <> prediction_date + step::INTEGER",
+        remedy=_BUG,
+    )
+
+
+def _flags(product: str) -> Rule:
+    return Rule(
+        name="quality_flags_agree_with_their_columns",
+        product=product,
+        failing=f"""
+            WITH told AS (SELECT *, string_split(quality_flags, ';') AS flags FROM product)
+            SELECT {ROW}, quality_flags, is_fallback, demand_class, out_of_distribution_score FROM told
+            WHERE list_contains(flags, 'fallback') <> is_fallback
+                OR list_contains(flags, 'new_series') <> (demand_class = 'new')
+                OR list_contains(flags, 'out_of_distribution')
+                    <> coalesce(out_of_distribution_score >= {UNUSUAL_SCORE}, false)""",  # noqa: S608
         remedy=_BUG,
     )
 
@@ -123,6 +145,28 @@ RULES: Final = (
                 FROM product WHERE step = 1)""",
         remedy="More than 5% of the series still sell and could not be forecast by their chosen model: look at the "
         "newest ingest.",
+    ),
+    _flags("base_forecasts"),
+    Rule(
+        name="scores_and_shares_lie_between_zero_and_one",
+        product="base_forecasts",
+        failing=f"""
+            SELECT {ROW}, out_of_distribution_score, lost_share FROM product
+            WHERE out_of_distribution_score NOT BETWEEN 0 AND 1 OR lost_share NOT BETWEEN 0 AND 1""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="few_rows_are_out_of_distribution",
+        product="base_forecasts",
+        failing=f"""
+            SELECT step, count(*) FILTER (out_of_distribution_score >= {UNUSUAL_SCORE}) AS unusual, count(*) AS rows
+            FROM product GROUP BY step
+            HAVING unusual > 0 AND (
+                SELECT count(*) FILTER (out_of_distribution_score >= {UNUSUAL_SCORE}) > 0.05 * count(*) FROM product)
+            ORDER BY step""",  # noqa: S608
+        remedy="More than 5% of the rows have inputs unlike those that the version was trained on: look at the newest "
+        "ingest and the plan, and train a version on the newest days.",
+        is_blocking=False,
     ),
     _complete("reconciled_forecasts"),
     Rule(
@@ -182,6 +226,7 @@ RULES: Final = (
     ),
     _complete("forecasts"),
     _target_dates("forecasts"),
+    _flags("forecasts"),
     Rule(
         name="forecast_is_what_the_explanation_says",
         product="forecasts",

@@ -8,6 +8,7 @@ manifest, the columns that the Dagster UI shows and the tables in the documentat
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -220,6 +221,15 @@ STOCK_STATUS = Contract(
         _known_at(),
         Column("out_of_stock_hours", pl.Float64, "trading hours without stock", at_least=0, at_most=24),
         Column("trading_hours", pl.Float64, "trading hours of the day", at_least=1, at_most=24),
+        Column(
+            "out_of_stock_demand_share",
+            pl.Float64,
+            "share of a usual day's sales that falls into the hours without stock; null where no hours of sales are "
+            "known",
+            nullable=True,
+            at_least=0,
+            at_most=1,
+        ),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
 )
@@ -403,6 +413,33 @@ def _quantile_columns() -> tuple[Column, ...]:
     )
 
 
+# What may be said of a forecast beside its number; several are joined with `;` in this order.
+QUALITY_FLAGS: Final = (
+    "fallback", "out_of_distribution", "new_series", "short_history", "mostly_out_of_stock", "no_plan",
+)  # fmt: skip
+
+
+def _quality_columns() -> tuple[Column, ...]:
+    return (
+        Column(
+            "out_of_distribution_score",
+            pl.Float64,
+            "how unlike the days that the version was trained on its inputs are, 0 to 1: the share of training rows "
+            "that were less unusual; null where the version was registered before this was recorded",
+            nullable=True,
+            at_least=0,
+            at_most=1,
+        ),
+        Column(
+            "quality_flags",
+            pl.String,
+            f"why to look twice, joined with `;`; empty if nothing: {', '.join(f'`{flag}`' for flag in QUALITY_FLAGS)}"
+            "; null in runs that were published before this was recorded",
+            may_be_empty=True,
+        ),
+    )
+
+
 SERIES_STEP_KEY: Final = (
     "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "store_id", "sku_id", "step",
 )  # fmt: skip
@@ -414,7 +451,7 @@ NODE_STEP_KEY: Final = (
 # The last takes up what rounding the others to millionths leaves over, so that they add up exactly.
 COMPONENTS: Final = (
     "level_units", "trend_units", "weekday_units", "season_units", "price_units", "promotion_units", "event_units",
-    "rounding_units",
+    "relatives_units", "availability_units", "rounding_units",
 )  # fmt: skip
 
 BASE_FORECASTS = Contract(
@@ -435,8 +472,19 @@ BASE_FORECASTS = Contract(
         _units("price_units", "effect of the planned price against list price", signed=True),
         _units("promotion_units", "effect of a planned promotion", signed=True),
         _units("event_units", "effect of a calendar event", signed=True),
+        _units("relatives_units", "what the product elsewhere, and its store and category, sold lately", signed=True),
+        _units("availability_units", "effect of recent days without stock", signed=True),
         _units("rounding_units", "what rounding the other components to millionths leaves over", signed=True),
         *_quantile_columns(),
+        Column(
+            "lost_share",
+            pl.Float64,
+            "share of demand expected to meet an empty shelf; null where the family does not forecast it",
+            nullable=True,
+            at_least=0,
+            at_most=1,
+        ),
+        *_quality_columns(),
     ),
     key=SERIES_STEP_KEY,
     promises=(
@@ -583,6 +631,7 @@ FORECASTS = Contract(
         _units("forecast_units", "expected demand, published: what would sell if stock never ran out"),
         _units("expected_sales_units", "expected observed sales, stock-outs included"),
         *_quantile_columns(),
+        *_quality_columns(),
     ),
     key=SERIES_STEP_KEY,
     promises=("Sums over any level equal aggregate_forecasts, exactly.", "No value is negative."),
@@ -620,12 +669,22 @@ EVALUATION_REPORTS = Contract(
     grain="one metric of one segment",
     description="How a model version did on days that it had not seen, beside seasonal naive on the same days.",
     columns=(
-        Column("segment_kind", pl.String, "`all`, `demand_class` or `step`"),
-        Column("segment", pl.String, "which one"),
+        Column(
+            "segment_kind",
+            pl.String,
+            "`all`, `demand_class`, `step` (weeks ahead), `day_ahead`, `product_node` and `store_node` (the widest "
+            "level below the total, where it has few nodes), or `level` (sums at a pair of levels)",
+        ),
+        Column("segment", pl.String, "which one; a level as `category x store`"),
         Column("metric", pl.String, "name of the metric"),
-        Column("value", pl.Float64, "of the model version", nullable=True),
-        Column("baseline_value", pl.Float64, "of seasonal naive", nullable=True),
-        Column("rows", pl.Int64, "rows measured", at_least=1),
+        Column("value", pl.Float64, "of the model version; null where nothing was sold", nullable=True),
+        Column(
+            "baseline_value",
+            pl.Float64,
+            "of seasonal naive, of `brier` that of the share of days with a stock-out; null where there is none",
+            nullable=True,
+        ),
+        Column("rows", pl.Int64, "rows measured; of scaled errors series or nodes", at_least=1),
     ),
     key=("segment_kind", "segment", "metric"),
     promises=("Measured by rolling origin on days after each fit, by the code path of the daily run.",),
@@ -696,6 +755,32 @@ FORECAST_ACCURACY = Contract(
     ),
 )  # fmt: skip
 
+# What a backtest report calls the version that it is of, whatever its name.
+OWN_METHOD: Final = "version"
+
+BACKTEST_REPORTS = Contract(
+    name="backtest_reports",
+    grain="one metric of one segment, of one method, at one past cutoff or all together",
+    description="How a model version did at past cutoffs, as of what was known then, beside other methods on the same "
+    "days.",
+    columns=(
+        Column("model_version", pl.String, "the version that the report is of"),
+        Column("cutoff", pl.Date, "last day that forecasts could know; null for all cutoffs together", nullable=True),
+        Column("method", pl.String, f"`{OWN_METHOD}` for the version itself, or what it is compared with"),
+        Column("segment_kind", pl.String, "what rows are divided by, such as `all`, `level`, `step`"),
+        Column("segment", pl.String, "which one"),
+        Column("metric", pl.String, "name of the metric"),
+        Column("value", pl.Float64, "its value; null where nothing was sold or nothing is known", nullable=True),
+        Column("rows", pl.Int64, "rows measured", at_least=1),
+    ),
+    key=("model_version", "cutoff", "method", "segment_kind", "segment", "metric"),
+    promises=(
+        "Made by the code of the daily run on what was known by each cutoff; nothing of it is published as a forecast.",
+        "The manifest says what each method was at each cutoff: a version, or one trained anew as of the cutoff.",
+    ),
+    limits=("Days whose sales are not known yet are left out, as many as there are.",),
+)
+
 EXTERNAL_FORECASTS = Contract(
     name="external_forecasts",
     grain="one SKU, one store, one step of a run",
@@ -733,3 +818,37 @@ PRODUCTS: Final = {
     )
 }
 PUBLISHED: Final = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")
+
+# Published products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and
+# what readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.
+_EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
+    FORECASTS.name: {
+        "381a80291b6029cc558f97203f0769529038a7bb9546b499ef6bcc89fd7ecbf9": {
+            "out_of_distribution_score": None, "quality_flags": None,
+        },
+    },
+    FORECAST_EXPLANATIONS.name: {
+        # The models of then had no such drivers, so that what they add is nothing, not unknown.
+        "337115f70bf8e9970883a41c4e8d09273640590aa123f487ca7fb810bf60abea": {
+            "relatives_units": 0, "availability_units": 0,
+        },
+    },
+}  # fmt: skip
+
+
+def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | None]:
+    """Return the columns that files of an earlier release lack, with the value to show in their place.
+
+    Args:
+        product: A published product.
+        fingerprint: Of the contract that the files keep; None where a release recorded none. One that is not known is
+            of a later release, which lacks nothing.
+
+    Example:
+        >>> absent_columns("forecasts", None)
+        {'out_of_distribution_score': None, 'quality_flags': None}
+        >>> absent_columns("forecasts", FORECASTS.fingerprint)
+        {}
+    """
+    earlier = _EARLIER.get(product, {})
+    return next(iter(earlier.values()), {}) if fingerprint is None else earlier.get(fingerprint, {})

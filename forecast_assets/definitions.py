@@ -31,7 +31,7 @@ from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
-from forecast_assets.training.assets import build_training_assets
+from forecast_assets.training.assets import backtest_report_spec, build_training_assets
 from partitions import UNFIXED_START
 from resources.orchestration import ProgressReporter, RunSettings, StoresResource
 from resources.stores import open_stores
@@ -55,7 +55,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _CHECKING) for cadence in branches}
     return dg.Definitions(
         assets=with_freshness(
-            [*feed_specs(), snapshot, *build_training_assets(), *scoring, *accuracy.values()], chosen
+            [*feed_specs(), snapshot, *build_training_assets(), backtest_report_spec(), *scoring, *accuracy.values()],
+            chosen,
         ),
         asset_checks=[
             *build_snapshot_checks(start),

@@ -13,6 +13,7 @@ import click
 import polars as pl
 
 from forecast_assets.contracts import (
+    BACKTEST_REPORTS,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -64,6 +65,10 @@ The view `audit.forecast_accuracy` over all model versions, with `measured_seque
 `sum(absolute_error_units) / sum(sales_units)`, bias `sum(error_units) / sum(sales_units)`, coverage
 `sum(inside_80_rows) / sum(quantile_rows)`, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
 
+_BACKTESTS: Final = """\
+The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the
+ledger entry), `is_newest` and `known_until` besides. [evaluation.md](evaluation.md) says how to read it."""
+
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
 
@@ -76,6 +81,7 @@ def products_markdown() -> str:
         _HEAD,
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
+        *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),

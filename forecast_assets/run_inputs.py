@@ -19,8 +19,7 @@ from forecast_assets.history import History
 from forecast_assets.keys import RunKey
 from forecast_assets.models import external
 from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import read_artifact
-from forecast_assets.models.statistical import StatisticalArtifact
+from forecast_assets.models.families import TrainedArtifact, read_artifact
 from resources.manifests import ProductVersion
 from resources.prediction_store import PredictionStore, revision_before, snapshot_key
 from resources.records import VersionRecord
@@ -68,7 +67,7 @@ class RunInputs:
         return cls(stores, key, snapshot, stores.registry.model_version(key.model_version))
 
     @cached_property
-    def artifact(self) -> StatisticalArtifact | ExternalArtifact:
+    def artifact(self) -> TrainedArtifact | ExternalArtifact:
         """The model artifact, its hash verified; what later stages read of it is the same for every family."""
         version = self.stores.predictions.version(self.model.artifact)
         return read_artifact(self.model.family, self.stores.predictions.read_bytes(version))

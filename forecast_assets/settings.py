@@ -94,6 +94,16 @@ class Settings(BaseSettings):
         return self.catalogue_folder / "catalogue.duckdb"
 
     @property
+    def backtests_folder(self) -> Path:
+        """What evaluations made on the way, kept so that it is not made twice; may be removed at any time."""
+        return self.home.expanduser().absolute() / "backtests"
+
+    @property
+    def reports_folder(self) -> Path:
+        """Pages of evaluations, for people; may be removed at any time."""
+        return self.home.expanduser().absolute() / "reports"
+
+    @property
     def dagster_folder(self) -> Path:
         """Dagster's own state: runs, events, dynamic partitions."""
         return self.home.expanduser().absolute() / "dagster"

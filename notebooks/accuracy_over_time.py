@@ -100,7 +100,7 @@ def _(accuracy, mo, plots):
 
 
 @app.cell
-def _(accuracy, mo, pl):
+def _(accuracy, mo, pl, plots):
     segment_sums = (
         accuracy.filter(product_level="sku", store_level="store")
         .group_by("segment_kind", "segment")
@@ -120,7 +120,16 @@ def _(accuracy, mo, pl):
         naive_wape=(pl.col("naive_absolute_error_units").cast(pl.Float64) / sold).round(3),
         bias_percent=(100 * pl.col("error_units").cast(pl.Float64) / sold).round(1),
     )
-    mo.vstack([mo.md("## By segment"), mo.ui.table(segments, selection=None)])
+    marks = segments.select(
+        "segment_kind", "segment", "rows", metric=pl.lit("wape"), value="wape", baseline_value="naive_wape"
+    )
+    mo.vstack(
+        [
+            mo.md("## By segment"),
+            mo.image(plots.error_by_segment_png(marks), alt="WAPE by segment", width="100%"),
+            mo.ui.table(segments, selection=None),
+        ]
+    )
     return (segments,)
 
 

@@ -17,11 +17,11 @@ def _():
     import marimo as mo
     import polars as pl
 
-    from forecast_assets import contracts, plots
+    from forecast_assets import plots
     from forecast_assets.operations import reading
     from forecast_assets.presentation import notebook
 
-    return contracts, mo, notebook, pl, plots, reading
+    return mo, notebook, pl, plots, reading
 
 
 @app.cell
@@ -76,11 +76,12 @@ def _(notebook, pl, publication, reading, sku_choice, step_choice, store_choice,
 
     forecast, risks, reasons = map(of_series, ("forecasts", "stockout_risks", "forecast_explanations"))
     history = reading.series_history(stores, publication, store_id, sku_id, days=182)
+    came = reading.series_after(stores, publication, store_id, sku_id)
     day = {
         name: frame.row(step_choice.value - 1, named=True)
         for name, frame in (("forecast", forecast), ("risk", risks), ("reason", reasons))
     }
-    return day, forecast, history, reasons, risks, sku_id, store_id
+    return came, day, forecast, history, reasons, risks, sku_id, store_id
 
 
 @app.cell
@@ -102,14 +103,18 @@ def _(forecast, mo, publication, run_choice, sku_choice, sku_id, step_choice, st
 
 
 @app.cell
-def _(forecast, history, mo, plots):
+def _(came, forecast, history, mo, plots):
+    known = (
+        f"Of the {forecast.height} days ahead, {came.height} have come." if came.height else "No day ahead has come."
+    )
+    fan = plots.history_and_fan_png(history.tail(84), forecast, came)
     mo.vstack(
         [
             mo.md("## What sold, and what is expected"),
-            mo.image(plots.history_and_fan_png(history, forecast), alt="sales, stock-outs and forecast", width="100%"),
+            mo.image(fan, alt="sales, stock-outs and forecast", width="100%"),
             mo.md(
                 f"{history['is_stockout'].sum() or 0} of the last {history.height} days were out of stock for some of "
-                "the day: sales of those days bound demand from below."
+                f"the day: sales of those days bound demand from below. {known}"
             ),
         ]
     )
@@ -117,25 +122,16 @@ def _(forecast, history, mo, plots):
 
 
 @app.cell
-def _(contracts, day, mo, pl, plots):
-    names = [*contracts.COMPONENTS, "reconciliation_units", "override_units"]
-    told = [(name, day["reason"][name], False) for name in names if day["reason"][name] or name == "level_units"]
-    totals = [
-        ("expected demand", day["reason"]["forecast_units"], True),
-        ("stock_units", day["reason"]["stock_units"], False),
-        ("expected sales", day["reason"]["expected_sales_units"], True),
-    ]
-    drivers = pl.DataFrame(
-        [(name.removesuffix("_units"), float(value), is_total) for name, value, is_total in [*told, *totals]],
-        schema=["name", "value", "is_total"],
-        orient="row",
-    )
+def _(day, mo, plots, reasons):
+    drivers = plots.driver_steps(day["reason"])
     mo.vstack(
         [
             mo.md(f"## Why: {day['forecast']['target_date']:%A %d %B %Y}"),
             mo.md(f"> {day['reason']['forecast_reason']}."),
-            mo.image(plots.waterfall_png(drivers, "units"), alt="drivers", width="100%"),
+            mo.image(plots.waterfall_png(drivers, "units"), alt="drivers of the day", width="100%"),
             mo.md(f"Not computed: {day['reason']['not_computed'] or 'nothing is missing'}."),
+            mo.md("The same for every day ahead: what adds stands on the usual day, what takes away hangs from it."),
+            mo.image(plots.drivers_png(reasons), alt="drivers of all days", width="100%"),
         ]
     )
     return (drivers,)

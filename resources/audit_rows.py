@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_ACCURACY, PUBLISHED, TIMESTAMP, Column, Contract
+from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY, PUBLISHED, TIMESTAMP, Column, Contract
 from forecast_assets.errors import StorageError
 from forecast_assets.keys import RunKey
 from resources.blobs import sha256
@@ -29,6 +29,7 @@ from resources.prediction_store import PredictionStore
 from resources.records import (
     Appointment,
     BatchRecord,
+    Evaluation,
     Measurement,
     ProductFile,
     Publication,
@@ -169,6 +170,11 @@ MEASURED: Final[Mapping[str, Any]] = {
     "cadence": pl.String, "target_date": pl.Date, "measured_sequence": pl.Int64, "known_until": TIMESTAMP,
     "path": pl.String, "sha256": pl.String, "rows": pl.Int64, "bytes": pl.Int64,
 }  # fmt: skip
+# Which file of `backtest_reports` is of which evaluation.
+EVALUATED: Final[Mapping[str, Any]] = {
+    "of_version": pl.String, "evaluated_sequence": pl.Int64, "cadence": pl.String, "forecast_horizon": pl.Int32,
+    "known_until": TIMESTAMP, "path": pl.String, "sha256": pl.String, "rows": pl.Int64, "bytes": pl.Int64,
+}  # fmt: skip
 # What runs were made from lies beside them; batches by their numbers, since there are many.
 LINKS: Final = pl.Struct({**{c.name: c.dtype for c in _LINK}, "batches": pl.List(pl.Int32)})
 
@@ -221,14 +227,19 @@ class AuditRows:
         measurements = [one for days in self.state.measurements.values() for one in days]
         return self._files("measured", MEASURED, measurements, self._measurement_rows)
 
-    def measured_files(self, measured: list[str]) -> list[ProductFile]:
-        """Return the files that the files of `MEASURED` name, each once.
+    def evaluated(self) -> list[str]:
+        """Return the files of `EVALUATED`."""
+        evaluations = [one for versions in self.state.evaluations.values() for one in versions]
+        return self._files("evaluated", EVALUATED, evaluations, self._evaluation_rows)
+
+    def named_files(self, naming: list[str]) -> list[ProductFile]:
+        """Return the files that the files of `MEASURED` or of `EVALUATED` name, each once.
 
         Raises:
             StorageError: If one of them is damaged inside.
         """
         try:
-            named = pl.read_parquet(measured, columns=["path", "sha256", "rows", "bytes"], glob=False)
+            named = pl.read_parquet(naming, columns=["path", "sha256", "rows", "bytes"], glob=False)
         except pl.exceptions.PolarsError as error:
             raise StorageError(
                 f"Rows of the audit views below `{self._folder}` cannot be read: {error}.",
@@ -239,6 +250,10 @@ class AuditRows:
     def no_accuracy(self) -> str:
         """Return a file of `forecast_accuracy` without rows, for a ledger that has none."""
         return self._empty(FORECAST_ACCURACY.name, FORECAST_ACCURACY.schema)
+
+    def no_backtests(self) -> str:
+        """Return a file of `backtest_reports` without rows, for a ledger that has none."""
+        return self._empty(BACKTEST_REPORTS.name, BACKTEST_REPORTS.schema)
 
     def _plain(self, contract: Contract, records: Iterable["_Recorded"]) -> list[str]:
         def rows(some: Sequence[Any]) -> tuple[list[Row], bool]:
@@ -336,6 +351,23 @@ class AuditRows:
         ]
         return rows, all(one.product_version in made for one in measurements)
 
+    def _evaluation_rows(self, evaluations: Sequence[Evaluation]) -> tuple[list[Row], bool]:
+        made = self._store.readable([one.product_version for one in evaluations])
+        rows = [
+            {
+                "of_version": one.model_version,
+                "evaluated_sequence": one.sequence,
+                "cadence": one.cadence,
+                "forecast_horizon": one.forecast_horizon,
+                "known_until": datetime.fromisoformat(one.known_until),
+                **asdict(file),
+            }
+            for one in evaluations
+            if one.product_version in made
+            for file in made[one.product_version].files
+        ]
+        return rows, all(one.product_version in made for one in evaluations)
+
     def _publication_rows(self, publications: Sequence[Publication]) -> tuple[list[Row], bool]:
         walks = [_Walk(one, self.state.versions[one.key.model_version]) for one in publications]
         made: dict[str, ProductVersion | None] = {}
@@ -373,7 +405,7 @@ class AuditRows:
             yield {**row, **own} if at == 0 else {**row, **own, "batches": []}
 
 
-_Recorded = Publication | BatchRecord | VersionRecord | Appointment | Vacuum | Measurement
+_Recorded = Publication | BatchRecord | VersionRecord | Appointment | Vacuum | Measurement | Evaluation
 
 
 @dataclass

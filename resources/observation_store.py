@@ -4,7 +4,7 @@ What belongs here: writing batches, recording them in the ledger, scanning those
 What does not: reading source formats, or deciding which of two sources is right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -22,6 +22,9 @@ from resources.parquet import to_parquet
 from resources.records import BatchRecord
 from resources.state import LedgerState
 
+# Columns that feeds got after batches of them had been stored. A file in which such a column would hold nothing lacks
+# it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
+LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"stock_status": ("out_of_stock_demand_share",)}
 # Feeds whose rows after the cutoff are plans, known ahead.
 PLANNED: Final = frozenset({"prices", "events"})
 
@@ -64,7 +67,7 @@ class ObservationStore:
         self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
     ) -> tuple[BatchRecord, bytes]:
         """Return what the ledger would say of a batch, and the bytes of its file; nothing is written."""
-        data = to_parquet(frame)
+        data = to_parquet(_without_unsaid(feed, frame))
         name = sha256(data)
         path = f"observations/{feed}/{name}.parquet"
         spans = frame.select(
@@ -228,9 +231,7 @@ class ObservationStore:
             until: Last event date to read.
         """
         frames = [
-            pl.scan_parquet(self._blobs.local(batch.path), glob=False).with_columns(
-                source=pl.lit(batch.source), trust=pl.lit(batch.trust)
-            )
+            self._scan_file(batch).with_columns(source=pl.lit(batch.source), trust=pl.lit(batch.trust))
             for batch in sorted(batches, key=lambda batch: batch.batch_id)
             if batch.feed == feed and batch.overlaps(since, until)
         ]
@@ -240,6 +241,12 @@ class ObservationStore:
         if since is not None:
             rows = rows.filter(pl.col("event_date") >= since)
         return rows if until is None else rows.filter(pl.col("event_date") <= until)
+
+    def _scan_file(self, batch: BatchRecord) -> pl.LazyFrame:
+        path = self._blobs.local(batch.path)
+        if batch.feed not in LATER_COLUMNS:
+            return pl.scan_parquet(path, glob=False)
+        return pl.scan_parquet(path, glob=False, schema=FEEDS[batch.feed].schema, missing_columns="insert")
 
     def newest_day(self, feed: str) -> date:
         """Return the last event date of a feed.
@@ -280,6 +287,11 @@ def contested_days(batches: Iterable[BatchRecord]) -> list[tuple[date, date]]:
             since = spans.pop()[0] if is_next else day
             spans.append((since, following - timedelta(days=1)))
     return spans
+
+
+def _without_unsaid(feed: str, frame: pl.DataFrame) -> pl.DataFrame:
+    later = [name for name in LATER_COLUMNS.get(feed, ()) if name in frame.columns]
+    return frame.drop(name for name in later if frame[name].null_count() == frame.height)
 
 
 def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:

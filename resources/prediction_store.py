@@ -1,6 +1,6 @@
 """The prediction store: writing product versions, their acceptances, and the commit that makes a run visible.
 
-What belongs here: writing and reading frames, accepting, publishing, measuring.
+What belongs here: writing and reading frames, accepting, publishing, measuring, evaluating.
 What does not: computing, checking or overriding any number.
 """
 
@@ -37,7 +37,7 @@ from resources.manifests import (
 )
 from resources.parquet import to_parquet
 from resources.provenance import code_version, cpu_type, library_versions
-from resources.records import Correction, Measurement, ProductFile, Publication, canonical
+from resources.records import Correction, Evaluation, Measurement, ProductFile, Publication, canonical
 from resources.state import LedgerState
 
 
@@ -247,10 +247,12 @@ class PredictionStore(Manifests):
             if key.model_version not in state.versions:
                 raise UnknownVersionError(key.model_version, sorted(state.versions))
 
+        made_now = {name: self.version(hash_) for name, hash_ in products.items()}
         body = {
             "key": str(key),
             "products": dict(products),
-            "files": {name: [asdict(file) for file in self.version(hash_).files] for name, hash_ in products.items()},
+            "files": {name: [asdict(file) for file in made.files] for name, made in made_now.items()},
+            "schemas": {name: made.schema for name, made in made_now.items()},
             "acceptances": {version: checks for version, checks in passed.items() if checks},
             "cpu": cpu_type(),
             **recorded,
@@ -324,6 +326,38 @@ class PredictionStore(Manifests):
         """Return the newest measurement of a day if it has these numbers."""
         newest = self.ledger.state().measured(cadence, target_date)
         return newest if newest is not None and newest.numbers == numbers else None
+
+    # --- backtests ---
+
+    def evaluate(self, product: ProductVersion, body: Mapping[str, Any]) -> tuple[Evaluation, bool]:
+        """Commit the evaluation of a model version, unless its newest one is this very product.
+
+        Args:
+            product: The product `backtest_reports` of the version.
+            body: Fields of `Evaluation` but the product's own.
+
+        Returns:
+            The newest evaluation of the version, and whether this call recorded it.
+
+        Raises:
+            UnknownVersionError: If the version is not registered.
+            ChangedFileError: If a file is missing or changed.
+        """
+        name = str(body["model_version"])
+        behind = self.lineage([product.version])
+        for made in behind:
+            self.verify_files(made)
+        newest = self.ledger.state().evaluated(name)
+        if newest is not None and newest.product_version == product.version:
+            return newest, False
+
+        def admit(state: LedgerState) -> None:
+            if name not in state.versions:
+                raise UnknownVersionError(name, sorted(state.versions))
+
+        made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
+        entry = self.ledger.append("evaluate", {**body, **made_of}, admit, names=paths_of(behind))
+        return Evaluation.read(entry.body, entry.sequence, entry.recorded_at), True
 
     def publication(self, key: RunKey) -> Publication:
         """Return a published run.

@@ -1,4 +1,4 @@
-"""What the ledger records: batches, model versions, appointments, publications, measurements, vacuums.
+"""What the ledger records: batches, versions, appointments, publications, measurements, evaluations, vacuums.
 
 What belongs here: their fields, and reading them from the body of an entry. What does not: the chain of entries, or
 what follows from their order.
@@ -210,6 +210,8 @@ class Publication:
         recorded_at: When, ISO 8601 in UTC.
         correction: Who corrected the revision before, and why.
         cpu: Type of the processor that it was made on; empty where nobody said.
+        schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
+            the contracts grew.
     """
 
     key: RunKey
@@ -220,6 +222,7 @@ class Publication:
     recorded_at: str
     correction: Correction = Correction()
     cpu: str = ""
+    schemas: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, list[str]]:
@@ -247,6 +250,7 @@ class Publication:
             recorded_at,
             correction,
             body.get("cpu", ""),
+            body.get("schemas", {}),
         )
 
 
@@ -273,6 +277,65 @@ class Measurement:
     sequence: int
     recorded_at: str
     acceptances: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a method of a backtest report was at one cutoff.
+
+    Attributes:
+        cutoff: The cutoff, ISO 8601.
+        method: What the report calls it.
+        model_version: The version that it was, or whose recipe it was; empty for a family alone.
+        family: Model family.
+        is_recipe: Whether it was trained anew as of the cutoff, by the recipe of the version.
+        artifact: Product version of the fitted model; of a recipe, no store has it.
+        forecasts: Product version of what it forecast; no store has it.
+    """
+
+    cutoff: str
+    method: str
+    model_version: str
+    family: str
+    is_recipe: bool
+    artifact: str
+    forecasts: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model version was evaluated at past cutoffs.
+
+    Attributes:
+        model_version: The version.
+        cadence: Rhythm of the runs that were made for it.
+        forecast_horizon: Days ahead.
+        cutoffs: Past cutoffs, ISO 8601, oldest first.
+        methods: What each method was at each cutoff.
+        known_until: Moment of knowledge of the sales, ISO 8601 in UTC.
+        product_version: Manifest hash of the product `backtest_reports`.
+        numbers: SHA-256 of its rows.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    model_version: str
+    cadence: str
+    forecast_horizon: int
+    cutoffs: tuple[str, ...]
+    methods: tuple[Compared, ...]
+    known_until: str
+    product_version: str
+    numbers: str
+    sequence: int
+    recorded_at: str
+
+    @classmethod
+    def read(cls, body: Body, sequence: int, recorded_at: str) -> "Evaluation":
+        """Read the body of an entry."""
+        methods = tuple(with_known_fields(Compared, each) for each in body["methods"])
+        listed = {"cutoffs": tuple(body["cutoffs"]), "methods": methods}
+        return with_known_fields(cls, {**body, **listed, "sequence": sequence, "recorded_at": recorded_at})
 
 
 @dataclass(frozen=True)

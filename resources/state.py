@@ -14,6 +14,7 @@ from resources.records import (
     Appointment,
     BatchRecord,
     Body,
+    Evaluation,
     Measurement,
     Publication,
     Vacuum,
@@ -64,6 +65,7 @@ class LedgerState:
         appointments: Of all channels, oldest first.
         publications: By key.
         measurements: By cadence and day, oldest first.
+        evaluations: By model version, oldest first.
         vacuums: All of them, oldest first.
         open_vacuum: The one that has begun and not ended, or None.
     """
@@ -77,6 +79,7 @@ class LedgerState:
     appointments: list[Appointment] = field(default_factory=list)
     publications: dict[RunKey, Publication] = field(default_factory=dict)
     measurements: dict[tuple[str, date], list[Measurement]] = field(default_factory=dict)
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
     vacuums: list[Vacuum] = field(default_factory=list)
     open_vacuum: Vacuum | None = None
 
@@ -87,6 +90,10 @@ class LedgerState:
     def measured(self, cadence: str, target_date: date) -> Measurement | None:
         """Return the newest measurement of a day, or None."""
         return next(reversed(self.measurements.get((cadence, target_date), [])), None)
+
+    def evaluated(self, model_version: str) -> Evaluation | None:
+        """Return the newest evaluation of a version, or None."""
+        return next(reversed(self.evaluations.get(model_version, [])), None)
 
     def fold(self, entry: Recorded) -> None:
         """Take in the next entry.
@@ -148,6 +155,11 @@ def _fold_measure(state: LedgerState, entry: Recorded) -> None:
     state.measurements.setdefault((measured.cadence, day), []).append(measured)
 
 
+def _fold_evaluate(state: LedgerState, entry: Recorded) -> None:
+    evaluated = Evaluation.read(entry.body, entry.sequence, entry.recorded_at)
+    state.evaluations.setdefault(evaluated.model_version, []).append(evaluated)
+
+
 def _fold_vacuum(state: LedgerState, entry: Recorded) -> None:
     state.open_vacuum = with_known_fields(Vacuum, {**entry.body, **_place(entry)})
     state.vacuums.append(state.open_vacuum)
@@ -177,6 +189,7 @@ _FOLDS: Final[dict[str, Callable[[LedgerState, Recorded], None]]] = {
     "rollback": _fold_rollback,
     "publish": _fold_publish,
     "measure": _fold_measure,
+    "evaluate": _fold_evaluate,
     "vacuum": _fold_vacuum,
     "vacuumed": _fold_vacuumed,
 }

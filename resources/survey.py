@@ -182,6 +182,9 @@ class Survey:
             for measurement in measurements:
                 self._root(name, measurement.product_version)
                 self._name_acceptances(name, measurement.product_version, measurement.acceptances.items())
+        for evaluations in alone.evaluations.values():
+            for evaluation in evaluations:
+                self._root(name, evaluation.product_version)
         for vacuum in alone.vacuums:
             self._name(name, vacuum.path, vacuum.listed)
             self.condemned.update(condemned_by(self.blobs, vacuum) or ())

@@ -34,7 +34,11 @@ def panel_of(sales: npt.ArrayLike, horizon: int = 7, **changes: Any) -> Panel:
         "event_days": np.zeros((0, days + horizon), dtype=np.bool_),
     }
     fields |= changes
-    return Panel(**{"event_series": np.ones((len(fields["event_names"]), count), dtype=np.bool_), **fields})
+    derived = {
+        "missed_share": fields["out_of_stock_share"],
+        "event_series": np.ones((len(fields["event_names"]), count), dtype=np.bool_),
+    }
+    return Panel(**{**derived, **fields})
 
 
 def series_of(count: int, stores: int = 2) -> pl.DataFrame:

@@ -3,8 +3,9 @@
 import os
 from datetime import date, timedelta
 
-from forecast_assets.contracts import FORECAST_ACCURACY
+from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
 from resources.blobs import sha256
+from resources.records import Evaluation
 from resources.stores import Stores
 from resources.vacuuming import vacuum_store
 from tests import products
@@ -15,7 +16,7 @@ MONTH = timedelta(days=30)
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, publish, correct, measure and vacuum."""
+    """Ingest, register, promote, roll back, publish, correct, measure, evaluate and vacuum."""
     ingest(stores)
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
@@ -26,6 +27,7 @@ def every_kind(stores: Stores) -> None:
     publish(stores, run_key(1), units=5)
     publish(stores, run_key(revision=1), units=9)
     measure(stores)
+    evaluate(stores)
     vacuum(stores)
 
 
@@ -38,6 +40,20 @@ def measure(stores: Stores) -> None:
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
     stores.predictions.measure("daily", date(2025, 1, 5), made, since=0, required_checks=["sums_agree"])
+
+
+def evaluate(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[Evaluation, bool]:
+    """Evaluate a version at one past cutoff."""
+    made = stores.predictions.write(
+        BACKTEST_REPORTS, products.make_backtests(version, wape), key=version,
+        folder=f"backtest_reports/model_version={version}",
+        inputs={"model_artifacts": stores.registry.model_version(version).artifact}, facts={},
+    )  # fmt: skip
+    method = {"cutoff": "2025-01-01", "method": "version", "model_version": version, "family": "statistical",
+              "is_recipe": False, "artifact": made.inputs["model_artifacts"], "forecasts": "0" * 64}  # fmt: skip
+    body = {"model_version": version, "cadence": "daily", "forecast_horizon": 7, "cutoffs": ["2025-01-01"],
+            "methods": [method], "known_until": "2025-01-09T06:00:00+00:00"}  # fmt: skip
+    return stores.predictions.evaluate(made, body)
 
 
 def vacuum(stores: Stores) -> None:

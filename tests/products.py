@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.accuracy.measuring import measure_run
-from forecast_assets.contracts import COMPONENTS, PRODUCTS, QUANTILE_COLUMNS, SALES
+from forecast_assets.contracts import BACKTEST_REPORTS, COMPONENTS, PRODUCTS, QUANTILE_COLUMNS, SALES
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.keys import RunKey
@@ -58,6 +58,9 @@ def _row(sku: str, step: int) -> dict[str, Any]:
         "forecast_reason": "Wednesdays sell more.",
         "risk_reason": "Stock lasts 2 days.",
         "not_computed": "",
+        "lost_share": None,
+        "out_of_distribution_score": 0.5,
+        "quality_flags": "",
     }
 
 
@@ -117,6 +120,16 @@ def make_accuracy() -> pl.DataFrame:
         accuracy_cases.KEY, accuracy_cases.TARGET, accuracy_cases.forecasts(), accuracy_cases.risks(),
         accuracy_cases.naive(), accuracy_cases.actuals(late=1), accuracy_cases.hierarchy(),
     )  # fmt: skip
+
+
+def make_backtests(version: str = "stat-1", wape: float = 0.25) -> pl.DataFrame:
+    """Return the report of a version at one past cutoff, and of all cutoffs together."""
+    rows = [
+        (version, cutoff, method, "all", "all", "wape", value, 14)
+        for cutoff in (KEY.prediction_date, None)
+        for method, value in (("version", wape), ("seasonal_naive", 0.5))
+    ]
+    return pl.DataFrame(rows, schema=BACKTEST_REPORTS.schema, orient="row")
 
 
 def make_all() -> Mapping[str, pl.DataFrame]:

@@ -80,6 +80,7 @@ def panel(
         sales=np.ones((count, days)) if sales is None else sales,
         is_censored=share > 0,
         out_of_stock_share=share,
+        missed_share=share,
         price_ratio=np.ones((count, days + horizon)) if price_ratio is None else price_ratio,
         is_promotion=np.zeros((count, days + horizon), dtype=np.bool_),
         has_plan=np.ones((count, horizon), dtype=np.bool_),

@@ -90,7 +90,8 @@ def stage(stores: Stores, key: RunKey, units: int = 4, known_until: datetime | N
     snapshot = stores.predictions.write_bytes(
         "feature_snapshots", rows, key=snapshot_key(key.prediction_date, known_until),
         path=f"predictions/feature_snapshots/prediction_date={key.prediction_date}/{sha256(rows)}", rows=0,
-        schema="", inputs={"batches": batches}, facts={"known_until": str(known_until)},
+        schema="", inputs={"batches": batches},
+        facts={"known_until": str(known_until), "prediction_date": str(key.prediction_date)},
     )  # fmt: skip
     made = {name: _write(stores, name, key, units, {"feature_snapshots": snapshot.version}) for name in PUBLISHED}
     for product in made.values():

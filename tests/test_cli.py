@@ -77,7 +77,8 @@ def test_help_answers_within_half_a_second() -> None:
 
 def test_every_command_explains_itself(call: Call) -> None:
     for command in ("demo", "simulate", "ingest", "train", "promote", "rollback", "run", "backfill", "show", "export",
-                    "versions", "runs", "feeds", "log", "lineage", "observations", "ui", "catalogue"):  # fmt: skip
+                    "versions", "runs", "feeds", "log", "lineage", "observations", "ui", "catalogue",
+                    "plot"):  # fmt: skip
         code, text = call(command, "--help")
         assert code == 0
         assert len(text.splitlines()) > 4, command

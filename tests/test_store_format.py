@@ -18,7 +18,7 @@ from resources.ledger import BUNDLE, Entry
 from resources.records import canonical
 from resources.state import KINDS
 from resources.stores import Stores, open_stores
-from tests.ledger_cases import every_kind, measure, vacuum
+from tests.ledger_cases import evaluate, every_kind, measure, vacuum
 from tests.lineage_cases import publish_linked
 from tests.store_cases import run_key
 
@@ -103,7 +103,7 @@ def test_the_documents_reader_reads_the_rows_that_this_project_reads(
     assert len(ours) > 5
 
 
-@pytest.mark.parametrize("position", [3, 6, 8, 12])
+@pytest.mark.parametrize("position", [3, 6, 8, 13])
 def test_the_documents_reader_folds_entries_to_the_same_state(stores: Stores, reader: Path, position: int) -> None:
     state = stores.as_of(position).ledger.state()
     (found,) = lines(reader, stores.blobs.root, position)
@@ -114,6 +114,8 @@ def test_the_documents_reader_folds_entries_to_the_same_state(stores: Stores, re
     assert list(found["publications"]) == [str(key) for key in state.publications]
     measured = {f"{c}/{d}": days[-1].product_version for (c, d), days in state.measurements.items()}
     assert {name: body["product_version"] for name, body in found["measurements"].items()} == measured
+    evaluated = {version: reports[-1].product_version for version, reports in state.evaluations.items()}
+    assert {name: body["product_version"] for name, body in found["evaluations"].items()} == evaluated
 
 
 def test_the_documents_reader_reads_entries_of_the_first_release(reader: Path, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def shape(body: object, at: str = "") -> set[str]:
         return {path for each in body for path in shape(each, f"{at}[]")}
     if not isinstance(body, Mapping):
         return {at}
-    is_data = at in (".acceptances", ".files", ".products", ".gates") or at.startswith(".acceptances.")
+    is_data = at in (".acceptances", ".files", ".products", ".schemas", ".gates") or at.startswith(".acceptances.")
     return {path for name, each in body.items() for path in shape(each, f"{at}.{'*' if is_data else name}")} or {at}
 
 
@@ -193,6 +195,7 @@ def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytes
     stores = open_stores(tmp_path / "store")
     publish_linked(stores)
     measure(stores)
+    evaluate(stores)
     vacuum(stores)
     found = {path.name for path in (tmp_path / "store").iterdir()}
     assert set(re.findall(r"^\| `(\w+)/` \|", section("Folders"), re.MULTILINE)) == found

@@ -11,9 +11,11 @@ from forecast_assets.base_forecasts.made_elsewhere import external_frames
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
 from forecast_assets.keys import Cadence
 from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.statistical import StatisticalArtifact, forecast_nodes, forecast_series
-from forecast_assets.plots import as_markdown_image, demand_class_png
+from forecast_assets.models.families import TrainedArtifact, forecast
+from forecast_assets.models.nodes import forecast_nodes
+from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
 from forecast_assets.run_inputs import RunInputs
+from forecast_assets.run_pictures import fan_pictures
 from resources.orchestration import (
     Progress,
     ProgressReporter,
@@ -49,7 +51,9 @@ def build_base_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         base, nodes, inputs = _forecast(start_from, progress.reporter(context.log), run.workers)
         write_run_product(opened, BASE_NODE_FORECASTS, nodes, start_from.key, inputs, start_from.facts)
         version = write_run_product(opened, BASE_FORECASTS, base, start_from.key, inputs, start_from.facts)
-        return dg.MaterializeResult(metadata=product_metadata(BASE_FORECASTS, version, base, _extra(base, nodes)))
+        return dg.MaterializeResult(
+            metadata=product_metadata(BASE_FORECASTS, version, base, _extra(start_from, base, nodes))
+        )
 
     return base_forecasts
 
@@ -71,11 +75,11 @@ def _take_over(run: RunInputs, artifact: ExternalArtifact) -> tuple[pl.DataFrame
 
 
 def _fit_and_forecast(
-    run: RunInputs, artifact: StatisticalArtifact, report: Progress, workers: int | None
+    run: RunInputs, artifact: TrainedArtifact, report: Progress, workers: int | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     hierarchy = run.hierarchy
     panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
-    series = forecast_series(
+    made = forecast(
         panel,
         artifact,
         hierarchy.product_groups(artifact.group_level),
@@ -84,24 +88,27 @@ def _fit_and_forecast(
     )
     nodes = forecast_nodes(
         panel,
-        series,
+        made.statistical,
         hierarchy,
-        artifact,
+        made.part,
+        agreed_with=made.series.mean,
         progress=lambda done, total: report("upper nodes forecast", done, total),
         workers=workers,
     )
-    return base_frames(run.key, panel, series, nodes)
+    return base_frames(run.key, panel, made.series, nodes)
 
 
-def _extra(base: pl.DataFrame, nodes: pl.DataFrame) -> dict[str, object]:
+def _extra(run: RunInputs, base: pl.DataFrame, nodes: pl.DataFrame) -> dict[str, object]:
     used = (
         base.filter(pl.col("step") == 1)
         .group_by("demand_class", "model_used", "is_fallback")
         .agg(series=pl.len(), units_on_day_one=pl.col("base_units").sum())
         .sort("demand_class", "model_used", "is_fallback")
     )
+    fans = fan_pictures(run.history, base, telling_series(base))
     return {
         "models": dg.MetadataValue.md(markdown_table(used)),
+        **{name: dg.MetadataValue.md(picture) for name, picture in fans.items()},
         "demand_classes": dg.MetadataValue.md(as_markdown_image(demand_class_png(base), "series by demand class")),
         "fallback_series": int(used.filter("is_fallback")["series"].sum()),
         "upper_node_rows": nodes.height,

@@ -6,8 +6,9 @@ What belongs here: turning forecasts of series and nodes into the two products' 
 import numpy as np
 import polars as pl
 
+from forecast_assets.base_forecasts.quality import quality_flags
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
-from forecast_assets.features.panel import Panel
+from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.keys import RunKey
 from forecast_assets.models.nodes import NodeForecasts
 from forecast_assets.models.series import FACTORED, SeriesForecasts
@@ -30,7 +31,11 @@ def base_frames(
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
     """
     base = rows_per_step(key, panel.series.with_columns(_described(series))).with_columns(
-        *_exact(series), *(publish(series.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS))
+        *_exact(series),
+        *(publish(series.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
+        _share(series.lost_share, "lost_share"),
+        _share(series.out_of_distribution, "out_of_distribution_score"),
+        quality_flags(panel, series.demand_class, series.is_fallback, series.out_of_distribution),
     )
     upper = nodes.nodes.with_columns(
         pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
@@ -45,6 +50,12 @@ def _described(series: SeriesForecasts) -> list[pl.Series]:
         pl.Series("model_used", series.model_used.tolist(), pl.String),
         pl.Series("is_fallback", series.is_fallback),
     ]
+
+
+def _share(values: Floats | None, name: str) -> pl.Expr:
+    """A share by row, or null where nobody says it."""
+    column = pl.lit(None, pl.Float64) if values is None else pl.lit(pl.Series(values.ravel()).fill_nan(None))
+    return column.alias(name)
 
 
 def _exact(series: SeriesForecasts) -> list[pl.Series]:

@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from forecast_assets.base_forecasts.quality import quality_flags
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS, QUANTILES
 from forecast_assets.errors import InputError, first_ten
-from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.features.panel import SERIES_KEY, Bools, Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.keys import RunKey
 from forecast_assets.models.demand import classify
@@ -54,11 +55,15 @@ def external_frames(
     _require_same_date(key, made)
     _require_same_series(key, panel, made)
     demand_class = classify(panel)
+    score = None if artifact.reference is None else artifact.reference.score(panel)
     described = panel.series.with_columns(pl.Series("demand_class", demand_class.tolist(), pl.String))
     base = rows_per_step(key, described).with_columns(
         *made.select(pl.col("forecast_units").alias("base_units"), pl.col("forecast_units").alias(_LEVEL), *_NAMED),
         *(pl.lit(0, UNITS).alias(name) for name in _OTHERS),
         *_quantiles(made, demand_class, panel.horizon_days, artifact),
+        pl.lit(None, pl.Float64).alias("lost_share"),
+        pl.lit(None if score is None else pl.Series(score.ravel()), pl.Float64).alias("out_of_distribution_score"),
+        quality_flags(panel, demand_class, _first_step(made["is_missing"], panel.horizon_days), score),
     )
     return BASE_FORECASTS.conform(base), _sums(key, _matrix(made["forecast_units"], panel.horizon_days), hierarchy)
 
@@ -93,6 +98,11 @@ def _quantiles(
 
 def _matrix(units: pl.Series, horizon: int) -> Millionths:
     return from_units(units).reshape(-1, horizon)
+
+
+def _first_step(values: pl.Series, horizon: int) -> Bools:
+    """[n] the value of each series' first step."""
+    return np.asarray(values.to_numpy().reshape(-1, horizon)[:, 0], dtype=np.bool_)
 
 
 def _require_same_date(key: RunKey, made: pl.DataFrame) -> None:

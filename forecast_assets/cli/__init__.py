@@ -13,7 +13,17 @@ from typing import Final, NoReturn
 import click
 
 from forecast_assets import __version__
-from forecast_assets.cli import accuracy, correcting, ingesting, looking, modelling, replaying, running, storing
+from forecast_assets.cli import (
+    accuracy,
+    correcting,
+    evaluating,
+    ingesting,
+    looking,
+    modelling,
+    replaying,
+    running,
+    storing,
+)
 from forecast_assets.cli.common import examples
 from forecast_assets.cli.failures import from_outside
 from forecast_assets.errors import ForecastAssetsError
@@ -86,6 +96,6 @@ def cli() -> None:
     """
 
 
-for _module in (running, correcting, ingesting, modelling, looking, accuracy, storing, replaying):
+for _module in (running, correcting, ingesting, modelling, evaluating, looking, accuracy, storing, replaying):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -52,6 +52,52 @@ def show(
 
 
 @click.command(
+    epilog=examples(
+        "forecast-assets plot --date 2025-06-30 --model-version stat-1 --store S-01 --sku FOOD-0001 --out fan.png",
+        "forecast-assets plot --date 2025-06-30 --model-version stat-1 --store S-01 --sku FOOD-0001 --drivers "
+        "--out why.png",
+    )
+)
+@published
+@click.option("--store", required=True, help="Store.")
+@click.option("--sku", required=True, help="SKU.")
+@click.option(
+    "--drivers", "is_why", is_flag=True, help="Draw what the forecast is made of, instead of past and future."
+)
+@click.option("--days", default=84, show_default=True, type=click.IntRange(1), help="Days of the past to draw.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="FILE.png; must be new.")
+@as_of_option
+def plot(
+    cadence: str,
+    day: date,
+    model_version: str,
+    horizon: int | None,
+    revision: int | None,
+    store: str,
+    sku: str,
+    is_why: bool,
+    days: int,
+    out: Path,
+    as_of: int | datetime | None,
+) -> None:
+    """Draw one SKU in one store as a PNG.
+
+    Its past sales with days out of stock shaded, the forecast with where 50, 80 and 95 percent of futures lie, and what
+    came since; or, with --drivers, what every day's forecast is made of.
+    """
+    from forecast_assets.operations.picturing import draw_drivers, draw_forecast
+    from forecast_assets.operations.reading import resolve_run
+
+    stores = opened(as_of)
+    publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
+    if is_why:
+        draw_drivers(stores, publication, store, sku, out)
+    else:
+        draw_forecast(stores, publication, store, sku, out, days)
+    click.echo(f"Drew {sku} in {store} ({publication.key}) to {out}")
+
+
+@click.command(
     epilog=examples("forecast-assets export forecasts --date 2025-06-30 --model-version stat-1 --out forecasts.csv")
 )
 @click.argument("product")
@@ -189,4 +235,4 @@ def catalogue(as_of: int | datetime | None, out: Path | None) -> None:
     click.echo(f"{settings.catalogue_path} -> {built.name}")
 
 
-COMMANDS: Final = (show, export, runs, feeds, log, lineage, observations, ui, catalogue)
+COMMANDS: Final = (show, plot, export, runs, feeds, log, lineage, observations, ui, catalogue)

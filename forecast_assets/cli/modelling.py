@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=examples("forecast-assets train --family statistical --version stat-1 --cutoff 2025-06-30"),
+    epilog=examples(
+        "forecast-assets train --family statistical --version stat-1 --cutoff 2025-06-30",
+        "forecast-assets train --family global --version global-1 --cutoff 2025-06-30    # trees that all series share",
+        "forecast-assets train --family combined --version both-1 --cutoff 2025-06-30    # the mean of the two",
+    ),
 )
-@click.option("--family", required=True, type=click.Choice(["statistical"]), help="Model family.")
+@click.option("--family", required=True, type=click.Choice(["statistical", "global", "combined"]), help="Model family.")
 @click.option("--version", required=True, help="Name of the new version, for example stat-1.")
 @click.option("--cutoff", required=True, type=DAY, help="Last day that training may see.")
 @click.option(

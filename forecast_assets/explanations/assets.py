@@ -14,7 +14,9 @@ from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import Cadence
+from forecast_assets.plots import telling_series
 from forecast_assets.run_inputs import RunInputs
+from forecast_assets.run_pictures import Chosen, driver_pictures
 from resources.orchestration import (
     RunSettings,
     StoresResource,
@@ -48,7 +50,8 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
         forecast, moved = opened.predictions.read(base), opened.predictions.read(reconciled)
         nodes = opened.predictions.read(opened.predictions.version(reconciled.inputs["base_node_forecasts"]))
         told = _circumstances(behind, forecast, largest_gaps(forecast, moved, nodes, behind.hierarchy))
-        frame = explanation_frame(forecast, moved, opened.predictions.read(risks), told)
+        risk = opened.predictions.read(risks)
+        frame = explanation_frame(forecast, moved, risk, told)
         inputs = {
             **behind.inputs,
             "base_forecasts": base.version,
@@ -56,7 +59,8 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
             "stockout_risks": risks.version,
         }
         version = write_run_product(opened, FORECAST_EXPLANATIONS, frame, key, inputs, behind.facts)
-        return dg.MaterializeResult(metadata=product_metadata(FORECAST_EXPLANATIONS, version, frame, _extra(frame)))
+        shown = _extra(frame, telling_series(forecast, risk))
+        return dg.MaterializeResult(metadata=product_metadata(FORECAST_EXPLANATIONS, version, frame, shown))
 
     return forecast_explanations
 
@@ -120,11 +124,12 @@ def _events(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame |
     return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"))
 
 
-def _extra(frame: pl.DataFrame) -> dict[str, object]:
+def _extra(frame: pl.DataFrame, chosen: Chosen) -> dict[str, object]:
     drivers = [name for name in frame.columns if name.endswith("_units")]
     wants = frame.filter(pl.col("not_computed") != "").group_by("not_computed").agg(rows=pl.len())
     most = wants.sort("rows", "not_computed", descending=True).head(10)
     return {
+        **{name: dg.MetadataValue.md(picture) for name, picture in driver_pictures(frame, chosen).items()},
         "not_computed": dg.MetadataValue.md(markdown_table(most)),
         **{f"total_{name}": float(frame[name].sum()) for name in drivers},
     }

@@ -79,8 +79,10 @@ def _words(
         *(risks[name].cast(pl.Float64) for name in RISK_NUMBERS),
         *facts.get_columns(),
     )
-    return told.select(
+    # Lazy, so that what phrases share is computed once.
+    words = told.lazy().select(
         forecast_reason().alias("forecast_reason"),
         risk_reason().alias("risk_reason"),
         not_computed(circumstances.feeds, circumstances.longest_history_days).alias("not_computed"),
     )
+    return words.collect()

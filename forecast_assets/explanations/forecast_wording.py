@@ -4,7 +4,8 @@ What belongs here: sentences and what is worth saying. What does not: any number
 
 Phrases are null where there is nothing to say. What rounds to nothing, or is under two percent of the usual day, is
 left out of the words; the exact driver is in its column. Percentages are of what the effect is applied to: that of the
-weekday is of level and trend, that of the season of those and the weekday, as the drivers were taken apart.
+weekday is of level and trend, that of the season of those and the weekday, as the statistical family's drivers were
+taken apart. Learned models do not apply one effect on top of another, so theirs are told in units alone.
 """
 
 from typing import Final
@@ -40,6 +41,8 @@ FACT_TYPES: Final = {
     "node_gap_share": pl.Float64,
 }
 EXTERNAL: Final = "external"
+# Names of learned models, and of their combinations with others, begin so.
+LEARNED: Final = "LightGBM"
 # Models of new series that stand on their parents have names that begin so.
 BORROWED: Final = "BorrowedLevel"
 
@@ -51,7 +54,8 @@ _LEAST_FEW: Final = 0.005
 def forecast_reason() -> pl.Expr:
     """Return the drivers of a forecast in words.
 
-    Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date` and `FACT_TYPES`.
+    Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date`, `FACT_TYPES` and
+    `days_out_of_stock_28d_share`.
     """
     nothing = pl.when(pl.col("forecast_units") == 0).then(pl.lit("no demand is expected"))
     phrases = [
@@ -64,6 +68,8 @@ def forecast_reason() -> pl.Expr:
         _price(),
         _promotion(),
         _event(),
+        _relatives(),
+        _availability(),
         _reconciliation(),
         _driver("override_units", pl.lit("an override")),
     ]
@@ -125,7 +131,12 @@ def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...])
     share = pl.when(base > 0).then(whole_percent(pl.col(column) / base))
     size = pl.coalesce(pl.format("{}% ", share), pl.lit(""))
     direction = pl.when(pl.col(column) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
-    phrase = pl.format(f"{{}} {{}}{{}} than {usual} ({{}})", subject, size, direction, signed(column))
+    in_units = pl.format(" ({})", signed(column))
+    phrase = (
+        pl.when(pl.col("model_used").str.starts_with(LEARNED))
+        .then(pl.concat_str(subject, pl.lit(" "), direction, in_units))
+        .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(f" than {usual}"), in_units))
+    )
     return pl.when(_is_worth_saying(column)).then(phrase)
 
 
@@ -153,6 +164,24 @@ def _promotion() -> pl.Expr:
 def _event() -> pl.Expr:
     names = pl.col("event_names")
     return _driver("event_units", names.fill_null("a calendar event"), plural=names.str.contains(" and ", literal=True))
+
+
+def _relatives() -> pl.Expr:
+    subject = pl.lit("recent sales of its relatives (the product elsewhere, its store and category)")
+    return _driver("relatives_units", subject, plural=pl.lit(value=True))
+
+
+def _availability() -> pl.Expr:
+    """What the model makes of recent stock-outs; whether there were any is told only where it is known."""
+    share = pl.col("days_out_of_stock_28d_share")
+    subject = (
+        pl.when(share > 0)
+        .then(pl.lit("recent days without stock"))
+        .when(share == 0)
+        .then(pl.lit("having been in stock lately"))
+        .otherwise(pl.lit("recent availability"))
+    )
+    return _driver("availability_units", subject, plural=share > 0)
 
 
 def _reconciliation() -> pl.Expr:

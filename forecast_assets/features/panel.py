@@ -40,6 +40,8 @@ class Panel:
         sales: [n, T] units sold; NaN where nothing is known (before the first day, or a late row).
         is_censored: [n, T] whether the shelf was empty for some of the day, so that sales bound demand from below.
         out_of_stock_share: [n, T] share of trading hours without stock, 0..1; NaN where hours are not known.
+        missed_share: [n, T] share of a usual day's sales that falls into the hours without stock, 0..1: by the hours
+            in which a usual day sells where those are known, else the share of hours; NaN where hours are not known.
         price_ratio: [n, T + H] price over list price; 1 where no price is known.
         is_promotion: [n, T + H] whether a promotion is on or planned.
         has_plan: [n, H] whether the price of that future day was known at the cutoff.
@@ -55,6 +57,7 @@ class Panel:
     sales: Floats
     is_censored: Bools
     out_of_stock_share: Floats
+    missed_share: Floats
     price_ratio: Floats
     is_promotion: Bools
     has_plan: Bools
@@ -100,6 +103,7 @@ class Panel:
             sales=self.sales[:, :history],
             is_censored=self.is_censored[:, :history],
             out_of_stock_share=self.out_of_stock_share[:, :history],
+            missed_share=self.missed_share[:, :history],
             price_ratio=self.price_ratio[:, :width],
             is_promotion=self.is_promotion[:, :width],
             has_plan=np.ones((self.series.height, self.horizon_days), dtype=np.bool_),
@@ -111,7 +115,9 @@ class Panel:
     def recent(self, days: int) -> "Panel":
         """Return the panel with at most that many days of history; the horizon stays. No matrix is copied."""
         start = max(self.history_days - days, 0)
-        matrices = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "event_days")
+        matrices = (
+            "sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "event_days",
+        )  # fmt: skip
         return replace(
             self,
             first_date=self.first_date + timedelta(days=start),
@@ -149,7 +155,7 @@ def assemble_panel(
     grid = _Grid(ordered, first, history + horizon_days)
     (sales,) = grid.matrices(observations["sales"], ["sales_units"])
     price_ratio, is_promotion = grid.matrices(observations.get("prices"), ["price_ratio", "is_promotion"])
-    is_censored, share = _shelf(grid, observations, history)
+    is_censored, share, missed = _shelf(grid, observations, history)
     event_names, event_days, event_series = _events(observations.get("events"), grid, store_nodes)
     return Panel(
         series=ordered,
@@ -159,6 +165,7 @@ def assemble_panel(
         sales=sales[:, :history],
         is_censored=is_censored,
         out_of_stock_share=share,
+        missed_share=missed,
         price_ratio=np.nan_to_num(price_ratio, nan=1.0),
         is_promotion=is_promotion > 0,
         has_plan=~np.isnan(price_ratio[:, history:]),
@@ -209,12 +216,23 @@ def _first_date(sales: pl.LazyFrame, cutoff: date, history_days: int) -> date:
     return max(earliest, cutoff - timedelta(days=history_days - 1))
 
 
-def _shelf(grid: _Grid, observations: Mapping[str, pl.LazyFrame], history: int) -> tuple[Bools, Floats]:
-    """Whether, and for which share of the trading hours, each shelf was empty: from hours, else from positions."""
-    hours, trading_hours = grid.matrices(observations.get("stock_status"), ["out_of_stock_hours", "trading_hours"])
+def _shelf(grid: _Grid, observations: Mapping[str, pl.LazyFrame], history: int) -> tuple[Bools, Floats, Floats]:
+    """Whether each shelf was empty, from hours, else from positions; for which share of trading hours; and of sales.
+
+    Where nobody says which hours were without stock, sales are taken as spread evenly over trading hours.
+    """
     (on_hand,) = grid.matrices(observations.get("inventory_positions"), ["on_hand_units"])
-    share = (hours / trading_hours if "stock_status" in observations else hours)[:, :history]
-    return (share > 0) | (on_hand[:, :history] <= 0), share
+    if "stock_status" not in observations:
+        (unknown,) = grid.matrices(None, ["out_of_stock_hours"])
+        return on_hand[:, :history] <= 0, unknown[:, :history], unknown[:, :history]
+    hours, trading_hours, said = (
+        matrix[:, :history]
+        for matrix in grid.matrices(
+            observations["stock_status"], ["out_of_stock_hours", "trading_hours", "out_of_stock_demand_share"]
+        )
+    )
+    share = hours / trading_hours
+    return (share > 0) | (on_hand[:, :history] <= 0), share, np.where(np.isnan(said), share, said)
 
 
 def _events(

@@ -7,7 +7,7 @@ A dimension is a tree: `total`, the source's levels from the widest to the narro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
 from typing import Any, Final
@@ -148,6 +148,14 @@ class Hierarchy:
     def crossed_levels(self) -> tuple[CrossedLevel, ...]:
         """All pairs of levels above the bottom."""
         return tuple(_cross(*pair) for pair in list(product(self.product_levels, self.store_levels))[:-1])
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Hierarchy":
+        """Return the hierarchy of some of the series; nodes without any of them are in no crossed level."""
+        products, stores = (
+            tuple(replace(level, code=level.code[rows]) for level in levels)
+            for levels in (self.product_levels, self.store_levels)
+        )
+        return Hierarchy(self.series[rows], products, stores)
 
     @property
     def nodes(self) -> pl.DataFrame:

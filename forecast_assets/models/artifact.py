@@ -5,11 +5,12 @@ What belongs here: what training decides and scoring reads, and its bytes. What 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from forecast_assets.models.calibration import Calibration
+from forecast_assets.models.distribution import Reference
 from forecast_assets.models.effects import Effects
 from forecast_assets.models.envelope import from_json, to_json
 
@@ -32,6 +33,7 @@ class StatisticalArtifact:
         group_level: Product level whose nodes effects were pooled by; scoring pools by the same.
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
             `events`. The first candidate is the default, where no backtest had anything to say.
+        reference: What the inputs of training were like; None in versions trained before that was recorded.
     """
 
     models: Mapping[str, str]
@@ -42,6 +44,7 @@ class StatisticalArtifact:
     horizon_days: int
     group_level: str = "total"
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reference: Reference | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -81,6 +84,14 @@ class StatisticalArtifact:
             InputError: If the bytes are of another family or format.
         """
         remedy = "Train the version again with this release, or score with the release that trained it."
-        data = from_json(FAMILY, FORMAT, content, remedy=remedy)
-        effects, calibration = Effects.from_data(data.pop("effects")), Calibration.from_data(data.pop("calibration"))
-        return cls(effects=effects, calibration=calibration, **data)
+        return cls.from_data(from_json(FAMILY, FORMAT, content, remedy=remedy))
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "StatisticalArtifact":
+        """Read the JSON form back."""
+        parts = {
+            "effects": Effects.from_data(data["effects"]),
+            "calibration": Calibration.from_data(data["calibration"]),
+            "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
+        }
+        return cls(**{**data, **parts})

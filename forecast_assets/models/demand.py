@@ -3,8 +3,8 @@
 What belongs here: the censored-demand estimate and the demand class of a series. What does not: forecasting.
 
 Two kinds of censoring are told apart. Where the hours without stock are known, sales cover the rest of the day, so the
-share of those hours times the typical day is added to them. Where it is only known that the shelf ran out, sales
-bound demand from below, and demand is replaced by its mean above that bound.
+share of a usual day that falls into those hours, times the typical day, is added to them. Where it is only known that
+the shelf ran out, sales bound demand from below, and demand is replaced by its mean above that bound.
 """
 
 from dataclasses import dataclass
@@ -47,8 +47,8 @@ def observe(panel: Panel, factors: Floats | None = None) -> Observed:
     """Return sales beside their exposure, the form in which every estimate here reads them.
 
     A level is then units over exposure-weighted factors: the same as adding lost sales and averaging, without the
-    circle. Assumes that sales are spread evenly over trading hours; if the shelf empties after the day's rush, demand
-    is overestimated.
+    circle. Assumes that sales are spread over the hours of a day as on usual days; where only the number of hours
+    without stock is known, evenly over trading hours: if the shelf then empties after the rush, demand is too high.
 
     Args:
         panel: n series, T days of history.
@@ -56,9 +56,9 @@ def observe(panel: Panel, factors: Floats | None = None) -> Observed:
     """
     is_known = ~np.isnan(panel.sales)
     sales = np.where(is_known, panel.sales, 0.0)
-    has_hours = ~np.isnan(panel.out_of_stock_share)
+    has_hours = ~np.isnan(panel.missed_share)
     is_bound = panel.is_censored & ~has_hours & is_known
-    exposure = np.where(has_hours, 1.0 - panel.out_of_stock_share, 1.0) * is_known
+    exposure = np.where(has_hours, 1.0 - panel.missed_share, 1.0) * is_known
     if not is_bound.any():
         return Observed(sales, exposure, is_known)
     weights = np.ones_like(sales) if factors is None else factors

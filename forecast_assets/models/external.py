@@ -23,6 +23,7 @@ from forecast_assets.keys import CADENCES
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.calibration import Calibration, calibrate
 from forecast_assets.models.demand import classify, ratio, uncensor
+from forecast_assets.models.distribution import Reference, learn_reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.training import LEAST_HISTORY_DAYS, spread_rows, take
 
@@ -51,6 +52,8 @@ class ExternalArtifact:
         history_days: Days of history to read when scoring.
         horizon_days: Days ahead that a run may have: any that a cadence allows, since the file says how far it looks.
         group_level: Product level by which series are pooled; nothing is.
+        reference: What the series were like at registration, in place of what the outside model was trained on; None in
+            versions registered before that was recorded.
     """
 
     first_file: Mapping[str, str]
@@ -61,6 +64,7 @@ class ExternalArtifact:
     risk_thresholds: Mapping[str, float]
     horizon_days: int = max(cadence.longest_horizon for cadence in CADENCES.values())
     group_level: str = "total"
+    reference: Reference | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -90,8 +94,13 @@ class ExternalArtifact:
         """
         remedy = "Score with the release that registered the version, or register the forecasts under a new one."
         data = from_json(FAMILY, FORMAT, content, remedy=remedy)
-        calibration = Calibration.from_data(data.pop("calibration"))
-        return cls(calibration=calibration, quantile_levels=tuple(data.pop("quantile_levels")), **data)
+        calibration, reference = Calibration.from_data(data.pop("calibration")), data.pop("reference", None)
+        return cls(
+            calibration=calibration,
+            quantile_levels=tuple(data.pop("quantile_levels")),
+            reference=Reference.from_data(reference) if reference else None,
+            **data,
+        )
 
 
 def register_external(
@@ -111,8 +120,15 @@ def register_external(
         quantile_levels: Probabilities of the quantiles that the file has.
         history_days: Days of history that scoring will read.
     """
-    calibration = calibrate_recent_average(panel)
-    return ExternalArtifact(first_file, columns, quantile_levels, calibration, history_days, RISK_THRESHOLDS)
+    return ExternalArtifact(
+        first_file,
+        columns,
+        quantile_levels,
+        calibrate_recent_average(panel),
+        history_days,
+        RISK_THRESHOLDS,
+        reference=learn_reference(panel),
+    )
 
 
 def calibrate_recent_average(panel: Panel) -> Calibration:

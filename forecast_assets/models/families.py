@@ -1,51 +1,99 @@
-"""How the artifact of each model family is read back.
+"""The model families: how the artifact of each is read back, and how series are forecast with it.
 
-What belongs here: the families and what all their artifacts share. What does not: anything that a family does.
+What belongs here: the families, and what stages ask of any of them. What does not: how a family does anything.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from forecast_assets.errors import InputError
+from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models import artifact, external
 from forecast_assets.models.artifact import StatisticalArtifact
+from forecast_assets.models.demand import usual_lost_share
 from forecast_assets.models.external import ExternalArtifact
+from forecast_assets.models.global_model import COMBINED, GLOBAL, GlobalArtifact, forecast_global
+from forecast_assets.models.levels import Progress
+from forecast_assets.models.series import SeriesForecasts, forecast_series
 
+# What is trained here, rather than made elsewhere.
+TrainedArtifact = StatisticalArtifact | GlobalArtifact
 
-class Artifact(Protocol):
-    """What stages after the base forecasts read of a version, whatever made its numbers."""
-
-    @property
-    def history_days(self) -> int:
-        """Days of history to read when scoring."""
-
-    @property
-    def horizon_days(self) -> int:
-        """Most days ahead that a run may have."""
-
-    @property
-    def group_level(self) -> str:
-        """Product level by whose nodes series are pooled."""
-
-    @property
-    def rho(self) -> dict[str, float]:
-        """Correlation between the normal scores of two days of a series, by demand class."""
-
-    @property
-    def risk_thresholds(self) -> Mapping[str, float]:
-        """Lowest stock-out probability of each risk band above the first."""
-
-    def to_bytes(self) -> bytes:
-        """Write canonical bytes."""
-
-
-FAMILIES: Final[Mapping[str, Callable[[bytes], StatisticalArtifact | ExternalArtifact]]] = {
+FAMILIES: Final[Mapping[str, Callable[[bytes], TrainedArtifact | ExternalArtifact]]] = {
     artifact.FAMILY: StatisticalArtifact.from_bytes,
+    GLOBAL: partial(GlobalArtifact.from_bytes, GLOBAL),
+    COMBINED: partial(GlobalArtifact.from_bytes, COMBINED),
     external.FAMILY: ExternalArtifact.from_bytes,
 }
+# Families with trees, which learn from all series at once.
+WITH_TREES: Final = (GLOBAL, COMBINED)
+TRAINED: Final = (artifact.FAMILY, *WITH_TREES)
 
 
-def read_artifact(family: str, content: bytes) -> StatisticalArtifact | ExternalArtifact:
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts of n series by a version.
+
+    Attributes:
+        series: The version's forecasts.
+        statistical: Those of its statistical part, by which the levels above are forecast; the same for the statistical
+            family.
+        part: What the statistical part stands on.
+    """
+
+    series: SeriesForecasts
+    statistical: SeriesForecasts
+    part: StatisticalArtifact
+
+
+def statistical_part(found: TrainedArtifact | ExternalArtifact) -> StatisticalArtifact | None:
+    """Return what the statistical family decided in a version; None for one made elsewhere."""
+    if isinstance(found, GlobalArtifact):
+        return found.statistical
+    return found if isinstance(found, StatisticalArtifact) else None
+
+
+def forecast(
+    panel: Panel,
+    version: TrainedArtifact,
+    product_groups: npt.NDArray[np.str_],
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Forecasts:
+    """Forecast every series of a panel with a version of any family that is trained here.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        version: Its artifact.
+        product_groups: [n] group of each series, as in training.
+        progress: Called with series done and series in all.
+        workers: Threads, and processes for slow models; all cores if left out.
+    """
+    if isinstance(version, GlobalArtifact):
+        made = forecast_global(panel, version, product_groups, progress=progress, workers=workers)
+        return Forecasts(made.series, made.statistical, version.statistical)
+    series = forecast_series(panel, version, product_groups, progress=progress, workers=workers)
+    return Forecasts(series, series, version)
+
+
+def lost_share(panel: Panel, made: SeriesForecasts) -> Floats:
+    """[n, H] Share of demand expected to meet an empty shelf: as forecast, else what the series usually loses.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        made: Their forecasts.
+    """
+    usual = np.broadcast_to(usual_lost_share(panel, made.history.demand)[:, None], made.mean.shape)
+    return usual if made.lost_share is None else np.where(np.isnan(made.lost_share), usual, made.lost_share)
+
+
+def read_artifact(family: str, content: bytes) -> TrainedArtifact | ExternalArtifact:
     """Read the artifact of a model version.
 
     Args:

@@ -48,6 +48,7 @@ def forecast_nodes(
     hierarchy: Hierarchy,
     artifact: StatisticalArtifact,
     *,
+    agreed_with: Floats | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> NodeForecasts:
@@ -58,6 +59,8 @@ def forecast_nodes(
         series: Their forecasts.
         hierarchy: Crossed hierarchy of the same series.
         artifact: What training decided.
+        agreed_with: [n, H] forecasts of the same series by another family, half of whose sums a node's forecast is: a
+            level that stays, and trees that carry on what growth they saw, are each wrong about the weeks that turn.
         progress: Called with nodes done and nodes in all.
         workers: Processes for slow models; all cores if left out.
     """
@@ -66,9 +69,12 @@ def forecast_nodes(
     index = node_index(summing, level * history.factors.product[:, : panel.history_days], history.demand)
     names = np.full(len(index), artifact.models[NODES])
     levels = forecast_levels(index, names, panel.horizon_days, progress=progress, workers=workers)
+    mean = levels.path * (summing @ series.mean)
+    if agreed_with is not None:
+        mean = 0.5 * (mean + summing @ agreed_with)
     return NodeForecasts(
         nodes=hierarchy.information.nodes,
-        mean=levels.path * (summing @ series.mean),
+        mean=mean,
         model_used=levels.model_used,
         is_fallback=levels.is_fallback,
     )

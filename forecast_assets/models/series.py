@@ -57,6 +57,8 @@ class SeriesForecasts:
         model_used: [n] model that made the level path.
         is_fallback: [n] whether it stands in for the chosen one, which failed.
         history: What the forecasts rest on.
+        lost_share: [n, H] share of demand expected to meet an empty shelf; None where the family does not forecast it.
+        out_of_distribution: [n, H] how unlike training the inputs are, 0..1; None where nobody recorded training's.
     """
 
     mean: Floats
@@ -66,6 +68,8 @@ class SeriesForecasts:
     model_used: npt.NDArray[np.object_]
     is_fallback: Bools
     history: Cleaned
+    lost_share: Floats | None = None
+    out_of_distribution: Floats | None = None
 
 
 def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
@@ -163,6 +167,7 @@ def forecast_series(
         model_used=levels.model_used,
         is_fallback=levels.is_fallback,
         history=history,
+        out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel),
     )
 
 
@@ -186,4 +191,6 @@ def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:
     for factor in factors:
         heights.append(heights[-1] * factor)
     steps = [first, *(upper - lower for lower, upper in pairwise(heights))]
-    return dict(zip(FACTORED, steps, strict=True))
+    # What only learned models tell apart is none here.
+    nothing = [np.zeros_like(first)] * (len(FACTORED) - len(steps))
+    return dict(zip(FACTORED, [*steps, *nothing], strict=True))

@@ -3,7 +3,7 @@
 What belongs here: what is learned once per model version. What does not: evaluating the result, or storing it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -18,6 +18,7 @@ from forecast_assets.models.artifact import RISK_THRESHOLDS, StatisticalArtifact
 from forecast_assets.models.borrowing import BORROWED
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
+from forecast_assets.models.distribution import learn_reference
 from forecast_assets.models.effects import EVENTS, SEASONS, Effects, Groups, fit_effects, with_season
 from forecast_assets.models.levels import AVERAGE, CROSTON, ONE, SMOOTHING, THETA, ZERO, Progress, forecast_levels
 from forecast_assets.models.nodes import NODES, node_index
@@ -36,7 +37,7 @@ _COMPARED_SERIES: Final = 1500
 _COMPARED_SERIES_SLOW: Final = 100
 _CALIBRATED_SERIES: Final = 20000
 # Cells of a matrix that training works on, 64 MB each; of more series than fit in, that many are taken.
-_MOST_CELLS: Final = 8_000_000
+MOST_CELLS: Final = 8_000_000
 # A slow model is chosen only where it is better by at least this share, an effect more only where it is better by this
 # many standard errors of the difference, series by series.
 _SLOW_MARGIN: Final = 0.02
@@ -123,6 +124,7 @@ def train_statistical(
     workers: int | None = None,
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
+    only_quick: bool = False,
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -141,6 +143,7 @@ def train_statistical(
         workers: Processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
+        only_quick: Leave out level models that cost a minute where others cost a second.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -162,7 +165,7 @@ def train_statistical(
     report(steps - 2, steps)
     backtests = [_backtest(origin, season, events, history_days, _CALIBRATED_SERIES) for origin in origins]
     launched = _backtest(_with_launches(origins[0]), season, events, history_days, _CALIBRATED_SERIES)
-    models, losses = _choose_models(backtests, launched, workers)
+    models, losses = _choose_models(backtests, launched, workers, () if only_quick else _WITH_THETA)
     means = [_forecast_all(backtest, models, workers) for backtest in backtests]
     models[NODES], losses[NODES] = _best_node_model(backtests, means)
     report(steps - 1, steps)
@@ -181,6 +184,7 @@ def train_statistical(
         horizon_days=horizon,
         group_level=group_level,
         comparisons={**comparisons, **losses},
+        reference=learn_reference(panel),
     )
 
 
@@ -215,7 +219,7 @@ def shorten(panel: Panel, horizon: int) -> Panel:
 
 def take(panel: Panel, rows: Rows) -> Panel:
     """Return the series of a panel at ``rows``."""
-    matrices = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "has_plan")
+    matrices = ("sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan")
     chosen = {name: getattr(panel, name)[rows] for name in matrices}
     return replace(panel, series=panel.series[rows], event_series=panel.event_series[:, rows], **chosen)
 
@@ -227,7 +231,7 @@ def spread_rows(count: int, most: int) -> Rows:
 
 def training_rows(count: int, days: int) -> Rows:
     """Return which of so many series training reads, so that its matrices of so many days stay small."""
-    return spread_rows(count, max(_MOST_CELLS // max(days, 1), 1))
+    return spread_rows(count, max(MOST_CELLS // max(days, 1), 1))
 
 
 def variant(effects: Effects, season: str, events: str) -> Effects:
@@ -351,23 +355,26 @@ def _with_launches(origin: Origin) -> Origin:
 
 
 def _choose_models(
-    backtests: list[Backtest], launched: Backtest, workers: int | None
+    backtests: list[Backtest], launched: Backtest, workers: int | None, with_theta: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Losses]]:
     """Return the model of each demand class, and the losses of all candidates of classes that the backtests saw."""
     models, losses = {**_FIXED, **_DEFAULTS}, {}
     for name in _CANDIDATES:
-        found = _candidate_losses(name, [*backtests, launched] if name == "new" else backtests, workers)
+        seen = [*backtests, launched] if name == "new" else backtests
+        found = _candidate_losses(name, seen, workers, with_theta)
         if found:
             models[name], losses[name] = min(found, key=lambda model: found[model]), found
     return models, losses
 
 
-def _candidate_losses(demand_class: str, backtests: list[Backtest], workers: int | None) -> Losses:
+def _candidate_losses(
+    demand_class: str, backtests: list[Backtest], workers: int | None, with_theta: Sequence[str]
+) -> Losses:
     """Loss of each candidate; the slow one is listed only where it is better by so much that it is worth its time."""
     if not any((backtest.history.demand_class == demand_class).any() for backtest in backtests):
         return {}
     quick = {name: _loss(backtests, demand_class, _COMPARED_SERIES, name) for name in _CANDIDATES[demand_class]}
-    if demand_class not in _WITH_THETA:
+    if demand_class not in with_theta:
         return quick
     best = min(quick, key=lambda name: quick[name])
     loss = partial(_loss, backtests, demand_class, _COMPARED_SERIES_SLOW, workers=workers)

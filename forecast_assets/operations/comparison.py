@@ -14,6 +14,7 @@ from forecast_assets.contracts import COMPONENTS
 from forecast_assets.errors import FIRST, InputError
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
+from forecast_assets.operations.reading import read_product
 from forecast_assets.quantities import UNITS, Millionths, from_units, to_units
 from forecast_assets.restatements import changed_rows, days_read, snapshot_behind
 from resources.records import Publication
@@ -93,8 +94,7 @@ def compare_runs(stores: Stores, before: RunKey, after: RunKey) -> Comparison:
 
 
 def _explanations(stores: Stores, publication: Publication) -> pl.DataFrame:
-    version = stores.predictions.version(publication.products["forecast_explanations"])
-    return stores.predictions.read(version).select(*_ROW, *_NUMBERS)
+    return read_product(stores, publication, "forecast_explanations").select(*_ROW, *_NUMBERS)
 
 
 def _joined(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:

@@ -48,6 +48,7 @@ class Difference:
         rows: Rows that differ of those which both have.
         columns: Column by column; none if the rows are equal and only the files are not.
         manifest: What the manifests say differently, where the files are equal.
+        unshared: Names of columns that only one of them has: products grow between releases.
     """
 
     product: str
@@ -56,6 +57,7 @@ class Difference:
     rows: int = 0
     columns: tuple[ColumnDifference, ...] = ()
     manifest: tuple[ColumnDifference, ...] = ()
+    unshared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def difference_of_rows(
         rebuilt.height - both.height + len(unshared[1]),
         differing.height,
         tuple(column for column in columns if column is not None),
+        unshared=tuple(sorted(unshared[0] | unshared[1])),
     )
 
 

@@ -4,7 +4,6 @@ What belongs here: finding publications, now or as of a past position of the led
 products. What does not: printing.
 """
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,14 +11,14 @@ from typing import Final, Literal
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
 from forecast_assets.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.history import History
 from forecast_assets.keys import CADENCES, RunKey
+from forecast_assets.operations.new_files import new_file
 from forecast_assets.restatements import snapshot_behind
 from forecast_assets.run_inputs import build_hierarchy
-from forecast_assets.sources.fusion import resolve
-from resources.blobs import translated
+from forecast_assets.series_past import past_of
 from resources.ledger import PastLedger
 from resources.records import Publication
 from resources.stores import Stores
@@ -27,13 +26,6 @@ from resources.stores import Stores
 FORMATS: Final = (".parquet", ".csv")
 # How far back a series is shown, unless somebody asks for more.
 HISTORY_DAYS: Final = 364
-# What is told of a series' past, by feed.
-_TOLD: Final = {
-    "sales": ("sales_units",),
-    "stock_status": ("out_of_stock_hours", "trading_hours"),
-    "inventory_positions": ("on_hand_units",),
-    "prices": ("price_ratio", "is_promotion"),
-}
 
 
 def as_they_stood(stores: Stores, position: int | datetime) -> Stores:
@@ -125,12 +117,15 @@ def _revision(publication: Publication) -> str:
 def scan_product(stores: Stores, publication: Publication, product: str) -> pl.LazyFrame:
     """Scan one product of a published run, without hashing its files.
 
+    Returns:
+        The product's columns, as its contract says; one that an earlier release did not write is null, or zero if it is
+        a driver.
+
     Raises:
         UnknownProductError: If the run has no such product.
     """
     _require_product(product)
-    paths = stores.predictions.paths(stores.predictions.files(publication, product))
-    return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+    return _scan(stores, [publication], product)
 
 
 def scan_predictions(
@@ -165,7 +160,7 @@ def scan_predictions(
 
     Returns:
         The product's columns, as its contract says, in the order of dates, horizons and revisions; a column that an
-        earlier release did not write is null.
+        earlier release did not write is null, or zero if it is a driver.
 
     Raises:
         InputError: If the dates are the wrong way round, or the product has no stores or SKUs to choose from.
@@ -181,17 +176,25 @@ def scan_predictions(
             f"Nothing is published by {model_version} that is asked for: {_asked(cadence, dates, horizon, revision)}.",
             remedy="See what is there: forecast-assets runs",
         )
+    rows = _scan(stores, chosen, product)
+    for column, wanted in (("store_id", store_ids), ("sku_id", sku_ids)):
+        if wanted is not None and column not in PRODUCTS[product].schema:
+            raise InputError(f"`{product}` has no column `{column}`.", remedy="Leave it out, or filter by its nodes.")
+        rows = rows if wanted is None else rows.filter(pl.col(column).is_in([*wanted]))
+    return rows
+
+
+def _scan(stores: Stores, publications: Sequence[Publication], product: str) -> pl.LazyFrame:
+    """Scan a product of runs in their order, whatever release published them."""
     schema = PRODUCTS[product].schema
-    files = [file for each in chosen for file in stores.predictions.files(each, product)]
+    files = [file for each in publications for file in stores.predictions.files(each, product)]
     rows = pl.scan_parquet(
         stores.predictions.paths(files), schema=schema, glob=False, hive_partitioning=False, missing_columns="insert",
         extra_columns="ignore",
     )  # fmt: skip
-    for column, wanted in (("store_id", store_ids), ("sku_id", sku_ids)):
-        if wanted is not None and column not in schema:
-            raise InputError(f"`{product}` has no column `{column}`.", remedy="Leave it out, or filter by its nodes.")
-        rows = rows if wanted is None else rows.filter(pl.col(column).is_in([*wanted]))
-    return rows
+    absent = [absent_columns(product, each.schemas.get(product)) for each in publications]
+    shown = {name: value for each in absent for name, value in each.items() if value is not None}
+    return rows.with_columns(pl.col(name).fill_null(value).cast(schema[name]) for name, value in shown.items())
 
 
 def one_series(stores: Stores, publication: Publication, product: str, store_id: str, sku_id: str) -> pl.DataFrame:
@@ -275,12 +278,19 @@ def _asked(cadence: str, dates: tuple[date, date] | None, horizon: int | None, r
 def read_product(stores: Stores, publication: Publication, product: str) -> pl.DataFrame:
     """Return all rows of one product of a published run, its bytes verified against the ledger.
 
+    Returns:
+        The product's columns, as `scan_product` returns them.
+
     Raises:
         UnknownProductError: If the run has no such product.
         ChangedFileError: If a file is missing or changed.
     """
     _require_product(product)
-    return stores.predictions.read(stores.predictions.version(publication.products[product]))
+    read = stores.predictions.read(stores.predictions.version(publication.products[product]))
+    shown = absent_columns(product, publication.schemas.get(product))
+    schema = PRODUCTS[product].schema
+    absent = [pl.lit(shown.get(name), kind).alias(name) for name, kind in schema.items() if name not in read.columns]
+    return read.with_columns(absent).select(*schema)
 
 
 def export_product(stores: Stores, publication: Publication, product: str, out: Path) -> int:
@@ -291,20 +301,9 @@ def export_product(stores: Stores, publication: Publication, product: str, out: 
     Raises:
         InputError: If the name ends in neither .parquet nor .csv, or the file exists.
     """
-    if out.suffix not in FORMATS:
-        raise InputError(f"`{out}` has no known format.", remedy="End it in .parquet or .csv.")
-    if out.exists():
-        raise InputError(f"`{out}` exists.", remedy="Choose another name, or remove it first.")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")
-    frame = read_product(stores, publication, product)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}")
-    with translated(out):
-        try:
-            frame.write_parquet(scratch) if out.suffix == ".parquet" else frame.write_csv(scratch)
-            scratch.replace(out)
-        finally:
-            scratch.unlink(missing_ok=True)
+    with new_file(out, FORMATS) as scratch:
+        frame = read_product(stores, publication, product)
+        frame.write_parquet(scratch) if out.suffix == ".parquet" else frame.write_csv(scratch)
     return frame.height
 
 
@@ -375,32 +374,34 @@ def series_history(
     """
     history = known_history(stores, publication)
     since = history.cutoff - timedelta(days=days - 1)
-    known = {name: _known_of(history, name, since, store_id, sku_id) for name in _TOLD}
-    if known["sales"].is_empty():
+    told = past_of(history, _named_series(store_id, sku_id), since)
+    if told.is_empty():
         raise InputError(
             f"{publication.key} knows no sales of {sku_id} in {store_id} since {since}.",
             remedy="Choose a SKU and a store of that run's `forecasts`.",
         )
-    told = known["sales"]
-    for name in ("stock_status", "inventory_positions", "prices"):
-        told = told.join(known[name], on="event_date", how="left")
-    share, on_hand = pl.col("out_of_stock_hours") / pl.col("trading_hours"), pl.col("on_hand_units")
-    return told.sort("event_date").select(
-        "event_date",
-        "sales_units",
-        out_of_stock_share=share,
-        on_hand_units=on_hand,
-        price_ratio="price_ratio",
-        is_promotion="is_promotion",
-        is_stockout=pl.coalesce(share > 0, on_hand <= 0),
-    )
+    return told.drop("store_id", "sku_id")
 
 
-def _known_of(history: History, feed: str, since: date, store_id: str, sku_id: str) -> pl.DataFrame:
-    """Return what a feed says of one series, filtered before sources are weighed against each other."""
-    columns = ["event_date", *_TOLD[feed]]
-    rows = history.store.scan(history.batches, feed, since=since, until=history.cutoff)
-    if rows is None:
-        return pl.DataFrame(schema={name: FEEDS[feed].schema[name] for name in columns})
-    own = rows.filter(pl.col("store_id") == store_id, pl.col("sku_id") == sku_id)
-    return resolve(feed, own, known_until=history.known_until).select(columns).collect()
+def series_after(stores: Stores, publication: Publication, store_id: str, sku_id: str) -> pl.DataFrame:
+    """Return what came of one series on the days that a published run looks at, as far as it is known now.
+
+    Args:
+        stores: Where everything is.
+        publication: The run.
+        store_id: Store.
+        sku_id: SKU.
+
+    Returns:
+        As `series_history` does; no rows where nothing came yet.
+    """
+    key = publication.key
+    last = key.prediction_date + timedelta(days=key.forecast_horizon)
+    batches = tuple(stores.observations.batches())
+    after = History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
+    told = past_of(after, _named_series(store_id, sku_id), key.prediction_date + timedelta(days=1))
+    return told.drop("store_id", "sku_id")
+
+
+def _named_series(store_id: str, sku_id: str) -> pl.DataFrame:
+    return pl.DataFrame({"store_id": [store_id], "sku_id": [sku_id]})

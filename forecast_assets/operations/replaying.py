@@ -106,6 +106,7 @@ class Replay:
         worst = max(found.columns, key=lambda each: each.largest or 0.0, default=None)
         where = "" if worst is None else f", most in `{worst.column}` of {worst.row}: {worst.published} published, "
         where += "" if worst is None else f"{worst.rebuilt} rebuilt"
+        where += f"; only one of them has {first_ten(found.unshared)}" if found.unshared else ""
         why = "the same code, libraries and CPU type gave other bytes: a defect"
         return (
             f"`{found.product}` of {self.of} was rebuilt to other bytes: {found.rows:,} rows differ{where}. "
@@ -159,7 +160,7 @@ def replay(
             scratch,
             settings,
             report,
-            assets=_up_to_publication(key.cadence),
+            assets=up_to_publication(key.cadence),
             partition_key=scoring_partition(key.prediction_date, key.model_version),
             model_version=key.model_version,
             run=run,
@@ -174,7 +175,7 @@ def replay(
         )  # fmt: skip
 
 
-def _up_to_publication(cadence: str) -> dg.AssetSelection:
+def up_to_publication(cadence: str) -> dg.AssetSelection:
     """Return all assets of a scoring run but the one that publishes."""
     last = dg.AssetKey([cadence, FORECASTS.name])
     return dg.AssetSelection.assets(last).upstream() & dg.AssetSelection.key_prefixes(cadence)

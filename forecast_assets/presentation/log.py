@@ -6,6 +6,7 @@ What belongs here: what an entry says. What does not: what is true after it (sta
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from forecast_assets.contracts import OWN_METHOD
 from forecast_assets.errors import NotReadyError
 from forecast_assets.presentation.text import counted, moment_text, table
 from resources.ledger import Entry
@@ -91,6 +92,15 @@ def _measure(body: Body) -> _Said:
                  f"{moment_text(body['known_until'])}")  # fmt: skip
 
 
+def _evaluate(body: Body) -> _Said:
+    others = ["seasonal naive", *sorted({each["method"] for each in body["methods"]} - {OWN_METHOD})]
+    cutoffs = counted(len(body["cutoffs"]), "cutoff")
+    return _Said(
+        f"{body['model_version']}: {body['cadence']} forecasts {body['forecast_horizon']} days ahead at {cutoffs} "
+        f"up to {body['cutoffs'][-1]}, beside {', '.join(others)}"
+    )
+
+
 def _vacuum(body: Body) -> _Said:
     return _Said(f"removing {counted(body['files'], 'file')} that no entry names, {body['bytes']:,} bytes", body["by"])
 
@@ -106,6 +116,7 @@ _SAID: Final[Mapping[str, Callable[[Body], _Said]]] = {
     "rollback": _rollback,
     "publish": _publish,
     "measure": _measure,
+    "evaluate": _evaluate,
     "vacuum": _vacuum,
     "vacuumed": _vacuumed,
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from forecast_assets.errors import FIRST
+from forecast_assets.errors import FIRST, first_ten
 from forecast_assets.operations.differences import NO_VALUE, ColumnDifference, Difference, Rebuilt
 from forecast_assets.operations.replaying import Replay
 from forecast_assets.presentation.text import table
@@ -83,6 +83,7 @@ def _difference_text(found: Difference) -> str:
     head = f"First to differ: {found.product}. {found.rows:,} rows differ"
     head += f"; {found.only_published:,} only published" if found.only_published else ""
     head += f"; {found.only_rebuilt:,} only rebuilt" if found.only_rebuilt else ""
+    head += f"; only one of them has {first_ten(found.unshared)}" if found.unshared else ""
     if not found.columns:
         is_whole = not (found.only_published or found.only_rebuilt)
         return f"{head}.{' The rows are equal: only the bytes of the file are not.' if is_whole else ''}"

@@ -21,7 +21,7 @@ _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "forecasts": (
         "forecasts",
         ("store_id", "sku_id", "target_date", "forecast_units", "expected_sales_units", "q050_units", "q500_units",
-         "q950_units", "model_used"),
+         "q950_units", "model_used", "quality_flags"),
     ),
     "risks": (
         "stockout_risks",

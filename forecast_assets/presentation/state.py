@@ -11,8 +11,8 @@ import polars as pl
 
 from forecast_assets.errors import NotReadyError
 from forecast_assets.keys import CHANNELS
+from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.models.families import read_artifact
-from forecast_assets.models.statistical import StatisticalArtifact
 from resources.records import VersionRecord
 from resources.stores import Stores
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from forecast_assets.sources.findings import Finding
 
 from forecast_assets.presentation.channels import live_text
+from forecast_assets.presentation.evaluations import newest_report_text
 from forecast_assets.presentation.text import table
 
 
@@ -131,16 +132,36 @@ def version_text(stores: Stores, name: str) -> str:
             table(("model version", name), links),
             table(("gate", ""), gates),
             table(("metric", "value", "seasonal naive", "rows"), overall.rows(), title="Backtest, all rows"),
+            *level_texts(report),
+            *filter(None, [newest_report_text(stores, name)]),
             *_compared_texts(stores, record),
         )
     )
+
+
+def level_texts(report: pl.DataFrame) -> list[str]:
+    """Show how sums did at each pair of levels; nothing for a report that was made before they were measured.
+
+    Args:
+        report: Contract `evaluation_reports`.
+    """
+    rows = report.filter(pl.col("segment_kind") == "level")
+    if rows.is_empty():
+        return []
+    shown = ("wape", "bias", "node_bias", "wrmsse")
+    wide = rows.pivot("metric", index="segment", values=["value", "baseline_value"], maintain_order=True)
+    columns = [*(f"value_{metric}" for metric in shown), "baseline_value_wrmsse"]
+    # Without past sales there is nothing to scale errors by.
+    known = wide.with_columns(pl.lit(None, pl.Float64).alias(name) for name in columns if name not in wide.columns)
+    head = ("level", *shown, "wrmsse of seasonal naive")
+    return [table(head, known.select("segment", *columns).rows(), title="Backtest, sums at each pair of levels")]
 
 
 def _compared_texts(stores: Stores, record: VersionRecord) -> list[str]:
     """Show what training compared, and took: of every choice the candidates, the better ones first."""
     content = stores.predictions.read_bytes(stores.predictions.version(record.artifact))
     artifact = read_artifact(record.family, content)
-    if not isinstance(artifact, StatisticalArtifact):
+    if isinstance(artifact, ExternalArtifact):
         return []
     rows = [
         (choice, candidate, f"{loss:.3f}", "taken" if is_chosen else "")

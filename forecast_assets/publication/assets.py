@@ -10,10 +10,11 @@ from dagster_duckdb import DuckDBResource
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED, SALES
 from forecast_assets.errors import NotAcceptedError
 from forecast_assets.keys import Cadence, RunKey
-from forecast_assets.plots import as_markdown_image, history_and_fan_png, totals_png
-from forecast_assets.publication.candidates import aggregate_frame, forecasts_frame, telling_series
+from forecast_assets.plots import as_markdown_image, telling_series, totals_png
+from forecast_assets.publication.candidates import EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.restatements import require_change, restatement, snapshot_behind
 from forecast_assets.run_inputs import RunInputs
+from forecast_assets.run_pictures import SHOWN_DAYS, fan_pictures
 from partitions import scoring_partitions
 from resources.ledger import head_text
 from resources.manifests import ProductVersion
@@ -28,9 +29,6 @@ from resources.orchestration import (
 from resources.prediction_store import PredictionStore, revision_before
 from resources.records import Correction
 from resources.stores import Stores
-
-# Days of past sales in a picture.
-_SHOWN_DAYS = 56
 
 
 def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
@@ -57,7 +55,7 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         frame = forecasts_frame(
             store.read(store.version(explanations.inputs["base_forecasts"])),
             store.read(store.version(explanations.inputs["reconciled_forecasts"])),
-            store.read(explanations),
+            store.scan_verified(explanations).select(EXPLAINED).collect(),
         )
         risks = store.read(store.version(explanations.inputs["stockout_risks"]))
         aggregates = aggregate_frame(key, frame, behind.hierarchy)
@@ -72,34 +70,24 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
 
 
 def _extra(run: RunInputs, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: pl.DataFrame) -> dict[str, object]:
-    sales = _recent_sales(run)
-    past = sales.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date")
     total = (
         frame.group_by("target_date")
         .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
         .sort("target_date")
     )
+    fans = fan_pictures(run.history, frame, telling_series(frame, risks))
     return {
-        **_pictures(frame, risks, sales),
-        "all_stores_and_skus": dg.MetadataValue.md(as_markdown_image(totals_png(past, total), "units per day")),
+        **{name: dg.MetadataValue.md(picture) for name, picture in fans.items()},
+        "all_stores_and_skus": dg.MetadataValue.md(as_markdown_image(totals_png(_past(run), total), "units per day")),
         "aggregate_rows": aggregates.height,
     }
 
 
-def _recent_sales(run: RunInputs) -> pl.DataFrame:
-    """Return the sales of the last eight weeks, as known to the run."""
-    rows = run.history.feed("sales", since=run.history.cutoff - timedelta(days=_SHOWN_DAYS - 1))
-    return pl.DataFrame(schema=SALES.schema) if rows is None else rows.collect()
-
-
-def _pictures(frame: pl.DataFrame, risks: pl.DataFrame, sales: pl.DataFrame) -> dict[str, object]:
-    """Draw past and forecast of a few telling series."""
-    pictures: dict[str, object] = {}
-    for name, (store_id, sku_id) in telling_series(frame, risks).items():
-        past = sales.filter(store_id=store_id, sku_id=sku_id).sort("event_date")
-        png = history_and_fan_png(past, frame.filter(store_id=store_id, sku_id=sku_id))
-        pictures[name] = dg.MetadataValue.md(as_markdown_image(png, f"{sku_id} in {store_id}"))
-    return pictures
+def _past(run: RunInputs) -> pl.DataFrame:
+    """Return the sales of all series together on each of the last eight weeks' days, as known to the run."""
+    rows = run.history.feed("sales", since=run.history.cutoff - timedelta(days=SHOWN_DAYS - 1))
+    said = pl.LazyFrame(schema=SALES.schema) if rows is None else rows
+    return said.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
 
 
 def build_published_predictions_asset(

@@ -11,6 +11,8 @@ Choices, each where the data leaves one:
 - `holiday_flag` marks every day off, weekends too. A weekend is a matter of the day of the week, so only a run of days
   off with a day from Monday to Friday in it is the event `holiday`; a Saturday or Sunday that is not off (worked, in
   exchange for a holiday) is the event `working_weekend`.
+- Which hours of a day were without stock says more than how many: where the table of hours is there, each day gets the
+  share of a usual day's sales that fell into them (``freshretailnet_hours``).
 - Nothing says when a day's row was known: sales and stock status count as known at the end of their day, prices,
   promotions and events `PLAN_DAYS` days ahead, as the publisher's task has it.
 """
@@ -32,6 +34,8 @@ from forecast_assets.contracts import (
 )
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.files import require_folder, scan_parquet
+from forecast_assets.sources.findings import Finding
+from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, TRADING, with_demand_share
 from forecast_assets.sources.moments import midnight
 
 SOURCE: Final = "freshretailnet"
@@ -39,7 +43,6 @@ DAILY_FILE: Final = "daily.parquet"
 PLAN_FILE: Final = "plan.parquet"
 SAMPLE_FILE: Final = "sample_890_series_daily.parquet"
 PLAN_DAYS: Final = 14
-TRADING_HOURS: Final = 16
 
 _TRUST: Final = 0.9
 _WEEKEND: Final = 6
@@ -58,21 +61,23 @@ _KEY: Final = ["event_date", "sku_id", "store_id"]
 
 
 def read_freshretailnet(folder: Path, *, sample: bool = False) -> list[Batch]:
-    """Read the daily table and, where it exists, the plan of the days after it.
+    """Read the daily table and, where they exist, the hours of its days and the plan of the days after it.
 
     Args:
-        folder: Holds `daily.parquet` and, if the plan is known, `plan.parquet`.
-        sample: Read `sample_890_series_daily.parquet` instead; the plan, if there, is cut to its series.
+        folder: Holds `daily.parquet` and, if they are known, `hourly.parquet` and `plan.parquet`.
+        sample: Read `sample_890_series_daily.parquet` instead; hours and plan, if there, are cut to its series.
 
     Returns:
         Batches of sales, stock status, prices, events and both hierarchies.
 
     Raises:
-        SourceError: If the folder, the daily file, a column or a type is missing or wrong.
+        SourceError: If the folder, the daily file, a column or a type is missing or wrong, or the hours are no hours.
     """
     name = SAMPLE_FILE if sample else DAILY_FILE
     require_folder(folder, [name], "FreshRetailNet-50K, cut to days")
-    daily = _named(scan_parquet(folder / name, _DAILY)).collect()
+    days, hours = scan_parquet(folder / name, _DAILY), folder / HOURLY_FILE
+    has_hours = hours.is_file()
+    daily = _named(with_demand_share(days.collect(), hours).lazy() if has_hours else days).collect()
     offers = daily.select(*_KEY, *_OFFER)
     if (folder / PLAN_FILE).is_file():
         offers = pl.concat([offers, _plan(folder / PLAN_FILE, daily)])
@@ -84,7 +89,11 @@ def read_freshretailnet(folder: Path, *, sample: bool = False) -> list[Batch]:
         "product_hierarchy": _products(daily),
         "store_hierarchy": _stores(daily),
     }
-    return [Batch(feed, SOURCE, _TRUST, timedelta(0), frame) for feed, frame in frames.items()]
+    findings = {"stock_status": _unfit_hours(frames["stock_status"])} if has_hours else {}
+    return [
+        Batch(feed, SOURCE, _TRUST, timedelta(0), frame, findings=findings.get(feed, ()))
+        for feed, frame in frames.items()
+    ]
 
 
 def _named(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -119,8 +128,19 @@ def _sales(daily: pl.DataFrame) -> pl.DataFrame:
 
 def _stock_status(daily: pl.DataFrame) -> pl.DataFrame:
     out = pl.col("stock_hour6_22_cnt").cast(pl.Float64).alias("out_of_stock_hours")
-    trading = pl.lit(float(TRADING_HOURS)).alias("trading_hours")
-    return daily.with_columns(_at_day_end(), out, trading).select(STOCK_STATUS.names)
+    trading = pl.lit(float(len(TRADING))).alias("trading_hours")
+    share = pl.col(DEMAND_SHARE) if DEMAND_SHARE in daily.columns else pl.lit(None, pl.Float64).alias(DEMAND_SHARE)
+    return daily.with_columns(_at_day_end(), out, trading, share).select(STOCK_STATUS.names)
+
+
+def _unfit_hours(status: pl.DataFrame) -> tuple[Finding, ...]:
+    """Say of how many days the hours are missing or contradict the number of hours without stock."""
+    rows = status[DEMAND_SHARE].null_count()
+    if rows == 0:
+        return ()
+    message = f"{HOURLY_FILE} lacks {rows:,} days, or has another number of trading hours without stock on them"
+    remedy = "On these days missed demand is taken as spread evenly over the day; give the hours of the same export."
+    return (Finding("stock_status", "hours", is_error=False, rows=rows, message=message, remedy=remedy),)
 
 
 def _prices(offers: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from forecast_assets.sources.findings import UNFIT, Finding, contract_findings
 from forecast_assets.sources.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.sources.held import NOTHING_HELD, Held
 from forecast_assets.sources.moments import midnight
+from resources.observation_store import LATER_COLUMNS
 
 _OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
@@ -106,7 +107,8 @@ class Intake:
         same_trust = held.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
         fresh = _without_needless(batch, new, held).collect(engine="streaming")
-        return fresh, _contradictions(batch, fresh, held)
+        fresh, additions = _without_additions(batch, fresh, held)
+        return fresh, [*additions, *_contradictions(batch, fresh, held)]
 
     def _strangers(self) -> list[Finding]:
         """Return SKUs and stores that other feeds speak of and sales do not know."""
@@ -211,6 +213,22 @@ def _without_needless(batch: Batch, new: pl.LazyFrame, held: pl.LazyFrame) -> pl
     spoken = held.select(batch.contract.names).join(new, on=batch.contract.names, how="anti")
     needless = batch.assumed.lazy().join(spoken, on=key, how="semi")
     return new.join(needless, on=key, how="anti", maintain_order="left")
+
+
+def _without_additions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) -> tuple[pl.DataFrame, list[Finding]]:
+    """Leave out rows that only fill a column which the feed got after they had been stored, and say so.
+
+    What was known at a moment does not change afterwards: the rows stay as they were, and days to come have the column.
+    """
+    later = LATER_COLUMNS.get(batch.feed, ())
+    if not later or fresh[list(later)].null_count().sum_horizontal().item() == fresh.height * len(later):
+        return fresh, []
+    before = [name for name in batch.contract.names if name not in later]
+    silent = held.filter(pl.all_horizontal(pl.col(later).is_null())).select(before)
+    kept = fresh.lazy().join(silent, on=before, how="anti", nulls_equal=True, maintain_order="left").collect()
+    message = f"{fresh.height - kept.height:,} rows say {', '.join(later)} of days that were stored without it"
+    remedy = "Those days stay as they were; to have it on all days, take the source into a new home folder."
+    return kept, _warning(batch.feed, "later column", fresh.height - kept.height, message, remedy)
 
 
 def _contradictions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) -> list[Finding]:

@@ -64,6 +64,7 @@ def risk_frame(
     thresholds: Mapping[str, float] = RISK_THRESHOLDS,
     paths: int = DEFAULT_PATHS,
     lost_share: Floats | None = None,
+    foreseen_share: Floats | None = None,
 ) -> pl.DataFrame:
     """Assess every row of a run.
 
@@ -79,6 +80,7 @@ def risk_frame(
         paths: Sampled futures of a series with a position.
         lost_share: [n] share of demand that usually meets an empty shelf, 0..1, for series that are rated by their
             stock status; if left out, by `usual_lost_share` from the panel alone.
+        foreseen_share: [n, H] the same for each day, where the model version forecasts it; NaN where it does not.
 
     Returns:
         Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
@@ -93,7 +95,7 @@ def risk_frame(
     method = _methods(panel, supply)
     values = _Values.unknown(shape)
     _put_simulated(values, np.flatnonzero(method == _INVENTORY), _demand(reconciled, panel, rho, shape), supply, paths)
-    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share)
+    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share, foreseen_share)
     values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
     columns = [values.column(name) for name in _VALUES]
     frame = reconciled.with_columns(
@@ -171,7 +173,12 @@ def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, 
 
 
 def _put_rated(
-    values: _Values, rows: npt.NDArray[np.intp], forecast: Millionths, panel: Panel, lost_share: Floats | None
+    values: _Values,
+    rows: npt.NDArray[np.intp],
+    forecast: Millionths,
+    panel: Panel,
+    lost_share: Floats | None,
+    foreseen_share: Floats | None,
 ) -> None:
     if not len(rows):
         return
@@ -181,7 +188,10 @@ def _put_rated(
     known = np.ones((len(rows), width), dtype=np.bool_)
     probability = to_millionths(risk.probability[rows, :width])
     usual = to_millionths(risk.usual_probability[rows, :width])
-    lost = to_millionths(forecast[rows] / SCALE * spread_over_days(share, risk.out_of_stock_share[:, :width])[rows])
+    lost_of_day = spread_over_days(share, risk.out_of_stock_share[:, :width])[rows]
+    if foreseen_share is not None:
+        lost_of_day = np.where(np.isnan(foreseen_share[rows]), lost_of_day, foreseen_share[rows])
+    lost = to_millionths(forecast[rows] / SCALE * lost_of_day)
     values.put("stockout_probability", rows, probability, known)
     values.put("usual_probability", rows, usual, known)
     values.put("series_probability", rows, probability - usual, known)

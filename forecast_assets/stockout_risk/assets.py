@@ -20,7 +20,7 @@ from forecast_assets.history import History
 from forecast_assets.keys import Cadence
 from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.effects import lay_out_factors
-from forecast_assets.models.statistical import StatisticalArtifact
+from forecast_assets.models.families import statistical_part
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.run_inputs import RunInputs
 from forecast_assets.stockout_risk.assessing import risk_frame
@@ -74,17 +74,20 @@ def _assess(run: RunInputs, reconciled: pl.DataFrame, base: pl.DataFrame, paths:
     )
     rho = _rho(base, artifact.rho)
     share = _lost_share(run, panel)
-    return risk_frame(reconciled, panel, supply, rho, artifact.risk_thresholds, paths, lost_share=share)
+    foreseen = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
+    return risk_frame(
+        reconciled, panel, supply, rho, artifact.risk_thresholds, paths, lost_share=share, foreseen_share=foreseen
+    )
 
 
 def _lost_share(run: RunInputs, panel: Panel) -> npt.NDArray[np.float64] | None:
     """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
-    artifact, factors = run.artifact, None
+    part, factors = statistical_part(run.artifact), None
     if np.isnan(panel.out_of_stock_share).all():
         return None
-    if isinstance(artifact, StatisticalArtifact):
-        groups = run.hierarchy.product_groups(artifact.group_level)
-        factors = lay_out_factors(panel, artifact.effects, groups).product[:, : panel.history_days]
+    if part is not None:
+        groups = run.hierarchy.product_groups(part.group_level)
+        factors = lay_out_factors(panel, part.effects, groups).product[:, : panel.history_days]
     return usual_lost_share(panel, uncensor(panel, factors))
 
 

@@ -19,17 +19,12 @@ import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS, QUANTILE_COLUMNS, QUANTILES
 from forecast_assets.features.panel import Floats, Panel
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.demand import classify, uncensor, usual_lost_share
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.quantities import SCALE, from_units
-from forecast_assets.training.evaluation import (
-    COVERAGE_TOLERANCE,
-    LARGEST_BIAS,
-    Outcome,
-    report,
-    seasonal_naive,
-    stacked,
-)
+from forecast_assets.training.evaluation import COVERAGE_TOLERANCE, LARGEST_BIAS, seasonal_naive
+from forecast_assets.training.metrics import SEASONAL_NAIVE, Backtest, report
 
 # Share of the series that a sound file has, or that sell no more.
 LEAST_COMPLETENESS: Final = 0.95
@@ -83,7 +78,7 @@ def arrival_report(
     """
     found = [_arrival_rows(panel, arrived)]
     if past:
-        found.append(report(stacked([_outcome(artifact, date) for date in past])))
+        found.append(report([_backtest(artifact, date) for date in past]))
     return EVALUATION_REPORTS.conform(pl.concat(found))
 
 
@@ -137,7 +132,7 @@ def _given(made: pl.DataFrame) -> list[str]:
     return [name for name in QUANTILE_COLUMNS if not made[name].null_count()]
 
 
-def _outcome(artifact: ExternalArtifact, date: PastDate) -> Outcome:
+def _backtest(artifact: ExternalArtifact, date: PastDate) -> Backtest:
     """Lay forecasts of a past date beside what came; days that are not known yet stay unknown."""
     horizon, past = date.panel.horizon_days, date.panel.as_of(date.days_since)
     mean = _matrix(date.made, "forecast_units", horizon)
@@ -145,10 +140,13 @@ def _outcome(artifact: ExternalArtifact, date: PastDate) -> Outcome:
     given = {levels[name]: _matrix(date.made, name, horizon) for name in _given(date.made)}
     demand, known = uncensor(date.panel), uncensor(past)
     demand_class = classify(past)
-    return Outcome(
+    return Backtest(
+        cutoff=past.cutoff,
+        hierarchy=Hierarchy.build(past.series, None, None),
+        past_sales=past.sales,
         sales=_ahead(date.panel.sales, past),
         expected_sales=mean * (1.0 - usual_lost_share(past, known)[:, None]),
-        naive_sales=seasonal_naive(past.sales, horizon),
+        others={SEASONAL_NAIVE: seasonal_naive(past.sales, horizon)},
         demand=_ahead(demand, past),
         mean=mean,
         naive_demand=seasonal_naive(known, horizon),

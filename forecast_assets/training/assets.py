@@ -7,19 +7,19 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from forecast_assets.contracts import EVALUATION_REPORTS
+from forecast_assets.contracts import BACKTEST_REPORTS, EVALUATION_REPORTS
 from forecast_assets.errors import AlreadyRegisteredError, InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.models import external
-from forecast_assets.models.external import register_external
-from forecast_assets.models.statistical import StatisticalArtifact
-from forecast_assets.models.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows, training_rows
+from forecast_assets.models.external import ExternalArtifact, register_external
+from forecast_assets.models.families import TRAINED
+from forecast_assets.models.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.run_inputs import build_hierarchy
 from forecast_assets.training.arrival import MEASURED_DATES, Arrived, PastDate, arrival_gates, arrival_report
 from forecast_assets.training.evaluation import gates
-from forecast_assets.training.fitting import Trained, default_horizon, fit
+from forecast_assets.training.fitting import Trained, default_horizon, fit, trained_rows
 from partitions import model_versions
 from resources.manifests import ProductVersion
 from resources.orchestration import (
@@ -43,6 +43,7 @@ class TrainingConfig(dg.Config):
         horizon: Days that backtests look ahead; None for what the length of the history allows.
         external_forecasts: Product versions that the file of a version made elsewhere was stored as, oldest date first.
         evaluated_on: Prediction date of the snapshot whose sales a version made elsewhere is measured on.
+        evaluates: Whether to make the evaluation report too, without which a version cannot be registered.
     """
 
     family: str = "statistical"
@@ -50,11 +51,29 @@ class TrainingConfig(dg.Config):
     horizon: int | None = None
     external_forecasts: list[str] = []  # noqa: RUF012
     evaluated_on: str | None = None
+    evaluates: bool = True
 
 
 def build_training_assets() -> list[dg.AssetsDefinition]:
     """Build the training assets."""
     return [_model_artifacts(), _evaluation_reports()]
+
+
+def backtest_report_spec() -> dg.AssetSpec:
+    """Return the asset of backtest reports; `forecast-assets evaluate` makes them and reports it."""
+    return dg.AssetSpec(
+        key=BACKTEST_REPORTS.name,
+        partitions_def=model_versions,
+        deps=["model_artifacts", "feature_snapshots"],
+        group_name="training",
+        description=description(
+            BACKTEST_REPORTS,
+            "Made by `forecast-assets evaluate` and recorded in the ledger; all of them: `audit.backtest_reports`.",
+        ),
+        metadata={"dagster/column_schema": column_schema(BACKTEST_REPORTS)},
+        kinds={"polars", "parquet"},
+        owners=["team:forecasting"],
+    )
 
 
 def _model_artifacts() -> dg.AssetsDefinition:
@@ -65,7 +84,8 @@ def _model_artifacts() -> dg.AssetsDefinition:
         group_name="training",
         description=(
             "The fitted artifact of a model version: model choice per demand class, pooled effects of price, promotion "
-            "and events, quantile calibration, risk thresholds.\n\n"
+            "and events, quantile calibration, risk thresholds; of the families `global` and `combined` also the trees "
+            "that all series share.\n\n"
             "**Promise**: trained on one snapshot, named in its manifest; nothing after the cutoff is read.\n\n"
             "**Limit**: levels and weekday patterns of single series are fitted again on each snapshot."
         ),
@@ -95,14 +115,15 @@ def _model_artifacts() -> dg.AssetsDefinition:
             "model_artifacts", trained.artifact.to_bytes(), key=context.partition_key, folder=folder,
             inputs=inputs, facts=facts,
         )  # fmt: skip
-        opened.predictions.write(
-            EVALUATION_REPORTS,
-            trained.report,
-            key=context.partition_key,
-            folder=f"evaluation_reports/model_version={context.partition_key}",
-            inputs={**inputs, "model_artifacts": artifact.version},
-            facts=facts,
-        )
+        if trained.report is not None:
+            opened.predictions.write(
+                EVALUATION_REPORTS,
+                trained.report,
+                key=context.partition_key,
+                folder=f"evaluation_reports/model_version={context.partition_key}",
+                inputs={**inputs, "model_artifacts": artifact.version},
+                facts=facts,
+            )
         metadata = {"product_version": artifact.version, **facts, **inputs, **_compared(trained)}
         return dg.MaterializeResult(metadata=metadata)
 
@@ -111,7 +132,7 @@ def _model_artifacts() -> dg.AssetsDefinition:
 
 def _compared(trained: Trained) -> dict[str, Any]:
     """What the backtests compared, for a family that compares anything."""
-    if not isinstance(trained.artifact, StatisticalArtifact):
+    if isinstance(trained.artifact, ExternalArtifact):
         return {}
     return {"compared_by_backtests": dg.MetadataValue.md(markdown_table(trained.artifact.compared()))}
 
@@ -133,8 +154,10 @@ def _fit(
     progress: ProgressReporter,
     context: dg.AssetExecutionContext,
 ) -> Trained:
-    if config.family != "statistical":
-        raise InputError(f"There is no model family `{config.family}` to train.", remedy="Use --family statistical.")
+    if config.family not in TRAINED:
+        raise InputError(
+            f"There is no model family `{config.family}` to train.", remedy=f"Use --family {' or '.join(TRAINED)}."
+        )
     history = History.of(snapshot, stores.observations)
     features = stores.predictions.read(snapshot)
     age = int(features["age_days"].max() or 1)  # type: ignore[arg-type]
@@ -143,15 +166,18 @@ def _fit(
     report = progress.reporter(context.log)
     days = max(run.history_days, TRAINING_HISTORY_DAYS)
     # An age may be counted within a window only, so whoever is a year old may have the whole history.
-    rows = training_rows(features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
+    rows = trained_rows(config.family, features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
     return fit(
         history.panel(features[rows], history_days=days, horizon_days=horizon),
         hierarchy.product_groups()[rows],
         horizon=horizon,
+        family=config.family,
+        hierarchy=hierarchy.take(rows),
         progress=report,
         workers=run.workers,
         history_days=run.history_days,
         group_level=hierarchy.group_level.name,
+        evaluates=config.evaluates,
     )
 
 

@@ -1,5 +1,6 @@
 """A small retailer, simulated, trained and published once for all tests that only read it."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate, write_native
+from tests.brief_runs import in_full, make_brief
 
 RETAILER = SimulatorSettings(skus=18, stores=2, days=200, seed=11, end=date(2025, 6, 30))
 KEY = RunKey("daily", RETAILER.end, "stat-1", 28)
@@ -20,6 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.xdist_group("assets"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _brief_runs() -> Iterator[None]:
+    """Runs of single modules are brief; those that all modules share are made in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_brief(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +52,9 @@ def new_runner(home: Path) -> Runner:
 def trained(retailer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """A home folder with observations and a promoted model version, and nothing published."""
     runner = new_runner(tmp_path_factory.mktemp("trained"))
-    runner.ingest(read_simulated(retailer_folder))
-    runner.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
+    with in_full():
+        runner.ingest(read_simulated(retailer_folder))
+        runner.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)
     runner.stores.registry.promote("stat-1", by="tests", reason="first")
     return runner
 
@@ -52,7 +63,8 @@ def trained(retailer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def published(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, Outcome]:
     """A copy of the trained home with one published run."""
     runner = copied(trained, tmp_path_factory.mktemp("published") / "home")
-    return runner, runner.score(KEY)
+    with in_full():
+        return runner, runner.score(KEY)
 
 
 def copied(runner: Runner, home: Path) -> Runner:

@@ -12,7 +12,7 @@ import marimo as mo
 import polars as pl
 import pytest
 
-from forecast_assets.operations.reading import places_of, read_product, series_history
+from forecast_assets.operations.reading import places_of, read_product, series_after, series_history
 from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.notebook import choose, chosen
 from tests.assets.conftest import KEY, RETAILER
@@ -59,11 +59,12 @@ def test_the_story_of_a_series_tells_the_published_numbers(
     drivers = dict(names["drivers"].select("name", "value").rows())
     assert drivers["expected demand"] == float(row["forecast_units"])
     assert drivers["expected sales"] == float(row["expected_sales_units"])
-    rising = names["drivers"].filter(~pl.col("is_total"), pl.col("name") != "stock")["value"].sum()
-    assert rising == pytest.approx(float(row["forecast_units"]), abs=1e-6)
+    effects = names["drivers"].filter(~pl.col("is_total"), pl.col("name") != "lost sales")["value"].sum()
+    assert drivers["usual day"] + effects == pytest.approx(float(row["forecast_units"]), abs=1e-6)
+    assert "No day ahead has come." in text
     assert names["days"].height == KEY.forecast_horizon
     assert {product["product"] for product in names["lineage"]} >= {"forecasts", "base_forecasts", "feature_snapshots"}
-    assert text.count("<img") + text.count("data:image/png") >= 2
+    assert text.count("<img") + text.count("data:image/png") >= 4
 
 
 def test_the_first_published_run_is_the_default_and_is_named(
@@ -156,3 +157,4 @@ def test_the_history_of_a_series_is_what_the_run_knew(published: Published) -> N
     assert empty["is_stockout"].all()
     assert found["price_ratio"].is_not_null().all()
     assert found["out_of_stock_share"].is_null().all()
+    assert series_after(runner.stores, outcome.publication, store_id, sku_id).is_empty()

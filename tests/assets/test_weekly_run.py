@@ -1,15 +1,16 @@
 """The weekly run end to end: Sundays, 90 days ahead, the same promises; and a backfill of past dates."""
 
-import subprocess
 import sys
-from dataclasses import replace
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from pathlib import Path
+from io import StringIO
 
 import duckdb
 import polars as pl
 import pytest
 
+from forecast_assets.cli import main
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.errors import HorizonError, InputError, NotAcceptedError
 from forecast_assets.keys import WEEKLY, RunKey
@@ -19,6 +20,7 @@ from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import copied, new_runner
+from tests.brief_runs import in_full
 from tests.replayed_rows import picked, require_replayed
 
 RETAILER = SimulatorSettings(skus=10, stores=2, days=330, seed=11, end=date(2025, 6, 30))
@@ -65,7 +67,8 @@ def later(retailer: Simulation, as_of_sunday: Runner, tmp_path_factory: pytest.T
 
 @pytest.fixture(scope="module")
 def outcome(later: Runner) -> Outcome:
-    return later.score(KEY)
+    with in_full():
+        return later.score(KEY)
 
 
 def test_random_weekly_rows_are_rebuilt_to_the_published_values(later: Runner, outcome: Outcome) -> None:
@@ -122,12 +125,27 @@ def test_a_version_looks_no_further_than_it_was_trained(trained: Runner) -> None
         trained.score(RunKey("daily", date(2025, 6, 30), "stat-1", 30))
 
 
-def call(runner: Runner, *arguments: object) -> subprocess.CompletedProcess[str]:
-    import os
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
 
-    command = [Path(sys.executable).with_name("forecast-assets"), *map(str, arguments)]
-    environment = {**os.environ, "FORECAST_ASSETS_HOME": str(runner.settings.home), "FORECAST_ASSETS_WORKERS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    code: int
+    out: str
+    err: str
+
+
+def call(runner: Runner, *arguments: object) -> Said:
+    """Call the command on a home folder, in this process: loading everything twice more would take most of the time."""
+    out, err, code = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("FORECAST_ASSETS_HOME", str(runner.settings.home))
+        patch.setenv("FORECAST_ASSETS_WORKERS", "1")
+        patch.setattr(sys, "argv", ["forecast-assets", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return Said(code, out.getvalue(), err.getvalue())
 
 
 def test_a_backfill_says_what_it_did_and_what_waits(later: Runner, outcome: Outcome) -> None:
@@ -136,13 +154,13 @@ def test_a_backfill_says_what_it_did_and_what_waits(later: Runner, outcome: Outc
     assert len(keys) == 4
     options = ["--cadence", "weekly", "--model-version", "stat-weekly-1", "--from", SUNDAY, "--to"]
     done = call(later, "backfill", *options, "2025-06-22")
-    assert done.returncode == 0, done.stderr
-    assert "weekly/2025-06-22/stat-weekly-1/90/r0 (2 of 2)" in done.stderr
-    assert [line.split()[1:3] for line in done.stdout.splitlines()[2:]] == [
+    assert done.code == 0, done.err
+    assert "weekly/2025-06-22/stat-weekly-1/90/r0 (2 of 2)" in done.err
+    assert [line.split()[1:3] for line in done.out.splitlines()[2:]] == [
         ["published", "before"], ["published", "ledger"],
     ]  # fmt: skip
     waiting = call(later, "backfill", *options[:-2], "2025-06-22", "--to", "2025-07-06")
-    assert waiting.returncode == 3, waiting.stderr
-    assert "1 of 3 dates wait for their inputs: 2025-07-06." in waiting.stderr
-    assert "`sales` has not reached 2025-07-06" in " ".join(waiting.stdout.split())
-    assert "weekly/2025-06-29/stat-weekly-1/90/r0  published" in waiting.stdout
+    assert waiting.code == 3, waiting.err
+    assert "1 of 3 dates wait for their inputs: 2025-07-06." in waiting.err
+    assert "`sales` has not reached 2025-07-06" in " ".join(waiting.out.split())
+    assert "weekly/2025-06-29/stat-weekly-1/90/r0  published" in waiting.out

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from checks import expectations
 from forecast_assets.automation.triggers import build_sensors
 from forecast_assets.cli import cli
 from forecast_assets.contracts import PUBLISHED
@@ -28,6 +27,7 @@ from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulated import read_simulated
 from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
 from resources.verification import verify_store
+from tests.brief_runs import make_brief
 from tests.bucket.conftest import BUCKET, CREDENTIALS, REPOSITORY, Server
 
 RETAILER = SimulatorSettings(skus=5, stores=2, days=120, seed=11, end=date(2025, 6, 30))
@@ -76,8 +76,8 @@ def twins(started: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": started.endpoint}.items():
             patch.setenv(name, value)
-        # Judging each column takes a third of a run, knows nothing of where the store is, and has tests of its own.
-        patch.setattr(expectations, "expectations", expectations._of_table)
+        # What they leave out knows nothing of where the store is.
+        make_brief(patch)
         url = f"s3://{BUCKET}/twins"
         bucket = Runner(Settings(home=folder / "bucket", store_url=url, workers=1, risk_paths=50))
         everything_done(bucket, folder / "native").correct(KEY, by="ana", reason="a till was read twice")

@@ -107,11 +107,32 @@ def test_unsound_feeds_are_not(
 
 def test_stock_is_out_within_trading_hours(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
     status = feeds["sales"].head(3).drop("sales_units")
-    right = status.with_columns(out_of_stock_hours=pl.lit(16.0), trading_hours=pl.lit(16.0))
+    hours = {"out_of_stock_hours": pl.lit(16.0), "trading_hours": pl.lit(16.0)}
+    right = status.with_columns(**hours, out_of_stock_demand_share=pl.Series([1.0, 0.5, None]))
     assert validate_feed(right, "stock_status", folder, run_name="right").success
     wrong = right.with_columns(trading_hours=pl.lit(12.0))
     said = failed(validate_feed(wrong, "stock_status", folder, run_name="wrong"))
     assert "not so in 3 of 3 rows, first: trading_hours 12.0 and out_of_stock_hours 16.0." in said
+
+
+def test_a_day_in_stock_misses_no_demand(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
+    status = feeds["sales"].head(4).drop("sales_units").with_columns(trading_hours=pl.lit(16.0))
+    hours, share = pl.Series([0.0, 0.0, 2.0, 16.0]), "out_of_stock_demand_share"
+    right = status.with_columns(out_of_stock_hours=hours).select(
+        *status.columns[:4], "out_of_stock_hours", "trading_hours"
+    )
+    for said in ([0.0, None, 0.3, 1.0], [None] * 4):
+        told = right.with_columns(pl.Series(share, said, pl.Float64))
+        assert validate_feed(told, "stock_status", folder, run_name="right").success
+    never = right.with_columns(out_of_stock_hours=pl.lit(16.0), out_of_stock_demand_share=pl.lit(1.0))
+    assert validate_feed(never, "stock_status", folder, run_name="never").success
+    wrong = right.with_columns(pl.Series(share, [0.0, 0.2, 0.3, 1.0]))
+    complaint = failed(validate_feed(wrong, "stock_status", folder, run_name="wrong"))
+    assert f"{share} is 0 on days whose trading hours were all in stock; not so in 1 of" in complaint
+    beyond = right.with_columns(pl.Series(share, [0.0, 0.0, 0.3, 1.5]))
+    assert f"{share} is at least 0 and at most 1" in failed(
+        validate_feed(beyond, "stock_status", folder, run_name="beyond")
+    )
 
 
 TWO: Final = pl.lit(2).cast(UNITS)
@@ -172,11 +193,20 @@ def test_a_large_frame_is_sampled_the_same_way_each_time_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(module, "LARGEST", 100)
     sales = feeds["sales"]
-    assert module._sample(sales).equals(module._sample(sales))
-    assert module._sample(sales).join(sales, on=sales.columns, how="semi").height == 100
+    assert module._sample(sales, 100).equals(module._sample(sales, 100))
+    assert module._sample(sales, 100).join(sales, on=sales.columns, how="semi").height == 100
     outcome = validate_feed(sales, "sales", folder, run_name="large")
     assert (outcome.rows, outcome.rows_examined) == (sales.height, 100)
     assert f"a sample of 100 of {sales.height:,} rows" in outcome.scope
+
+
+def test_products_are_sampled_too_since_contracts_and_rules_see_every_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_OF_PRODUCT", 2)
+    risks = pl.concat([sound("stockout_risks")] * 3)
+    outcome = validate_product(risks, "stockout_risks", folder, run_name="large")
+    assert (outcome.rows, outcome.rows_examined) == (risks.height, 2)
 
 
 def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ BREAKS: dict[str, Break] = {
     "components_sum_to_base_units": plus_one("price_units"),
     "quantiles_rise_with_probability": lambda frame: frame.with_columns(pl.col("q025_units") + 9),
     "few_series_fall_back": lambda frame: frame.with_columns(is_fallback=pl.col("sku_id") == "A"),
+    "quality_flags_agree_with_their_columns": replaced("quality_flags", "short_history;fallback"),
+    "scores_and_shares_lie_between_zero_and_one": replaced("out_of_distribution_score", 1.5),
+    "few_rows_are_out_of_distribution": replaced("out_of_distribution_score", 0.996),
     "reconciliation_keeps_the_total_in_reach": lambda frame: frame.with_columns(pl.col("reconciled_units") * 2),
     "probabilities_lie_between_zero_and_one": plus_one("stockout_probability"),
     "parts_sum_to_the_probability": plus_one("replenishment_probability"),
@@ -98,6 +101,24 @@ def test_the_rule_fails_on_its_defect_and_shows_the_rows(rule: Rule, tmp_path: P
     assert not found.passed
     assert 0 < found.examples.height <= 10
     assert rule.remedy in found.message
+
+
+STEPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "a step comes twice in place of another": lambda frame: frame.with_columns(
+        pl.when((pl.col("sku_id") == "B") & (pl.col("step") == 2)).then(1).otherwise("step").alias("step")
+    ),
+    "a step comes twice beside all others": lambda frame: pl.concat([frame, frame.filter(step=3, sku_id="B")]),
+    "steps are counted from nought": lambda frame: frame.with_columns(pl.col("step") - 1),
+    "a series has no step": lambda frame: frame.filter(pl.col("sku_id") != "B"),
+}
+
+
+@pytest.mark.parametrize("wrong", STEPS)
+def test_whatever_is_wrong_with_the_steps_of_a_series_is_found(wrong: str, tmp_path: Path) -> None:
+    frames = dict(make_all())
+    rule = next(rule for rule in RULES if rule.name == "every_series_has_every_step" and rule.product == "forecasts")
+    frames["forecasts"] = STEPS[wrong](frames["forecasts"]).cast({"step": pl.Int32})
+    assert not verdict(rule, frames, tmp_path).passed
 
 
 LOOKS_AHEAD: dict[str, pl.Expr] = {

@@ -40,7 +40,7 @@ from resources.provenance import code_version, cpu_type, library_versions
 from resources.stores import Stores, open_stores
 from resources.vacuuming import vacuum_store
 from resources.verification import verify_store
-from tests import store_cases
+from tests import ledger_cases, store_cases
 from tests.torture.injection import Call, Harm, Report, arm, preloaded
 from tests.unit.test_accuracy_records import TARGET, rows
 
@@ -125,6 +125,11 @@ def measure(home: Path) -> str:
     return DONE
 
 
+def evaluate(home: Path) -> str:
+    ledger_cases.evaluate(stores_of(home))
+    return DONE
+
+
 def vacuum(home: Path) -> str:
     stores = stores_of(home)
     vacuum_store(stores.blobs, stores.ledger, by="ana")
@@ -182,6 +187,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "a new champion": Scenario(prepared(DAYS[0]), register, ["register", "promote"]),
     "a rollback": Scenario(prepared(DAYS[0], then=_promote_both), roll_back, ["rollback"]),
     "a measurement": Scenario(prepared(DAYS[0]), measure, ["measure"]),
+    "an evaluation": Scenario(prepared(DAYS[0]), evaluate, ["evaluate"]),
     "a vacuum": Scenario(
         prepared(*DAYS[:2], then=_leave_old_products),
         vacuum,

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from forecast_assets import plots
+from forecast_assets.plots import quality
 from tests.products import make_accuracy
 
 Draw = Callable[[pl.DataFrame], bytes]
@@ -55,5 +56,5 @@ def test_days_without_sales_or_known_outcomes_are_drawn_too(draw: Draw) -> None:
 
 
 def test_lines_are_of_versions_and_a_few_at_most() -> None:
-    names = [name for _, name, _ in plots._lines(plots._accuracy_sums(days(versions=6), "step"))]
+    names = [name for _, name, _ in quality._lines(quality._accuracy_sums(days(versions=6), "step"))]
     assert names == ["stat-0, 7 days", "stat-1, 7 days", "stat-2, 7 days", "stat-3, 7 days"]

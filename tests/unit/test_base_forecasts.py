@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -5,9 +7,11 @@ import polars as pl
 import pytest
 
 from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.keys import RunKey
+from forecast_assets.models.artifact import StatisticalArtifact
 from forecast_assets.models.statistical import forecast_nodes, forecast_series, train_statistical
 from tests.forecast_cases import lawful_panel, one_group, series_of
 
@@ -47,3 +51,27 @@ def test_quantiles_rise(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
 def test_the_first_step_is_the_day_after_the_prediction_date(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     first = frames[0].filter(pl.col("step") == 1)
     assert first["target_date"].unique().to_list() == [date(2025, 4, 28)]
+
+
+def test_every_row_has_a_score_and_flags_that_follow_from_it(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    base = frames[0]
+    assert base["out_of_distribution_score"].null_count() == 0
+    assert base["out_of_distribution_score"].n_unique() > 3
+    flags = base["quality_flags"].str.split(";")
+    assert (flags.list.contains("out_of_distribution") == (base["out_of_distribution_score"] >= UNUSUAL_SCORE)).all()
+
+
+def test_a_version_of_before_scores_were_recorded_is_read_and_has_none() -> None:
+    panel, groups = lawful_panel(COUNT, level=2.0), one_group(COUNT)
+    artifact = train_statistical(panel, groups, horizon=14, workers=1)
+    data = json.loads(artifact.to_bytes())
+    assert data["reference"]["below"][0] == 0
+    del data["reference"]
+    before = StatisticalArtifact.from_bytes(json.dumps(data).encode())
+    assert before == replace(artifact, reference=None)
+    series = forecast_series(panel, before, groups)
+    assert series.out_of_distribution is None
+    nodes = forecast_nodes(panel, series, Hierarchy.build(series_of(COUNT), None, None), before)
+    base = BASE_FORECASTS.validate(base_frames(KEY, panel, series, nodes)[0])
+    assert base["out_of_distribution_score"].null_count() == base.height
+    assert not base["quality_flags"].str.contains("out_of_distribution").any()

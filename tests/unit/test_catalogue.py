@@ -319,8 +319,8 @@ def test_every_view_and_column_is_described_and_typed_whatever_the_ledger_has(st
     build(stores, folder)
     empty = rows(link, types)
     assert {name for name, *_ in empty} == {
-        "batches", "channel_history", "forecast_accuracy", "ledger_head", "lineage", "model_versions", "publications",
-        "vacuums",
+        "backtest_reports", "batches", "channel_history", "forecast_accuracy", "ledger_head", "lineage",
+        "model_versions", "publications", "vacuums",
     }  # fmt: skip
     lineage_cases.publish_linked(stores)
     build(stores, folder)

@@ -20,6 +20,7 @@ SUNDAY = date(2025, 7, 6)
 USUAL = "The usual day sells 10.0"
 NODE = "category FOOD in store S-1"
 SUNDAYS = "Sundays sell 100% more than the week's mean"
+RELATIVES = "recent sales of its relatives (the product elsewhere, its store and category)"
 ABOVE = "is forecast 6% above the sum of its parts"
 
 
@@ -72,6 +73,17 @@ def reason(**told: Any) -> str:
             f"{USUAL}; adding up with the levels above adds 0.6 ({NODE} by itself {ABOVE})",
         ),
         ({"override_units": 5.0}, f"{USUAL}; an override adds 5.0"),
+        ({"relatives_units": 1.2}, f"{USUAL}; {RELATIVES} add 1.2"),
+        ({"relatives_units": -1.2}, f"{USUAL}; {RELATIVES} take away 1.2"),
+        (
+            {"availability_units": 0.3, "days_out_of_stock_28d_share": 0.25},
+            f"{USUAL}; recent days without stock add 0.3",
+        ),
+        (
+            {"availability_units": -0.3, "days_out_of_stock_28d_share": 0.0},
+            f"{USUAL}; having been in stock lately takes away 0.3",
+        ),
+        ({"availability_units": 0.3}, f"{USUAL}; recent availability adds 0.3"),
         ({"level_units": 0.2, "demand_class": "lumpy"}, "Sells on few days, 0.2 a day on average"),
         ({"level_units": 0.004}, "The usual day sells under 0.01"),
         (
@@ -107,6 +119,13 @@ def test_a_new_series_says_of_whom_it_borrows_only_if_it_does() -> None:
         "New, 1 day known: borrowed from category FOOD in S-1 and from its other stores; the usual day sells 10.0"
     )
     assert reason(**new) == "New, 1 day known; the usual day sells 10.0"
+
+
+@pytest.mark.parametrize("model", ["LightGBM", "LightGBM+SimpleExponentialSmoothing(0.1)"])
+def test_learned_effects_are_told_in_units_because_no_share_of_what_is_below_them_is_theirs(model: str) -> None:
+    told = {"weekday_units": 4.0, "season_units": -2.4, "model_used": model}
+    assert reason(**told) == f"{USUAL}; Sundays sell more (+4.0); July sells less (-2.4)"
+    assert "%" in reason(**{**told, "model_used": "SimpleExponentialSmoothing(0.1)"})
 
 
 def test_what_is_under_two_percent_of_the_usual_day_is_not_told() -> None:

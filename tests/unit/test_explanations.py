@@ -37,6 +37,9 @@ def _run(on_hand: float = 6.0, price: float = 0.0, weekday: float = 0.0, lift: f
             pl.lit("smooth").alias("demand_class"),
             pl.lit("SES").alias("model_used"),
             pl.lit(value=False).alias("is_fallback"),
+            pl.lit(None, pl.Float64).alias("lost_share"),
+            pl.lit(None, pl.Float64).alias("out_of_distribution_score"),
+            pl.lit("").alias("quality_flags"),
             *(publish(np.full(21, value), name) for name, value in drivers.items()),
         )
     )

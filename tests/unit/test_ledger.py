@@ -373,7 +373,7 @@ def test_a_field_that_a_later_release_adds_to_an_entry_is_ignored(stores: Stores
 @pytest.mark.parametrize(
     ("kind", "field"),
     [("ingest", "trust"), ("register", "family"), ("promote", "by"), ("rollback", "reason"), ("publish", "products"),
-     ("measure", "runs"), ("vacuum", "listed")],
+     ("measure", "runs"), ("evaluate", "cutoffs"), ("vacuum", "listed")],
 )  # fmt: skip
 def test_an_entry_that_lacks_a_field_breaks_the_chain(stores: Stores, kind: str, field: str) -> None:
     entry = next(entry for entry in stores.ledger.entries() if entry.kind == kind)

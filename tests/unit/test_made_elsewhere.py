@@ -76,6 +76,17 @@ def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArt
     assert used.rows() == [("ZeroModel", [True], 1), ("external", [False], 29)]
 
 
+def test_rows_have_scores_and_flags_of_the_series_that_they_are_of(artifact: ExternalArtifact) -> None:
+    base, _ = external_frames(KEY, PANEL, made(), HIERARCHY, artifact)
+    assert base["out_of_distribution_score"].null_count() == 0
+    flagged = base.filter(pl.col("quality_flags").str.contains("fallback"))
+    assert flagged["sku_id"].unique().to_list() == ["K003"]
+    assert flagged.height == base["is_fallback"].sum()
+    before, _ = external_frames(KEY, PANEL, made(), HIERARCHY, replace(artifact, reference=None))
+    assert before["out_of_distribution_score"].null_count() == before.height
+    BASE_FORECASTS.validate(before)
+
+
 def test_reconciling_sums_changes_no_decimal(artifact: ExternalArtifact) -> None:
     base, nodes = external_frames(KEY, PANEL, made(given=QUANTILE_COLUMNS), HIERARCHY, artifact)
     total = nodes.filter(product_level="total", store_level="total").sort("step")["base_units"]

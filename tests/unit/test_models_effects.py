@@ -22,7 +22,7 @@ def test_empty_shelves_do_not_pass_for_low_demand() -> None:
     panel = lawful_panel()
     saturday = panel.weekday[: panel.history_days] == 5
     share = np.tile(np.where(saturday, 0.5, 0.0), (60, 1))
-    halved = replace(panel, sales=panel.sales * (1 - share), out_of_stock_share=share, is_censored=share > 0)
+    halved = replace(panel, sales=panel.sales * (1 - share), missed_share=share, is_censored=share > 0)
     assert fit_effects(halved, one_group(60)).pooled.weekday == pytest.approx(WEEKDAY, abs=0.05)
 
 

@@ -37,7 +37,7 @@ def test_the_artifact_is_read_back_exactly_by_its_family() -> None:
 
 
 def test_an_unknown_family_and_bytes_of_another_are_refused() -> None:
-    with pytest.raises(InputError, match=r"no model family `oracle`. Known: statistical, external. Read the version"):
+    with pytest.raises(InputError, match=r"no model family `oracle`. Known: statistical, .*, external. Read"):
         read_artifact("oracle", b"{}")
     for family in FAMILIES:
         with pytest.raises(InputError, match=rf"not of the family `{family}` in format"):

@@ -18,6 +18,7 @@ from forecast_assets.models.statistical import (
     forecast_series,
     train_statistical,
 )
+from forecast_assets.models.training import take
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of, series_of
 
 COUNT, DAYS, HORIZON = 60, 112, 14
@@ -80,9 +81,7 @@ def test_components_add_up_and_each_has_its_cause(forecasts: SeriesForecasts) ->
 def test_a_forecast_of_a_series_depends_on_no_other_series(artifact: StatisticalArtifact) -> None:
     whole = lawful_panel(COUNT, DAYS, HORIZON)
     rows = slice(10, 13)
-    names = ("sales", "is_censored", "out_of_stock_share", "price_ratio", "is_promotion", "has_plan")
-    matrices = {name: getattr(whole, name)[rows] for name in names}
-    few = replace(whole, series=whole.series[rows], event_series=whole.event_series[:, rows], **matrices)
+    few = take(whole, np.arange(rows.start, rows.stop))
     alone = forecast_series(few, artifact, GROUPS[rows])
     together = forecast_series(whole, artifact, GROUPS)
     assert alone.mean.tobytes() == together.mean[rows].tobytes()

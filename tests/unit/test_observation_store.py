@@ -6,11 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.contracts import SALES
+from forecast_assets.contracts import SALES, STOCK_STATUS
 from forecast_assets.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.history import History
 from forecast_assets.snapshots.assets import known_history, readiness, require_ready
 from forecast_assets.snapshots.readiness import STORE_DAYS
+from resources.parquet import to_parquet
 from resources.records import BatchRecord
 from resources.stores import Stores
 
@@ -161,3 +162,50 @@ def test_a_feed_that_fell_silent_is_waited_for(stores: Stores) -> None:
     put(stores, sales_rows(60))
     with pytest.raises(IncompleteInputsError, match="`sales` has no rows in the 28 days up to 2025-05-10"):
         require_ready(known_history(stores, date(2025, 5, 10)), 0.2)
+
+
+def status_rows(share: list[float | None], end: date = DAY) -> pl.DataFrame:
+    days = [end - timedelta(days=back) for back in range(len(share))][::-1]
+    told = {"out_of_stock_hours": 4.0, "trading_hours": 16.0, "out_of_stock_demand_share": share}
+    rows = pl.DataFrame({"sku_id": "A", "store_id": "S0", "event_date": days, **told})
+    known = pl.col("event_date").cast(pl.Datetime("us", "UTC")) + timedelta(days=1)
+    return rows.with_columns(known_at=known).cast({"out_of_stock_demand_share": pl.Float64}).select(STOCK_STATUS.names)
+
+
+def put_status(stores: Stores, frame: pl.DataFrame) -> BatchRecord:
+    record = stores.observations.write(
+        frame, feed="stock_status", source="pos", trust=0.9, declared_lag=timedelta(hours=6)
+    )
+    stores.observations.record([record])
+    return record
+
+
+def test_a_later_column_that_holds_nothing_leaves_a_batch_as_it_was(stores: Stores) -> None:
+    """The bytes of a file written before the column was there are those of the same rows today."""
+    frame = status_rows([None, None])
+    record, data = stores.observations.describe(
+        frame, feed="stock_status", source="pos", trust=0.9, declared_lag=timedelta(hours=6)
+    )
+    before = frame.drop("out_of_stock_demand_share")
+    assert data == to_parquet(before)
+    said = stores.observations.write(
+        status_rows([None, 0.3]), feed="stock_status", source="pos", trust=0.9, declared_lag=timedelta(hours=6)
+    )
+    assert "out_of_stock_demand_share" in pl.read_parquet_schema(stores.observations.path(said))
+    assert said.batch_id != record.batch_id
+
+
+def test_batches_from_before_a_column_was_there_are_read_beside_those_that_have_it(stores: Stores) -> None:
+    put(stores, sales_rows())
+    old = put_status(stores, status_rows([None, None], DAY - timedelta(days=1)))
+    assert "out_of_stock_demand_share" not in pl.read_parquet_schema(stores.observations.path(old))
+    put_status(stores, status_rows([0.1]))
+    batches = tuple(stores.observations.batches())
+    rows = stores.observations.scan(batches, "stock_status")
+    assert rows is not None
+    assert STOCK_STATUS.validate(rows.sort("event_date").select(STOCK_STATUS.names).collect()).height == 3
+    history = History(stores.observations, batches, DAY, datetime(2025, 2, 1, tzinfo=UTC))
+    made = history.panel(pl.DataFrame({"store_id": ["S0"], "sku_id": ["A"]}), history_days=4, horizon_days=1)
+    assert made.missed_share[0, 1:].tolist() == [0.25, 0.25, 0.1]
+    assert made.out_of_stock_share[0, 1:].tolist() == [0.25] * 3
+    assert History(stores.observations, (old,), DAY, history.known_until).feed("stock_status") is not None

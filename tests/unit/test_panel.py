@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.features.panel import Panel, assemble_panel
+from forecast_assets.models.training import take
 
 CUTOFF = date(2025, 1, 5)
 SERIES = pl.DataFrame({"store_id": ["S", "S"], "sku_id": ["B", "A"]})
+STATUS: dict[str, list[object]] = {"out_of_stock_hours": [4.0, 8.0], "trading_hours": [16.0, 16.0]}
 
 
 def rows(sku: str, days: list[int], **columns: list[object]) -> pl.DataFrame:
@@ -47,11 +49,20 @@ def test_plans_reach_into_the_horizon() -> None:
 
 
 def test_an_empty_shelf_is_seen_in_hours_or_in_positions() -> None:
-    status = rows("A", [-1, 0], out_of_stock_hours=[4.0, 0.0], trading_hours=[16.0, 16.0])
+    status = rows("A", [-1, 0], **STATUS, out_of_stock_demand_share=[0.1, None])
     positions = rows("B", [0], on_hand_units=[0.0])
     made = panel(stock_status=status, inventory_positions=positions)
-    np.testing.assert_array_equal(made.out_of_stock_share[0], [np.nan, 0.25, 0.0])
-    np.testing.assert_array_equal(made.is_censored, [[False, True, False], [False, False, True]])
+    np.testing.assert_array_equal(made.out_of_stock_share[0], [np.nan, 0.25, 0.5])
+    np.testing.assert_array_equal(made.is_censored, [[False, True, True], [False, False, True]])
+
+
+def test_missed_demand_goes_by_the_hours_of_sales_where_they_are_known_and_by_their_number_elsewhere() -> None:
+    status = rows("A", [-1, 0], **STATUS, out_of_stock_demand_share=[0.1, None])
+    made = panel(stock_status=status)
+    np.testing.assert_array_equal(made.missed_share, [[np.nan, 0.1, 0.5], [np.nan] * 3])
+    np.testing.assert_array_equal(made.as_of(1).missed_share[0], [np.nan, 0.1])
+    np.testing.assert_array_equal(made.recent(2).missed_share[0], [0.1, 0.5])
+    np.testing.assert_array_equal(take(made, np.array([1])).missed_share, [[np.nan] * 3])
 
 
 def test_weekdays_follow_the_calendar() -> None:
@@ -114,4 +125,4 @@ def test_a_history_longer_than_a_slice_is_whole() -> None:
 def test_feeds_that_are_not_there_take_no_room() -> None:
     made = panel()
     assert np.isnan(made.out_of_stock_share).all()
-    assert made.out_of_stock_share.strides == (0, 0)
+    assert made.out_of_stock_share.strides == made.missed_share.strides == (0, 0)

@@ -305,3 +305,33 @@ def test_a_feed_says_at_most_thirty_days_later_that_it_is_complete() -> None:
     Batch("sales", "pos", 0.9, timedelta(days=30), sales([1]))
     with pytest.raises(SourceError, match="declare a lag of zero to 30 days"):
         Batch("sales", "pos", 0.9, timedelta(days=31), sales([1]))
+
+
+def status(share: list[float | None], hours: float = 4.0) -> Batch:
+    days = sales(list(range(1, len(share) + 1))).drop("sales_units")
+    frame = days.with_columns(
+        out_of_stock_hours=pl.lit(hours),
+        trading_hours=pl.lit(16.0),
+        out_of_stock_demand_share=pl.Series(share, dtype=pl.Float64),
+    )
+    return Batch("stock_status", "pos", 0.9, timedelta(0), frame)
+
+
+def test_days_stored_before_a_column_was_there_stay_as_they_are_and_new_days_get_it() -> None:
+    held = Held.of({"stock_status": status([None, None]).frame}, source="pos", trust=0.9)
+    judged = Intake(held).take(status([0.1, 0.2, 0.3]))
+    assert judged.new["event_date"].to_list() == [date(2025, 1, 3)]
+    (finding,) = judged.findings
+    assert (finding.kind, finding.is_error, finding.rows) == ("later column", False, 2)
+    assert "out_of_stock_demand_share of days that were stored without it" in finding.message
+    again = Intake(held).take(status([None, None]))
+    assert (again.new.height, again.findings) == (0, [])
+
+
+def test_another_value_of_a_later_column_or_beside_it_is_a_contradiction() -> None:
+    held = Held.of({"stock_status": status([0.1, 0.2]).frame}, source="pos", trust=0.9)
+    judged = Intake(held).take(status([0.1, 0.3]))
+    assert [finding.kind for finding in judged.findings] == ["contradiction"]
+    silent = Held.of({"stock_status": status([None]).frame}, source="pos", trust=0.9)
+    judged = Intake(silent).take(status([0.1], hours=5.0))
+    assert [finding.kind for finding in judged.findings] == ["contradiction"]

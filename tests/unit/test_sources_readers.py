@@ -200,6 +200,41 @@ def test_fresh_status_and_hierarchies(fresh: Path) -> None:
     assert found["store_hierarchy"].select("store_id", "level_name", "node_id").rows() == [("12", "city", "3")]
 
 
+def hourly(days: pl.DataFrame) -> pl.DataFrame:
+    """Hours that fit the days: without stock from 06:00 on, for as many hours as the days say."""
+    gone = [sum(1 << hour for hour in range(6, 6 + count)) for count in days["stock_hour6_22_cnt"]]
+    sold = pl.Series([[0.0] * 23 + [0.1]] * days.height, dtype=pl.List(pl.Float32))
+    empty = pl.Series(gone, dtype=pl.UInt32)
+    return days.select("store_id", "product_id", "dt", oos_bits=empty, hours_sale=sold)
+
+
+def test_fresh_hours_say_what_a_day_missed_and_change_nothing_else(fresh: Path) -> None:
+    without = frames(fresh)
+    assert without["stock_status"]["out_of_stock_demand_share"].is_null().all()
+    hourly(daily()).write_parquet(fresh / "hourly.parquet")
+    found = frames(fresh)
+    share = found["stock_status"].filter(pl.col("sku_id") == "10")["out_of_stock_demand_share"].to_list()
+    assert share[0] == share[2] == 0.0
+    # With a handful of days seen, nearly all is still spread evenly over trading hours.
+    assert share[1] == pytest.approx(1.0, abs=0.1)
+    assert share[3] == pytest.approx(3 / 16, abs=0.05)
+    assert (
+        found["stock_status"]
+        .drop("out_of_stock_demand_share")
+        .equals(without["stock_status"].drop("out_of_stock_demand_share"))
+    )
+    assert all(found[feed].equals(frame) for feed, frame in without.items() if feed != "stock_status")
+
+
+def test_fresh_hours_that_do_not_fit_the_days_are_said(fresh: Path) -> None:
+    hourly(daily()).with_columns(oos_bits=pl.lit(0, pl.UInt32)).write_parquet(fresh / "hourly.parquet")
+    status = next(batch for batch in read_freshretailnet(fresh) if batch.feed == "stock_status")
+    (finding,) = findings_of(status)
+    assert (finding.kind, finding.is_error, finding.rows) == ("hours", False, 4)
+    assert "hourly.parquet lacks 4 days, or has another number" in finding.message
+    assert status.frame["out_of_stock_demand_share"].null_count() == 4
+
+
 def test_fresh_without_a_plan_has_prices_up_to_the_last_day(fresh: Path) -> None:
     (fresh / "plan.parquet").unlink()
     assert frames(fresh)["prices"]["event_date"].max() == date(2024, 4, 8)

@@ -539,3 +539,15 @@ def test_a_query_writes_no_file_and_a_table_is_still_read(tmp_path: Path) -> Non
     assert one(tmp_path, f'{DATABASE}table = "seen"\n').frame["sales_units"].to_list() == [1.0]
     query = "WITH a AS (FROM till) SELECT * FROM a;"
     assert one(tmp_path, f'{DATABASE}query = "{query}"\n').frame["sku_id"].to_list() == ["A"]
+
+
+STATUS = '[[feed]]\nfeed = "stock_status"\nfile = "h.csv"\n[feed.constants]\ntrading_hours = 16\n'
+HOURS = "sku_id,store_id,event_date,out_of_stock_hours"
+
+
+def test_the_share_of_demand_without_stock_may_be_said_or_left_out(tmp_path: Path) -> None:
+    silent = one(tmp_path, STATUS, h=f"{HOURS}\nA,S,2025-01-01,4\n")
+    assert silent.frame["out_of_stock_demand_share"].to_list() == [None]
+    said = one(tmp_path, STATUS, h=f"{HOURS},out_of_stock_demand_share\nA,S,2025-01-01,4,0.1\nA,S,2025-01-02,4,\n")
+    assert said.frame["out_of_stock_demand_share"].to_list() == [0.1, None]
+    assert findings_of(silent) == findings_of(said) == []

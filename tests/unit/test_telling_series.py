@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from forecast_assets.publication.candidates import telling_series
+from forecast_assets.plots import telling_series
 
 
 def _rows(names: list[tuple[str, str]], **columns: list[object]) -> pl.DataFrame:
@@ -29,3 +29,8 @@ def test_what_there_is_none_of_is_left_out() -> None:
     forecasts = _rows(NAMES, demand_class=["smooth"] * 4, forecast_units=[1.0, 0.0, 0.0, 0.0])
     risks = _rows(NAMES, expected_lost_units=[None] * 4).with_columns(pl.col("expected_lost_units").cast(pl.Float64))
     assert telling_series(forecasts, risks) == {"largest_series": ("S1", "A")}
+
+
+def test_base_forecasts_are_chosen_from_by_their_own_units() -> None:
+    base = _rows(NAMES, demand_class=["smooth", "lumpy", "smooth", "smooth"], base_units=[1.0, 2.0, 3.0, 0.0])
+    assert telling_series(base) == {"largest_series": ("S2", "A"), "largest_intermittent": ("S1", "B")}

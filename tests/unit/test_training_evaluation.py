@@ -7,64 +7,37 @@ from statsforecast import StatsForecast
 from statsforecast.models import SeasonalNaive
 
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.training.evaluation import Outcome, gates, report, seasonal_naive
+from forecast_assets.training.evaluation import gates, seasonal_naive
 from forecast_assets.training.fitting import fit
+from forecast_assets.training.metrics import report
 from tests.forecast_cases import lawful_panel, one_group
-
-BY_HAND = Outcome(
-    sales=np.array([[4.0, 6.0], [np.nan, 10.0]]),
-    expected_sales=np.array([[5.0, 5.0], [9.0, 12.0]]),
-    naive_sales=np.array([[8.0, 6.0], [9.0, 10.0]]),
-    demand=np.array([[4.0, 8.0], [np.nan, 12.0]]),
-    mean=np.array([[5.0, 7.0], [9.0, 12.0]]),
-    naive_demand=np.array([[4.0, 8.0], [9.0, 0.0]]),
-    quantiles=np.array([[[5.0] * 13, [7.0] * 13], [[9.0] * 13, [12.0] * 13]]),
-    demand_class=np.array(["smooth", "lumpy"]),
-)
+from tests.unit.test_metrics import BY_HAND
 
 
 def _metric(frame: pl.DataFrame, metric: str, segment: str = "all") -> dict[str, float]:
     return frame.filter(pl.col("metric") == metric, pl.col("segment") == segment).row(0, named=True)
 
 
-def test_metrics_are_those_worked_out_by_hand() -> None:
-    found = report(BY_HAND)
-    EVALUATION_REPORTS.validate(found)
-    assert _metric(found, "wape")["value"] == pytest.approx(4 / 20)
-    assert _metric(found, "wape")["baseline_value"] == pytest.approx(4 / 20)
-    assert _metric(found, "bias")["value"] == pytest.approx(2 / 20)
-    assert _metric(found, "wape")["rows"] == 3
-    assert _metric(found, "demand_wape")["value"] == pytest.approx(2 / 24)
-    assert _metric(found, "demand_wape")["baseline_value"] == pytest.approx(12 / 24)
-    assert _metric(found, "wape", "smooth")["value"] == pytest.approx(2 / 10)
-    assert _metric(found, "wape", "1-7")["rows"] == 3
-
-
-def test_a_point_forecast_has_its_absolute_error_as_scaled_pinball_loss() -> None:
-    assert _metric(report(BY_HAND), "scaled_pinball_loss")["value"] == pytest.approx(2 / 24)
-
-
-def test_coverage_counts_the_days_between_two_quantiles() -> None:
-    wide = np.linspace(-0.5, 12.5, 13)
-    found = report(replace(BY_HAND, quantiles=np.broadcast_to(wide, (2, 2, 13))))
-    assert _metric(found, "coverage_99")["value"] == 1.0
-    assert _metric(found, "coverage_80")["value"] == pytest.approx(2 / 3)
-
-
-def test_segments_without_rows_are_left_out_and_without_sales_have_no_value() -> None:
-    unsold = replace(BY_HAND, sales=np.zeros((2, 2)), demand_class=np.array(["dead", "dead"]))
-    found = report(unsold)
-    assert "smooth" not in found["segment"].to_list()
-    assert _metric(found, "wape", "dead")["value"] is None
-
-
 def test_gates_name_what_a_version_fails() -> None:
-    passed = gates(report(BY_HAND))
+    passed = gates(report([BY_HAND]))
     assert passed == {
         "wape_beats_seasonal_naive": False,
         "bias_within_10_percent": True,
         "coverage_of_80_percent_interval_within_10_points": False,
     }
+
+
+def test_gates_read_reports_that_measured_less() -> None:
+    """Reports of versions that were registered before levels and risk were measured."""
+    few = report([BY_HAND]).filter(pl.col("segment_kind").is_in(["all", "demand_class", "step"]))
+    old = few.filter(pl.col("metric").is_in(["wape", "bias", "demand_wape", "coverage_80"]))
+    assert gates(old) == gates(report([BY_HAND]))
+
+
+def test_backtests_that_saw_no_sales_pass_nothing() -> None:
+    unsold = replace(BY_HAND, sales=np.zeros((2, 2)))
+    assert gates(report([unsold])) == {"backtests_saw_sales": False}
+    assert gates(report([replace(BY_HAND, sales=np.full((2, 2), np.nan))])) == {"backtests_saw_sales": False}
 
 
 @pytest.mark.parametrize(("days", "horizon"), [(7, 1), (9, 28), (60, 7), (61, 90)])

@@ -1,0 +1,85 @@
+"""Quality flags of forecasts: why to look twice at a row.
+
+What belongs here: when a row gets a flag, and the text of several. What does not: scores (models.distribution), or
+anything that changes a number.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecast_assets.contracts import QUALITY_FLAGS
+from forecast_assets.features.panel import Bools, Floats, Panel
+
+# Of training's own rows, half a percent reach it.
+UNUSUAL_SCORE: Final = 0.995
+SHORT_HISTORY_DAYS: Final = 56
+MOSTLY_SHARE: Final = 0.5
+_MONTH: Final = 28
+
+
+def quality_flags(
+    panel: Panel,
+    demand_class: npt.NDArray[np.str_],
+    is_fallback: Bools,
+    out_of_distribution: Floats | None,
+) -> pl.Series:
+    """Say why to look twice at rows.
+
+    `fallback`: another model, or zero, stands in. `out_of_distribution`: an input lies further out than in all but half
+    a percent of training's rows. `new_series`: of the class `new`. `short_history`: less than 56 known days.
+    `mostly_out_of_stock`: in the last four weeks half of the demand, or more, met an empty shelf, so that sales say
+    little of it; where only the end of a day is known, a day that ended with an empty shelf counts whole. `no_plan`:
+    prices are known, but not of this day.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        demand_class: [n].
+        is_fallback: [n].
+        out_of_distribution: [n, H] scores; None where the version has none.
+
+    Returns:
+        `quality_flags` of n x H rows, series by series: flags in the order of `contracts.QUALITY_FLAGS`, joined with
+        `;`, or empty.
+    """
+    score = np.zeros((1, 1)) if out_of_distribution is None else out_of_distribution
+    raised: Mapping[str, Bools] = {
+        "fallback": is_fallback[:, None],
+        "out_of_distribution": score >= UNUSUAL_SCORE,
+        "new_series": (demand_class == "new")[:, None],
+        "short_history": (_known_days(panel) < SHORT_HISTORY_DAYS)[:, None],
+        "mostly_out_of_stock": (_empty_share(panel) >= MOSTLY_SHARE)[:, None],
+        "no_plan": ~panel.has_plan & _has_prices(panel),
+    }
+    shape = panel.series.height, panel.horizon_days
+    # Few combinations occur, so each text is made once: a bit of the code is a flag.
+    codes = np.zeros(shape, dtype=np.int64)
+    for at, name in enumerate(QUALITY_FLAGS):
+        codes |= np.broadcast_to(raised[name], shape).astype(np.int64) << at
+    found, place = np.unique(codes, return_inverse=True)
+    texts = pl.Series([_text(int(code)) for code in found], dtype=pl.String)
+    return texts[pl.Series(place.ravel())].alias("quality_flags")
+
+
+def _text(code: int) -> str:
+    return ";".join(name for at, name in enumerate(QUALITY_FLAGS) if code >> at & 1)
+
+
+def _known_days(panel: Panel) -> npt.NDArray[np.intp]:
+    return np.asarray((~np.isnan(panel.sales)).sum(axis=1))
+
+
+def _empty_share(panel: Panel) -> Floats:
+    """[n] share of the demand of the last four weeks that met an empty shelf; 0 where no day is known."""
+    missed, is_known = panel.missed_share[:, -_MONTH:], ~np.isnan(panel.sales[:, -_MONTH:])
+    empty = np.where(np.isnan(missed), panel.is_censored[:, -_MONTH:], missed)
+    days = is_known.sum(axis=1)
+    return np.asarray(np.divide((empty * is_known).sum(axis=1), days, out=np.zeros(len(days)), where=days > 0))
+
+
+def _has_prices(panel: Panel) -> bool:
+    """Whether there is a price feed: days without a price stand at list price, so one that always does says nothing."""
+    return bool(panel.has_plan.any() or (panel.price_ratio != 1.0).any())

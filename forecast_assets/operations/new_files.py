@@ -1,0 +1,39 @@
+"""Files that commands write for people: new, of a known format, and whole or not there.
+
+What belongs here: refusing names, and the move into place. What does not: what is in a file.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from forecast_assets.errors import InputError
+from resources.blobs import translated
+
+
+@contextmanager
+def new_file(out: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """Yield where to write a file that appears under its name when the block ends well, and not at all otherwise.
+
+    Args:
+        out: Name of the file.
+        formats: Endings that it may have, such as `.csv`.
+
+    Raises:
+        InputError: If the name has none of the endings, the file exists, or its folder does not.
+        StorageError: If the disk refuses.
+    """
+    if out.suffix not in formats:
+        raise InputError(f"`{out}` has no known format.", remedy=f"End it in {' or '.join(formats)}.")
+    if out.exists():
+        raise InputError(f"`{out}` exists.", remedy="Choose another name, or remove it first.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")
+    scratch = out.with_name(f".{out.name}.{os.getpid()}")
+    with translated(out):
+        try:
+            yield scratch
+            scratch.replace(out)
+        finally:
+            scratch.unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""The page of a backtest report: tables and pictures in one file of HTML that needs nothing else.
+
+What belongs here: what stands on the page, and in which order. What does not: measuring, or how pictures look.
+
+The same report gives the same bytes. No script, and nothing is fetched.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from forecast_assets.contracts import OWN_METHOD
+from forecast_assets.operations.backtests import Said
+from forecast_assets.plots import (
+    as_markdown_image,
+    error_by_segment_png,
+    error_by_step_png,
+    history_and_fan_png,
+    telling_series,
+)
+from forecast_assets.presentation.evaluations import (
+    headline_columns,
+    headline_rows,
+    method_rows,
+    method_words,
+    methods_of,
+    overall,
+    summary,
+)
+from forecast_assets.report_plots import (
+    bias_by_level_png,
+    error_by_cutoff_png,
+    quantile_calibration_png,
+    risk_reliability_png,
+)
+from forecast_assets.series_past import past_of
+from forecast_assets.training.calibration_curves import quantile_shares, risk_reliability
+from resources.orchestration import markdown_table
+
+if TYPE_CHECKING:
+    from forecast_assets.operations.evaluating import Cutoff, Evaluated
+
+# Days of past sales in a picture of a series.
+_SHOWN_DAYS: Final = 56
+_SEGMENTS: Final = ("demand_class", "product_node", "store_node")
+_SEGMENT_METRICS: Final = ("wape", "bias", "rmsse", "demand_wape", "demand_bias", "coverage_80")
+_LEVEL_METRICS: Final = ("wape", "bias", "node_bias", "node_bias_before_reconciliation", "rmsse", "wrmsse")
+_STYLE: Final = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #24323f; max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+p.note { color: #55636f; } p.warning { border-left: 4px solid #d55e00; padding-left: .8rem; }
+img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; }
+th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #d4d9de; text-align: left; vertical-align: top; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+tr.first td { font-weight: 600; }
+""".strip()
+
+
+def report_pictures(evaluated: "Evaluated") -> dict[str, bytes]:
+    """Draw the pictures of a report.
+
+    Returns:
+        PNGs by name, in the order of the page; what there is nothing to draw of is left out.
+    """
+    report, together = evaluated.report, overall(evaluated.report)
+    segments = together.filter(pl.col("segment_kind").is_in(["all", *_SEGMENTS]))
+    bins = risk_reliability(evaluated.backtests)
+    shares = quantile_shares(evaluated.backtests)
+    pictures = {
+        "error_by_cutoff": error_by_cutoff_png(report),
+        "error_by_segment": error_by_segment_png(segments),
+        "error_by_day_ahead": error_by_step_png(together),
+        "bias_by_level": bias_by_level_png(together),
+    }
+    if shares["share"].null_count() == 0:
+        pictures["calibration_of_quantiles"] = quantile_calibration_png(shares)
+    if bins.height:
+        pictures["calibration_of_risk"] = risk_reliability_png(bins)
+    return pictures | _fans(evaluated.cutoffs[-1])
+
+
+def _fans(cutoff: "Cutoff") -> dict[str, bytes]:
+    """Draw telling series of the last cutoff, with what came."""
+    said, known = Said.by(cutoff.runs[0]), cutoff.known
+    chosen = telling_series(said.forecasts, said.risks)
+    if not chosen:
+        return {}
+    series = pl.DataFrame([*chosen.values()], schema=["store_id", "sku_id"], orient="row").unique(maintain_order=True)
+    past = past_of(known, series, known.cutoff - timedelta(days=_SHOWN_DAYS - 1))
+    came = past_of(cutoff.came.history, series, known.cutoff + timedelta(days=1))
+    return {
+        name: history_and_fan_png(
+            *(_own(rows, *one) for rows in (past, said.forecasts, came)),
+            title=f"{one[1]} in {one[0]}: {name.replace('_', ' ')}, as of {known.cutoff}",
+        )
+        for name, one in chosen.items()
+    }
+
+
+def _own(rows: pl.DataFrame, store_id: str, sku_id: str) -> pl.DataFrame:
+    return rows.filter(store_id=store_id, sku_id=sku_id)
+
+
+def report_page(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> str:
+    """Return the page of a report.
+
+    Args:
+        evaluated: The report.
+        pictures: PNGs by name, as `report_pictures` draws them.
+    """
+    record = evaluated.record
+    title = f"Backtests of {record.model_version}"
+    body = "\n".join(
+        (
+            f"<h1>{escape(title)}</h1>",
+            f'<p class="note">{escape(summary(record))}.</p>',
+            *(f'<p class="warning">{escape(note)}</p>' for note in evaluated.notes),
+            *_sections(evaluated, pictures),
+            f'<p class="note">Ledger entry {record.sequence}; product version {record.product_version}.</p>',
+        )
+    )
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        f"<style>\n{_STYLE}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def report_metadata(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> dict[str, str]:
+    """Return tables and pictures as Markdown by name, as the Dagster UI shows them."""
+    report = evaluated.report
+    methods = pl.DataFrame(method_rows(evaluated.record.methods), schema=[*_METHOD_HEADS], orient="row")
+    headlines = pl.DataFrame(headline_rows(report), schema=headline_columns(report), orient="row", strict=False)
+    images = {name: as_markdown_image(png, name.replace("_", " ")) for name, png in pictures.items()}
+    return {"headlines": markdown_table(headlines), "methods": markdown_table(methods), **images}
+
+
+def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator[str]:
+    report = evaluated.report
+    together = overall(report)
+    said = dict(pictures)
+
+    def picture(name: str) -> str:
+        png = said.pop(name, None)
+        return "" if png is None else _image(png, name)
+
+    yield _section("How it did", _HOW, _table(headline_columns(report), headline_rows(report)))
+    yield _section("What was compared", _COMPARED, _table(_METHOD_HEADS, method_rows(evaluated.record.methods)))
+    yield _section("From cutoff to cutoff", _CUTOFFS, picture("error_by_cutoff"), _cutoff_table(report))
+    yield _section(
+        "By segment", _BY_SEGMENT, picture("error_by_segment"), _split(together, _SEGMENTS, _SEGMENT_METRICS)
+    )
+    yield _section(
+        "By days ahead", _BY_DAY, picture("error_by_day_ahead"), _split(together, ["step"], ["wape", "bias"])
+    )
+    yield _section("By level", _BY_LEVEL, picture("bias_by_level"), _split(together, ["level"], _LEVEL_METRICS))
+    yield _section("Are the quantiles right?", _QUANTILES_READ, picture("calibration_of_quantiles"))
+    yield _section("Are the stock-out probabilities right?", _RISK_READ, picture("calibration_of_risk"))
+    # What is left are single series.
+    yield _section("A few series, with what came", _SERIES_READ, *(_image(png, name) for name, png in said.items()))
+
+
+_METHOD_HEADS: Final = ("cutoff", "method", "what it was", "artifact")
+_HOW: Final = (
+    "All cutoffs and series together. Ratios are of sums, so that large series count as much as they sell. Expected "
+    "sales are judged on every day, stock-outs included; demand is judged against an estimate of what would have sold."
+)
+_COMPARED: Final = (
+    "A version that was trained after a cutoff would know its own future: there its recipe was trained anew, on what "
+    "was known then. Seasonal naive repeats the last week."
+)
+_CUTOFFS: Final = "Each cutoff by itself: a lead that only one of them shows is luck."
+_BY_SEGMENT: Final = "Where the errors are. The further the marks of two methods are apart, the more one gains."
+_BY_DAY: Final = "How fast the forecast wears off."
+_BY_LEVEL: Final = (
+    "Errors of single series cancel in sums, bias does not. Forecasts add up, so the bias over all nodes is that of "
+    "the total at every level; node bias tells what that hides: each node's over all days ahead, without its sign. "
+    "Before reconciliation means the forecasts of the series as they were, added up."
+)
+_QUANTILES_READ: Final = (
+    "Left: on the dotted line, demand stays at or below each quantile as often as it says. Right: bars at 1 are right; "
+    "high bars at both ends say that intervals are too narrow, a hill says too wide, a slope says biased."
+)
+_RISK_READ: Final = (
+    "Left: on the dotted line, stock-outs come as often as was said. Right: how many days had which probability."
+)
+_SERIES_READ: Final = "Chosen by size and risk at the last cutoff, not by how well they were forecast."
+
+
+def _section(title: str, words: str, *parts: str) -> str:
+    found = [part for part in parts if part]
+    shown = "\n".join(found) if found else "<p>Nothing could be measured.</p>"
+    return f"<h2>{escape(title)}</h2>\n<p>{escape(words)}</p>\n{shown}"
+
+
+def _image(png: bytes, name: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{data}">'
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    numeric = [any(isinstance(row[at], int | float) for row in rows) for at in range(len(columns))]
+    shape = ['<{0} class="number">' if is_number else "<{0}>" for is_number in numeric]
+    head = "".join(f"{tag.format('th')}{escape(name)}</th>" for tag, name in zip(shape, columns, strict=True))
+    lines = [
+        "".join(f"{tag.format('td')}{_cell(value)}</td>" for tag, value in zip(shape, row, strict=True)) for row in rows
+    ]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{round(value, 4) + 0.0:.4f}"
+    return escape(f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def _cutoff_table(report: pl.DataFrame) -> str:
+    rows = report.filter(pl.col("cutoff").is_not_null(), pl.col("segment_kind") == "all")
+    found = rows.filter(pl.col("metric").is_in(["wape", "bias", "wrmsse", "stability"]))
+    wide = found.pivot("metric", index=["cutoff", "method"], values="value", aggregate_function="first")
+    named = [(str(cutoff), method_words(method), *values) for cutoff, method, *values in wide.iter_rows()]
+    return _table(wide.columns, named)
+
+
+def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str]) -> str:
+    """A table of segments: the version's metrics, then the WAPE of the others."""
+    rows = together.filter(pl.col("segment_kind").is_in(kinds), pl.col("metric").is_in(metrics))
+    values = {tuple(row[:4]): row[4] for row in rows.select(_CELL).iter_rows()}
+    counted = (
+        rows.filter(pl.col("method") == OWN_METHOD).group_by(_PLACE, maintain_order=True).agg(pl.col("rows").max())
+    )
+    shown = [metric for metric in metrics if metric in rows["metric"]]
+    others = [name for name in methods_of(together)[1:] if (rows["method"] == name).any()]
+    lines = [
+        (
+            kind.replace("_", " "),
+            segment,
+            count,
+            *(values.get((kind, segment, OWN_METHOD, metric)) for metric in shown),
+            *(values.get((kind, segment, name, "wape")) for name in others),
+        )
+        for kind, segment, count in counted.iter_rows()
+    ]
+    heads = [metric.replace("_", " ") for metric in shown]
+    return _table(
+        ["divided by", "segment", "rows", *heads, *(f"wape of {method_words(name)}" for name in others)], lines
+    )
+
+
+_PLACE: Final = ["segment_kind", "segment"]
+_CELL: Final = [*_PLACE, "method", "metric", "value"]

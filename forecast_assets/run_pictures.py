@@ -1,0 +1,66 @@
+"""Pictures that runs leave in Dagster's metadata: the past of a few series and what is forecast of them, and why.
+
+What belongs here: reading what such a picture needs, and drawing it. What does not: how a picture looks (plots).
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.history import History
+from forecast_assets.plots import as_markdown_image, drivers_png, history_and_fan_png
+from forecast_assets.series_past import past_of
+
+# Days of past sales in a picture.
+SHOWN_DAYS: Final = 56
+
+Chosen = Mapping[str, tuple[str, str]]
+
+
+def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> dict[str, str]:
+    """Draw the past of some series, days out of stock shaded, and their forecasts.
+
+    Args:
+        history: What the run knew.
+        forecasts: `forecasts` or `base_forecasts`, sorted by store, SKU and step.
+        chosen: Store and SKU by name of the picture.
+
+    Returns:
+        Markdown by name.
+    """
+    if not chosen:
+        return {}
+    series = pl.DataFrame([*chosen.values()], schema=["store_id", "sku_id"], orient="row").unique(maintain_order=True)
+    past = past_of(history, series, history.cutoff - timedelta(days=SHOWN_DAYS - 1))
+    return {
+        name: as_markdown_image(
+            history_and_fan_png(_own(past, *one), _own(forecasts, *one), title=_title(*one)), _title(*one)
+        )
+        for name, one in chosen.items()
+    }
+
+
+def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, str]:
+    """Draw the drivers of some series over the days ahead.
+
+    Args:
+        explanations: `forecast_explanations`, sorted by store, SKU and step.
+        chosen: Store and SKU by name of the picture.
+
+    Returns:
+        Markdown by name.
+    """
+    return {
+        name: as_markdown_image(drivers_png(_own(explanations, *one), title=_title(*one)), _title(*one))
+        for name, one in chosen.items()
+    }
+
+
+def _own(rows: pl.DataFrame, store_id: str, sku_id: str) -> pl.DataFrame:
+    return rows.filter(store_id=store_id, sku_id=sku_id)
+
+
+def _title(store_id: str, sku_id: str) -> str:
+    return f"{sku_id} in {store_id}"

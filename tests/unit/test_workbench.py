@@ -1,0 +1,143 @@
+"""Work beside a store: found again by what it was made from, whole or not at all, never in the store."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from forecast_assets.errors import RefusedError, StorageError
+from forecast_assets.operations.workbench import Made, Piece, Workbench
+from resources.records import VersionRecord
+from resources.stores import Stores
+from tests.store_cases import CUTOFF, ingest, register
+
+Make = Callable[[Stores], Made]
+
+
+@pytest.fixture
+def bench(stores: Stores, tmp_path: Path) -> Workbench:
+    ingest(stores)
+    register(stores)
+    return Workbench(stores, tmp_path / "bench")
+
+
+class Maker:
+    """Writes one product, and counts how often it was asked to."""
+
+    def __init__(self, data: bytes = b"made") -> None:
+        self.asked = 0
+        self._data = data
+
+    def __call__(self, scratch: Stores) -> Made:
+        self.asked += 1
+        made = scratch.predictions.write_artifact("thing", self._data, key="k", folder="things", inputs={}, facts={})
+        return {"thing": made}
+
+
+def content(piece: Piece) -> bytes:
+    return piece.stores.predictions.read_bytes(piece.made["thing"])
+
+
+def folders(bench: Workbench) -> list[str]:
+    return sorted(path.name for path in bench._folder.iterdir())
+
+
+def test_the_same_inputs_are_made_once_and_others_again(bench: Workbench) -> None:
+    make = Maker()
+    first, again = (bench.piece("stage", {"day": 1}, make) for _ in range(2))
+    assert make.asked == 1
+    assert first.made == again.made
+    assert content(again) == b"made"
+    bench.piece("stage", {"day": 2}, make)
+    bench.piece("other", {"day": 1}, make)
+    assert make.asked == 3
+
+
+def test_other_code_is_another_input(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Maker()
+    bench.piece("stage", {}, make)
+    monkeypatch.setattr("forecast_assets.operations.workbench.code_version", lambda: "another")
+    bench.piece("stage", {}, make)
+    assert make.asked == 2
+
+
+def test_nothing_of_it_is_in_the_store(bench: Workbench, stores: Stores) -> None:
+    before = {blob.path for blob in stores.blobs.everything()}
+    bench.piece("stage", {}, Maker())
+    assert {blob.path for blob in stores.blobs.everything()} == before
+    with pytest.raises(RefusedError, match="Nothing can be recorded"):
+        bench.piece("stage", {"x": 1}, lambda scratch: scratch.registry.promote("stat-1", by="a", reason="b") and {})
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_was_stopped_leaves_nothing(bench: Workbench, error: type[BaseException]) -> None:
+    def stop(scratch: Stores) -> Made:
+        Maker()(scratch)
+        raise error
+
+    with pytest.raises(error):
+        bench.piece("stage", {}, stop)
+    assert folders(bench) == []
+    assert content(bench.piece("stage", {}, Maker())) == b"made"
+
+
+@pytest.mark.parametrize("damage", ["mark", "file", "no file"])
+def test_what_is_not_as_it_was_written_is_made_again(bench: Workbench, damage: str) -> None:
+    piece = bench.piece("stage", {}, Maker())
+    file = piece.stores.blobs.local(piece.made["thing"].files[0].path)
+    (folder,) = bench._folder.iterdir()
+    if damage == "mark":
+        (folder / "made.json").write_bytes(b"{")
+    elif damage == "file":
+        file.chmod(0o644)
+        file.write_bytes(b"more")
+    else:
+        file.unlink()
+    make = Maker()
+    assert content(bench.piece("stage", {}, make)) == b"made"
+    assert make.asked == 1
+
+
+def test_one_piece_stands_on_another(bench: Workbench) -> None:
+    below = bench.piece("below", {}, Maker(b"below"))
+
+    def make(scratch: Stores) -> Made:
+        read = scratch.predictions.read_bytes(below.made["thing"])
+        return Maker(read + b" and above")(scratch)
+
+    above = bench.piece("above", {}, make, below=below.stores)
+    assert content(above) == b"below and above"
+    assert above.stores.predictions.read_bytes(below.made["thing"]) == b"below"
+
+
+def test_its_ledger_has_versions_that_nobody_registered(bench: Workbench, stores: Stores) -> None:
+    version = VersionRecord("trial-1", "statistical", CUTOFF, "a", "e", "", "s", "f", {}, 0, "")
+    piece = bench.piece("stage", {}, Maker(), versions=[version])
+    assert piece.stores.registry.model_version("trial-1") == version
+    assert list(piece.stores.ledger.state().versions) == ["stat-1", "trial-1"]
+    assert list(stores.ledger.state().versions) == ["stat-1"]
+    assert list(bench.stores.ledger.state().versions) == ["stat-1"]
+
+
+def test_what_comes_later_is_not_seen(bench: Workbench, stores: Stores) -> None:
+    register(stores, "stat-2")
+    assert list(bench.stores.ledger.state().versions) == ["stat-1"]
+    assert list(bench.piece("stage", {}, Maker()).stores.ledger.state().versions) == ["stat-1"]
+
+
+def test_what_killed_processes_left_goes_after_a_day(bench: Workbench) -> None:
+    old, young = (bench._folder / f".unfinished-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (time.time() - 90_000,) * 2)
+    bench.piece("stage", {}, Maker())
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(bench: Workbench) -> None:
+    bench._folder.write_text("in the way")
+    with pytest.raises(StorageError, match="stage-"):
+        bench.piece("stage", {}, Maker())
