@@ -306,7 +306,10 @@ def reads_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
 def uses_any_plan(patch: pytest.MonkeyPatch) -> None:
     """Leak: models read prices and promotions of days whose plan is not known."""
     patch.setattr("forecast_assets.models.effects._without_plan", lambda _panel, factor: factor)
-    patch.setattr("forecast_assets.models.tree_inputs._planned", lambda _panel, values: values)
+    patch.setattr(
+        "forecast_assets.models.tree_inputs.Cutoff.offered",
+        lambda cutoff, name, rows, columns: getattr(cutoff.record, name)[rows[:, None], columns],
+    )
 
 
 def shows_a_day_more(patch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def _fit_and_forecast(
         made.statistical,
         hierarchy,
         made.part,
-        agreed_with=made.series.mean,
+        agreed_with=made.beside_statistical,
         progress=lambda done, total: report("upper nodes forecast", done, total),
         workers=workers,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from forecast_assets.operations.evaluating import Evaluated
     from forecast_assets.operations.runner import Runner
 
+_PAGE: Final = (".html",)
+
 
 class _Days(click.ParamType[list[date], Any]):
     name = "dates"
@@ -45,7 +47,9 @@ class _Days(click.ParamType[list[date], Any]):
 @click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]))
 @click.option("--against", multiple=True, metavar="VERSION", help="A further version to compare with; may be repeated.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Page to write; default: below reports/ of the home."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="FILE.html; must be new. Default: below reports/ of the home.",
 )
 def evaluate(
     version: str,
@@ -65,8 +69,10 @@ def evaluate(
     """
     if (cutoffs is None) == (last is None):
         raise InputError("Either --cutoffs or --last is needed.", remedy="For example: --last 4 --every 7.")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")
+    if out is not None:
+        from forecast_assets.operations.new_files import require_new
+
+        require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
         from forecast_assets.operations.evaluating import Question, last_cutoffs
@@ -84,15 +90,18 @@ def evaluate(
 def _show(runner: "Runner", evaluated: "Evaluated", out: Path | None) -> None:
     """Write the page, tell Dagster, and say what was found."""
     from forecast_assets.operations.evaluating import page_path, tell_dagster
+    from forecast_assets.operations.new_files import new_file, whole_file
     from forecast_assets.presentation.evaluations import evaluated_text
     from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
     from resources.blobs import translated
 
     pictures = report_pictures(evaluated)
     page = out or page_path(runner.settings, evaluated.record)
-    with translated(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(report_page(evaluated, pictures), encoding="utf-8")
+    if out is None:
+        with translated(page):
+            page.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(page) if out is None else new_file(page, _PAGE) as scratch:
+        scratch.write_text(report_page(evaluated, pictures), encoding="utf-8")
     notes = tell_dagster(runner.settings, runner.instance, evaluated, report_metadata(evaluated, pictures))
     runner.refresh_catalogue()
     click.echo("\n".join((evaluated_text(evaluated, str(page)), *notes)))

@@ -64,7 +64,7 @@ def show(
 @click.option(
     "--drivers", "is_why", is_flag=True, help="Draw what the forecast is made of, instead of past and future."
 )
-@click.option("--days", default=84, show_default=True, type=click.IntRange(1), help="Days of the past to draw.")
+@click.option("--days", default=84, show_default=True, type=click.IntRange(1, 3660), help="Days of the past to draw.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="FILE.png; must be new.")
 @as_of_option
 def plot(

@@ -106,7 +106,8 @@ class Panel:
             missed_share=self.missed_share[:, :history],
             price_ratio=self.price_ratio[:, :width],
             is_promotion=self.is_promotion[:, :width],
-            has_plan=np.ones((self.series.height, self.horizon_days), dtype=np.bool_),
+            # What is usually known ahead is what was: prices that came without a plan would tell what they led to.
+            has_plan=self.has_plan,
             event_names=self.event_names,
             event_days=self.event_days[:, :width],
             event_series=self.event_series,

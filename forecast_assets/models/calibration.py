@@ -68,6 +68,19 @@ class Calibration:
         """
         return mean[:, :, None] * self._table()[_codes(mean, demand_class)]
 
+    def completed(self, other: "Calibration") -> "Calibration":
+        """Return the calibration with another one's factors for segments of which this one had seen too little.
+
+        Args:
+            other: Of like forecasts, from more days.
+        """
+        poor = [name for name, source in self.sources.items() if source == _name(ANY, ANY, ANY) != other.sources[name]]
+        return Calibration(
+            {**self.factors, **{name: other.factors[name] for name in poor}},
+            {**self.sources, **{name: f"statistical part: {other.sources[name]}" for name in poor}},
+            self.rho,
+        )
+
     def scores(self, mean: Floats, demand: Floats, demand_class: Names) -> Floats:
         """[n, H] Normal scores of what came within what was forecast; NaN where demand is unknown."""
         from scipy.special import ndtri

@@ -50,6 +50,11 @@ class Forecasts:
     statistical: SeriesForecasts
     part: StatisticalArtifact
 
+    @property
+    def beside_statistical(self) -> Floats | None:
+        """[n, H] means of a family that has a statistical part beside it; None for the statistical family itself."""
+        return None if self.series is self.statistical else self.series.mean
+
 
 def statistical_part(found: TrainedArtifact | ExternalArtifact) -> StatisticalArtifact | None:
     """Return what the statistical family decided in a version; None for one made elsewhere."""

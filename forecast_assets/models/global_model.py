@@ -4,10 +4,10 @@ What belongs here: the artifact, and forecasting series with it. What does not: 
 
 Trees start from the series' level of the last four weeks times the statistical family's factors, and correct the
 logarithm of it; a second ensemble says which share of demand finds stock. Series without a record of their own (new,
-dead, ended) are forecast by the statistical family. In the family `combined` the two families are averaged with weights
-by demand class that would have been best on the last days, drawn towards halves: which of two sound forecasts is better
-in the next weeks is seldom known (Bates & Granger 1969, doi:10.1057/jors.1969.103; Diebold & Pauly 1990,
-doi:10.1016/0169-2070(90)90028-A).
+dead, ended, or without stock all of the last 91 days) are forecast by the statistical family. In the family `combined`
+the two families are averaged with weights by demand class that would have been best on the last days, drawn towards
+halves: which of two sound forecasts is better in the next weeks is seldom known (Bates & Granger 1969,
+doi:10.1057/jors.1969.103; Diebold & Pauly 1990, doi:10.1016/0169-2070(90)90028-A).
 
 **From the logarithm to units.** A forecast is level times exp(sum of contributions c). Its distance from the level is
 shared out in proportion to the contributions, by the logarithmic mean: driver k gets c_k (m - b) / ln(m / b), for the
@@ -32,7 +32,7 @@ from forecast_assets.models.effects import Factors
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.levels import Progress
 from forecast_assets.models.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_series
-from forecast_assets.models.tree_inputs import Cutoff, InputSpec, Record, Rows
+from forecast_assets.models.tree_inputs import Cutoff, InputSpec, Record, Rows, inputs_version
 from forecast_assets.models.trees import Trees
 
 Groups = npt.NDArray[np.str_]
@@ -82,7 +82,13 @@ class GlobalArtifact:
         """[n, 1] Share of the trees in the forecast of each series; 0 where they do not serve it."""
         shares = {name: self.shares.get(name, SHARES[self.family]) for name in DEMAND_CLASSES}
         shares |= dict.fromkeys(WITHOUT_LEVEL, 0.0)
-        return np.array([[shares[str(name)]] for name in demand_class]).reshape(-1, 1)
+        names, place = np.unique(demand_class, return_inverse=True)
+        return np.array([shares[str(name)] for name in names])[place][:, None]
+
+    @property
+    def inputs_version(self) -> str:
+        """Version that follows from the definitions of the inputs."""
+        return inputs_version(self.inputs)
 
     @property
     def history_days(self) -> int:
@@ -196,15 +202,14 @@ def forecast_global(
         workers: Processes for slow models of the statistical part; all cores if left out.
     """
     statistical = forecast_series(panel, artifact.statistical, product_groups, workers=workers)
-    record = Record.of(
-        panel, statistical.history.factors.product, product_groups, artifact.categories, artifact.smallest
-    )
+    record = Record.of(panel, statistical.history.factors, product_groups, artifact.categories, artifact.smallest)
+    cutoff = cutoff_of(record)
     rows = served(statistical.demand_class)
-    share = artifact.share_of(statistical.demand_class)
+    rows = rows[cutoff.is_seen[rows]]
+    share = artifact.share_of(statistical.demand_class) * cutoff.is_seen[:, None]
     components = {name: values.copy() for name, values in statistical.components.items()}
     trees, lost = statistical.mean.copy(), _nothing_known(panel, artifact)
     usual = usual_lost_share(panel, statistical.history.demand)[:, None]
-    cutoff = cutoff_of(record)
     report = progress or (lambda _done, _total: None)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
@@ -215,7 +220,7 @@ def forecast_global(
         trees[some] = np.sum(list(own.values()), axis=0)
         if artifact.kept is not None and lost is not None:
             foreseen = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
-            lost[some] = usual[some] + share[some] * (foreseen - usual[some])
+            lost[some] = usual[some] + SHARES[artifact.family] * (foreseen - usual[some])
         report(start + len(some), len(rows))
     mean = statistical.mean + share * (trees - statistical.mean)
     series = replace(

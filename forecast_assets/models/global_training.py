@@ -20,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.errors import InputError
+from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Bools, Floats, Panel
 from forecast_assets.models.calibration import calibrate
+from forecast_assets.models.demand import ratio
 from forecast_assets.models.global_model import (
     COMBINED,
     GLOBAL,
@@ -39,6 +41,7 @@ from forecast_assets.models.training import (
     shorten,
     take,
     train_statistical,
+    training_rows,
 )
 from forecast_assets.models.tree_inputs import DEFAULT_INPUTS, LONGEST_DAYS, Cutoff, Inputs, Record, Rows
 from forecast_assets.models.trees import Trees, fit_trees
@@ -71,11 +74,13 @@ class _Fitted:
     """A version as of some cutoff, before anything says how far off it usually is.
 
     Attributes:
-        past: The panel as of its cutoff.
+        back: Days that its cutoff is before the newest one.
+        past: The panel as of its cutoff, with no more history than calibrating reads.
         groups: [n] product group of each series.
         artifact: With the calibration of its statistical part.
     """
 
+    back: int
     past: Panel
     groups: Groups
     artifact: GlobalArtifact
@@ -172,12 +177,12 @@ def _fit(
 ) -> _Fitted:
     past = panel.as_of(back) if back else panel
     begun = np.flatnonzero((~np.isnan(past.sales)).any(axis=1))
-    if len(begun) < past.series.height:
-        past, product_groups = _take(past, begun), product_groups[begun]
     inner = max(1, min(horizon, past.history_days - LEAST_HISTORY_DAYS - 1))
+    # The series that it would choose itself; copies of all, with all of their history, would not fit into memory.
+    few = begun[training_rows(len(begun), past.history_days + past.horizon_days)]
     statistical = train_statistical(
-        past,
-        product_groups,
+        _take(past, few),
+        product_groups[few],
         horizon=inner,
         workers=workers,
         history_days=history_days,
@@ -185,19 +190,20 @@ def _fit(
         only_quick=True,
     )
     statistical = replace(statistical, horizon_days=horizon)
+    kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
+    past, product_groups = _take(past.recent(kept_days), begun), product_groups[begun]
     recent = past.recent(_CUTOFF_DAYS + LONGEST_DAYS)
     history = clean(recent, statistical.effects, product_groups)
-    factors = history.factors.product
     categories = tuple(str(name) for name in np.unique(product_groups))
-    levels = np.nanmean(np.where(np.isnan(history.demand), np.nan, history.level), axis=1)
+    is_known = ~np.isnan(history.demand)
+    levels = ratio(np.where(is_known, history.level, 0.0).sum(axis=1), is_known.sum(axis=1).astype(np.float64))
     smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
-    record = Record.of(recent, factors, product_groups, categories, smallest)
-    rows = served(history.demand_class)
-    demand, kept = _fit_both(record, rows if len(rows) else np.arange(len(levels)), horizon, grown, workers)
+    record = Record.of(recent, history.factors, product_groups, categories, smallest)
+    demand, kept = _fit_both(record, horizon, grown, workers)
     artifact = GlobalArtifact(
         family, statistical, demand, kept, DEFAULT_INPUTS, categories, smallest, {}, statistical.calibration, {}
     )
-    return _Fitted(past, product_groups, artifact)
+    return _Fitted(back, past, product_groups, artifact)
 
 
 @dataclass(frozen=True)
@@ -225,11 +231,14 @@ class _Examples:
 
 
 def _fit_both(
-    record: Record, rows: Rows, horizon: int, grown: Callable[[int], None], workers: int | None
+    record: Record, horizon: int, grown: Callable[[int], None], workers: int | None
 ) -> tuple[Trees, Trees | None]:
-    """Trees for demand, and for the share of it that is sold where stock status is known."""
-    examples = _examples(record, rows, horizon)
-    scale = max(float(examples.units.mean()), record.smallest)
+    """Trees for demand, and for the share of it that is sold where stock status is known and something was sold.
+
+    Raises:
+        InputError: If nothing was sold on any day to learn from.
+    """
+    examples = _examples(record, horizon)
     fit = partial(
         fit_trees,
         names=[spec.name for spec in DEFAULT_INPUTS],
@@ -238,10 +247,16 @@ def _fit_both(
         workers=workers,
     )
     seen = examples.only(examples.exposure > _LEAST_EXPOSURE)
+    if not seen.units.any():
+        raise InputError(
+            "Nothing was sold on the days that trees would learn from.",
+            remedy="Train with --family statistical, or as of a later cutoff.",
+        )
+    scale = max(float(examples.units.mean()), record.smallest)
     offset = seen.log_offset + np.log(seen.exposure) - np.log(scale)
     demand = fit(seen.inputs, seen.units / scale, offset, rounds=_DEMAND_ROUNDS, progress=grown)
     del seen
-    if not examples.has_status.any():
+    if not examples.sales[examples.has_status].any():
         return demand, None
     told = examples.only(examples.has_status)
 
@@ -252,15 +267,17 @@ def _fit_both(
     return demand, fit(told.inputs, told.sales / scale, offset, rounds=_KEPT_ROUNDS, progress=sold)
 
 
-def _examples(record: Record, rows: Rows, horizon: int) -> _Examples:
+def _examples(record: Record, horizon: int) -> _Examples:
     """Choose cutoffs, series and days evenly, so many that the rows fit the budget."""
+    rows = np.arange(len(record.units))
     days = record.panel.history_days
     origins = _cutoffs(days)
     every_step = -(-horizon // _MOST_STEPS)
     most = max(_MOST_ROWS // (len(origins) * -(-horizon // every_step)), 1)
     every_row = -(-len(rows) // most)
     parts = [
-        _examples_of(record, rows[number % every_row :: every_row], origin, horizon, every_step, number)
+        # Other series at every cutoff, and other steps whenever all series have had their turn.
+        _examples_of(record, rows[number % every_row :: every_row], origin, horizon, every_step, number // every_row)
         for number, origin in enumerate(origins.tolist())
     ]
     return _Examples(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
@@ -274,13 +291,13 @@ def _cutoffs(days: int) -> npt.NDArray[np.intp]:
     return np.unique(np.linspace(first, days - 2, count).astype(np.intp))
 
 
-def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_step: int, number: int) -> _Examples:
+def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_step: int, turn: int) -> _Examples:
     last = record.panel.history_days - 1
-    # Other steps at every cutoff, so that all are seen.
-    targets = np.arange(origin + 1 + number % every_step, min(origin + horizon, last) + 1, every_step)
+    targets = np.arange(origin + 1 + turn % every_step, min(origin + horizon, last) + 1, every_step)
     if not len(targets):
         targets = np.array([origin + 1])
     cutoff = Cutoff(record, origin, targets)
+    rows = rows[_is_live(cutoff)[rows]]
     cells = rows[:, None], targets
     found = _Examples(
         inputs=cutoff.inputs(DEFAULT_INPUTS, rows),
@@ -290,14 +307,22 @@ def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_st
         sales=np.nan_to_num(record.panel.sales[cells]).ravel(),
         has_status=~np.isnan(record.panel.out_of_stock_share[cells]).ravel(),
     )
-    # A series that had not begun would not have been forecast.
-    is_example = record.is_known[cells] & np.any(record.is_known[rows, : origin + 1], axis=1)[:, None]
-    return found.only(is_example.ravel())
+    return found.only(record.is_known[cells].ravel())
+
+
+def _is_live(cutoff: Cutoff) -> Bools:
+    """[n] Whether a series would have been forecast by trees then, by what was known then.
+
+    Those that died since are among them: trees that only see survivors learn that nothing ever ends.
+    """
+    record = cutoff.record
+    has_rows = record.is_known[:, cutoff.span(ENDED_DAYS)].any(axis=1)
+    return np.asarray(cutoff.is_seen & has_rows & (record.units[:, cutoff.span(DEAD_DAYS)] > 0).any(axis=1))
 
 
 def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days: int) -> GlobalArtifact:
     """Learn from the days that the older version had not seen and the own one has."""
-    days = own.past.history_days - older.past.history_days
+    days = older.back - own.back
     past = older.past.recent(history_days)
     made = forecast_global(past, older.artifact, older.groups, workers=workers)
     later = _take(own.past, _same_series(own.past, older.past)).recent(history_days + days)
@@ -313,8 +338,10 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     return replace(
         own.artifact,
         shares=shares if is_mixed else {},
-        calibration=calibrate(mixed if is_mixed else made.trees, came, series.demand_class),
-        comparisons=_losses(came, made, mixed, usual),
+        calibration=calibrate(mixed if is_mixed else made.trees, came, series.demand_class).completed(
+            own.artifact.statistical.calibration
+        ),
+        comparisons=_losses(came, made, usual),
     )
 
 
@@ -335,10 +362,17 @@ def _shares(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, flo
     return found
 
 
-def _losses(came: Floats, made: GlobalForecasts, mixed: Floats, usual: Floats) -> dict[str, dict[str, float]]:
-    """Mean squared error over the level of each family by demand class, as level models are compared."""
+def _losses(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, dict[str, float]]:
+    """Mean squared error over the level of each family by demand class, as level models are compared.
+
+    The families combined are so by halves: shares that were learned from these days would flatter them.
+    """
     demand_class = made.series.demand_class
-    candidates = {"statistical": made.statistical.mean, GLOBAL: made.trees, COMBINED: mixed}
+    candidates = {
+        "statistical": made.statistical.mean,
+        GLOBAL: made.trees,
+        COMBINED: 0.5 * (made.trees + made.statistical.mean),
+    }
     found: dict[str, dict[str, float]] = {}
     for name in np.unique(demand_class[served(demand_class)]):
         rows = np.flatnonzero(demand_class == name)

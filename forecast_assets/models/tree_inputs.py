@@ -11,7 +11,7 @@ date of the cutoff: with few cutoffs, trees would learn which one had a good wee
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from forecast_assets.features.panel import Bools, Floats, Panel
 from forecast_assets.models.demand import observe
+from forecast_assets.models.effects import Factors
 
 Rows = npt.NDArray[np.intp]
 Codes = npt.NDArray[np.intp]
@@ -91,12 +92,12 @@ def _default_specs() -> tuple[InputSpec, ...]:
         InputSpec("price_mean_28d", price, "price_mean", BASE_DAYS),
         InputSpec("price_lowest_28d", price, "price_lowest", BASE_DAYS),
         InputSpec("price_last", price, "price_mean", 1),
-        InputSpec("price_elsewhere", price, "price_of", of="sku"),
+        InputSpec("price_of_product", price, "price_of", of="sku"),
         InputSpec("promotion", promotion, "promotion"),
         InputSpec("promotion_before", promotion, "promotion", -1),
         InputSpec("promotion_7d_share", promotion, "promotion_share", 7),
         InputSpec("promotion_28d_share", promotion, "promotion_share", BASE_DAYS),
-        InputSpec("promotion_elsewhere", promotion, "promotion_of", of="sku"),
+        InputSpec("promotion_of_product", promotion, "promotion_of", of="sku"),
         *(
             InputSpec(f"{of}_{days}d_over_28d", relatives, "level_ratio_of", days, of)
             for of in _RELATIVES
@@ -129,11 +130,13 @@ class Record:
     Attributes:
         panel: n series, T days of history, H ahead.
         factors: [n, T + H] what multiplies the level on each day.
+        price_factor: [n, T + H] the part of it that follows from the price.
+        promotion_factor: [n, T + H] the part that follows from promotions.
         units: [n, T] units; 0 where unknown.
         exposure: [n, T] share of the day that ``units`` cover; 0 where unknown.
         is_known: [n, T] whether the day has a row of sales.
-        price: [n, T + H] price over list price; that of the last four weeks where no plan is known.
-        promotion: [n, T + H] whether a promotion is on; its share of the last four weeks where no plan is known.
+        price: [n, T + H] price over list price.
+        promotion: [n, T + H] whether a promotion is on, 0 or 1.
         events: [n, T + H] whether an event falls on the day.
         relatives: [n] node of each series by kind of relatives.
         group: [n] product group, as its place among the categories that training saw; NaN for others.
@@ -142,6 +145,8 @@ class Record:
 
     panel: Panel
     factors: Floats
+    price_factor: Floats
+    promotion_factor: Floats
     units: Floats
     exposure: Floats
     is_known: Bools
@@ -154,29 +159,32 @@ class Record:
 
     @classmethod
     def of(
-        cls, panel: Panel, factors: Floats, product_groups: Groups, categories: Sequence[str], smallest: float
+        cls, panel: Panel, factors: Factors, product_groups: Groups, categories: Sequence[str], smallest: float
     ) -> "Record":
         """Read a panel.
 
         Args:
             panel: n series, T days of history, H ahead.
-            factors: [n, T + H] what multiplies the level on each day.
+            factors: What multiplies the level on each day, [n, T + H] each.
             product_groups: [n].
             categories: Product groups that training saw, sorted.
             smallest: Level that counts as nothing, units.
         """
-        observed = observe(panel, factors[:, : panel.history_days])
+        product = factors.product
+        observed = observe(panel, product[:, : panel.history_days])
         place = np.searchsorted(categories, product_groups).clip(max=max(len(categories) - 1, 0))
         is_seen = np.array(categories)[place] == product_groups if len(categories) else np.zeros(len(place), np.bool_)
         stores = panel.series["store_id"].to_numpy().astype(str)
         return cls(
             panel=panel,
-            factors=factors,
+            factors=product,
+            price_factor=factors.price,
+            promotion_factor=factors.promotion,
             units=observed.units,
             exposure=observed.exposure,
             is_known=observed.is_known,
-            price=_planned(panel, np.nan_to_num(panel.price_ratio, nan=1.0)),
-            promotion=_planned(panel, panel.is_promotion.astype(np.float64)),
+            price=np.nan_to_num(panel.price_ratio, nan=1.0),
+            promotion=panel.is_promotion.astype(np.float64),
             events=_events(panel),
             relatives={
                 "sku": _codes(panel.series["sku_id"].to_numpy().astype(str)),
@@ -186,13 +194,6 @@ class Record:
             group=np.where(is_seen, place.astype(np.float64), np.nan),
             smallest=smallest,
         )
-
-    def take(self, rows: Rows) -> "Record":
-        """Return the record of some series; their relatives are then only those among them."""
-        names = ("factors", "units", "exposure", "is_known", "price", "promotion", "events", "group")
-        chosen = {name: getattr(self, name)[rows] for name in names}
-        relatives = {name: code[rows] for name, code in self.relatives.items()}
-        return replace(self, relatives=relatives, **chosen)
 
     @cached_property
     def seen(self) -> Floats:
@@ -225,6 +226,11 @@ class Cutoff:
         self.base = base_level(record, np.arange(len(record.units)), origin)
         self._of: dict[tuple[str, str], Any] = {}
 
+    @cached_property
+    def is_seen(self) -> Bools:
+        """[n] whether any day of the last 91 speaks for a level."""
+        return np.asarray(self.record.exposure[:, self.span(LONGEST_DAYS)].sum(axis=1) > _LEAST_EXPOSURE)
+
     def inputs(self, specs: Sequence[InputSpec], rows: Rows) -> Inputs:
         """Return the inputs of some series on all days ahead.
 
@@ -243,7 +249,27 @@ class Cutoff:
 
     def log_offset(self, rows: Rows) -> Floats:
         """[k, h] Logarithm of base level times factors: what trees start from."""
-        return np.asarray(np.log(self.base[rows, None] * self.record.factors[rows[:, None], self.targets]))
+        cells = rows[:, None], self.targets
+        factors = self.record.factors[cells]
+        if not self.record.panel.has_plan.all():
+            for name in ("price_factor", "promotion_factor"):
+                factors = factors / getattr(self.record, name)[cells] * self.offered(name, rows, self.targets)
+        return np.asarray(np.log(self.base[rows, None] * factors))
+
+    def offered(self, name: str, rows: Rows, columns: Rows) -> Floats:
+        """[k, h] Price, promotion or the factor of either on some days, as the cutoff knows them.
+
+        On days ahead whose plan the panel's own cutoff does not know, for the same series and step, it is the mean of
+        the last four weeks: what is not known ahead today was not known ahead then.
+        """
+        matrix, steps = getattr(self.record, name), columns - self.origin - 1
+        found = np.asarray(matrix[rows[:, None], columns], dtype=np.float64)
+        has_plan = self.record.panel.has_plan
+        if has_plan.all():
+            return found
+        is_known = (steps < 0) | has_plan[rows[:, None], np.maximum(steps, 0)]
+        usual = matrix[rows, self.span(BASE_DAYS)].mean(axis=1, keepdims=True)
+        return np.where(is_known, found, usual)
 
     def span(self, days: int) -> slice:
         """Columns of the last days up to and including the cutoff."""
@@ -281,8 +307,8 @@ class Cutoff:
 
     def mean_of(self, of: str, what: str) -> Floats:
         """[m, h] Mean planned price or promotion of each node on the days ahead."""
-        planned = getattr(self.record, what)
-        return np.asarray(self._once(what, of, lambda of: self._mean(of, planned[:, self.targets])))
+        everyone = np.arange(len(self.record.units))
+        return np.asarray(self._once(what, of, lambda of: self._mean(of, self.offered(what, everyone, self.targets))))
 
     def unserved_of(self, of: str, days: int) -> Floats:
         """[m, 1] Share of the last days' demand that met no stock, over a node's series."""
@@ -322,10 +348,12 @@ class View:
         return np.asarray(getattr(self.record, name)[self.rows, self.cutoff.span(days)])
 
     def ahead(self, name: str, shift: int = 0) -> Floats:
-        """[k, h] One of the record's matrices on the days ahead, or so many days beside them."""
-        matrix = getattr(self.record, name)
-        last = min(self.cutoff.origin + self.record.panel.horizon_days, matrix.shape[1] - 1)
-        return np.asarray(matrix[self.rows[:, None], np.clip(self.cutoff.targets + shift, 0, last)], dtype=np.float64)
+        """[k, h] What is known of the days ahead, or of days so far beside them."""
+        last = self.cutoff.origin + self.record.panel.horizon_days
+        columns = np.clip(self.cutoff.targets + shift, 0, min(last, self.record.factors.shape[1] - 1))
+        if name == "events":
+            return np.asarray(self.record.events[self.rows[:, None], columns], dtype=np.float64)
+        return self.cutoff.offered(name, self.rows, columns)
 
     @cached_property
     def rates(self) -> Floats:
@@ -476,15 +504,6 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 def _codes(names: Groups) -> Codes:
     return np.unique(names, return_inverse=True)[1].astype(np.intp)
-
-
-def _planned(panel: Panel, values: Floats) -> Floats:
-    """[n, T + H] values with those of the last four weeks on days whose plan is not known."""
-    if panel.has_plan.all():
-        return values
-    usual = values[:, max(panel.history_days - BASE_DAYS, 0) : panel.history_days].mean(axis=1, keepdims=True)
-    ahead = np.where(panel.has_plan, values[:, panel.history_days :], usual)
-    return np.concatenate([values[:, : panel.history_days], ahead], axis=1)
 
 
 def _events(panel: Panel) -> Bools:

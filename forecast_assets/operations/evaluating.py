@@ -186,7 +186,7 @@ def _required_cutoffs(stores: Stores, question: Question, own: Method) -> list[d
         raise InputError(
             f"{first_ten(outside)} cannot be cutoffs: sales are known from {start} to {newest}, and some days after a "
             "cutoff must be.",
-            remedy=f"Choose cutoffs before {newest}; to leave all days ahead known, well before.",
+            remedy=f"Choose cutoffs from {start} on and before {newest}; to leave all days ahead known, well before.",
         )
     for day in days:
         CADENCES[question.cadence].require_date(day)

@@ -24,12 +24,21 @@ def new_file(out: Path, formats: Sequence[str]) -> Iterator[Path]:
         InputError: If the name has none of the endings, the file exists, or its folder does not.
         StorageError: If the disk refuses.
     """
-    if out.suffix not in formats:
-        raise InputError(f"`{out}` has no known format.", remedy=f"End it in {' or '.join(formats)}.")
-    if out.exists():
-        raise InputError(f"`{out}` exists.", remedy="Choose another name, or remove it first.")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")
+    require_new(out, formats)
+    with whole_file(out) as scratch:
+        yield scratch
+
+
+@contextmanager
+def whole_file(out: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes its name, and the place of what had it, when the block ends well.
+
+    Args:
+        out: Name of the file.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
     with translated(out):
         try:
@@ -37,3 +46,17 @@ def new_file(out: Path, formats: Sequence[str]) -> Iterator[Path]:
             scratch.replace(out)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def require_new(out: Path, formats: Sequence[str]) -> None:
+    """Refuse a name before the work that would end in it.
+
+    Raises:
+        InputError: If the name has none of the endings, the file exists, or its folder does not.
+    """
+    if out.suffix not in formats:
+        raise InputError(f"`{out}` has no known format.", remedy=f"End it in {' or '.join(formats)}.")
+    if out.exists():
+        raise InputError(f"`{out}` exists.", remedy="Choose another name, or remove it first.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"The folder `{out.parent}` does not exist.", remedy="Create it first.")

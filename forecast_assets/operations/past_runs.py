@@ -282,9 +282,15 @@ def cadence_horizon(cadence: str, horizon: int | None, trained: int) -> int:
     """Return the days ahead to evaluate: as asked, or the cadence's own as far as the version was trained.
 
     Raises:
-        HorizonError: If the cadence does not allow it.
+        HorizonError: If the cadence does not allow it, or nothing was asked and the version does not reach so far.
     """
     chosen = CADENCES[cadence]
+    if horizon is None and trained < chosen.shortest_horizon:
+        raise HorizonError(
+            f"A {cadence} run looks {chosen.shortest_horizon} days ahead or more, and the version is trained for "
+            f"{trained}.",
+            remedy=f"Evaluate a version that was trained with --horizon {chosen.shortest_horizon} or more.",
+        )
     return chosen.horizon(horizon or min(chosen.default_horizon, trained))
 
 

@@ -101,8 +101,11 @@ class Workbench:
                 made = make(_over(blobs, scratch, ledger))
                 mark = {"inputs": made_from, "made": {name: version.version for name, version in made.items()}}
                 (scratch / _MARK).write_bytes(canonical(mark))
-                _take_place(scratch, folder)
-            found = _read(_over(blobs, folder, ledger), folder)
+                # Another process may have finished it meanwhile, and be reading it.
+                found = _read(_over(blobs, folder, ledger), folder)
+                if found is None:
+                    _take_place(scratch, folder)
+            found = found or _read(_over(blobs, folder, ledger), folder)
         if found is None:
             raise ChangedFileError(f"`{folder}` is not as it was just written.", remedy="Check the disk; run again.")
         return found
@@ -138,8 +141,12 @@ def _read(stores: Stores, folder: Path) -> Piece | None:
 def _take_place(scratch: Path, folder: Path) -> None:
     """Give finished work its name; of two processes that finish the same one, either may."""
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(FileExistsError):
+    try:
         scratch.rename(folder)
+    except OSError:
+        # A folder with something in it is no FileExistsError everywhere.
+        if not folder.exists():
+            raise
 
 
 def _remove_left_behind(folder: Path) -> None:

@@ -40,8 +40,10 @@ _LAST: Final = ("climatology",)
 
 
 def overall(report: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of all cutoffs together."""
-    return report.filter(pl.col("cutoff").is_null())
+    """Return the rows of all cutoffs together, kind by kind, whichever cutoff had a segment first."""
+    rows = report.filter(pl.col("cutoff").is_null())
+    kinds = pl.Enum(rows["segment_kind"].unique(maintain_order=True))
+    return rows.sort(pl.col("segment_kind").cast(kinds), maintain_order=True)
 
 
 def methods_of(report: pl.DataFrame) -> list[str]:
@@ -98,10 +100,11 @@ def what_it_was(method: Compared) -> str:
 
 def summary(record: Evaluation) -> str:
     """Say what was evaluated, in one line."""
+    first, last = record.cutoffs[0], record.cutoffs[-1]
     return (
         f"{record.model_version}, {record.cadence} forecasts {record.forecast_horizon} days ahead from "
-        f"{counted(len(record.cutoffs), 'cutoff')}, {record.cutoffs[0]} to {record.cutoffs[-1]}; sales as known until "
-        f"{moment_text(record.known_until)}"
+        f"{counted(len(record.cutoffs), 'cutoff')}, {first if first == last else f'{first} to {last}'}; "
+        f"sales as known until {moment_text(record.known_until)}"
     )
 
 

@@ -81,8 +81,8 @@ def _difference_text(found: Difference) -> str:
         head = f"First to differ: {found.product}. The bytes are equal; its manifest says other:"
         return f"{head}\n{table(('field', 'recorded', 'rebuilt'), fields)}{_more(found.manifest)}"
     head = f"First to differ: {found.product}. {found.rows:,} rows differ"
-    head += f"; {found.only_published:,} only published" if found.only_published else ""
-    head += f"; {found.only_rebuilt:,} only rebuilt" if found.only_rebuilt else ""
+    head += f"; {found.only_published:,} rows or columns only published" if found.only_published else ""
+    head += f"; {found.only_rebuilt:,} rows or columns only rebuilt" if found.only_rebuilt else ""
     head += f"; only one of them has {first_ten(found.unshared)}" if found.unshared else ""
     if not found.columns:
         is_whole = not (found.only_published or found.only_rebuilt)

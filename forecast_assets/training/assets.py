@@ -14,6 +14,7 @@ from forecast_assets.history import History
 from forecast_assets.models import external
 from forecast_assets.models.external import ExternalArtifact, register_external
 from forecast_assets.models.families import TRAINED
+from forecast_assets.models.global_model import GlobalArtifact
 from forecast_assets.models.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.run_inputs import build_hierarchy
@@ -110,6 +111,8 @@ def _model_artifacts() -> dg.AssetsDefinition:
             trained = _fit(opened, snapshot, config, run, progress, context)
         horizon = trained.artifact.horizon_days
         facts: dict[str, Any] = {"family": config.family, "cutoff": config.cutoff, "horizon": horizon}
+        if isinstance(trained.artifact, GlobalArtifact):
+            facts["inputs_version"] = trained.artifact.inputs_version
         folder = f"model_artifacts/model_version={context.partition_key}"
         artifact = opened.predictions.write_artifact(
             "model_artifacts", trained.artifact.to_bytes(), key=context.partition_key, folder=folder,

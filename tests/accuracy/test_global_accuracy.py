@@ -1,4 +1,4 @@
-"""How good the global family is where it is published: on real days and on a simulated retailer that it has not seen.
+"""How good trees and levels together are where they are published, on real days and on a simulated retailer.
 
 Versions are trained, run and published as in production; published rows are scored against files that no reader opens.
 Bounds leave a margin to what the full data shows (`make bench-accuracy`).
@@ -15,7 +15,6 @@ from bench.library import library_forecasts
 from bench.scoring import Floats, bias, wape
 from forecast_assets import run_inputs
 from forecast_assets.keys import RunKey
-from forecast_assets.models.families import FAMILIES
 from forecast_assets.operations import runner as operations_runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
@@ -24,14 +23,12 @@ from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.freshretailnet import SAMPLE_FILE, read_freshretailnet
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 
-FAMILY = "global"
+FAMILY = "combined"
 KEY = ["store_id", "sku_id"]
 NAIVE, THETA, ETS = "SeasonalNaive", "DynamicOptimizedTheta", "AutoETS"
 CUTOFF, FRESH_HORIZON = date(2024, 5, 28), 14
 RETAILER = SimulatorSettings(skus=24, stores=4, days=400, seed=5)
 MONTH = 28
-
-pytestmark = pytest.mark.skipif(FAMILY not in FAMILIES, reason=f"there is no model family `{FAMILY}` yet")
 
 
 @dataclass(frozen=True)
@@ -111,13 +108,13 @@ def observed(made: Simulation, series: pl.DataFrame) -> dict[str, Floats]:
 @pytest.mark.real_data
 def test_real_sales_are_expected_better_than_by_the_best_of_the_library(fresh: Scored) -> None:
     ours = wape(fresh.expected_sales, fresh.came)
-    assert ours < 0.93 * wape(fresh.library[THETA], fresh.came)
+    assert ours < 0.97 * wape(fresh.library[THETA], fresh.came)
     assert ours < 0.80 * wape(fresh.library[NAIVE], fresh.came)
 
 
 @pytest.mark.real_data
 def test_real_sales_are_expected_with_little_bias(fresh: Scored) -> None:
-    assert abs(bias(fresh.expected_sales, fresh.came)) < 0.04
+    assert abs(bias(fresh.expected_sales, fresh.came)) < 0.05
 
 
 @pytest.mark.real_data
@@ -130,5 +127,5 @@ def test_demand_lies_above_the_sales_that_stock_allows(fresh: Scored) -> None:
 def test_demand_of_a_simulated_retailer_is_found_better_than_by_any_of_the_library(simulated: Scored) -> None:
     ours = wape(simulated.demand, simulated.came)
     best = min(wape(mean, simulated.came) for mean in simulated.library.values())
-    assert ours < 0.75 * best
+    assert ours < 0.65 * best
     assert abs(bias(simulated.demand, simulated.came)) < 0.04

@@ -15,6 +15,7 @@ from forecast_assets.operations.reading import read_product
 from forecast_assets.sources.batch import Batch
 from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import new_runner
+from tests.brief_runs import in_full
 
 RETAILER: Final = SimulatorSettings(skus=5, stores=2, days=120, seed=5, end=date(2025, 6, 30), horizon=7)
 KEY: Final = RunKey("daily", RETAILER.end, "stat-1", 7)
@@ -88,7 +89,8 @@ def run(simulation: Simulation, change: Change, home: Path) -> Read:
 
 
 def test_sales_alone_are_forecast_and_what_is_unknown_is_said(simulation: Simulation, tmp_path: Path) -> None:
-    read = run(simulation, sales_alone, tmp_path)
+    with in_full():
+        read = run(simulation, sales_alone, tmp_path)
     assert read.wants == {
         "price and promotion: there is no price feed",
         "time of year: it shows after two years, 120 days are known",

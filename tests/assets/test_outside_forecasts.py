@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from checks.lineage import lineage_breaks
 from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
+from forecast_assets.contracts import QUANTILE_COLUMNS
 from forecast_assets.errors import (
     AlreadyPublishedError,
     AlreadyRegisteredError,
@@ -42,6 +43,7 @@ from resources.channels import DISPLACED_FOR
 from resources.dagster_home import Launches
 from tests.assets.conftest import KEY, RETAILER, copied
 from tests.assets.test_corrections import restated_sales
+from tests.brief_runs import in_full
 
 END = RETAILER.end
 ROW = ["store_id", "sku_id", "step"]
@@ -68,7 +70,8 @@ def taken_over(published: tuple[Runner, Outcome], tmp_path_factory: pytest.TempP
     upper = upper.with_columns((pl.col("forecast_units") * spoiled).cast(pl.Decimal(18, 6)))
     file = folder / "planners.csv"
     pl.concat([forecasts, upper], how="diagonal_relaxed").write_csv(file)
-    return runner, file, *publish(runner, Request(file, "planners-1"))
+    with in_full():
+        return runner, file, *publish(runner, Request(file, "planners-1"))
 
 
 def rows_of(runner: Runner, key: RunKey, product: str) -> pl.DataFrame:
@@ -82,8 +85,7 @@ def test_the_numbers_of_the_file_are_published_to_the_last_decimal(taken_over: P
     assert ours.select(ROW).equals(theirs.select(ROW))
     for name in ("forecast_units", "base_units", "reconciled_units"):
         assert ours[name].equals(theirs["forecast_units"], check_names=False)
-    quantiles = [name for name in ours.columns if name.startswith("q")]
-    assert ours.select(quantiles).equals(theirs.select(quantiles))
+    assert ours.select(QUANTILE_COLUMNS).equals(theirs.select(QUANTILE_COLUMNS))
     assert ours["model_used"].unique().to_list() == ["external"]
     aggregates = [rows_of(runner, key, "aggregate_forecasts")["forecast_units"] for key in (KEY, PLANNERS)]
     assert aggregates[0].equals(aggregates[1])
@@ -377,9 +379,8 @@ def test_the_lineage_check_refuses_the_numbers_of_another_date(
 def test_quantiles_that_are_not_given_are_completed(resumed: tuple[Runner, list[Outcome]]) -> None:
     runner, outcomes = resumed
     frame = rows_of(runner, outcomes[0].publication.key, "forecasts")
-    quantiles = [name for name in frame.columns if name.startswith("q")]
     assert (frame["q900_units"] == frame["forecast_units"] * 2 + Decimal(1)).all()
-    rising = [pl.col(low) <= pl.col(high) for low, high in pairwise(quantiles)]
+    rising = [pl.col(low) <= pl.col(high) for low, high in pairwise(QUANTILE_COLUMNS)]
     assert frame.select(pl.all_horizontal(rising).all()).item()
     sells = frame.filter(pl.col("forecast_units") > 0)
     assert (sells["q500_units"] > 0).mean() > 0.9

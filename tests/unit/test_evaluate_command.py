@@ -23,7 +23,7 @@ from forecast_assets.operations.evaluating import Evaluated, Question, evaluate,
 from forecast_assets.operations.outside_forecasts import Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
-from forecast_assets.presentation.evaluations import newest_report_text
+from forecast_assets.presentation.evaluations import newest_report_text, overall, summary
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
 from forecast_assets.settings import Settings
@@ -213,6 +213,7 @@ def take_over(runner: Runner, folder: Path) -> None:
         ({"horizon": 60}, HorizonError, "7 to 30 days, not 60"),
         ({"version": "stat-9"}, UnknownVersionError, "no model version `stat-9`"),
         ({"against": ["stat-9"]}, UnknownVersionError, "no model version `stat-9`"),
+        ({"cadence": "weekly"}, HorizonError, "looks 30 days ahead or more, and the version is trained for 7"),
         ({"cadence": "weekly", "horizon": 30}, InputError, "is a Monday; prediction dates of a weekly run are Sundays"),
         ({"cutoffs": [RETAILER.end - timedelta(days=115)]}, InputError, "history"),
     ],
@@ -267,6 +268,22 @@ def test_the_page_needs_nothing_else_and_says_everything(evaluated: Evaluated, p
                   f"recipe of stat-1 (statistical), trained as of {EARLY}", "A few series, with what came",
                   evaluated.product.version):  # fmt: skip
         assert words in page, words
+
+
+def test_a_segment_that_only_a_later_cutoff_has_stands_with_its_kind() -> None:
+    report = pl.DataFrame(
+        {
+            "cutoff": [EARLY, None, None, None, None],
+            "segment_kind": ["all", "all", "demand_class", "store_node", "demand_class"],
+            "segment": ["all", "all", "smooth", "NL", "new"],
+        }
+    )
+    assert overall(report)["segment"].to_list() == ["all", "smooth", "new", "NL"]
+
+
+def test_one_cutoff_is_named_once(evaluated: Evaluated) -> None:
+    assert f"2 cutoffs, {EARLY} to {LATE}; " in summary(evaluated.record)
+    assert f"1 cutoff, {LATE}; " in summary(replace(evaluated.record, cutoffs=(evaluated.record.cutoffs[-1],)))
 
 
 def test_names_cannot_break_the_page(evaluated: Evaluated) -> None:
@@ -344,6 +361,13 @@ def test_the_command_says_what_it_needs(call: Call, tmp_path: Path) -> None:
         call("evaluate", "--version", "stat-1", "--last", 1, "--cutoffs", LATE)
     with pytest.raises(InputError, match="does not exist"):
         call("evaluate", "--version", "stat-1", "--last", 1, "--out", tmp_path / "no/report.html")
+    with pytest.raises(InputError, match=r"End it in \.html"):
+        call("evaluate", "--version", "stat-1", "--last", 1, "--out", tmp_path / "report.txt")
+    mine = tmp_path / "mine.html"
+    mine.write_text("not a report")
+    with pytest.raises(InputError, match=r"mine\.html` exists"):
+        call("evaluate", "--version", "stat-1", "--last", 1, "--out", mine)
+    assert mine.read_text() == "not a report"
     code, told = call("evaluate", "--version", "stat-1", "--cutoffs", "soon")
     assert code == 2
     assert "`soon` is not a date" in told

@@ -7,10 +7,12 @@ import pytest
 
 from forecast_assets.errors import InputError
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.effects import Factors
 from forecast_assets.models.families import forecast, lost_share, read_artifact, statistical_part
 from forecast_assets.models.global_model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
-from forecast_assets.models.global_training import train_global
+from forecast_assets.models.global_training import _is_live, train_global
 from forecast_assets.models.series import FACTORED
+from forecast_assets.models.tree_inputs import Cutoff, Record
 from forecast_assets.training.evaluation import seasonal_naive
 from forecast_assets.training.fitting import fit
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of
@@ -136,6 +138,53 @@ def test_without_stock_status_no_lost_share_is_forecast() -> None:
     assert statistical_part(version) is version.statistical
 
 
+def test_a_shelf_that_was_empty_for_months_is_left_to_the_statistical_family(
+    panel: Panel, versions: dict[int, GlobalArtifact]
+) -> None:
+    sales, share = panel.sales.copy(), panel.out_of_stock_share.copy()
+    sales[0, -95:], share[0, -95:] = 0.0, 1.0
+    empty = replace(panel, sales=sales, out_of_stock_share=share, missed_share=share, is_censored=share > 0)
+    made = forecast_global(empty, versions[0], one_group(COUNT), workers=1)
+    assert made.series.demand_class[0] == "smooth"
+    np.testing.assert_array_equal(made.series.mean[0], made.statistical.mean[0])
+    assert made.series.mean[0].min() > 1.0
+    assert np.isnan(made.series.lost_share[0]).all()
+
+
+def test_only_a_family_beside_the_statistical_one_moves_levels_above(
+    panel: Panel, versions: dict[int, GlobalArtifact]
+) -> None:
+    both = forecast(panel, versions[0], one_group(COUNT), workers=1)
+    np.testing.assert_array_equal(both.beside_statistical, both.series.mean)
+    assert forecast(panel, both.part, one_group(COUNT), workers=1).beside_statistical is None
+
+
+def test_a_retailer_that_sold_nothing_is_refused_by_name() -> None:
+    nothing = lawful_panel(count=5, days=60, horizon=7)
+    with pytest.raises(InputError, match="Nothing was sold"):
+        train_global(GLOBAL, replace(nothing, sales=0.0 * nothing.sales), one_group(5), horizon=7, workers=1)
+    share = np.ones_like(nothing.sales)
+    empty = replace(nothing, sales=0.0 * share, out_of_stock_share=share, missed_share=share, is_censored=share > 0)
+    with pytest.raises(InputError, match="Nothing was sold"):
+        train_global(GLOBAL, empty, one_group(5), horizon=7, workers=1)
+
+
+def test_stock_status_of_days_without_a_sale_forecasts_no_lost_share() -> None:
+    made = lawful_panel(count=10, days=60, horizon=7)
+    share, sales = np.full_like(made.sales, np.nan), made.sales.copy()
+    share[0], sales[0] = 1.0, 0.0
+    told = replace(made, sales=sales, out_of_stock_share=share, missed_share=share, is_censored=share > 0)
+    assert train_global(GLOBAL, told, one_group(10), horizon=7, workers=1)[0].kept is None
+
+
+def test_a_series_that_ended_before_what_trees_read_is_no_trouble() -> None:
+    made = lawful_panel(count=8, days=500, horizon=7)
+    sales = made.sales.copy()
+    sales[0, 20:] = np.nan
+    version = train_global(GLOBAL, replace(made, sales=sales), one_group(8), horizon=7, workers=1)[0]
+    assert 0 < version.smallest < 1
+
+
 def test_history_too_short_is_refused_by_name() -> None:
     for days in (40, 44):
         with pytest.raises(InputError, match="too few to backtest 14"):
@@ -169,3 +218,15 @@ def test_units_are_shared_out_without_a_remainder_and_without_an_order() -> None
     for name, units in parts.items():
         np.testing.assert_allclose(units, turned[name])
     assert (np.sign(parts["trend_units"]) == np.sign(logs["trend_units"])).all()
+
+
+def test_trees_learn_from_series_that_died_since(panel: Panel) -> None:
+    """At a past cutoff all that was known then counts, and nothing of what came."""
+    sales = panel.sales.copy()
+    sales[7, 50:], sales[8, 50:], sales[9, :50] = 0.0, np.nan, np.nan
+    dying = replace(panel, sales=sales)
+    factors = Factors(*[np.ones((COUNT, 112 + HORIZON))] * 5)
+    record = Record.of(dying, factors, one_group(COUNT), ("all",), 0.01)
+    then, now = (_is_live(Cutoff(record, origin, np.array([origin + 1]))) for origin in (49, 110))
+    assert then[7:10].tolist() == [True, True, False]
+    assert now[7:10].tolist() == [False, False, True]

@@ -76,3 +76,20 @@ def test_without_any_pair_quantiles_still_hold_the_mean() -> None:
 def test_calibration_survives_json() -> None:
     made = calibrate(np.ones((500, 7)), np.ones((500, 7)), _classes(500))
     assert Calibration.from_data(asdict(made)) == made
+
+
+def test_what_too_few_days_showed_is_taken_from_a_calibration_with_more() -> None:
+    random = np.random.default_rng(3)
+    many, few = (np.full((rows, 7), 5.0) for rows in (300, 20))
+    classes = {len(mean): np.where(np.arange(len(mean)) % 10 == 0, "lumpy", "smooth") for mean in (many, few)}
+    came = {len(mean): random.poisson(mean).astype(float) for mean in (many, few)}
+    rich, poor = (calibrate(mean, came[len(mean)], classes[len(mean)]) for mean in (many, few))
+    both = poor.completed(rich)
+    assert set(poor.sources.values()) == {"*|*|*"}
+    filled = [name for name, source in rich.sources.items() if source != "*|*|*"]
+    assert filled
+    assert all(both.factors[name] == rich.factors[name] for name in filled)
+    assert all(both.sources[name].startswith("statistical part: ") for name in filled)
+    rest = set(poor.factors) - set(filled)
+    assert all(both.factors[name] == poor.factors[name] for name in rest)
+    assert rich.completed(poor) == rich

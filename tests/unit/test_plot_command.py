@@ -86,6 +86,7 @@ def test_what_came_is_what_is_known_now_or_was_by_then(call: Call, stores: Store
         ((*RUN, "--store", "S", "--sku", "Z", "--out", "fan.png"), "has no SKU Z in store S"),
         ((*RUN, "--store", "S", "--out", "fan.png"), "Missing option '--sku'"),
         ((*SERIES, "--days", "0", "--out", "fan.png"), "0 is not in the range"),
+        ((*SERIES, "--days", "1000000", "--out", "fan.png"), "1000000 is not in the range"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_and_leaves_no_file(call: Call, arguments: tuple[str, ...], words: str) -> None:

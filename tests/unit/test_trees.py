@@ -55,6 +55,19 @@ def test_the_same_trees_for_any_number_of_threads(trees: Trees) -> None:
     assert fitted(workers=2).text == trees.text
 
 
+def test_the_same_trees_for_any_number_of_threads_of_units_that_differ_much() -> None:
+    """Sums of large and small gradients differ in their last digits if threads share out the rows."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(200_000, len(NAMES))).astype(np.float32)
+    log_offset = random.normal(0.0, 5.0, len(inputs))
+    units = random.gamma(1.0, np.exp(log_offset + 0.3 * inputs[:, 1])) * (random.random(len(inputs)) < 0.7)
+    one, two = (
+        fit_trees(inputs, units, log_offset, names=NAMES, drivers=DRIVERS, rounds=3, workers=workers).text
+        for workers in (1, 2)
+    )
+    assert one == two
+
+
 def test_reading_the_text_back_gives_the_same_bits(trees: Trees) -> None:
     inputs, _ = examples(1_000, seed=5)
     again = Trees.from_data(trees.to_data(), trees.drivers)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.errors import RefusedError, StorageError
-from forecast_assets.operations.workbench import Made, Piece, Workbench
+from forecast_assets.operations.workbench import Made, Piece, Workbench, _take_place
 from resources.records import VersionRecord
 from resources.stores import Stores
 from tests.store_cases import CUTOFF, ingest, register
@@ -98,6 +98,39 @@ def test_what_is_not_as_it_was_written_is_made_again(bench: Workbench, damage: s
     make = Maker()
     assert content(bench.piece("stage", {}, make)) == b"made"
     assert make.asked == 1
+
+
+def test_of_two_processes_that_make_the_same_piece_the_first_to_finish_keeps_it(bench: Workbench) -> None:
+    first: list[int] = []
+
+    def make(scratch: Stores) -> Made:
+        other = bench.piece("stage", {}, Maker())
+        first.append(other.stores.blobs.local(other.made["thing"].files[0].path).stat().st_ino)
+        return Maker()(scratch)
+
+    second = bench.piece("stage", {}, make)
+    assert content(second) == b"made"
+    # Whoever reads the first one's files goes on reading them.
+    assert [second.stores.blobs.local(second.made["thing"].files[0].path).stat().st_ino] == first
+
+
+def test_a_place_that_is_taken_in_the_last_moment_is_left_to_who_took_it(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = bench.piece("stage", {}, Maker())
+    # As another process sees it that looked just before, and removed nothing.
+    monkeypatch.setattr("forecast_assets.operations.workbench.shutil.rmtree", lambda *_, **__: None)
+    (folder,) = bench._folder.iterdir()
+    late = bench._folder / "late"
+    late.mkdir()
+    (late / "made.json").write_bytes(b"{}")
+    _take_place(late, folder)
+    assert content(bench.piece("stage", {}, Maker())) == content(other)
+
+
+def test_a_place_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        _take_place(tmp_path / "nothing", tmp_path / "place")
 
 
 def test_one_piece_stands_on_another(bench: Workbench) -> None:
