@@ -34,7 +34,7 @@ notebooks: $(READY) ## look at published runs in notebooks (MODE=edit to change 
 		$(if $(filter edit,$(MODE)),--skip-update-check)
 
 test: $(READY) ## the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(READY) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
 	@TORTURE=full $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal -o timeout=7200 --durations=20

@@ -3,7 +3,7 @@
 What belongs here: laying both out without a store. What does not: judging anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,7 +58,9 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
     demand, lost = (
         ahead[name].cast(pl.Float64).to_numpy().reshape(-1, horizon) for name in ("mean_demand_units", "lost_units")
     )
+    # Plans as they came: how far ahead a retailer plans is not what models are judged by.
     panel = whole.as_of(horizon)
+    panel = replace(panel, has_plan=np.ones_like(panel.has_plan))
     products = _newest(made.batches, "product_hierarchy").collect()
     hierarchy = Hierarchy.build(panel.series, products, _newest(made.batches, "store_hierarchy").collect())
     empty = (lost > 0).astype(np.float64)

@@ -32,7 +32,8 @@ INTERRUPTED: Final = 130
 DEFECT: Final = 70
 
 _INTERRUPTED: Final = (
-    "Interrupted. A run that stops before its commit publishes nothing; see what is published: forecast-assets runs"
+    "Interrupted. What stops before its commit publishes nothing; see what is published: forecast-assets runs. "
+    "The same command again goes on where it can."
 )
 _EXAMPLES: Final = examples(
     "forecast-assets demo",

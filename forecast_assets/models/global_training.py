@@ -149,8 +149,8 @@ def tree_origins(panel: Panel, horizon: int) -> list[int]:
     if not found:
         raise InputError(
             f"{panel.history_days} days of history are too few to backtest {horizon} days with trees.",
-            remedy=f"Train on more than {_LEAST_TRAINED_DAYS + horizon} days, with a shorter horizon, or with "
-            "--family statistical.",
+            remedy=f"Take a later cutoff, with more than {_LEAST_TRAINED_DAYS + horizon} days before it, a shorter "
+            "horizon, or --family statistical.",
         )
     return found
 

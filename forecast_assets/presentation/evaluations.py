@@ -104,7 +104,7 @@ def summary(record: Evaluation) -> str:
     return (
         f"{record.model_version}, {record.cadence} forecasts {record.forecast_horizon} days ahead from "
         f"{counted(len(record.cutoffs), 'cutoff')}, {first if first == last else f'{first} to {last}'}; "
-        f"sales as known until {moment_text(record.known_until)}"
+        f"what came as known at {moment_text(record.known_until)}"
     )
 
 

@@ -17,13 +17,6 @@ RETAILER = SimulatorSettings(skus=18, stores=2, days=200, seed=11, end=date(2025
 KEY = RunKey("daily", RETAILER.end, "stat-1", 28)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker, so that the retailer is trained and published once."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("assets"))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _brief_runs() -> Iterator[None]:
     """Runs of single modules are brief; those that all modules share are made in full."""

@@ -26,13 +26,6 @@ CREDENTIALS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker, so that there is one server."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("bucket"))
-
-
 @dataclass(frozen=True)
 class Server:
     """Where the server is, and how to disturb and to watch it."""

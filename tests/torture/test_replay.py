@@ -22,7 +22,7 @@ END, SUNDAY = RETAILER.end, date(2025, 6, 29)
 FRESH_EVERY = 9
 FRESH_END = date(2024, 6, 11)
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("replay")]
+pytestmark = pytest.mark.timeout(1800)
 
 
 def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
