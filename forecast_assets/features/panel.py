@@ -106,8 +106,8 @@ class Panel:
             missed_share=self.missed_share[:, :history],
             price_ratio=self.price_ratio[:, :width],
             is_promotion=self.is_promotion[:, :width],
-            # What is usually known ahead is what was: prices that came without a plan would tell what they led to.
-            has_plan=self.has_plan,
+            # Where nothing is ever planned, prices that came would tell what they led to.
+            has_plan=np.full((self.series.height, self.horizon_days), self.has_plan.any()),
             event_names=self.event_names,
             event_days=self.event_days[:, :width],
             event_series=self.event_series,
