@@ -174,43 +174,55 @@ def _lineage(rows: AuditRows) -> str:
 
 def _accuracy_view(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
     """The view over every measurement of every day: which is the newest, and when it was made, are columns."""
-    measured = rows.measured()
-    files = rows.named_files(measured)
-    paths = store.paths(files, by_size=True)
-    # Where the files are, so that their names can be told from the names that the rows have.
-    root = paths[0].removesuffix(files[0].path) if files else ""
-    names = ", ".join(f"product.{_name(name)}" for name in FORECAST_ACCURACY.names)
-    # Two measurements may share a file, and a file says nothing of its measurements.
-    newest = "measured_sequence = max(measured_sequence) OVER (PARTITION BY cadence, target_date) AS is_newest"
-    select = (
-        f"SELECT {names}, {', '.join(_MEASURED)} FROM read_parquet({_list(paths or [rows.no_accuracy()])}, "  # noqa: S608
-        "hive_partitioning=false, filename='measured_file') AS product "
-        f"JOIN (SELECT path, measured_sequence, known_until, {newest} FROM {_parquet(measured)}) AS measured "
-        f"ON product.measured_file = {text(root)} || measured.path"
-    )
-    comments = {column.name: column.description for column in FORECAST_ACCURACY.columns}
-    view = f"audit.{_name(FORECAST_ACCURACY.name)}"
-    yield from _view(view, select, _described(FORECAST_ACCURACY), comments | _MEASURED)
+    own = ("measured_sequence", "known_until")
+    recorded, nothing = rows.measured(), rows.no_accuracy()
+    return _recorded_view(store, rows, FORECAST_ACCURACY, recorded, nothing, own, "cadence, target_date", _MEASURED)
 
 
 def _backtests_view(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
-    """The view over every backtest report of every version; laid out as the one over measurements."""
-    evaluated = rows.evaluated()
-    files = rows.named_files(evaluated)
+    """The view over every backtest report of every version."""
+    own = ("evaluated_sequence", "cadence", "forecast_horizon", "known_until")
+    recorded, nothing = rows.evaluated(), rows.no_backtests()
+    return _recorded_view(store, rows, BACKTEST_REPORTS, recorded, nothing, own, "of_version", _EVALUATED)
+
+
+def _recorded_view(
+    store: PredictionStore,
+    rows: AuditRows,
+    contract: Contract,
+    recorded: list[str],
+    nothing: str,
+    own: Sequence[str],
+    told_of: str,
+    comments: Mapping[str, str],
+) -> Iterator[str]:
+    """The view over every file of a product that the ledger records by itself, beside what its entry says.
+
+    Args:
+        store: Where the files are.
+        rows: The rows of the audit views.
+        contract: Of the product.
+        recorded: Files of the rows that name them.
+        nothing: File that stands in where there is none.
+        own: Columns of those rows to show, the number of the entry first.
+        told_of: Columns that records tell of; the newest of each is marked.
+        comments: Columns beside the product's, with what they mean.
+    """
+    files = rows.named_files(recorded)
     paths = store.paths(files, by_size=True)
+    # Where the files are, so that their names can be told from the names that the rows have.
     root = paths[0].removesuffix(files[0].path) if files else ""
-    names = ", ".join(f"product.{_name(name)}" for name in BACKTEST_REPORTS.names)
-    newest = "evaluated_sequence = max(evaluated_sequence) OVER (PARTITION BY of_version) AS is_newest"
-    own = "cadence, forecast_horizon, evaluated_sequence, known_until"
+    names = ", ".join(f"product.{_name(name)}" for name in contract.names)
+    # Two records may share a file, and a file says nothing of its records.
+    newest = f"{own[0]} = max({own[0]}) OVER (PARTITION BY {told_of}) AS is_newest"
     select = (
-        f"SELECT {names}, {', '.join(_EVALUATED)} FROM read_parquet({_list(paths or [rows.no_backtests()])}, "  # noqa: S608
-        "hive_partitioning=false, filename='evaluated_file') AS product "
-        f"JOIN (SELECT path, {own}, {newest} FROM {_parquet(evaluated)}) AS evaluated "
-        f"ON product.evaluated_file = {text(root)} || evaluated.path"
+        f"SELECT {names}, {', '.join(comments)} FROM read_parquet({_list(paths or [nothing])}, "  # noqa: S608
+        "hive_partitioning=false, filename='recorded_file') AS product "
+        f"JOIN (SELECT path, {', '.join(own)}, {newest} FROM {_parquet(recorded)}) AS recorded "
+        f"ON product.recorded_file = {text(root)} || recorded.path"
     )
-    comments = {column.name: column.description for column in BACKTEST_REPORTS.columns}
-    view = f"audit.{_name(BACKTEST_REPORTS.name)}"
-    yield from _view(view, select, _described(BACKTEST_REPORTS), comments | _EVALUATED)
+    described = {column.name: column.description for column in contract.columns}
+    yield from _view(f"audit.{_name(contract.name)}", select, _described(contract), {**described, **comments})
 
 
 # --- text ---

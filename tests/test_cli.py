@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.cli import main
 from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
+from tests.command import Call, caller
 
 RUN = ("run", "--cadence", "daily", "--date")
 WEEKLY_RUN = ("run", "--cadence", "weekly", "--date")
@@ -43,25 +43,10 @@ def source(pristine: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
+def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     assert home
 
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast-assets", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
-
-
-Call = Callable[..., tuple[int, str]]
+    return caller(monkeypatch, capsys)
 
 
 def test_help_answers_within_half_a_second() -> None:

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.cli import main
 from forecast_assets.errors import InputError, NotPublishedError, RefusedError
 from forecast_assets.operations.reading import as_they_stood, read_product, resolve_run
 from forecast_assets.presentation.log import log_text, said
@@ -20,12 +18,12 @@ from resources.ledger import Ledger, PastLedger, entry_path
 from resources.records import canonical
 from resources.state import GENESIS, KINDS
 from resources.stores import Stores, open_stores
+from tests.command import Call, caller
 from tests.ledger_cases import LEFTOVER, every_kind
 from tests.store_cases import CUTOFF, ingest, publish, register, run_key
 
 # When the entries of the store below were recorded.
 DAYS = {1: 10, 2: 11, 3: 12, 4: 12, 5: 13, 6: 14}
-Call = Callable[..., tuple[int, str]]
 
 
 class _Clock(datetime):
@@ -69,17 +67,7 @@ def call(stores: Stores, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(stores.blobs.root.parent))
     monkeypatch.chdir(stores.blobs.root.parent)
 
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast-assets", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 def units(stores: Stores) -> int:

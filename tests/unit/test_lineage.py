@@ -2,13 +2,10 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from forecast_assets.cli import main
 from forecast_assets.errors import ChangedFileError, InputError, NotPublishedError
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.operations.lineage import lineage_of
@@ -17,11 +14,11 @@ from resources.blobs import sha256
 from resources.manifests import acceptance_path, manifest_path
 from resources.provenance import code_version, cpu_type, library_versions
 from resources.stores import Stores, open_stores
+from tests.command import Call, caller
 from tests.lineage_cases import KEY, publish_linked
 from tests.store_cases import CHECKS, CUTOFF
 
 ROW = f"{KEY}/A/S/3"
-Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +38,7 @@ def call(stores: Stores, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(stores.blobs.root.parent))
     monkeypatch.chdir(stores.blobs.root.parent)
 
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast-assets", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 def document(stores: Stores, identifier: str = ROW) -> dict[str, object]:

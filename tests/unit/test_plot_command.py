@@ -1,21 +1,18 @@
 """`plot`: one series of a published run as a PNG, new and whole, or a clear error."""
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from forecast_assets.cli import main
 from forecast_assets.errors import InputError
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.operations.reading import resolve_run, series_after, series_history
 from resources.stores import Stores, open_stores
 from tests import store_cases
+from tests.command import Call, caller
 from tests.products import KNOWN_UNTIL
 
-Call = Callable[..., tuple[int, str]]
 RUN = ("--date", "2025-01-01", "--model-version", "stat-1")
 SERIES = (*RUN, "--store", "S", "--sku", "A")
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -44,17 +41,7 @@ def call(stores: Stores, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(stores.blobs.root.parent))
     monkeypatch.chdir(stores.blobs.root.parent)
 
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast-assets", "plot", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
+    return caller(monkeypatch, capsys, "plot")
 
 
 def test_a_fan_and_its_drivers_are_drawn_and_the_same_twice(call: Call) -> None:

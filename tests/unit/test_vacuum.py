@@ -14,7 +14,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from forecast_assets.cli import main
 from forecast_assets.errors import (
     FindingsError,
     InputError,
@@ -36,6 +35,7 @@ from resources.stores import Stores, open_stores
 from resources.vacuuming import Vacuumed, old_catalogues, vacuum_store
 from resources.verification import verify_store
 from tests import store_cases
+from tests.command import Call, caller
 
 UNFINISHED = store_cases.run_key(day=3)
 LONG_AGO = 1.0
@@ -616,25 +616,12 @@ def test_old_catalogues_go_but_the_present_one_and_young_ones_stay(left: Stores,
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(tmp_path))
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast-assets", "vacuum", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
+    return caller(monkeypatch, capsys, "vacuum")
 
 
-def test_the_command_looks_by_default(left: Stores, call: Callable[..., tuple[int, str]]) -> None:
+def test_the_command_looks_by_default(left: Stores, call: Call) -> None:
     before = paths(left)
     code, text = call()
     assert code == 0
@@ -644,7 +631,7 @@ def test_the_command_looks_by_default(left: Stores, call: Callable[..., tuple[in
     assert paths(left) == before
 
 
-def test_the_command_removes_for_somebody(left: Stores, tmp_path: Path, call: Callable[..., tuple[int, str]]) -> None:
+def test_the_command_removes_for_somebody(left: Stores, tmp_path: Path, call: Call) -> None:
     old = store_cases.catalogue(left, tmp_path / "catalogue").with_name("catalogue-000000000001-old.duckdb")
     old.write_bytes(b"views")
     os.utime(old, (LONG_AGO, LONG_AGO))
@@ -660,17 +647,13 @@ def test_the_command_removes_for_somebody(left: Stores, tmp_path: Path, call: Ca
 @pytest.mark.parametrize(
     "arguments", [("--remove",), ("--by", "ana"), ("--remove", "--by", " "), ("--older-than-days", "0")]
 )
-def test_the_command_wants_who_and_a_safe_age(
-    left: Stores, call: Callable[..., tuple[int, str]], arguments: tuple[str, ...]
-) -> None:
+def test_the_command_wants_who_and_a_safe_age(left: Stores, call: Call, arguments: tuple[str, ...]) -> None:
     before = paths(left)
     assert call(*arguments)[0] == 2
     assert paths(left) == before
 
 
-def test_the_command_refuses_a_store_whose_tail_was_cut(
-    left: Stores, tmp_path: Path, call: Callable[..., tuple[int, str]]
-) -> None:
+def test_the_command_refuses_a_store_whose_tail_was_cut(left: Stores, tmp_path: Path, call: Call) -> None:
     store_cases.catalogue(left, tmp_path / "catalogue")
     left.blobs.remove(entry_path(left.ledger.state().sequence))
     before = paths(left)
@@ -679,7 +662,7 @@ def test_the_command_refuses_a_store_whose_tail_was_cut(
 
 
 def test_the_command_refuses_a_store_whose_tail_was_cut_where_only_dagster_knows(
-    left: Stores, tmp_path: Path, call: Callable[..., tuple[int, str]]
+    left: Stores, tmp_path: Path, call: Call
 ) -> None:
     """The catalogue was built anew from what is left of the ledger."""
     state = left.ledger.state()
@@ -699,7 +682,7 @@ def test_the_command_refuses_a_store_whose_tail_was_cut_where_only_dagster_knows
 
 
 def test_the_command_removes_nothing_where_a_recorded_head_cannot_be_read(
-    left: Stores, tmp_path: Path, call: Callable[..., tuple[int, str]]
+    left: Stores, tmp_path: Path, call: Call
 ) -> None:
     (tmp_path / "catalogue").mkdir()
     (tmp_path / "catalogue" / "catalogue.duckdb").write_bytes(b"damaged")
@@ -712,7 +695,7 @@ def test_the_command_removes_nothing_where_a_recorded_head_cannot_be_read(
 
 
 def test_the_command_removes_nothing_where_no_head_is_recorded_unless_somebody_answers_for_that(
-    left: Stores, call: Callable[..., tuple[int, str]]
+    left: Stores, call: Call
 ) -> None:
     before = paths(left)
     code, text = call("--remove", "--by", "ana")
@@ -722,9 +705,7 @@ def test_the_command_removes_nothing_where_no_head_is_recorded_unless_somebody_a
     assert paths(left) != before
 
 
-def test_the_command_removes_where_a_head_is_given_that_is_an_entry(
-    left: Stores, call: Callable[..., tuple[int, str]]
-) -> None:
+def test_the_command_removes_where_a_head_is_given_that_is_an_entry(left: Stores, call: Call) -> None:
     state = left.ledger.state()
     before = paths(left)
     assert call("--remove", "--by", "ana", "--expect-head", head_text(state.sequence, 64 * "a"))[0] == 5
