@@ -113,13 +113,17 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
     """[n] Share of recent demand that met an empty shelf, half-way between the series' own and that of all.
 
+    Half-way is meant of the shares that did find stock, by their geometric mean: a series that sells a fiftieth of its
+    demand is not expected to sell half of it tomorrow.
+
     Args:
         panel: n series, T days of history.
         demand: [n, T] what `uncensor` made of it.
     """
     lost = smooth(np.nan_to_num(demand - panel.sales), 2 * HALF_LIFE_DAYS)[:, -1]
     asked = smooth(np.nan_to_num(demand), 2 * HALF_LIFE_DAYS)[:, -1]
-    return 0.5 * ratio(lost, asked) + 0.5 * float(ratio(lost.sum(keepdims=True), asked.sum(keepdims=True))[0])
+    own, of_all = ratio(lost, asked), float(ratio(lost.sum(keepdims=True), asked.sum(keepdims=True))[0])
+    return np.asarray(1.0 - np.sqrt(np.maximum(1.0 - own, 0.0) * (1.0 - of_all)))
 
 
 def classify(

@@ -22,6 +22,14 @@ def test_known_hours_add_their_share_of_a_typical_day() -> None:
     assert usual_lost_share(panel, uncensor(panel)) == pytest.approx(0.25, abs=0.01)
 
 
+def test_a_series_that_loses_nearly_all_is_not_expected_to_sell_half() -> None:
+    """Ten a day each; one shelf is empty for all but a fiftieth of the day, the other never."""
+    share = np.repeat([[0.98], [0.0]], 28, axis=1)
+    panel = panel_of(10.0 * (1.0 - share), out_of_stock_share=share, is_censored=share > 0)
+    kept = 1.0 - usual_lost_share(panel, uncensor(panel))
+    assert kept == pytest.approx([np.sqrt(0.02 * 0.51), np.sqrt(0.51)], rel=0.02)
+
+
 def test_what_sold_every_day_is_dead_after_three_silent_weeks_and_slow_movers_are_not() -> None:
     sales = np.ones((3, 120))
     sales[0, -21:] = 0.0
