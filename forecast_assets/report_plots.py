@@ -17,6 +17,7 @@ from forecast_assets.plots.canvas import (
     INK,
     LINE_COLOURS,
     MARKER,
+    ORANGE,
     SMALL,
     VERMILION,
     name_dates,
@@ -34,7 +35,7 @@ _NARROWEST_BIN: Final = 0.02
 
 
 def bias_by_level_png(report: pl.DataFrame) -> bytes:
-    """Draw what is left of bias node by node at each pair of levels: before and after reconciliation, and naive's.
+    """Draw bias node by node at each pair of levels: base forecasts, reconciled ones, and those of seasonal naive.
 
     Args:
         report: Contract `backtest_reports`, of all cutoffs together.
@@ -48,8 +49,9 @@ def bias_by_level_png(report: pl.DataFrame) -> bytes:
     axes.axvspan(0, _TOLERATED_BIAS, color=GREEN, alpha=0.12, linewidth=0, label="within 3%")
     for method, metric, label, colour, shape in (
         ("seasonal_naive", "node_bias", "seasonal naive", FAINT, "s"),
-        ("version", "node_bias_before_reconciliation", "before reconciliation", VERMILION, "D"),
-        ("version", "node_bias", "as published", BLUE, "o"),
+        ("version", "node_bias_before_reconciliation", "base, summed", VERMILION, "D"),
+        ("version", "node_bias_of_node_forecasts", "base, node's own", ORANGE, "^"),
+        ("version", "node_bias", "reconciled, as published", BLUE, "o"),
     ):
         found = rows.filter(pl.col("method") == method, pl.col("metric") == metric).drop_nulls("value")
         marks = found.join(places, on="segment", maintain_order="left")
@@ -111,6 +113,9 @@ def risk_reliability_png(bins: pl.DataFrame) -> bytes:
     left.set_ylim(0, 102)
     if bins.height:
         right.set_yscale("log")
+        # Counts in full: powers of ten would be set as mathematics, whose fonts few machines have.
+        right.yaxis.set_major_formatter("{x:,.0f}")
+        right.yaxis.set_minor_formatter("")
     return png_bytes(figure)
 
 

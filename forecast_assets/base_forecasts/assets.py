@@ -8,10 +8,11 @@ import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frames
 from forecast_assets.base_forecasts.made_elsewhere import external_frames
+from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
 from forecast_assets.keys import Cadence
 from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import TrainedArtifact, forecast
+from forecast_assets.models.families import TrainedArtifact, forecast, statistical_part
 from forecast_assets.models.nodes import forecast_nodes
 from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
 from forecast_assets.run_inputs import RunInputs
@@ -69,16 +70,14 @@ def _forecast(
 
 def _take_over(run: RunInputs, artifact: ExternalArtifact) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
     made = run.external_forecasts
-    panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
-    frames = external_frames(run.key, panel, run.stores.predictions.read(made), run.hierarchy, artifact)
+    frames = external_frames(run.key, run.panel, run.stores.predictions.read(made), run.hierarchy, artifact)
     return *frames, {**run.inputs, made.product: made.version}
 
 
 def _fit_and_forecast(
     run: RunInputs, artifact: TrainedArtifact, report: Progress, workers: int | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    hierarchy = run.hierarchy
-    panel = run.history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
+    hierarchy, panel = run.hierarchy, run.panel
     made = forecast(
         panel,
         artifact,
@@ -106,7 +105,10 @@ def _extra(run: RunInputs, base: pl.DataFrame, nodes: pl.DataFrame) -> dict[str,
         .sort("demand_class", "model_used", "is_fallback")
     )
     fans = fan_pictures(run.history, base, telling_series(base))
+    reference = (statistical_part(run.artifact) or run.artifact).reference  # type: ignore[union-attr]
+    unusual = {} if reference is None else {"out_of_distribution_by_input": deciding_inputs(run.panel, reference)}
     return {
+        **{name: dg.MetadataValue.md(markdown_table(rows)) for name, rows in unusual.items()},
         "models": dg.MetadataValue.md(markdown_table(used)),
         **{name: dg.MetadataValue.md(picture) for name, picture in fans.items()},
         "demand_classes": dg.MetadataValue.md(as_markdown_image(demand_class_png(base), "series by demand class")),

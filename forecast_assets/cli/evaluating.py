@@ -37,10 +37,10 @@ class _Days(click.ParamType[list[date], Any]):
         "forecast-assets evaluate --version stat-weekly-1 --cadence weekly --cutoffs 2025-03-30",
     )
 )
-@click.option("--version", required=True, help="Model version; never implied.")
-@click.option("--cutoffs", type=_Days(), help="Past cutoffs, as 2025-05-19,2025-06-02.")
+@click.option("--version", required=True, help="Model version to judge; never implied.")
+@click.option("--cutoffs", type=_Days(), help="Past cutoffs, the last days known: 2025-05-19,2025-06-02.")
 @click.option(
-    "--last", type=click.IntRange(1, 60), help="Instead: so many newest cutoffs all of whose days ahead came."
+    "--last", type=click.IntRange(1, 60), help="Instead of --cutoffs: the newest so many whose days ahead all came."
 )
 @click.option("--every", type=click.IntRange(1, 366), default=7, show_default=True, help="Days between those.")
 @click.option("--horizon", type=click.IntRange(1, 90), help="Days ahead; default: as far as cadence and version look.")
@@ -65,7 +65,9 @@ def evaluate(
 
     Beside it: seasonal naive, the champion, a statistical version trained as of each cutoff, and what --against names.
     A version that was trained after a cutoff is trained anew as of the cutoff by the same recipe, and the report says
-    so. Nothing is published but the report. Repeated or interrupted, it goes on from what is there.
+    so. Nothing is published but the report. Interrupt it at any time: asked again, it goes on from what was finished.
+
+    Tables show percentages of sales where they say so; the page ends with what each metric is.
     """
     if (cutoffs is None) == (last is None):
         raise InputError("Either --cutoffs or --last is needed.", remedy="For example: --last 4 --every 7.")

@@ -4,7 +4,7 @@ What belongs here: reading both sides and laying them out alike. What does not: 
 metric (training.metrics).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -12,7 +12,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import FORECASTS, QUANTILE_COLUMNS, STOCKOUT_RISKS
+from forecast_assets.contracts import (
+    BASE_NODE_FORECASTS,
+    FORECASTS,
+    NODE_KEY,
+    QUANTILE_COLUMNS,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.errors import IncompleteInputsError, InputError
 from forecast_assets.features.panel import SERIES_KEY, Floats, Panel
 from forecast_assets.hierarchy import Hierarchy
@@ -139,9 +146,8 @@ def backtest_of(snapshot: Piece, runs: Sequence[PastRun], came: Came, history_da
     Raises:
         InputError: If the runs are not of the same series.
     """
-    own, said = runs[0], {run.method.name: Said.by(run) for run in runs}
-    forecasts = said[own.method.name]
-    _require_same_series(said)
+    own, *others = runs
+    forecasts = Said.by(own)
     features = snapshot.stores.predictions.read(snapshot.made[SNAPSHOTS])
     past_history = History.of(snapshot.made[SNAPSHOTS], snapshot.stores.observations)
     hierarchy = build_hierarchy(features, past_history)
@@ -162,10 +168,11 @@ def backtest_of(snapshot: Piece, runs: Sequence[PastRun], came: Came, history_da
         demand_class=forecasts.demand_class,
         others={
             SEASONAL_NAIVE: seasonal_naive(past.sales, came.days),
-            **{name: each.matrix("expected_sales_units") for name, each in said.items() if name != own.method.name},
+            **{run.method.name: _expected_sales(run, forecasts) for run in others},
         },
         naive_demand=seasonal_naive(estimate(past), came.days),
         unreconciled_sales=forecasts.matrix("base_units") * _kept(expected, mean),
+        node_demand=_node_demand(own, hierarchy),
         stockout_probability=forecasts.matrix("stockout_probability"),
         is_stockout=came.stockouts(forecasts.forecasts),
         weight=weights(past_history, past),
@@ -225,12 +232,33 @@ def weights(history: History, panel: Panel) -> Floats | None:
     return np.asarray(np.bincount(placed["row"].to_numpy(), revenue, panel.series.height), dtype=np.float64)
 
 
-def _require_same_series(said: Mapping[str, Said]) -> None:
-    (first, own), *others = said.items()
+def _expected_sales(run: PastRun, own: Said) -> Floats:
+    """[n, H] Units that a run expected to sell: reconciled demand less what is lost for want of stock, as published.
+
+    Raises:
+        InputError: If the run is not of the series of the version that is judged.
+    """
     key = [*SERIES_KEY, "step"]
-    for name, each in others:
-        if not each.forecasts.select(key).equals(own.forecasts.select(key)):
-            raise InputError(
-                f"`{name}` and `{first}` did not forecast the same series.",
-                remedy="Leave it out, or report this: runs of one cutoff start from one snapshot.",
-            )
+    said, made = run.piece.stores.predictions, run.piece.made
+    demand = said.scan_verified(made[RECONCILED_FORECASTS.name]).select(*key, "reconciled_units").collect()
+    lost = said.scan_verified(made[STOCKOUT_RISKS.name]).select(*key, "expected_lost_units").collect()
+    rows = demand.join(lost, on=key, how="left", validate="1:1").sort(key)
+    if not rows.select(key).equals(own.forecasts.select(key)):
+        raise InputError(
+            f"`{run.method.name}` did not forecast the same series as the version that is judged.",
+            remedy="Leave it out, or report this: runs of one cutoff start from one snapshot.",
+        )
+    expected = pl.col("reconciled_units") - pl.col("expected_lost_units").fill_null(0)
+    return rows.select(expected.cast(pl.Float64)).to_series().to_numpy().reshape(-1, run.key.forecast_horizon)
+
+
+def _node_demand(run: PastRun, hierarchy: Hierarchy) -> Floats:
+    """[m, H] Demand that the nodes above the series were forecast by themselves; NaN where a node was not."""
+    made = run.piece.made[BASE_NODE_FORECASTS.name]
+    found = run.piece.stores.predictions.scan_verified(made).select(*NODE_KEY, "step", "base_units").collect()
+    said = found.sort(*NODE_KEY, "step")
+    nodes = pl.concat([level.frame.select(NODE_KEY) for level in hierarchy.crossed_levels]).with_row_index("place")
+    rows = said.filter(pl.col("step") == 1).join(nodes, on=NODE_KEY, how="left", maintain_order="left")
+    demand = np.full((nodes.height, run.key.forecast_horizon), np.nan)
+    demand[rows["place"].to_numpy()] = said["base_units"].cast(pl.Float64).to_numpy().reshape(rows.height, -1)
+    return demand

@@ -129,7 +129,7 @@ def evaluate(stores: Stores, settings: Settings, question: Question, report: Pro
     bench = Workbench(stores, settings.backtests_folder)
     own = _method(bench.stores, question.version, OWN_METHOD)
     horizon = _horizon(bench.stores, question, own)
-    days = _required_cutoffs(bench.stores, question, own)
+    days = _required_cutoffs(bench.stores, question, own, horizon)
     methods, notes = _methods(bench, question, own, horizon, days)
     done, runs = [], PastRuns(bench, settings, report)
     for at, day in enumerate(days):
@@ -175,7 +175,7 @@ def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None
 # --- cutoffs and methods ---
 
 
-def _required_cutoffs(stores: Stores, question: Question, own: Method) -> list[date]:
+def _required_cutoffs(stores: Stores, question: Question, own: Method, horizon: int) -> list[date]:
     """Return the cutoffs, oldest first, unless one cannot be used."""
     days = sorted(set(question.cutoffs))
     if not days:
@@ -186,7 +186,8 @@ def _required_cutoffs(stores: Stores, question: Question, own: Method) -> list[d
         raise InputError(
             f"{first_ten(outside)} cannot be cutoffs: sales are known from {start} to {newest}, and some days after a "
             "cutoff must be.",
-            remedy=f"Choose cutoffs from {start} on and before {newest}; to leave all days ahead known, well before.",
+            remedy=f"Choose cutoffs from {start} on and before {newest}; of those up to "
+            f"{newest - timedelta(days=horizon)} all {horizon} days ahead can be known.",
         )
     for day in days:
         CADENCES[question.cadence].require_date(day)

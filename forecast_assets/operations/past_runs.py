@@ -14,12 +14,19 @@ from typing import Any, Final
 
 import dagster as dg
 
-from forecast_assets.contracts import EXTERNAL_FORECASTS, FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import (
+    BASE_NODE_FORECASTS,
+    EXTERNAL_FORECASTS,
+    FORECASTS,
+    OWN_METHOD,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.errors import HorizonError, InputError
 from forecast_assets.keys import CADENCES, RunKey
 from forecast_assets.models import artifact, external
 from forecast_assets.models.families import read_artifact
-from forecast_assets.operations.rebuilding import made_again, materialize, stage
+from forecast_assets.operations.rebuilding import materialize, stage
 from forecast_assets.operations.replaying import up_to_publication
 from forecast_assets.operations.workbench import Made, Piece, Workbench
 from forecast_assets.run_inputs import require_external_forecasts
@@ -32,6 +39,8 @@ from resources.stores import Stores
 
 SNAPSHOTS: Final = "feature_snapshots"
 ARTIFACTS: Final = "model_artifacts"
+# What is read of every run that was scored.
+_SCORED: Final = (BASE_NODE_FORECASTS.name, RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name)
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class PastRun:
         key: The run; the version is a made-up one where it was trained as of the cutoff.
         method: The method.
         artifact: The artifact that scored.
-        piece: The stores with what the run made.
+        piece: The stores with what the run made: of the version that is judged all that would be published, of others
+            what makes a number.
     """
 
     key: RunKey
@@ -111,7 +121,10 @@ class PastRun:
         return self.method.recipe.family
 
     def record(self) -> Compared:
-        """Return what the ledger says of it."""
+        """Return what the ledger says of it.
+
+        What would not have been published is named by its risks, which follow from its forecasts.
+        """
         return Compared(
             cutoff=self.key.prediction_date.isoformat(),
             method=self.method.name,
@@ -119,7 +132,7 @@ class PastRun:
             family=self.family,
             is_recipe=self.is_recipe,
             artifact=self.artifact.version,
-            forecasts=self.piece.made[FORECASTS.name].version,
+            forecasts=self.piece.made.get(FORECASTS.name, self.piece.made[STOCKOUT_RISKS.name]).version,
         )
 
 
@@ -162,7 +175,7 @@ class PastRuns:
         return self._bench.piece("snapshot", inputs, make)
 
     def run(self, method: Method, cadence: str, horizon: int, snapshot: Piece) -> PastRun:
-        """Train where needed, and score.
+        """Train where needed, and score; of the version that is judged, also assemble what would be published.
 
         Raises:
             HorizonError: If the method is not trained so far ahead.
@@ -178,7 +191,12 @@ class PastRuns:
             )
         if method.version is None or method.is_recipe_at(cutoff):
             require_recipe(method, cutoff)
-            trained = self._train(method.recipe, cutoff, snapshot)
+            try:
+                trained = self._train(method.recipe, cutoff, snapshot)
+            except InputError as error:
+                raise InputError(
+                    f"`{method.title}` cannot be trained as of {cutoff}: {error}", remedy="Or choose later cutoffs."
+                ) from error
             version = _provisional(method.recipe, cutoff, made, trained.made[ARTIFACTS])
             below, fitted = trained.stores, trained.made[ARTIFACTS]
         else:
@@ -186,7 +204,10 @@ class PastRuns:
             version, below = replace(method.version, gates={}), snapshot.stores
             fitted = self._bench.stores.predictions.version(version.artifact)
         key = RunKey(cadence, cutoff, version.model_version, horizon)
-        return PastRun(key, method, fitted, self._score(key, version, made, fitted, below))
+        scored = self._score(key, version, made, fitted, below)
+        if method.name == OWN_METHOD:
+            scored = self._assemble(key, version, scored)
+        return PastRun(key, method, fitted, scored)
 
     def _train(self, recipe: Recipe, cutoff: date, snapshot: Piece) -> Piece:
         name, made = _recipe_name(recipe, cutoff), snapshot.made[SNAPSHOTS]
@@ -205,23 +226,17 @@ class PastRuns:
     def _score(
         self, key: RunKey, version: VersionRecord, snapshot: ProductVersion, fitted: ProductVersion, below: Stores
     ) -> Piece:
+        """Forecast up to the stock-out risks, which is all that is read of what a version is compared with."""
         outside = self._outside_forecasts(key, version)
-        run = RunSettings(
-            horizon=key.forecast_horizon,
-            history_days=self._settings.history_days,
-            risk_paths=self._settings.risk_paths,
-            workers=self._settings.workers,
-        )
+        run = self._scoring_settings(key)
 
         def make(scratch: Stores) -> Made:
             stage(scratch, snapshot, key.prediction_date)
             if outside is not None:
                 stage(scratch, outside, key)
             partition = scoring_partition(key.prediction_date, key.model_version)
-            self._materialize(scratch, up_to_publication(key.cadence), partition, key.model_version, run)
-            wanted = (FORECASTS.name, STOCKOUT_RISKS.name)
-            found = {name: made_again(scratch, name, str(key)) for name in wanted}
-            return {name: made for name, made in found.items() if made is not None}
+            self._materialize(scratch, _up_to_risks(key.cadence), partition, key.model_version, run)
+            return {name: scratch.predictions.staged(name, key) for name in _SCORED}
 
         inputs = {
             "key": str(key),
@@ -231,6 +246,29 @@ class PastRuns:
             "outside_forecasts": None if outside is None else outside.version,
         }
         return self._bench.piece("scoring", inputs, make, below=below, versions=[version])
+
+    def _assemble(self, key: RunKey, version: VersionRecord, scored: Piece) -> Piece:
+        """Make of scored forecasts what would be published; its explanations are checked against it on the way."""
+
+        def make(scratch: Stores) -> Made:
+            for made in scored.made.values():
+                stage(scratch, made, key)
+            partition = scoring_partition(key.prediction_date, key.model_version)
+            assets = up_to_publication(key.cadence) - _up_to_risks(key.cadence)
+            self._materialize(scratch, assets, partition, key.model_version, self._scoring_settings(key))
+            return {FORECASTS.name: scratch.predictions.staged(FORECASTS.name, key)}
+
+        inputs = {"key": str(key), **{name: made.version for name, made in scored.made.items()}}
+        whole = self._bench.piece("forecasts", inputs, make, below=scored.stores, versions=[version])
+        return Piece(whole.stores, {**scored.made, **whole.made})
+
+    def _scoring_settings(self, key: RunKey) -> RunSettings:
+        return RunSettings(
+            horizon=key.forecast_horizon,
+            history_days=self._settings.history_days,
+            risk_paths=self._settings.risk_paths,
+            workers=self._settings.workers,
+        )
 
     def _outside_forecasts(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
         if version.family != external.FAMILY:
@@ -251,6 +289,12 @@ class PastRuns:
             scratch, self._settings, self._report, assets=assets, partition_key=partition, model_version=version,
             run=run, config=config,
         )  # fmt: skip
+
+
+def _up_to_risks(cadence: str) -> dg.AssetSelection:
+    """Return the assets of a scoring run that make a number."""
+    last = dg.AssetKey([cadence, STOCKOUT_RISKS.name])
+    return dg.AssetSelection.assets(last).upstream() & up_to_publication(cadence)
 
 
 def require_recipe(method: Method, cutoff: date) -> None:

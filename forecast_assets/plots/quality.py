@@ -48,11 +48,10 @@ def evaluation_png(report: pl.DataFrame, metric: str = "wape") -> bytes:
     """
     rows = report.filter(pl.col("metric") == metric, pl.col("segment_kind").is_in(["all", "demand_class"]))
     places = list(range(rows.height))
-    figure, axes = new_axes(metric.upper())
-    axes.bar([p - 0.2 for p in places], rows["value"].fill_null(0), width=0.38, color=BLUE, label="this version")
-    axes.bar(
-        [p + 0.2 for p in places], rows["baseline_value"].fill_null(0), width=0.38, color=FAINT, label="seasonal naive"
-    )
+    figure, axes = new_axes(_metric_name(metric))
+    ours, naive = (rows[name].fill_null(0) * _scale(metric) for name in ("value", "baseline_value"))
+    axes.bar([p - 0.2 for p in places], ours, width=0.38, color=BLUE, label="this version")
+    axes.bar([p + 0.2 for p in places], naive, width=0.38, color=FAINT, label="seasonal naive")
     axes.set_xticks(places, [f"{name}\n{count:,} rows" for name, count in rows.select("segment", "rows").iter_rows()])
     return png_bytes(figure, axes)
 
@@ -104,12 +103,13 @@ def error_by_step_png(report: pl.DataFrame, metric: str = "wape", *, title: str 
 
 
 def _said(report: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Known values of a metric, one row per segment and method."""
+    """Known values of a metric in the unit of the picture, one row per segment and method."""
     rows = report.filter(pl.col("metric") == metric)
     if "method" not in rows.columns:
         naive = rows.with_columns(method=pl.lit(_NAIVE), value="baseline_value")
         rows = pl.concat([rows.with_columns(method=pl.lit(_OWN)), naive])
-    return rows.select("segment_kind", "segment", "method", "value", "rows").drop_nulls("value")
+    known = rows.select("segment_kind", "segment", "method", "value", "rows").drop_nulls("value")
+    return known.with_columns(pl.col("value") * _scale(metric))
 
 
 def _methods(said: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -133,11 +133,18 @@ def _segment_name(kind: str, segment: str, rows: int) -> str:
 
 
 def _metric_name(metric: str) -> str:
-    """Abbreviations in capitals, words as words."""
-    return metric.replace("_", " ") if "_" in metric or metric in _WORDS else metric.upper()
+    """Abbreviations in capitals, words as words, and the unit of what is drawn as a percentage."""
+    name = metric.replace("_", " ") if "_" in metric or metric in _WORDS else metric.upper()
+    return f"{name} (% of sales)" if metric in _OF_SALES else name
+
+
+def _scale(metric: str) -> float:
+    """What stored ratios are multiplied by to be drawn."""
+    return 100.0 if metric in _OF_SALES else 1.0
 
 
 _WORDS: Final = ("bias", "brier", "coverage", "stability")
+_OF_SALES: Final = ("wape", "bias")
 
 
 def accuracy_by_step_png(accuracy: pl.DataFrame) -> bytes:
@@ -146,13 +153,13 @@ def accuracy_by_step_png(accuracy: pl.DataFrame) -> bytes:
     Args:
         accuracy: Contract `forecast_accuracy`.
     """
-    figure, (left, right) = two_axes("WAPE", "bias (% of sales)")
+    figure, (left, right) = two_axes("WAPE (% of sales)", "bias (% of sales)")
     sums = _accuracy_sums(accuracy, "step")
     for colour, name, rows in _lines(sums):
-        left.plot(rows["step"], rows["wape"], color=colour, label=name, **MARKER)
+        left.plot(rows["step"], rows["wape"] * 100, color=colour, label=name, **MARKER)
         right.plot(rows["step"], rows["bias"] * 100, color=colour, label=name, **MARKER)
     naive = _ratios(_summed_units(_all_rows(accuracy), ["step"]))
-    left.plot(naive["step"], naive["naive_wape"], color=FAINT, linestyle="--", label="seasonal naive")
+    left.plot(naive["step"], naive["naive_wape"] * 100, color=FAINT, linestyle="--", label="seasonal naive")
     right.axhline(0, color=INK, linewidth=0.8)
     left.set_ylim(bottom=0)
     for axes in (left, right):
@@ -167,11 +174,11 @@ def accuracy_over_days_png(accuracy: pl.DataFrame) -> bytes:
     Args:
         accuracy: Contract `forecast_accuracy`.
     """
-    figure, axes = new_axes("WAPE")
+    figure, axes = new_axes("WAPE (% of sales)")
     for colour, name, rows in _lines(_accuracy_sums(accuracy, "target_date")):
-        axes.plot(rows["target_date"], rows["wape"], color=colour, label=name, **MARKER)
+        axes.plot(rows["target_date"], rows["wape"] * 100, color=colour, label=name, **MARKER)
     naive = _ratios(_summed_units(_all_rows(accuracy), ["target_date"]))
-    axes.plot(naive["target_date"], naive["naive_wape"], color=FAINT, linestyle="--", label="seasonal naive")
+    axes.plot(naive["target_date"], naive["naive_wape"] * 100, color=FAINT, linestyle="--", label="seasonal naive")
     name_dates(axes)
     axes.set_ylim(bottom=0)
     return png_bytes(figure, axes)

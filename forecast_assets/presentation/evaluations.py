@@ -4,38 +4,32 @@ What belongs here: which figures people look at first, and how they are read. Wh
 pictures (report_page).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from forecast_assets.contracts import OWN_METHOD
 from forecast_assets.presentation.text import counted, moment_text, table
+from forecast_assets.training.metric_words import METHODS, METRICS, title_text, value_text
 from resources.records import Compared, Evaluation
 from resources.stores import Stores
 
 if TYPE_CHECKING:
     from forecast_assets.operations.evaluating import Evaluated
 
-# Metrics that people look at first, and how each is read.
-HEADLINES: Final[Mapping[str, str]] = {
-    "wape": "expected sales: sum of absolute errors over sales; 0 is perfect",
-    "bias": "expected sales: sum of errors over sales; above 0 is too much",
-    "largest_level_bias": "largest absolute bias of any pair of product and store levels",
-    "rmsse": "root mean squared error over that of one-day steps, mean over series; 0 is perfect",
-    "wrmsse": "the same weighted by revenue (or units), mean over all levels, as in M5",
-    "demand_wape": "as wape, of demand against the estimate of what would have sold with stock",
-    "demand_bias": "as bias, of demand",
-    "scaled_pinball_loss": "quantiles of demand: twice the mean pinball loss over demand; 0 is perfect",
-    "wspl": "the same scaled by one-day steps and weighted, as in M5",
-    "coverage_50": "share of days inside the central 50%; 0.5 is right",
-    "coverage_80": "share of days inside the central 80%; 0.8 is right",
-    "coverage_95": "share of days inside the central 95%; 0.95 is right",
-    "brier": "stock-outs: mean squared difference of probability and outcome; 0 is perfect",
-    "roc_auc": "stock-outs: how well probabilities tell days apart; 1 is perfect, 0.5 is chance",
-    "calibration_error": "stock-outs: mean distance of probability and share that came; 0 is perfect",
-    "stability": "change of forecasts of the same day from one cutoff to the next, over the later; 0 is calm",
-}
+# Metrics that people look at first.
+HEADLINES: Final = (
+    "wape", "bias", "largest_level_bias", "rmsse", "wrmsse", "demand_wape", "demand_bias", "scaled_pinball_loss",
+    "wspl", "coverage_50", "coverage_80", "coverage_95", "coverage_99", "brier", "roc_auc", "calibration_error",
+    "stability",
+)  # fmt: skip
+# Before and after reconciliation, in the order in which forecasts pass through it.
+_LEVEL_BIASES: Final = (
+    ("bias_before_reconciliation", "base, summed"),
+    ("bias_of_node_forecasts", "base, node's own"),
+    ("bias", "reconciled"),
+)
 _LAST: Final = ("climatology",)
 
 
@@ -62,21 +56,59 @@ def method_words(method: str) -> str:
     return "this version" if method == OWN_METHOD else method.replace("_", " ")
 
 
-def headline_rows(report: pl.DataFrame) -> list[tuple[str, ...] | tuple[object, ...]]:
-    """Return one row per headline metric: its name, its value by each method, and how it is read."""
+def headline_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
+    """Return one row per headline metric: its name and unit, its value by each method, and the perfect one."""
     rows = overall(report).filter(pl.col("segment_kind") == "all")
     values = {(method, metric): value for method, metric, value in rows.select("method", "metric", "value").iter_rows()}
     methods = methods_of(overall(report))
     return [
-        (metric, *(values.get((method, metric)) for method in methods), words)
-        for metric, words in HEADLINES.items()
+        (
+            title_text(metric),
+            *(value_text(metric, values.get((method, metric))) for method in methods),
+            METRICS[metric].best,
+        )
+        for metric in HEADLINES
         if any((method, metric) in values for method in methods)
     ]
 
 
 def headline_columns(report: pl.DataFrame) -> list[str]:
     """Return the heads of the columns of `headline_rows`."""
-    return ["metric", *map(method_words, methods_of(overall(report))), "how it is read"]
+    return ["metric", *map(method_words, methods_of(overall(report))), "perfect"]
+
+
+def level_bias_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
+    """Return one row per pair of levels: bias, then bias node by node, each before and after reconciliation.
+
+    Before it a level has two forecasts: its series' base forecasts added up, and what its nodes were forecast by
+    themselves; None where reconciliation listens to no forecast of the level.
+    """
+    rows = overall(report).filter(pl.col("segment_kind") == "level", pl.col("method") == OWN_METHOD)
+    values = {(level, metric): value for level, metric, value in rows.select("segment", "metric", "value").iter_rows()}
+    metrics = [f"{prefix}{metric}" for prefix in ("", "node_") for metric, _ in _LEVEL_BIASES]
+    return [
+        (level, *(value_text(metric, values.get((level, metric))) for metric in metrics))
+        for level in rows["segment"].unique(maintain_order=True)
+    ]
+
+
+def level_bias_columns() -> list[str]:
+    """Return the heads of the columns of `level_bias_rows`."""
+    return ["level", *(f"{kind}: {name}" for kind in ("bias", "node bias") for _, name in _LEVEL_BIASES)]
+
+
+def glossary_rows(report: pl.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Return name with unit, perfect value, meaning and formula of every metric that a report has."""
+    return [
+        (metric.title, metric.best, metric.words, metric.formula)
+        for metric in METRICS.values()
+        if metric.name in report["metric"]
+    ]
+
+
+def method_word_rows(report: pl.DataFrame) -> list[tuple[str, str]]:
+    """Return what each method of a report is, where its name is not that of a version."""
+    return [(method_words(name), METHODS[name]) for name in methods_of(report) if name in METHODS]
 
 
 def method_rows(methods: Sequence[Compared]) -> list[tuple[str, str, str, str]]:
@@ -118,7 +150,7 @@ def evaluated_text(evaluated: "Evaluated", page: str) -> str:
         (
             table(headline_columns(evaluated.report), headline_rows(evaluated.report), title=summary(record)),
             table(("cutoff", "method", "what it was", "artifact"), method_rows(record.methods)),
-            "\n".join((*evaluated.notes, done, f"Pictures, segments and levels: {page}")),
+            "\n".join((*evaluated.notes, done, f"Pictures, segments, levels, and what each metric is: {page}")),
         )
     )
 

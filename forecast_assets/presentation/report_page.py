@@ -23,14 +23,19 @@ from forecast_assets.plots import (
     telling_series,
 )
 from forecast_assets.presentation.evaluations import (
+    glossary_rows,
     headline_columns,
     headline_rows,
+    level_bias_columns,
+    level_bias_rows,
     method_rows,
+    method_word_rows,
     method_words,
     methods_of,
     overall,
     summary,
 )
+from forecast_assets.presentation.text import is_number
 from forecast_assets.report_plots import (
     bias_by_level_png,
     error_by_cutoff_png,
@@ -39,6 +44,7 @@ from forecast_assets.report_plots import (
 )
 from forecast_assets.series_past import past_of
 from forecast_assets.training.calibration_curves import quantile_shares, risk_reliability
+from forecast_assets.training.metric_words import title_text, value_text
 from resources.orchestration import markdown_table
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 _SHOWN_DAYS: Final = 56
 _SEGMENTS: Final = ("demand_class", "product_node", "store_node")
 _SEGMENT_METRICS: Final = ("wape", "bias", "rmsse", "demand_wape", "demand_bias", "coverage_80")
-_LEVEL_METRICS: Final = ("wape", "bias", "node_bias", "node_bias_before_reconciliation", "rmsse", "wrmsse")
+_LEVEL_METRICS: Final = ("wape", "rmsse", "wrmsse")
 _STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #24323f; max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
@@ -58,7 +64,9 @@ img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; }
 th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #d4d9de; text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th { vertical-align: bottom; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number, td:first-child { white-space: nowrap; } th.number { min-width: 4.5em; }
 tr.first td { font-weight: 600; }
 """.strip()
 
@@ -73,8 +81,9 @@ def report_pictures(evaluated: "Evaluated") -> dict[str, bytes]:
     segments = together.filter(pl.col("segment_kind").is_in(["all", *_SEGMENTS]))
     bins = risk_reliability(evaluated.backtests)
     shares = quantile_shares(evaluated.backtests)
-    pictures = {
-        "error_by_cutoff": error_by_cutoff_png(report),
+    # A line takes two cutoffs.
+    pictures = {"error_by_cutoff": error_by_cutoff_png(report)} if len(evaluated.cutoffs) > 1 else {}
+    pictures |= {
         "error_by_segment": error_by_segment_png(segments),
         "error_by_day_ahead": error_by_step_png(together),
         "bias_by_level": bias_by_level_png(together),
@@ -136,10 +145,18 @@ def report_page(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> str:
 def report_metadata(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> dict[str, str]:
     """Return tables and pictures as Markdown by name, as the Dagster UI shows them."""
     report = evaluated.report
-    methods = pl.DataFrame(method_rows(evaluated.record.methods), schema=[*_METHOD_HEADS], orient="row")
-    headlines = pl.DataFrame(headline_rows(report), schema=headline_columns(report), orient="row", strict=False)
+    tables: dict[str, tuple[Sequence[str], Sequence[Sequence[str | None]]]] = {
+        "headlines": (headline_columns(report), headline_rows(report)),
+        "bias_before_and_after_reconciliation": (level_bias_columns(), level_bias_rows(report)),
+        "methods": (_METHOD_HEADS, method_rows(evaluated.record.methods)),
+        "metrics": (_GLOSSARY_HEADS, glossary_rows(report)),
+    }
+    shown = {
+        name: markdown_table(pl.DataFrame(rows, schema=[*heads], orient="row"))
+        for name, (heads, rows) in tables.items()
+    }
     images = {name: as_markdown_image(png, name.replace("_", " ")) for name, png in pictures.items()}
-    return {"headlines": markdown_table(headlines), "methods": markdown_table(methods), **images}
+    return {**shown, **images}
 
 
 def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator[str]:
@@ -152,7 +169,11 @@ def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator
         return "" if png is None else _image(png, name)
 
     yield _section("How it did", _HOW, _table(headline_columns(report), headline_rows(report)))
-    yield _section("What was compared", _COMPARED, _table(_METHOD_HEADS, method_rows(evaluated.record.methods)))
+    yield _section(
+        "What was compared", _COMPARED,
+        _table(("method", "what it is"), method_word_rows(report)),
+        _table(_METHOD_HEADS, method_rows(evaluated.record.methods)),
+    )  # fmt: skip
     yield _section("From cutoff to cutoff", _CUTOFFS, picture("error_by_cutoff"), _cutoff_table(report))
     yield _section(
         "By segment", _BY_SEGMENT, picture("error_by_segment"), _split(together, _SEGMENTS, _SEGMENT_METRICS)
@@ -160,30 +181,45 @@ def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator
     yield _section(
         "By days ahead", _BY_DAY, picture("error_by_day_ahead"), _split(together, ["step"], ["wape", "bias"])
     )
-    yield _section("By level", _BY_LEVEL, picture("bias_by_level"), _split(together, ["level"], _LEVEL_METRICS))
+    yield _section(
+        "Bias by level: base to reconciled",
+        _BY_LEVEL,
+        picture("bias_by_level"),
+        _table(level_bias_columns(), level_bias_rows(report)),
+    )
+    yield _section("Errors by level", _LEVEL_ERRORS, _split(together, ["level"], _LEVEL_METRICS))
     yield _section("Are the quantiles right?", _QUANTILES_READ, picture("calibration_of_quantiles"))
     yield _section("Are the stock-out probabilities right?", _RISK_READ, picture("calibration_of_risk"))
     # What is left are single series.
     yield _section("A few series, with what came", _SERIES_READ, *(_image(png, name) for name, png in said.items()))
+    yield _section("What the metrics are", _GLOSSARY, _table(_GLOSSARY_HEADS, glossary_rows(report)))
 
 
+_GLOSSARY_HEADS: Final = ("metric", "perfect", "what it is", "formula")
+_GLOSSARY: Final = (
+    "Percentages are of what stands in brackets. In files and in SQL the same values are ratios: 0.35 is 35%. Over "
+    "several cutoffs ratios are of sums over all of them; wrmsse and wspl are means over cutoffs."
+)
 _METHOD_HEADS: Final = ("cutoff", "method", "what it was", "artifact")
 _HOW: Final = (
     "All cutoffs and series together. Ratios are of sums, so that large series count as much as they sell. Expected "
-    "sales are judged on every day, stock-outs included; demand is judged against an estimate of what would have sold."
+    "sales are judged on every day, stock-outs included; demand is judged against an estimate of what would have sold. "
+    "What each metric is stands at the end of the page."
 )
 _COMPARED: Final = (
-    "A version that was trained after a cutoff would know its own future: there its recipe was trained anew, on what "
-    "was known then. Seasonal naive repeats the last week."
+    "All methods forecast the same series and days from what was known at each cutoff. Artifact is the start of the "
+    "hash of what was trained."
 )
 _CUTOFFS: Final = "Each cutoff by itself: a lead that only one of them shows is luck."
 _BY_SEGMENT: Final = "Where the errors are. The further the marks of two methods are apart, the more one gains."
 _BY_DAY: Final = "How fast the forecast wears off."
 _BY_LEVEL: Final = (
-    "Errors of single series cancel in sums, bias does not. Forecasts add up, so the bias over all nodes is that of "
-    "the total at every level; node bias tells what that hides: each node's over all days ahead, without its sign. "
-    "Before reconciliation means the forecasts of the series as they were, added up."
+    "Before reconciliation a level has two forecasts: the base forecasts of its series, summed, and what its nodes "
+    "were forecast by themselves; there is no figure where nodes are too many to be forecast. After it there is one, "
+    "and it adds up, so bias is the same at every level. Node bias tells what that hides: each node's error over all "
+    "days ahead of a cutoff, without its sign. Narrow nodes sell little, so theirs is large by chance too."
 )
+_LEVEL_ERRORS: Final = "Errors of single series cancel in sums, so wide levels are easier."
 _QUANTILES_READ: Final = (
     "Left: on the dotted line, demand stays at or below each quantile as often as it says. Right: bars at 1 are right; "
     "high bars at both ends say that intervals are too narrow, a hill says too wide, a slope says biased."
@@ -206,7 +242,7 @@ def _image(png: bytes, name: str) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    numeric = [any(isinstance(row[at], int | float) for row in rows) for at in range(len(columns))]
+    numeric = [any(is_number(row[at]) for row in rows) for at in range(len(columns))]
     shape = ['<{0} class="number">' if is_number else "<{0}>" for is_number in numeric]
     head = "".join(f"{tag.format('th')}{escape(name)}</th>" for tag, name in zip(shape, columns, strict=True))
     lines = [
@@ -219,8 +255,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{round(value, 4) + 0.0:.4f}"
     return escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
@@ -228,8 +262,12 @@ def _cutoff_table(report: pl.DataFrame) -> str:
     rows = report.filter(pl.col("cutoff").is_not_null(), pl.col("segment_kind") == "all")
     found = rows.filter(pl.col("metric").is_in(["wape", "bias", "wrmsse", "stability"]))
     wide = found.pivot("metric", index=["cutoff", "method"], values="value", aggregate_function="first")
-    named = [(str(cutoff), method_words(method), *values) for cutoff, method, *values in wide.iter_rows()]
-    return _table(wide.columns, named)
+    metrics = wide.columns[2:]
+    named = [
+        (str(cutoff), method_words(method), *map(value_text, metrics, values))
+        for cutoff, method, *values in wide.iter_rows()
+    ]
+    return _table(("cutoff", "method", *map(title_text, metrics)), named)
 
 
 def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str]) -> str:
@@ -246,15 +284,13 @@ def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str])
             kind.replace("_", " "),
             segment,
             count,
-            *(values.get((kind, segment, OWN_METHOD, metric)) for metric in shown),
-            *(values.get((kind, segment, name, "wape")) for name in others),
+            *(value_text(metric, values.get((kind, segment, OWN_METHOD, metric))) for metric in shown),
+            *(value_text("wape", values.get((kind, segment, name, "wape"))) for name in others),
         )
         for kind, segment, count in counted.iter_rows()
     ]
-    heads = [metric.replace("_", " ") for metric in shown]
-    return _table(
-        ["divided by", "segment", "rows", *heads, *(f"wape of {method_words(name)}" for name in others)], lines
-    )
+    heads = [*map(title_text, shown), *(f"wape of {method_words(name)}" for name in others)]
+    return _table(["divided by", "segment", "rows", *heads], lines)
 
 
 _PLACE: Final = ["segment_kind", "segment"]

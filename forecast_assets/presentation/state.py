@@ -13,6 +13,7 @@ from forecast_assets.errors import NotReadyError
 from forecast_assets.keys import CHANNELS
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.models.families import read_artifact
+from forecast_assets.training.metric_words import title_text, value_text
 from resources.records import VersionRecord
 from resources.stores import Stores
 
@@ -126,12 +127,17 @@ def version_text(stores: Stores, name: str) -> str:
         for gate, passed in record.gates.items()
     ]
     report = stores.predictions.read(stores.predictions.version(record.evaluation_report))
-    overall = report.filter(pl.col("segment_kind") == "all").select("metric", "value", "baseline_value", "rows")
+    overall = [
+        (title_text(metric), value_text(metric, value), value_text(metric, baseline), rows)
+        for metric, value, baseline, rows in report.filter(pl.col("segment_kind") == "all")
+        .select("metric", "value", "baseline_value", "rows")
+        .iter_rows()
+    ]
     return "\n\n".join(
         (
             table(("model version", name), links),
             table(("gate", ""), gates),
-            table(("metric", "value", "seasonal naive", "rows"), overall.rows(), title="Backtest, all rows"),
+            table(("metric", "value", "seasonal naive", "rows"), overall, title="Backtest, all rows"),
             *level_texts(report),
             *filter(None, [newest_report_text(stores, name)]),
             *_compared_texts(stores, record),
@@ -153,8 +159,12 @@ def level_texts(report: pl.DataFrame) -> list[str]:
     columns = [*(f"value_{metric}" for metric in shown), "baseline_value_wrmsse"]
     # Without past sales there is nothing to scale errors by.
     known = wide.with_columns(pl.lit(None, pl.Float64).alias(name) for name in columns if name not in wide.columns)
-    head = ("level", *shown, "wrmsse of seasonal naive")
-    return [table(head, known.select("segment", *columns).rows(), title="Backtest, sums at each pair of levels")]
+    lines = [
+        (level, *map(value_text, (*shown, "wrmsse"), values))
+        for level, *values in known.select("segment", *columns).iter_rows()
+    ]
+    head = ("level", *map(title_text, shown), "wrmsse of seasonal naive")
+    return [table(head, lines, title="Backtest, sums at each pair of levels")]
 
 
 def _compared_texts(stores: Stores, record: VersionRecord) -> list[str]:

@@ -3,6 +3,7 @@
 What belongs here: the form of what is printed. What does not: what is said.
 """
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 REPORT_EVERY_SECONDS: Final = 2.0
 WIDTH: Final = 150
+_FIGURE: Final = re.compile(r"-?[\d,]+(\.\d+%?|%)")
 
 
 @contextmanager
@@ -52,13 +54,23 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     """Return rows as a text table; numbers to the right."""
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for at, name in enumerate(columns):
-        numeric = any(isinstance(row[at], int | float) for row in rows)
+        numeric = any(is_number(row[at]) for row in rows)
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
     buffer = StringIO()
     Console(file=buffer, width=WIDTH, force_terminal=False, markup=False).print(grid)
     return buffer.getvalue().rstrip()
+
+
+def is_number(value: object) -> bool:
+    """Whether a cell is a number, or a decimal or percentage as text.
+
+    Example:
+        >>> is_number(3), is_number("35.0%"), is_number("2.5"), is_number("94% risk")
+        (True, True, True, False)
+    """
+    return isinstance(value, int | float) or (isinstance(value, str) and _FIGURE.fullmatch(value) is not None)
 
 
 def _cell(value: object) -> str:

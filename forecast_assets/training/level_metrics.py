@@ -10,6 +10,9 @@ levels gives M5's twelve. A day of a node is judged on the series whose sales ar
 
 The signed bias of a level, over all its nodes, is that of the rows: errors add up. Nodes that are too high and nodes
 that are too low cancel in it, so `node_bias` beside it adds up each node's bias without its sign.
+
+Before reconciliation a level has two forecasts: the sum of its series' base forecasts, and what its nodes were forecast
+by themselves, which reconciliation listens to. Both are judged, on the same sales.
 """
 
 from collections.abc import Mapping
@@ -28,6 +31,7 @@ from forecast_assets.training.ratios import Key, Ratio, Ratios
 Codes = npt.NDArray[np.int64]
 
 LEVEL: Final = "level"
+_VERSION: Final = "version"
 # Days of history that are summed at a time: all of them over all nodes would take many times the room of the panel.
 _SLICE_DAYS: Final = 64
 
@@ -109,13 +113,29 @@ class Scales:
         return cls(squares / days, sizes / days)
 
 
+@dataclass(frozen=True)
+class BeforeReconciliation:
+    """What a version said before reconciliation.
+
+    Attributes:
+        expected_sales: [n, H] units that the series' base forecasts expected to sell.
+        demand: [n, H] units of demand after reconciliation; None where nodes have no forecasts of their own.
+        node_demand: [m - n, H] units of demand that each node above the series was forecast by itself, in the order of
+            `Nodes`; NaN where it was not.
+    """
+
+    expected_sales: Floats
+    demand: Floats | None = None
+    node_demand: Floats | None = None
+
+
 def level_ratios(
     nodes: Nodes,
     scales: Scales,
     weight: Floats,
     sales: Floats,
     forecasts: Mapping[str, Floats],
-    unreconciled: Floats | None = None,
+    before: BeforeReconciliation | None = None,
 ) -> Ratios:
     """Judge forecasts of sales at every level.
 
@@ -125,23 +145,45 @@ def level_ratios(
         weight: [n] what each series counts in WRMSSE.
         sales: [n, H] units that came; NaN where unknown.
         forecasts: [n, H] units expected, by method.
-        unreconciled: [n, H] what the version expected before reconciliation, if that is known.
+        before: What the version said before reconciliation, if that is known.
 
     Returns:
         `wape`, `bias`, `node_bias`, `rmsse` (mean over nodes) and `wrmsse` (weighted) of each level and method, over
-        all levels `wrmsse`, and of the version also the biases before reconciliation.
+        all levels `wrmsse`, and of the version also the biases before reconciliation: `..._before_reconciliation` of
+        the sums of series, `..._of_node_forecasts` of what nodes were forecast by themselves.
     """
     found: Ratios = {}
     for method, forecast in forecasts.items():
         actual, error, days = _laid_out(nodes, sales, forecast)
         found |= _biases(nodes, method, actual, error, days)
         found |= _scaled(nodes, method, _rmsse(error, days, scales), nodes.sums(weight[:, None])[:, 0])
-    if unreconciled is not None:
-        before = _biases(nodes, "version", *_laid_out(nodes, sales, unreconciled))
-        for key, ratio in before.items():
-            if key.metric != "wape":
-                found[key._replace(metric=f"{key.metric}_before_reconciliation")] = ratio
+    if before is not None:
+        found |= _biases_before(nodes, sales, forecasts[_VERSION], before)
     return found
+
+
+def _biases_before(nodes: Nodes, sales: Floats, expected: Floats, before: BeforeReconciliation) -> Ratios:
+    """Biases of each level before reconciliation, of sums of series and of nodes' own forecasts."""
+    sums = _biases(nodes, _VERSION, *_laid_out(nodes, sales, before.expected_sales))
+    found = _renamed(sums, "before_reconciliation")
+    if before.node_demand is None or before.demand is None:
+        return found
+    actual, error, days = _laid_out(nodes, sales, expected)
+    # Of demand to sales of the series that are known: as what was published, so that only the forecast differs.
+    published = nodes.sums(before.demand)
+    kept = np.divide(actual + error, published, out=np.zeros_like(published), where=published > 0)
+    of_nodes = np.full_like(published, np.nan)
+    of_nodes[: nodes.series.start] = before.node_demand * kept[: nodes.series.start]
+    own = _biases(nodes, _VERSION, actual, of_nodes - actual, days)
+    return found | _renamed(
+        {key: ratio for key, ratio in own.items() if not np.isnan(ratio.numerator)}, "of_node_forecasts"
+    )
+
+
+def _renamed(biases: Ratios, suffix: str) -> Ratios:
+    return {
+        key._replace(metric=f"{key.metric}_{suffix}"): ratio for key, ratio in biases.items() if key.metric != "wape"
+    }
 
 
 def node_rmsse(nodes: Nodes, scales: Scales, sales: Floats, forecast: Floats) -> Floats:

@@ -31,7 +31,14 @@ from forecast_assets.features.panel import SERIES_KEY, Bools, Floats
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, Level
 from forecast_assets.models.calibration import STEP_EDGES
-from forecast_assets.training.level_metrics import LEVEL, Nodes, Scales, level_ratios, node_rmsse
+from forecast_assets.training.level_metrics import (
+    LEVEL,
+    BeforeReconciliation,
+    Nodes,
+    Scales,
+    level_ratios,
+    node_rmsse,
+)
 from forecast_assets.training.quantile_metrics import QuantileScores
 from forecast_assets.training.ratios import Key, Ratio, Ratios, pooled
 from forecast_assets.training.risk_metrics import calibration_error, roc_auc
@@ -74,7 +81,9 @@ class Backtest:
         demand_class: [n] at the cutoff.
         others: Expected sales by other methods: `seasonal_naive` always, `statistical` and `champion` where compared.
         naive_demand: Demand by seasonal naive.
-        unreconciled_sales: Units expected before reconciliation.
+        unreconciled_sales: Units that the series' base forecasts expected to sell.
+        node_demand: [m, H] demand that the nodes above the series were forecast by themselves, in the order of
+            ``hierarchy.crossed_levels``; NaN where a node was not.
         stockout_probability: Of any unmet demand on the day.
         is_stockout: 1 where there was any, 0 where not.
         weight: [n] what each series counts in WRMSSE and WSPL: revenue of the last 28 days where prices are known,
@@ -93,6 +102,7 @@ class Backtest:
     others: Mapping[str, Floats]
     naive_demand: Floats
     unreconciled_sales: Floats | None = None
+    node_demand: Floats | None = None
     stockout_probability: Floats | None = None
     is_stockout: Floats | None = None
     weight: Floats | None = None
@@ -103,6 +113,13 @@ class Backtest:
         if self.weight is not None:
             return self.weight
         return np.asarray(np.nan_to_num(self.past_sales[:, -RECENT_DAYS:]).sum(axis=1))
+
+    @property
+    def before_reconciliation(self) -> BeforeReconciliation | None:
+        """What was said before reconciliation, where that is known."""
+        if self.unreconciled_sales is None:
+            return None
+        return BeforeReconciliation(self.unreconciled_sales, self.mean, self.node_demand)
 
     @property
     def expected(self) -> dict[str, Floats]:
@@ -220,6 +237,10 @@ def _misfits(backtest: Backtest) -> list[str]:
     found += [f"{name} has {count} series, not {shape[0]}" for name, count in by_series.items() if count != shape[0]]
     if backtest.quantiles.shape != (*shape, len(QUANTILES)):
         found.append(f"quantiles are {backtest.quantiles.shape}, not {(*shape, len(QUANTILES))}")
+    if backtest.node_demand is not None:
+        above = 0 if backtest.hierarchy is None else sum(len(each.places) for each in backtest.hierarchy.crossed_levels)
+        if backtest.node_demand.shape != (above, shape[1]):
+            found.append(f"node_demand is {backtest.node_demand.shape}, not {(above, shape[1])}")
     if np.isnan(backtest.weights).any():
         found.append("weight has NaN")
     return found if SEASONAL_NAIVE in backtest.others else [*found, f"others lack {SEASONAL_NAIVE}"]
@@ -263,7 +284,7 @@ def _ratios(backtest: Backtest) -> Ratios:
     found |= _series_rmsse(backtest, nodes, scales, divisions)
     found |= _wspl(backtest, scores, scales.absolute[nodes.series])
     return found | level_ratios(
-        nodes, scales, backtest.weights, backtest.sales, backtest.expected, backtest.unreconciled_sales
+        nodes, scales, backtest.weights, backtest.sales, backtest.expected, backtest.before_reconciliation
     )
 
 

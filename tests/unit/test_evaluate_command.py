@@ -15,8 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import cli
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECASTS
-from forecast_assets.errors import HorizonError, IncompleteInputsError, InputError, UnknownVersionError
+from forecast_assets.contracts import BACKTEST_REPORTS, FORECASTS, OWN_METHOD, STOCKOUT_RISKS
+from forecast_assets.errors import (
+    HorizonError,
+    IncompleteInputsError,
+    InputError,
+    NotStagedError,
+    UnknownVersionError,
+)
 from forecast_assets.keys import RunKey
 from forecast_assets.operations.backtests import Said
 from forecast_assets.operations.evaluating import Evaluated, Question, evaluate, last_cutoffs
@@ -264,10 +270,15 @@ def test_the_page_needs_nothing_else_and_says_everything(evaluated: Evaluated, p
     images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert len(images) == len(pictures) >= 7
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
-    for words in ("Backtests of stat-1", "How it did", "By level", "node bias before reconciliation",
+    for words in ("Backtests of stat-1", "How it did", "Bias by level: base to reconciled",
+                  "node bias: base, node&#x27;s own", "What the metrics are", "climatology", "wape (% of sales)",
                   f"recipe of stat-1 (statistical), trained as of {EARLY}", "A few series, with what came",
                   evaluated.product.version):  # fmt: skip
         assert words in page, words
+
+
+def test_one_cutoff_makes_no_line(evaluated: Evaluated) -> None:
+    assert "error_by_cutoff" not in report_pictures(replace(evaluated, cutoffs=evaluated.cutoffs[-1:]))
 
 
 def test_a_segment_that_only_a_later_cutoff_has_stands_with_its_kind() -> None:
@@ -296,6 +307,10 @@ def test_names_cannot_break_the_page(evaluated: Evaluated) -> None:
 def test_dagster_shows_tables_and_pictures(evaluated: Evaluated, pictures: dict[str, bytes]) -> None:
     shown = report_metadata(evaluated, pictures)
     assert shown["headlines"].startswith("| metric | this version | seasonal naive | stat-0 |")
+    assert "| wape (% of sales) |" in shown["headlines"]
+    assert "| total x total |" in shown["bias_before_and_after_reconciliation"]
+    assert "| node_bias (% of sales) | 0% |" in shown["metrics"]
+    assert "error_by_cutoff" in pictures
     assert all(shown[name].startswith("![") for name in pictures)
 
 
@@ -334,7 +349,7 @@ def test_the_command_writes_a_page_records_the_report_and_shows_it(
     code, told = call("evaluate", "--version", "stat-1", "--last", 2, "--against", "stat-0", "--out", page)
     assert code == 0
     assert "this version" in told
-    assert f"Pictures, segments and levels: {page}" in told.replace("\n", "")
+    assert f"Pictures, segments, levels, and what each metric is: {page}" in told.replace("\n", "")
     assert "Backtests of stat-1" in page.read_text()
     event = runner.instance.get_latest_materialization_event(dg_key())
     assert event is not None
@@ -389,5 +404,14 @@ def test_a_reader_of_sql_finds_no_report_where_there_is_none(stores: object, tmp
 def test_what_a_method_forecast_is_named_by_hash(evaluated: Evaluated) -> None:
     for cutoff in evaluated.cutoffs:
         for run in cutoff.runs:
-            made = run.piece.made[FORECASTS.name]
-            assert run.record().forecasts == made.version
+            last = FORECASTS if run.method.name == OWN_METHOD else STOCKOUT_RISKS
+            assert run.record().forecasts == run.piece.made[last.name].version
+
+
+def test_only_of_the_version_is_made_what_would_be_published(evaluated: Evaluated) -> None:
+    """Nobody reads the explanations of what it is compared with."""
+    for own, other in (cutoff.runs for cutoff in evaluated.cutoffs):
+        assert {"forecasts", "stockout_risks"} <= set(own.piece.made)
+        assert "forecasts" not in other.piece.made
+        with pytest.raises(NotStagedError):
+            other.piece.stores.predictions.staged("forecast_explanations", other.key)

@@ -1,7 +1,8 @@
 """Metrics against hand calculations, utilsforecast, scikit-learn and plain loops."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from forecast_assets.features.panel import Floats
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.presentation.state import level_texts
 from forecast_assets.training.level_metrics import Nodes, Scales, node_rmsse
+from forecast_assets.training.metric_words import METRICS
 from forecast_assets.training.metrics import Backtest, measure, report
 from forecast_assets.training.quantile_metrics import WSPL_QUANTILES
 from forecast_assets.training.risk_metrics import calibration_error, roc_auc
@@ -254,6 +256,41 @@ def test_bias_before_reconciliation_is_measured_where_it_is_known() -> None:
     assert not without["metric"].str.ends_with("_before_reconciliation").any()
 
 
+def test_what_nodes_were_forecast_by_themselves_is_judged_before_reconciliation() -> None:
+    """Twice what was reconciled in the total, and nothing said of other levels."""
+    each = drawn(3)
+    assert each.hierarchy is not None
+    nodes = np.full((each.hierarchy.nodes.height, each.sales.shape[1]), NAN)
+    nodes[0] = 2 * each.mean.sum(axis=0)
+    found = measure([replace(each, node_demand=nodes)])
+    # Of the series whose sales are known, so that it is twice what they were expected to sell.
+    known = ~np.isnan(each.sales)
+    sold, expected = each.sales[known].sum(), each.expected_sales[known].sum()
+    assert value(found, "bias_of_node_forecasts", "total x total") == pytest.approx((2 * expected - sold) / sold)
+    assert value(found, "node_bias_of_node_forecasts", "total x total") == pytest.approx(
+        abs(2 * expected - sold) / sold
+    )
+    assert found.filter(metric="bias_of_node_forecasts")["segment"].unique().to_list() == ["total x total"]
+    assert not measure([each])["metric"].str.contains("of_node_forecasts").any()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 7)), np.zeros((0, 7))])
+def test_forecasts_of_other_nodes_are_refused(wrong: Floats) -> None:
+    with pytest.raises(InputError, match="node_demand"):
+        measure([replace(drawn(3), node_demand=wrong)])
+
+
+def test_every_metric_has_words_and_the_document_has_the_same() -> None:
+    node_demand = np.zeros((two_by_two().nodes.height, 7))
+    cutoffs = (CUTOFF, CUTOFF + timedelta(days=1))
+    found = measure([replace(drawn(seed, cutoff=day), node_demand=node_demand) for seed, day in enumerate(cutoffs)])
+    assert set(found["metric"]) == set(METRICS)
+    told = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    for metric in METRICS.values():
+        row = f"| `{metric.name}` | {metric.unit} | {metric.best} | {metric.words} | {metric.formula} |"
+        assert row.replace("  ", " ") in told.replace("  ", " "), row
+
+
 def test_a_scale_begins_with_the_first_sale_across_slices_of_days() -> None:
     random = np.random.default_rng(7)
     past = random.poisson(1.0, (3, 200)).astype(np.float64)
@@ -418,7 +455,7 @@ def test_a_version_shows_its_levels_and_an_old_report_has_none() -> None:
     (text,) = level_texts(made)
     line = next(line for line in text.splitlines() if line.startswith("total x total"))
     missed = np.sqrt(16 / 2 / (83 / 3))
-    assert line.split()[3:] == ["0.100", "0.100", "0.100", f"{TOTAL_RMSSE:.3f}", f"{missed:.3f}"]
+    assert line.split()[3:] == ["10.0%", "10.0%", "10.0%", f"{TOTAL_RMSSE:.3f}", f"{missed:.3f}"]
     unscaled = report([replace(BY_HAND, past_sales=np.zeros((2, 5)))])
     assert "-" in level_texts(unscaled)[0].split()
     assert level_texts(made.filter(segment_kind="all")) == []

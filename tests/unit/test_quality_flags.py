@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecast_assets.base_forecasts.quality import quality_flags
+from forecast_assets.base_forecasts.quality import deciding_inputs, quality_flags
 from forecast_assets.contracts import QUALITY_FLAGS
 from forecast_assets.features.panel import Bools, Floats, Panel
-from tests.forecast_cases import panel_of
+from forecast_assets.models.distribution import learn_reference
+from tests.forecast_cases import lawful_panel, panel_of
 
 HORIZON = 3
 NONE = np.zeros(2, dtype=np.bool_)
@@ -83,3 +84,17 @@ def test_several_are_joined_in_the_order_of_the_contract() -> None:
     )  # fmt: skip
     found = flags(on, kind="new", is_fallback=np.array([True, True]), score=np.ones((2, HORIZON)))
     assert found[0][0].split(";") == list(QUALITY_FLAGS)
+
+
+def test_the_input_that_decided_is_counted() -> None:
+    """Prices never seen make their own rows unusual, and no others."""
+    usual = lawful_panel(count=300, days=140, horizon=HORIZON, level=8.0, seed=1)
+    reference = learn_reference(usual)
+    price, has_plan = usual.price_ratio.copy(), usual.has_plan.copy()
+    price[:5, usual.history_days :], has_plan[:5] = 0.01, True
+    before, after = (
+        dict(deciding_inputs(each, reference).select("input", "rows").iter_rows())
+        for each in (usual, replace(usual, price_ratio=price, has_plan=has_plan))
+    )
+    assert after["price"] - before.get("price", 0) == 5 * HORIZON
+    assert deciding_inputs(usual, reference)["share_of_rows"].sum() < 0.02
