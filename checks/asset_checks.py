@@ -156,7 +156,7 @@ def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.
         store = stores.open().predictions
         product = store.staged(product_name, run_key(context, cadence.name, run))
         outcome = validate_product(
-            store.read(product), product_name, Path(stores.expectations_folder), run_name=product.key
+            store.scan_verified(product), product_name, Path(stores.expectations_folder), run_name=product.key
         )
         message = f"{outcome.evaluated} expectations met." if outcome.success else "; ".join(outcome.failed)
         result = Verdict(outcome.success, len(outcome.failed), pl.DataFrame(), message)

@@ -14,6 +14,7 @@ import polars as pl
 
 from forecast_assets.contracts import BASE_FORECASTS, EXTERNAL_FORECASTS
 from forecast_assets.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
+from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.keys import RunKey
@@ -24,6 +25,15 @@ from resources.manifests import ProductVersion
 from resources.prediction_store import PredictionStore, revision_before, snapshot_key
 from resources.records import VersionRecord
 from resources.stores import Stores
+
+# The panel of the run in hand, by what alone it follows from: the snapshot's version, which names its batches by their
+# bytes, and the days of history and horizon.
+_PANELS: dict[tuple[str, int, int], Panel] = {}
+
+
+def release_panel() -> None:
+    """Let go of the kept panel: the last stage of a run that reads it calls this."""
+    _PANELS.clear()
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,20 @@ class RunInputs:
     def hierarchy(self) -> Hierarchy:
         """The crossed product and store hierarchy of the series, as it stood at the prediction date."""
         return build_hierarchy(self.features, self.history)
+
+    @property
+    def panel(self) -> Panel:
+        """The past of the series and the horizon, as far back as the model version reads.
+
+        Base forecasts and stock-out risks look at the same: a process that makes both lays it out once. It is kept
+        until the risks have it, see `release_panel`, or another run asks for its own.
+        """
+        history_days, horizon_days = self.artifact.history_days, self.key.forecast_horizon
+        wanted = self.snapshot.version, history_days, horizon_days
+        if wanted not in _PANELS:
+            release_panel()
+            _PANELS[wanted] = self.history.panel(self.features, history_days=history_days, horizon_days=horizon_days)
+        return _PANELS[wanted]
 
     @property
     def inputs(self) -> dict[str, Any]:

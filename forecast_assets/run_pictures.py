@@ -3,7 +3,7 @@
 What belongs here: reading what such a picture needs, and drawing it. What does not: how a picture looks (plots).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -34,12 +34,7 @@ def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> d
         return {}
     series = pl.DataFrame([*chosen.values()], schema=["store_id", "sku_id"], orient="row").unique(maintain_order=True)
     past = past_of(history, series, history.cutoff - timedelta(days=SHOWN_DAYS - 1))
-    return {
-        name: as_markdown_image(
-            history_and_fan_png(_own(past, *one), _own(forecasts, *one), title=_title(*one)), _title(*one)
-        )
-        for name, one in chosen.items()
-    }
+    return _drawn(chosen, lambda *one: history_and_fan_png(_own(past, *one), _own(forecasts, *one), title=_title(*one)))
 
 
 def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, str]:
@@ -52,10 +47,13 @@ def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, str
     Returns:
         Markdown by name.
     """
-    return {
-        name: as_markdown_image(drivers_png(_own(explanations, *one), title=_title(*one)), _title(*one))
-        for name, one in chosen.items()
-    }
+    return _drawn(chosen, lambda *one: drivers_png(_own(explanations, *one), title=_title(*one)))
+
+
+def _drawn(chosen: Chosen, draw: Callable[[str, str], bytes]) -> dict[str, str]:
+    """Return the picture of each choice; a series that was chosen for two reasons is drawn once."""
+    pictures = {one: as_markdown_image(draw(*one), _title(*one)) for one in dict.fromkeys(chosen.values())}
+    return {name: pictures[one] for name, one in chosen.items()}
 
 
 def _own(rows: pl.DataFrame, store_id: str, sku_id: str) -> pl.DataFrame:

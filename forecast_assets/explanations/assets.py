@@ -7,7 +7,7 @@ import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, PRICES, RECONCILED_FORECASTS, STOCKOUT_RISKS
 from forecast_assets.explanations.circumstances import Circumstances, events_by_store
-from forecast_assets.explanations.explaining import explanation_frame
+from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
@@ -47,10 +47,11 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
         reconciled = opened.predictions.version(risks.inputs["reconciled_forecasts"])
         base = opened.predictions.version(reconciled.inputs["base_forecasts"])
         behind = RunInputs.behind(opened, key, risks)
-        forecast, moved = opened.predictions.read(base), opened.predictions.read(reconciled)
+        forecast = opened.predictions.scan_verified(base).select(OF_BASE).collect()
+        moved = opened.predictions.scan_verified(reconciled).select(OF_RECONCILED).collect()
         nodes = opened.predictions.read(opened.predictions.version(reconciled.inputs["base_node_forecasts"]))
         told = _circumstances(behind, forecast, largest_gaps(forecast, moved, nodes, behind.hierarchy))
-        risk = opened.predictions.read(risks)
+        risk = opened.predictions.scan_verified(risks).select(OF_RISKS).collect()
         frame = explanation_frame(forecast, moved, risk, told)
         inputs = {
             **behind.inputs,

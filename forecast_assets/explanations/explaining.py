@@ -4,6 +4,8 @@ What belongs here: the arithmetic, in whole millionths of a unit. What does not:
 risk_wording, wants), or any estimate.
 """
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
@@ -11,9 +13,15 @@ from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_
 from forecast_assets.errors import InputError, first_ten
 from forecast_assets.explanations.circumstances import Circumstances
 from forecast_assets.explanations.forecast_wording import forecast_reason
+from forecast_assets.explanations.phrases import capitalised
 from forecast_assets.explanations.risk_wording import RISK_NUMBERS, risk_reason
 from forecast_assets.explanations.wants import not_computed
 from forecast_assets.quantities import SCALE, UNITS, Millionths, from_units, to_units
+
+# All that is read here of each product: quantiles and parts of probabilities are most of their bytes.
+OF_BASE: Final = (*SERIES_STEP_KEY, "target_date", "demand_class", "model_used", "base_units", *COMPONENTS)
+OF_RECONCILED: Final = (*SERIES_STEP_KEY, "reconciled_units")
+OF_RISKS: Final = (*SERIES_STEP_KEY, "risk_method", "expected_lost_units", *RISK_NUMBERS)
 
 
 def explanation_frame(
@@ -22,9 +30,9 @@ def explanation_frame(
     """Account for every forecast and risk of a run.
 
     Args:
-        base: Contract `base_forecasts`.
-        reconciled: Contract `reconciled_forecasts`, the same rows in the same order.
-        risks: Contract `stockout_risks`, the same rows in the same order.
+        base: `OF_BASE` of `base_forecasts`.
+        reconciled: `OF_RECONCILED` of `reconciled_forecasts`, the same rows in the same order.
+        risks: `OF_RISKS` of `stockout_risks`, the same rows in the same order.
         circumstances: What the words tell besides the numbers; what is left out is not spoken of.
 
     Returns:
@@ -79,10 +87,12 @@ def _words(
         *(risks[name].cast(pl.Float64) for name in RISK_NUMBERS),
         *facts.get_columns(),
     )
-    # Lazy, so that what phrases share is computed once.
+    # Lazy, so that what phrases share is computed once; by the streaming engine, which takes rows in portions that fit
+    # the processor's cache and shares them out over its cores.
     words = told.lazy().select(
         forecast_reason().alias("forecast_reason"),
         risk_reason().alias("risk_reason"),
         not_computed(circumstances.feeds, circumstances.longest_history_days).alias("not_computed"),
     )
-    return words.collect()
+    # A step of its own: capitalising reads its text twice, and Polars would make the whole sentence twice for it.
+    return words.with_columns(capitalised(pl.col("forecast_reason"))).collect(engine="streaming")

@@ -14,7 +14,6 @@ import polars as pl
 
 from forecast_assets.explanations.phrases import (
     adds,
-    capitalised,
     counted,
     month,
     sells_many,
@@ -52,7 +51,7 @@ _LEAST_FEW: Final = 0.005
 
 
 def forecast_reason() -> pl.Expr:
-    """Return the drivers of a forecast in words.
+    """Return the drivers of a forecast in words, still without a capital letter.
 
     Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date`, `FACT_TYPES` and
     `days_out_of_stock_28d_share`.
@@ -73,7 +72,7 @@ def forecast_reason() -> pl.Expr:
         _reconciliation(),
         _driver("override_units", pl.lit("an override")),
     ]
-    return capitalised(sentence(phrases))
+    return sentence(phrases)
 
 
 def _state() -> pl.Expr:
@@ -131,13 +130,12 @@ def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...])
     share = pl.when(base > 0).then(whole_percent(pl.col(column) / base))
     size = pl.coalesce(pl.format("{}% ", share), pl.lit(""))
     direction = pl.when(pl.col(column) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
-    in_units = pl.format(" ({})", signed(column))
-    phrase = (
+    in_units = pl.format(" ({})", signed(_worth_saying(column)))
+    return (
         pl.when(pl.col("model_used").str.starts_with(LEARNED))
         .then(pl.concat_str(subject, pl.lit(" "), direction, in_units))
         .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(f" than {usual}"), in_units))
     )
-    return pl.when(_is_worth_saying(column)).then(phrase)
 
 
 def _price() -> pl.Expr:
@@ -195,11 +193,12 @@ def _reconciliation() -> pl.Expr:
 
 
 def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:
-    phrase = pl.concat_str(subject, pl.lit(" "), adds(column, plural=plural))
-    return pl.when(_is_worth_saying(column)).then(phrase)
+    return pl.concat_str(subject, pl.lit(" "), adds(_worth_saying(column), plural=plural))
 
 
-def _is_worth_saying(column: str) -> pl.Expr:
+def _worth_saying(column: str) -> pl.Expr:
+    """Units of a driver, null where they are not worth saying: a number that is not there is not written out either."""
     size = pl.col(column).abs()
     resolution = pl.when(sells_many()).then(_LEAST_MANY).otherwise(_LEAST_FEW)
-    return (size >= resolution) & (size >= _WORTH_SAYING * pl.col("level_units").abs())
+    is_worth_saying = (size >= resolution) & (size >= _WORTH_SAYING * pl.col("level_units").abs())
+    return pl.when(is_worth_saying).then(pl.col(column))

@@ -50,9 +50,8 @@ def units(value: pl.Expr) -> pl.Expr:
     return pl.when((value > 0) & (value < _SMALLEST_TOLD)).then(pl.lit("under 0.01")).otherwise(rounded.cast(pl.String))
 
 
-def adds(column: str, *, plural: pl.Expr | None = None) -> pl.Expr:
-    """`adds 0.4` or `takes away 0.4`; without the s where ``plural`` is true."""
-    value = pl.col(column)
+def adds(value: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:
+    """`adds 0.4` or `takes away 0.4`; without the s where ``plural`` is true; null where the value is."""
     many = pl.lit(value=False) if plural is None else plural
     verb = (
         pl.when((value > 0) & many)
@@ -66,9 +65,9 @@ def adds(column: str, *, plural: pl.Expr | None = None) -> pl.Expr:
     return verb + units(value.abs())
 
 
-def signed(column: str) -> pl.Expr:
-    """Units with their sign."""
-    return pl.when(pl.col(column) > 0).then(pl.lit("+")).otherwise(pl.lit("-")) + units(pl.col(column).abs())
+def signed(value: pl.Expr) -> pl.Expr:
+    """Units with their sign; null where the value is."""
+    return pl.when(value > 0).then(pl.lit("+")).otherwise(pl.lit("-")) + units(value.abs())
 
 
 def plain(value: pl.Expr) -> pl.Expr:

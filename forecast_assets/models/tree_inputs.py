@@ -312,9 +312,26 @@ class Cutoff:
 
     def unserved_of(self, of: str, days: int) -> Floats:
         """[m, 1] Share of the last days' demand that met no stock, over a node's series."""
+        return np.asarray(self._once(f"unserved {days}", of, lambda of: self._mean(of, self._unserved(days))))
+
+    def _unserved(self, days: int) -> Floats:
         gone = self.record.is_known[:, self.span(days)] - self.record.exposure[:, self.span(days)]
-        told = gone.mean(axis=1, keepdims=True)
-        return np.asarray(self._once(f"unserved {days}", of, lambda of: self._mean(of, told)))
+        return np.asarray(gone.mean(axis=1, keepdims=True))
+
+    def level_ratio_of(self, of: str, days: int) -> Floats:
+        """[m, 1] Logarithm of each node's units of the last days over what was expected."""
+        return np.asarray(self._once(f"level ratio {days}", of, lambda of: self._log_ratio(of, days)[:, None]))
+
+    def _log_ratio(self, of: str, days: int) -> Floats:
+        units, expected = (part[:, -days:].sum(axis=1) for part in self.sums(of))
+        return _log_ratio(units, expected, self.record.smallest)
+
+    def same_weekday_of(self, of: str) -> Floats:
+        """[m, h] Logarithm of each node's units over what was expected, on the weekday of each day ahead."""
+        return np.asarray(self._once("same weekday", of, self._same_weekday))
+
+    def _same_weekday(self, of: str) -> Floats:
+        return self.same_weekday(_log_ratio(*self.sums(of), self.record.smallest), self.span(_WEEKDAY_DAYS).start, 0.0)
 
     def _mean(self, of: str, values: Floats) -> Floats:
         summing = self.summing(of)
@@ -454,19 +471,9 @@ def _unserved_weekday(view: View, _spec: InputSpec) -> Floats:
     return view.cutoff.same_weekday(gone, view.first, 0.0)
 
 
-def _level_ratio_of(view: View, spec: InputSpec) -> Floats:
-    units, expected = (part[:, -spec.days :].sum(axis=1) for part in view.cutoff.sums(spec.of))
-    return view.node(_log_ratio(view, units, expected), spec.of)[:, None]
-
-
-def _same_weekday_of(view: View, spec: InputSpec) -> Floats:
-    units, expected = view.cutoff.sums(spec.of)
-    return view.node(view.cutoff.same_weekday(_log_ratio(view, units, expected), view.first, 0.0), spec.of)
-
-
-def _log_ratio(view: View, units: Floats, expected: Floats) -> Floats:
+def _log_ratio(units: Floats, expected: Floats, smallest: float) -> Floats:
     """Logarithm of units over what was expected, near 0 where little was."""
-    little = 50.0 * view.record.smallest
+    little = 50.0 * smallest
     return np.asarray(np.log((units + little) / (expected + little)))
 
 
@@ -493,8 +500,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "promotion": lambda view, spec: view.ahead("promotion", spec.days),
     "promotion_share": _promotion_share,
     "promotion_of": lambda view, spec: view.node(view.cutoff.mean_of(spec.of, "promotion"), spec.of),
-    "level_ratio_of": _level_ratio_of,
-    "same_weekday_of": _same_weekday_of,
+    "level_ratio_of": lambda view, spec: view.node(view.cutoff.level_ratio_of(spec.of, spec.days), spec.of),
+    "same_weekday_of": lambda view, spec: view.node(view.cutoff.same_weekday_of(spec.of), spec.of),
     "unserved": _unserved,
     "unserved_weekday": _unserved_weekday,
     "out_of_stock_days": _out_of_stock_days,

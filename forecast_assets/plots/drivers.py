@@ -140,8 +140,8 @@ def _draw_bars(axes: Any, days: pl.Series, level: pl.Series, bars: Mapping[str, 
         look = {"color": _COLOURS.get(name, PALE), "hatch": _HATCHES.get(name), "edgecolor": "white", "linewidth": 0.3}
         if name in _HATCHES:
             look["edgecolor"] = INK
-        axes.bar(days, rising, bottom=upper, width=0.8, label=DRIVER_NAMES.get(name, name), **look)
-        axes.bar(days, falling, bottom=lower, width=0.8, **look)
+        bottom = upper.zip_with(values >= 0, lower)
+        axes.bar(days, values, bottom=bottom, width=0.8, label=DRIVER_NAMES.get(name, name), **look)
         upper, lower = upper + rising, lower + falling
     heights = [*upper, *lower, 0.0]
     return min(heights), max(heights)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -11,7 +12,7 @@ from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED,
 from forecast_assets.errors import NotAcceptedError
 from forecast_assets.keys import Cadence, RunKey
 from forecast_assets.plots import as_markdown_image, telling_series, totals_png
-from forecast_assets.publication.candidates import EXPLAINED, aggregate_frame, forecasts_frame
+from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.restatements import require_change, restatement, snapshot_behind
 from forecast_assets.run_inputs import RunInputs
 from forecast_assets.run_pictures import SHOWN_DAYS, fan_pictures
@@ -29,6 +30,9 @@ from resources.orchestration import (
 from resources.prediction_store import PredictionStore, revision_before
 from resources.records import Correction
 from resources.stores import Stores
+
+# What the pictures' choice reads of risks.
+_AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")
 
 
 def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
@@ -52,18 +56,21 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         key = run_key(context, cadence.name, run)
         explanations = store.staged("forecast_explanations", key)
         behind = RunInputs.behind(stores.open(), key, explanations)
+        base = store.scan_verified(store.version(explanations.inputs["base_forecasts"]))
+        risks = store.scan_verified(store.version(explanations.inputs["stockout_risks"]))
         frame = forecasts_frame(
-            store.read(store.version(explanations.inputs["base_forecasts"])),
+            base.select(DESCRIBED).collect(),
             store.read(store.version(explanations.inputs["reconciled_forecasts"])),
             store.scan_verified(explanations).select(EXPLAINED).collect(),
         )
-        risks = store.read(store.version(explanations.inputs["stockout_risks"]))
         aggregates = aggregate_frame(key, frame, behind.hierarchy)
         inputs = {**behind.inputs, "forecast_explanations": explanations.version}
         write_run_product(stores.open(), AGGREGATE_FORECASTS, aggregates, key, inputs, behind.facts)
         version = write_run_product(stores.open(), FORECASTS, frame, key, inputs, behind.facts)
         return dg.MaterializeResult(
-            metadata=product_metadata(FORECASTS, version, frame, _extra(behind, frame, aggregates, risks))
+            metadata=product_metadata(
+                FORECASTS, version, frame, _extra(behind, frame, aggregates, risks.select(_AT_RISK).collect())
+            )
         )
 
     return forecasts

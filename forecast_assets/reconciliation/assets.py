@@ -9,7 +9,7 @@ from forecast_assets.contracts import BASE_FORECASTS, RECONCILED_FORECASTS
 from forecast_assets.errors import first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.keys import Cadence
-from forecast_assets.reconciliation.reconciling import coherence_report, reconciled_frame
+from forecast_assets.reconciliation.reconciling import OF_BASE, coherence_report, reconciled_frame
 from forecast_assets.run_inputs import RunInputs
 from resources.orchestration import (
     RunSettings,
@@ -34,7 +34,8 @@ def build_reconciled_forecasts_asset(cadence: Cadence, start: date) -> dg.Assets
         base = opened.predictions.staged("base_forecasts", key)
         nodes = opened.predictions.staged("base_node_forecasts", key)
         behind = RunInputs.behind(opened, key, base)
-        forecast, above = opened.predictions.read(base), opened.predictions.read(nodes)
+        forecast = opened.predictions.scan_verified(base).select(OF_BASE).collect()
+        above = opened.predictions.read(nodes)
         frame = reconciled_frame(forecast, above, behind.hierarchy)
         inputs = {**behind.inputs, "base_forecasts": base.version, "base_node_forecasts": nodes.version}
         extra = {

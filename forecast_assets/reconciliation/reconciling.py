@@ -24,6 +24,8 @@ from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.quantities import SCALE, from_units, publish, to_millionths, to_units
 
+# All that is read of base forecasts here.
+OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")
 # Below a millionth of a unit a forecast is published as zero, and zero is not scaled.
 _SMALLEST: Final = 1.0 / SCALE
 

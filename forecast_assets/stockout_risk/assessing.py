@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, STOCKOUT_RISKS
+from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, SERIES_STEP_KEY, STOCKOUT_RISKS
 from forecast_assets.errors import InputError, first_ten
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.models.artifact import RISK_THRESHOLDS
@@ -56,6 +56,12 @@ class _Values:
         return pl.select(pl.when(pl.Series(self.known[name].ravel())).then(units).alias(name)).to_series()
 
 
+def of_reconciled(supply: Supply) -> tuple[str, ...]:
+    """Return the columns of `reconciled_forecasts` that `risk_frame` reads: quantiles only for a simulation."""
+    quantiles = QUANTILE_COLUMNS if supply.has_position.any() else ()
+    return (*SERIES_STEP_KEY, "target_date", "reconciled_units", *quantiles)
+
+
 def risk_frame(
     reconciled: pl.DataFrame,
     panel: Panel,
@@ -72,7 +78,7 @@ def risk_frame(
     any other the risk is unknown, not low.
 
     Args:
-        reconciled: Contract `reconciled_forecasts`, n x H rows sorted by store, SKU and step.
+        reconciled: `of_reconciled` of `reconciled_forecasts`, n x H rows sorted by store, SKU and step.
         panel: The same n series in the same order, with a horizon of at least H days.
         supply: Positions of the same n series, see `supply_at`.
         rho: [n] correlation between the days of a series, 0..1.
@@ -94,7 +100,10 @@ def risk_frame(
     forecast = from_units(reconciled["reconciled_units"]).reshape(shape)
     method = _methods(panel, supply)
     values = _Values.unknown(shape)
-    _put_simulated(values, np.flatnonzero(method == _INVENTORY), _demand(reconciled, panel, rho, shape), supply, paths)
+    if supply.has_position.any():
+        _put_simulated(
+            values, np.flatnonzero(supply.has_position), _demand(reconciled, panel, rho, shape), supply, paths
+        )
     _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share, foreseen_share)
     values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
     columns = [values.column(name) for name in _VALUES]
@@ -159,8 +168,6 @@ def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[in
 
 
 def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, supply: Supply, paths: int) -> None:
-    if not len(rows):
-        return
     risk = simulate(demand.take(rows), supply.take(rows), paths)
     known = ~np.isnan(risk.lost_units)
     stages = to_millionths(np.nan_to_num(risk.stages))

@@ -1,6 +1,7 @@
 """The stock-out risk asset: orchestration only."""
 
 from datetime import date, timedelta
+from typing import Final
 
 import dagster as dg
 import numpy as np
@@ -22,8 +23,8 @@ from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.effects import lay_out_factors
 from forecast_assets.models.families import statistical_part
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
-from forecast_assets.run_inputs import RunInputs
-from forecast_assets.stockout_risk.assessing import risk_frame
+from forecast_assets.run_inputs import RunInputs, release_panel
+from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
 from resources.orchestration import (
     RunSettings,
@@ -34,6 +35,9 @@ from resources.orchestration import (
     scoring_asset,
     write_run_product,
 )
+
+# All that is read of base forecasts here.
+OF_BASE: Final = ("step", "demand_class", "lost_share")
 
 
 def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
@@ -54,7 +58,8 @@ def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         reconciled = opened.predictions.staged("reconciled_forecasts", key)
         base = opened.predictions.version(reconciled.inputs["base_forecasts"])
         behind = RunInputs.behind(opened, key, reconciled)
-        frame = _assess(behind, opened.predictions.read(reconciled), opened.predictions.read(base), run.risk_paths)
+        described = opened.predictions.scan_verified(base).select(OF_BASE).collect()
+        frame = _assess(behind, opened.predictions.scan_verified(reconciled), described, run.risk_paths)
         inputs = {**behind.inputs, "reconciled_forecasts": reconciled.version}
         facts = {**behind.facts, "risk_paths": run.risk_paths}
         version = write_run_product(opened, STOCKOUT_RISKS, frame, key, inputs, facts)
@@ -63,20 +68,21 @@ def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
     return stockout_risks
 
 
-def _assess(run: RunInputs, reconciled: pl.DataFrame, base: pl.DataFrame, paths: int) -> pl.DataFrame:
-    history, artifact = run.history, run.artifact
-    panel = history.panel(run.features, history_days=artifact.history_days, horizon_days=run.key.forecast_horizon)
+def _assess(run: RunInputs, reconciled: pl.LazyFrame, base: pl.DataFrame, paths: int) -> pl.DataFrame:
+    history, artifact, panel = run.history, run.artifact, run.panel
+    release_panel()
     supply = supply_at(
         panel.series,
         _rows(history, INVENTORY_POSITIONS, since=history.cutoff),
         _orders(history),
         history.cutoff,
     )
+    forecast = reconciled.select(of_reconciled(supply)).collect()
     rho = _rho(base, artifact.rho)
     share = _lost_share(run, panel)
     foreseen = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
     return risk_frame(
-        reconciled, panel, supply, rho, artifact.risk_thresholds, paths, lost_share=share, foreseen_share=foreseen
+        forecast, panel, supply, rho, artifact.risk_thresholds, paths, lost_share=share, foreseen_share=foreseen
     )
 
 

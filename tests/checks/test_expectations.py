@@ -58,7 +58,7 @@ def test_simulated_feeds_are_as_expected(feed: str, feeds: dict[str, pl.DataFram
 
 @pytest.mark.parametrize("product", PUBLISHED)
 def test_sound_products_are_as_expected(product: str, folder: Path) -> None:
-    outcome = validate_product(sound(product, 1200), product, folder, run_name="daily/2025-01-01/stat-1/14/r0")
+    outcome = validate_product(sound(product, 1200).lazy(), product, folder, run_name="daily/2025-01-01/stat-1/14/r0")
     assert outcome.success, outcome.failed
     assert outcome.evaluated == len(expectations(PRODUCTS[product]))
     assert outcome.scope == f"{outcome.evaluated} expectations of 1,200 rows"
@@ -160,7 +160,8 @@ UNSOUND_PRODUCTS: Final[dict[str, dict[str, pl.Expr]]] = {
 @pytest.mark.parametrize("product", PUBLISHED)
 def test_each_fault_of_an_unsound_product_is_named(product: str, folder: Path) -> None:
     faults = UNSOUND_PRODUCTS[product]
-    outcome = validate_product(sound(product, 1200).with_columns(*faults.values()), product, folder, run_name="wrong")
+    wrong = sound(product, 1200).lazy().with_columns(*faults.values())
+    outcome = validate_product(wrong, product, folder, run_name="wrong")
     said = failed(outcome)
     assert [sentence for sentence in faults if f"Expected that {sentence}" not in said] == []
 
@@ -168,12 +169,12 @@ def test_each_fault_of_an_unsound_product_is_named(product: str, folder: Path) -
 def test_unknown_supply_is_not_a_fault(folder: Path) -> None:
     unknown = pl.lit(None, UNITS)
     risks = sound("stockout_risks").with_columns(stockout_probability=unknown, days_of_cover=unknown)
-    assert validate_product(risks, "stockout_risks", folder, run_name="unknown").success
+    assert validate_product(risks.lazy(), "stockout_risks", folder, run_name="unknown").success
 
 
 def test_shares_are_not_asked_of_a_handful_of_rows(folder: Path) -> None:
     few = sound("forecasts").with_columns(is_fallback=pl.lit(value=True))
-    assert validate_product(few, "forecasts", folder, run_name="few").success
+    assert validate_product(few.lazy(), "forecasts", folder, run_name="few").success
 
 
 def test_an_expectation_that_cannot_be_evaluated_is_an_error(feeds: dict[str, pl.DataFrame], folder: Path) -> None:
@@ -185,7 +186,7 @@ def test_unknown_frames_are_refused_with_the_known_ones(folder: Path) -> None:
     with pytest.raises(InputError, match=r"no expectations of `weather`. Known: events, "):
         validate_feed(pl.DataFrame(), "weather", folder, run_name="x")
     with pytest.raises(InputError, match=r"Known: aggregate_forecasts, "):
-        validate_product(pl.DataFrame(), "sales", folder, run_name="x")
+        validate_product(pl.LazyFrame(), "sales", folder, run_name="x")
 
 
 def test_a_large_frame_is_sampled_the_same_way_each_time_and_that_is_said(
@@ -193,8 +194,9 @@ def test_a_large_frame_is_sampled_the_same_way_each_time_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(module, "LARGEST", 100)
     sales = feeds["sales"]
-    assert module._sample(sales, 100).equals(module._sample(sales, 100))
-    assert module._sample(sales, 100).join(sales, on=sales.columns, how="semi").height == 100
+    sample = module._sample(sales.lazy(), sales.height, 100)
+    assert sample.equals(module._sample(sales.lazy(), sales.height, 100))
+    assert sample.join(sales, on=sales.columns, how="semi").height == 100
     outcome = validate_feed(sales, "sales", folder, run_name="large")
     assert (outcome.rows, outcome.rows_examined) == (sales.height, 100)
     assert f"a sample of 100 of {sales.height:,} rows" in outcome.scope
@@ -205,7 +207,7 @@ def test_products_are_sampled_too_since_contracts_and_rules_see_every_row(
 ) -> None:
     monkeypatch.setattr(module, "LARGEST_OF_PRODUCT", 2)
     risks = pl.concat([sound("stockout_risks")] * 3)
-    outcome = validate_product(risks, "stockout_risks", folder, run_name="large")
+    outcome = validate_product(risks.lazy(), "stockout_risks", folder, run_name="large")
     assert (outcome.rows, outcome.rows_examined) == (risks.height, 2)
 
 
@@ -214,7 +216,9 @@ def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_pat
     outcomes = [
         validate_feed(feeds["events"], "events", tmp_path, run_name="ingest/events"),
         validate_feed(wrong, "sales", tmp_path, run_name="ingest/sales"),
-        validate_product(sound("stockout_risks"), "stockout_risks", tmp_path, run_name="daily/2025-01-01/stat-1/14/r0"),
+        validate_product(
+            sound("stockout_risks").lazy(), "stockout_risks", tmp_path, run_name="daily/2025-01-01/stat-1/14/r0"
+        ),
     ]
     assert [outcome.success for outcome in outcomes] == [True, False, True]
     index = outcomes[0].data_docs.read_text()
@@ -223,6 +227,22 @@ def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_pat
     pages = [page.read_text() for page in (tmp_path / "data_docs" / "validations").rglob("*.html")]
     assert len(pages) == 3
     assert sum("sales_units is at least 0" in page and "-7.25" in page for page in pages) == 1
+    assert sum("step is int32 and never missing" in page for page in pages) == 1
+
+
+def test_what_one_expectation_implies_is_not_asked_twice() -> None:
+    asked = {expected.sentence for expected in expectations(PRODUCTS["forecasts"])}
+    assert "step is int32 and never missing" in asked
+    assert "step is never missing" not in asked
+    assert "demand_class is never missing" in asked
+    assert "demand_class is not empty" not in asked
+    assert "store_id is not empty" in asked
+
+
+def test_a_missing_number_of_days_is_not_of_its_type(folder: Path) -> None:
+    wrong = sound("stockout_risks", 4).lazy().with_columns(forecast_horizon=pl.Series([3, None, 3, 3], dtype=pl.Int32))
+    said = failed(validate_product(wrong, "stockout_risks", folder, run_name="wrong"))
+    assert "forecast_horizon is int32 and never missing; found float64" in said
 
 
 def test_every_published_product_has_expectations_beyond_its_contract() -> None:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.errors import InputError
-from forecast_assets.publication.candidates import EXPLAINED, forecasts_frame
+from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, forecasts_frame
 from tests.products import make_all
 
 PARTS = ("base_forecasts", "reconciled_forecasts", "forecast_explanations")
@@ -13,10 +13,19 @@ PARTS = ("base_forecasts", "reconciled_forecasts", "forecast_explanations")
 def test_forecasts_are_put_together_from_products_lined_up() -> None:
     products = make_all()
     base, reconciled, explained = (products[name] for name in PARTS)
-    made = forecasts_frame(base, reconciled, explained.select(EXPLAINED))
+    made = forecasts_frame(base.select(DESCRIBED), reconciled, explained.select(EXPLAINED))
     assert made["forecast_units"].equals(explained["forecast_units"])
     assert made["demand_class"].equals(base["demand_class"])
     assert made["q500_units"].equals(reconciled["q500_units"])
+
+
+def test_forecasts_are_sorted_whatever_the_order_of_their_products() -> None:
+    products = [make_all()[name] for name in PARTS]
+    upside_down = forecasts_frame(*(product.reverse() for product in products))
+    assert upside_down.equals(forecasts_frame(*products))
+    assert upside_down.select("store_id", "sku_id", "step").equals(
+        products[0].select("store_id", "sku_id", "step").sort("store_id", "sku_id", "step")
+    )
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -1,13 +1,16 @@
 """Dagster's history: runs under way, runs whose process was killed, and a history that cannot be written."""
 
 import errno
+import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from forecast_assets.errors import StorageError
@@ -20,6 +23,25 @@ from resources.dagster_home import (
     process_tags,
 )
 
+# What SQLite calls waiting for the disk at each commit.
+FULL = 2
+WRITES_AND_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import dagster as dg
+from resources.dagster_home import history_written, open_instance, process_tags
+
+@dg.job
+def feature_pipeline(): ...
+
+folder = Path(sys.argv[1])
+instance = open_instance(folder)
+with history_written(folder):
+    run = instance.create_run_for_job(feature_pipeline, status=dg.DagsterRunStatus.STARTED, tags=process_tags())
+    instance.report_engine_event("one", run)
+    instance.report_engine_event("two", run)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 REQUEST = dg.RunRequest(run_key="snapshot/2025-01-02/7", partition_key="2025-01-02")
 
 
@@ -128,3 +150,37 @@ def test_a_damaged_history_says_that_no_data_is_in_it(tmp_path: Path) -> None:
 def test_output_of_steps_is_not_captured(tmp_path: Path) -> None:
     with open_instance(tmp_path) as instance:
         assert type(instance.compute_log_manager).__name__ == "NoOpComputeLogManager"
+
+
+def test_the_history_stays_open_while_a_run_writes_it_and_is_whole_afterwards(tmp_path: Path) -> None:
+    instance = open_instance(tmp_path)
+    with history_written(tmp_path):
+        run = started(instance)
+        instance.report_run_failed(run)
+        # Without a reader, whoever wrote last would have moved the log into the database.
+        assert {log.name for log in tmp_path.rglob("*.db-wal")} >= {f"{run.run_id}.db-wal", "runs.db-wal"}
+    assert not [*tmp_path.rglob("*.db-wal")]
+    events = instance.all_logs(run.run_id)
+    assert events
+    assert events == open_instance(tmp_path).all_logs(run.run_id)
+
+
+def test_databases_of_others_are_left_as_they_are(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    with history_written(tmp_path / "dagster"), engine.connect() as connection:
+        connection.execute(text("PRAGMA journal_mode = WAL"))
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == FULL
+    engine.dispose()
+
+
+def test_a_killed_run_leaves_every_event_it_wrote(tmp_path: Path) -> None:
+    open_instance(tmp_path)
+    killed = subprocess.run([sys.executable, "-c", WRITES_AND_IS_KILLED, str(tmp_path)], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    instance = open_instance(tmp_path)
+    (run,) = instance.get_runs()
+    told = [entry.dagster_event.message for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+    assert told[:2] == ["one", "two"]
+    for database in tmp_path.rglob("*.db"):
+        with closing(sqlite3.connect(database)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

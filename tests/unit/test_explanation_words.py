@@ -11,6 +11,7 @@ from forecast_assets.contracts import BASE_NODE_FORECASTS, COMPONENTS, FEEDS
 from forecast_assets.explanations.circumstances import ROW_FACTS, Circumstances, events_by_store
 from forecast_assets.explanations.forecast_wording import forecast_reason
 from forecast_assets.explanations.levels_above import largest_gaps, node_names
+from forecast_assets.explanations.phrases import capitalised
 from forecast_assets.explanations.wants import SEASON_DAYS, not_computed
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.quantities import publish
@@ -33,7 +34,7 @@ def reason(**told: Any) -> str:
     row = {**dict.fromkeys(ROW_FACTS), **numbers, **told}
     row.setdefault("forecast_units", sum(value for name, value in row.items() if name in {*COMPONENTS}))
     frame = pl.DataFrame([row], schema_overrides=ROW_FACTS)
-    return str(frame.select(forecast_reason()).item())
+    return str(frame.select(capitalised(forecast_reason())).item())
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,15 @@ def test_too_little_history_for_a_yearly_season_is_said_unless_there_is_one() ->
     assert wants({*FEEDS}, 364.0) == words
     assert wants({*FEEDS}, 364.0, season_units=1.0) == ""
     assert wants({*FEEDS}, float(SEASON_DAYS)) == ""
+
+
+def test_facts_of_the_same_rows_are_lined_up_as_those_in_another_order() -> None:
+    rows = pl.DataFrame({"store_id": "S", "sku_id": ["A", "A", "B"], "step": [1, 2, 1]}).with_columns(
+        target_date=pl.lit(date(2025, 7, 4))
+    )
+    gaps = rows.select("store_id", "sku_id", "step").with_columns(node_name=pl.Series(["x", None, "z"]))
+    told = [Circumstances(gaps=part).lined_up(rows) for part in (gaps, gaps.reverse(), gaps.head(1))]
+    assert [each["node_name"].to_list() for each in told] == [["x", None, "z"], ["x", None, "z"], ["x", None, None]]
 
 
 def test_facts_are_lined_up_with_rows_whatever_is_left_out() -> None:

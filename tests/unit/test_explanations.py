@@ -9,7 +9,7 @@ import pytest
 from forecast_assets.contracts import BASE_FORECASTS, COMPONENTS, FORECAST_EXPLANATIONS
 from forecast_assets.errors import InputError
 from forecast_assets.explanations.circumstances import Circumstances
-from forecast_assets.explanations.explaining import explanation_frame
+from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.features.panel import Panel
 from forecast_assets.quantities import publish
 from forecast_assets.stockout_risk.assessing import risk_frame
@@ -126,6 +126,12 @@ def test_unknown_losses_count_as_none() -> None:
     row = _row(explanation_frame(*_run()), "C")
     assert row["stock_units"] == 0
     assert row["expected_sales_units"] == row["forecast_units"]
+
+
+def test_what_is_read_of_products_is_all_that_is_needed() -> None:
+    base, forecasts, risks = _run()
+    read = base.select(OF_BASE), forecasts.select(OF_RECONCILED), risks.select(OF_RISKS)
+    assert explanation_frame(*read, _features()).equals(explanation_frame(base, forecasts, risks, _features()))
 
 
 def test_a_snapshot_without_the_facts_leaves_their_phrases_out() -> None:

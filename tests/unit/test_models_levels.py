@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from forecast_assets.models import levels
@@ -38,19 +39,27 @@ def test_a_series_without_a_known_day_is_zero_and_says_so() -> None:
     assert made.model_used.tolist() == ["SimpleExponentialSmoothing(0.1)", ZERO]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_path_has_the_bits_that_statsforecast_gives(name: str) -> None:
+    from statsforecast import StatsForecast
+
+    cleaned = np.random.default_rng(3).gamma(2.0, 3.0, (6, 40))
+    cleaned[:3][cleaned[:3] < 5.0] = 0.0
+    cleaned[1:4, :9] = np.nan
+    row, day = np.nonzero(~np.isnan(cleaned))
+    long = pl.DataFrame({"unique_id": row, "ds": day, "y": cleaned[row, day]})
+    made = StatsForecast([levels.build_model(name)], freq=1, n_jobs=1).forecast(h=5, df=long)
+    expected = made.sort("unique_id", "ds")[made.columns[-1]].to_numpy().reshape(-1, 5)
+    np.testing.assert_array_equal(levels.forecast_chunk(name, cleaned, 5), expected)
+
+
 class _Stub:
     """A statsforecast model that does as it is told when it meets the value 7."""
-
-    uses_exog = False
-    alias = "stub"
 
     def __init__(self, does: Any) -> None:
         self.does = does
 
-    def new(self) -> "_Stub":
-        return self
-
-    def forecast(self, *, y: Any, h: int, **_: Any) -> dict[str, Any]:
+    def forecast(self, *, y: Any, h: int) -> dict[str, Any]:
         if 7.0 in y:
             return {"mean": np.full(h, self.does())}
         return {"mean": np.full(h, y[-1])}

@@ -9,7 +9,7 @@ import pytest
 from forecast_assets.contracts import STOCKOUT_RISKS
 from forecast_assets.errors import InputError
 from forecast_assets.features.panel import Panel
-from forecast_assets.stockout_risk.assessing import risk_frame
+from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import Supply
 from tests.risk_cases import no_supply, panel, reconciled, supply
 
@@ -107,6 +107,15 @@ def test_thresholds_that_do_not_rise_are_refused(thresholds: dict[str, float]) -
     on = _mixed_panel()
     with pytest.raises(InputError, match="do not rise within 0 to 1"):
         risk_frame(reconciled(on, 2.0), on, _mixed_supply(), np.zeros(3), thresholds)
+
+
+@pytest.mark.parametrize("stock", [_mixed_supply(), no_supply(3)], ids=["a position", "no position"])
+def test_what_is_read_of_forecasts_is_all_that_is_needed(stock: Supply) -> None:
+    on = _mixed_panel()
+    forecast = reconciled(on, 2.0)
+    read = forecast.select(of_reconciled(stock))
+    assert read.width < forecast.width
+    assert risk_frame(read, on, stock, np.full(3, 0.2)).equals(risk_frame(forecast, on, stock, np.full(3, 0.2)))
 
 
 def test_the_same_inputs_give_the_same_frame() -> None:

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
+from forecast_assets import run_pictures
 from forecast_assets.contracts import SALES, STOCK_STATUS
 from forecast_assets.history import History
 from forecast_assets.run_pictures import driver_pictures, fan_pictures
@@ -72,3 +73,19 @@ def test_one_picture_of_drivers_per_chosen_series() -> None:
     drawn = driver_pictures(frame, {"largest_series": ("S", "A")})
     assert drawn == driver_pictures(frame.filter(sku_id="A"), {"largest_series": ("S", "A")})
     assert drawn["largest_series"].startswith("![A in S](data:image/png;base64,")
+
+
+def test_a_series_that_was_chosen_twice_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[pl.DataFrame] = []
+
+    def draw(rows: pl.DataFrame, *, title: str) -> bytes:
+        drawn.append(rows)
+        return title.encode()
+
+    monkeypatch.setattr(run_pictures, "drivers_png", draw)
+    explanations = products.make("forecast_explanations")
+    chosen = {"largest_series": ("S", "A"), "most_at_risk": ("S", "B"), "largest_intermittent": ("S", "A")}
+    pictures = driver_pictures(explanations, chosen)
+    assert list(pictures) == list(chosen)
+    assert pictures["largest_series"] == pictures["largest_intermittent"] != pictures["most_at_risk"]
+    assert len(drawn) == 2
