@@ -347,16 +347,27 @@ class PredictionStore(Manifests):
         behind = self.lineage([product.version])
         for made in behind:
             self.verify_files(made)
-        newest = self.ledger.state().evaluated(name)
-        if newest is not None and newest.product_version == product.version:
-            return newest, False
+        known = _evaluated_as(self.ledger.state(), name, product)
+        if known is not None:
+            return known, False
 
         def admit(state: LedgerState) -> None:
             if name not in state.versions:
                 raise UnknownVersionError(name, sorted(state.versions))
+            if _evaluated_as(state, name, product) is not None:
+                raise LostRaceError(
+                    f"Another process recorded the same evaluation of `{name}` meanwhile.",
+                    remedy="Run the same command again.",
+                )
 
         made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
-        entry = self.ledger.append("evaluate", {**body, **made_of}, admit, names=paths_of(behind))
+        try:
+            entry = self.ledger.append("evaluate", {**body, **made_of}, admit, names=paths_of(behind))
+        except LostRaceError:
+            known = _evaluated_as(self.ledger.state(), name, product)
+            if known is None:
+                raise
+            return known, False
         return Evaluation.read(entry.body, entry.sequence, entry.recorded_at), True
 
     def publication(self, key: RunKey) -> Publication:
@@ -419,6 +430,12 @@ def snapshot_key(prediction_date: date, known_until: datetime | None = None) -> 
     if known_until is None:
         return prediction_date.isoformat()
     return f"{prediction_date.isoformat()}_known_until_{known_until:%Y%m%dT%H%M%S%f}"
+
+
+def _evaluated_as(state: LedgerState, name: str, product: ProductVersion) -> Evaluation | None:
+    """Return the newest evaluation of a version if it is this very product."""
+    newest = state.evaluated(name)
+    return newest if newest is not None and newest.product_version == product.version else None
 
 
 def _require_newest(state: LedgerState, cadence: str, target_date: date, since: int) -> None:

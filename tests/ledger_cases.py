@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
 from resources.blobs import sha256
+from resources.manifests import ProductVersion
 from resources.records import Evaluation
 from resources.stores import Stores
 from resources.vacuuming import vacuum_store
@@ -42,13 +43,18 @@ def measure(stores: Stores) -> None:
     stores.predictions.measure("daily", date(2025, 1, 5), made, since=0, required_checks=["sums_agree"])
 
 
-def evaluate(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[Evaluation, bool]:
-    """Evaluate a version at one past cutoff."""
-    made = stores.predictions.write(
+def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:
+    """Write the report of an evaluation that is not recorded yet."""
+    return stores.predictions.write(
         BACKTEST_REPORTS, products.make_backtests(version, wape), key=version,
         folder=f"backtest_reports/model_version={version}",
         inputs={"model_artifacts": stores.registry.model_version(version).artifact}, facts={},
     )  # fmt: skip
+
+
+def evaluate(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[Evaluation, bool]:
+    """Evaluate a version at one past cutoff."""
+    made = report(stores, version, wape)
     method = {"cutoff": "2025-01-01", "method": "version", "model_version": version, "family": "statistical",
               "is_recipe": False, "artifact": made.inputs["model_artifacts"], "forecasts": "0" * 64}  # fmt: skip
     body = {"model_version": version, "cadence": "daily", "forecast_horizon": 7, "cutoffs": ["2025-01-01"],

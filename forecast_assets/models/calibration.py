@@ -10,13 +10,14 @@ Coverage then holds on average over a segment, not for each series.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILES
+from forecast_assets.errors import InputError, first_ten
 from forecast_assets.features.panel import Floats
 
 Names = npt.NDArray[np.str_]
@@ -52,9 +53,18 @@ class Calibration:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Calibration":
-        """Read the JSON form back."""
+        """Read the JSON form back.
+
+        Raises:
+            InputError: If a segment lacks its factors, or they are not 13 rising numbers; or if a correlation is none.
+        """
         factors = {name: tuple(values) for name, values in data["factors"].items()}
-        return cls(factors, dict(data["sources"]), dict(data["rho"]))
+        found = cls(factors, dict(data["sources"]), dict(data["rho"]))
+        wrong = [name for name in _segments() if not _is_rising(factors.get(name, ()))]
+        wrong += [f"rho of {name}" for name, rho in found.rho.items() if not 0.0 <= rho < 1.0]
+        if wrong:
+            raise InputError(f"The calibration is wrong in {first_ten(wrong)}.", remedy="Train the version again.")
+        return found
 
     def quantiles(self, mean: Floats, demand_class: Names) -> Floats:
         """Return the 13 quantiles of every day's demand.
@@ -143,6 +153,19 @@ def _by_segment(ratios: Floats, codes: Codes) -> dict[str, tuple[float, ...]]:
         for start, end in zip(starts, ends, strict=False)
         if end - start >= _LEAST_PAIRS
     }
+
+
+def _segments() -> list[str]:
+    """Return the names of all segments by class, size and step."""
+    return [_name(*place) for place in product(range(len(DEMAND_CLASSES)), range(_SIZES), range(_STEPS))]
+
+
+def _is_rising(factors: tuple[float, ...]) -> bool:
+    """Return whether these are multiples of the mean for all quantiles."""
+    rising = 0.0, *factors, np.inf
+    return (
+        len(factors) == len(QUANTILES) and all(low <= high for low, high in pairwise(rising)) and factors[-1] < np.inf
+    )
 
 
 def _quantiles_of(ratios: Floats) -> tuple[float, ...]:

@@ -106,11 +106,17 @@ def read_artifact(family: str, content: bytes) -> TrainedArtifact | ExternalArti
         content: The artifact's bytes.
 
     Raises:
-        InputError: If there is no such family, or the bytes are of another family or format.
+        InputError: If there is no such family, or the bytes are of another family or format, or of no artifact.
     """
     if family not in FAMILIES:
         raise InputError(
             f"There is no model family `{family}`. Known: {', '.join(FAMILIES)}.",
             remedy="Read the version with the release that registered it.",
         )
-    return FAMILIES[family](content)
+    try:
+        return FAMILIES[family](content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"This is no artifact of the family `{family}`: {type(error).__name__} {error}.",
+            remedy="Train the version again, or score with the release that trained it.",
+        ) from error

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import DEMAND_CLASSES
+from forecast_assets.errors import InputError, first_ten
 from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models.artifact import StatisticalArtifact
 from forecast_assets.models.calibration import Calibration
@@ -32,7 +33,8 @@ from forecast_assets.models.effects import Factors
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.levels import Progress
 from forecast_assets.models.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_series
-from forecast_assets.models.tree_inputs import Cutoff, InputSpec, Record, Rows, inputs_version
+from forecast_assets.models.tree_inputs import KINDS, Cutoff, InputSpec, Record, Rows, inputs_version
+from forecast_assets.models.tree_text import require_whole
 from forecast_assets.models.trees import Trees
 
 Groups = npt.NDArray[np.str_]
@@ -46,8 +48,8 @@ MODEL: Final = "LightGBM"
 # Components that the statistical family has a factor for, in the order of `effects.Factors`.
 _FACTORS: Final = ("weekday_units", "season_units", "price_units", "promotion_units", "event_units")
 _LEVEL: Final = "level_units"
-# Series at a time: the inputs of so many over four weeks stay below 70 MB.
-_CHUNK: Final = 10_000
+# Series at a time: the inputs of so many are laid out in the processor's cache, twice as fast as of four times as many.
+_CHUNK: Final = 2_500
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,13 @@ class GlobalArtifact:
             content: The artifact's bytes, whose hash the caller has verified.
 
         Raises:
-            InputError: If the bytes are of another family or format.
+            InputError: If the bytes are of another family or format, or no artifact that training makes.
         """
         remedy = "Train the version again with this release, or score with the release that trained it."
         data = from_json(family, FORMAT, content, remedy=remedy)
         specs = tuple(InputSpec.from_data(spec) for spec in data["inputs"])
         drivers = tuple(spec.driver for spec in specs)
-        return cls(
+        found = cls(
             family=family,
             statistical=StatisticalArtifact.from_data(data["statistical"]),
             demand=Trees.from_data(data["demand"], drivers),
@@ -167,6 +169,13 @@ class GlobalArtifact:
             calibration=Calibration.from_data(data["calibration"]),
             comparisons=data["comparisons"],
         )
+        mistakes = _mistakes(found)
+        if mistakes:
+            raise InputError(f"The artifact of the family `{family}` is wrong: {'; '.join(mistakes)}.", remedy=remedy)
+        for trees in (found.demand, found.kept):
+            if trees is not None:
+                require_whole(trees.text, [spec.name for spec in specs])
+        return found
 
 
 @dataclass(frozen=True)
@@ -182,6 +191,19 @@ class GlobalForecasts:
     series: SeriesForecasts
     statistical: SeriesForecasts
     trees: Floats
+
+
+def _mistakes(found: GlobalArtifact) -> list[str]:
+    """Return what no training decides, in words."""
+    outside = [name for name, share in found.shares.items() if name not in DEMAND_CLASSES or not 0.0 <= share <= 1.0]
+    unknown = [spec.name for spec in found.inputs if spec.kind not in KINDS or spec.driver not in FACTORED]
+    is_wrong = {
+        f"no demand class with a share of 0 to 1: {first_ten(outside)}": bool(outside),
+        f"this release does not know the kind or driver of {first_ten(unknown)}": bool(unknown),
+        "product groups are not sorted, each once": list(found.categories) != sorted(set(found.categories)),
+        f"the smallest level is {found.smallest}": not 0.0 < found.smallest < np.inf,
+    }
+    return [words for words, holds in is_wrong.items() if holds]
 
 
 def forecast_global(

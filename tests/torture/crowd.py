@@ -26,7 +26,9 @@ from forecast_assets.keys import RunKey
 from resources.blobs import sha256
 from resources.parquet import to_parquet
 from resources.prediction_store import run_folder
+from resources.records import Evaluation
 from resources.stores import Stores, open_stores
+from tests import ledger_cases, products
 from tests.store_cases import CHECKS, CUTOFF, ingest, product_frame, register, required, run_key
 
 MEETING_SECONDS: Final = 120.0
@@ -130,14 +132,26 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Deeds:
-    """What one writer did: its tries, and whether its measurement stood, repeated one that stood, or lost."""
+    """What one writer did.
+
+    Attributes:
+        attempts: Its tries to publish.
+        measured: Whether its measurement stood, repeated one that stood, or lost.
+        evaluated: The evaluation that all others record too, as it stands, and whether this writer recorded it.
+        own: Ledger entry of an evaluation of its own.
+    """
 
     attempts: tuple[Attempt, ...]
     measured: str
+    evaluated: tuple[Evaluation, bool]
+    own: int
 
 
 def write(place: Place, meeting: Path, number: int, writers: int, rounds: int, measured: bytes) -> Deeds:
-    """Publish runs that all others want too, and runs of one's own; ingest, register and promote in between."""
+    """Publish runs that all others want too, and runs of one's own; ingest, register and promote in between.
+
+    At the end all measure the same day, evaluate the same version, and each evaluates another one in its own way.
+    """
     stores = place.open()
     attempts = []
     for at in range(rounds):
@@ -151,7 +165,11 @@ def write(place: Place, meeting: Path, number: int, writers: int, rounds: int, m
         if number == 3:
             register(stores, f"stat-{at + 2}")
         attempts += [_attempt(stores, key, number + 1) for key in (shared_key(at), own_key(number, at))]
-    return Deeds(tuple(attempts), _measure(stores, measured))
+    Meeting(meeting).wait_for(f"end-{number}", writers * (rounds + 1))
+    evaluated = ledger_cases.evaluate(stores)
+    own, is_new = ledger_cases.evaluate(stores, "stat-2", wape_of(number))
+    assert is_new
+    return Deeds(tuple(attempts), _measure(stores, measured), evaluated, own.sequence)
 
 
 def shared_key(at: int) -> RunKey:
@@ -160,6 +178,10 @@ def shared_key(at: int) -> RunKey:
 
 def own_key(number: int, at: int) -> RunKey:
     return run_key(100 * (number + 1) + at)
+
+
+def wape_of(number: int) -> float:
+    return (number + 1) / 1000
 
 
 def _attempt(stores: Stores, key: RunKey, units: int) -> Attempt:
@@ -238,6 +260,12 @@ RUNS: Final = (
 RISKS: Final = 'SELECT count(DISTINCT prediction_date) FROM "stat-1".stockout_risks'
 KEYS: Final = "SELECT publication_key FROM audit.publications"
 LINKS: Final = "SELECT count(DISTINCT publication_key) FROM audit.lineage WHERE link = 'forecasts'"
+REPORTS: Final = (
+    "SELECT evaluated_sequence, value, is_newest FROM audit.backtest_reports "
+    "WHERE method = 'version' AND cutoff IS NULL ORDER BY ALL"
+)
+# Before every run its version is evaluated.
+ENTRIES_OF_DAY: Final = 2
 
 
 def units_of(day: int) -> int:
@@ -255,12 +283,14 @@ def look(query: Query, before: int) -> int:
         The ledger entry.
     """
     ((head,),) = query(HEAD)
-    days = range(head - before)
+    days = range((head - before) // ENTRIES_OF_DAY)
     numbers = [(units_of(day), units_of(day), ROWS_OF_FORECASTS * units_of(day)) for day in days]
     assert query(RUNS) == [(CUTOFF + timedelta(day), ROWS_OF_FORECASTS, *numbers[day]) for day in days]
     assert query(RISKS) == [(len(days),)]
     assert query(KEYS) == [(str(run_key(day)),) for day in days]
     assert query(LINKS) == [(len(days),)]
+    evaluated = [before + ENTRIES_OF_DAY * day + 1 for day in days]
+    assert query(REPORTS) == [(entry, wape_of(day), day == days[-1]) for day, entry in enumerate(evaluated)]
     return int(head)
 
 
@@ -378,12 +408,16 @@ def read_by_python(place: Place, meeting: Path, before: int) -> Sight:
         stores = place.open()
         state = stores.ledger.state()
         assert state.sequence >= least
-        assert list(state.publications) == [run_key(day) for day in range(state.sequence - before)]
+        assert list(state.publications) == [run_key(day) for day in range((state.sequence - before) // ENTRIES_OF_DAY)]
         for day, publication in list(enumerate(state.publications.values()))[-3:]:
             for name, version in publication.products.items():
                 frame = stores.predictions.read(stores.predictions.version(version))
                 assert frame.equals(product_frame(name, run_key(day), units_of(day)))
                 reads += 1
+        for day, evaluation in list(enumerate(state.evaluations["stat-1"]))[-3:]:
+            report = stores.predictions.read(stores.predictions.version(evaluation.product_version))
+            assert report.equals(products.make_backtests("stat-1", wape_of(day)))
+            reads += 1
         connections += 1
         seen.add(state.sequence)
         at.look_up("python")

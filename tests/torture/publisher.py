@@ -40,7 +40,7 @@ from resources.provenance import code_version, cpu_type, library_versions
 from resources.stores import Stores, open_stores
 from resources.vacuuming import vacuum_store
 from resources.verification import verify_store
-from tests import ledger_cases, store_cases
+from tests import ledger_cases, products, store_cases
 from tests.torture.injection import Call, Harm, Report, arm, preloaded
 from tests.unit.test_accuracy_records import TARGET, rows
 
@@ -48,6 +48,8 @@ from tests.unit.test_accuracy_records import TARGET, rows
 PATIENCE: Final = 120
 REPOSITORY: Final = Path(__file__).parents[2]
 DONE: Final = "done"
+# What every evaluation here has found; a report that is not recorded has found another.
+WAPE: Final = 0.25
 
 
 # --- what is recorded ---
@@ -62,14 +64,16 @@ class Scenario:
         act: Records; done again, it completes what is missing and repeats nothing. Returns what it says.
         appends: Kinds of the ledger entries that it appends.
         publishes: The run that becomes visible, if any.
-        resumed: Kinds of the entries if it was stopped between them and done again, where these are others.
+        resumed: Kinds of the entries if it was stopped between them and done again, where these are others; each way.
+        ends_in_errors_too: Whether its last entry follows an error too, so that nobody waits for it.
     """
 
     prepare: Callable[[Path], None]
     act: Callable[[Path], str]
     appends: Sequence[str]
     publishes: RunKey | None = None
-    resumed: Sequence[str] = ()
+    resumed: Sequence[Sequence[str]] = ()
+    ends_in_errors_too: bool = False
 
 
 def stores_of(home: Path) -> Stores:
@@ -126,7 +130,7 @@ def measure(home: Path) -> str:
 
 
 def evaluate(home: Path) -> str:
-    ledger_cases.evaluate(stores_of(home))
+    ledger_cases.evaluate(stores_of(home), wape=WAPE)
     return DONE
 
 
@@ -161,9 +165,15 @@ def _promote_both(stores: Stores) -> None:
         stores.registry.promote(name, by="ana", reason="next")
 
 
+def _write_report(stores: Stores) -> None:
+    ledger_cases.report(stores, wape=WAPE)
+
+
 def _leave_old_products(stores: Stores) -> None:
-    """Leave what a run wrote a month ago that did not commit."""
+    """Leave what a run and an evaluation wrote a month ago that did not commit, beside an evaluation that did."""
     store_cases.stage(stores, DAYS[2], units_of(DAYS[2]))
+    ledger_cases.evaluate(stores, wape=WAPE)
+    ledger_cases.report(stores, wape=2 * WAPE)
     month_ago = time.time() - 30 * 86_400
     for blob in stores.blobs.everything():
         os.utime(stores.blobs.local(blob.path), (month_ago, month_ago))
@@ -188,11 +198,15 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "a rollback": Scenario(prepared(DAYS[0], then=_promote_both), roll_back, ["rollback"]),
     "a measurement": Scenario(prepared(DAYS[0]), measure, ["measure"]),
     "an evaluation": Scenario(prepared(DAYS[0]), evaluate, ["evaluate"]),
+    "an evaluation that was stopped before its commit": Scenario(
+        prepared(DAYS[0], then=_write_report), evaluate, ["evaluate"]
+    ),
     "a vacuum": Scenario(
         prepared(*DAYS[:2], then=_leave_old_products),
         vacuum,
         ["vacuum", "vacuumed"],
-        resumed=["vacuum", "vacuum", "vacuumed"],
+        resumed=[["vacuum", "vacuum", "vacuumed"], ["vacuum", "vacuumed", "vacuum", "vacuumed"]],
+        ends_in_errors_too=True,
     ),
 }
 
@@ -220,6 +234,9 @@ def look(home: Path) -> Seen:
         for product, version in publication.products.items():
             found = stores.predictions.read(stores.predictions.version(version))
             assert found.equals(expected_frame(product, key)), f"{product} of {key} has other values"
+    for evaluation in stores.ledger.state().evaluations.get("stat-1", []):
+        found = stores.predictions.read(stores.predictions.version(evaluation.product_version))
+        assert found.equals(products.make_backtests("stat-1", WAPE)), f"{evaluation} has another report"
     findings = verify_store(stores.blobs).findings
     assert not findings, findings
     _look_at_catalogue(home, [entry.hash for entry in entries], list(publications))
@@ -291,7 +308,7 @@ def judge(scenario: Scenario, home: Path, before: Seen, unharmed: Seen) -> int:
     assert said == DONE, said
     again = look(home)
     assert again.entries[: len(seen.entries)] == seen.entries, "doing it again changed the past"
-    assert list(again.kinds[known:]) in (scenario.appends, scenario.resumed), again.kinds
+    assert list(again.kinds[known:]) in (scenario.appends, *scenario.resumed), again.kinds
     assert again.published == unharmed.published, "done again, it has other bytes"
     assert again.files == unharmed.files, "done again, it left other files"
     if scenario.publishes:

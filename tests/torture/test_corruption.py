@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from forecast_assets.errors import ChangedFileError
 from resources.blobs import sha256
 from resources.ledger import bundle_path, bundled, entry_path, is_entry
-from resources.records import canonical
+from resources.records import Evaluation, canonical
 from resources.stores import Stores, open_stores
 from resources.verification import verify_store
-from tests import store_cases
+from tests import ledger_cases, store_cases
 from tests.torture.sizes import size
 
 ENTRIES = 112
@@ -32,6 +33,7 @@ class Scene:
     head: str
     named: tuple[str, ...]
     paths: tuple[str, ...]
+    evaluation: Evaluation
 
     def found(self, *, with_head: bool) -> dict[str, str]:
         heads = [self.head] if with_head else []
@@ -86,6 +88,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         store_cases.publish(stores, store_cases.run_key(day))
     store_cases.publish(stores, store_cases.run_key(1, revision=1), units=5)
     measure(stores)
+    evaluation, _ = ledger_cases.evaluate(stores)
     day = 1
     while stores.ledger.state().sequence < ENTRIES - 1:
         store_cases.ingest(stores, day)
@@ -94,7 +97,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     verification = verify_store(stores.blobs)
     assert verification.entries == ENTRIES
     paths = tuple(sorted(blob.path for blob in stores.blobs.everything()))
-    return Scene(root, stores, verification.head, tuple(sorted(verification.named)), paths)
+    return Scene(root, stores, verification.head, tuple(sorted(verification.named)), paths, evaluation)
 
 
 def measure(stores: Stores) -> None:
@@ -282,6 +285,25 @@ def test_a_flipped_bit_in_a_batch_accuses_no_other_file(scene: Scene) -> None:
             data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
             damage.write(path, bytes(data))
             assert scene.found(with_head=True) == {path: "changed"}
+
+
+@pytest.mark.parametrize("kind", ["flipped", "cut", "swapped"])
+def test_a_damaged_report_of_an_evaluation_is_named_not_read_and_not_evaluated_over(scene: Scene, kind: str) -> None:
+    stores, evaluation = scene.stores, scene.evaluation
+    (file,) = stores.predictions.version(evaluation.product_version).files
+    other = stores.predictions.version(stores.ledger.state().publications[store_cases.run_key(0)].products["forecasts"])
+    with damaged(scene) as damage:
+        data = damage.read(file.path)
+        flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+        harm = {"flipped": flipped, "cut": data[:-1], "swapped": damage.read(other.files[0].path)}
+        damage.write(file.path, harm[kind])
+        assert scene.found(with_head=True) == {file.path: "changed"}
+        with pytest.raises(ChangedFileError, match="changed after it was written"):
+            stores.predictions.read(stores.predictions.version(evaluation.product_version))
+        with pytest.raises(ChangedFileError, match="does not hold what its name says"):
+            ledger_cases.evaluate(stores)
+    assert ledger_cases.evaluate(stores) == (evaluation, False)
+    assert stores.ledger.state().sequence == ENTRIES
 
 
 def test_without_damage_nothing_is_found(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Rows picked at random from many runs are rebuilt to the very values that were published."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,10 +9,12 @@ import polars as pl
 import pytest
 
 from forecast_assets.keys import RunKey
+from forecast_assets.models.global_model import COMBINED
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from forecast_assets.sources.simulator import SimulatorSettings, simulate
+from tests.brief_runs import make_brief
 from tests.replayed_rows import picked, require_replayed
 from tests.torture.sizes import size
 
@@ -22,7 +25,16 @@ END, SUNDAY = RETAILER.end, date(2025, 6, 29)
 FRESH_EVERY = 9
 FRESH_END = date(2024, 6, 11)
 
+FAMILIES = {"stat-1": "statistical", "combined-1": COMBINED}
+
 pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _brief_runs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        make_brief(patch)
+        yield
 
 
 def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
@@ -36,9 +48,11 @@ def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
 def test_random_rows_of_a_retailer_are_rebuilt_to_the_published_values(tmp_path: Path) -> None:
     runner = Runner(Settings(home=tmp_path, workers=1, risk_paths=60))
     runner.ingest(simulate(RETAILER).batches)
-    runner.train(family="statistical", version="stat-1", cutoff=END - timedelta(days=10), horizon=30)
+    for version, family in FAMILIES.items():
+        runner.train(family=family, version=version, cutoff=END - timedelta(days=10), horizon=30)
     runner.train(family="statistical", version="stat-2", cutoff=END - timedelta(days=3), horizon=14)
-    keys = [RunKey("weekly", SUNDAY, "stat-1", 30)]
+    keys = [RunKey("weekly", SUNDAY, version, 30) for version in FAMILIES]
+    keys += [RunKey("daily", END - timedelta(days=back), "combined-1", 28) for back in (0, 3)]
     keys += [RunKey("daily", END - timedelta(days=9 - back), "stat-1", 28) for back in range(7)]
     keys += [RunKey("daily", END - timedelta(days=back), "stat-2", 14) for back in range(3)]
     for key in keys:
@@ -52,8 +66,10 @@ def test_random_rows_of_real_sales_are_rebuilt_to_the_published_values(real_data
     sold = next(batch.frame for batch in batches if batch.feed == "sales")
     series = sold.select("store_id", "sku_id").unique().sort("store_id", "sku_id").gather_every(FRESH_EVERY)
     runner.ingest([replace(batch, frame=_of(batch.frame, series)) for batch in batches])
-    runner.train(family="statistical", version="stat-1", cutoff=FRESH_END - timedelta(days=14), horizon=14)
-    keys = [RunKey("daily", FRESH_END - timedelta(days=back), "stat-1", 14) for back in (0, 14)[: size(1, 2)]]
+    for version, family in FAMILIES.items():
+        runner.train(family=family, version=version, cutoff=FRESH_END - timedelta(days=14), horizon=14)
+    days = [FRESH_END - timedelta(days=back) for back in (0, 14)[: size(1, 2)]]
+    keys = [RunKey("daily", day, version, 14) for day in days for version in FAMILIES]
     for key in keys:
         runner.score(key)
     require_picked_rows_replayed(runner, keys)

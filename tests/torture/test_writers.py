@@ -10,7 +10,8 @@ from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.keys import RunKey
 from resources.parquet import to_parquet
 from resources.verification import verify_store
-from tests.torture.crowd import Attempt, Deeds, Place, own_key, read_back, run_writers, shared_key
+from tests import products
+from tests.torture.crowd import Attempt, Deeds, Place, own_key, read_back, run_writers, shared_key, wape_of
 from tests.torture.sizes import size
 from tests.unit.test_accuracy_records import rows
 
@@ -33,6 +34,7 @@ def write_at_once(place: Place, meeting: Path, writers: int, rounds: int) -> lis
     require_one_winner_each(attempts, writers, rounds)
     require_nothing_lost(place, attempts)
     require_one_measurement(place, done)
+    require_every_evaluation_once(place, done)
     return done
 
 
@@ -65,6 +67,19 @@ def require_one_measurement(place: Place, done: Sequence[Deeds]) -> None:
     assert len(days) == outcomes["stood"] == 1
     # Half of them have the numbers that stood.
     assert outcomes == {"stood": 1, "repeated": len(done) // 2 - 1, "lost": len(done) // 2}
+
+
+def require_every_evaluation_once(place: Place, done: Sequence[Deeds]) -> None:
+    stores = place.open()
+    evaluations = stores.ledger.state().evaluations
+    # Who comes later has the evaluation that stands.
+    assert {evaluation for evaluation, _ in (deeds.evaluated for deeds in done)} == set(evaluations["stat-1"])
+    assert len(evaluations["stat-1"]) == sum(is_new for _, is_new in (deeds.evaluated for deeds in done)) == 1
+    own = {deeds.own: number for number, deeds in enumerate(done)}
+    assert [one.sequence for one in evaluations["stat-2"]] == sorted(own)
+    for one in evaluations["stat-2"]:
+        report = stores.predictions.read(stores.predictions.version(one.product_version))
+        assert report.equals(products.make_backtests("stat-2", wape_of(own[one.sequence])))
 
 
 def test_of_all_who_want_a_run_one_publishes_it_and_nothing_is_lost(written: tuple[Place, list[Deeds]]) -> None:

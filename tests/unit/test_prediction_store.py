@@ -30,6 +30,7 @@ from resources.manifests import ProductVersion, acceptance_path, staging_path
 from resources.prediction_store import PredictionStore, snapshot_key
 from resources.records import Correction
 from resources.stores import Stores, open_stores
+from tests.ledger_cases import evaluate
 from tests.store_cases import register
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
@@ -207,6 +208,26 @@ def test_a_changed_file_is_found_before_a_measurement_is_committed(stores: Store
     assert not stores.ledger.state().measurements
     file.write_bytes(intact)
     assert measure()
+
+
+def test_of_the_same_evaluation_recorded_twice_at_once_one_stands(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(stores)
+    append, others = stores.ledger.append, []
+
+    def append_after_another(*arguments: Any, **names: Any) -> Any:
+        monkeypatch.setattr(stores.ledger, "append", append)
+        others.append(evaluate(open_stores(tmp_path / "store")))
+        return append(*arguments, **names)
+
+    monkeypatch.setattr(stores.ledger, "append", append_after_another)
+    assert evaluate(stores) == (others[0][0], False)
+    assert others[0][1]
+    assert stores.ledger.state().evaluations == {"stat-1": [others[0][0]]}
+    _, is_new = evaluate(stores, wape=0.5)
+    assert is_new
+    assert evaluate(stores)[1], "another one is the newest"
 
 
 def test_a_changed_file_is_found_before_the_commit(stores: Stores, tmp_path: Path) -> None:
