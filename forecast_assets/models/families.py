@@ -115,7 +115,7 @@ def read_artifact(family: str, content: bytes) -> TrainedArtifact | ExternalArti
         )
     try:
         return FAMILIES[family](content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"This is no artifact of the family `{family}`: {type(error).__name__} {error}.",
             remedy="Train the version again, or score with the release that trained it.",

@@ -17,9 +17,12 @@ import numpy.typing as npt
 from forecast_assets.errors import InputError, first_ten
 
 _REMEDY: Final = "Train the version again."
-# Fields with a number for each split, and for each leaf; those that are no numbers.
-_OF_SPLITS: Final = ("split_feature", "threshold", "decision_type", "left_child", "right_child", "internal_value")
-_OF_LEAVES: Final = ("leaf_value",)
+# Fields with a number for each split, and for each leaf.
+_OF_SPLITS: Final = (
+    "split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child",
+    "internal_value", "internal_weight", "internal_count",
+)  # fmt: skip
+_OF_LEAVES: Final = ("leaf_value", "leaf_count")
 _END: Final = "end of trees"
 _LAST: Final = "end of parameters"
 
@@ -74,13 +77,15 @@ def _is_tree(block: str, at: int, inputs: int) -> bool:
 
 
 def _numbers(said: Mapping[str, str], leaves: int) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
-    """Read what a tree says of its splits and leaves.
+    """Read what a tree says of its splits and leaves: also what scoring never looks at, since LightGBM reads it all.
 
     Raises:
         KeyError: If something is not said.
         ValueError: If it is not a finite number for each of them.
     """
-    wanted = {**dict.fromkeys(_OF_SPLITS, leaves - 1), **dict.fromkeys(_OF_LEAVES, leaves)}
+    wanted = {**dict.fromkeys(_OF_SPLITS, leaves - 1), **dict.fromkeys(_OF_LEAVES, leaves), "shrinkage": 1}
+    # A single leaf has no weight.
+    wanted["leaf_weight"] = leaves if leaves > 1 else 0
     for name, length in wanted.items():
         values = np.array(said[name].split(), dtype=np.float64)
         if len(values) != length or not np.isfinite(values).all():
@@ -92,12 +97,16 @@ def _has_its_categories(said: Mapping[str, str], numbers: Mapping[str, npt.NDArr
     """Return whether every split by categories names a set of them, and all sets are there.
 
     Raises:
-        ValueError: If what says where sets begin are no numbers.
+        KeyError: If it is not said how many sets there are.
+        ValueError: If that, or what says where sets begin, are no numbers.
     """
     named = numbers["threshold"][numbers["decision_type"].astype(np.int64) % 2 == 1]
     starts = np.array(said.get("cat_boundaries", "0").split(), dtype=np.int64)
     are_whole = (
-        starts[0] == 0 and (np.diff(starts) > 0).all() and starts[-1] == len(said.get("cat_threshold", "").split())
+        len(starts) == int(said["num_cat"]) + 1
+        and starts[0] == 0
+        and (np.diff(starts) > 0).all()
+        and starts[-1] == len(said.get("cat_threshold", "").split())
     )
     return bool(are_whole and ((named >= 0) & (named < len(starts) - 1)).all())
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import dagster as dg
 
 from forecast_assets.contracts import (
+    BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     EXTERNAL_FORECASTS,
     FORECASTS,
@@ -39,8 +40,8 @@ from resources.stores import Stores
 
 SNAPSHOTS: Final = "feature_snapshots"
 ARTIFACTS: Final = "model_artifacts"
-# What is read of every run that was scored.
-_SCORED: Final = (BASE_NODE_FORECASTS.name, RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name)
+# What is read of every run that was scored, here or by the stages that assemble; what is not whole is made again.
+_SCORED: Final = (BASE_FORECASTS.name, BASE_NODE_FORECASTS.name, RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name)
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,21 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_interrupted_before_forecasts_are_assembled_it_makes_again_what_was_damaged_meanwhile(
+    runner: Runner, evaluated: Evaluated, tmp_path: Path
+) -> None:
+    del evaluated
+    other = copied(runner, tmp_path / "home")
+    whole = ask(other, Question("stat-1", [LATE])).product
+    bench = other.settings.backtests_folder
+    for folder in bench.glob("forecasts-*"):
+        shutil.rmtree(folder)
+    for file in bench.glob("scoring-*/predictions/base_forecasts/**/*.parquet"):
+        file.chmod(0o644)
+        file.write_bytes(file.read_bytes()[:-1])
+    assert ask(other, Question("stat-1", [LATE])).product == whole
+
+
 def test_made_elsewhere_it_is_compared_with_a_statistical_version_and_the_champion(
     runner: Runner, tmp_path: Path
 ) -> None:

@@ -59,6 +59,8 @@ def test_what_training_makes_is_read(content: bytes) -> None:
         (lambda data: data["inputs"][2].update(phase=1), "TypeError .*phase"),
         (lambda data: data["demand"].update(text=data["demand"]["text"][:-400]), "text of the trees is not whole"),
         (lambda data: data["demand"].pop("start"), "KeyError 'start'"),
+        (lambda data: data["calibration"].update(factors=[]), "AttributeError .*items"),
+        (lambda data: data["demand"].update(text=5), "AttributeError .*partition"),
         (lambda data: data["calibration"]["factors"].pop("smooth|0|0"), r"calibration is wrong in smooth\|0\|0"),
         (lambda data: data["calibration"]["factors"]["smooth|0|0"].reverse(), r"wrong in smooth\|0\|0"),
         (lambda data: data["statistical"]["calibration"]["rho"].update(smooth=1.5), "wrong in rho of smooth"),
@@ -75,7 +77,7 @@ def test_what_training_does_not_make_is_refused_by_name(
 
 
 def test_bytes_that_are_no_json_are_refused(content: bytes) -> None:
-    for broken in (content[: len(content) // 2], b"\xff" + content, b"[]"):
+    for broken in (content[: len(content) // 2], b"\xff" + content, b"[]", b"5"):
         with pytest.raises(InputError, match="no artifact of the family `combined`"):
             read_artifact(COMBINED, broken)
 
@@ -104,6 +106,12 @@ def test_a_text_that_breaks_off_anywhere_is_refused(text: str) -> None:
         (r"\nthreshold=\d+", "\nthreshold=999999"),
         (r"cat_boundaries=0 \d", "cat_boundaries=0 9"),
         (r"cat_threshold=\d+ ", "cat_threshold="),
+        (r"num_cat=\d+", "num_cat=0"),
+        (r"num_cat=\d+", "num_cat=9"),
+        (r"\nnum_cat=\d+", ""),
+        (r"split_gain=\S+", "split_gain=x"),
+        (r"leaf_weight=\S+ ", "leaf_weight="),
+        (r"shrinkage=\S+", "shrinkage=x"),
         (r"Tree=1", "Tree=0"),
     ],
 )
