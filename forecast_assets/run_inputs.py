@@ -121,10 +121,12 @@ class RunInputs:
         """
         history_days, horizon_days = self.artifact.history_days, self.key.forecast_horizon
         wanted = self.snapshot.version, history_days, horizon_days
-        if wanted not in _PANELS:
+        found = _PANELS.get(wanted)
+        if found is None:
             release_panel()
-            _PANELS[wanted] = self.history.panel(self.features, history_days=history_days, horizon_days=horizon_days)
-        return _PANELS[wanted]
+            found = self.history.panel(self.features, history_days=history_days, horizon_days=horizon_days)
+            _PANELS[wanted] = found
+        return found
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frames
@@ -12,7 +13,7 @@ from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
 from forecast_assets.keys import Cadence
 from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import TrainedArtifact, forecast, statistical_part
+from forecast_assets.models.families import TrainedArtifact, forecast, reference_of
 from forecast_assets.models.nodes import forecast_nodes
 from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
 from forecast_assets.run_inputs import RunInputs
@@ -105,13 +106,21 @@ def _extra(run: RunInputs, base: pl.DataFrame, nodes: pl.DataFrame) -> dict[str,
         .sort("demand_class", "model_used", "is_fallback")
     )
     fans = fan_pictures(run.history, base, telling_series(base))
-    reference = (statistical_part(run.artifact) or run.artifact).reference  # type: ignore[union-attr]
-    unusual = {} if reference is None else {"out_of_distribution_by_input": deciding_inputs(run.panel, reference)}
     return {
-        **{name: dg.MetadataValue.md(markdown_table(rows)) for name, rows in unusual.items()},
+        **_unusual(run, base),
         "models": dg.MetadataValue.md(markdown_table(used)),
         **{name: dg.MetadataValue.md(picture) for name, picture in fans.items()},
         "demand_classes": dg.MetadataValue.md(as_markdown_image(demand_class_png(base), "series by demand class")),
         "fallback_series": int(used.filter("is_fallback")["series"].sum()),
         "upper_node_rows": nodes.height,
     }
+
+
+def _unusual(run: RunInputs, base: pl.DataFrame) -> dict[str, object]:
+    """Show by which inputs rows are unlike training, where the version knows what training was like."""
+    reference = reference_of(run.artifact)
+    if reference is None:
+        return {}
+    score = base["out_of_distribution_score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    rows = deciding_inputs(run.panel, reference, score.reshape(run.panel.series.height, -1))
+    return {"out_of_distribution_by_input": dg.MetadataValue.md(markdown_table(rows))}

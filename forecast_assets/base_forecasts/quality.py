@@ -14,6 +14,7 @@ import polars as pl
 from forecast_assets.contracts import QUALITY_FLAGS
 from forecast_assets.features.panel import Bools, Floats, Panel
 from forecast_assets.models.distribution import INPUTS, Reference
+from forecast_assets.models.training import take
 
 # Of training's own rows, half a percent reach it.
 UNUSUAL_SCORE: Final = 0.995
@@ -65,20 +66,22 @@ def quality_flags(
     return texts[pl.Series(place.ravel())].alias("quality_flags")
 
 
-def deciding_inputs(panel: Panel, reference: Reference) -> pl.DataFrame:
+def deciding_inputs(panel: Panel, reference: Reference, score: Floats) -> pl.DataFrame:
     """Count by which input rows are flagged `out_of_distribution`.
 
     Args:
         panel: n series, T days of history, H ahead.
         reference: What training's inputs were like.
+        score: [n, H] as `reference` scored the panel; NaN where it is not known.
 
     Returns:
         `input, rows, series, share_of_rows` of the n x H rows, most rows first; inputs that decided none are left out.
     """
-    judged = reference.judge(panel)
-    is_unusual = judged.score >= UNUSUAL_SCORE
-    rows = np.bincount(judged.most_unusual[is_unusual], minlength=len(INPUTS))
-    series = [int((is_unusual & (judged.most_unusual == at)).any(axis=1).sum()) for at in range(len(INPUTS))]
+    is_unusual = np.nan_to_num(score) >= UNUSUAL_SCORE
+    chosen = np.flatnonzero(is_unusual.any(axis=1))
+    decided = np.where(is_unusual[chosen], reference.judge(take(panel, chosen)).most_unusual, -1)
+    rows = [int((decided == at).sum()) for at in range(len(INPUTS))]
+    series = [int((decided == at).any(axis=1).sum()) for at in range(len(INPUTS))]
     found = pl.DataFrame({"input": INPUTS, "rows": rows, "series": series}).filter(pl.col("rows") > 0)
     share = (pl.col("rows") / max(is_unusual.size, 1)).round(4)
     return found.with_columns(share_of_rows=share).sort("rows", "input", descending=[True, False])

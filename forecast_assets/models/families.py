@@ -16,6 +16,7 @@ from forecast_assets.features.panel import Floats, Panel
 from forecast_assets.models import artifact, external
 from forecast_assets.models.artifact import StatisticalArtifact
 from forecast_assets.models.demand import usual_lost_share
+from forecast_assets.models.distribution import Reference
 from forecast_assets.models.external import ExternalArtifact
 from forecast_assets.models.global_model import COMBINED, GLOBAL, GlobalArtifact, forecast_global
 from forecast_assets.models.levels import Progress
@@ -61,6 +62,11 @@ def statistical_part(found: TrainedArtifact | ExternalArtifact) -> StatisticalAr
     if isinstance(found, GlobalArtifact):
         return found.statistical
     return found if isinstance(found, StatisticalArtifact) else None
+
+
+def reference_of(found: TrainedArtifact | ExternalArtifact) -> Reference | None:
+    """Return what the inputs of a version's training were like; None in versions from before that was recorded."""
+    return found.statistical.reference if isinstance(found, GlobalArtifact) else found.reference
 
 
 def forecast(

@@ -243,7 +243,7 @@ def _image(png: bytes, name: str) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     numeric = [any(is_number(row[at]) for row in rows) for at in range(len(columns))]
-    shape = ['<{0} class="number">' if is_number else "<{0}>" for is_number in numeric]
+    shape = ['<{0} class="number">' if is_right else "<{0}>" for is_right in numeric]
     head = "".join(f"{tag.format('th')}{escape(name)}</th>" for tag, name in zip(shape, columns, strict=True))
     lines = [
         "".join(f"{tag.format('td')}{_cell(value)}</td>" for tag, value in zip(shape, row, strict=True)) for row in rows

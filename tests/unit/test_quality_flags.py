@@ -93,8 +93,8 @@ def test_the_input_that_decided_is_counted() -> None:
     price, has_plan = usual.price_ratio.copy(), usual.has_plan.copy()
     price[:5, usual.history_days :], has_plan[:5] = 0.01, True
     before, after = (
-        dict(deciding_inputs(each, reference).select("input", "rows").iter_rows())
+        dict(deciding_inputs(each, reference, reference.score(each)).select("input", "rows").iter_rows())
         for each in (usual, replace(usual, price_ratio=price, has_plan=has_plan))
     )
     assert after["price"] - before.get("price", 0) == 5 * HORIZON
-    assert deciding_inputs(usual, reference)["share_of_rows"].sum() < 0.02
+    assert deciding_inputs(usual, reference, reference.score(usual))["share_of_rows"].sum() < 0.02
