@@ -138,13 +138,19 @@ class PredictionStore(Manifests):
             facts=facts,
         )
 
-    def read(self, version: ProductVersion) -> pl.DataFrame:
+    def read(self, version: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return all rows of a product version, with every file verified against its hash.
+
+        Args:
+            version: The product version.
+            columns: Which columns, in this order; all if left out.
 
         Raises:
             ChangedFileError: If a file is missing or its bytes changed.
         """
-        return pl.concat([pl.read_parquet(self.read_bytes(version, at)) for at in range(len(version.files))])
+        wanted = None if columns is None else [*columns]
+        files = (self.read_bytes(version, at) for at in range(len(version.files)))
+        return pl.concat([pl.read_parquet(data, columns=wanted) for data in files])
 
     def scan(self, version: ProductVersion) -> pl.LazyFrame:
         """Scan a product version without verifying its bytes: for looking up a few rows of a large one."""

@@ -47,11 +47,11 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
         reconciled = opened.predictions.version(risks.inputs["reconciled_forecasts"])
         base = opened.predictions.version(reconciled.inputs["base_forecasts"])
         behind = RunInputs.behind(opened, key, risks)
-        forecast = opened.predictions.scan_verified(base).select(OF_BASE).collect()
-        moved = opened.predictions.scan_verified(reconciled).select(OF_RECONCILED).collect()
+        forecast = opened.predictions.read(base, OF_BASE)
+        moved = opened.predictions.read(reconciled, OF_RECONCILED)
         nodes = opened.predictions.read(opened.predictions.version(reconciled.inputs["base_node_forecasts"]))
         told = _circumstances(behind, forecast, largest_gaps(forecast, moved, nodes, behind.hierarchy))
-        risk = opened.predictions.scan_verified(risks).select(OF_RISKS).collect()
+        risk = opened.predictions.read(risks, OF_RISKS)
         frame = explanation_frame(forecast, moved, risk, told)
         inputs = {
             **behind.inputs,

@@ -181,7 +181,7 @@ def _fit(
     # The series that it would choose itself; copies of all, with all of their history, would not fit into memory.
     few = begun[training_rows(len(begun), past.history_days + past.horizon_days)]
     statistical = train_statistical(
-        _take(past, few),
+        take(past, few),
         product_groups[few],
         horizon=inner,
         workers=workers,
@@ -191,7 +191,7 @@ def _fit(
     )
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
-    past, product_groups = _take(past.recent(kept_days), begun), product_groups[begun]
+    past, product_groups = take(past.recent(kept_days), begun), product_groups[begun]
     recent = past.recent(_CUTOFF_DAYS + LONGEST_DAYS)
     history = clean(recent, statistical.effects, product_groups)
     categories = tuple(str(name) for name in np.unique(product_groups))
@@ -325,7 +325,7 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     days = older.back - own.back
     past = older.past.recent(history_days)
     made = forecast_global(past, older.artifact, older.groups, workers=workers)
-    later = _take(own.past, _same_series(own.past, older.past)).recent(history_days + days)
+    later = take(own.past, _same_series(own.past, older.past)).recent(history_days + days)
     demand = clean(later, own.artifact.statistical.effects, older.groups).demand
     came = demand[:, past.history_days : past.history_days + past.horizon_days]
     came = np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)
@@ -386,7 +386,3 @@ def _same_series(panel: Panel, older: Panel) -> Rows:
     """Rows of a panel that an older one has too, in its order."""
     rows = older.series.join(panel.series.with_row_index("row"), on=["store_id", "sku_id"], maintain_order="left")
     return rows["row"].to_numpy().astype(np.intp)
-
-
-def _take(panel: Panel, rows: Rows) -> Panel:
-    return panel if len(rows) == panel.series.height else take(panel, rows)

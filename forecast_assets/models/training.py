@@ -219,6 +219,9 @@ def shorten(panel: Panel, horizon: int) -> Panel:
 
 def take(panel: Panel, rows: Rows) -> Panel:
     """Return the series of a panel at ``rows``."""
+    # A copy of all of them may not fit beside it.
+    if np.array_equal(rows, np.arange(panel.series.height)):
+        return panel
     matrices = ("sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan")
     chosen = {name: getattr(panel, name)[rows] for name in matrices}
     return replace(panel, series=panel.series[rows], event_series=panel.event_series[:, rows], **chosen)

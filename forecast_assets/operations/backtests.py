@@ -240,8 +240,8 @@ def _expected_sales(run: PastRun, own: Said) -> Floats:
     """
     key = [*SERIES_KEY, "step"]
     said, made = run.piece.stores.predictions, run.piece.made
-    demand = said.scan_verified(made[RECONCILED_FORECASTS.name]).select(*key, "reconciled_units").collect()
-    lost = said.scan_verified(made[STOCKOUT_RISKS.name]).select(*key, "expected_lost_units").collect()
+    demand = said.read(made[RECONCILED_FORECASTS.name], [*key, "reconciled_units"])
+    lost = said.read(made[STOCKOUT_RISKS.name], [*key, "expected_lost_units"])
     rows = demand.join(lost, on=key, how="left", validate="1:1").sort(key)
     if not rows.select(key).equals(own.forecasts.select(key)):
         raise InputError(
@@ -255,7 +255,7 @@ def _expected_sales(run: PastRun, own: Said) -> Floats:
 def _node_demand(run: PastRun, hierarchy: Hierarchy) -> Floats:
     """[m, H] Demand that the nodes above the series were forecast by themselves; NaN where a node was not."""
     made = run.piece.made[BASE_NODE_FORECASTS.name]
-    found = run.piece.stores.predictions.scan_verified(made).select(*NODE_KEY, "step", "base_units").collect()
+    found = run.piece.stores.predictions.read(made, [*NODE_KEY, "step", "base_units"])
     said = found.sort(*NODE_KEY, "step")
     nodes = pl.concat([level.frame.select(NODE_KEY) for level in hierarchy.crossed_levels]).with_row_index("place")
     rows = said.filter(pl.col("step") == 1).join(nodes, on=NODE_KEY, how="left", maintain_order="left")

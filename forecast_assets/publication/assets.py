@@ -56,21 +56,18 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         key = run_key(context, cadence.name, run)
         explanations = store.staged("forecast_explanations", key)
         behind = RunInputs.behind(stores.open(), key, explanations)
-        base = store.scan_verified(store.version(explanations.inputs["base_forecasts"]))
-        risks = store.scan_verified(store.version(explanations.inputs["stockout_risks"]))
         frame = forecasts_frame(
-            base.select(DESCRIBED).collect(),
+            store.read(store.version(explanations.inputs["base_forecasts"]), DESCRIBED),
             store.read(store.version(explanations.inputs["reconciled_forecasts"])),
-            store.scan_verified(explanations).select(EXPLAINED).collect(),
+            store.read(explanations, EXPLAINED),
         )
         aggregates = aggregate_frame(key, frame, behind.hierarchy)
         inputs = {**behind.inputs, "forecast_explanations": explanations.version}
         write_run_product(stores.open(), AGGREGATE_FORECASTS, aggregates, key, inputs, behind.facts)
         version = write_run_product(stores.open(), FORECASTS, frame, key, inputs, behind.facts)
+        risks = store.read(store.version(explanations.inputs["stockout_risks"]), _AT_RISK)
         return dg.MaterializeResult(
-            metadata=product_metadata(
-                FORECASTS, version, frame, _extra(behind, frame, aggregates, risks.select(_AT_RISK).collect())
-            )
+            metadata=product_metadata(FORECASTS, version, frame, _extra(behind, frame, aggregates, risks))
         )
 
     return forecasts

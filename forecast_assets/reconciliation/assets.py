@@ -34,7 +34,7 @@ def build_reconciled_forecasts_asset(cadence: Cadence, start: date) -> dg.Assets
         base = opened.predictions.staged("base_forecasts", key)
         nodes = opened.predictions.staged("base_node_forecasts", key)
         behind = RunInputs.behind(opened, key, base)
-        forecast = opened.predictions.scan_verified(base).select(OF_BASE).collect()
+        forecast = opened.predictions.read(base, OF_BASE)
         above = opened.predictions.read(nodes)
         frame = reconciled_frame(forecast, above, behind.hierarchy)
         inputs = {**behind.inputs, "base_forecasts": base.version, "base_node_forecasts": nodes.version}

@@ -26,6 +26,7 @@ from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.run_inputs import RunInputs, release_panel
 from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
+from resources.manifests import ProductVersion
 from resources.orchestration import (
     RunSettings,
     StoresResource,
@@ -58,8 +59,7 @@ def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         reconciled = opened.predictions.staged("reconciled_forecasts", key)
         base = opened.predictions.version(reconciled.inputs["base_forecasts"])
         behind = RunInputs.behind(opened, key, reconciled)
-        described = opened.predictions.scan_verified(base).select(OF_BASE).collect()
-        frame = _assess(behind, opened.predictions.scan_verified(reconciled), described, run.risk_paths)
+        frame = _assess(behind, reconciled, opened.predictions.read(base, OF_BASE), run.risk_paths)
         inputs = {**behind.inputs, "reconciled_forecasts": reconciled.version}
         facts = {**behind.facts, "risk_paths": run.risk_paths}
         version = write_run_product(opened, STOCKOUT_RISKS, frame, key, inputs, facts)
@@ -68,7 +68,7 @@ def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
     return stockout_risks
 
 
-def _assess(run: RunInputs, reconciled: pl.LazyFrame, base: pl.DataFrame, paths: int) -> pl.DataFrame:
+def _assess(run: RunInputs, reconciled: ProductVersion, base: pl.DataFrame, paths: int) -> pl.DataFrame:
     history, artifact, panel = run.history, run.artifact, run.panel
     release_panel()
     supply = supply_at(
@@ -77,7 +77,7 @@ def _assess(run: RunInputs, reconciled: pl.LazyFrame, base: pl.DataFrame, paths:
         _orders(history),
         history.cutoff,
     )
-    forecast = reconciled.select(of_reconciled(supply)).collect()
+    forecast = run.stores.predictions.read(reconciled, of_reconciled(supply))
     rho = _rho(base, artifact.rho)
     share = _lost_share(run, panel)
     foreseen = base["lost_share"].to_numpy().reshape(panel.series.height, -1)

@@ -88,7 +88,7 @@ def fit(
     if not evaluates:
         return Trained(artifact, None)
     evaluation = evaluate(
-        panel if len(rows) == panel.series.height else take(panel, rows),
+        take(panel, rows),
         (hierarchy or Hierarchy.build(panel.series, None, None)).take(rows),
         product_groups[rows],
         origins=origins,

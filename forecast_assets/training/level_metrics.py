@@ -23,6 +23,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from forecast_assets.contracts import OWN_METHOD
 from forecast_assets.features.panel import Floats
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.hierarchy.membership import PRODUCT, STORE, TOTAL
@@ -31,7 +32,6 @@ from forecast_assets.training.ratios import Key, Ratio, Ratios
 Codes = npt.NDArray[np.int64]
 
 LEVEL: Final = "level"
-_VERSION: Final = "version"
 # Days of history that are summed at a time: all of them over all nodes would take many times the room of the panel.
 _SLICE_DAYS: Final = 64
 
@@ -158,13 +158,13 @@ def level_ratios(
         found |= _biases(nodes, method, actual, error, days)
         found |= _scaled(nodes, method, _rmsse(error, days, scales), nodes.sums(weight[:, None])[:, 0])
     if before is not None:
-        found |= _biases_before(nodes, sales, forecasts[_VERSION], before)
+        found |= _biases_before(nodes, sales, forecasts[OWN_METHOD], before)
     return found
 
 
 def _biases_before(nodes: Nodes, sales: Floats, expected: Floats, before: BeforeReconciliation) -> Ratios:
     """Biases of each level before reconciliation, of sums of series and of nodes' own forecasts."""
-    sums = _biases(nodes, _VERSION, *_laid_out(nodes, sales, before.expected_sales))
+    sums = _biases(nodes, OWN_METHOD, *_laid_out(nodes, sales, before.expected_sales))
     found = _renamed(sums, "before_reconciliation")
     if before.node_demand is None or before.demand is None:
         return found
@@ -174,7 +174,7 @@ def _biases_before(nodes: Nodes, sales: Floats, expected: Floats, before: Before
     kept = np.divide(actual + error, published, out=np.zeros_like(published), where=published > 0)
     of_nodes = np.full_like(published, np.nan)
     of_nodes[: nodes.series.start] = before.node_demand * kept[: nodes.series.start]
-    own = _biases(nodes, _VERSION, actual, of_nodes - actual, days)
+    own = _biases(nodes, OWN_METHOD, actual, of_nodes - actual, days)
     return found | _renamed(
         {key: ratio for key, ratio in own.items() if not np.isnan(ratio.numerator)}, "of_node_forecasts"
     )

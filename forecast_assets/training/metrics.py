@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, QUANTILES
+from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, OWN_METHOD, QUANTILES
 from forecast_assets.errors import InputError, first_ten
 from forecast_assets.features.panel import SERIES_KEY, Bools, Floats
 from forecast_assets.hierarchy import Hierarchy
@@ -46,7 +46,6 @@ from forecast_assets.training.risk_metrics import calibration_error, roc_auc
 Names = npt.NDArray[np.str_]
 Codes = npt.NDArray[np.int64]
 
-VERSION: Final = "version"
 SEASONAL_NAIVE: Final = "seasonal_naive"
 STATISTICAL: Final = "statistical"
 CLIMATOLOGY: Final = "climatology"
@@ -124,7 +123,7 @@ class Backtest:
     @property
     def expected(self) -> dict[str, Floats]:
         """[n, H] Units expected, by method."""
-        return {VERSION: self.expected_sales, **self.others}
+        return {OWN_METHOD: self.expected_sales, **self.others}
 
     @property
     def rated(self) -> tuple[Floats, Floats]:
@@ -197,7 +196,7 @@ def report(backtests: Sequence[Backtest]) -> pl.DataFrame:
         InputError: As `measure`.
     """
     overall = measure(backtests).filter(pl.col("cutoff").is_null()).drop("cutoff")
-    ours = overall.filter(pl.col("method") == VERSION).drop("method")
+    ours = overall.filter(pl.col("method") == OWN_METHOD).drop("method")
     naive = overall.filter(pl.col("method").is_in([SEASONAL_NAIVE, CLIMATOLOGY]))
     baseline = naive.select(*EVALUATION_REPORTS.key, pl.col("value").alias("baseline_value"))
     beside = ours.join(baseline, on=list(EVALUATION_REPORTS.key), how="left", validate="1:1", maintain_order="left")
@@ -254,7 +253,7 @@ def _rows(cutoff: date | None, ratios: Ratios, backtests: Sequence[Backtest]) ->
     probability, happened = (np.concatenate(part) for part in zip(*(each.rated for each in backtests), strict=True))
     if len(probability):
         for metric, score in (("roc_auc", roc_auc), ("calibration_error", calibration_error)):
-            yield (cutoff, VERSION, ALL, ALL, metric, score(probability, happened), len(probability))
+            yield (cutoff, OWN_METHOD, ALL, ALL, metric, score(probability, happened), len(probability))
 
 
 def _largest_level_biases(ratios: Ratios) -> Ratios:
@@ -317,7 +316,7 @@ def _cells(backtest: Backtest, scores: QuantileScores) -> Iterator[_Cell]:
     """Row by row what metrics are made of; 0 on days that do not enter."""
     for method, forecast in backtest.expected.items():
         yield from _errors(method, "", backtest.sales, forecast)
-    for method, forecast in ((VERSION, backtest.mean), (SEASONAL_NAIVE, backtest.naive_demand)):
+    for method, forecast in ((OWN_METHOD, backtest.mean), (SEASONAL_NAIVE, backtest.naive_demand)):
         yield from _errors(method, "demand_", backtest.demand, forecast)
     yield from _quantile_cells(backtest, scores)
     yield from _brier_cells(backtest)
@@ -338,9 +337,9 @@ def _errors(method: str, prefix: str, actual: Floats, forecast: Floats) -> Itera
 
 def _quantile_cells(backtest: Backtest, scores: QuantileScores) -> Iterator[_Cell]:
     asked = scores.asked
-    yield VERSION, "scaled_pinball_loss", 2 * scores.loss, np.where(asked, backtest.demand, 0.0), asked
+    yield OWN_METHOD, "scaled_pinball_loss", 2 * scores.loss, np.where(asked, backtest.demand, 0.0), asked
     for percent, inside in scores.inside.items():
-        yield VERSION, f"coverage_{percent}", inside, asked.astype(np.float64), asked
+        yield OWN_METHOD, f"coverage_{percent}", inside, asked.astype(np.float64), asked
 
 
 def _brier_cells(backtest: Backtest) -> Iterator[_Cell]:
@@ -353,7 +352,7 @@ def _brier_cells(backtest: Backtest) -> Iterator[_Cell]:
         return
     ones = is_rated.astype(np.float64)
     share = happened[is_rated].mean()
-    yield VERSION, "brier", np.where(is_rated, (probability - happened) ** 2, 0.0), ones, is_rated
+    yield OWN_METHOD, "brier", np.where(is_rated, (probability - happened) ** 2, 0.0), ones, is_rated
     yield CLIMATOLOGY, "brier", np.where(is_rated, (share - happened) ** 2, 0.0), ones, is_rated
 
 
@@ -380,7 +379,7 @@ def _wspl(backtest: Backtest, scores: QuantileScores, scale: Floats) -> Ratios:
     # Of a point forecast, the mean pinball loss over levels symmetric about one half is half its absolute error.
     naive = np.abs(backtest.naive_demand - backtest.demand) / 2
     found: Ratios = {}
-    for method, losses in ((VERSION, ours), (SEASONAL_NAIVE, naive)):
+    for method, losses in ((OWN_METHOD, ours), (SEASONAL_NAIVE, naive)):
         days = (~np.isnan(losses)).sum(axis=1)
         can_be = (days > 0) & (scale > 0)
         weight = backtest.weights[can_be]
