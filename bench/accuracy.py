@@ -29,17 +29,17 @@ from bench.measured import Daily, run, train
 from bench.meter import Lap
 from bench.real_input import fresh_parser
 from bench.scoring import NODE, Floats, Ints, LevelBias, bias, level_biases, wape, wrmsse
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
+from forecast_assets.ingestion.batch import Batch
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
-from forecast_assets.sources.batch import Batch
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet import DAILY_FILE, read_freshretailnet
 from forecast_assets.sources.m5 import read_m5
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, require_m5
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
-from resources.records import Publication
+from resources.ledger.records import Publication
 
 FAMILIES = ("statistical", "global", "combined")
 FRESH_CUTOFF, FRESH_HORIZON = date(2024, 5, 28), 14

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from bench.meter import Lap, Meter, lap
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.levels import MODELS, SUBSTITUTE, build_model
+from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, build_model
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
-from forecast_assets.run_inputs import RunInputs
-from resources.records import Publication
+from forecast_assets.scoring.context import RunInputs
+from resources.ledger.records import Publication
 
 BOOSTING = "lightgbm: the run's own calls, while it made them"
 # A version that combines families names both models of a row.

@@ -41,16 +41,16 @@ from bench.publications import (
     write_validated,
 )
 from forecast_assets.contracts import FORECASTS, Contract
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import one_series
 from forecast_assets.presentation.text import progress_lines, table
-from resources import prediction_store
-from resources.blobs import BlobStore
-from resources.catalogue import LINK, build_catalogue
-from resources.ledger import Ledger
-from resources.manifests import Manifests
-from resources.stores import Stores, open_stores
-from resources.verification import verify_store
+from resources.catalogue.build import LINK, build_catalogue
+from resources.ledger.log import Ledger
+from resources.maintenance.verification import verify_store
+from resources.store.blobs import BlobStore
+from resources.store.manifests import Manifests
+from resources.stores import products as prediction_store
+from resources.stores.home import Stores, open_stores
 
 # Rows of one run, and two years of daily runs that are small.
 ROWS, PUBLICATIONS, SERIES = 5_000_000, 730, 200
@@ -290,7 +290,7 @@ def opened(store: Path) -> tuple[float, float]:
     """Return the milliseconds that opening takes in a fresh process after its imports, and of the whole process."""
     code = (
         "import sys, time\n"
-        "from resources.stores import open_stores\n"
+        "from resources.stores.home import open_stores\n"
         "start = time.perf_counter()\n"
         "open_stores(sys.argv[1]).ledger.state()\n"
         "print((time.perf_counter() - start) * 1000)\n"

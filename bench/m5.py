@@ -21,13 +21,13 @@ from bench.bare import bare_calls
 from bench.m5_shaped import Shape, write_m5_shaped
 from bench.meter import Lap, Meter, lap, metering
 from bench.real_input import Step, step_laps
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.m5 import read_m5
 from forecast_assets.sources.m5_files import PRICES_FILE, require_m5
-from resources.records import Publication
+from resources.ledger.records import Publication
 
 HORIZON = 28
 LIMIT_SECONDS, LIMIT_GB = 900.0, 10.0

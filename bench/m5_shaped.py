@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.simulation.m5_writer import m5_calendar, week_number
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, SALES_FILE
-from forecast_assets.sources.m5_writer import m5_calendar, week_number
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,16 +15,17 @@ import numpy as np
 
 from bench.panels import Retailer, fresh_retailer, simulated_retailer
 from bench.real_input import fresh_parser
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.demand_class import NEW_DAYS
-from forecast_assets.features.panel import Floats
-from forecast_assets.models.borrowing import BORROWED
 from forecast_assets.models.demand import uncensor
-from forecast_assets.models.effects import SEASONS
-from forecast_assets.models.levels import AVERAGE, CROSTON, SMOOTHING, THETA
-from forecast_assets.models.statistical import StatisticalArtifact, forecast_series, train_statistical
-from forecast_assets.models.training import variant
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.borrowing import BORROWED
+from forecast_assets.models.statistical.effects import SEASONS
+from forecast_assets.models.statistical.levels import AVERAGE, CROSTON, SMOOTHING, THETA
+from forecast_assets.models.statistical.series import forecast_series
+from forecast_assets.models.statistical.training import train_statistical, variant
 from forecast_assets.presentation.text import table
-from forecast_assets.sources.simulator import SimulatorSettings
+from forecast_assets.simulation.simulator import SimulatorSettings
 
 CANDIDATES = (*SMOOTHING, AVERAGE, *CROSTON, THETA)
 CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "seasonal")

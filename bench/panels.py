@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from forecast_assets.core.arrays import Floats
 
-from forecast_assets.features.panel import Floats, Panel, assemble_panel
+from forecast_assets.features.panel import Panel, assemble_panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.sources.batch import Batch
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, with_demand_share
-from forecast_assets.sources.simulator import SimulatorSettings, simulate
 
 KEY = ["store_id", "sku_id"]
 LEVELS = ("management_group_id", "first_category_id", "second_category_id", "third_category_id")

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import FORECASTS, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES, Contract
-from forecast_assets.keys import RunKey
-from forecast_assets.quantities import UNITS, publish
-from resources.blobs import sha256
-from resources.manifests import ProductVersion
-from resources.parquet import to_parquet
-from resources.prediction_store import run_folder
-from resources.records import Publication
-from resources.stores import Stores
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS, publish
+from resources.ledger.records import Publication
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores
+from resources.stores.products import run_folder
 from tests import products
 from tests.store_cases import CUTOFF, ingest, register, required
 

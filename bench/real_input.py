@@ -19,13 +19,13 @@ import polars as pl
 
 from bench.bare import BOOSTING, bare_calls, boosting_timed, library_accuracy
 from bench.meter import Lap, Meter, lap, metering
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from resources.records import Publication
+from resources.ledger.records import Publication
 
 HORIZON = 14
 NEWEST, EARLIER = date(2024, 6, 11), date(2024, 5, 28)

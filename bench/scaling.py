@@ -18,7 +18,7 @@ import polars as pl
 
 from bench.meter import Lap, Meter, lap, metering
 from bench.real_input import fresh_parser
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings

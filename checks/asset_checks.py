@@ -20,12 +20,12 @@ from checks.judging import Verdict, judge
 from checks.lineage import lineage_breaks
 from checks.rules import RULES, Rule, rules_of
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
-from forecast_assets.keys import Cadence
+from forecast_assets.core.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
-from resources.manifests import ProductVersion
-from resources.orchestration import RunSettings, StoresResource, markdown_table, run_key
-from resources.prediction_store import PredictionStore, snapshot_key
-from resources.stores import Stores
+from resources.orchestration.glue import RunSettings, StoresResource, markdown_table, run_key
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import PredictionStore, snapshot_key
 
 LINEAGE_CHECK: Final = "every_link_resolves_to_the_bytes_recorded"
 EXPECTATIONS_CHECK: Final = "great_expectations_are_met"

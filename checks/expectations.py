@@ -25,8 +25,8 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, PRODUCTS, QUANTILE_COLUMNS, Column, Contract
-from forecast_assets.errors import FIRST, InputError, first_ten
-from forecast_assets.quantities import UNITS
+from forecast_assets.core.errors import FIRST, InputError, first_ten
+from forecast_assets.core.quantities import UNITS
 
 LARGEST: Final = 100_000
 LARGEST_OF_PRODUCT: Final = 5_000

@@ -6,12 +6,12 @@ What belongs here: walking lineage and naming what does not hold. What does not:
 from collections.abc import Iterator
 from dataclasses import replace
 
-from forecast_assets.errors import InputError, IntegrityError
-from forecast_assets.keys import RunKey
-from forecast_assets.run_inputs import outside_forecasts_of
-from resources.manifests import ProductVersion
-from resources.records import VersionRecord
-from resources.stores import Stores
+from forecast_assets.core.errors import InputError, IntegrityError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.scoring.context import outside_forecasts_of
+from resources.ledger.records import VersionRecord
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 _SNAPSHOT = "feature_snapshots"
 _ARTIFACT = "model_artifacts"

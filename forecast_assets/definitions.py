@@ -23,8 +23,8 @@ from forecast_assets.automation.restatement_sensor import build_restatement_sens
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
-from forecast_assets.keys import CADENCES, Cadence
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.settings import Settings, current_settings
@@ -33,8 +33,8 @@ from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
 from forecast_assets.training.assets import backtest_report_spec, build_training_assets
 from partitions import UNFIXED_START
-from resources.orchestration import ProgressReporter, RunSettings, StoresResource
-from resources.stores import open_stores
+from resources.orchestration.glue import ProgressReporter, RunSettings, StoresResource
+from resources.stores.home import open_stores
 
 FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"

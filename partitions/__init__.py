@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from forecast_assets.keys import Cadence
+from forecast_assets.core.keys import Cadence
 
 # Mapping one dimension of a partition and partitioned checks are beta and preview in the Dagster minor version that
 # pyproject.toml pins; an upgrade is the moment to look again, not each run.

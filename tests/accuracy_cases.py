@@ -8,9 +8,9 @@ import polars as pl
 
 from forecast_assets.accuracy.measuring import Actuals
 from forecast_assets.contracts import QUANTILE_COLUMNS
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import RunKey
-from forecast_assets.quantities import UNITS
 
 KEY = RunKey("daily", date(2025, 6, 1), "stat-1", 7)
 TARGET = date(2025, 6, 3)

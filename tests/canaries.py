@@ -17,23 +17,24 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pytest
+from forecast_assets.core.arrays import Floats
 
 from forecast_assets.contracts import ALL_STORES, FEEDS
+from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compute_features
-from forecast_assets.features.panel import Floats, Panel
+from forecast_assets.features.panel import Panel
 from forecast_assets.features.specs import DEFAULT_SPECS
-from forecast_assets.history import History
-from forecast_assets.keys import RunKey
-from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import TrainedArtifact, forecast
-from forecast_assets.models.tree_inputs import View
+from forecast_assets.history.as_known import History
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.models.boosted.inputs import View
+from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.family import TrainedArtifact, forecast
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.assets import known_history
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings
 from forecast_assets.training.fitting import fit
-from resources.observation_store import PLANNED, ObservationStore
+from resources.stores.observations import PLANNED, ObservationStore
 from tests.forecast_cases import one_group
 
 CUTOFF: Final = date(2025, 6, 16)
@@ -305,9 +306,9 @@ def reads_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
 
 def uses_any_plan(patch: pytest.MonkeyPatch) -> None:
     """Leak: models read prices and promotions of days whose plan is not known."""
-    patch.setattr("forecast_assets.models.effects._without_plan", lambda _panel, factor: factor)
+    patch.setattr("forecast_assets.models.statistical.effects._without_plan", lambda _panel, factor: factor)
     patch.setattr(
-        "forecast_assets.models.tree_inputs.Cutoff.offered",
+        "forecast_assets.models.boosted.inputs.Cutoff.offered",
         lambda cutoff, name, rows, columns: getattr(cutoff.record, name)[rows[:, None], columns],
     )
 

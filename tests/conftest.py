@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.stores import Stores, open_stores
+from resources.stores.home import Stores, open_stores
 
 REPOSITORY = Path(__file__).parent.parent
 

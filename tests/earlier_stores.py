@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from forecast_assets.contracts import PRODUCTS, absent_columns
-from forecast_assets.keys import RunKey
-from resources.ledger import Ledger
-from resources.records import Publication
-from resources.stores import Stores
+from forecast_assets.core.keys import RunKey
+from resources.ledger.log import Ledger
+from resources.ledger.records import Publication
+from resources.stores.home import Stores
 from tests.store_cases import publish
 
 GROWN = tuple(name for name in PRODUCTS if absent_columns(name, None))

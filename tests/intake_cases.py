@@ -1,9 +1,9 @@
 """Batches before they are stored: judging one by itself."""
 
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.findings import Finding
-from forecast_assets.sources.held import NOTHING_HELD, Held
-from forecast_assets.sources.intake import Intake
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.intake import Intake
 
 
 def findings_of(batch: Batch, held: Held = NOTHING_HELD) -> list[Finding]:

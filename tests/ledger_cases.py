@@ -4,11 +4,11 @@ import os
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
-from resources.blobs import sha256
-from resources.manifests import ProductVersion
-from resources.records import Evaluation
-from resources.stores import Stores
-from resources.vacuuming import vacuum_store
+from resources.ledger.records import Evaluation
+from resources.maintenance.vacuuming import vacuum_store
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 from tests import products
 from tests.store_cases import ingest, publish, register, run_key
 

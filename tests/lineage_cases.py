@@ -6,11 +6,11 @@ from typing import Any
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version, specs_to_data
-from resources.blobs import sha256
-from resources.manifests import ProductVersion
-from resources.prediction_store import run_folder
-from resources.records import Publication
-from resources.stores import Stores
+from resources.ledger.records import Publication
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import run_folder
 from tests.store_cases import CHECKS, CUTOFF, ingest, product_frame, required, run_key
 
 KEY = run_key(1)

@@ -9,9 +9,9 @@ import polars as pl
 
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.contracts import BACKTEST_REPORTS, COMPONENTS, PRODUCTS, QUANTILE_COLUMNS, SALES
+from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS
-from forecast_assets.keys import RunKey
 from tests import accuracy_cases
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES, RECONCILED_FORECASTS
+from forecast_assets.core.quantities import publish
 from forecast_assets.features.panel import Panel
-from forecast_assets.quantities import publish
 from forecast_assets.stockout_risk.inventory import Demand, Supply
 
 Floats = npt.NDArray[np.float64]

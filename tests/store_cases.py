@@ -8,13 +8,13 @@ import duckdb
 import polars as pl
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, SALES
-from forecast_assets.keys import RunKey
-from resources.blobs import sha256
-from resources.catalogue import build_catalogue
-from resources.manifests import ProductVersion
-from resources.prediction_store import run_folder, snapshot_key
-from resources.records import Correction, Publication
-from resources.stores import Stores
+from forecast_assets.core.keys import RunKey
+from resources.catalogue.build import build_catalogue
+from resources.ledger.records import Correction, Publication
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import run_folder, snapshot_key
 from tests import products
 
 CHECKS = ("numbers_are_right", "links_resolve")

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
 from tests.command import Call, caller
 
 RUN = ("run", "--cadence", "daily", "--date")

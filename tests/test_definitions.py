@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.keys import CADENCES
 from forecast_assets.definitions import build_defs
-from forecast_assets.keys import CADENCES
 from forecast_assets.settings import Settings
 
 STAGES = (

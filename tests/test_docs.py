@@ -11,12 +11,12 @@ from typing import Any
 import click
 import pytest
 
-from forecast_assets import errors
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
-from forecast_assets.documentation import products_markdown
-from forecast_assets.keys import RunKey
+from forecast_assets.core import errors
+from forecast_assets.core.keys import RunKey
+from forecast_assets.presentation.documentation import products_markdown
 from forecast_assets.settings import Settings
-from resources.stores import Stores
+from resources.stores.home import Stores
 from tests.unit.test_catalogue import build, publish
 
 REPOSITORY = Path(__file__).parent.parent
@@ -91,7 +91,7 @@ def test_commands_targets_and_settings_named_in_passing_exist(document: Path) ->
 
 def test_the_reference_of_products_is_the_contracts() -> None:
     text = (REPOSITORY / "docs/products.md").read_text()
-    assert text == products_markdown(), "python -m forecast_assets.documentation > docs/products.md"
+    assert text == products_markdown(), "python -m forecast_assets.presentation.documentation > docs/products.md"
 
 
 def rows(path: Path, columns: int) -> list[list[str]]:

@@ -14,10 +14,10 @@ import pytest
 
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.operations.reading import read_product
-from resources.ledger import BUNDLE, Entry
-from resources.records import canonical
-from resources.state import KINDS
-from resources.stores import Stores, open_stores
+from resources.ledger.log import BUNDLE, Entry
+from resources.ledger.records import canonical
+from resources.ledger.state import KINDS
+from resources.stores.home import Stores, open_stores
 from tests.ledger_cases import evaluate, every_kind, measure, vacuum
 from tests.lineage_cases import publish_linked
 from tests.store_cases import run_key
@@ -85,7 +85,7 @@ def test_the_reader_is_short_and_needs_the_standard_library_and_pyarrow_only() -
 
 def test_the_guard_keeps_this_project_away_from_the_reader(tmp_path: Path) -> None:
     script = tmp_path / "cheat.py"
-    script.write_text("import resources.stores")
+    script.write_text("import resources.stores.home")
     done = run(script)
     assert done.returncode == 1
     assert "not for this reader" in done.stderr

@@ -22,7 +22,7 @@ from forecast_assets.accuracy.inputs import (
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.accuracy.run_days import read_run
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.keys import Cadence
+from forecast_assets.core.keys import Cadence
 from forecast_assets.plots import (
     accuracy_by_step_png,
     accuracy_over_days_png,
@@ -30,8 +30,8 @@ from forecast_assets.plots import (
     coverage_and_reliability_png,
 )
 from partitions import prediction_dates
-from resources.manifests import ProductVersion
-from resources.orchestration import (
+from resources.ledger.records import Measurement
+from resources.orchestration.glue import (
     Progress,
     ProgressReporter,
     StoresResource,
@@ -39,9 +39,9 @@ from resources.orchestration import (
     description,
     product_metadata,
 )
-from resources.prediction_store import PredictionStore
-from resources.records import Measurement
-from resources.stores import Stores
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import PredictionStore
 
 SHOWN_DAYS: Final = 28
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import SERIES, Actuals
-from forecast_assets.errors import IncompleteInputsError, NotPublishedError
-from forecast_assets.history import History
-from resources.records import BatchRecord, Publication
-from resources.state import LedgerState
-from resources.stores import Stores
+from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
+from forecast_assets.history.as_known import History
+from resources.ledger.records import BatchRecord, Publication
+from resources.ledger.state import LedgerState
+from resources.stores.home import Stores
 
 PRODUCT: Final = "forecast_accuracy"
 # What is compared: sales, and from the others whether the shelf was empty.

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_ACCURACY, QUANTILE_COLUMNS, SQUARED_UNITS
-from forecast_assets.errors import InputError, first_ten
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS, from_units, publish, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
-from forecast_assets.keys import RunKey
-from forecast_assets.models.scores import pinball_losses, share_inside
-from forecast_assets.quantities import UNITS, from_units, publish, to_units
+from forecast_assets.metrics.scores import pinball_losses, share_inside
 
 SEASON_DAYS: Final = 7
 # As far back as seasonal naive looks for the last same weekday that is known.

@@ -16,11 +16,11 @@ import polars as pl
 
 from forecast_assets.accuracy.measuring import READ_OF_FORECASTS, READ_OF_RISKS, SERIES, naive_days
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history import History
-from forecast_assets.sources.fusion import resolve
-from resources.manifests import ProductVersion
-from resources.records import Publication
-from resources.stores import Stores
+from forecast_assets.history.as_known import History
+from forecast_assets.history.fusion import resolve
+from resources.ledger.records import Publication
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 # Series of all runs that are kept together: as many as four weeks of daily runs of 30,490 series have, and then some.
 KEPT_SERIES: Final = 1_000_000

@@ -11,7 +11,7 @@ from typing import Final
 
 import dagster as dg
 
-from forecast_assets.keys import CADENCES, Cadence
+from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 

@@ -10,14 +10,14 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from forecast_assets.errors import FIRST
-from forecast_assets.restatements import Restatement, correction_command, newest_revisions, pending
+from forecast_assets.core.errors import FIRST
+from forecast_assets.corrections.restatements import Restatement, correction_command, newest_revisions, pending
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
-from resources.blobs import sha256
-from resources.orchestration import markdown_table
-from resources.state import LedgerState
-from resources.stores import Stores, open_stores
+from resources.ledger.state import LedgerState
+from resources.orchestration.glue import markdown_table
+from resources.store.blobs import sha256
+from resources.stores.home import Stores, open_stores
 
 SENSOR_SECONDS: Final = 300
 # Older runs are compared on demand: forecast-assets restatements.

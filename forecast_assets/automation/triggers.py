@@ -18,16 +18,16 @@ from typing import Final
 import dagster as dg
 
 from forecast_assets.accuracy.inputs import due_days
-from forecast_assets.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
-from forecast_assets.keys import CADENCES, DAILY, Cadence, RunKey
-from forecast_assets.run_inputs import require_external_forecasts, require_horizon, require_servable
+from forecast_assets.core.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey
+from forecast_assets.scoring.context import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import known_history, readiness
 from partitions import model_versions, scoring_partition
-from resources.channels import DISPLACED_FOR, live_versions
-from resources.dagster_home import Launches
-from resources.provenance import code_version
-from resources.stores import Stores, open_stores
+from resources.ledger.channels import DISPLACED_FOR, live_versions
+from resources.orchestration.dagster_home import Launches
+from resources.store.provenance import code_version
+from resources.stores.home import Stores, open_stores
 
 SENSOR_SECONDS: Final = 60
 # Prediction dates that sensors look back, so that days whose rows came late are caught up.

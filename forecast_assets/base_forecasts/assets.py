@@ -7,18 +7,18 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from forecast_assets.base_forecasts.external import external_frames
 from forecast_assets.base_forecasts.forecasting import base_frames
-from forecast_assets.base_forecasts.made_elsewhere import external_frames
 from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
-from forecast_assets.keys import Cadence
-from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import TrainedArtifact, forecast, reference_of
-from forecast_assets.models.nodes import forecast_nodes
+from forecast_assets.core.keys import Cadence
+from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.family import TrainedArtifact, forecast, reference_of
+from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
-from forecast_assets.run_inputs import RunInputs
-from forecast_assets.run_pictures import fan_pictures
-from resources.orchestration import (
+from forecast_assets.scoring.context import RunInputs
+from forecast_assets.scoring.pictures import fan_pictures
+from resources.orchestration.glue import (
     Progress,
     ProgressReporter,
     RunSettings,

@@ -8,12 +8,13 @@ import polars as pl
 
 from forecast_assets.base_forecasts.quality import quality_flags
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
-from forecast_assets.features.panel import Floats, Panel
-from forecast_assets.keys import RunKey
-from forecast_assets.models.nodes import NodeForecasts
-from forecast_assets.models.series import FACTORED, SeriesForecasts
-from forecast_assets.quantities import Millionths, publish, to_millionths, to_units
-from forecast_assets.rows import rows_per_step
+from forecast_assets.core.arrays import Floats
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import Millionths, publish, to_millionths, to_units
+from forecast_assets.core.rows import rows_per_step
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.statistical.nodes import NodeForecasts
+from forecast_assets.models.statistical.series import FACTORED, SeriesForecasts
 
 
 def base_frames(

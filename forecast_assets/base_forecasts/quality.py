@@ -12,9 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUALITY_FLAGS
-from forecast_assets.features.panel import Bools, Floats, Panel
+from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import INPUTS, Reference
-from forecast_assets.models.training import take
+from forecast_assets.models.statistical.training import take
 
 # Of training's own rows, half a percent reach it.
 UNUSUAL_SCORE: Final = 0.995

@@ -13,20 +13,18 @@ from typing import Final, NoReturn
 import click
 
 from forecast_assets import __version__
-from forecast_assets.cli import (
-    accuracy,
-    correcting,
-    evaluating,
-    ingesting,
-    looking,
-    modelling,
-    replaying,
-    running,
-    storing,
-)
+from forecast_assets.cli import accuracy
+from forecast_assets.cli import backtests as evaluating
+from forecast_assets.cli import corrections as correcting
+from forecast_assets.cli import ingestion as ingesting
+from forecast_assets.cli import models as modelling
+from forecast_assets.cli import replays as replaying
+from forecast_assets.cli import runs as running
+from forecast_assets.cli import store as storing
+from forecast_assets.cli import views as looking
 from forecast_assets.cli.common import examples
 from forecast_assets.cli.failures import from_outside
-from forecast_assets.errors import ForecastAssetsError
+from forecast_assets.core.errors import ForecastAssetsError
 
 INTERRUPTED: Final = 130
 DEFECT: Final = 70

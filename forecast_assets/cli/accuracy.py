@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, examples, with_runner
-from forecast_assets.keys import CADENCES, require_version_name
+from forecast_assets.core.keys import CADENCES, require_version_name
 
 if TYPE_CHECKING:
     from forecast_assets.operations.runner import Runner

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forecast_assets.errors import InputError
-from forecast_assets.keys import CADENCES
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.operations.runner import Runner
     from forecast_assets.settings import Settings
-    from resources.stores import Stores
+    from resources.stores.home import Stores
 
 
 class _Day(click.ParamType[date, Any]):
@@ -106,7 +106,7 @@ def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores
         as_of: Position of the ledger; None for now.
         says: Whether a past position is printed, so that nobody takes what follows for what is true now.
     """
-    from resources.stores import open_stores
+    from resources.stores.home import open_stores
 
     settings = current()
     stores = open_stores(settings.store, settings.mirror_folder)

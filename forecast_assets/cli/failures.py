@@ -9,7 +9,7 @@ inside libraries, each with an error of its own; here is the one place where tho
 import errno
 from typing import Final
 
-from forecast_assets.errors import ChangedFileError, ForecastAssetsError, StorageError
+from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO, errno.EFBIG})
 _DISK_WORDS: Final = (

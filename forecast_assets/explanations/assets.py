@@ -6,18 +6,18 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, PRICES, RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.core.keys import Cadence
 from forecast_assets.explanations.circumstances import Circumstances, events_by_store
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history import History
-from forecast_assets.keys import Cadence
+from forecast_assets.history.as_known import History
 from forecast_assets.plots import telling_series
-from forecast_assets.run_inputs import RunInputs
-from forecast_assets.run_pictures import Chosen, driver_pictures
-from resources.orchestration import (
+from forecast_assets.scoring.context import RunInputs
+from forecast_assets.scoring.pictures import Chosen, driver_pictures
+from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
     markdown_table,

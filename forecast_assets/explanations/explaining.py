@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_STEP_KEY
-from forecast_assets.errors import InputError, first_ten
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.quantities import SCALE, UNITS, Millionths, from_units, to_units
 from forecast_assets.explanations.circumstances import Circumstances
 from forecast_assets.explanations.forecast_wording import forecast_reason
 from forecast_assets.explanations.phrases import capitalised
 from forecast_assets.explanations.risk_wording import RISK_NUMBERS, risk_reason
 from forecast_assets.explanations.wants import not_computed
-from forecast_assets.quantities import SCALE, UNITS, Millionths, from_units, to_units
 
 # All that is read here of each product: quantiles and parts of probabilities are most of their bytes.
 OF_BASE: Final = (*SERIES_STEP_KEY, "target_date", "demand_class", "model_used", "base_units", *COMPONENTS)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL
-from forecast_assets.quantities import Millionths, from_units
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import Column, Contract
+from forecast_assets.core.quantities import SCALE
 from forecast_assets.features.specs import FeatureSpec
-from forecast_assets.quantities import SCALE
 
 SERIES: Final = ["store_id", "sku_id"]
 

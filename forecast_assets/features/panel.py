@@ -17,9 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from forecast_assets.core.arrays import Bools, Floats
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.

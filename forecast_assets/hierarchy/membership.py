@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.errors import HierarchyError, first_ten
-from forecast_assets.quantities import Millionths
+from forecast_assets.core.errors import HierarchyError, first_ten
+from forecast_assets.core.quantities import Millionths
 
 Codes = npt.NDArray[np.int64]
 Sparse = Any

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILES
-from forecast_assets.errors import InputError, first_ten
-from forecast_assets.features.panel import Floats
+from forecast_assets.core.arrays import Floats
+from forecast_assets.core.errors import InputError, first_ten
 
 Names = npt.NDArray[np.str_]
 Codes = npt.NDArray[np.int64]

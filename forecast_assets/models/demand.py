@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.features.demand_class import demand_class
-from forecast_assets.features.panel import Bools, Floats, Panel
+from forecast_assets.features.panel import Panel
 
 HALF_LIFE_DAYS: Final = 7.0
 # Days' worth of the whole record that each trailing level is drawn towards: it carries a series over empty shelves.

@@ -18,8 +18,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.features.demand_class import DEAD_DAYS
-from forecast_assets.features.panel import Bools, Floats, Panel
+from forecast_assets.features.panel import Panel
 
 Depths = npt.NDArray[np.int64]
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 
 
 def to_json(family: str, format_number: int, data: Mapping[str, Any]) -> bytes:

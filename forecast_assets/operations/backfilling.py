@@ -8,8 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from forecast_assets.errors import AlreadyPublishedError, IncompleteInputsError, InputError, NotReadyError, first_ten
-from forecast_assets.keys import CADENCES, RunKey
+from forecast_assets.core.errors import (
+    AlreadyPublishedError,
+    IncompleteInputsError,
+    InputError,
+    NotReadyError,
+    first_ten,
+)
+from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.operations.runner import Runner
 
 

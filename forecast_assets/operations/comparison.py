@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS
-from forecast_assets.errors import FIRST, InputError
-from forecast_assets.history import History
-from forecast_assets.keys import RunKey
+from forecast_assets.core.errors import FIRST, InputError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS, Millionths, from_units, to_units
+from forecast_assets.corrections.restatements import changed_rows, days_read, snapshot_behind
+from forecast_assets.history.as_known import History
 from forecast_assets.operations.reading import read_product
-from forecast_assets.quantities import UNITS, Millionths, from_units, to_units
-from forecast_assets.restatements import changed_rows, days_read, snapshot_behind
-from resources.records import Publication
-from resources.stores import Stores
+from resources.ledger.records import Publication
+from resources.stores.home import Stores
 
 # Those of the forecast add up to it, and with what stock-outs take away to expected sales.
 FORECAST_DRIVERS: Final = (*COMPONENTS, "reconciliation_units", "override_units")

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from resources.manifests import ProductVersion
-from resources.provenance import code_version, cpu_type, library_versions
+from resources.store.manifests import ProductVersion
+from resources.store.provenance import code_version, cpu_type, library_versions
 
 # Stands for a value that is not there, or cannot be read.
 NO_VALUE: Final = "-"

@@ -1,21 +1,21 @@
 """Lineage: everything that a published row or run was made from.
 
 What belongs here: walking from a publication to products, model version and observation batches. What does not: judging
-whether the links hold (checks.lineage, resources.verification), or printing.
+whether the links hold (checks.lineage, resources.maintenance.verification), or printing.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from forecast_assets.errors import InputError
-from forecast_assets.keys import PredictionId, parse_run_or_row
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.keys import PredictionId, parse_run_or_row
 from forecast_assets.operations.reading import is_past, one_series
-from forecast_assets.run_inputs import outside_forecasts_of
-from resources.ledger import Entry
-from resources.manifests import ProductVersion
-from resources.records import BatchRecord, Publication, VersionRecord
-from resources.stores import Stores
+from forecast_assets.scoring.context import outside_forecasts_of
+from resources.ledger.log import Entry
+from resources.ledger.records import BatchRecord, Publication, VersionRecord
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from forecast_assets.errors import InputError
-from resources.blobs import translated
+from forecast_assets.core.errors import InputError
+from resources.store.blobs import translated
 
 
 @contextmanager

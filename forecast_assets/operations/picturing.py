@@ -8,8 +8,8 @@ from pathlib import Path
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.operations.reading import one_series, series_after, series_history
 from forecast_assets.plots import drivers_png, history_and_fan_png
-from resources.records import Publication
-from resources.stores import Stores
+from resources.ledger.records import Publication
+from resources.stores.home import Stores
 
 
 def draw_forecast(stores: Stores, publication: Publication, store_id: str, sku_id: str, out: Path, days: int) -> None:

@@ -12,16 +12,16 @@ from typing import Final, Literal
 import polars as pl
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
-from forecast_assets.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
-from forecast_assets.history import History
-from forecast_assets.keys import CADENCES, RunKey
+from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
+from forecast_assets.core.keys import CADENCES, RunKey
+from forecast_assets.corrections.restatements import snapshot_behind
+from forecast_assets.history.as_known import History
+from forecast_assets.history.series import past_of
 from forecast_assets.operations.new_files import new_file
-from forecast_assets.restatements import snapshot_behind
-from forecast_assets.run_inputs import build_hierarchy
-from forecast_assets.series_past import past_of
-from resources.ledger import PastLedger
-from resources.records import Publication
-from resources.stores import Stores
+from forecast_assets.scoring.context import build_hierarchy
+from resources.ledger.log import PastLedger
+from resources.ledger.records import Publication
+from resources.stores.home import Stores
 
 FORMATS: Final = (".parquet", ".csv")
 # How far back a series is shown, unless somebody asks for more.

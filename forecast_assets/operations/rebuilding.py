@@ -14,16 +14,16 @@ from typing import Any, Final
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from forecast_assets.core.errors import InputError, NotStagedError
 from forecast_assets.definitions import build_defs
-from forecast_assets.errors import InputError, NotStagedError
 from forecast_assets.operations.runner import CallbackProgress
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.rebuilding import write_rebuilt
 from partitions import model_versions
-from resources.manifests import ProductVersion, staging_path
-from resources.orchestration import Progress, RunSettings
-from resources.overlay import OverlayStore
-from resources.stores import Stores
+from resources.orchestration.glue import Progress, RunSettings
+from resources.store.manifests import ProductVersion, staging_path
+from resources.store.overlay import OverlayStore
+from resources.stores.home import Stores
 
 _JOB: Final = "replay"
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

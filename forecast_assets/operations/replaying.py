@@ -16,9 +16,10 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS, FORECASTS, PRODUCTS, PUBLISHED, SERIES_STEP_KEY
-from forecast_assets.errors import ChangedFileError, InputError, ReplayDifferenceError, first_ten
+from forecast_assets.core.errors import ChangedFileError, InputError, ReplayDifferenceError, first_ten
+from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.corrections.restatements import snapshot_behind
 from forecast_assets.features.panel import SERIES_KEY
-from forecast_assets.keys import PredictionId, RunKey
 from forecast_assets.operations.differences import (
     NO_VALUE,
     Difference,
@@ -37,14 +38,13 @@ from forecast_assets.operations.rebuilding import (
     stage,
     verify_inputs,
 )
-from forecast_assets.restatements import snapshot_behind
-from forecast_assets.run_inputs import outside_forecasts_of
+from forecast_assets.scoring.context import outside_forecasts_of
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
-from resources.manifests import ProductVersion
-from resources.orchestration import Progress, RunSettings
-from resources.records import ProductFile, Publication
-from resources.stores import Stores
+from resources.ledger.records import ProductFile, Publication
+from resources.orchestration.glue import Progress, RunSettings
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any, Final
 import dagster as dg
 
 from forecast_assets.contracts import EXTERNAL_FORECASTS
-from forecast_assets.models import external
-from forecast_assets.models.families import read_artifact
+from forecast_assets.models.external import artifact as external
+from forecast_assets.models.family import read_artifact
 from forecast_assets.operations.rebuilding import made_again, materialize, overlay, rebuild_snapshots, verify_inputs
 from forecast_assets.operations.replaying import Replay, compared
 from forecast_assets.settings import Settings
-from resources.orchestration import Progress, RunSettings
-from resources.stores import Stores
+from resources.orchestration.glue import Progress, RunSettings
+from resources.stores.home import Stores
 
 _SNAPSHOTS: Final = ("feature_snapshots", "evaluation_snapshot")
 

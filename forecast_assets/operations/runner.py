@@ -22,31 +22,31 @@ from checks.asset_checks import LINEAGE_CHECK
 from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, accuracy_job, build_defs, scoring_job
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     ChangedFileError,
     ForecastAssetsError,
     IncompleteInputsError,
     InputError,
     NotAcceptedError,
 )
-from forecast_assets.history import History
-from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
-from forecast_assets.keys import CADENCES, RunKey, require_version_name
-from forecast_assets.models import external
-from forecast_assets.restatements import require_change, restatement
-from forecast_assets.run_inputs import require_external_forecasts, require_horizon, require_servable
+from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
+from forecast_assets.corrections.restatements import require_change, restatement
+from forecast_assets.definitions import FEATURE_PIPELINE, TRAINING, accuracy_job, build_defs, scoring_job
+from forecast_assets.history.as_known import History
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
+from forecast_assets.models.external import artifact as external
+from forecast_assets.scoring.context import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.findings import Finding
-from forecast_assets.sources.held import NOTHING_HELD, Held
 from partitions import model_versions, scoring_partition
-from resources.blobs import translated
-from resources.catalogue import refresh_catalogue
-from resources.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
-from resources.orchestration import Progress, ProgressReporter
-from resources.records import BatchRecord, Publication
-from resources.stores import Stores, open_stores
+from resources.catalogue.build import refresh_catalogue
+from resources.ledger.records import BatchRecord, Publication
+from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
+from resources.orchestration.glue import Progress, ProgressReporter
+from resources.store.blobs import translated
+from resources.stores.home import Stores, open_stores
 
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -12,9 +12,9 @@ from typing import Final
 
 import duckdb
 
-from forecast_assets.errors import InputError, NotReadyError, first_ten
+from forecast_assets.core.errors import InputError, NotReadyError, first_ten
 from forecast_assets.presentation.text import table
-from resources.stores import Stores
+from resources.stores.home import Stores
 
 # Column by which rows are split, and which rows are split.
 _FINEST: Final = "product_level = 'sku' AND store_level = 'store'"

@@ -7,10 +7,10 @@ loaded here: going back must not wait for one.
 from datetime import datetime
 from typing import Final
 
-from forecast_assets.keys import CADENCES, Cadence
-from resources.channels import DISPLACED_FOR, Term, appointments, live_versions, terms
-from resources.records import Appointment
-from resources.state import LedgerState
+from forecast_assets.core.keys import CADENCES, Cadence
+from resources.ledger.channels import DISPLACED_FOR, Term, appointments, live_versions, terms
+from resources.ledger.records import Appointment
+from resources.ledger.state import LedgerState
 
 # Prediction dates that consumers are likely to read; as many are looked at for rows of the version gone back to.
 DATES_SHOWN: Final = 7

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from forecast_assets.errors import FIRST
+from forecast_assets.core.errors import FIRST
+from forecast_assets.corrections.restatements import Restatement, correction_command
 from forecast_assets.operations.comparison import Comparison
 from forecast_assets.presentation.text import plain, table
-from forecast_assets.restatements import Restatement, correction_command
-from resources.records import Publication
+from resources.ledger.records import Publication
 
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 

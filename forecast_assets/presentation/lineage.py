@@ -11,8 +11,8 @@ from forecast_assets.contracts import PUBLISHED
 from forecast_assets.operations.lineage import Lineage
 from forecast_assets.presentation.corrections import correction_text
 from forecast_assets.presentation.text import Branch, counted, moment_text, tree
-from resources.manifests import ProductVersion
-from resources.records import BatchRecord, ProductFile
+from resources.ledger.records import BatchRecord, ProductFile
+from resources.store.manifests import ProductVersion
 
 _ROW: Final = ("target_date", "base_units", "reconciled_units", "forecast_units", "expected_sales_units")
 _FACTS: Final = ("known_until", "plans_known_until", "prediction_timestamp", "feature_version")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from forecast_assets.contracts import OWN_METHOD
-from forecast_assets.errors import NotReadyError
+from forecast_assets.core.errors import NotReadyError
 from forecast_assets.presentation.text import counted, moment_text, table
-from resources.ledger import Entry
-from resources.records import BatchRecord, Body, Publication
-from resources.stores import Stores
+from resources.ledger.log import Entry
+from resources.ledger.records import BatchRecord, Body, Publication
+from resources.stores.home import Stores
 
 
 class _Said(NamedTuple):

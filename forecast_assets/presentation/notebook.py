@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from forecast_assets.operations.reading import published_runs
 from forecast_assets.settings import current_settings
-from resources.stores import Stores, open_stores
+from resources.stores.home import Stores, open_stores
 
 if TYPE_CHECKING:
     from marimo import ui

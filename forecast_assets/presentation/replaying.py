@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from forecast_assets.errors import FIRST, first_ten
+from forecast_assets.core.errors import FIRST, first_ten
 from forecast_assets.operations.differences import NO_VALUE, ColumnDifference, Difference, Rebuilt
 from forecast_assets.operations.replaying import Replay
 from forecast_assets.presentation.text import table
-from resources.manifests import ProductVersion
-from resources.provenance import code_version, cpu_type, library_versions
+from resources.store.manifests import ProductVersion
+from resources.store.provenance import code_version, cpu_type, library_versions
 
 
 def replay_text(found: Replay) -> str:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from forecast_assets.backtesting.actuals import Said
 from forecast_assets.contracts import OWN_METHOD
-from forecast_assets.operations.backtests import Said
+from forecast_assets.history.series import past_of
+from forecast_assets.metrics.calibration_curves import quantile_shares, risk_reliability
+from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.plots import (
     as_markdown_image,
     error_by_segment_png,
@@ -22,7 +25,13 @@ from forecast_assets.plots import (
     history_and_fan_png,
     telling_series,
 )
-from forecast_assets.presentation.evaluations import (
+from forecast_assets.plots.reports import (
+    bias_by_level_png,
+    error_by_cutoff_png,
+    quantile_calibration_png,
+    risk_reliability_png,
+)
+from forecast_assets.presentation.backtests import (
     glossary_rows,
     headline_columns,
     headline_rows,
@@ -36,19 +45,10 @@ from forecast_assets.presentation.evaluations import (
     summary,
 )
 from forecast_assets.presentation.text import is_number
-from forecast_assets.report_plots import (
-    bias_by_level_png,
-    error_by_cutoff_png,
-    quantile_calibration_png,
-    risk_reliability_png,
-)
-from forecast_assets.series_past import past_of
-from forecast_assets.training.calibration_curves import quantile_shares, risk_reliability
-from forecast_assets.training.metric_words import title_text, value_text
-from resources.orchestration import markdown_table
+from resources.orchestration.glue import markdown_table
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.evaluating import Cutoff, Evaluated
+    from forecast_assets.backtesting.backtest import Cutoff, Evaluated
 
 # Days of past sales in a picture of a series.
 _SHOWN_DAYS: Final = 56

@@ -10,12 +10,12 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
+from forecast_assets.history.fusion import resolve
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import plain, table
-from forecast_assets.sources.fusion import resolve
-from resources.records import Publication
-from resources.stores import Stores
+from resources.ledger.records import Publication
+from resources.stores.home import Stores
 
 _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "forecasts": (

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from forecast_assets.errors import NotReadyError
-from forecast_assets.keys import CHANNELS
-from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import read_artifact
-from forecast_assets.training.metric_words import title_text, value_text
-from resources.records import VersionRecord
-from resources.stores import Stores
+from forecast_assets.core.errors import NotReadyError
+from forecast_assets.core.keys import CHANNELS
+from forecast_assets.metrics.descriptions import title_text, value_text
+from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.family import read_artifact
+from resources.ledger.records import VersionRecord
+from resources.stores.home import Stores
 
 if TYPE_CHECKING:
-    from forecast_assets.ingestion import IngestOutcome
+    from forecast_assets.ingestion.findings import Finding
+    from forecast_assets.ingestion.ingest import IngestOutcome
     from forecast_assets.operations.backfilling import BackfilledDate
     from forecast_assets.operations.runner import Outcome
-    from forecast_assets.sources.findings import Finding
 
+from forecast_assets.presentation.backtests import newest_report_text
 from forecast_assets.presentation.channels import live_text
-from forecast_assets.presentation.evaluations import newest_report_text
 from forecast_assets.presentation.text import table
 
 

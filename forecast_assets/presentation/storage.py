@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from forecast_assets.errors import FIRST
+from forecast_assets.core.errors import FIRST
 from forecast_assets.presentation.text import table
-from resources.blobs import Blob
-from resources.recorded_heads import RecordedHead
-from resources.vacuuming import Vacuumed
-from resources.verification import Verification
+from resources.maintenance.vacuuming import Vacuumed
+from resources.maintenance.verification import Verification
+from resources.orchestration.recorded_heads import RecordedHead
+from resources.store.blobs import Blob
 
 _NO_HEAD: Final = (
     "No head is recorded outside of the store, in the catalogue or in Dagster: a cut end of the ledger could not be "

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from resources.orchestration import Progress
-    from resources.stores import Stores
+    from resources.orchestration.glue import Progress
+    from resources.stores.home import Stores
 
 REPORT_EVERY_SECONDS: Final = 2.0
 WIDTH: Final = 150

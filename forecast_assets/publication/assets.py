@@ -9,17 +9,17 @@ import polars as pl
 from dagster_duckdb import DuckDBResource
 
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, PUBLISHED, SALES
-from forecast_assets.errors import NotAcceptedError
-from forecast_assets.keys import Cadence, RunKey
+from forecast_assets.core.errors import NotAcceptedError
+from forecast_assets.core.keys import Cadence, RunKey
+from forecast_assets.corrections.restatements import require_change, restatement, snapshot_behind
 from forecast_assets.plots import as_markdown_image, telling_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
-from forecast_assets.restatements import require_change, restatement, snapshot_behind
-from forecast_assets.run_inputs import RunInputs
-from forecast_assets.run_pictures import SHOWN_DAYS, fan_pictures
+from forecast_assets.scoring.context import RunInputs
+from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from partitions import scoring_partitions
-from resources.ledger import head_text
-from resources.manifests import ProductVersion
-from resources.orchestration import (
+from resources.ledger.log import head_text
+from resources.ledger.records import Correction
+from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
     product_metadata,
@@ -27,9 +27,9 @@ from resources.orchestration import (
     scoring_asset,
     write_run_product,
 )
-from resources.prediction_store import PredictionStore, revision_before
-from resources.records import Correction
-from resources.stores import Stores
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import PredictionStore, revision_before
 
 # What the pictures' choice reads of risks.
 _AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")

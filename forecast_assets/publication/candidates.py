@@ -8,11 +8,11 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, NODE_KEY, SERIES_STEP_KEY
-from forecast_assets.errors import InputError, first_ten
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import from_units, to_units
+from forecast_assets.core.rows import rows_per_step
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import RunKey
-from forecast_assets.quantities import from_units, to_units
-from forecast_assets.rows import rows_per_step
 
 _KEY: Final = list(SERIES_STEP_KEY)
 _ORDER: Final = ("store_id", "sku_id", "step")

@@ -6,12 +6,12 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import BASE_FORECASTS, RECONCILED_FORECASTS
-from forecast_assets.errors import first_ten
+from forecast_assets.core.errors import first_ten
+from forecast_assets.core.keys import Cadence
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import Cadence
 from forecast_assets.reconciliation.reconciling import OF_BASE, coherence_report, reconciled_frame
-from forecast_assets.run_inputs import RunInputs
-from resources.orchestration import (
+from forecast_assets.scoring.context import RunInputs
+from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
     markdown_table,

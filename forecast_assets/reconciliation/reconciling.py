@@ -18,11 +18,11 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, RECONCILED_FORECASTS
-from forecast_assets.errors import HierarchyError
-from forecast_assets.features.panel import Floats
+from forecast_assets.core.arrays import Floats
+from forecast_assets.core.errors import HierarchyError
+from forecast_assets.core.quantities import SCALE, from_units, publish, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.hierarchy.membership import NODE
-from forecast_assets.quantities import SCALE, from_units, publish, to_millionths, to_units
 
 # All that is read of base forecasts here.
 OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")

@@ -5,14 +5,14 @@ from datetime import date, datetime
 import dagster as dg
 import polars as pl
 
-from forecast_assets.errors import IncompleteInputsError
+from forecast_assets.core.errors import IncompleteInputsError
 from forecast_assets.features.compiler import compile_contract, compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
-from forecast_assets.history import History
+from forecast_assets.history.as_known import History
 from forecast_assets.snapshots.readiness import Readiness, assess_readiness
 from forecast_assets.snapshots.rebuilding import snapshot_facts
 from partitions import prediction_dates
-from resources.orchestration import (
+from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
     column_schema,
@@ -20,8 +20,8 @@ from resources.orchestration import (
     markdown_table,
     product_metadata,
 )
-from resources.prediction_store import snapshot_key
-from resources.stores import Stores
+from resources.stores.home import Stores
+from resources.stores.products import snapshot_key
 
 CONTRACT = compile_contract(DEFAULT_SPECS)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.errors import first_ten
+from forecast_assets.core.errors import first_ten
 
 # Feeds with a row per series and day; a feed that the sources never had is not waited for.
 DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")

@@ -11,12 +11,12 @@ import polars as pl
 
 from forecast_assets.features.compiler import compile_contract, compute_features
 from forecast_assets.features.specs import FeatureSpec, feature_version, specs_from_data, specs_to_data
-from forecast_assets.history import History
-from resources.blobs import sha256
-from resources.manifests import ProductVersion
-from resources.observation_store import ObservationStore
-from resources.parquet import to_parquet
-from resources.stores import Stores
+from forecast_assets.history.as_known import History
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores
+from resources.stores.observations import ObservationStore
 
 
 def snapshot_facts(history: History, specs: Sequence[FeatureSpec]) -> dict[str, object]:

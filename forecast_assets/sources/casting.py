@@ -11,8 +11,8 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import TIMESTAMP, Column
-from forecast_assets.errors import FIRST, first_ten
-from forecast_assets.sources.findings import FIRST_DAY, LAST_DAY, Finding, is_in_range
+from forecast_assets.core.errors import FIRST, first_ten
+from forecast_assets.ingestion.findings import FIRST_DAY, LAST_DAY, Finding, is_in_range
 
 _TRUE: Final = ("true", "t", "yes", "y", "1")
 _FALSE: Final = ("false", "f", "no", "n", "0")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.errors import SourceError, StorageError, first_ten
+from forecast_assets.core.errors import SourceError, StorageError, first_ten
 
 
 def require_folder(folder: Path, files: Iterable[str], what: str) -> None:

@@ -32,11 +32,11 @@ from forecast_assets.contracts import (
     STOCK_STATUS,
     STORE_HIERARCHY,
 )
-from forecast_assets.sources.batch import Batch
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.files import require_folder, scan_parquet
-from forecast_assets.sources.findings import Finding
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, TRADING, with_demand_share
-from forecast_assets.sources.moments import midnight
 
 SOURCE: Final = "freshretailnet"
 DAILY_FILE: Final = "daily.parquet"

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.errors import SourceError
+from forecast_assets.core.errors import SourceError
 from forecast_assets.sources.files import scan_parquet
 from forecast_assets.sources.intraday import HOURS, day_profiles, missed_share
 

@@ -28,17 +28,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.contracts import (
-    ALL_STORES,
-    EVENTS,
-    PRICES,
-    PRODUCT_HIERARCHY,
-    SALES,
-    STORE_HIERARCHY,
-)
-from forecast_assets.sources.batch import Batch
+from forecast_assets.contracts import ALL_STORES, EVENTS, PRICES, PRODUCT_HIERARCHY, SALES, STORE_HIERARCHY
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
-from forecast_assets.sources.moments import midnight
 
 SOURCE: Final = "m5"
 PRICE_DAYS: Final = 28

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.errors import FIRST, SourceError, first_ten
+from forecast_assets.core.errors import FIRST, SourceError, first_ten
 from forecast_assets.sources.files import require_folder, require_single
 
 SALES_FILE: Final = "sales_train_evaluation.csv"

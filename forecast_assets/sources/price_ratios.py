@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.sources.held import Held
+from forecast_assets.ingestion.held import Held
 
 TRAILING_DAYS: Final = 365
 

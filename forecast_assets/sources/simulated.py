@@ -6,15 +6,18 @@ What belongs here: from files and their description to batches. What does not: t
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError, first_ten
-from forecast_assets.sources.batch import LONGEST_LAG, Batch
+from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
 from forecast_assets.sources.files import require_folder, scan_parquet
-from forecast_assets.sources.simulator import FEEDS_FILE, FORMAT, FORMAT_VERSION
 
+FORMAT: Final = "forecast-assets simulated retailer"
+FORMAT_VERSION: Final = 1
+FEEDS_FILE: Final = "feeds.json"
 _WHAT = "a simulated retailer: forecast-assets simulate FOLDER writes one"
 
 

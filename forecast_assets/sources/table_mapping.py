@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError, first_ten
-from forecast_assets.sources.batch import LONGEST_LAG
+from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.ingestion.batch import LONGEST_LAG
 
 _HIERARCHIES: Final = ("product_hierarchy", "store_hierarchy")
 _PLANS: Final = ("prices", "events")

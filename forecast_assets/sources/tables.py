@@ -23,17 +23,17 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
-from forecast_assets.errors import SourceError, first_ten
-from forecast_assets.sources.batch import Batch
+from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.casting import Notation, Origin, cast_column
+from forecast_assets.sources.databases import read_database
 from forecast_assets.sources.files import require_single
-from forecast_assets.sources.findings import Finding
-from forecast_assets.sources.held import NOTHING_HELD, Held
-from forecast_assets.sources.moments import midnight
 from forecast_assets.sources.price_ratios import highest_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
 from forecast_assets.sources.zero_days import held_spans, no_spans, spans_of, with_zero_days
-from resources.source_databases import read_database
 
 SINCE_EVER: Final = date(1970, 1, 1)
 

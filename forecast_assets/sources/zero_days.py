@@ -13,8 +13,8 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.sources.held import Held
-from forecast_assets.sources.moments import midnight
+from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.moments import midnight
 
 SERIES: Final = ["sku_id", "store_id"]
 # A series that only earlier deliveries have gets zeros for so long after its last sale.

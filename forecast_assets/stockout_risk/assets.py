@@ -16,18 +16,17 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
     Contract,
 )
+from forecast_assets.core.keys import Cadence
 from forecast_assets.features.panel import Panel
-from forecast_assets.history import History
-from forecast_assets.keys import Cadence
+from forecast_assets.history.as_known import History
 from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.models.effects import lay_out_factors
-from forecast_assets.models.families import statistical_part
+from forecast_assets.models.family import statistical_part
+from forecast_assets.models.statistical.effects import lay_out_factors
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
-from forecast_assets.run_inputs import RunInputs, release_panel
+from forecast_assets.scoring.context import RunInputs, release_panel
 from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
-from resources.manifests import ProductVersion
-from resources.orchestration import (
+from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
     markdown_table,
@@ -36,6 +35,7 @@ from resources.orchestration import (
     scoring_asset,
     write_run_product,
 )
+from resources.store.manifests import ProductVersion
 
 # All that is read of base forecasts here.
 OF_BASE: Final = ("step", "demand_class", "lost_share")

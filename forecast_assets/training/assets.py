@@ -8,22 +8,21 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import BACKTEST_REPORTS, EVALUATION_REPORTS
-from forecast_assets.errors import AlreadyRegisteredError, InputError
+from forecast_assets.core.errors import AlreadyRegisteredError, InputError
 from forecast_assets.features.panel import Panel
-from forecast_assets.history import History
-from forecast_assets.models import external
-from forecast_assets.models.external import ExternalArtifact, register_external
-from forecast_assets.models.families import TRAINED
-from forecast_assets.models.global_model import GlobalArtifact
-from forecast_assets.models.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
+from forecast_assets.history.as_known import History
+from forecast_assets.models.boosted.model import GlobalArtifact
+from forecast_assets.models.external import artifact as external
+from forecast_assets.models.external.artifact import ExternalArtifact, register_external
+from forecast_assets.models.family import TRAINED
+from forecast_assets.models.statistical.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
 from forecast_assets.plots import as_markdown_image, evaluation_png
-from forecast_assets.run_inputs import build_hierarchy
-from forecast_assets.training.arrival import MEASURED_DATES, Arrived, PastDate, arrival_gates, arrival_report
+from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.training.evaluation import gates
+from forecast_assets.training.external import MEASURED_DATES, Arrived, PastDate, arrival_gates, arrival_report
 from forecast_assets.training.fitting import Trained, default_horizon, fit, trained_rows
 from partitions import model_versions
-from resources.manifests import ProductVersion
-from resources.orchestration import (
+from resources.orchestration.glue import (
     ProgressReporter,
     RunSettings,
     StoresResource,
@@ -32,7 +31,8 @@ from resources.orchestration import (
     markdown_table,
     product_metadata,
 )
-from resources.stores import Stores
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 
 class TrainingConfig(dg.Config):

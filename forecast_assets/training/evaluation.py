@@ -15,20 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.features.panel import Floats, Panel
+from forecast_assets.core.arrays import Floats
+from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.metrics.backtests import ALL, SEASONAL_NAIVE, STATISTICAL, Backtest, report
 from forecast_assets.models.demand import usual_lost_share
-from forecast_assets.models.families import Forecasts, TrainedArtifact, forecast, lost_share
-from forecast_assets.models.levels import Progress
-from forecast_assets.models.series import clean
-from forecast_assets.models.training import (
-    DEFAULT_HISTORY_DAYS,
-    Rows,
-    spread_rows,
-    take,
-    training_rows,
-)
-from forecast_assets.training.metrics import ALL, SEASONAL_NAIVE, STATISTICAL, Backtest, report
+from forecast_assets.models.family import Forecasts, TrainedArtifact, forecast, lost_share
+from forecast_assets.models.statistical.levels import Progress
+from forecast_assets.models.statistical.series import clean
+from forecast_assets.models.statistical.training import DEFAULT_HISTORY_DAYS, Rows, spread_rows, take, training_rows
 
 Groups = npt.NDArray[np.str_]
 # The version that is judged at an origin: see `evaluate`.

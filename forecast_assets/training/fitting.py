@@ -11,22 +11,22 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.artifact import FAMILY as STATISTICAL
-from forecast_assets.models.external import ExternalArtifact
-from forecast_assets.models.families import TRAINED, WITH_TREES, TrainedArtifact
-from forecast_assets.models.global_training import train_global, tree_origins
-from forecast_assets.models.levels import Progress
-from forecast_assets.models.statistical import train_statistical
-from forecast_assets.models.training import (
+from forecast_assets.models.boosted.training import train_global, tree_origins
+from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.family import TRAINED, WITH_TREES, TrainedArtifact
+from forecast_assets.models.statistical.artifact import FAMILY as STATISTICAL
+from forecast_assets.models.statistical.levels import Progress
+from forecast_assets.models.statistical.training import (
     DEFAULT_HISTORY_DAYS,
     LEAST_HISTORY_DAYS,
     MOST_CELLS,
     Rows,
     backtest_origins,
     take,
+    train_statistical,
     training_rows,
 )
 from forecast_assets.training.evaluation import MOST_ORIGINS, Groups, VersionAsOf, evaluate, evaluated_rows

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import QUANTILES
-from forecast_assets.sources.assortment import make_assortment
-from forecast_assets.sources.demand_law import draw, make_law, make_offers
-from forecast_assets.sources.simulator import SimulatorSettings, simulate
+from forecast_assets.simulation.assortment import make_assortment
+from forecast_assets.simulation.demand_law import draw, make_law, make_offers
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.stockout_risk import inventory
 from forecast_assets.stockout_risk.inventory import Demand, supply_at
 from forecast_assets.stockout_risk.stock_status import assess_status

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from bench.panels import Retailer, simulated_retailer
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.demand_class import ENDED_DAYS, NEW_DAYS
-from forecast_assets.features.panel import Floats, Panel
-from forecast_assets.models.levels import AVERAGE
-from forecast_assets.models.statistical import (
-    SeriesForecasts,
-    StatisticalArtifact,
-    forecast_series,
-    train_statistical,
-)
-from forecast_assets.sources.simulator import SimulatorSettings
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.levels import AVERAGE
+from forecast_assets.models.statistical.series import SeriesForecasts, forecast_series
+from forecast_assets.models.statistical.training import train_statistical
+from forecast_assets.simulation.simulator import SimulatorSettings
 
 HORIZON = 90
 SETTINGS = SimulatorSettings(skus=36, stores=3, days=900 + HORIZON, seed=5)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.settings import Settings
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate, write_native
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate, write_native
 from tests.brief_runs import in_full, make_brief
 
 RETAILER = SimulatorSettings(skus=18, stores=2, days=200, seed=11, end=date(2025, 6, 30))

@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-from forecast_assets.keys import RunKey
-from resources.blobs import BlobStore
+from forecast_assets.core.keys import RunKey
+from resources.store.blobs import BlobStore
 from tests.assets.conftest import new_runner
 
 

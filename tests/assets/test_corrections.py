@@ -14,13 +14,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from forecast_assets import run_inputs
 from forecast_assets.automation.restatement_sensor import restatement_events
 from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
 from forecast_assets.contracts import COMPONENTS, PUBLISHED
-from forecast_assets.definitions import build_defs
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyPublishedError,
     ForecastAssetsError,
     InputError,
@@ -28,19 +26,21 @@ from forecast_assets.errors import (
     NothingToCorrectError,
     NotPublishedError,
 )
-from forecast_assets.keys import DAILY
+from forecast_assets.core.keys import DAILY
+from forecast_assets.corrections.restatements import newest_revisions, pending
+from forecast_assets.definitions import build_defs
+from forecast_assets.ingestion.batch import Batch
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.operations.reading import read_product, resolve_run
 from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.corrections import comparison_text
-from forecast_assets.restatements import newest_revisions, pending
+from forecast_assets.scoring import context as run_inputs
+from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.simulator import Simulation
 from partitions import scoring_partition
-from resources.dagster_home import Launches
-from resources.prediction_store import PredictionStore, snapshot_key
-from resources.records import Publication
+from resources.ledger.records import Publication
+from resources.orchestration.dagster_home import Launches
+from resources.stores.products import PredictionStore, snapshot_key
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 
 DAY = RETAILER.end - timedelta(days=3)

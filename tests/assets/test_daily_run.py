@@ -20,7 +20,7 @@ import sqlalchemy
 from checks.rules import RULES, Rule
 from forecast_assets.automation.triggers import scoring_request, snapshot_request
 from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyRegisteredError,
     ChangedFileError,
     HorizonError,
@@ -28,16 +28,16 @@ from forecast_assets.errors import (
     NotAcceptedError,
     UnknownVersionError,
 )
-from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import Simulation
 from partitions import scoring_partition
-from resources.dagster_home import Launches
-from resources.verification import verify_store
+from resources.maintenance.verification import verify_store
+from resources.orchestration.dagster_home import Launches
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 from tests.torture.injection import KILL_AFTER, KILL_BEFORE, Call, Harm, Report, armed
 from tests.torture.sizes import size
@@ -157,7 +157,7 @@ def test_a_stored_snapshot_is_rebuilt_to_the_same_bytes_after_the_specs_have_cha
     trained: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import forecast_assets.features.specs as today
-    from resources.parquet import to_parquet
+    from resources.store.parquet import to_parquet
 
     stored = trained.stores.predictions.staged("feature_snapshots", RETAILER.end)
     monkeypatch.setattr(today, "DEFAULT_SPECS", today.DEFAULT_SPECS[:3])

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from checks.expectations import ExpectationOutcome
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
+from forecast_assets.ingestion.batch import Batch
 from forecast_assets.operations.reading import read_product
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import new_runner
 from tests.brief_runs import in_full
 

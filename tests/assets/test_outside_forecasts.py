@@ -17,7 +17,7 @@ from checks.lineage import lineage_breaks
 from forecast_assets.automation.triggers import scoring_request
 from forecast_assets.cli import cli
 from forecast_assets.contracts import QUANTILE_COLUMNS
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyPublishedError,
     AlreadyRegisteredError,
     IncompleteInputsError,
@@ -27,20 +27,20 @@ from forecast_assets.errors import (
     RefusedError,
     SourceError,
 )
-from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.core.keys import DAILY, RunKey
+from forecast_assets.operations.external_forecasts import Plan, Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.lineage import lineage_of
-from forecast_assets.operations.outside_forecasts import Plan, Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.presentation.external_forecasts import plan_text, published_text
 from forecast_assets.presentation.lineage import lineage_text
-from forecast_assets.presentation.outside_forecasts import plan_text, published_text
 from forecast_assets.presentation.state import version_text, versions_text
-from forecast_assets.run_inputs import outside_forecasts_of
-from forecast_assets.sources.simulator import Simulation
+from forecast_assets.scoring.context import outside_forecasts_of
+from forecast_assets.simulation.simulator import Simulation
 from partitions import scoring_partition
-from resources.catalogue import build_catalogue
-from resources.channels import DISPLACED_FOR
-from resources.dagster_home import Launches
+from resources.catalogue.build import build_catalogue
+from resources.ledger.channels import DISPLACED_FOR
+from resources.orchestration.dagster_home import Launches
 from tests.assets.conftest import KEY, RETAILER, copied
 from tests.assets.test_corrections import restated_sales
 from tests.brief_runs import in_full

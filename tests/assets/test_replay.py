@@ -14,20 +14,20 @@ from click.testing import CliRunner
 
 from forecast_assets.cli import cli
 from forecast_assets.contracts import PRODUCTS
-from forecast_assets.errors import ChangedFileError, InputError, NotPublishedError, ReplayDifferenceError
-from forecast_assets.keys import PredictionId, RunKey
+from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError, ReplayDifferenceError
+from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.operations import differences, replaying
-from forecast_assets.operations.outside_forecasts import Request, plan_forecasts, publish_forecasts
+from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import Replay, replay
 from forecast_assets.operations.replaying_training import replay_training
 from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.replaying import replay_text
-from forecast_assets.sources.simulator import Simulation
-from resources.blobs import sha256
-from resources.manifests import ProductVersion
-from resources.provenance import cpu_type, library_versions
-from resources.records import Publication
+from forecast_assets.simulation.simulator import Simulation
+from resources.ledger.records import Publication
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.store.provenance import cpu_type, library_versions
 from tests.assets.conftest import KEY, RETAILER, copied
 from tests.assets.test_corrections import restated_sales
 from tests.replayed_rows import picked, require_replayed
@@ -352,7 +352,7 @@ def without_risk_paths(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Publi
     publication = predictions.publication(KEY)
     renamed: dict[str, str] = {}
     with monkeypatch.context() as then:
-        then.setattr("resources.prediction_store.code_version", lambda: "0.1.0+older")
+        then.setattr("resources.stores.products.code_version", lambda: "0.1.0+older")
         for made in replaying._products_of(runner.stores, publication).values():
             older = predictions.write_bytes(
                 made.product,

@@ -1,9 +1,9 @@
 """A store that real runs made is as it was written, and its head is on record outside of it."""
 
 from forecast_assets.operations.runner import Outcome, Runner
-from resources.ledger import head_text
-from resources.recorded_heads import recorded_heads
-from resources.verification import verify_store
+from resources.ledger.log import head_text
+from resources.maintenance.verification import verify_store
+from resources.orchestration.recorded_heads import recorded_heads
 
 
 def test_a_published_home_verifies_with_the_heads_that_the_catalogue_and_dagster_recorded(

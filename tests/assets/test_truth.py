@@ -6,7 +6,7 @@ import pytest
 
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Outcome, Runner
-from forecast_assets.sources.simulator import Simulation
+from forecast_assets.simulation.simulator import Simulation
 
 KEY = ["store_id", "sku_id", "target_date"]
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from resources.stores import Stores, open_stores
+from resources.stores.home import Stores, open_stores
 
 REPOSITORY = Path(__file__).parent.parent.parent
 BUCKET = "retailer"

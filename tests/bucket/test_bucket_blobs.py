@@ -10,10 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import ChangedFileError, ForecastAssetsError, InputError, MissingFileError, StorageError
-from resources import bucket as buckets
-from resources.blobs import CHUNK, BlobStore, sha256
-from resources.bucket import BucketStore
+from forecast_assets.core.errors import (
+    ChangedFileError,
+    ForecastAssetsError,
+    InputError,
+    MissingFileError,
+    StorageError,
+)
+from resources.store import bucket as buckets
+from resources.store.blobs import CHUNK, BlobStore, sha256
+from resources.store.bucket import BucketStore
 from tests.bucket.conftest import BUCKET, Server, served
 
 SALES = b"what was said"

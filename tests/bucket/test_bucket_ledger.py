@@ -10,12 +10,12 @@ import duckdb
 import pytest
 
 from forecast_assets.contracts import PUBLISHED
-from forecast_assets.errors import AlreadyPublishedError, BrokenChainError, ChangedFileError
-from resources.bucket import BucketStore
-from resources.ledger import BUNDLE, Ledger, entry_path
-from resources.state import LedgerState
-from resources.stores import Stores, open_stores
-from resources.verification import verify_store
+from forecast_assets.core.errors import AlreadyPublishedError, BrokenChainError, ChangedFileError
+from resources.ledger.log import BUNDLE, Ledger, entry_path
+from resources.ledger.state import LedgerState
+from resources.maintenance.verification import verify_store
+from resources.store.bucket import BucketStore
+from resources.stores.home import Stores, open_stores
 from tests import store_cases
 from tests.bucket.conftest import REPOSITORY, Server
 from tests.store_cases import publish, required, run_key, stage

@@ -19,14 +19,14 @@ from click.testing import CliRunner
 from forecast_assets.automation.triggers import build_sensors
 from forecast_assets.cli import cli
 from forecast_assets.contracts import PUBLISHED
+from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.definitions import build_defs
-from forecast_assets.keys import DAILY, RunKey
+from forecast_assets.ingestion.batch import Batch
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
-from forecast_assets.sources.batch import Batch
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
-from resources.verification import verify_store
+from resources.maintenance.verification import verify_store
 from tests.brief_runs import make_brief
 from tests.bucket.conftest import BUCKET, CREDENTIALS, REPOSITORY, Server
 

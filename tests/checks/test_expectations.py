@@ -10,9 +10,9 @@ import pytest
 from checks import expectations as module
 from checks.expectations import ExpectationOutcome, expectations, validate_feed, validate_product
 from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED, Column, Contract
-from forecast_assets.errors import InputError
-from forecast_assets.quantities import UNITS
-from forecast_assets.sources.simulator import SimulatorSettings, simulate
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.quantities import UNITS
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from checks.lineage import lineage_breaks
-from forecast_assets.keys import RunKey
-from resources.manifests import ProductVersion, manifest_path
-from resources.stores import Stores, open_stores
+from forecast_assets.core.keys import RunKey
+from resources.store.manifests import ProductVersion, manifest_path
+from resources.stores.home import Stores, open_stores
 from tests.lineage_cases import KEY, products, publish_linked, register_linked, snapshot
 from tests.store_cases import ingest
 

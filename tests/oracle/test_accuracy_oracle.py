@@ -12,9 +12,9 @@ import pytest
 
 from forecast_assets.accuracy.measuring import Actuals, measure_run
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILE_COLUMNS, QUANTILES, RISK_BANDS
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import publish
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import RunKey
-from forecast_assets.quantities import publish
 
 KEY = RunKey("weekly", date(2025, 6, 1), "v", 90)
 TARGET = date(2025, 7, 20)

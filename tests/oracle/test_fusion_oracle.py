@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.sources.fusion import FRESHNESS_TOLERANCE, resolve
+from forecast_assets.history.fusion import FRESHNESS_TOLERANCE, resolve
 
 UNTIL = datetime(2025, 1, 12, tzinfo=UTC)
 KEY = ["sku_id", "store_id", "event_date"]

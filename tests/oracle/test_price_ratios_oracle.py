@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.contracts import PRICES
-from forecast_assets.sources.held import Held
+from forecast_assets.ingestion.held import Held
 from forecast_assets.sources.price_ratios import highest_prices
 
 DAYS = (date(2024, 1, 1), date(2024, 1, 2), date(2024, 12, 30), date(2024, 12, 31), date(2025, 1, 1))

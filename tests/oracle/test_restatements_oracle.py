@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import SALES
-from forecast_assets.history import History
-from forecast_assets.restatements import changed_rows
-from resources.stores import Stores
+from forecast_assets.corrections.restatements import changed_rows
+from forecast_assets.history.as_known import History
+from resources.stores.home import Stores
 
 CUTOFF = date(2025, 1, 10)
 THEN, NOW = datetime(2025, 1, 11, tzinfo=UTC), datetime(2025, 1, 14, tzinfo=UTC)

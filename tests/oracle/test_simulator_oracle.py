@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom
 
-from forecast_assets.sources.assortment import SimulatorSettings, make_assortment
-from forecast_assets.sources.demand_law import DemandLaw, draw, make_law, make_offers
-from forecast_assets.sources.replenishment import (
+from forecast_assets.simulation.assortment import SimulatorSettings, make_assortment
+from forecast_assets.simulation.demand_law import DemandLaw, draw, make_law, make_offers
+from forecast_assets.simulation.replenishment import (
     PATHS,
     Terms,
     draw_remaining_lead_times,

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets.sources.fusion import resolve
+from forecast_assets.history.fusion import resolve
 
 UNTIL = datetime(2025, 1, 10, tzinfo=UTC)
 KEY = ["sku_id", "store_id", "event_date"]

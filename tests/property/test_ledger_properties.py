@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from forecast_assets.contracts import PUBLISHED
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyPublishedError,
     AlreadyRegisteredError,
     ForecastAssetsError,
@@ -30,9 +30,9 @@ from forecast_assets.errors import (
     NotPublishedError,
     UnknownVersionError,
 )
-from forecast_assets.keys import CHANNELS, RunKey
-from resources.records import Correction
-from resources.stores import Stores, open_stores
+from forecast_assets.core.keys import CHANNELS, RunKey
+from resources.ledger.records import Correction
+from resources.stores.home import Stores, open_stores
 from tests.store_cases import ingest, register
 
 FIRST_DAY = date(2025, 1, 1)
@@ -77,7 +77,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp())
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr("resources.ledger.BUNDLE", BUNDLE)
+        self.patched.setattr("resources.ledger.log.BUNDLE", BUNDLE)
         self.stores = open_stores(self.home)
         self.reads = [read(self.stores)]
         self.numbers: dict[RunKey, int] = {}

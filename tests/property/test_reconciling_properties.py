@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from forecast_assets.core.quantities import to_millionths
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.quantities import to_millionths
 from forecast_assets.reconciliation.reconciling import reconcile
 from tests.forecast_cases import products, series_of
 

@@ -21,13 +21,13 @@ import pytest
 import sqlalchemy
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
-from forecast_assets.errors import AlreadyPublishedError, LostRaceError
-from forecast_assets.keys import RunKey
-from resources.blobs import sha256
-from resources.parquet import to_parquet
-from resources.prediction_store import run_folder
-from resources.records import Evaluation
-from resources.stores import Stores, open_stores
+from forecast_assets.core.errors import AlreadyPublishedError, LostRaceError
+from forecast_assets.core.keys import RunKey
+from resources.ledger.records import Evaluation
+from resources.store.blobs import sha256
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores, open_stores
+from resources.stores.products import run_folder
 from tests import ledger_cases, products
 from tests.store_cases import CHECKS, CUTOFF, ingest, product_frame, register, required, run_key
 

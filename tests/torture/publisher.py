@@ -28,18 +28,13 @@ import polars as pl
 
 from forecast_assets.cli.failures import from_outside
 from forecast_assets.contracts import FORECAST_ACCURACY, PUBLISHED, Contract
-from forecast_assets.errors import (
-    AlreadyPublishedError,
-    AlreadyRegisteredError,
-    ForecastAssetsError,
-    StorageError,
-)
-from forecast_assets.keys import RunKey
-from resources.ledger import BUNDLE
-from resources.provenance import code_version, cpu_type, library_versions
-from resources.stores import Stores, open_stores
-from resources.vacuuming import vacuum_store
-from resources.verification import verify_store
+from forecast_assets.core.errors import AlreadyPublishedError, AlreadyRegisteredError, ForecastAssetsError, StorageError
+from forecast_assets.core.keys import RunKey
+from resources.ledger.log import BUNDLE
+from resources.maintenance.vacuuming import vacuum_store
+from resources.maintenance.verification import verify_store
+from resources.store.provenance import code_version, cpu_type, library_versions
+from resources.stores.home import Stores, open_stores
 from tests import ledger_cases, products, store_cases
 from tests.torture.injection import Call, Harm, Report, arm, preloaded
 from tests.unit.test_accuracy_records import TARGET, rows

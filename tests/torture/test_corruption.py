@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from forecast_assets.errors import ChangedFileError
-from resources.blobs import sha256
-from resources.ledger import bundle_path, bundled, entry_path, is_entry
-from resources.records import Evaluation, canonical
-from resources.stores import Stores, open_stores
-from resources.verification import verify_store
+from forecast_assets.core.errors import ChangedFileError
+from resources.ledger.log import bundle_path, bundled, entry_path, is_entry
+from resources.ledger.records import Evaluation, canonical
+from resources.maintenance.verification import verify_store
+from resources.store.blobs import sha256
+from resources.stores.home import Stores, open_stores
 from tests import ledger_cases, store_cases
 from tests.torture.sizes import size
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.catalogue import LINK, refresh_catalogue
-from resources.stores import open_stores
+from resources.catalogue.build import LINK, refresh_catalogue
+from resources.stores.home import open_stores
 from tests.ledger_cases import evaluate
 from tests.store_cases import register, required, run_key
 from tests.torture.crowd import (

@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.keys import RunKey
-from forecast_assets.models.global_model import COMBINED
+from forecast_assets.core.keys import RunKey
+from forecast_assets.models.boosted.model import COMBINED
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from forecast_assets.sources.simulator import SimulatorSettings, simulate
 from tests.brief_runs import make_brief
 from tests.replayed_rows import picked, require_replayed
 from tests.torture.sizes import size

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.keys import RunKey
-from resources.parquet import to_parquet
-from resources.verification import verify_store
+from forecast_assets.core.keys import RunKey
+from resources.maintenance.verification import verify_store
+from resources.store.parquet import to_parquet
 from tests import products
 from tests.torture.crowd import Attempt, Deeds, Place, own_key, read_back, run_writers, shared_key, wape_of
 from tests.torture.sizes import size

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import cli
-from forecast_assets.errors import InputError, NotReadyError, UnknownVersionError
+from forecast_assets.core.errors import InputError, NotReadyError, UnknownVersionError
 from forecast_assets.presentation.accuracy import Question, accuracy_sql, accuracy_text, require_answerable
-from resources.catalogue import build_catalogue
-from resources.stores import Stores
+from resources.catalogue.build import build_catalogue
+from resources.stores.home import Stores
 from tests.unit.test_accuracy_records import record
 from tests.unit.test_catalogue import build
 

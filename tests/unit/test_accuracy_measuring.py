@@ -9,7 +9,7 @@ import pytest
 
 from forecast_assets.accuracy.measuring import measure_run, naive_days
 from forecast_assets.contracts import FORECAST_ACCURACY
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from tests.accuracy_cases import KEY, TARGET, actuals, forecasts, hierarchy, naive, risks
 
 LEVELS = ("product_level", "store_level")

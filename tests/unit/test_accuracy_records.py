@@ -11,11 +11,11 @@ import pytest
 from forecast_assets.accuracy.inputs import PRODUCT, day_inputs, due_days, newest_word, read_actuals, require_measurable
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.contracts import FORECAST_ACCURACY, SALES
-from forecast_assets.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
-from forecast_assets.keys import RunKey
-from resources.catalogue import build_catalogue
-from resources.records import Measurement
-from resources.stores import Stores, open_stores
+from forecast_assets.core.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
+from forecast_assets.core.keys import RunKey
+from resources.catalogue.build import build_catalogue
+from resources.ledger.records import Measurement
+from resources.stores.home import Stores, open_stores
 from tests.accuracy_cases import KEY, TARGET, actuals, forecasts, hierarchy, naive, risks
 from tests.unit.test_catalogue import publish
 

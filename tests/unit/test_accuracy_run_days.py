@@ -9,15 +9,15 @@ import pytest
 from forecast_assets.accuracy import run_days
 from forecast_assets.accuracy.run_days import Pasts, RunDay, read_run
 from forecast_assets.contracts import PRODUCT_HIERARCHY, SALES
-from forecast_assets.errors import ChangedFileError
+from forecast_assets.core.errors import ChangedFileError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history import History
-from forecast_assets.keys import RunKey
-from forecast_assets.quantities import UNITS
-from resources.blobs import BlobStore
-from resources.parquet import to_parquet
-from resources.records import Publication
-from resources.stores import Stores
+from forecast_assets.history.as_known import History
+from resources.ledger.records import Publication
+from resources.store.blobs import BlobStore
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores
 from tests.accuracy_cases import SERIES, forecasts, risks
 
 CUTOFF = date(2025, 6, 1)

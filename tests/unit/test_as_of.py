@@ -10,14 +10,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.errors import InputError, NotPublishedError, RefusedError
+from forecast_assets.core.errors import InputError, NotPublishedError, RefusedError
 from forecast_assets.operations.reading import as_they_stood, read_product, resolve_run
 from forecast_assets.presentation.log import log_text, said
-from resources.blobs import BlobStore, sha256
-from resources.ledger import Ledger, PastLedger, entry_path
-from resources.records import canonical
-from resources.state import GENESIS, KINDS
-from resources.stores import Stores, open_stores
+from resources.ledger.log import Ledger, PastLedger, entry_path
+from resources.ledger.records import canonical
+from resources.ledger.state import GENESIS, KINDS
+from resources.store.blobs import BlobStore, sha256
+from resources.stores.home import Stores, open_stores
 from tests.command import Call, caller
 from tests.ledger_cases import LEFTOVER, every_kind
 from tests.store_cases import CUTOFF, ingest, publish, register, run_key
@@ -50,7 +50,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda: register(made, "stat-2"),
     ]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("resources.ledger.datetime", _Clock)
+        patched.setattr("resources.ledger.log.datetime", _Clock)
         for sequence, step in enumerate(steps, start=1):
             _Clock.told = datetime(2025, 3, DAYS[sequence], 8, sequence, 5, tzinfo=UTC)
             step()
@@ -148,7 +148,7 @@ def test_a_moment_before_a_newest_entry_whose_clock_ran_ahead_is_settled(
     """Nothing is recorded before the newest entry, so what stood before it cannot change any more."""
     _Clock.told = datetime.now(UTC) + timedelta(days=2)
     with monkeypatch.context() as patched:
-        patched.setattr("resources.ledger.datetime", _Clock)
+        patched.setattr("resources.ledger.log.datetime", _Clock)
         stores.registry.promote("stat-1", by="ben", reason="from a machine that is two days ahead")
     assert as_they_stood(stores, datetime.now(UTC) + timedelta(days=1)).ledger.state().sequence == 6
     with pytest.raises(InputError, match="is not over"):

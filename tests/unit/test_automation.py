@@ -15,15 +15,15 @@ from forecast_assets.automation.triggers import (
     scoring_request,
     snapshot_request,
 )
-from forecast_assets.errors import NotAcceptedError
-from forecast_assets.history import History
-from forecast_assets.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.core.errors import NotAcceptedError
+from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.history.as_known import History
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.assets import readiness
 from forecast_assets.snapshots.readiness import Readiness
 from partitions import scoring_partition
-from resources.dagster_home import Launches, open_instance
-from resources.stores import Stores, open_stores
+from resources.orchestration.dagster_home import Launches, open_instance
+from resources.stores.home import Stores, open_stores
 from tests.store_cases import register
 from tests.unit.test_observation_store import DAY, put, sales_rows
 

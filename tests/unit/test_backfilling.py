@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyPublishedError,
     HorizonError,
     IncompleteInputsError,
@@ -16,7 +16,7 @@ from forecast_assets.errors import (
     NotAcceptedError,
     NotReadyError,
 )
-from forecast_assets.keys import RunKey
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.backfilling import backfill, backfill_keys, require_none_waits
 from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.state import backfill_text

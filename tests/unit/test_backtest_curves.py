@@ -6,17 +6,17 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from forecast_assets.core.arrays import Floats
 
 from forecast_assets.contracts import QUANTILES
-from forecast_assets.features.panel import Floats
-from forecast_assets.report_plots import (
+from forecast_assets.metrics.backtests import Backtest
+from forecast_assets.metrics.calibration_curves import quantile_shares, risk_reliability
+from forecast_assets.plots.reports import (
     bias_by_level_png,
     error_by_cutoff_png,
     quantile_calibration_png,
     risk_reliability_png,
 )
-from forecast_assets.training.calibration_curves import quantile_shares, risk_reliability
-from forecast_assets.training.metrics import Backtest
 
 NAMES = np.array(["smooth"])
 

@@ -9,10 +9,12 @@ import pytest
 from forecast_assets.base_forecasts.forecasting import base_frames
 from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
+from forecast_assets.core.keys import RunKey
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import RunKey
-from forecast_assets.models.artifact import StatisticalArtifact
-from forecast_assets.models.statistical import forecast_nodes, forecast_series, train_statistical
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.nodes import forecast_nodes
+from forecast_assets.models.statistical.series import forecast_series
+from forecast_assets.models.statistical.training import train_statistical
 from tests.forecast_cases import lawful_panel, one_group, series_of
 
 KEY = RunKey("daily", date(2025, 4, 27), "stat-1", 14)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import ChangedFileError, StorageError
-from resources import blobs
-from resources.blobs import BlobStore, sha256
+from forecast_assets.core.errors import ChangedFileError, StorageError
+from resources.store import blobs
+from resources.store.blobs import BlobStore, sha256
 
 PATH = "observations/sales/x.parquet"
 

@@ -9,9 +9,9 @@ import polars as pl
 from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
 from forecast_assets.explanations.assets import _last_days
 from forecast_assets.features.specs import LONGEST_DAYS
-from forecast_assets.history import History
+from forecast_assets.history.as_known import History
 from forecast_assets.stockout_risk.assets import _orders
-from resources.stores import Stores
+from resources.stores.home import Stores
 
 DAY = date(2025, 1, 10)
 KNOWN = datetime(2025, 1, 11, tzinfo=UTC)

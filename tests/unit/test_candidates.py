@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, forecasts_frame
 from tests.products import make_all
 

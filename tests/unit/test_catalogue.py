@@ -15,17 +15,17 @@ import pytest
 import sqlalchemy
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
-from forecast_assets.errors import StorageError
+from forecast_assets.core.errors import StorageError
+from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.features.specs import DEFAULT_SPECS, specs_to_data
-from forecast_assets.keys import PredictionId, RunKey
 from forecast_assets.operations.lineage import lineage_of
-from resources.audit_rows import GROUPS, AuditRows
-from resources.blobs import sha256
-from resources.catalogue import build_catalogue, refresh_catalogue, superseded_files
-from resources.manifests import manifest_path
-from resources.prediction_store import run_folder
-from resources.records import canonical
-from resources.stores import Stores, open_stores
+from resources.catalogue.audit import GROUPS, AuditRows
+from resources.catalogue.build import build_catalogue, refresh_catalogue, superseded_files
+from resources.ledger.records import canonical
+from resources.store.blobs import sha256
+from resources.store.manifests import manifest_path
+from resources.stores.home import Stores, open_stores
+from resources.stores.products import run_folder
 from tests import lineage_cases, store_cases
 from tests.products import KEY, make
 from tests.store_cases import register
@@ -120,7 +120,7 @@ def test_a_store_whose_tail_was_cut_is_shown_as_it_is(stores: Stores, catalogue:
 def test_a_slow_builder_does_not_hide_what_was_published_meanwhile(
     stores: Stores, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import resources.catalogue as wiring
+    import resources.catalogue.build as wiring
 
     real = wiring._built
     late = open_stores(tmp_path / "store")
@@ -505,7 +505,7 @@ def test_rows_that_a_release_computes_in_another_way_are_written_anew(
     stores: Stores, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = AuditRows(stores.predictions, catalogue.parent / "rows").publications()
-    monkeypatch.setattr("resources.audit_rows.ROWS_FORMAT", 1000)
+    monkeypatch.setattr("resources.catalogue.audit.ROWS_FORMAT", 1000)
     after = AuditRows(stores.predictions, catalogue.parent / "rows").publications()
     assert not set(before) & set(after)
 
@@ -533,7 +533,7 @@ def test_a_failed_build_does_not_say_that_nothing_was_published(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resources.audit_rows.os.fsync", full)
+    monkeypatch.setattr("resources.catalogue.audit.os.fsync", full)
     with pytest.raises(StorageError, match="No space left") as caught:
         refresh_catalogue(stores.predictions, catalogue.parent)
     assert "nothing was published" not in str(caught.value)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import FEEDS, PRODUCTS, QUANTILE_COLUMNS, SALES, Contract
-from forecast_assets.errors import ContractError
+from forecast_assets.core.errors import ContractError
 
 
 def rows(**changes: object) -> pl.DataFrame:

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from forecast_assets.cli import cli
 from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
-from forecast_assets.errors import InputError, NotReadyError
-from forecast_assets.history import History
-from forecast_assets.restatements import changed_rows
-from resources.manifests import ProductVersion
-from resources.records import BatchRecord
-from resources.stores import Stores
+from forecast_assets.core.errors import InputError, NotReadyError
+from forecast_assets.corrections.restatements import changed_rows
+from forecast_assets.history.as_known import History
+from resources.ledger.records import BatchRecord
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 
 DAY = date(2025, 1, 10)
 THEN = datetime(2025, 1, 11, 6, tzinfo=UTC)

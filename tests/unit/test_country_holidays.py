@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from forecast_assets.errors import SourceError
+from forecast_assets.core.errors import SourceError
 from forecast_assets.sources.country_holidays import read_country_holidays
 from tests.intake_cases import findings_of
 

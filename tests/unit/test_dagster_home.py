@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from forecast_assets.errors import StorageError
-from resources.dagster_home import (
+from forecast_assets.core.errors import StorageError
+from resources.orchestration.dagster_home import (
     PROCESS_TAG,
     Launches,
     close_runs_of_dead_processes,

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from forecast_assets.operations.differences import Rebuilt, difference_of_rows, difference_of_values, paired
-from resources.manifests import ProductVersion
-from resources.records import ProductFile
+from resources.ledger.records import ProductFile
+from resources.store.manifests import ProductVersion
 
 FILE = ProductFile("predictions/a/1.parquet", "1" * 64, 3, 100)
 

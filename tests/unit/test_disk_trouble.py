@@ -17,10 +17,10 @@ from threading import Barrier
 
 import pytest
 
-from forecast_assets.errors import AlreadyPublishedError
-from forecast_assets.keys import RunKey
-from resources.records import Publication
-from resources.stores import Stores, open_stores
+from forecast_assets.core.errors import AlreadyPublishedError
+from forecast_assets.core.keys import RunKey
+from resources.ledger.records import Publication
+from resources.stores.home import Stores, open_stores
 from tests.store_cases import catalogue, ingest, publish, register, required, run_key, stage
 from tests.torture.injection import FAIL_FROM, TROUBLES, Harm, Report, armed
 from tests.unit.test_ledger import admit_all
@@ -133,7 +133,7 @@ def test_a_clock_that_goes_back_reorders_nothing(stores: Stores, monkeypatch: py
             return told.pop(0)
 
     with monkeypatch.context() as patched:
-        patched.setattr("resources.ledger.datetime", Clock)
+        patched.setattr("resources.ledger.log.datetime", Clock)
         ingest(stores)
         for reason in ("first", "second", "third"):
             stores.ledger.append(

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
-from forecast_assets.errors import ReplayDifferenceError
+from forecast_assets.core.errors import ReplayDifferenceError
 from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
 from forecast_assets.operations.reading import export_product, read_product, scan_predictions, scan_product
 from forecast_assets.operations.replaying import Replay
-from resources.records import Publication
-from resources.stores import Stores, open_stores
+from resources.ledger.records import Publication
+from resources.stores.home import Stores, open_stores
 from tests.earlier_stores import GROWN, publish_as_before
 from tests.store_cases import catalogue, ingest, publish, register, run_key
 

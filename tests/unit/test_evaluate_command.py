@@ -14,28 +14,28 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from forecast_assets.backtesting.actuals import Said
+from forecast_assets.backtesting.backtest import Evaluated, Question, evaluate, last_cutoffs
 from forecast_assets.cli import cli
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECASTS, OWN_METHOD, STOCKOUT_RISKS
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     HorizonError,
     IncompleteInputsError,
     InputError,
     NotStagedError,
     UnknownVersionError,
 )
-from forecast_assets.keys import RunKey
-from forecast_assets.operations.backtests import Said
-from forecast_assets.operations.evaluating import Evaluated, Question, evaluate, last_cutoffs
-from forecast_assets.operations.outside_forecasts import Request, plan_forecasts, publish_forecasts
+from forecast_assets.core.keys import RunKey
+from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
-from forecast_assets.presentation.evaluations import newest_report_text, overall, summary
+from forecast_assets.presentation.backtests import newest_report_text, overall, summary
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
 from forecast_assets.settings import Settings
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
-from resources.verification import verify_store
+from resources.maintenance.verification import verify_store
 
 END = date(2025, 6, 30)
 RETAILER = SimulatorSettings(skus=6, stores=2, days=120, seed=5, end=END)
@@ -144,7 +144,7 @@ def test_nothing_is_published_but_the_report(runner: Runner, evaluated: Evaluate
 def test_asked_again_nothing_is_made_and_nothing_recorded(
     runner: Runner, evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forecast_assets.operations.past_runs.materialize", never)
+    monkeypatch.setattr("forecast_assets.backtesting.past_runs.materialize", never)
     before = runner.stores.ledger.state().sequence
     again = ask(runner, Question("stat-1", [EARLY, LATE, LATE], against=["stat-0", "stat-1"]))
     assert not again.is_new
@@ -164,7 +164,7 @@ def test_interrupted_it_leaves_nothing_half_made_and_goes_on_to_the_same_bytes(
     head = other.stores.ledger.state().sequence
     question = Question("stat-1", [LATE, EARLY], against=["stat-0"])
     with monkeypatch.context() as patched:
-        patched.setattr("forecast_assets.operations.past_runs.up_to_publication", interrupt)
+        patched.setattr("forecast_assets.backtesting.past_runs.up_to_publication", interrupt)
         with pytest.raises(KeyboardInterrupt):
             ask(other, question)
     kept = sorted(path.name.split("-")[0] for path in other.settings.backtests_folder.iterdir())
@@ -255,7 +255,7 @@ def test_days_that_are_not_known_yet_are_left_out_and_told(runner: Runner) -> No
 
 
 def test_a_cutoff_without_any_day_behind_it_is_refused(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forecast_assets.history.History.feed", lambda *_, **__: None)
+    monkeypatch.setattr("forecast_assets.history.as_known.History.feed", lambda *_, **__: None)
     with pytest.raises(IncompleteInputsError, match=f"`sales` has no rows of the days after {LATE}"):
         ask(runner, Question("stat-1", [LATE]))
 

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import BASE_NODE_FORECASTS, COMPONENTS, FEEDS
+from forecast_assets.core.quantities import publish
 from forecast_assets.explanations.circumstances import ROW_FACTS, Circumstances, events_by_store
 from forecast_assets.explanations.forecast_wording import forecast_reason
 from forecast_assets.explanations.levels_above import largest_gaps, node_names
 from forecast_assets.explanations.phrases import capitalised
 from forecast_assets.explanations.wants import SEASON_DAYS, not_computed
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.quantities import publish
 from tests.forecast_cases import two_by_two
 
 SUNDAY = date(2025, 7, 6)

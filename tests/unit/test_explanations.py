@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import BASE_FORECASTS, COMPONENTS, FORECAST_EXPLANATIONS
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.quantities import publish
 from forecast_assets.explanations.circumstances import Circumstances
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.features.panel import Panel
-from forecast_assets.quantities import publish
 from forecast_assets.stockout_risk.assessing import risk_frame
 from tests.risk_cases import panel, reconciled, supply
 

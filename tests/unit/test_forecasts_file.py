@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from forecast_assets.errors import HorizonError, InputError, SourceError
-from forecast_assets.keys import DAILY, WEEKLY
-from forecast_assets.sources.forecasts_file import (
+from forecast_assets.core.errors import HorizonError, InputError, SourceError
+from forecast_assets.core.keys import DAILY, WEEKLY
+from forecast_assets.sources.external_forecasts import (
     ForecastsFile,
     choose_horizon,
     file_problems,

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import EXTERNAL_FORECASTS
-from forecast_assets.keys import RunKey
-from forecast_assets.sources.forecasts_file import ForecastsFile
-from forecast_assets.sources.forecasts_fit import coherence, external_frame, missing_series, series_problems
+from forecast_assets.core.keys import RunKey
+from forecast_assets.sources.external_fit import coherence, external_frame, missing_series, series_problems
+from forecast_assets.sources.external_forecasts import ForecastsFile
 from tests.forecast_cases import two_by_two
 
 KEY = RunKey("daily", date(2025, 6, 30), "planners-1", 7)

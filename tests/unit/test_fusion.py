@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.sources.fusion import FRESHNESS_TOLERANCE, resolve
+from forecast_assets.history.fusion import FRESHNESS_TOLERANCE, resolve
 
 DAY_END = datetime(2025, 1, 2, tzinfo=UTC)
 FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -125,7 +125,7 @@ def test_a_receipt_replaces_the_open_order() -> None:
 
 
 def test_keys_beyond_any_machine_word_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forecast_assets.numbering._LARGEST_NUMBER", 1)
+    monkeypatch.setattr("forecast_assets.core.numbering._LARGEST_NUMBER", 1)
     rows = pl.concat([said(("pos", 0, float(n))).with_columns(sku_id=pl.lit(f"SKU-{n}")) for n in range(20)])
     assert resolve("sales", rows, known_until=FOREVER).collect()["sales_units"].to_list() == [
         float(n) for n in range(20)

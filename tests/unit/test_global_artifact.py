@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecast_assets.errors import InputError
-from forecast_assets.models.families import read_artifact
-from forecast_assets.models.global_model import COMBINED
-from forecast_assets.models.global_training import train_global
-from forecast_assets.models.tree_text import require_whole
-from forecast_assets.models.trees import fit_trees
+from forecast_assets.core.errors import InputError
+from forecast_assets.models.boosted.model import COMBINED
+from forecast_assets.models.boosted.text import require_whole
+from forecast_assets.models.boosted.training import train_global
+from forecast_assets.models.boosted.trees import fit_trees
+from forecast_assets.models.family import read_artifact
 from tests.forecast_cases import lawful_fields, one_group, panel_of
 
 COUNT, HORIZON = 20, 14

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.effects import Factors
-from forecast_assets.models.families import forecast, lost_share, read_artifact, statistical_part
-from forecast_assets.models.global_model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
-from forecast_assets.models.global_training import _is_live, train_global
-from forecast_assets.models.series import FACTORED
-from forecast_assets.models.tree_inputs import Cutoff, Record
+from forecast_assets.models.boosted.inputs import Cutoff, Record
+from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
+from forecast_assets.models.boosted.training import _is_live, train_global
+from forecast_assets.models.family import forecast, lost_share, read_artifact, statistical_part
+from forecast_assets.models.statistical.effects import Factors
+from forecast_assets.models.statistical.series import FACTORED
 from forecast_assets.training.evaluation import seasonal_naive
 from forecast_assets.training.fitting import fit
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of

@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.errors import HierarchyError
+from forecast_assets.core.errors import HierarchyError
 from forecast_assets.hierarchy import Hierarchy
 from tests.forecast_cases import products, two_by_two
 

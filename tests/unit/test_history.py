@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from forecast_assets.contracts import SALES
 from forecast_assets.features.compiler import compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, FeatureSpec, days_needed
-from forecast_assets.history import History
-from forecast_assets.sources.fusion import resolve
-from resources.observation_store import contested_days
-from resources.records import BatchRecord
-from resources.stores import Stores
+from forecast_assets.history.as_known import History
+from forecast_assets.history.fusion import resolve
+from resources.ledger.records import BatchRecord
+from resources.stores.home import Stores
+from resources.stores.observations import contested_days
 
 DAY = date(2025, 1, 10)
 UNTIL = datetime(2025, 2, 1, tzinfo=UTC)
@@ -113,7 +113,7 @@ def test_a_feed_is_what_resolving_all_of_it_gives(stores: Stores) -> None:
 def test_days_without_a_second_word_are_not_even_read_before_they_are_used(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forecast_assets.history.resolve", lambda *_, **__: pytest.fail("resolved"))
+    monkeypatch.setattr("forecast_assets.history.as_known.resolve", lambda *_, **__: pytest.fail("resolved"))
     put(stores, rows(date(2025, 1, 1), 5))
     late = put(stores, rows(date(2025, 1, 6), 5))
     found = history(stores).feed("sales", since=DAY)
@@ -172,7 +172,7 @@ def test_many_contested_days_are_decided_a_quarter_at_a_time(stores: Stores, mon
         decided.append(said.select(pl.col("event_date").n_unique()).collect().item())
         return resolve(feed, said, known_until=known_until)
 
-    monkeypatch.setattr("forecast_assets.history.resolve", counted)
+    monkeypatch.setattr("forecast_assets.history.as_known.resolve", counted)
     made = history(stores)
     found = made.feed("sales", since=DAY - timedelta(days=199))
     everything = stores.observations.scan(made.batches, "sales", since=DAY - timedelta(days=199))

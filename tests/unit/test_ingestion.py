@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.errors import ContractError, LostRaceError
-from forecast_assets.ingestion import IngestOutcome, ingest_batches, inspect_batches
+from forecast_assets.core.errors import ContractError, LostRaceError
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
-from forecast_assets.sources.batch import Batch
-from resources.stores import Stores
+from resources.stores.home import Stores
 from tests.unit.test_sources_intake import batch, sales
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecast_assets.errors import HorizonError, InputError
-from forecast_assets.keys import DAILY, WEEKLY, PredictionId, RunKey
-from forecast_assets.quantities import UNITS, from_units, publish, to_millionths, to_units
+from forecast_assets.core.errors import HorizonError, InputError
+from forecast_assets.core.keys import DAILY, WEEKLY, PredictionId, RunKey
+from forecast_assets.core.quantities import UNITS, from_units, publish, to_millionths, to_units
 
 RUN = RunKey("daily", date(2024, 6, 11), "stat-1", 14)
 

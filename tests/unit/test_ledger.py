@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import AlreadyRegisteredError, BrokenChainError, StorageError, UnknownEntryError
-from resources.blobs import BlobStore, sha256
-from resources.ledger import BUNDLE, Ledger, bundle_path, bundled, entry_path
-from resources.manifests import Manifests, manifest_path
-from resources.provenance import cpu_type
-from resources.records import canonical
-from resources.state import GENESIS, KINDS, LedgerState
-from resources.stores import Stores, open_stores
+from forecast_assets.core.errors import AlreadyRegisteredError, BrokenChainError, StorageError, UnknownEntryError
+from resources.ledger.log import BUNDLE, Ledger, bundle_path, bundled, entry_path
+from resources.ledger.records import canonical
+from resources.ledger.state import GENESIS, KINDS, LedgerState
+from resources.store.blobs import BlobStore, sha256
+from resources.store.manifests import Manifests, manifest_path
+from resources.store.provenance import cpu_type
+from resources.stores.home import Stores, open_stores
 from tests.ledger_cases import every_kind
 
 

@@ -12,9 +12,9 @@ from bench.publications import SERIES_PER_STORE, STEPS, forecast_rows, prepare, 
 from bench.publications import write_encoded as encoded
 from bench.publications import write_validated as validated
 from forecast_assets.contracts import FORECASTS
-from resources.ledger import Entry
-from resources.parquet import ROW_GROUP, to_parquet
-from resources.stores import Stores, open_stores
+from resources.ledger.log import Entry
+from resources.store.parquet import ROW_GROUP, to_parquet
+from resources.stores.home import Stores, open_stores
 from tests import store_cases
 
 SERIES = 3 * SERIES_PER_STORE

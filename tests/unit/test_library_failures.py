@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.cli.failures import from_outside
-from forecast_assets.errors import ChangedFileError, ForecastAssetsError, StorageError
+from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
 
 
 def error_of(action: Callable[[], object]) -> Exception:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import ChangedFileError, InputError, NotPublishedError
+from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.presentation.lineage import lineage_text
-from resources.blobs import sha256
-from resources.manifests import acceptance_path, manifest_path
-from resources.provenance import code_version, cpu_type, library_versions
-from resources.stores import Stores, open_stores
+from resources.store.blobs import sha256
+from resources.store.manifests import acceptance_path, manifest_path
+from resources.store.provenance import code_version, cpu_type, library_versions
+from resources.stores.home import Stores, open_stores
 from tests.command import Call, caller
 from tests.lineage_cases import KEY, publish_linked
 from tests.store_cases import CHECKS, CUTOFF

@@ -11,15 +11,15 @@ import pytest
 
 from bench.m5_shaped import Shape, write_m5_shaped
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError
+from forecast_assets.core.errors import SourceError
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.ingestion import IngestOutcome, ingest_batches
-from forecast_assets.sources.batch import Batch
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches
+from forecast_assets.simulation.m5_writer import write_m5
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
 from forecast_assets.sources.m5 import read_m5
-from forecast_assets.sources.m5_writer import write_m5
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate
-from resources.parquet import to_parquet
-from resources.stores import Stores
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores
 
 FIRST = date(2011, 6, 25)
 KEY = ["sku_id", "store_id", "event_date"]

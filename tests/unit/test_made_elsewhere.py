@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.base_forecasts.made_elsewhere import external_frames
+from forecast_assets.base_forecasts.external import external_frames
 from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
@@ -17,14 +17,14 @@ from forecast_assets.contracts import (
     EXTERNAL_FORECASTS,
     QUANTILE_COLUMNS,
 )
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import UNITS, to_units
+from forecast_assets.core.rows import rows_per_step
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.keys import RunKey
-from forecast_assets.models.external import ExternalArtifact, register_external
-from forecast_assets.quantities import UNITS, to_units
+from forecast_assets.models.external.artifact import ExternalArtifact, register_external
 from forecast_assets.reconciliation.reconciling import reconciled_frame
-from forecast_assets.rows import rows_per_step
 from tests.forecast_cases import lawful_panel, products
 
 PANEL = lawful_panel(count=60, days=70, horizon=14)

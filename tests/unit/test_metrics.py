@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from forecast_assets.core.arrays import Floats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from utilsforecast import losses
 
 from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, QUANTILES
-from forecast_assets.errors import InputError
-from forecast_assets.features.panel import Floats
+from forecast_assets.core.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.metrics.backtests import Backtest, measure, report
+from forecast_assets.metrics.descriptions import METRICS
+from forecast_assets.metrics.levels import Nodes, Scales, node_rmsse
+from forecast_assets.metrics.quantiles import WSPL_QUANTILES
+from forecast_assets.metrics.risks import calibration_error, roc_auc
 from forecast_assets.presentation.state import level_texts
-from forecast_assets.training.level_metrics import Nodes, Scales, node_rmsse
-from forecast_assets.training.metric_words import METRICS
-from forecast_assets.training.metrics import Backtest, measure, report
-from forecast_assets.training.quantile_metrics import WSPL_QUANTILES
-from forecast_assets.training.risk_metrics import calibration_error, roc_auc
 from tests.forecast_cases import series_of, two_by_two
 
 NAN = np.nan

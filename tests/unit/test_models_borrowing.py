@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.models.borrowing import BORROWED, Borrowed, borrow
-from forecast_assets.models.levels import ZERO
-from forecast_assets.models.series import WITHOUT_LEVEL
-from forecast_assets.models.training import _CANDIDATES
+from forecast_assets.models.statistical.borrowing import BORROWED, Borrowed, borrow
+from forecast_assets.models.statistical.levels import ZERO
+from forecast_assets.models.statistical.series import WITHOUT_LEVEL
+from forecast_assets.models.statistical.training import _CANDIDATES
 from tests.forecast_cases import panel_of
 
 ONE_ROW = np.array([0])

@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from forecast_assets.models.effects import Effects, GroupEffects, fit_effects, lay_out_factors
+from forecast_assets.models.statistical.effects import Effects, GroupEffects, fit_effects, lay_out_factors
 from tests.forecast_cases import ELASTICITY, EVENT, UPLIFT, WEEKDAY, lawful_panel, one_group, panel_of
 
 PLAIN = Effects(GroupEffects(-1.0, 0.5, (1.0,) * 7), {}, {"fair": 2.0}, 50.0)

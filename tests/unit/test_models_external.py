@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILES
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.models.calibration import calibrate
-from forecast_assets.models.external import (
+from forecast_assets.models.external.artifact import (
     ExternalArtifact,
     calibrate_recent_average,
     complete_quantiles,
     recent_average,
     register_external,
 )
-from forecast_assets.models.families import FAMILIES, read_artifact
+from forecast_assets.models.family import FAMILIES, read_artifact
 from tests.forecast_cases import WEEKDAY, lawful_panel, panel_of
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.models import levels
-from forecast_assets.models.levels import MODELS, SUBSTITUTE, ZERO, forecast_levels
+from forecast_assets.models.statistical import levels
+from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, ZERO, forecast_levels
 
 STEADY = np.full((3, 40), 6.0)
 

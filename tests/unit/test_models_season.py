@@ -6,8 +6,14 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from forecast_assets.models.effects import Effects, GroupEffects, lay_out_factors, season_deviation, with_season
-from forecast_assets.models.season import LEAST_HISTORY_DAYS, Season, basis, deviation, fit_season
+from forecast_assets.models.statistical.effects import (
+    Effects,
+    GroupEffects,
+    lay_out_factors,
+    season_deviation,
+    with_season,
+)
+from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, Season, basis, deviation, fit_season
 from tests.forecast_cases import panel_of
 
 LAST = date(2025, 6, 30)

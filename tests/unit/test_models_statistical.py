@@ -5,20 +5,15 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import DEMAND_CLASSES
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.borrowing import BORROWED
-from forecast_assets.models.levels import MODELS
-from forecast_assets.models.season import Season
-from forecast_assets.models.series import FACTORED
-from forecast_assets.models.statistical import (
-    SeriesForecasts,
-    StatisticalArtifact,
-    forecast_nodes,
-    forecast_series,
-    train_statistical,
-)
-from forecast_assets.models.training import take
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.borrowing import BORROWED
+from forecast_assets.models.statistical.levels import MODELS
+from forecast_assets.models.statistical.nodes import forecast_nodes
+from forecast_assets.models.statistical.season import Season
+from forecast_assets.models.statistical.series import FACTORED, SeriesForecasts, forecast_series
+from forecast_assets.models.statistical.training import take, train_statistical
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of, series_of
 
 COUNT, DAYS, HORIZON = 60, 112, 14

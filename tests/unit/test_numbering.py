@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets import numbering
-from forecast_assets.numbering import has_repeated_keys, number_keys
+from forecast_assets.core import numbering
+from forecast_assets.core.numbering import has_repeated_keys, number_keys
 
 KEY = ["sku_id", "event_date", "known_at"]
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import SALES, STOCK_STATUS
-from forecast_assets.errors import IncompleteInputsError, NotReadyError
-from forecast_assets.history import History
+from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
+from forecast_assets.history.as_known import History
 from forecast_assets.snapshots.assets import known_history, readiness, require_ready
 from forecast_assets.snapshots.readiness import STORE_DAYS
-from resources.parquet import to_parquet
-from resources.records import BatchRecord
-from resources.stores import Stores
+from resources.ledger.records import BatchRecord
+from resources.store.parquet import to_parquet
+from resources.stores.home import Stores
 
 DAY = date(2025, 1, 10)
 

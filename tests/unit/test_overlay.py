@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import MissingFileError, RefusedError
-from resources.blobs import BlobStore, sha256
-from resources.overlay import OverlayStore
-from resources.stores import Stores
+from forecast_assets.core.errors import MissingFileError, RefusedError
+from resources.store.blobs import BlobStore, sha256
+from resources.store.overlay import OverlayStore
+from resources.stores.home import Stores
 
 PATHS = ("manifests/a.json", "observations/sales/b.parquet", "staging/forecasts/k", "acceptances/a/check.json")
 

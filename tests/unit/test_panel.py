@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.features.panel import Panel, assemble_panel
-from forecast_assets.models.training import take
+from forecast_assets.models.statistical.training import take
 
 CUTOFF = date(2025, 1, 5)
 SERIES = pl.DataFrame({"store_id": ["S", "S"], "sku_id": ["B", "A"]})

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
-from forecast_assets.keys import DAILY, WEEKLY, Cadence
+from forecast_assets.core.keys import DAILY, WEEKLY, Cadence
 from partitions import cadence_dates, model_versions, prediction_dates, scoring_partitions, snapshot_mapping
 
 WEDNESDAY = date(2025, 1, 1)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.operations.reading import resolve_run, series_after, series_history
-from resources.stores import Stores, open_stores
+from resources.stores.home import Stores, open_stores
 from tests import store_cases
 from tests.command import Call, caller
 from tests.products import KNOWN_UNTIL

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import PUBLISHED, Column, Contract
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyPublishedError,
     AlreadyRegisteredError,
     ChangedFileError,
@@ -23,13 +23,13 @@ from forecast_assets.errors import (
     NotStagedError,
     UnknownVersionError,
 )
-from forecast_assets.keys import RunKey
-from resources import blobs
-from resources.blobs import sha256
-from resources.manifests import ProductVersion, acceptance_path, staging_path
-from resources.prediction_store import PredictionStore, snapshot_key
-from resources.records import Correction
-from resources.stores import Stores, open_stores
+from forecast_assets.core.keys import RunKey
+from resources.ledger.records import Correction
+from resources.store import blobs
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion, acceptance_path, staging_path
+from resources.stores.home import Stores, open_stores
+from resources.stores.products import PredictionStore, snapshot_key
 from tests.ledger_cases import evaluate
 from tests.store_cases import register
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from forecast_assets.contracts import PUBLISHED
-from forecast_assets.errors import InputError, NotPublishedError, UnknownProductError, UnknownVersionError
-from forecast_assets.keys import RunKey
+from forecast_assets.core.errors import InputError, NotPublishedError, UnknownProductError, UnknownVersionError
+from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import one_series, read_product, scan_predictions, scan_product
-from resources.records import Publication
-from resources.stores import Stores, open_stores
+from resources.ledger.records import Publication
+from resources.stores.home import Stores, open_stores
 from tests.store_cases import CUTOFF, publish, register, run_key
 
 
@@ -119,7 +119,7 @@ def test_every_product_can_be_scanned(stores: Stores, runs: list[Publication], p
 
 def grouped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Publication:
     """A run whose files have a row group for each series."""
-    monkeypatch.setattr("resources.parquet.ROW_GROUP", 7)
+    monkeypatch.setattr("resources.store.parquet.ROW_GROUP", 7)
     return publish(stores, run_key(9))
 
 

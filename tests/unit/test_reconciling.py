@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import BASE_FORECASTS, QUANTILE_COLUMNS, RECONCILED_FORECASTS
-from forecast_assets.errors import HierarchyError
+from forecast_assets.core.errors import HierarchyError
+from forecast_assets.core.quantities import publish
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.quantities import publish
 from forecast_assets.reconciliation.reconciling import coherence_report, reconcile, reconciled_frame
 from tests.forecast_cases import series_of
 

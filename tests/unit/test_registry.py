@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     AlreadyRegisteredError,
     ChangedFileError,
     InputError,
@@ -16,13 +16,13 @@ from forecast_assets.errors import (
     NothingToRollBackError,
     UnknownVersionError,
 )
-from forecast_assets.keys import CHANNELS, DAILY, WEEKLY
-from resources.channels import DISPLACED_FOR, LiveVersion, Term, appointments, live_versions, terms
-from resources.ledger import Ledger
-from resources.records import Appointment
-from resources.registry import Registry, open_registry
-from resources.state import LedgerState
-from resources.stores import Stores, open_stores
+from forecast_assets.core.keys import CHANNELS, DAILY, WEEKLY
+from resources.ledger.channels import DISPLACED_FOR, LiveVersion, Term, appointments, live_versions, terms
+from resources.ledger.log import Ledger
+from resources.ledger.records import Appointment
+from resources.ledger.state import LedgerState
+from resources.stores.home import Stores, open_stores
+from resources.stores.registry import Registry, open_registry
 from tests.store_cases import register
 
 WHO = {"by": "ana", "reason": "a test"}

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import STOCKOUT_RISKS
-from forecast_assets.errors import InputError
+from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import Supply

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forecast_assets.cli import cli
-from forecast_assets.errors import ForecastAssetsError, NothingToRollBackError
+from forecast_assets.core.errors import ForecastAssetsError, NothingToRollBackError
 from forecast_assets.presentation.state import versions_text
-from resources.ledger import bundle_path
-from resources.stores import Stores, open_stores
+from resources.ledger.log import bundle_path
+from resources.stores.home import Stores, open_stores
 from tests.store_cases import catalogue, publish, register, run_key
 
 COMMAND = Path(sys.executable).with_name("forecast-assets")

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from forecast_assets.keys import RunKey
-from forecast_assets.run_inputs import RunInputs, release_panel
+from forecast_assets.core.keys import RunKey
+from forecast_assets.scoring.context import RunInputs, release_panel
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,12 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from forecast_assets import run_pictures
 from forecast_assets.contracts import SALES, STOCK_STATUS
-from forecast_assets.history import History
-from forecast_assets.run_pictures import driver_pictures, fan_pictures
-from forecast_assets.series_past import past_of
-from resources.stores import open_stores
+from forecast_assets.history.as_known import History
+from forecast_assets.history.series import past_of
+from forecast_assets.scoring import pictures as run_pictures
+from forecast_assets.scoring.pictures import driver_pictures, fan_pictures
+from resources.stores.home import open_stores
 from tests import products
 
 CUTOFF = date(2025, 1, 1)

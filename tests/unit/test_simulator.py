@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError
-from forecast_assets.sources.assortment import DEMAND_TYPES, make_assortment
-from forecast_assets.sources.m5_writer import week_number, write_m5
-from forecast_assets.sources.simulator import Simulation, SimulatorSettings, simulate, write_native
+from forecast_assets.core.errors import SourceError
+from forecast_assets.simulation.assortment import DEMAND_TYPES, make_assortment
+from forecast_assets.simulation.m5_writer import week_number, write_m5
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate, write_native
 
 SETTINGS = SimulatorSettings(skus=25, stores=2, days=200)
 KEY = ["sku_id", "store_id", "event_date"]
@@ -63,7 +63,7 @@ def test_a_crash_while_writing_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("forecast_assets.sources.simulator.json.dumps", fail)
+    monkeypatch.setattr("forecast_assets.simulation.simulator.json.dumps", fail)
     with pytest.raises(RuntimeError, match="power cut"):
         write_native(simulation, tmp_path / "retailer")
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.errors import InputError, SourceError
+from forecast_assets.core.errors import InputError, SourceError
 from forecast_assets.models.demand import uncensor
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, TRADING, with_demand_share
 from forecast_assets.sources.intraday import day_profiles

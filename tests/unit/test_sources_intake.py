@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.contracts import EVENTS, SALES
-from forecast_assets.errors import ContractError, SourceError
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.findings import Finding, contract_findings, require_no_errors
-from forecast_assets.sources.held import Held
-from forecast_assets.sources.intake import Intake
+from forecast_assets.core.errors import ContractError, SourceError
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding, contract_findings, require_no_errors
+from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.intake import Intake
 from tests.intake_cases import findings_of
 
 

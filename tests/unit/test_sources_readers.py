@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.errors import SourceError
-from forecast_assets.sources.batch import Batch
+from forecast_assets.core.errors import SourceError
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.sources.simulator import SimulatorSettings, simulate, write_native
 from tests.intake_cases import findings_of
 
 SETTINGS = SimulatorSettings(skus=6, stores=1, days=120)

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import FEEDS
-from forecast_assets.errors import SourceError
-from forecast_assets.sources.batch import Batch
-from forecast_assets.sources.held import Held
+from forecast_assets.core.errors import SourceError
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.held import Held
 from forecast_assets.sources.table_mapping import EXAMPLE, read_mapping
 from forecast_assets.sources.tables import read_tables
 from tests.intake_cases import findings_of

@@ -7,9 +7,9 @@ from statsforecast import StatsForecast
 from statsforecast.models import SeasonalNaive
 
 from forecast_assets.contracts import EVALUATION_REPORTS
+from forecast_assets.metrics.backtests import report
 from forecast_assets.training.evaluation import gates, seasonal_naive
 from forecast_assets.training.fitting import fit
-from forecast_assets.training.metrics import report
 from tests.forecast_cases import lawful_panel, one_group
 from tests.unit.test_metrics import BY_HAND
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.effects import Factors
-from forecast_assets.models.series import clean
-from forecast_assets.models.training import train_statistical
-from forecast_assets.models.tree_inputs import DEFAULT_INPUTS, KINDS, Cutoff, Inputs, Record, inputs_version
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, KINDS, Cutoff, Inputs, Record, inputs_version
+from forecast_assets.models.statistical.effects import Factors
+from forecast_assets.models.statistical.series import clean
+from forecast_assets.models.statistical.training import train_statistical
 from tests.forecast_cases import lawful_panel, one_group
 
 COUNT, DAYS, HORIZON = 30, 120, 14

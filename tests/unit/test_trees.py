@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from forecast_assets.errors import InputError
-from forecast_assets.models.trees import Inputs, Trees, fit_trees
+from forecast_assets.core.errors import InputError
+from forecast_assets.models.boosted.trees import Inputs, Trees, fit_trees
 
 NAMES = ("size", "price", "kind", "noise")
 DRIVERS = ("level_units", "price_units", "level_units", "trend_units")

@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from forecast_assets.errors import (
+from forecast_assets.core.errors import (
     FindingsError,
     InputError,
     LostRaceError,
@@ -22,18 +22,18 @@ from forecast_assets.errors import (
     StorageError,
     VacuumUnderWayError,
 )
-from resources import ledger as ledger_module
-from resources import vacuuming
-from resources.blobs import Blob, BlobStore, sha256
-from resources.bucket import BucketStore
-from resources.dagster_home import open_instance
-from resources.ledger import entry_path, head_text
-from resources.manifests import acceptance_path, manifest_path, staging_path
-from resources.prediction_store import snapshot_key
-from resources.records import canonical
-from resources.stores import Stores, open_stores
-from resources.vacuuming import Vacuumed, old_catalogues, vacuum_store
-from resources.verification import verify_store
+from resources.ledger import log as ledger_module
+from resources.ledger.log import entry_path, head_text
+from resources.ledger.records import canonical
+from resources.maintenance import vacuuming
+from resources.maintenance.vacuuming import Vacuumed, old_catalogues, vacuum_store
+from resources.maintenance.verification import verify_store
+from resources.orchestration.dagster_home import open_instance
+from resources.store.blobs import Blob, BlobStore, sha256
+from resources.store.bucket import BucketStore
+from resources.store.manifests import acceptance_path, manifest_path, staging_path
+from resources.stores.home import Stores, open_stores
+from resources.stores.products import snapshot_key
 from tests import store_cases
 from tests.command import Call, caller
 

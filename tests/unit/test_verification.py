@@ -11,17 +11,17 @@ import dagster as dg
 import pytest
 
 from forecast_assets.cli import main
-from forecast_assets.errors import InputError, StorageError
-from resources.blobs import SCRATCH, BlobStore, sha256
-from resources.bucket import BucketStore
-from resources.dagster_home import open_instance
-from resources.ledger import bundle_path, entry_path, head_text
-from resources.manifests import acceptance_path, manifest_path, staging_path
-from resources.recorded_heads import recorded_heads
-from resources.records import canonical
-from resources.stores import Stores, open_stores
-from resources.survey import CHANGED, MISSING, UNEXPECTED, UNREADABLE
-from resources.verification import Verification, verify_store
+from forecast_assets.core.errors import InputError, StorageError
+from resources.ledger.log import bundle_path, entry_path, head_text
+from resources.ledger.records import canonical
+from resources.maintenance.survey import CHANGED, MISSING, UNEXPECTED, UNREADABLE
+from resources.maintenance.verification import Verification, verify_store
+from resources.orchestration.dagster_home import open_instance
+from resources.orchestration.recorded_heads import recorded_heads
+from resources.store.blobs import SCRATCH, BlobStore, sha256
+from resources.store.bucket import BucketStore
+from resources.store.manifests import acceptance_path, manifest_path, staging_path
+from resources.stores.home import Stores, open_stores
 from tests import store_cases
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.errors import RefusedError, StorageError
-from forecast_assets.operations.workbench import Made, Piece, Workbench, _take_place
-from resources.records import VersionRecord
-from resources.stores import Stores
+from forecast_assets.backtesting.workbench import Made, Piece, Workbench, _take_place
+from forecast_assets.core.errors import RefusedError, StorageError
+from resources.ledger.records import VersionRecord
+from resources.stores.home import Stores
 from tests.store_cases import CUTOFF, ingest, register
 
 Make = Callable[[Stores], Made]
@@ -58,7 +58,7 @@ def test_the_same_inputs_are_made_once_and_others_again(bench: Workbench) -> Non
 def test_other_code_is_another_input(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     make = Maker()
     bench.piece("stage", {}, make)
-    monkeypatch.setattr("forecast_assets.operations.workbench.code_version", lambda: "another")
+    monkeypatch.setattr("forecast_assets.backtesting.workbench.code_version", lambda: "another")
     bench.piece("stage", {}, make)
     assert make.asked == 2
 
@@ -119,7 +119,7 @@ def test_a_place_that_is_taken_in_the_last_moment_is_left_to_who_took_it(
 ) -> None:
     other = bench.piece("stage", {}, Maker())
     # As another process sees it that looked just before, and removed nothing.
-    monkeypatch.setattr("forecast_assets.operations.workbench.shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr("forecast_assets.backtesting.workbench.shutil.rmtree", lambda *_, **__: None)
     (folder,) = bench._folder.iterdir()
     late = bench._folder / "late"
     late.mkdir()

@@ -1,0 +1,361 @@
+"""Evaluating a model version at past cutoffs, beside what it has to beat, and recording the report.
+
+What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (past_runs), laying
+it beside what came (backtests), metrics (training.metrics), or showing anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from forecast_assets.backtesting.actuals import Came, backtest_of
+from forecast_assets.backtesting.past_runs import (
+    ARTIFACTS,
+    SNAPSHOTS,
+    Method,
+    PastRun,
+    PastRuns,
+    Recipe,
+    cadence_horizon,
+    is_possible,
+    require_recipe,
+)
+from forecast_assets.backtesting.workbench import Workbench
+from forecast_assets.contracts import BACKTEST_REPORTS, OWN_METHOD
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.keys import CADENCES
+from forecast_assets.history.as_known import History
+from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
+from forecast_assets.models.external import artifact as external
+from forecast_assets.models.statistical import artifact
+from forecast_assets.settings import Settings
+from partitions import model_versions
+from resources.ledger.records import Evaluation
+from resources.orchestration.dagster_home import history_written
+from resources.orchestration.glue import Progress, product_metadata
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+
+STATISTICAL: Final = "statistical"
+CHAMPION: Final = "champion"
+_STAGE: Final = "evaluate cutoffs"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be evaluated.
+
+    Attributes:
+        version: The model version.
+        cutoffs: Past cutoffs, in any order.
+        cadence: Rhythm of the runs.
+        horizon: Days ahead; None for as far as the cadence looks and the version was trained.
+        against: Further versions to compare it with.
+    """
+
+    version: str
+    cutoffs: Sequence[date]
+    cadence: str = "daily"
+    horizon: int | None = None
+    against: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A version at past cutoffs.
+
+    Attributes:
+        record: What the ledger says of it.
+        is_new: Whether this call recorded it; False if it was there already.
+        product: The product `backtest_reports`.
+        report: Its rows.
+        cutoffs: What they were taken of, oldest first.
+        notes: What a reader has to know: methods that were left out, days that are not known yet.
+    """
+
+    record: Evaluation
+    is_new: bool
+    product: ProductVersion
+    report: pl.DataFrame
+    cutoffs: Sequence["Cutoff"]
+    notes: tuple[str, ...]
+
+    @property
+    def backtests(self) -> list[Backtest]:
+        """Forecasts beside what came, one per cutoff."""
+        return [each.backtest for each in self.cutoffs]
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """A past cutoff: its runs, and what came.
+
+    Attributes:
+        runs: The version that is judged, then what it is compared with.
+        known: What was known then.
+        came: What came.
+        backtest: Both beside each other.
+    """
+
+    runs: tuple[PastRun, ...]
+    known: History
+    came: Came
+    backtest: Backtest
+
+
+def evaluate(stores: Stores, settings: Settings, question: Question, report: Progress) -> Evaluated:
+    """Evaluate a model version, and record the report unless the newest one of the version is the same.
+
+    What was made before from the same inputs is not made again: snapshots, trained artifacts and runs are kept below
+    the home folder, apart from the store. Interrupted, it goes on where it stopped.
+
+    Args:
+        stores: Where everything is.
+        settings: How much of the machine to use, and where work is kept.
+        question: What is to be evaluated.
+        report: Called with stage, done and total.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+        InputError: If there is no cutoff, or one that cannot be used.
+        HorizonError: If the version or the cadence does not reach so far ahead.
+        IncompleteInputsError: If inputs of a cutoff are missing, or nothing is known of the days after it.
+    """
+    bench = Workbench(stores, settings.backtests_folder)
+    own = _method(bench.stores, question.version, OWN_METHOD)
+    horizon = _horizon(bench.stores, question, own)
+    days = _required_cutoffs(bench.stores, question, own, horizon)
+    methods, notes = _methods(bench, question, own, horizon, days)
+    done, runs = [], PastRuns(bench, settings, report)
+    for at, day in enumerate(days):
+        report(_STAGE, at, len(days))
+        done.append(_at(bench.stores, runs, settings, methods, question.cadence, horizon, day, report))
+    report(_STAGE, len(days), len(days))
+    backtests = [each.backtest for each in done]
+    frame = _report_frame(question.version, backtests)
+    facts = _facts(question, horizon, days, done, settings)
+    product = _written(stores, frame, own, facts, done)
+    body = {name: facts[name] for name in ("model_version", "cadence", "forecast_horizon", "cutoffs", "methods",
+                                           "known_until")}  # fmt: skip
+    record, is_new = stores.predictions.evaluate(product, body)
+    return Evaluated(record, is_new, product, frame, done, (*notes, *_unknown_days(backtests)))
+
+
+def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None, last: int, every: int) -> list[date]:
+    """Return the newest cutoffs all of whose days ahead can have come, oldest first.
+
+    Args:
+        stores: Where everything is.
+        version: The version that is to be evaluated.
+        cadence: Rhythm of the runs, which says what days may be cutoffs.
+        horizon: Days ahead; None for the default.
+        last: How many.
+        every: Days between two of them.
+
+    Raises:
+        InputError: If the cadence has no such rhythm.
+    """
+    weekday = CADENCES[cadence].weekday
+    if weekday is not None and every % 7:
+        raise InputError(
+            f"Prediction dates of {cadence} runs are a week apart, not {every} days.",
+            remedy="Choose a multiple of 7 with --every.",
+        )
+    own = _method(stores, version, OWN_METHOD)
+    days = cadence_horizon(cadence, horizon, own.recipe.horizon)
+    newest = CADENCES[cadence].newest_date(stores.observations.newest_day("sales") - timedelta(days=days))
+    return [newest - timedelta(days=every * back) for back in reversed(range(last))]
+
+
+# --- cutoffs and methods ---
+
+
+def _required_cutoffs(stores: Stores, question: Question, own: Method, horizon: int) -> list[date]:
+    """Return the cutoffs, oldest first, unless one cannot be used."""
+    days = sorted(set(question.cutoffs))
+    if not days:
+        raise InputError("There is no cutoff to evaluate at.", remedy="Name some with --cutoffs, or give --last N.")
+    start, newest = stores.ledger.state().start_date, stores.observations.newest_day("sales")
+    outside = [day for day in days if (start is not None and day < start) or day >= newest]
+    if outside:
+        raise InputError(
+            f"{first_ten(outside)} cannot be cutoffs: sales are known from {start} to {newest}, and some days after a "
+            "cutoff must be.",
+            remedy=f"Choose cutoffs from {start} on and before {newest}; of those up to "
+            f"{newest - timedelta(days=horizon)} all {horizon} days ahead can be known.",
+        )
+    for day in days:
+        CADENCES[question.cadence].require_date(day)
+        if own.is_recipe_at(day):
+            require_recipe(own, day)
+    return days
+
+
+def _horizon(stores: Stores, question: Question, own: Method) -> int:
+    """Return the days ahead: as asked; of a version made elsewhere as its runs look; else as far as it was trained."""
+    asked = question.horizon
+    if asked is None and own.recipe.family == external.FAMILY:
+        looked = {
+            days for cutoff in question.cutoffs
+            for days in stores.predictions.horizons(question.cadence, cutoff, question.version)
+        }  # fmt: skip
+        asked = max(looked, default=None)
+    return cadence_horizon(question.cadence, asked, own.recipe.horizon)
+
+
+def _method(stores: Stores, version: str, name: str) -> Method:
+    record = stores.registry.model_version(version)
+    return Method(name, Recipe.of(stores, record), record)
+
+
+def _methods(
+    bench: Workbench, question: Question, own: Method, horizon: int, cutoffs: Sequence[date]
+) -> tuple[list[Method], tuple[str, ...]]:
+    """Return the version and what it is compared with, and what was left out, in words."""
+    against = [
+        _method(bench.stores, name, name) for name in dict.fromkeys(question.against) if name != question.version
+    ]
+    champion = bench.stores.ledger.state().channel(CADENCES[question.cadence].champion)
+    notes: tuple[str, ...] = ()
+    methods = [own, *against]
+    if champion is not None and champion not in (question.version, *question.against):
+        method = _method(bench.stores, champion, CHAMPION)
+        if all(is_possible(bench, method, question.cadence, horizon, cutoff) for cutoff in cutoffs):
+            methods.append(method)
+        else:
+            notes = (f"The champion, {champion}, has no forecasts of these cutoffs so far ahead; it is left out.",)
+    if artifact.FAMILY not in {method.recipe.family for method in (own, *against)}:
+        methods.append(Method(STATISTICAL, own.recipe.statistical(horizon)))
+    _require_names(methods)
+    return methods, notes
+
+
+def _require_names(methods: Sequence[Method]) -> None:
+    taken = {OWN_METHOD, CHAMPION, STATISTICAL, SEASONAL_NAIVE}
+    named = [method.name for method in methods[1:] if method.version and method.version.model_version == method.name]
+    clashing = sorted(taken.intersection(named))
+    if clashing:
+        raise InputError(
+            f"Versions named {first_ten(clashing)} cannot be told from what the report calls so itself.",
+            remedy="Leave them out of --against.",
+        )
+
+
+def _at(
+    stores: Stores,
+    runs: PastRuns,
+    settings: Settings,
+    methods: Sequence[Method],
+    cadence: str,
+    horizon: int,
+    cutoff: date,
+    report: Progress,
+) -> Cutoff:
+    """Make all runs of one cutoff, and lay what came beside."""
+    came = Came.after(stores, cutoff, horizon)
+    snapshot = runs.snapshot(cutoff)
+    made = []
+    for at, method in enumerate(methods):
+        report(f"methods as of {cutoff}", at, len(methods))
+        made.append(runs.run(method, cadence, horizon, snapshot))
+    report(f"methods as of {cutoff}", len(methods), len(methods))
+    known = History.of(snapshot.made[SNAPSHOTS], snapshot.stores.observations)
+    return Cutoff(tuple(made), known, came, backtest_of(snapshot, made, came, settings.history_days))
+
+
+# --- the record ---
+
+
+def _report_frame(version: str, backtests: Sequence[Backtest]) -> pl.DataFrame:
+    """Return the rows of contract `backtest_reports`."""
+    rows = measure(backtests).with_columns(model_version=pl.lit(version))
+    return BACKTEST_REPORTS.conform(rows)
+
+
+def _facts(
+    question: Question, horizon: int, days: Sequence[date], done: Sequence[Cutoff], settings: Settings
+) -> dict[str, Any]:
+    """Return what it takes to make the report again."""
+    return {
+        "model_version": question.version,
+        "cadence": question.cadence,
+        "forecast_horizon": horizon,
+        "cutoffs": [day.isoformat() for day in days],
+        "methods": [asdict(run.record()) for each in done for run in each.runs],
+        "known_until": max(each.came.known_until for each in done).isoformat(),
+        "history_days": settings.history_days,
+        "risk_paths": settings.risk_paths,
+    }
+
+
+def _written(
+    stores: Stores, frame: pl.DataFrame, own: Method, facts: dict[str, Any], done: Sequence[Cutoff]
+) -> ProductVersion:
+    version = own.version
+    if version is None:
+        raise InputError("Only a registered version can be evaluated.", remedy="Name one: forecast-assets versions")
+    batches = {batch.batch_id for each in done for batch in each.came.batches}
+    return stores.predictions.write(
+        BACKTEST_REPORTS,
+        frame,
+        key=version.model_version,
+        folder=f"backtest_reports/model_version={version.model_version}",
+        inputs={ARTIFACTS: version.artifact, "batches": sorted(batches)},
+        facts=facts,
+    )
+
+
+def _unknown_days(backtests: Sequence[Backtest]) -> tuple[str, ...]:
+    known = {each.cutoff: 1.0 - float(np.isnan(each.sales).mean()) for each in backtests}
+    return tuple(
+        f"Of the days after {cutoff}, {share:.0%} of all series and days are known; the others are left out."
+        for cutoff, share in known.items()
+        if share < 1.0
+    )
+
+
+def tell_dagster(
+    settings: Settings, instance: dg.DagsterInstance, evaluated: Evaluated, shown: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Show a report in the UI; it is recorded already, so that no failure here may look like one of the evaluation.
+
+    Args:
+        settings: Where Dagster keeps its history.
+        instance: The Dagster instance.
+        evaluated: The report.
+        shown: Markdown by name.
+
+    Returns:
+        What to tell a person if it did not work.
+    """
+    record = evaluated.record
+    metadata = product_metadata(
+        BACKTEST_REPORTS,
+        evaluated.product,
+        evaluated.report,
+        {name: dg.MetadataValue.md(text) for name, text in shown.items()},
+    )
+    try:
+        with history_written(settings.dagster_folder):
+            instance.add_dynamic_partitions(str(model_versions.name), [record.model_version])
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=BACKTEST_REPORTS.name,
+                    partition=record.model_version,
+                    metadata={**metadata, "ledger_sequence": record.sequence},
+                )
+            )
+    except Exception as error:  # noqa: BLE001 whatever Dagster's storage raises, the ledger has the report
+        return (f"The report is recorded, but the Dagster UI will not show it: {error}",)
+    return ()
+
+
+def page_path(settings: Settings, record: Evaluation) -> Path:
+    """Return where the page of a report is, if nobody names another place."""
+    return settings.reports_folder / f"{record.model_version}-{record.product_version[:12]}.html"

@@ -1,0 +1,362 @@
+"""Runs as of past cutoffs, by the code of the daily run, on a bench beside the store.
+
+What belongs here: which snapshot, artifact and settings a run of the past has. What does not: what came afterwards, or
+how good the run was.
+
+A version scores every cutoff from its own on. Before that it would know its own future, so a version is trained as of
+the cutoff by the same recipe: family, horizon and days of history.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final
+
+import dagster as dg
+
+from forecast_assets.backtesting.workbench import Made, Piece, Workbench
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    BASE_NODE_FORECASTS,
+    EXTERNAL_FORECASTS,
+    FORECASTS,
+    OWN_METHOD,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
+from forecast_assets.core.errors import HorizonError, InputError
+from forecast_assets.core.keys import CADENCES, RunKey
+from forecast_assets.models.external import artifact as external
+from forecast_assets.models.family import read_artifact
+from forecast_assets.models.statistical import artifact
+from forecast_assets.operations.rebuilding import materialize, stage
+from forecast_assets.operations.replaying import up_to_publication
+from forecast_assets.scoring.context import require_external_forecasts
+from forecast_assets.settings import Settings
+from partitions import scoring_partition
+from resources.ledger.records import Compared, VersionRecord
+from resources.orchestration.glue import Progress, RunSettings
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+
+SNAPSHOTS: Final = "feature_snapshots"
+ARTIFACTS: Final = "model_artifacts"
+# What is read of every run that was scored, here or by the stages that assemble; what is not whole is made again.
+_SCORED: Final = (BASE_FORECASTS.name, BASE_NODE_FORECASTS.name, RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What it takes to train a version like another one as of any cutoff.
+
+    Attributes:
+        family: Model family.
+        horizon: Days that training looks ahead.
+        history_days: Days of history that scoring reads.
+    """
+
+    family: str
+    horizon: int
+    history_days: int
+
+    @classmethod
+    def of(cls, stores: Stores, version: VersionRecord) -> "Recipe":
+        """Return the recipe of a registered version."""
+        made = stores.predictions.version(version.artifact)
+        fitted = read_artifact(version.family, stores.predictions.read_bytes(made))
+        return cls(version.family, int(made.facts.get("horizon", fitted.horizon_days)), fitted.history_days)
+
+    def statistical(self, horizon: int) -> "Recipe":
+        """Return the statistical family's on as much history, for as many days ahead."""
+        return replace(self, family=artifact.FAMILY, horizon=horizon)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One of the methods that are compared.
+
+    Attributes:
+        name: What the report calls it.
+        recipe: How it is trained where it has to be.
+        version: The registered version that it is; None for a recipe alone.
+    """
+
+    name: str
+    recipe: Recipe
+    version: VersionRecord | None = None
+
+    @property
+    def title(self) -> str:
+        """What people know it by: the version, or what the report calls it."""
+        return self.name if self.version is None else self.version.model_version
+
+    def is_recipe_at(self, cutoff: date) -> bool:
+        """Whether it has to be trained anew as of a cutoff."""
+        return self.version is None or cutoff < self.version.cutoff
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What a method forecast as of a cutoff.
+
+    Attributes:
+        key: The run; the version is a made-up one where it was trained as of the cutoff.
+        method: The method.
+        artifact: The artifact that scored.
+        piece: The stores with what the run made: of the version that is judged all that would be published, of others
+            what makes a number.
+    """
+
+    key: RunKey
+    method: Method
+    artifact: ProductVersion
+    piece: Piece
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether the version was trained as of the cutoff."""
+        return self.method.is_recipe_at(self.key.prediction_date)
+
+    @property
+    def family(self) -> str:
+        """Family of what scored."""
+        return self.method.recipe.family
+
+    def record(self) -> Compared:
+        """Return what the ledger says of it.
+
+        What would not have been published is named by its risks, which follow from its forecasts.
+        """
+        return Compared(
+            cutoff=self.key.prediction_date.isoformat(),
+            method=self.method.name,
+            model_version="" if self.method.version is None else self.method.title,
+            family=self.family,
+            is_recipe=self.is_recipe,
+            artifact=self.artifact.version,
+            forecasts=self.piece.made.get(FORECASTS.name, self.piece.made[STOCKOUT_RISKS.name]).version,
+        )
+
+
+class PastRuns:
+    """Makes runs as of past cutoffs.
+
+    Args:
+        bench: Where they are made.
+        settings: How much of the machine to use, and what shapes numbers: days of history, risk paths.
+        report: Called with stage, done and total.
+    """
+
+    def __init__(self, bench: Workbench, settings: Settings, report: Progress) -> None:
+        self._bench = bench
+        self._settings = settings
+        self._report = report
+
+    def snapshot(self, cutoff: date) -> Piece:
+        """Make the feature snapshot of a cutoff, as a run of that day would.
+
+        Raises:
+            IncompleteInputsError: If inputs of the day are missing.
+        """
+        stores = self._bench.stores
+        known_until = stores.observations.known_until(cutoff)
+        fixed = None
+        if stores.predictions.is_staged(SNAPSHOTS, cutoff):
+            fixed = stores.predictions.staged(SNAPSHOTS, cutoff)
+            known_until = datetime.fromisoformat(fixed.facts["known_until"])
+
+        def make(scratch: Stores) -> Made:
+            if fixed is not None:
+                # The first snapshot of a date fixes the moment of knowledge.
+                stage(scratch, fixed, cutoff)
+            self._materialize(scratch, dg.AssetSelection.assets(SNAPSHOTS), cutoff.isoformat(), "none", RunSettings())
+            return {SNAPSHOTS: scratch.predictions.staged(SNAPSHOTS, cutoff)}
+
+        batches = sorted(batch.batch_id for batch in stores.observations.as_known(cutoff, known_until))
+        inputs = {"cutoff": cutoff.isoformat(), "known_until": known_until.isoformat(), "batches": batches}
+        return self._bench.piece("snapshot", inputs, make)
+
+    def run(self, method: Method, cadence: str, horizon: int, snapshot: Piece) -> PastRun:
+        """Train where needed, and score; of the version that is judged, also assemble what would be published.
+
+        Raises:
+            HorizonError: If the method is not trained so far ahead.
+            InputError: If it is made elsewhere and cannot be trained as of the cutoff, or if the history is too short.
+            NotStagedError: If it is made elsewhere and no file has its forecasts of the cutoff.
+        """
+        made = snapshot.made[SNAPSHOTS]
+        cutoff = date.fromisoformat(made.key)
+        if horizon > method.recipe.horizon:
+            raise HorizonError(
+                f"`{method.title}` is trained for {method.recipe.horizon} days ahead, and {horizon} were asked of it.",
+                remedy=f"Evaluate with --horizon {method.recipe.horizon} or less.",
+            )
+        if method.version is None or method.is_recipe_at(cutoff):
+            require_recipe(method, cutoff)
+            try:
+                trained = self._train(method.recipe, cutoff, snapshot)
+            except InputError as error:
+                raise InputError(
+                    f"`{method.title}` cannot be trained as of {cutoff}: {error}", remedy="Or choose later cutoffs."
+                ) from error
+            version = _provisional(method.recipe, cutoff, made, trained.made[ARTIFACTS])
+            below, fitted = trained.stores, trained.made[ARTIFACTS]
+        else:
+            # Its gates say who may follow it, not whether it may be measured.
+            version, below = replace(method.version, gates={}), snapshot.stores
+            fitted = self._bench.stores.predictions.version(version.artifact)
+        key = RunKey(cadence, cutoff, version.model_version, horizon)
+        scored = self._score(key, version, made, fitted, below)
+        if method.name == OWN_METHOD:
+            scored = self._assemble(key, version, scored)
+        return PastRun(key, method, fitted, scored)
+
+    def _train(self, recipe: Recipe, cutoff: date, snapshot: Piece) -> Piece:
+        name, made = _recipe_name(recipe, cutoff), snapshot.made[SNAPSHOTS]
+        config = {"family": recipe.family, "cutoff": cutoff.isoformat(), "horizon": recipe.horizon, "evaluates": False}
+        run = RunSettings(history_days=recipe.history_days, workers=self._settings.workers)
+
+        def make(scratch: Stores) -> Made:
+            stage(scratch, made, cutoff)
+            assets = dg.AssetSelection.assets(ARTIFACTS)
+            self._materialize(scratch, assets, name, name, run, {"ops": {ARTIFACTS: {"config": config}}})
+            return {ARTIFACTS: scratch.predictions.staged(ARTIFACTS, name)}
+
+        inputs = {"snapshot": made.version, "history_days": recipe.history_days, **config}
+        return self._bench.piece("training", inputs, make, below=snapshot.stores)
+
+    def _score(
+        self, key: RunKey, version: VersionRecord, snapshot: ProductVersion, fitted: ProductVersion, below: Stores
+    ) -> Piece:
+        """Forecast up to the stock-out risks, which is all that is read of what a version is compared with."""
+        outside = self._outside_forecasts(key, version)
+        run = self._scoring_settings(key)
+
+        def make(scratch: Stores) -> Made:
+            stage(scratch, snapshot, key.prediction_date)
+            if outside is not None:
+                stage(scratch, outside, key)
+            partition = scoring_partition(key.prediction_date, key.model_version)
+            self._materialize(scratch, _up_to_risks(key.cadence), partition, key.model_version, run)
+            return {name: scratch.predictions.staged(name, key) for name in _SCORED}
+
+        inputs = {
+            "key": str(key),
+            "snapshot": snapshot.version,
+            "artifact": fitted.version,
+            "risk_paths": run.risk_paths,
+            "outside_forecasts": None if outside is None else outside.version,
+        }
+        return self._bench.piece("scoring", inputs, make, below=below, versions=[version])
+
+    def _assemble(self, key: RunKey, version: VersionRecord, scored: Piece) -> Piece:
+        """Make of scored forecasts what would be published; its explanations are checked against it on the way."""
+
+        def make(scratch: Stores) -> Made:
+            for made in scored.made.values():
+                stage(scratch, made, key)
+            partition = scoring_partition(key.prediction_date, key.model_version)
+            assets = up_to_publication(key.cadence) - _up_to_risks(key.cadence)
+            self._materialize(scratch, assets, partition, key.model_version, self._scoring_settings(key))
+            return {FORECASTS.name: scratch.predictions.staged(FORECASTS.name, key)}
+
+        inputs = {"key": str(key), **{name: made.version for name, made in scored.made.items()}}
+        whole = self._bench.piece("forecasts", inputs, make, below=scored.stores, versions=[version])
+        return Piece(whole.stores, {**scored.made, **whole.made})
+
+    def _scoring_settings(self, key: RunKey) -> RunSettings:
+        return RunSettings(
+            horizon=key.forecast_horizon,
+            history_days=self._settings.history_days,
+            risk_paths=self._settings.risk_paths,
+            workers=self._settings.workers,
+        )
+
+    def _outside_forecasts(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
+        if version.family != external.FAMILY:
+            return None
+        require_external_forecasts(self._bench.stores, key, version)
+        return self._bench.stores.predictions.staged(EXTERNAL_FORECASTS.name, key)
+
+    def _materialize(
+        self,
+        scratch: Stores,
+        assets: dg.AssetSelection,
+        partition: str,
+        version: str,
+        run: RunSettings,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        materialize(
+            scratch, self._settings, self._report, assets=assets, partition_key=partition, model_version=version,
+            run=run, config=config,
+        )  # fmt: skip
+
+
+def _up_to_risks(cadence: str) -> dg.AssetSelection:
+    """Return the assets of a scoring run that make a number."""
+    last = dg.AssetKey([cadence, STOCKOUT_RISKS.name])
+    return dg.AssetSelection.assets(last).upstream() & up_to_publication(cadence)
+
+
+def require_recipe(method: Method, cutoff: date) -> None:
+    """Refuse what cannot be trained as of a cutoff.
+
+    Raises:
+        InputError: If the method is made elsewhere.
+    """
+    if method.recipe.family == external.FAMILY:
+        first = "" if method.version is None else f" It begins with {method.version.cutoff}."
+        raise InputError(
+            f"`{method.title}` is made elsewhere, so it cannot be trained as of {cutoff}.{first}",
+            remedy="Choose cutoffs that its files have forecasts of, or leave it out.",
+        )
+
+
+def is_possible(bench: Workbench, method: Method, cadence: str, horizon: int, cutoff: date) -> bool:
+    """Whether a method can be evaluated at a cutoff: what is made elsewhere only where a file has its forecasts."""
+    if horizon > method.recipe.horizon:
+        return False
+    if method.recipe.family != external.FAMILY or method.version is None:
+        return True
+    key = RunKey(cadence, cutoff, method.version.model_version, horizon)
+    is_there = bench.stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key)
+    return not method.is_recipe_at(cutoff) and is_there
+
+
+def cadence_horizon(cadence: str, horizon: int | None, trained: int) -> int:
+    """Return the days ahead to evaluate: as asked, or the cadence's own as far as the version was trained.
+
+    Raises:
+        HorizonError: If the cadence does not allow it, or nothing was asked and the version does not reach so far.
+    """
+    chosen = CADENCES[cadence]
+    if horizon is None and trained < chosen.shortest_horizon:
+        raise HorizonError(
+            f"A {cadence} run looks {chosen.shortest_horizon} days ahead or more, and the version is trained for "
+            f"{trained}.",
+            remedy=f"Evaluate a version that was trained with --horizon {chosen.shortest_horizon} or more.",
+        )
+    return chosen.horizon(horizon or min(chosen.default_horizon, trained))
+
+
+def _recipe_name(recipe: Recipe, cutoff: date) -> str:
+    return f"{recipe.family}-as-of-{cutoff:%Y%m%d}"
+
+
+def _provisional(recipe: Recipe, cutoff: date, snapshot: ProductVersion, made: ProductVersion) -> VersionRecord:
+    """A version that nobody registered, so that the stages of a run find it as they find every other."""
+    return VersionRecord(
+        model_version=_recipe_name(recipe, cutoff),
+        family=recipe.family,
+        cutoff=cutoff,
+        artifact=made.version,
+        # Nothing judges what was trained for a backtest but the backtest.
+        evaluation_report=made.version,
+        training_run_id="",
+        training_snapshot=snapshot.version,
+        feature_version=str(snapshot.facts["feature_version"]),
+        gates={},
+        sequence=0,
+        recorded_at="",
+    )

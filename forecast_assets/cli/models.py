@@ -1,0 +1,124 @@
+"""Commands on model versions: train, promote, rollback, versions.
+
+What belongs here: their arguments. What does not: logic.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from forecast_assets.cli.common import DAY, as_of_option, current, examples, opened, with_runner
+from forecast_assets.core.keys import CHANNELS
+
+if TYPE_CHECKING:
+    from forecast_assets.operations.runner import Runner
+    from resources.ledger.log import Entry
+    from resources.stores.registry import Registry
+
+
+@click.command(
+    epilog=examples(
+        "forecast-assets train --family statistical --version stat-1 --cutoff 2025-06-30",
+        "forecast-assets train --family global --version global-1 --cutoff 2025-06-30    # trees that all series share",
+        "forecast-assets train --family combined --version both-1 --cutoff 2025-06-30    # the mean of the two",
+    ),
+)
+@click.option("--family", required=True, type=click.Choice(["statistical", "global", "combined"]), help="Model family.")
+@click.option("--version", required=True, help="Name of the new version, for example stat-1.")
+@click.option("--cutoff", required=True, type=DAY, help="Last day that training may see.")
+@click.option(
+    "--horizon",
+    type=click.IntRange(7, 90),
+    help="Days that backtests look ahead; default 28, less on short histories.",
+)
+def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
+    """Fit a model version, evaluate it on days it has not seen, and register it."""
+    from forecast_assets.presentation.state import version_text
+
+    def work(runner: "Runner") -> None:
+        runner.train(family=family, version=version, cutoff=cutoff, horizon=horizon)
+        click.echo(version_text(runner.stores, version))
+
+    with_runner(work)
+
+
+@click.command(
+    epilog=examples(
+        'forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"',
+        'forecast-assets promote stat-weekly-1 --channel weekly-champion --by ana --reason "first weekly version"',
+    )
+)
+@click.argument("version")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why.")
+@click.option(
+    "--channel", default="champion", show_default=True, type=click.Choice(CHANNELS), help="Of daily or weekly runs."
+)
+def promote(version: str, by: str, reason: str, channel: str) -> None:
+    """Point a channel at a version; schedules follow it from now on.
+
+    The champion before it goes on being scored for 28 days, so that there is something to roll back to.
+    """
+    _move(channel, version, lambda registry: registry.promote(version, by=by, reason=reason, channel=channel))
+
+
+@click.command(
+    epilog=examples(
+        'forecast-assets rollback --by ana --reason "sells 20% too much since Monday"',
+        'forecast-assets rollback --to stat-1 --by ana --reason "the last version known to be good"',
+        'forecast-assets rollback --channel weekly-champion --by ana --reason "the season is off"',
+    )
+)
+@click.option(
+    "--channel", default="champion", show_default=True, type=click.Choice(CHANNELS), help="Of daily or weekly runs."
+)
+@click.option("--to", metavar="VERSION", help="Any version that it pointed at; default: the one before the present.")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why.")
+def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
+    """Point a channel back at an earlier version, at once: nothing is computed, and what is published stays.
+
+    Repeated, it goes back further, not to and fro; with --to it can be repeated without harm, as scripts do.
+    """
+    _move(channel, to, lambda registry: registry.rollback(by=by, reason=reason, channel=channel, to=to))
+
+
+def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]") -> None:
+    """Move a channel and say what follows; the stores of products stay closed, since opening them takes libraries."""
+    from forecast_assets.presentation.channels import moved_text, standing_text
+    from resources.stores.registry import open_registry
+
+    settings = current()
+    registry = open_registry(settings.store, settings.mirror_folder)
+    standing = registry.standing(channel)
+    if standing is not None and standing.model_version == version:
+        click.echo(standing_text(standing))
+        return
+    entry = move(registry)
+    click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))
+
+
+@click.command(
+    epilog=examples(
+        "forecast-assets versions", "forecast-assets versions stat-1", "forecast-assets versions --as-of 2025-07-01"
+    )
+)
+@click.argument("version", required=False)
+@as_of_option
+def versions(version: str | None, as_of: int | datetime | None) -> None:
+    """List model versions and channels, or show one version with its evaluation report."""
+    from forecast_assets.presentation.state import version_text, versions_text
+
+    stores = opened(as_of)
+    if version:
+        click.echo(version_text(stores, version))
+        return
+    if isinstance(as_of, int):
+        # Who was live then, not who would be by now.
+        as_of = datetime.fromisoformat(stores.ledger.state().recorded_at)
+    click.echo(versions_text(stores, as_of))
+
+
+COMMANDS: Final = (train, promote, rollback, versions)

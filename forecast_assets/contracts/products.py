@@ -1,0 +1,319 @@
+"""Products: what runs make, and what is published of them.
+
+What belongs here: the contract of each product. What does not: how it is computed or stored.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts.columns import (
+    DEMAND_CLASSES,
+    NODE_STEP_KEY,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    RISK_BANDS,
+    RISK_METHODS,
+    SERIES_STEP_KEY,
+    quality_columns,
+    quantile_columns,
+    run_columns,
+    series_columns,
+    step_columns,
+    units_column,
+)
+from forecast_assets.contracts.schema import Column, Contract
+
+# The last takes up what rounding the others to millionths leaves over, so that they add up exactly.
+COMPONENTS: Final = (
+    "level_units", "trend_units", "weekday_units", "season_units", "price_units", "promotion_units", "event_units",
+    "relatives_units", "availability_units", "rounding_units",
+)  # fmt: skip
+
+BASE_FORECASTS = Contract(
+    name="base_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Demand forecast of each series by itself, with its components.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        Column("demand_class", pl.String, "how the series behaves", one_of=DEMAND_CLASSES),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        units_column("base_units", "expected demand before reconciliation"),
+        units_column("level_units", "the series' recent level, cleaned of all else", signed=True),
+        units_column("trend_units", "drift of the level up to this step", signed=True),
+        units_column("weekday_units", "effect of the day of the week", signed=True),
+        units_column("season_units", "effect of the time of year", signed=True),
+        units_column("price_units", "effect of the planned price against list price", signed=True),
+        units_column("promotion_units", "effect of a planned promotion", signed=True),
+        units_column("event_units", "effect of a calendar event", signed=True),
+        units_column(
+            "relatives_units", "what the product elsewhere, and its store and category, sold lately", signed=True
+        ),
+        units_column("availability_units", "effect of recent days without stock", signed=True),
+        units_column("rounding_units", "what rounding the other components to millionths leaves over", signed=True),
+        *quantile_columns(),
+        Column(
+            "lost_share",
+            pl.Float64,
+            "share of demand expected to meet an empty shelf; null where the family does not forecast it",
+            nullable=True,
+            at_least=0,
+            at_most=1,
+        ),
+        *quality_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "The components add up to base_units, exactly.",
+        "Quantiles rise with their probability.",
+        "Where a chosen model failed, is_fallback is true and model_used names its substitute.",
+    ),
+)
+
+BASE_NODE_FORECASTS = Contract(
+    name="base_node_forecasts",
+    grain="one node above SKU-store, one step of a run",
+    description="Demand forecast of upper nodes by themselves; what reconciliation borrows strength from.",
+    columns=(
+        *run_columns(),
+        Column("product_level", pl.String, "`total`, a level of the product hierarchy, or `sku`"),
+        Column("product_node", pl.String, "node of that level"),
+        Column("store_level", pl.String, "`total`, a level of the store hierarchy, or `store`"),
+        Column("store_node", pl.String, "node of that level"),
+        *step_columns(),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        units_column("base_units", "expected demand before reconciliation"),
+    ),
+    key=NODE_STEP_KEY,
+)
+
+RECONCILED_FORECASTS = Contract(
+    name="reconciled_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Demand forecasts that add up over the crossed product and store hierarchies.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        units_column("base_units", "expected demand before reconciliation"),
+        units_column("reconciled_units", "expected demand after reconciliation"),
+        *quantile_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=("Every aggregate is the sum of these rows, exactly.", "No value is negative."),
+    limits=("Quantiles follow the mean: they are scaled by reconciled over base.",),
+)
+
+STOCKOUT_RISKS = Contract(
+    name="stockout_risks",
+    grain="one SKU, one store, one step of a run",
+    description="How likely demand goes unmet on each day, and what it would cost in units.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        units_column(
+            "stockout_probability",
+            "probability of any unmet demand that day (inventory_position), or of any out-of-stock trading hour "
+            "(stock_status); null where supply is unknown",
+            nullable=True,
+        ),
+        units_column("expected_lost_units", "expected unmet demand that day", nullable=True),
+        units_column(
+            "days_of_cover",
+            "days the stock on hand lasts at the expected demand; null without positions or when "
+            "it outlasts the horizon",
+            nullable=True,
+        ),
+        Column("risk_band", pl.String, "band of the probability by the version's thresholds", one_of=RISK_BANDS),
+        Column("risk_method", pl.String, "what the probability rests on", one_of=RISK_METHODS),
+        units_column(
+            "demand_probability",
+            "probability of unmet demand with no stock at all",
+            nullable=True,
+            signed=True,
+        ),
+        units_column("on_hand_probability", "what the stock on hand takes away", nullable=True, signed=True),
+        units_column("on_order_probability", "what orders on the way take away", nullable=True, signed=True),
+        units_column(
+            "replenishment_probability",
+            "what the declared policy's further orders take away",
+            nullable=True,
+            signed=True,
+        ),
+        units_column(
+            "usual_probability",
+            "stock_status: the usual rate of this kind of series",
+            nullable=True,
+            signed=True,
+        ),
+        units_column(
+            "series_probability",
+            "stock_status: what this series' own record adds",
+            nullable=True,
+            signed=True,
+        ),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "Probabilities lie in [0, 1]; lost units never exceed the forecast.",
+        "The probability's parts add up to it, exactly.",
+    ),
+    limits=(
+        "Without a declared policy no further orders are assumed, and the risk is unknown after lead time plus review.",
+    ),
+)
+
+FORECAST_EXPLANATIONS = Contract(
+    name="forecast_explanations",
+    grain="one SKU, one store, one step of a run",
+    description="Why each number is what it is: drivers that add up to the published number, and the same in words.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        *(units_column(name, f"driver: {name.removesuffix('_units')}", signed=True) for name in COMPONENTS),
+        units_column("reconciliation_units", "driver: adding up with the other levels", signed=True),
+        units_column("override_units", "driver: rule or planner override", signed=True),
+        units_column("forecast_units", "the published demand forecast"),
+        units_column("stock_units", "driver: expected lost sales for want of stock", signed=True),
+        units_column("expected_sales_units", "the published expected sales"),
+        Column("forecast_reason", pl.String, "the largest drivers of the forecast, in words"),
+        Column("risk_reason", pl.String, "the largest drivers of the stock-out risk, in words"),
+        Column(
+            "not_computed",
+            pl.String,
+            "what could not be computed for want of a feed, in words; empty if nothing",
+            may_be_empty=True,
+        ),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "The components, reconciliation and override add up to forecast_units, exactly.",
+        "forecast_units + stock_units = expected_sales_units, exactly.",
+    ),
+)
+
+FORECASTS = Contract(
+    name="forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="The published forecast: expected demand, expected sales, and the quantiles of demand.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        Column("demand_class", pl.String, "how the series behaves", one_of=DEMAND_CLASSES),
+        Column("model_used", pl.String, "the model that made the mean"),
+        Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
+        units_column("base_units", "expected demand before reconciliation"),
+        units_column("reconciled_units", "expected demand after reconciliation"),
+        units_column("forecast_units", "expected demand, published: what would sell if stock never ran out"),
+        units_column("expected_sales_units", "expected observed sales, stock-outs included"),
+        *quantile_columns(),
+        *quality_columns(),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=("Sums over any level equal aggregate_forecasts, exactly.", "No value is negative."),
+    limits=(
+        "Quantiles are of one day's demand; they do not add up over days.",
+        "Where the stock-out risk is unknown, no loss is assumed: expected_sales_units equals forecast_units.",
+    ),
+)
+
+AGGREGATE_FORECASTS = Contract(
+    name="aggregate_forecasts",
+    grain="one node above SKU-store, one step of a run",
+    description="Published forecasts summed over every pair of product and store levels.",
+    columns=(
+        *run_columns(),
+        Column("product_level", pl.String, "`total`, a level of the product hierarchy, or `sku`"),
+        Column("product_node", pl.String, "node of that level"),
+        Column("store_level", pl.String, "`total`, a level of the store hierarchy, or `store`"),
+        Column("store_node", pl.String, "node of that level"),
+        *step_columns(),
+        Column("series_count", pl.Int32, "SKU-store series below the node", at_least=1),
+        units_column("forecast_units", "expected demand"),
+        units_column("expected_sales_units", "expected observed sales"),
+    ),
+    key=NODE_STEP_KEY,
+    promises=("Each value is the exact sum of the forecasts below it.",),
+    limits=(
+        "No quantiles: quantiles do not add up, and joint paths do not exist yet.",
+        "Series whose stock-out risk is unknown enter expected_sales_units with their demand.",
+    ),
+)
+
+EXTERNAL_FORECASTS = Contract(
+    name="external_forecasts",
+    grain="one SKU, one store, one step of a run",
+    description="Forecasts made elsewhere, as their file says them; what a run of an external version is made from.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        units_column("forecast_units", "expected demand"),
+        *(
+            units_column(
+                name,
+                f"demand is at most this with probability {level}; null where the file has no such column",
+                nullable=True,
+            )
+            for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+        ),
+        Column("is_missing", pl.Boolean, "whether the file lacks the series, so that zero stands in for it"),
+    ),
+    key=SERIES_STEP_KEY,
+    promises=(
+        "The manifest names the file and its SHA-256.",
+        "Every series of the snapshot has every step; what the file lacks is zero and says so.",
+        "Quantiles rise with their probability.",
+    ),
+    limits=("What the outside model knew when it made them cannot be seen from here.",),
+)  # fmt: skip
+
+PRODUCTS: Final = {
+    contract.name: contract
+    for contract in (
+        BASE_FORECASTS,
+        BASE_NODE_FORECASTS,
+        RECONCILED_FORECASTS,
+        STOCKOUT_RISKS,
+        FORECAST_EXPLANATIONS,
+        FORECASTS,
+        AGGREGATE_FORECASTS,
+    )
+}
+PUBLISHED: Final = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")
+
+# Published products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and
+# what readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.
+_EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
+    FORECASTS.name: {
+        "381a80291b6029cc558f97203f0769529038a7bb9546b499ef6bcc89fd7ecbf9": {
+            "out_of_distribution_score": None, "quality_flags": None,
+        },
+    },
+    FORECAST_EXPLANATIONS.name: {
+        # The models of then had no such drivers, so that what they add is nothing, not unknown.
+        "337115f70bf8e9970883a41c4e8d09273640590aa123f487ca7fb810bf60abea": {
+            "relatives_units": 0, "availability_units": 0,
+        },
+    },
+}  # fmt: skip
+
+
+def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | None]:
+    """Return the columns that files of an earlier release lack, with the value to show in their place.
+
+    Args:
+        product: A published product.
+        fingerprint: Of the contract that the files keep; None where a release recorded none. One that is not known is
+            of a later release, which lacks nothing.
+
+    Example:
+        >>> absent_columns("forecasts", None)
+        {'out_of_distribution_score': None, 'quality_flags': None}
+        >>> absent_columns("forecasts", FORECASTS.fingerprint)
+        {}
+    """
+    earlier = _EARLIER.get(product, {})
+    return next(iter(earlier.values()), {}) if fingerprint is None else earlier.get(fingerprint, {})

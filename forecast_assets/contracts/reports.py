@@ -1,0 +1,129 @@
+"""Reports: how versions and published forecasts did.
+
+What belongs here: the contract of each report. What does not: a metric.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts.columns import run_columns, step_columns, units_column
+from forecast_assets.contracts.schema import SQUARED_UNITS, Column, Contract
+from forecast_assets.core.quantities import UNITS
+
+EVALUATION_REPORTS = Contract(
+    name="evaluation_reports",
+    grain="one metric of one segment",
+    description="How a model version did on days that it had not seen, beside seasonal naive on the same days.",
+    columns=(
+        Column(
+            "segment_kind",
+            pl.String,
+            "`all`, `demand_class`, `step` (weeks ahead), `day_ahead`, `product_node` and `store_node` (the widest "
+            "level below the total, where it has few nodes), or `level` (sums at a pair of levels)",
+        ),
+        Column("segment", pl.String, "which one; a level as `category x store`"),
+        Column("metric", pl.String, "name of the metric"),
+        Column("value", pl.Float64, "of the model version; null where nothing was sold", nullable=True),
+        Column(
+            "baseline_value",
+            pl.Float64,
+            "of seasonal naive, of `brier` that of the share of days with a stock-out; null where there is none",
+            nullable=True,
+        ),
+        Column("rows", pl.Int64, "rows measured; of scaled errors series or nodes", at_least=1),
+    ),
+    key=("segment_kind", "segment", "metric"),
+    promises=("Measured by rolling origin on days after each fit, by the code path of the daily run.",),
+)
+
+# What forecasts of a day are summed by, at the level of SKU and store.
+ACCURACY_SEGMENTS: Final = ("all", "demand_class", "store", "product_node", "risk_band")
+
+FORECAST_ACCURACY = Contract(
+    name="forecast_accuracy",
+    grain="one published run, one target date, one pair of levels, one segment",
+    description="How published forecasts of a day did against its sales, as sums that add up over any period.",
+    columns=(
+        *run_columns(),
+        *step_columns(),
+        Column("product_level", pl.String, "level of the forecasts judged: `total`, a level between, or `sku`"),
+        Column("store_level", pl.String, "level of the forecasts judged: `total`, a level between, or `store`"),
+        Column(
+            "segment_kind",
+            pl.String,
+            "what the rows are divided by; `product_node` is the widest product level; above SKU and store only `all`",
+            one_of=ACCURACY_SEGMENTS,
+        ),
+        Column("segment", pl.String, "which class, store, node or band; `all`"),
+        Column("rows", pl.Int64, "forecasts (series, or nodes above them) that could be judged", at_least=0),
+        Column("rows_without_actual", pl.Int64, "forecasts that could not: no sales are known below them", at_least=0),
+        Column("series", pl.Int64, "SKU-store series that enter the sums", at_least=0),
+        Column("series_without_actual", pl.Int64, "SKU-store series left out of both sides: late rows", at_least=0),
+        units_column("sales_units", "units sold"),
+        units_column("expected_sales_units", "expected sales, published"),
+        units_column("forecast_units", "expected demand, published"),
+        units_column("error_units", "expected sales less sales", signed=True),
+        units_column("absolute_error_units", "absolute differences of expected sales and sales"),
+        Column("squared_error_units2", SQUARED_UNITS, "squared differences, in units squared", at_least=0),
+        units_column("naive_absolute_error_units", "absolute differences of seasonal naive and sales, same rows"),
+        Column("quantile_rows", pl.Int64, "rows whose day is not known to have had a stock-out", at_least=0),
+        units_column("pinball_loss_units", "pinball loss of demand quantiles, summed over all 13, on quantile_rows"),
+        *(
+            Column(f"inside_{percent}_rows", UNITS, f"quantile_rows inside the central {percent}%", at_least=0)
+            for percent in (50, 80, 95)
+        ),
+        Column("risk_rows", pl.Int64, "rows with a probability, whose stock-out or none is known", at_least=0),
+        Column("stockout_rows", pl.Int64, "of those, how many had a stock-out", at_least=0),
+        Column("expected_stockout_rows", UNITS, "sum of their stockout_probability", at_least=0),
+        Column("brier_loss", UNITS, "sum of (probability less outcome) squared", at_least=0),
+    ),
+    key=(
+        "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "target_date",
+        "product_level", "store_level", "segment_kind", "segment",
+    ),
+    promises=(
+        "Sums over the segments of a kind, and over SKU and store, equal the sums of every level above, exactly.",
+        "A day without a row of sales is counted as such, never as a day without sales.",
+    ),
+    limits=(
+        (
+            "Errors are of expected sales, on all days. On in-stock days alone even a perfect forecast of demand looks "
+            "too high, since high demand is what empties the shelf; so read coverage and pinball loss with care where "
+            "stock-outs are many."
+        ),
+        "A count that ties with a quantile lies inside an interval by the share of its probability that does.",
+        "Seasonal naive is the last same weekday known at the prediction date, of four weeks; unknown counts as none.",
+        (
+            "Stock-outs are days with out-of-stock hours, else with nothing on hand at their end. Unmet demand itself "
+            "is not observed: of slow movers shelves are empty more often than demand goes unmet, so probabilities "
+            "from positions look too low."
+        ),
+    ),
+)  # fmt: skip
+
+# What a backtest report calls the version that it is of, whatever its name.
+OWN_METHOD: Final = "version"
+
+BACKTEST_REPORTS = Contract(
+    name="backtest_reports",
+    grain="one metric of one segment, of one method, at one past cutoff or all together",
+    description="How a model version did at past cutoffs, as of what was known then, beside other methods on the same "
+    "days.",
+    columns=(
+        Column("model_version", pl.String, "the version that the report is of"),
+        Column("cutoff", pl.Date, "last day that forecasts could know; null for all cutoffs together", nullable=True),
+        Column("method", pl.String, f"`{OWN_METHOD}` for the version itself, or what it is compared with"),
+        Column("segment_kind", pl.String, "what rows are divided by, such as `all`, `level`, `step`"),
+        Column("segment", pl.String, "which one"),
+        Column("metric", pl.String, "name of the metric"),
+        Column("value", pl.Float64, "its value; null where nothing was sold or nothing is known", nullable=True),
+        Column("rows", pl.Int64, "rows measured", at_least=1),
+    ),
+    key=("model_version", "cutoff", "method", "segment_kind", "segment", "metric"),
+    promises=(
+        "Made by the code of the daily run on what was known by each cutoff; nothing of it is published as a forecast.",
+        "The manifest says what each method was at each cutoff: a version, or one trained anew as of the cutoff.",
+    ),
+    limits=("Days whose sales are not known yet are left out, as many as there are.",),
+)

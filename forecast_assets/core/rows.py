@@ -1,0 +1,30 @@
+"""The rows of a run: which columns identify them, and one row per step.
+
+What belongs here: the shape that every product of a run shares. What does not: any number in it.
+"""
+
+import polars as pl
+
+from forecast_assets.core.keys import RunKey
+
+
+def rows_per_step(key: RunKey, described: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each row for every step of a run, and add the columns that identify run and day.
+
+    Args:
+        key: The run; its horizon is the number of steps.
+        described: One row per series or node, in the order that the product has.
+
+    Returns:
+        The rows in the same order, each once per step from 1, with `cadence, prediction_date, model_version,
+        forecast_horizon, revision, step, target_date`.
+    """
+    steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
+    return described.join(steps, how="cross", maintain_order="left_right").with_columns(
+        pl.lit(key.cadence).alias("cadence"),
+        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
+        pl.lit(key.model_version).alias("model_version"),
+        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
+        pl.lit(key.revision, pl.Int32).alias("revision"),
+        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
+    )

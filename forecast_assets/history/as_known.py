@@ -1,0 +1,184 @@
+"""The past as it was known: resolved observations of a snapshot's batches, and the panel that follows from them.
+
+What belongs here: reading what a snapshot's manifest names, no more and no less. What does not: deciding which of two
+sources is right (sources.fusion), or any model.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import FEEDS
+from forecast_assets.core.errors import InputError
+from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
+from forecast_assets.features.specs import FeatureSpec, days_needed
+from forecast_assets.history.fusion import only_words, resolve
+from resources.ledger.records import BatchRecord
+from resources.store.manifests import ProductVersion
+from resources.stores.observations import PLANNED, ObservationStore, contested_days
+
+Span = tuple[date, date]
+
+_DECIDED_DAYS: Final = 91
+
+
+@dataclass(frozen=True)
+class History:
+    """A window on what was known at one moment.
+
+    Attributes:
+        store: Where the batches are.
+        batches: The batches that may be read.
+        cutoff: The last observed day.
+        known_until: Rows that became known later do not exist here.
+        plans_known_until: The same for plans of days after the cutoff, where that is earlier: a correction knows more
+            of the past than the run it corrects, and no more of the future.
+    """
+
+    store: ObservationStore
+    batches: tuple[BatchRecord, ...]
+    cutoff: date
+    known_until: datetime
+    plans_known_until: datetime | None = None
+
+    @classmethod
+    def of(cls, snapshot: ProductVersion, store: ObservationStore) -> "History":
+        """Return the history that a snapshot was made from, as its manifest records it."""
+        return cls(
+            store,
+            tuple(store.named(snapshot.inputs["batches"])),
+            date.fromisoformat(snapshot.facts["prediction_date"]),
+            datetime.fromisoformat(snapshot.facts["known_until"]),
+            _moment(snapshot.facts.get("plans_known_until")),
+        )
+
+    @classmethod
+    def later(cls, snapshot: ProductVersion, store: ObservationStore, known_until: datetime) -> "History":
+        """Return what is known of a snapshot's past at a later moment; of its future, no more than it knew.
+
+        Raises:
+            InputError: If the moment is earlier than the snapshot's own.
+        """
+        made = cls.of(snapshot, store)
+        if known_until < made.known_until:
+            raise InputError(
+                f"{known_until:%Y-%m-%d %H:%M:%S} UTC is earlier than what the snapshot of {made.cutoff} knew already "
+                f"({made.known_until:%Y-%m-%d %H:%M:%S} UTC).",
+                remedy="Name a later moment with --known-until, or leave it out for all that is known now.",
+            )
+        batches = tuple(store.as_known(made.cutoff, known_until))
+        return cls(store, batches, made.cutoff, known_until, made.plans_known_until or made.known_until)
+
+    def said(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+        """Return what every source has said of a feed by then, unresolved; arguments as for ``feed``."""
+        since, until = self._window(name, since, ahead_days)
+        rows = self.store.scan(self.batches, name, since=since, until=until)
+        if rows is None:
+            return None
+        is_known = pl.col("known_at") <= self.known_until
+        if self.plans_known_until is not None:
+            is_known &= (pl.col("event_date") <= self.cutoff) | (pl.col("known_at") <= self.plans_known_until)
+        return rows.filter(is_known)
+
+    def _window(self, name: str, since: date | None, ahead_days: int) -> tuple[date | None, date]:
+        return since, self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)
+
+    def feed(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+        """Return one feed's resolved rows up to the cutoff, or None where no batch has the feed.
+
+        Args:
+            name: Feed.
+            since: First event date to read.
+            ahead_days: Days of plan after the cutoff to read, for feeds that know the future.
+        """
+        rows = self.said(name, since=since, ahead_days=ahead_days)
+        if rows is None:
+            return None
+        if "event_date" not in FEEDS[name].key:
+            return resolve(name, rows, known_until=self.known_until)
+        window = self._window(name, since, ahead_days)
+        spans = contested_days(batch for batch in self.batches if batch.feed == name and batch.overlaps(*window))
+        decided = [
+            resolve(name, rows.filter(_is_within(some)), known_until=self.known_until)
+            for some in _portions(spans, *window)
+        ]
+        return pl.concat([only_words(name, rows.filter(~_is_within(spans))), *decided])
+
+    def feeds(
+        self, names: Iterable[str] = FEEDS, *, since: date | None = None, ahead_days: int = 0
+    ) -> Mapping[str, pl.LazyFrame]:
+        """Return every feed that there is, or those of the named ones."""
+        read = {name: self.feed(name, since=since, ahead_days=ahead_days) for name in names}
+        return {name: rows for name, rows in read.items() if rows is not None}
+
+    def feeds_for(self, specs: Sequence[FeatureSpec]) -> Mapping[str, pl.LazyFrame]:
+        """Return the feeds that feature specs read, as far back as their windows reach."""
+        read = {
+            name: self.feed(name, since=None if days is None else self.cutoff - timedelta(days=days - 1))
+            for name, days in days_needed(specs).items()
+        }
+        return {name: rows for name, rows in read.items() if rows is not None}
+
+    def recent_feeds(self) -> Mapping[str, pl.LazyFrame]:
+        """Return every feed's rows of the last four weeks and a day."""
+        return self.feeds(since=self.cutoff - timedelta(days=28))
+
+    def panel(self, series: pl.DataFrame, *, history_days: int, horizon_days: int) -> Panel:
+        """Return the panel of the given series over the last ``history_days`` and the horizon."""
+        since = self.cutoff - timedelta(days=history_days - 1)
+        rows = self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days)
+        return assemble_panel(
+            series,
+            rows,
+            cutoff=self.cutoff,
+            history_days=history_days,
+            horizon_days=horizon_days,
+            store_nodes=self.membership("store_hierarchy"),
+        )
+
+    def membership(self, feed: str) -> pl.DataFrame | None:
+        """Return the hierarchy memberships that hold at the cutoff: the newest by the day from which they hold."""
+        rows = self.feed(feed)
+        if rows is None:
+            return None
+        member = "sku_id" if feed == "product_hierarchy" else "store_id"
+        key = [member, "depth"]
+        return (
+            rows.select(*key, "level_name", "node_id", "event_date")
+            .sort(*key, "event_date")
+            .unique(key, keep="last", maintain_order=True)
+            .drop("event_date")
+            .collect()
+        )
+
+
+def _portions(spans: Iterable[Span], since: date | None, until: date) -> list[list[Span]]:
+    """Return the days of some spans, as far as they lie in a window, about a quarter of a year at a time.
+
+    Deciding needs all sources' rows at once in memory, and several times over; but no day needs another one's.
+    """
+    portions: list[list[Span]] = []
+    room = 0
+    for first, last in spans:
+        day, end = max(first, since or first), min(last, until)
+        while day <= end:
+            if not room:
+                portions.append([])
+                room = _DECIDED_DAYS
+            stop = min(end, day + timedelta(days=room - 1))
+            portions[-1].append((day, stop))
+            room -= (stop - day).days + 1
+            day = stop + timedelta(days=1)
+    return portions
+
+
+def _is_within(spans: Iterable[Span]) -> pl.Expr:
+    inside = [pl.col("event_date").is_between(*span) for span in spans]
+    return pl.any_horizontal(inside) if inside else pl.lit(value=False)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,74 @@
+"""A batch: what one source said about one feed.
+
+What belongs here: the shape that readers hand over and the store takes in.
+What does not: reading files, checking a batch (``intake``) or choosing between sources (``fusion``).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import FEEDS, Contract
+from forecast_assets.core.errors import SourceError
+from forecast_assets.ingestion.findings import Finding
+
+LONGEST_LAG: Final = timedelta(days=30)
+_SOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one feed from one source.
+
+    Attributes:
+        feed: Name of the feed, a key of ``contracts.FEEDS``.
+        source: Who says so, for example `pos`; lower case letters, digits and underscores.
+        trust: How far to believe it against other sources of the feed, 0..1.
+        declared_lag: How long after the end of an event day this source is complete for that day.
+        frame: The contract's columns, sorted by `event_date` first, so that date windows prune row groups.
+        delivery: What came in one piece. Within it a missing day is an error, also where it arrives as several batches;
+            between two deliveries of a source it may still come.
+        assumed: Keys, without `known_at`, of rows that nobody said but that follow, for example a day without a sale.
+            They count only where the source has said nothing of the key before.
+        findings: What the reader found wrong already, for example values that it could not read (null in the frame).
+
+    Raises:
+        SourceError: If the feed is unknown, the source's name is not allowed, or trust or lag are out of range.
+    """
+
+    feed: str
+    source: str
+    trust: float
+    declared_lag: timedelta
+    frame: pl.DataFrame
+    delivery: str = ""
+    findings: tuple[Finding, ...] = ()
+    assumed: pl.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.feed not in FEEDS:
+            raise SourceError(f"There is no feed `{self.feed}`.", remedy=f"Use one of {sorted(FEEDS)}.")
+        if not _SOURCE_NAME.fullmatch(self.source):
+            raise SourceError(
+                f"`{self.source}` cannot name a source of `{self.feed}`.",
+                remedy="Use a lower-case letter, then lower-case letters, digits and underscores, for example `pos`.",
+            )
+        if not 0 <= self.trust <= 1:
+            raise SourceError(
+                f"Source `{self.source}` of `{self.feed}` has a trust of {self.trust}.",
+                remedy="Give it a trust from 0 (never believed) to 1.",
+            )
+        if not timedelta(0) <= self.declared_lag <= LONGEST_LAG:
+            raise SourceError(
+                f"Source `{self.source}` of `{self.feed}` declares a lag of {self.declared_lag}.",
+                remedy="A day is complete at its end at the earliest, and every run waits that long: declare a lag of "
+                f"zero to {LONGEST_LAG.days} days.",
+            )
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the feed."""
+        return FEEDS[self.feed]

@@ -1,0 +1,70 @@
+"""What is held already, as far as judging a new batch needs it.
+
+What belongs here: one way to ask for held rows, whoever holds them. What does not: judging.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from resources.ledger.records import BatchRecord
+from resources.stores.observations import ObservationStore
+
+_Scan = Callable[[str, str | None, date | None, date | None], pl.LazyFrame | None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that batches are compared with, read only in the windows that are asked for.
+
+    Attributes:
+        scan: From feed, source (None for any), first and last event date to rows with `source` and `trust`.
+    """
+
+    scan: _Scan
+
+    @classmethod
+    def of(cls, frames: Mapping[str, pl.DataFrame], *, source: str = "held", trust: float = 0.5) -> "Held":
+        """Hold frames in memory.
+
+        Example:
+            >>> Held.of({}).rows("sales") is None
+            True
+        """
+
+        def scan(feed: str, asked: str | None, since: date | None, until: date | None) -> pl.LazyFrame | None:
+            if feed not in frames or asked not in {None, source}:
+                return None
+            day = pl.col("event_date")
+            rows = frames[feed].lazy().with_columns(source=pl.lit(source), trust=pl.lit(trust))
+            return rows.filter(day >= (since or date.min), day <= (until or date.max))
+
+        return cls(scan)
+
+    @classmethod
+    def by(cls, store: ObservationStore, batches: Callable[[], Iterable[BatchRecord]]) -> "Held":
+        """Hold what a store's batches hold, asked for anew each time."""
+
+        def scan(feed: str, asked: str | None, since: date | None, until: date | None) -> pl.LazyFrame | None:
+            wanted = [batch for batch in batches() if batch.feed == feed and asked in {None, batch.source}]
+            return store.scan(wanted, feed, since=since, until=until)
+
+        return cls(scan)
+
+    def rows(
+        self, feed: str, *, source: str | None = None, since: date | None = None, until: date | None = None
+    ) -> pl.LazyFrame | None:
+        """Return held rows of a feed, or None where there are no files of it.
+
+        Args:
+            feed: Feed.
+            source: Only of this source.
+            since: First event date.
+            until: Last event date.
+        """
+        return self.scan(feed, source, since, until)
+
+
+NOTHING_HELD = Held.of({})

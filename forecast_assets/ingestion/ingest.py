@@ -1,0 +1,163 @@
+"""Taking batches in: judged one at a time, written one at a time, made visible together or not at all.
+
+What belongs here: the order in which batches are judged, written and recorded, and what was found on the way.
+What does not: the rules themselves (``sources.intake``), reading sources, or Dagster.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import length_hint
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding, has_dates_in_range, require_no_errors
+from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.intake import Expect, Intake, Judged, errors_among, expectation_findings
+from resources.ledger.records import BatchRecord
+from resources.orchestration.glue import Progress
+from resources.stores.observations import ObservationStore
+
+_STAGE: Final = "check and store batches"
+
+
+@dataclass(frozen=True)
+class IngestOutcome:
+    """What an ingest did.
+
+    Attributes:
+        added: Batches that are new; of rows that were held already, they hold none.
+        known: Batches of which every row was held already.
+        sequence: Ledger entry that made the new ones visible; None if there was nothing new.
+        findings: Warnings, which did not stop it.
+        notes: What else a person should know.
+    """
+
+    added: tuple[BatchRecord, ...]
+    known: tuple[BatchRecord, ...]
+    sequence: int | None
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Ingest:
+    """One ingest under way."""
+
+    store: ObservationStore
+    expect: Expect
+    written: list[BatchRecord] = field(default_factory=list)
+    known: list[BatchRecord] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Read before the batches, so that nothing is taken for compared that was not.
+        self.judged_at = self.store.sequence()
+        self.recorded = {batch.batch_id: batch for batch in self.store.batches()}
+        held = Held.by(self.store, self.recorded.values)
+        said = Held.by(self.store, lambda: [*self.recorded.values(), *self.written])
+        self.intake = Intake(held, said)
+
+    def take(self, batch: Batch) -> None:
+        """Judge a batch and, while nothing is wrong, write what is new of it."""
+        described = self._described(batch, batch.frame) if _may_be_stored(batch) else None
+        if described and described[0].batch_id in self.recorded:
+            self.known.append(self.recorded[described[0].batch_id])
+            self.intake.take_known(batch)
+            return
+        judged = _judged(self.intake, batch, self.expect)
+        self.findings += judged.findings
+        if described and not errors_among(self.findings):
+            self._keep(batch, judged.new, described)
+
+    def _keep(self, batch: Batch, new: pl.DataFrame, described: tuple[BatchRecord, bytes]) -> None:
+        if new.is_empty():
+            self.known.append(described[0])
+            return
+        left_out = batch.frame.height - new.height
+        if left_out:
+            self.notes.append(f"{left_out:,} rows of `{batch.feed}` from {batch.source} were there already.")
+        record, data = self._described(batch, new) if left_out else described
+        self.store.put(record, data)
+        self.written.append(record)
+
+    def _described(self, batch: Batch, frame: pl.DataFrame) -> tuple[BatchRecord, bytes]:
+        return self.store.describe(
+            frame, feed=batch.feed, source=batch.source, trust=batch.trust, declared_lag=batch.declared_lag
+        )
+
+
+def ingest_batches(
+    batches: Iterable[Batch], store: ObservationStore, *, expect: Expect, report: Progress
+) -> IngestOutcome:
+    """Judge, write and record batches; nothing becomes visible unless all are in order.
+
+    Only one batch is held in memory at a time, if `batches` makes them one by one. What was written before an error was
+    found is named by no ledger entry, so that nobody sees it.
+
+    Args:
+        batches: What a reader returns.
+        store: Where they go.
+        expect: From a batch to what is not as expected of it, in sentences.
+        report: Called with stage, done and total.
+
+    Raises:
+        ContractError: With every error of every batch.
+        LostRaceError: If another ingest recorded the same days of a feed and source meanwhile; run again.
+    """
+    ingest = _Ingest(store, expect)
+    for batch in _counted(batches, report):
+        ingest.take(batch)
+    ingest.findings += ingest.intake.finish()
+    require_no_errors(ingest.findings)
+    recorded = store.record(ingest.written, judged_at=ingest.judged_at)
+    return IngestOutcome(
+        recorded.added,
+        (*ingest.known, *recorded.known),
+        recorded.sequence,
+        tuple(ingest.findings),
+        tuple(ingest.notes),
+    )
+
+
+def inspect_batches(
+    batches: Iterable[Batch], held: Held = NOTHING_HELD, *, expect: Expect, report: Progress
+) -> list[Finding]:
+    """Return everything that an ingest of some batches would find; nothing is stored.
+
+    Args:
+        batches: What a reader returns.
+        held: What the store holds already.
+        expect: From a batch to what is not as expected of it, in sentences.
+        report: Called with stage, done and total.
+    """
+    intake = Intake(held)
+    found = [finding for batch in _counted(batches, report) for finding in _judged(intake, batch, expect).findings]
+    return [*found, *intake.finish()]
+
+
+def _judged(intake: Intake, batch: Batch, expect: Expect) -> Judged:
+    judged = intake.take(batch)
+    if judged.has_error:
+        return judged
+    return Judged([*judged.findings, *expectation_findings(batch, expect)], judged.new)
+
+
+def _may_be_stored(batch: Batch) -> bool:
+    """Whether a batch can be described at all; whether it is in order is judged apart."""
+    frame, key = batch.frame, batch.contract.key
+    has_columns = dict(frame.schema) == batch.contract.schema
+    if not has_columns or frame.is_empty() or any(frame[name].null_count() for name in key):
+        return False
+    return has_dates_in_range(frame)
+
+
+def _counted(batches: Iterable[Batch], report: Progress) -> Iterator[Batch]:
+    total = length_hint(batches)
+    at = 0
+    for at, batch in enumerate(batches, start=1):
+        report(_STAGE, at - 1, max(total, at))
+        yield batch
+    report(_STAGE, at, at)

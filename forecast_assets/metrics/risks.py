@@ -1,0 +1,63 @@
+"""Metrics of stock-out probabilities that are no ratios of sums over rows.
+
+What belongs here: how well probabilities tell days apart, and whether they mean what they say. What does not: which
+rows are judged.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from forecast_assets.core.arrays import Floats
+
+CALIBRATION_BINS: Final = 10
+
+
+def roc_auc(probability: Floats, happened: Floats) -> float | None:
+    """Return how often a day with a stock-out had a higher probability than a day without, ties as half.
+
+    The rank statistic of Mann and Whitney (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747).
+
+    Args:
+        probability: [k] 0 to 1.
+        happened: [k] 1 or 0.
+
+    Returns:
+        0 to 1, 0.5 for what tells nothing apart; None where all days came the same.
+
+    Example:
+        >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0.0, 0.0, 1.0, 1.0]))
+        0.875
+    """
+    from scipy.stats import rankdata
+
+    came = float(happened.sum())
+    pairs = came * (len(happened) - came)
+    if pairs == 0:
+        return None
+    ranks_of_those = float(rankdata(probability)[happened > 0].sum())
+    return (ranks_of_those - came * (came + 1) / 2) / pairs
+
+
+def calibration_error(probability: Floats, happened: Floats) -> float | None:
+    """Return the expected calibration error (Naeini, Cooper and Hauskrecht 2015, doi:10.1609/aaai.v29i1.9602).
+
+    Rows are divided into ten bins of probability of equal width; it is the mean, over rows, of the absolute difference
+    of the bin's mean probability and its share of stock-outs.
+
+    Args:
+        probability: [k] 0 to 1.
+        happened: [k] 1 or 0.
+
+    Returns:
+        0 to 1; None without rows.
+
+    Example:
+        >>> round(calibration_error(np.array([0.2, 0.2, 0.9]), np.array([0.0, 1.0, 1.0])), 4)
+        0.2333
+    """
+    if not len(probability):
+        return None
+    bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    said, came = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probability, happened))
+    return float(np.abs(said - came).sum() / len(probability))

@@ -1,0 +1,389 @@
+"""Training the global family: trees on the days that followed many past cutoffs, and what they are calibrated by.
+
+What belongs here: what is learned once per model version, and versions as of earlier cutoffs. What does not: the form
+of the model, inputs, evaluating the result, or storing it.
+
+Days without stock are days seen in part: their units are compared with the share of the day that had stock, so nothing
+has to be imputed to learn from them. A second ensemble learns which share of that demand is sold, from all days.
+
+A version's quantiles are learned from the errors of the version before it: each is trained as of one horizon after the
+next older one, which has not seen the days between. So versions as of several cutoffs, which backtests need too, cost
+one fit each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.errors import InputError
+from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, Cutoff, Inputs, Record, Rows
+from forecast_assets.models.boosted.model import (
+    COMBINED,
+    GLOBAL,
+    GlobalArtifact,
+    GlobalForecasts,
+    forecast_global,
+    served,
+)
+from forecast_assets.models.boosted.trees import Trees, fit_trees
+from forecast_assets.models.calibration import calibrate
+from forecast_assets.models.demand import ratio
+from forecast_assets.models.statistical.levels import Progress
+from forecast_assets.models.statistical.series import clean
+from forecast_assets.models.statistical.training import (
+    DEFAULT_HISTORY_DAYS,
+    LEAST_HISTORY_DAYS,
+    backtest_origins,
+    shorten,
+    take,
+    train_statistical,
+    training_rows,
+)
+
+Groups = npt.NDArray[np.str_]
+
+# Rows that trees are fitted to; more cost time and, of so few inputs, add little.
+_MOST_ROWS: Final = 2_000_000
+# Past cutoffs: at most so many, over at most a year, and none with less history than this behind it.
+_MOST_CUTOFFS: Final = 40
+_CUTOFF_DAYS: Final = 364
+_LEAST_DAYS: Final = 14
+_MOST_STEPS: Final = 14
+# The statistical part of the oldest version backtests one day, with more than four weeks before it.
+_LEAST_TRAINED_DAYS: Final = LEAST_HISTORY_DAYS + 2
+_DEMAND_ROUNDS: Final = 150
+_KEPT_ROUNDS: Final = 60
+# A day of which less was seen says more about the hour than about the day.
+_LEAST_EXPOSURE: Final = 0.05
+# A level below this share of the median one counts as nothing.
+_SMALLEST_SHARE: Final = 0.01
+# Series of a class by which its share of the trees is drawn towards a half.
+_HALF_SERIES: Final = 100.0
+_TINY: Final = 1e-12
+_GROUP_INPUT: Final = "product_group"
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A version as of some cutoff, before anything says how far off it usually is.
+
+    Attributes:
+        back: Days that its cutoff is before the newest one.
+        past: The panel as of its cutoff, with no more history than calibrating reads.
+        groups: [n] product group of each series.
+        artifact: With the calibration of its statistical part.
+    """
+
+    back: int
+    past: Panel
+    groups: Groups
+    artifact: GlobalArtifact
+
+
+def train_global(
+    family: str,
+    panel: Panel,
+    product_groups: Groups,
+    *,
+    horizon: int,
+    earlier: Sequence[int] = (),
+    progress: Progress | None = None,
+    workers: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
+    group_level: str = "total",
+) -> dict[int, GlobalArtifact]:
+    """Train a version on everything up to a panel's cutoff, and versions as of earlier cutoffs.
+
+    Args:
+        family: `global` or `combined`.
+        panel: n series, T days of history, at least ``horizon`` ahead.
+        product_groups: [n] group of each series.
+        horizon: Days ahead that versions are trained for.
+        earlier: How many days before the panel's cutoff others are trained as of: some of its backtest origins.
+        progress: Called with steps done and steps in all.
+        workers: Threads, and processes for slow models; all cores if left out.
+        history_days: Days of history that scoring will read.
+        group_level: Product level whose nodes are the groups.
+
+    Returns:
+        A version by how many days before the panel's cutoff it knew; 0 is the one that knows all.
+
+    Raises:
+        InputError: If the history is too short for a single backtest.
+    """
+    panel = shorten(panel, horizon)
+    wanted = [0, *earlier]
+    chain = _chain(panel, horizon, max(wanted))
+    report = progress or (lambda _done, _total: None)
+    trees = _DEMAND_ROUNDS + _KEPT_ROUNDS
+    fitted: list[_Fitted] = []
+    for number, back in enumerate(chain):
+        grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
+        fitted.append(_fit(family, panel, product_groups, back, horizon, grown, workers, history_days, group_level))
+    found = {
+        back: _calibrated(own, older, workers, history_days)
+        for back, own, older in zip(chain, fitted, fitted[1:], strict=False)
+        if back in wanted
+    }
+    report(1, 1)
+    return found
+
+
+def _report_from(report: Progress, before: int, total: int, done: int) -> None:
+    report(before + done, total)
+
+
+def tree_origins(panel: Panel, horizon: int) -> list[int]:
+    """Return the backtest origins that versions with trees can be trained as of.
+
+    Raises:
+        InputError: If the history is too short for any.
+    """
+    found = [back for back in backtest_origins(panel, horizon) if panel.history_days - back > _LEAST_TRAINED_DAYS]
+    if not found:
+        raise InputError(
+            f"{panel.history_days} days of history are too few to backtest {horizon} days with trees.",
+            remedy=f"Take a later cutoff, with more than {_LEAST_TRAINED_DAYS + horizon} days before it, a shorter "
+            "horizon, or --family statistical.",
+        )
+    return found
+
+
+def _chain(panel: Panel, horizon: int, oldest: int) -> list[int]:
+    """Days before the cutoff that versions are trained as of: from 0 to one older than the oldest that is wanted."""
+    origins = [0, *tree_origins(panel, horizon)]
+    older = [back for back in origins if back > oldest][:1]
+    # With too little history for a whole horizon, the days that there are.
+    left = panel.history_days - oldest - _LEAST_TRAINED_DAYS
+    return [back for back in origins if back <= oldest] + (older or [oldest + min(horizon, left)])
+
+
+def _fit(
+    family: str,
+    panel: Panel,
+    product_groups: Groups,
+    back: int,
+    horizon: int,
+    grown: Callable[[int], None],
+    workers: int | None,
+    history_days: int,
+    group_level: str,
+) -> _Fitted:
+    past = panel.as_of(back) if back else panel
+    begun = np.flatnonzero((~np.isnan(past.sales)).any(axis=1))
+    inner = max(1, min(horizon, past.history_days - LEAST_HISTORY_DAYS - 1))
+    # The series that it would choose itself; copies of all, with all of their history, would not fit into memory.
+    few = begun[training_rows(len(begun), past.history_days + past.horizon_days)]
+    statistical = train_statistical(
+        take(past, few),
+        product_groups[few],
+        horizon=inner,
+        workers=workers,
+        history_days=history_days,
+        group_level=group_level,
+        only_quick=True,
+    )
+    statistical = replace(statistical, horizon_days=horizon)
+    kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
+    past, product_groups = take(past.recent(kept_days), begun), product_groups[begun]
+    recent = past.recent(_CUTOFF_DAYS + LONGEST_DAYS)
+    history = clean(recent, statistical.effects, product_groups)
+    categories = tuple(str(name) for name in np.unique(product_groups))
+    is_known = ~np.isnan(history.demand)
+    levels = ratio(np.where(is_known, history.level, 0.0).sum(axis=1), is_known.sum(axis=1).astype(np.float64))
+    smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
+    record = Record.of(recent, history.factors, product_groups, categories, smallest)
+    demand, kept = _fit_both(record, horizon, grown, workers)
+    artifact = GlobalArtifact(
+        family, statistical, demand, kept, DEFAULT_INPUTS, categories, smallest, {}, statistical.calibration, {}
+    )
+    return _Fitted(back, past, product_groups, artifact)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Days ahead of past cutoffs, k of them.
+
+    Attributes:
+        inputs: [k, f].
+        log_offset: [k].
+        units: [k] as observed, or their mean where they only bound demand.
+        exposure: [k] share of the day that units speak for.
+        sales: [k] as they were.
+        has_status: [k] whether the hours without stock are known.
+    """
+
+    inputs: Inputs
+    log_offset: Floats
+    units: Floats
+    exposure: Floats
+    sales: Floats
+    has_status: Bools
+
+    def only(self, chosen: Bools) -> "_Examples":
+        return _Examples(**{name: values[chosen] for name, values in vars(self).items()})
+
+
+def _fit_both(
+    record: Record, horizon: int, grown: Callable[[int], None], workers: int | None
+) -> tuple[Trees, Trees | None]:
+    """Trees for demand, and for the share of it that is sold where stock status is known and something was sold.
+
+    Raises:
+        InputError: If nothing was sold on any day to learn from.
+    """
+    examples = _examples(record, horizon)
+    fit = partial(
+        fit_trees,
+        names=[spec.name for spec in DEFAULT_INPUTS],
+        drivers=[spec.driver for spec in DEFAULT_INPUTS],
+        categorical=[_GROUP_INPUT],
+        workers=workers,
+    )
+    seen = examples.only(examples.exposure > _LEAST_EXPOSURE)
+    if not seen.units.any():
+        raise InputError(
+            "Nothing was sold on the days that trees would learn from.",
+            remedy="Train with --family statistical, or as of a later cutoff.",
+        )
+    scale = max(float(examples.units.mean()), record.smallest)
+    offset = seen.log_offset + np.log(seen.exposure) - np.log(scale)
+    demand = fit(seen.inputs, seen.units / scale, offset, rounds=_DEMAND_ROUNDS, progress=grown)
+    del seen
+    if not examples.sales[examples.has_status].any():
+        return demand, None
+    told = examples.only(examples.has_status)
+
+    def sold(done: int) -> None:
+        grown(_DEMAND_ROUNDS + done)
+
+    offset = told.log_offset + demand.score(told.inputs) - np.log(scale)
+    return demand, fit(told.inputs, told.sales / scale, offset, rounds=_KEPT_ROUNDS, progress=sold)
+
+
+def _examples(record: Record, horizon: int) -> _Examples:
+    """Choose cutoffs, series and days evenly, so many that the rows fit the budget."""
+    rows = np.arange(len(record.units))
+    days = record.panel.history_days
+    origins = _cutoffs(days)
+    every_step = -(-horizon // _MOST_STEPS)
+    most = max(_MOST_ROWS // (len(origins) * -(-horizon // every_step)), 1)
+    every_row = -(-len(rows) // most)
+    parts = [
+        # Other series at every cutoff, and other steps whenever all series have had their turn.
+        _examples_of(record, rows[number % every_row :: every_row], origin, horizon, every_step, number // every_row)
+        for number, origin in enumerate(origins.tolist())
+    ]
+    return _Examples(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
+
+def _cutoffs(days: int) -> npt.NDArray[np.intp]:
+    """Columns of past cutoffs, evenly spread: all have a day after them, and some history behind them."""
+    longest = LONGEST_DAYS if days > _CUTOFF_DAYS else min(LEAST_HISTORY_DAYS, days // 2)
+    first = max(days - 1 - _CUTOFF_DAYS, longest, _LEAST_DAYS)
+    count = min(_MOST_CUTOFFS, max((days - 1 - first) // 2, 1))
+    return np.unique(np.linspace(first, days - 2, count).astype(np.intp))
+
+
+def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_step: int, turn: int) -> _Examples:
+    last = record.panel.history_days - 1
+    targets = np.arange(origin + 1 + turn % every_step, min(origin + horizon, last) + 1, every_step)
+    if not len(targets):
+        targets = np.array([origin + 1])
+    cutoff = Cutoff(record, origin, targets)
+    rows = rows[_is_live(cutoff)[rows]]
+    cells = rows[:, None], targets
+    found = _Examples(
+        inputs=cutoff.inputs(DEFAULT_INPUTS, rows),
+        log_offset=cutoff.log_offset(rows).ravel(),
+        units=record.units[cells].ravel(),
+        exposure=record.exposure[cells].ravel(),
+        sales=np.nan_to_num(record.panel.sales[cells]).ravel(),
+        has_status=~np.isnan(record.panel.out_of_stock_share[cells]).ravel(),
+    )
+    return found.only(record.is_known[cells].ravel())
+
+
+def _is_live(cutoff: Cutoff) -> Bools:
+    """[n] Whether a series would have been forecast by trees then, by what was known then.
+
+    Those that died since are among them: trees that only see survivors learn that nothing ever ends.
+    """
+    record = cutoff.record
+    has_rows = record.is_known[:, cutoff.span(ENDED_DAYS)].any(axis=1)
+    return np.asarray(cutoff.is_seen & has_rows & (record.units[:, cutoff.span(DEAD_DAYS)] > 0).any(axis=1))
+
+
+def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days: int) -> GlobalArtifact:
+    """Learn from the days that the older version had not seen and the own one has."""
+    days = older.back - own.back
+    past = older.past.recent(history_days)
+    made = forecast_global(past, older.artifact, older.groups, workers=workers)
+    later = take(own.past, _same_series(own.past, older.past)).recent(history_days + days)
+    demand = clean(later, own.artifact.statistical.effects, older.groups).demand
+    came = demand[:, past.history_days : past.history_days + past.horizon_days]
+    came = np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)
+    series, level = made.series, made.statistical.history.level
+    usual = np.maximum(np.nan_to_num(level).mean(axis=1, keepdims=True), 10.0 * own.artifact.smallest)
+    shares = _shares(came, made, usual)
+    share = replace(older.artifact, family=COMBINED, shares=shares).share_of(series.demand_class)
+    mixed = made.statistical.mean + share * (made.trees - made.statistical.mean)
+    is_mixed = own.artifact.family == COMBINED
+    return replace(
+        own.artifact,
+        shares=shares if is_mixed else {},
+        calibration=calibrate(mixed if is_mixed else made.trees, came, series.demand_class).completed(
+            own.artifact.statistical.calibration
+        ),
+        comparisons=_losses(came, made, usual),
+    )
+
+
+def _shares(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, float]:
+    """Share of the trees by demand class that would have been best, drawn towards a half by so many series.
+
+    Least squares over the level, as level models are compared, of what came less the statistical forecast on the
+    difference of the two.
+    """
+    apart = np.where(np.isnan(came), 0.0, made.trees - made.statistical.mean)
+    missed = np.nan_to_num(came - made.statistical.mean)
+    wanted, room = (apart * missed / usual).sum(axis=1), (apart**2 / usual).sum(axis=1)
+    found = {}
+    for name in np.unique(made.series.demand_class[served(made.series.demand_class)]):
+        rows = np.flatnonzero(made.series.demand_class == name)
+        best = np.clip(wanted[rows].sum() / max(room[rows].sum(), _TINY), 0.0, 1.0)
+        found[str(name)] = float((len(rows) * best + _HALF_SERIES * 0.5) / (len(rows) + _HALF_SERIES))
+    return found
+
+
+def _losses(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, dict[str, float]]:
+    """Mean squared error over the level of each family by demand class, as level models are compared.
+
+    The families combined are so by halves: shares that were learned from these days would flatter them.
+    """
+    demand_class = made.series.demand_class
+    candidates = {
+        "statistical": made.statistical.mean,
+        GLOBAL: made.trees,
+        COMBINED: 0.5 * (made.trees + made.statistical.mean),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for name in np.unique(demand_class[served(demand_class)]):
+        rows = np.flatnonzero(demand_class == name)
+        errors = {each: (came[rows] - mean[rows]) ** 2 / usual[rows] for each, mean in candidates.items()}
+        if bool(np.isfinite(came[rows]).any()):
+            found[str(name)] = {each: float(np.nanmean(squares)) for each, squares in errors.items()}
+    return found
+
+
+def _same_series(panel: Panel, older: Panel) -> Rows:
+    """Rows of a panel that an older one has too, in its order."""
+    rows = older.series.join(panel.series.with_row_index("row"), on=["store_id", "sku_id"], maintain_order="left")
+    return rows["row"].to_numpy().astype(np.intp)

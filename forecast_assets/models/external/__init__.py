@@ -1,0 +1,8 @@
+"""The external family: forecasts made elsewhere, completed to what later stages need.
+
+What belongs here: all that the family decides and does. What does not: reading files, or what families share.
+"""
+
+from forecast_assets.models.external.artifact import FAMILY
+
+__all__ = ["FAMILY"]

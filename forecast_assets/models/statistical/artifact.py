@@ -1,0 +1,97 @@
+"""The trained artifact of the statistical family.
+
+What belongs here: what training decides and scoring reads, and its bytes. What does not: how either is done.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.models.calibration import Calibration
+from forecast_assets.models.distribution import Reference
+from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.statistical.effects import Effects
+
+FAMILY: Final = "statistical"
+FORMAT: Final = 2
+RISK_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
+
+
+@dataclass(frozen=True)
+class StatisticalArtifact:
+    """What training decides; levels and weekday patterns of single series are fitted again on each snapshot.
+
+    Attributes:
+        models: Level model by demand class, and that of upper nodes under `nodes`.
+        effects: Pooled effects of weekday, price, promotion and events.
+        calibration: Quantile factors and correlations.
+        risk_thresholds: Lowest stock-out probability of each risk band above the first.
+        history_days: Days of history to read when scoring.
+        horizon_days: Days ahead that the calibration was learned on.
+        group_level: Product level whose nodes effects were pooled by; scoring pools by the same.
+        comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
+            `events`. The first candidate is the default, where no backtest had anything to say.
+        reference: What the inputs of training were like; None in versions trained before that was recorded.
+    """
+
+    models: Mapping[str, str]
+    effects: Effects
+    calibration: Calibration
+    risk_thresholds: Mapping[str, float]
+    history_days: int
+    horizon_days: int
+    group_level: str = "total"
+    comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reference: Reference | None = None
+
+    @property
+    def rho(self) -> dict[str, float]:
+        """Correlation between the normal scores of two days of a series, by demand class."""
+        return dict(self.calibration.rho)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What was taken of each that was compared."""
+        return {**self.models, "season": self.effects.season_kind, "events": self.effects.event_kind}
+
+    def compared(self) -> pl.DataFrame:
+        """Lay out what the backtests compared.
+
+        Returns:
+            `choice, candidate, loss_over_best, is_chosen`, the better candidates of each choice first. A loss is the
+            mean squared error over the series' level, so 1.02 is two percent more of it than the best candidate's.
+        """
+        rows = [
+            (choice, candidate, loss / max(min(losses.values()), 1e-12), candidate == self.choices[choice])
+            for choice, losses in self.comparisons.items()
+            for candidate, loss in losses.items()
+        ]
+        schema = {"choice": pl.String, "candidate": pl.String, "loss_over_best": pl.Float64, "is_chosen": pl.Boolean}
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.sort("choice", "loss_over_best", "candidate")
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON; equal artifacts are equal bytes."""
+        return to_json(FAMILY, FORMAT, asdict(self))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "StatisticalArtifact":
+        """Read back what `to_bytes` wrote, exactly.
+
+        Raises:
+            InputError: If the bytes are of another family or format.
+        """
+        remedy = "Train the version again with this release, or score with the release that trained it."
+        return cls.from_data(from_json(FAMILY, FORMAT, content, remedy=remedy))
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "StatisticalArtifact":
+        """Read the JSON form back."""
+        parts = {
+            "effects": Effects.from_data(data["effects"]),
+            "calibration": Calibration.from_data(data["calibration"]),
+            "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
+        }
+        return cls(**{**data, **parts})

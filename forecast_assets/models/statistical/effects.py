@@ -1,0 +1,419 @@
+"""Effects: what multiplies a series' level on a day: weekday, time of year, price, promotion, calendar events.
+
+What belongs here: estimating pooled effects, refitting weekday patterns of single series, laying both out as factors.
+What does not: levels and their models.
+
+Pooled effects belong to the trained artifact. The factor of list price, no promotion and no event is 1, and weekday
+factors average 1, so that the level is a plain day at list price and every forecast decomposes exactly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.core.arrays import Floats
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.demand import Observed, observe, ratio, trailing_level
+from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
+
+Groups = npt.NDArray[np.str_]
+
+# Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
+SEASONS: Final = ("none", "by group", "by product")
+EVENTS: Final = ("pooled", "by group")
+WEEK: Final = 7
+SMALLEST_FACTOR: Final = 0.2
+LARGEST_FACTOR: Final = 5.0
+_ELASTICITY: Final = (-5.0, 0.5)
+_UPLIFT: Final = (-0.7, 1.6)
+# Price and promotion are read within blocks of this many days, in which a series' level counts as constant.
+_BLOCK_DAYS: Final = 21
+_NEWTON_STEPS: Final = 6
+_LARGEST_STEP: Final = 2.0
+# How far groups are expected to lie from all, and all from none: standard deviations of elasticity and log uplift.
+_GROUP_SPREAD: Final = np.array([0.5, 0.1])
+_POOLED_SPREAD: Final = np.array([2.0, 0.5])
+_EVENT_SPREAD: Final = 0.3
+_GROUP_EVENT_SPREAD: Final = 0.15
+_LEAST_WEEKDAY_VARIANCE: Final = 0.01**2
+_LARGEST_PRIOR_UNITS: Final = 1e6
+_PLAN_DAYS: Final = 28
+_LEAST_DISPERSION: Final = 1e-3
+
+
+@dataclass(frozen=True)
+class GroupEffects:
+    """Effects of a group of products.
+
+    Attributes:
+        price_elasticity: Percent change of demand per percent of price.
+        promotion_uplift: Logarithm of the factor of a promotion at an unchanged price.
+        weekday: Seven factors, Monday first, averaging 1.
+        events: Factor of each event; that over all products for others.
+    """
+
+    price_elasticity: float
+    promotion_uplift: float
+    weekday: tuple[float, ...]
+    events: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "GroupEffects":
+        """Read the JSON form back."""
+        weekday, events = tuple(data["weekday"]), dict(data["events"])
+        return cls(data["price_elasticity"], data["promotion_uplift"], weekday, events)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Pooled effects, estimated once per model version.
+
+    Attributes:
+        pooled: Of all products; stands in for groups that training did not see.
+        groups: By product group.
+        events: Factor of each event over all products; 1 for others.
+        weekday_prior_units: Units of demand on a weekday after which a series' own pattern counts half.
+        season: The yearly season; None where there is none to use.
+    """
+
+    pooled: GroupEffects
+    groups: Mapping[str, GroupEffects]
+    events: Mapping[str, float]
+    weekday_prior_units: float
+    season: Season | None = None
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Effects":
+        """Read the JSON form back."""
+        return cls(
+            GroupEffects.from_data(data["pooled"]),
+            {name: GroupEffects.from_data(group) for name, group in data["groups"].items()},
+            dict(data["events"]),
+            data["weekday_prior_units"],
+            Season.from_data(data["season"]) if data["season"] else None,
+        )
+
+    def of(self, groups: Groups) -> tuple[Floats, Floats]:
+        """[n, 2] elasticity and log uplift, and [n, 7] weekday factors of the group of each series."""
+        names, code = np.unique(groups, return_inverse=True)
+        found = [self.groups.get(str(name), self.pooled) for name in names]
+        slopes = np.array([[group.price_elasticity, group.promotion_uplift] for group in found])
+        return slopes[code], np.array([group.weekday for group in found])[code]
+
+    def event(self, name: str, groups: Groups) -> Floats:
+        """[n] factor of an event for the group of each series."""
+        everyone = self.events.get(name, 1.0)
+        names, code = np.unique(groups, return_inverse=True)
+        found = [self.groups.get(str(group), self.pooled).events.get(name, everyone) for group in names]
+        return np.array(found, dtype=np.float64)[code]
+
+    def season_waves(self, panel: Panel, groups: Groups) -> Floats:
+        """[n, 6] coefficients of the yearly season of each series; zeros without one."""
+        if self.season is None:
+            return np.zeros((panel.series.height, 2 * WAVES))
+        return self.season.of(panel.series["sku_id"].to_numpy().astype(str), groups)
+
+    @property
+    def season_kind(self) -> str:
+        """One of `SEASONS`."""
+        if self.season is None:
+            return SEASONS[0]
+        return SEASONS[2] if self.season.products else SEASONS[1]
+
+    @property
+    def event_kind(self) -> str:
+        """One of `EVENTS`."""
+        return EVENTS[1] if any(group.events for group in self.groups.values()) else EVENTS[0]
+
+    def without_event_groups(self) -> "Effects":
+        """Return the effects with every event the same for all products."""
+        return replace(self, groups={name: replace(group, events={}) for name, group in self.groups.items()})
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What multiplies the level, each [n, T + H] and within 0.2..5."""
+
+    weekday: Floats
+    season: Floats
+    price: Floats
+    promotion: Floats
+    event: Floats
+
+    @property
+    def product(self) -> Floats:
+        """[n, T + H] all of them together."""
+        return self.weekday * self.season * self.price * self.promotion * self.event
+
+
+def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
+    """Estimate pooled effects.
+
+    Price and promotion: Poisson pseudo-likelihood with a fixed effect per series and three weeks, which needs no
+    assumption on the distribution beyond the mean (Hausman, Hall & Griliches 1984, doi:10.2307/1911191). Weekdays and
+    events: units over what the level leads to expect. All are drawn from groups towards all, and from all towards none.
+
+    Args:
+        panel: n series, T days of history.
+        product_groups: [n] group of each series.
+    """
+    names, code = np.unique(product_groups, return_inverse=True)
+    observed = observe(panel)
+    covariates = _covariates(panel)[:, :, : panel.history_days]
+    base = observed.exposure
+    weekday = _weekday_factors(panel, observed, base, code)
+    price_sees = base * weekday[code][:, panel.weekday[: panel.history_days]]
+    slopes, pooled = _slopes(observed.units, price_sees, covariates, code)
+    moved = base * _clipped(np.exp(_apply(slopes[code], covariates)))
+    weekday = _weekday_factors(panel, observed, moved, code)
+    expected = _expected(observed, moved * weekday[code][:, panel.weekday[: panel.history_days]])
+    everyone = _weekday_factors(panel, observed, moved, np.zeros_like(code))[0]
+    events = _event_factors(panel, observed.units, expected)
+    by_group = _group_events(panel, observed.units, expected, events, code)
+    return Effects(
+        pooled=_group(pooled, everyone),
+        groups={str(name): _group(slopes[i], weekday[i], by_group[i]) for i, name in enumerate(names)},
+        events=events,
+        weekday_prior_units=_weekday_prior(panel, observed.units, expected),
+    )
+
+
+def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> Factors:
+    """Return the factors of every series on every day, with weekday patterns refitted to each series.
+
+    Days whose plan is not known take the series' mean factor of the last four weeks.
+
+    Args:
+        panel: n series, T days of history and H ahead.
+        effects: Pooled effects.
+        product_groups: [n] group of each series.
+    """
+    slopes, weekday = effects.of(product_groups)
+    price, promotion = (_clipped(np.exp(slopes[:, i, None] * x)) for i, x in enumerate(_covariates(panel)))
+    price, promotion = (_without_plan(panel, factor) for factor in (price, promotion))
+    event, season = _events(panel, effects, product_groups), _season(panel, effects, product_groups)
+    other = (season * price * promotion * event)[:, : panel.history_days]
+    own = _own_weekdays(panel, other, weekday, effects.weekday_prior_units)
+    return Factors(_clipped(own)[:, panel.weekday], season, price, promotion, event)
+
+
+def with_season(panel: Panel, effects: Effects, product_groups: Groups) -> Effects:
+    """Return the effects with a yearly season, estimated from all of a panel's history beside the other effects.
+
+    Args:
+        panel: n series, T days of history; fewer than 672 show no season.
+        effects: Pooled effects.
+        product_groups: [n] group of each series.
+    """
+    if panel.history_days < LEAST_HISTORY_DAYS:
+        return replace(effects, season=None)
+    factors = lay_out_factors(panel, replace(effects, season=None), product_groups).product[:, : panel.history_days]
+    observed = observe(panel, factors)
+    skus = panel.series["sku_id"].to_numpy().astype(str)
+    season = fit_season(observed.units, observed.exposure * factors, panel.cutoff, skus, product_groups)
+    return replace(effects, season=season)
+
+
+def season_deviation(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    """[n] Standard deviation over the year of each series' season; 0 without one."""
+    return deviation(effects.season_waves(panel, product_groups))
+
+
+def _season(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    days = panel.history_days + panel.horizon_days
+    if effects.season is None:
+        return np.broadcast_to(1.0, (panel.series.height, days))
+    waves = effects.season_waves(panel, product_groups)
+    return _clipped(effects.season.factors(waves, panel.first_date, days))
+
+
+def _events(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
+    """[n, T + H] product of the factors of the day's events, each only where it applies."""
+    out = np.ones((panel.series.height, panel.history_days + panel.horizon_days))
+    for name in sorted(set(panel.event_names)):
+        columns, applies = panel.occurrences(name)
+        out[:, columns] *= np.where(applies, effects.event(name, product_groups)[:, None], 1.0)
+    return _clipped(out)
+
+
+def _covariates(panel: Panel) -> Floats:
+    """[2, n, T + H] logarithm of the price ratio, and promotion as 0 or 1."""
+    log_price = np.log(np.clip(panel.price_ratio, SMALLEST_FACTOR, LARGEST_FACTOR))
+    return np.stack([log_price, panel.is_promotion.astype(np.float64)])
+
+
+def _without_plan(panel: Panel, factor: Floats) -> Floats:
+    usual = factor[:, max(panel.history_days - _PLAN_DAYS, 0) : panel.history_days].mean(axis=1, keepdims=True)
+    ahead = np.where(panel.has_plan, factor[:, panel.history_days :], usual)
+    return np.concatenate([factor[:, : panel.history_days], ahead], axis=1)
+
+
+def _clipped(factors: Floats) -> Floats:
+    return np.clip(factors, SMALLEST_FACTOR, LARGEST_FACTOR)
+
+
+def _apply(slopes: Floats, covariates: Floats) -> Floats:
+    """[n, T] sum of slopes [n, 2] times covariates [2, n, T]."""
+    return np.asarray(slopes[:, 0, None] * covariates[0] + slopes[:, 1, None] * covariates[1])
+
+
+def _group(slopes: Floats, weekday: Floats, events: Mapping[str, float] | None = None) -> GroupEffects:
+    elasticity, uplift = float(np.clip(slopes[0], *_ELASTICITY)), float(np.clip(slopes[1], *_UPLIFT))
+    return GroupEffects(elasticity, uplift, tuple(float(value) for value in weekday), dict(events or {}))
+
+
+def _expected(observed: Observed, exposure: Floats) -> Floats:
+    """[n, T] units that the trailing level leads to expect."""
+    return trailing_level(observed.units, exposure, 3 * WEEK) * exposure
+
+
+def _sum_by(code: npt.NDArray[np.intp], values: Floats) -> Floats:
+    """Sum [n, ...] values by group, in the order of the rows."""
+    out = np.zeros((int(code.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(out, code, values)
+    return out
+
+
+def _by_weekday(panel: Panel, values: Floats) -> Floats:
+    """[n, 7] sums of [n, T] values over the days of each weekday."""
+    days = panel.weekday[: panel.history_days]
+    return np.stack([values[:, days == day].sum(axis=1) for day in range(WEEK)], axis=1)
+
+
+def _weekday_factors(panel: Panel, observed: Observed, exposure: Floats, code: npt.NDArray[np.intp]) -> Floats:
+    """[G, 7] factors, averaging 1; a group with little demand is drawn towards all."""
+    expected = _by_weekday(panel, _expected(observed, exposure))
+    units = _by_weekday(panel, observed.units)
+    everyone = _drawn(units.sum(axis=0), expected.sum(axis=0), np.ones(WEEK), WEEK)
+    factors = _drawn(_sum_by(code, units), _sum_by(code, expected), everyone, 100.0)
+    return _averaging_one(_clipped(factors))
+
+
+def _drawn(units: Floats, expected: Floats, towards: Floats, prior_units: float) -> Floats:
+    """Units over expected units, drawn towards a factor as if that many units had shown it."""
+    return (units + prior_units * towards) / (expected + prior_units)
+
+
+def _averaging_one(weekday: Floats) -> Floats:
+    return np.asarray(weekday / weekday.mean(axis=-1, keepdims=True))
+
+
+def _own_weekdays(panel: Panel, other: Floats, weekday: Floats, prior_units: float) -> Floats:
+    """[n, 7] the group's weekday factors, corrected by the series' own record."""
+    factors = other * weekday[:, panel.weekday[: panel.history_days]]
+    observed = observe(panel, factors)
+    expected = _expected(observed, observed.exposure * factors)
+    correction = _drawn(
+        _by_weekday(panel, observed.units), _by_weekday(panel, expected), np.ones((1, WEEK)), prior_units
+    )
+    return _averaging_one(weekday * correction)
+
+
+def _dispersion(units: Floats, expected: Floats) -> float:
+    """Variance over mean, all series together."""
+    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), _LEAST_DISPERSION)
+
+
+def _weekday_prior(panel: Panel, units: Floats, expected: Floats) -> float:
+    """Empirical-Bayes strength: dispersion over the variance of true weekday factors between series, by moments."""
+    noise = _dispersion(units, expected)
+    means = _by_weekday(panel, expected)
+    surplus = float(((_by_weekday(panel, units) - means) ** 2 - noise * means).sum())
+    variance = max(surplus / max(float((means**2).sum()), 1.0), _LEAST_WEEKDAY_VARIANCE)
+    return min(noise / variance, _LARGEST_PRIOR_UNITS)
+
+
+def _event_factors(panel: Panel, units: Floats, expected: Floats) -> dict[str, float]:
+    """Pooled factor of each event: units over expected units, drawn towards 1 by how few of its days were seen."""
+    dispersion = _daily_dispersion(units, expected)
+    prior = dispersion / _EVENT_SPREAD**2
+    factors = {}
+    for name in sorted(set(panel.event_names)):
+        seen, awaited = (by_series.sum(keepdims=True) for by_series in _on_event(panel, name, units, expected))
+        factors[name] = float(_clipped(_drawn(seen, awaited, np.ones(1), prior))[0])
+    return factors
+
+
+def _group_events(
+    panel: Panel, units: Floats, expected: Floats, pooled: Mapping[str, float], code: npt.NDArray[np.intp]
+) -> list[dict[str, float]]:
+    """Factors of each event in each of G groups, drawn towards the pooled ones."""
+    out: list[dict[str, float]] = [{} for _ in range(int(code.max(initial=-1)) + 1)]
+    daily, awaited_daily = _sum_by(code, units), _sum_by(code, expected)
+    noise = ratio(((daily - awaited_daily) ** 2).sum(axis=1), np.maximum(awaited_daily.sum(axis=1), 1.0))
+    prior = np.maximum(noise, _LEAST_DISPERSION) / _GROUP_EVENT_SPREAD**2
+    for name, everyone in pooled.items():
+        seen, awaited = (_sum_by(code, by_series) for by_series in _on_event(panel, name, units, expected))
+        factors = _clipped((seen + prior * everyone) / (awaited + prior))
+        for group, factor in zip(out, factors.tolist(), strict=True):
+            group[name] = factor
+    return out
+
+
+def _on_event(panel: Panel, name: str, *values: Floats) -> list[Floats]:
+    """[n] sums of each of [n, T] values over the days on which an event fell on a series."""
+    columns, applies = panel.occurrences(name)
+    past = columns < panel.history_days
+    return [(each[:, columns[past]] * applies[:, past]).sum(axis=1) for each in values]
+
+
+def _daily_dispersion(units: Floats, expected: Floats) -> float:
+    """Variance over mean of a day's total: what all series share on a day does not average out over them."""
+    return _dispersion(units.sum(axis=0), expected.sum(axis=0))
+
+
+def _slopes(units: Floats, exposure: Floats, covariates: Floats, code: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """[G, 2] slopes by group and [2] of all, by Newton's method."""
+    blocks = _Blocks(units, exposure, covariates)
+    noise = _dispersion(units, blocks.fitted(np.zeros((len(units), 2))))
+    pooled = np.zeros(2)
+    everyone = np.zeros_like(code)
+    for _ in range(_NEWTON_STEPS):
+        gradient, curvature = blocks.score(np.tile(pooled, (len(units), 1)), everyone)
+        pooled = pooled + _newton_step(gradient, curvature, -pooled[None], noise / _POOLED_SPREAD**2)[0]
+    slopes = np.tile(pooled, (int(code.max()) + 1, 1))
+    for _ in range(_NEWTON_STEPS):
+        gradient, curvature = blocks.score(slopes[code], code)
+        slopes = slopes + _newton_step(gradient, curvature, pooled - slopes, noise / _GROUP_SPREAD**2)
+    return slopes, pooled
+
+
+def _newton_step(gradient: Floats, curvature: Floats, towards: Floats, prior: Floats) -> Floats:
+    """[G, 2] penalised steps; ``towards`` [G, 2] leads to the centre of the prior with precision ``prior`` [2]."""
+    step = np.linalg.solve(curvature + np.diag(prior), (gradient + prior * towards)[:, :, None])[:, :, 0]
+    return np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Days in blocks, each with its own level per series, so that only changes within a block inform the slopes."""
+
+    units: Floats
+    exposure: Floats
+    covariates: Floats
+
+    def fitted(self, slopes: Floats) -> Floats:
+        """[n, T] expected units given slopes [n, 2] and each block's own level."""
+        shape = self.exposure * _clipped(np.exp(_apply(slopes, self.covariates)))
+        return shape * self._spread(ratio(self._sums(self.units), self._sums(shape)))
+
+    def score(self, slopes: Floats, code: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """[G, 2] gradient and [G, 2, 2] curvature of the conditional Poisson likelihood."""
+        fitted = self.fitted(slopes)
+        total = self._sums(fitted)
+        first = [self._sums(fitted * x) for x in self.covariates]
+        gradient = np.stack([((self.units - fitted) * x).sum(axis=1) for x in self.covariates], axis=1)
+        curvature = np.empty((len(fitted), 2, 2))
+        for i, j in ((0, 0), (0, 1), (1, 1)):
+            second = self._sums(fitted * self.covariates[i] * self.covariates[j])
+            curvature[:, i, j] = curvature[:, j, i] = (second - ratio(first[i] * first[j], total)).sum(axis=1)
+        return _sum_by(code, gradient), _sum_by(code, curvature)
+
+    def _sums(self, values: Floats) -> Floats:
+        return np.add.reduceat(values, np.arange(0, values.shape[1], _BLOCK_DAYS), axis=1)
+
+    def _spread(self, sums: Floats) -> Floats:
+        return np.repeat(sums, _BLOCK_DAYS, axis=1)[:, : self.units.shape[1]]

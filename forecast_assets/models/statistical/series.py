@@ -1,0 +1,197 @@
+"""Series forecasts: level path times factors, taken apart into components that add up.
+
+What belongs here: forecasting SKU-store series with a trained artifact. What does not: training, upper nodes, frames.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.contracts import COMPONENTS
+from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.demand import classify, observe, trailing_level
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.borrowing import BORROWED, Borrowed, borrow
+from forecast_assets.models.statistical.effects import Effects, Factors, Groups, lay_out_factors, season_deviation
+from forecast_assets.models.statistical.levels import ZERO, LevelPaths, Progress, forecast_levels
+
+# All components but the last, which is what rounding leaves over.
+FACTORED: Final = COMPONENTS[:-1]
+# Classes whose own record is no ground for a level.
+WITHOUT_LEVEL: Final = ("new", "dead", "ended")
+# What a series lends to its relatives is its level of about the last four weeks.
+_LENT_HALF_LIFE: Final = 14.0
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Series without what is explained: the ground that level models stand on.
+
+    Attributes:
+        factors: What multiplies the level, [n, T + H] each.
+        level: [n, T] demand over factors, units; NaN before a series begins, its trailing level on unknown days.
+        demand: [n, T] demand estimate, units; NaN where sales are unknown.
+        demand_class: [n].
+        borrowed: What the parents of each series say of it.
+    """
+
+    factors: Factors
+    level: Floats
+    demand: Floats
+    demand_class: npt.NDArray[np.str_]
+    borrowed: Borrowed
+
+
+@dataclass(frozen=True)
+class SeriesForecasts:
+    """Forecasts of n series for H days; steps run along the second axis.
+
+    Attributes:
+        mean: [n, H] expected demand, units.
+        components: [n, H] units each, in the order of `FACTORED`; they add up to the mean.
+        quantiles: [n, H, 13] units.
+        demand_class: [n].
+        model_used: [n] model that made the level path.
+        is_fallback: [n] whether it stands in for the chosen one, which failed.
+        history: What the forecasts rest on.
+        lost_share: [n, H] share of demand expected to meet an empty shelf; None where the family does not forecast it.
+        out_of_distribution: [n, H] how unlike training the inputs are, 0..1; None where nobody recorded training's.
+    """
+
+    mean: Floats
+    components: dict[str, Floats]
+    quantiles: Floats
+    demand_class: npt.NDArray[np.str_]
+    model_used: npt.NDArray[np.object_]
+    is_fallback: Bools
+    history: Cleaned
+    lost_share: Floats | None = None
+    out_of_distribution: Floats | None = None
+
+
+def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
+    """Estimate demand and divide what is explained out of it.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        effects: Pooled effects.
+        product_groups: [n] group of each series.
+    """
+    factors = lay_out_factors(panel, effects, product_groups)
+    past = factors.product[:, : panel.history_days]
+    observed = observe(panel, past)
+    typical = trailing_level(observed.units, observed.exposure * past)
+    # Unknown days have no exposure, so they take the typical level whole; so do days with an empty shelf.
+    level = observed.units / past + (1.0 - observed.exposure) * typical
+    has_begun = np.maximum.accumulate(observed.is_known, axis=1)
+    season = factors.season[:, : panel.history_days]
+    demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
+    return Cleaned(
+        factors,
+        np.where(has_begun, level, np.nan),
+        np.where(observed.is_known, level * past, np.nan),
+        demand_class,
+        _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
+    )
+
+
+def _borrow(
+    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, demand_class: npt.NDArray[np.str_]
+) -> Borrowed:
+    recent = trailing_level(units, exposure, _LENT_HALF_LIFE)[:, -1]
+    is_new, is_established = demand_class == "new", ~np.isin(demand_class, WITHOUT_LEVEL)
+    return borrow(panel, product_groups, units.sum(axis=1), exposure.sum(axis=1), recent, is_new, is_established)
+
+
+def level_paths(
+    history: Cleaned,
+    names: npt.NDArray[np.str_],
+    horizon: int,
+    *,
+    rows: npt.NDArray[np.intp] | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> LevelPaths:
+    """Forecast levels with the model named for each series; borrowed ones stay as they are over the horizon.
+
+    Args:
+        history: n series.
+        names: [k] models.
+        horizon: H.
+        rows: [k] which series; all if left out.
+        progress: Called with series done and series in all.
+        workers: Processes for slow models; all cores if left out.
+    """
+    chosen = np.arange(len(history.level)) if rows is None else rows
+    is_borrowed = np.isin(names, BORROWED)
+    own = np.where(is_borrowed, ZERO, names)
+    made = forecast_levels(history.level[chosen], own, horizon, progress=progress, workers=workers)
+    for name in np.unique(names[is_borrowed]):
+        few = np.flatnonzero(names == name)
+        made.path[few] = history.borrowed.level(str(name), chosen[few])[:, None]
+        made.model_used[few] = str(name)
+    return made
+
+
+def forecast_series(
+    panel: Panel,
+    artifact: StatisticalArtifact,
+    product_groups: Groups,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> SeriesForecasts:
+    """Forecast every series of a panel.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        artifact: What training decided.
+        product_groups: [n] group of each series, as in training.
+        progress: Called with series done and series in all.
+        workers: Processes for slow models; all cores if left out.
+    """
+    history = clean(panel, artifact.effects, product_groups)
+    names = np.array([artifact.models[str(name)] for name in history.demand_class])
+    levels = level_paths(history, names, panel.horizon_days, progress=progress, workers=workers)
+    ahead = ahead_of(history.factors, panel)
+    components = decompose(levels, ahead)
+    mean = np.prod([levels.path, *ahead], axis=0)
+    return SeriesForecasts(
+        mean=mean,
+        components=components,
+        quantiles=artifact.calibration.quantiles(mean, history.demand_class),
+        demand_class=history.demand_class,
+        model_used=levels.model_used,
+        is_fallback=levels.is_fallback,
+        history=history,
+        out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel),
+    )
+
+
+def ahead_of(factors: Factors, panel: Panel) -> list[Floats]:
+    """Return the factors of the horizon, [n, H] each, in the order of the components they make."""
+    all_days = (factors.weekday, factors.season, factors.price, factors.promotion, factors.event)
+    return [factor[:, panel.history_days :] for factor in all_days]
+
+
+def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:
+    """Take level path times factors apart, each factor applied on top of those before it.
+
+    level = the path's first day; trend = path - level; weekday = path (weekday - 1); season = path weekday
+    (season - 1); and so on: a telescope, so that the components add up to the product.
+
+    Returns:
+        Components [n, H] by name, in the order of `FACTORED`.
+    """
+    first = np.repeat(levels.path[:, :1], levels.path.shape[1], axis=1)
+    heights = [first, levels.path]
+    for factor in factors:
+        heights.append(heights[-1] * factor)
+    steps = [first, *(upper - lower for lower, upper in pairwise(heights))]
+    # What only learned models tell apart is none here.
+    nothing = [np.zeros_like(first)] * (len(FACTORED) - len(steps))
+    return dict(zip(FACTORED, [*steps, *nothing], strict=True))

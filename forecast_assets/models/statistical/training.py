@@ -1,0 +1,434 @@
+"""Training the statistical family: effects, a level model per demand class, calibration.
+
+What belongs here: what is learned once per model version. What does not: evaluating the result, or storing it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.errors import InputError
+from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.calibration import calibrate
+from forecast_assets.models.demand import ratio
+from forecast_assets.models.distribution import learn_reference
+from forecast_assets.models.statistical.artifact import RISK_THRESHOLDS, StatisticalArtifact
+from forecast_assets.models.statistical.borrowing import BORROWED
+from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, Groups, fit_effects, with_season
+from forecast_assets.models.statistical.levels import (
+    AVERAGE,
+    CROSTON,
+    ONE,
+    SMOOTHING,
+    THETA,
+    ZERO,
+    Progress,
+    forecast_levels,
+)
+from forecast_assets.models.statistical.nodes import NODES, node_index
+from forecast_assets.models.statistical.series import Cleaned, ahead_of, clean, level_paths
+
+Rows = npt.NDArray[np.intp]
+Losses = dict[str, float]
+
+DEFAULT_HISTORY_DAYS: Final = 364
+# Three years: two that show a yearly season, and one for backtests that judge it.
+TRAINING_HISTORY_DAYS: Final = 1096
+LEAST_HISTORY_DAYS: Final = 28
+_ORIGINS: Final = 3
+# Enough series to choose between models and to learn quantiles by; more would only cost time.
+_COMPARED_SERIES: Final = 1500
+_COMPARED_SERIES_SLOW: Final = 100
+_CALIBRATED_SERIES: Final = 20000
+# Cells of a matrix that training works on, 64 MB each; of more series than fit in, that many are taken.
+MOST_CELLS: Final = 8_000_000
+# A slow model is chosen only where it is better by at least this share, an effect more only where it is better by this
+# many standard errors of the difference, series by series.
+_SLOW_MARGIN: Final = 0.02
+_STANDARD_ERRORS: Final = 2.0
+_QUICK: Final = (*SMOOTHING, AVERAGE)
+_CANDIDATES: Final[Mapping[str, tuple[str, ...]]] = {
+    "smooth": _QUICK,
+    "erratic": _QUICK,
+    "intermittent": (*CROSTON, *_QUICK),
+    "lumpy": (*CROSTON, *_QUICK),
+    "seasonal": _QUICK,
+    "new": (*BORROWED, AVERAGE),
+}
+_WITH_THETA: Final = ("smooth", "seasonal")
+_FIXED: Final = {"dead": ZERO, "ended": ZERO}
+# What a class takes that no backtest had a series of, and what effects are compared with.
+_REFERENCE: Final = SMOOTHING[2]
+_DEFAULTS: Final = {**dict.fromkeys(_CANDIDATES, _REFERENCE), "new": BORROWED[0]}
+_SMALLEST_LEVEL: Final = 0.05
+# One product in so many is launched for comparing models of new series; a prime, so that it hits all stores alike.
+_LAUNCHED: Final = 7
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A past cutoff: what was known at it, all effects that could be learned from it, and what came.
+
+    Attributes:
+        past: n series, as long a history as there is.
+        effects: With a season by product and event factors by group, whether they help or not.
+        product_groups: [n].
+        demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
+    """
+
+    past: Panel
+    effects: Effects
+    product_groups: Groups
+    demand: Floats
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Some series at an origin, cleaned with a choice of effects.
+
+    Attributes:
+        history: k series as known at the cutoff, cleaned with effects that saw nothing later.
+        factors: [k, T] product of the factors of the history.
+        ahead: [k, H] and of the horizon.
+        product_groups: [k].
+        demand: [k, H] demand that came, units; NaN where unknown.
+        on_event: [k, H] whether an event falls on the day.
+    """
+
+    history: Cleaned
+    factors: Floats
+    ahead: Floats
+    product_groups: Groups
+    demand: Floats
+    on_event: Bools
+
+    def forecast(self, names: npt.NDArray[np.str_], rows: Rows, workers: int | None) -> Floats:
+        """[r, H] units forecast by the named model of each of the r chosen series."""
+        levels = level_paths(self.history, names, self.ahead.shape[1], rows=rows, workers=workers)
+        return levels.path * self.ahead[rows]
+
+    def squares(self, name: str, rows: Rows, workers: int | None = None) -> Floats:
+        """[r, H] squared errors of a model over each series' level.
+
+        Squares are least at the mean; over the level, no large series outweighs all others.
+        """
+        history = self.history
+        level = np.nan_to_num(history.level[rows]).mean(axis=1)
+        level = np.where(history.demand_class[rows] == "new", history.borrowed.parent[rows], level)
+        missed = self.demand[rows] - self.forecast(np.full(len(rows), name), rows, workers)
+        return np.asarray(missed**2 / np.maximum(level, _SMALLEST_LEVEL)[:, None])
+
+
+def train_statistical(
+    panel: Panel,
+    product_groups: Groups,
+    *,
+    horizon: int,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
+    group_level: str = "total",
+    only_quick: bool = False,
+) -> StatisticalArtifact:
+    """Train a version on everything up to the panel's cutoff.
+
+    What is chosen is chosen on the last days of the history, by forecasts from up to three earlier cutoffs with effects
+    fitted up to each of them: whether there is a yearly season, and whose; whether product groups have event factors of
+    their own; a level model per demand class. Quantiles are learned there too. Assumes that those days are like the
+    ones to come.
+
+    Args:
+        panel: n series, T days of history, at least ``horizon`` ahead. The season is learned from all of its history,
+            everything else from the ``history_days`` that scoring will read. Of more series than 8 million cells hold,
+            that many are used, evenly spread.
+        product_groups: [n] group of each series, within which effects are pooled.
+        horizon: Days that backtests look ahead.
+        progress: Called with steps done and steps in all.
+        workers: Processes for slow models; all cores if left out.
+        history_days: Days of history that scoring will read.
+        group_level: Product level whose nodes are the groups.
+        only_quick: Leave out level models that cost a minute where others cost a second.
+
+    Raises:
+        InputError: If the history is too short for a single backtest.
+    """
+    starts = backtest_origins(panel, horizon)
+    rows = training_rows(panel.series.height, panel.history_days + panel.horizon_days)
+    panel, groups = shorten(take(panel, rows), horizon), product_groups[rows]
+    report = progress or (lambda _done, _total: None)
+    steps = len(starts) + 4
+    effects = _all_effects(panel, groups, history_days)
+    report(1, steps)
+    came = _demand_that_came(panel, replace(effects, season=None), groups, starts, history_days)
+    origins = []
+    for number, (start, demand) in enumerate(zip(starts, came, strict=True)):
+        past = panel.as_of(start)
+        origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
+        report(number + 2, steps)
+    season, events, comparisons = _choose_effects(origins, history_days)
+    report(steps - 2, steps)
+    backtests = [_backtest(origin, season, events, history_days, _CALIBRATED_SERIES) for origin in origins]
+    launched = _backtest(_with_launches(origins[0]), season, events, history_days, _CALIBRATED_SERIES)
+    models, losses = _choose_models(backtests, launched, workers, () if only_quick else _WITH_THETA)
+    means = [_forecast_all(backtest, models, workers) for backtest in backtests]
+    models[NODES], losses[NODES] = _best_node_model(backtests, means)
+    report(steps - 1, steps)
+    calibration = calibrate(
+        np.concatenate(means),
+        np.concatenate([backtest.demand for backtest in backtests]),
+        np.concatenate([backtest.history.demand_class for backtest in backtests]),
+    )
+    report(steps, steps)
+    return StatisticalArtifact(
+        models=models,
+        effects=variant(effects, season, events),
+        calibration=calibration,
+        risk_thresholds=RISK_THRESHOLDS,
+        history_days=history_days,
+        horizon_days=horizon,
+        group_level=group_level,
+        comparisons={**comparisons, **losses},
+        reference=learn_reference(panel),
+    )
+
+
+def backtest_origins(panel: Panel, horizon: int) -> list[int]:
+    """Return how many days before the cutoff each backtest starts: one horizon, two, three.
+
+    Raises:
+        InputError: If not even one leaves more than four weeks of history before it, or if the panel reaches less far
+            ahead than the horizon.
+    """
+    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon > LEAST_HISTORY_DAYS]
+    if not origins or panel.horizon_days < horizon:
+        raise InputError(
+            f"{panel.history_days} days of history with {panel.horizon_days} ahead are too few to backtest {horizon}.",
+            remedy=f"Train on more than {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
+        )
+    return origins
+
+
+def shorten(panel: Panel, horizon: int) -> Panel:
+    """Return a panel that looks fewer days ahead."""
+    width = panel.history_days + horizon
+    return replace(
+        panel,
+        horizon_days=horizon,
+        price_ratio=panel.price_ratio[:, :width],
+        is_promotion=panel.is_promotion[:, :width],
+        has_plan=panel.has_plan[:, :horizon],
+        event_days=panel.event_days[:, :width],
+    )
+
+
+def take(panel: Panel, rows: Rows) -> Panel:
+    """Return the series of a panel at ``rows``."""
+    # A copy of all of them may not fit beside it.
+    if np.array_equal(rows, np.arange(panel.series.height)):
+        return panel
+    matrices = ("sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan")
+    chosen = {name: getattr(panel, name)[rows] for name in matrices}
+    return replace(panel, series=panel.series[rows], event_series=panel.event_series[:, rows], **chosen)
+
+
+def spread_rows(count: int, most: int) -> Rows:
+    """Return at most ``most`` row numbers, evenly spread."""
+    return np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.intp)
+
+
+def training_rows(count: int, days: int) -> Rows:
+    """Return which of so many series training reads, so that its matrices of so many days stay small."""
+    return spread_rows(count, max(MOST_CELLS // max(days, 1), 1))
+
+
+def variant(effects: Effects, season: str, events: str) -> Effects:
+    """Return effects with one of `SEASONS` and one of `EVENTS` out of those that hold all."""
+    kept = {"none": None, "by group": effects.season and replace(effects.season, products={})}
+    chosen = replace(effects, season=kept.get(season, effects.season))
+    return chosen.without_event_groups() if events == EVENTS[0] else chosen
+
+
+def _all_effects(panel: Panel, product_groups: Groups, history_days: int) -> Effects:
+    """Effects of the recent history with the season of all of it."""
+    return with_season(panel, fit_effects(panel.recent(history_days), product_groups), product_groups)
+
+
+def _demand_that_came(
+    panel: Panel, effects: Effects, product_groups: Groups, starts: list[int], history_days: int
+) -> list[Floats]:
+    """[n, H] demand of the days after each origin, with the best effects there are; NaN for what had not begun."""
+    recent = panel.recent(max(history_days, starts[-1] + LEAST_HISTORY_DAYS))
+    demand = clean(recent, effects, product_groups).demand
+    came = []
+    for start in starts:
+        known = ~np.isnan(panel.sales[:, : panel.history_days - start])
+        days = slice(recent.history_days - start, recent.history_days - start + panel.horizon_days)
+        came.append(np.where(known.any(axis=1, keepdims=True), demand[:, days], np.nan))
+    return came
+
+
+def _backtest(origin: Origin, season: str, events: str, history_days: int, most: int) -> Backtest:
+    rows = spread_rows(origin.past.series.height, most)
+    few, groups = take(origin.past.recent(history_days), rows), origin.product_groups[rows]
+    history = clean(few, variant(origin.effects, season, events), groups)
+    ahead = np.prod(ahead_of(history.factors, few), axis=0)
+    factors = history.factors.product[:, : few.history_days]
+    return Backtest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
+
+
+def _on_event(panel: Panel) -> Bools:
+    """[n, H] whether any event falls on a series' day ahead."""
+    out = np.zeros((panel.series.height, panel.horizon_days), dtype=np.bool_)
+    for name in sorted(set(panel.event_names)):
+        columns, applies = panel.occurrences(name)
+        is_ahead = columns >= panel.history_days
+        out[:, columns[is_ahead] - panel.history_days] |= applies[:, is_ahead]
+    return out
+
+
+def _choose_effects(origins: list[Origin], history_days: int) -> tuple[str, str, dict[str, Losses]]:
+    """Return which season and which event factors come closest to what came, and the losses of all."""
+    seasonal = [origin for origin in origins if origin.effects.season]
+    seasons = {kind: _effect_losses(seasonal, kind, EVENTS[0], history_days) for kind in SEASONS if seasonal}
+    season = _first_unless_better(seasons, SEASONS[0])
+    has_events = any(origin.past.event_names for origin in origins) and len(set(origins[0].product_groups)) > 1
+    events = {kind: _effect_losses(origins, season, kind, history_days, on_event=True) for kind in EVENTS if has_events}
+    told = {
+        name: {kind: _mean_known([values]) for kind, values in losses.items()}
+        for name, losses in (("season", seasons), ("events", events))
+    }
+    return season, _first_unless_better(events, EVENTS[0]), told
+
+
+def _first_unless_better(losses: Mapping[str, Floats], first: str) -> str:
+    """Return the kind with the least mean loss, or the first where its lead may be chance.
+
+    Leads are shares of each series' own loss: what one erratic series loses by chance would hide the lead on all
+    others.
+    """
+    if not losses:
+        return first
+    best = min(losses, key=lambda kind: _mean_known([losses[kind]]))
+    lead = ratio(losses[first] - losses[best], losses[first])
+    lead = lead[~np.isnan(losses[first])]
+    is_clear = len(lead) > 1 and float(lead.mean()) > _STANDARD_ERRORS * float(lead.std()) / len(lead) ** 0.5
+    return best if is_clear else first
+
+
+def _effect_losses(
+    origins: list[Origin], season: str, events: str, history_days: int, *, on_event: bool = False
+) -> Floats:
+    """[k] Mean loss of one plain model on each series of each origin, on all days or those of events; NaN for none."""
+    parts = []
+    for origin in origins:
+        backtest = _backtest(origin, season, events, history_days, _COMPARED_SERIES)
+        squares = backtest.squares(_REFERENCE, np.arange(len(backtest.demand)))
+        # The same series for every kind, whatever class its effects put them in.
+        is_counted = ~np.isnan(squares) & _sold_lately(origin, len(squares))[:, None]
+        is_counted &= backtest.on_event if on_event else np.ones_like(is_counted)
+        sums, counts = np.where(is_counted, squares, 0.0).sum(axis=1), is_counted.sum(axis=1)
+        parts.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    return np.concatenate(parts)
+
+
+def _sold_lately(origin: Origin, count: int) -> Bools:
+    """Whether each compared series sold anything in the last eight weeks."""
+    rows = spread_rows(origin.past.series.height, count)
+    return np.asarray((np.nan_to_num(origin.past.sales[rows, -DEAD_DAYS:]) > 0).any(axis=1))
+
+
+def _mean_known(parts: Iterable[Floats]) -> float:
+    """Mean over all matrices of what is not NaN; 0 where nothing is."""
+    total, count = 0.0, 0
+    for part in parts:
+        total, count = total + float(np.nansum(part)), count + int((~np.isnan(part)).sum())
+    return total / max(count, 1)
+
+
+def _with_launches(origin: Origin) -> Origin:
+    """Return an origin at which one product in seven, and one series in seven of the others, is new.
+
+    Launches are rare, so that backtests would choose between models of new series by a handful of them; hiding the past
+    of others makes more. Real launches may start slower: those that there are count besides.
+    """
+    past = origin.past
+    sku = np.unique(past.series["sku_id"].to_numpy().astype(str), return_inverse=True)[1]
+    row = np.arange(len(sku))
+    is_launched = ((sku % _LAUNCHED == 0) | (row % _LAUNCHED == 0)) & _sold_lately(origin, len(row))
+    # One to 27 days ago, the same for all stores of a launched product.
+    age = 1 + (np.where(sku % _LAUNCHED == 0, sku // _LAUNCHED, row // _LAUNCHED) * 5) % (NEW_DAYS - 1)
+    is_hidden = is_launched[:, None] & (np.arange(past.history_days)[None] < past.history_days - age[:, None])
+    return replace(origin, past=replace(past, sales=np.where(is_hidden, np.nan, past.sales)))
+
+
+def _choose_models(
+    backtests: list[Backtest], launched: Backtest, workers: int | None, with_theta: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Losses]]:
+    """Return the model of each demand class, and the losses of all candidates of classes that the backtests saw."""
+    models, losses = {**_FIXED, **_DEFAULTS}, {}
+    for name in _CANDIDATES:
+        seen = [*backtests, launched] if name == "new" else backtests
+        found = _candidate_losses(name, seen, workers, with_theta)
+        if found:
+            models[name], losses[name] = min(found, key=lambda model: found[model]), found
+    return models, losses
+
+
+def _candidate_losses(
+    demand_class: str, backtests: list[Backtest], workers: int | None, with_theta: Sequence[str]
+) -> Losses:
+    """Loss of each candidate; the slow one is listed only where it is better by so much that it is worth its time."""
+    if not any((backtest.history.demand_class == demand_class).any() for backtest in backtests):
+        return {}
+    quick = {name: _loss(backtests, demand_class, _COMPARED_SERIES, name) for name in _CANDIDATES[demand_class]}
+    if demand_class not in with_theta:
+        return quick
+    best = min(quick, key=lambda name: quick[name])
+    loss = partial(_loss, backtests, demand_class, _COMPARED_SERIES_SLOW, workers=workers)
+    # On fewer series; told on the scale of the others, with what it has to be better by.
+    slow = loss(THETA) / max(loss(best), 1e-12) / (1.0 - _SLOW_MARGIN)
+    return {**quick, THETA: slow * quick[best]}
+
+
+def _loss(backtests: list[Backtest], demand_class: str, most: int, name: str, workers: int | None = None) -> float:
+    """Mean loss of a model over the series of a class."""
+    parts = []
+    for backtest in backtests:
+        members = np.flatnonzero(backtest.history.demand_class == demand_class)
+        parts.append(backtest.squares(name, members[spread_rows(len(members), most)], workers))
+    return _mean_known(parts)
+
+
+def _best_node_model(backtests: list[Backtest], means: list[Floats]) -> tuple[str, Losses]:
+    """Return the model by which the sums of product groups come closest to what was asked for, and all losses.
+
+    The constant 1 is among them: where sums know nothing that their series do not, reconciling then changes nothing.
+    """
+    losses = {name: sum(map(partial(_node_loss, name), backtests, means)) for name in (*_QUICK, ONE)}
+    return min(losses, key=lambda name: losses[name]), losses
+
+
+def _node_loss(name: str, backtest: Backtest, mean: Floats) -> float:
+    from scipy import sparse
+
+    _, group = np.unique(backtest.product_groups, return_inverse=True)
+    summing = sparse.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))))
+    # The first day's forecast over its factors is the present level.
+    expected = mean[:, :1] / backtest.ahead[:, :1] * backtest.factors
+    index = node_index(summing, expected, backtest.history.demand)
+    levels = forecast_levels(index, np.full(len(index), name), mean.shape[1], workers=1)
+    is_known = ~np.isnan(backtest.demand)
+    sums = summing @ np.where(is_known, mean, 0.0)
+    errors = levels.path * sums - summing @ np.where(is_known, backtest.demand, 0.0)
+    return float(ratio(errors**2, sums).sum())
+
+
+def _forecast_all(backtest: Backtest, models: Mapping[str, str], workers: int | None) -> Floats:
+    names = np.array([models[str(name)] for name in backtest.history.demand_class])
+    return backtest.forecast(names, np.arange(len(names)), workers)

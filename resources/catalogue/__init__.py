@@ -1,0 +1,1 @@
+"""The DuckDB catalogue for BI tools: views over what the ledger names."""

@@ -1,0 +1,108 @@
+"""Who served when: what follows from the appointments of a channel.
+
+What belongs here: terms, the way back, which versions are live. What does not: moving a channel, or reading anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from forecast_assets.core.keys import Cadence
+from resources.ledger.records import Appointment
+from resources.ledger.state import LedgerState
+
+# As many days as a daily run looks ahead: by then the first forecasts of the new champion are measured to their last
+# day, so that whoever finds them worse finds fresh rows of the version before.
+DISPLACED_FOR: Final = timedelta(days=28)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A time in which a channel pointed at one version.
+
+    Attributes:
+        model_version: The version.
+        since: When it began, ISO 8601 in UTC.
+        until: When another version followed; None for the present one.
+    """
+
+    model_version: str
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True)
+class LiveVersion:
+    """A version that schedules score.
+
+    Attributes:
+        model_version: The version.
+        until: When it stops being live; None for champion and challenger.
+    """
+
+    model_version: str
+    until: datetime | None = None
+
+
+def appointments(state: LedgerState, channel: str) -> list[Appointment]:
+    """Return the appointments of one channel, oldest first."""
+    return [appointment for appointment in state.appointments if appointment.channel == channel]
+
+
+def terms(history: Sequence[Appointment]) -> list[Term]:
+    """Return who served when, oldest first; the same version appointed again goes on.
+
+    Args:
+        history: Appointments of one channel, oldest first.
+    """
+    changes: list[Appointment] = []
+    for appointment in history:
+        if not changes or changes[-1].model_version != appointment.model_version:
+            changes.append(appointment)
+    ends = [*(change.recorded_at for change in changes[1:]), None]
+    return [Term(change.model_version, change.recorded_at, end) for change, end in zip(changes, ends, strict=False)]
+
+
+def way_back(history: Sequence[Appointment]) -> list[str]:
+    """Return the versions that lead to the present one, which is the last; a rollback goes back along them.
+
+    What was rolled back from is no longer among them: rolling back twice goes back twice, not to and fro between two
+    versions. After A, B, C and a rollback to B, the version before the present one is A.
+
+    Args:
+        history: Appointments of one channel, oldest first.
+    """
+    way: list[str] = []
+    for appointment in history:
+        version = appointment.model_version
+        if appointment.is_rollback and version in way:
+            while way[-1] != version:
+                way.pop()
+        elif version not in way[-1:]:
+            way.append(version)
+    return way
+
+
+def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[LiveVersion]:
+    """Return the versions that schedules score, each once: champion, challenger, former champions.
+
+    A former champion is live for 28 days after it was last displaced, by a promotion or a rollback, so that there is
+    something to go back to.
+
+    Args:
+        state: What is true now.
+        cadence: Whose channels.
+        now: The present moment.
+    """
+    served = terms(appointments(state, cadence.champion))
+    until: dict[str, datetime | None] = {term.model_version: None for term in served[-1:]}
+    challenger = state.channel(cadence.challenger)
+    if challenger is not None:
+        until[challenger] = None
+    # The last displacement first: of several terms of a version the latest counts.
+    for term in reversed(served[:-1]):
+        end = datetime.fromisoformat(str(term.until)) + DISPLACED_FOR
+        if now < end:
+            until.setdefault(term.model_version, end)
+    return [LiveVersion(version, end) for version, end in until.items()]

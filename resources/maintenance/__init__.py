@@ -1,0 +1,1 @@
+"""Verifying a store, and removing what no entry names."""

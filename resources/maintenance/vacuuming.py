@@ -1,0 +1,371 @@
+"""Removing what no entry names: leftovers of runs that did not finish, and catalogues that nobody opens.
+
+What belongs here: which files may go, and removing them so that no entry ever names what is gone. What does not:
+judging whether the store is as it was written, or what a file is good for.
+
+An entry `vacuum` is appended before anything is removed, an entry `vacuumed` after. An entry that names files and comes
+first keeps them: the names are then collected again. One that comes later waits for the end and sees what is gone. A
+vacuum that was killed in between is taken over by the next one.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from forecast_assets.core.errors import (
+    FindingsError,
+    ForecastAssetsError,
+    InputError,
+    LostRaceError,
+    StorageError,
+    VacuumUnderWayError,
+)
+from resources.ledger.log import Ledger
+from resources.ledger.records import Vacuum, canonical
+from resources.ledger.state import LedgerState
+from resources.maintenance.survey import THREADS, Finding, Progress, Survey, condemned_by
+from resources.maintenance.verification import Verification, verify_store
+from resources.store.blobs import Blob, BlobStore, named_hash, sha256, translated
+from resources.store.manifests import ProductVersion
+
+SAFE_AGE: Final = timedelta(days=7)
+LEAST_AGE: Final = timedelta(days=1)
+ATTEMPTS: Final = 20
+# A bucket has no lock that ends with its holder. There a vacuum stops removing in time, well before another one may
+# take it for killed.
+REMOVING: Final = timedelta(minutes=30)
+KILLED: Final = timedelta(hours=1)
+# After how many removals it is looked up whether the vacuum is still the one that is open.
+LOOK_EVERY: Final = 100
+# In a bucket, a removal that was not answered may still arrive; nothing may be named until it has.
+ARRIVING: Final = timedelta(seconds=30)
+# Goes on while the machine is suspended, where there is such a clock; the monotonic one may stand still.
+CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# A run may start from snapshots and outside forecasts, and they fix what a date may know. Which days are due to be
+# measured is asked of the pointers to what was measured: without them, all days are.
+KEPT: Final = ("staging/feature_snapshots/", "staging/external_forecasts/", "staging/forecast_accuracy/")
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """What a vacuum removed, or would remove.
+
+    Attributes:
+        files: Files of the store.
+        kept: How many leftovers stay: too young, or needed by what may still go on.
+        taken_over: Ledger entry of a vacuum that was killed and has been ended; 0 if there was none.
+        sequence: Ledger entry with which the removing began; 0 if nothing was removed.
+    """
+
+    files: tuple[Blob, ...]
+    kept: int = 0
+    taken_over: int = 0
+    sequence: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """How large they are together."""
+        return sum(blob.size for blob in self.files)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A store, and what every step of a vacuum needs of it."""
+
+    blobs: BlobStore
+    ledger: Ledger
+    by: str
+    report: Progress
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
+
+    def survey(self) -> Survey:
+        """Collect what entries name.
+
+        Raises:
+            FindingsError: If entries or manifests are not as they were written: then it cannot be known.
+        """
+        survey = Survey(self.blobs, self.pool, report=self.report)
+        _require_none(list(survey.findings.values()))
+        return survey
+
+
+def vacuum_store(
+    blobs: BlobStore,
+    ledger: Ledger,
+    *,
+    by: str = "",
+    older_than: timedelta = SAFE_AGE,
+    expect_heads: Sequence[str] = (),
+    report: Progress | None = None,
+) -> Vacuumed:
+    """Remove what no entry names and is older than a safe age; only look, unless somebody answers for it.
+
+    Never removed: what an entry names, and acceptances of product versions that one names; staged snapshots, outside
+    forecasts and measurements, and all that they were made from; what is younger, and all that younger products were
+    made from.
+
+    Args:
+        blobs: The store.
+        ledger: Its ledger.
+        by: Who removes; empty to look only.
+        older_than: Age from which on a file may go; a day at least, since a run that is under way may name what it
+            wrote hours ago.
+        expect_heads: Heads of the ledger recorded elsewhere; each must be an entry, else the end of the ledger is gone
+            and with it what it named.
+        report: Told a stage, what is done, and all there is.
+
+    Raises:
+        InputError: If the age is too short.
+        FindingsError: If anything in the store is not as it was written.
+        VacuumUnderWayError: If another vacuum removes files.
+        LostRaceError: If others appended to the ledger all the time, or another vacuum took this one over.
+        StorageError: If a file cannot be removed; the vacuum is ended all the same, so that runs go on publishing.
+    """
+    if older_than < LEAST_AGE:
+        raise InputError(f"{older_than} is too short an age.", remedy="Give a day at least; 7 days are the default.")
+    before = datetime.now(UTC) - older_than
+    work = _Work(blobs, ledger, by, report or (lambda *_: None))
+    with work.pool:
+        if not by:
+            verification = _verified(work, expect_heads)
+            files = _condemned(work.survey(), verification, before)
+            return Vacuumed(files, kept=len(verification.leftovers) - len(files))
+        with _alone(blobs):
+            return _remove_all(work, before, expect_heads)
+
+
+def _remove_all(work: _Work, before: datetime, expect_heads: Sequence[str]) -> Vacuumed:
+    killed = work.ledger.state().open_vacuum
+    again = () if killed is None else _take_over(work, killed)
+    verification = _verified(work, expect_heads)
+    files, vacuum = _begin(work, verification, before)
+    removed = _end(work, vacuum) if vacuum is not None else ()
+    return Vacuumed(
+        files=(*again, *removed),
+        kept=len(verification.leftovers) - len(files),
+        taken_over=0 if killed is None else killed.sequence,
+        sequence=0 if vacuum is None else vacuum.sequence,
+    )
+
+
+def _verified(work: _Work, expect_heads: Sequence[str]) -> Verification:
+    verification = verify_store(work.blobs, expect_heads=expect_heads, report=work.report)
+    _require_none(verification.findings)
+    return verification
+
+
+def _require_none(findings: Sequence[Finding]) -> None:
+    if findings:
+        raise FindingsError([f"{finding.path} ({finding.kind})" for finding in findings])
+
+
+# --- what may go ---
+
+
+def _condemned(survey: Survey, verification: Verification, before: datetime) -> tuple[Blob, ...]:
+    """Return the leftovers that may go, as they are now: some may have been written to, or named, since."""
+    leftovers = {blob.path for blob in verification.leftovers} - survey.named.keys()
+    present = [blob for blob in survey.blobs.everything() if blob.path not in survey.named]
+    roots = [blob.path for blob in present if blob.path.startswith(KEPT) or blob.written_at >= before]
+    needed = {*survey.named, *roots, *_reached(survey, roots)}
+    return tuple(
+        blob
+        for blob in present
+        if blob.path in leftovers and blob.written_at < before and not _is_needed(blob.path, needed)
+    )
+
+
+def _is_needed(path: str, needed: Collection[str]) -> bool:
+    # Acceptances are needed with the product version that they are of: registering a model version names its training
+    # snapshot, and only the first run that is published with it names the acceptances of that.
+    return path in needed or (path.startswith("acceptances/") and f"manifests/{path.split('/')[1]}.json" in needed)
+
+
+def _reached(survey: Survey, roots: Sequence[str]) -> Iterator[str]:
+    """Yield the paths of all product versions that pointers and manifests lead to."""
+    waiting = [version for path in roots if (version := _version_at(survey.blobs, path))]
+    seen: set[str] = set()
+    while waiting:
+        version = waiting.pop()
+        made = None if version in seen else survey.product(version)
+        seen.add(version)
+        if isinstance(made, ProductVersion):
+            yield f"manifests/{version}.json"
+            yield from (file.path for file in made.files)
+            waiting += made.parents
+
+
+def _version_at(blobs: BlobStore, path: str) -> str | None:
+    if path.startswith("staging/") and "#" not in path:
+        data = blobs.find(path)
+        return None if data is None else data.decode(errors="replace")
+    return named_hash(path) if path.startswith("manifests/") else None
+
+
+# --- removing ---
+
+
+class _MovedError(Exception):
+    """Somebody appended an entry since the names were collected."""
+
+
+def _begin(work: _Work, verification: Verification, before: datetime) -> tuple[tuple[Blob, ...], Vacuum | None]:
+    """Append the entry that says what is to be removed, unless nothing is."""
+    for _ in range(ATTEMPTS):
+        survey = work.survey()
+        files = _condemned(survey, verification, before)
+        if not files:
+            return (), None
+        listed = canonical({"paths": [blob.path for blob in files]})
+        work.blobs.create_addressed(f"vacuums/{sha256(listed)}.json", listed)
+        body = {
+            "by": work.by,
+            "files": len(files),
+            "bytes": sum(blob.size for blob in files),
+            "listed": sha256(listed),
+        }
+
+        def admit(state: LedgerState, at: int = survey.sequence) -> None:
+            if state.open_vacuum is not None:
+                raise VacuumUnderWayError(state.open_vacuum.sequence)
+            if state.sequence != at:
+                raise _MovedError
+
+        try:
+            work.ledger.append("vacuum", body, admit)
+        except _MovedError:
+            continue
+        return files, work.ledger.state().vacuums[-1]
+    raise LostRaceError(
+        f"Others appended to the ledger {ATTEMPTS} times while names were collected. Nothing was removed.",
+        remedy="Run the same command when less is going on.",
+    )
+
+
+def _take_over(work: _Work, killed: Vacuum) -> tuple[Blob, ...]:
+    """End a vacuum whose process was killed, under an entry of one's own: of two that try, one gets it."""
+    if not work.blobs.is_local and datetime.now(UTC) - _moment(killed) < KILLED:
+        raise VacuumUnderWayError(killed.sequence)
+
+    def admit(state: LedgerState) -> None:
+        if state.open_vacuum != killed:
+            raise VacuumUnderWayError(killed.sequence)
+
+    try:
+        work.survey()
+    except FindingsError:
+        # What may go cannot be known. Ending without removing is always safe, and whoever publishes need not wait.
+        _say_ended(work, killed)
+        raise
+    body = {"by": work.by, "files": killed.files, "bytes": killed.bytes, "listed": killed.listed}
+    work.ledger.append("vacuum", body, admit)
+    return _end(work, work.ledger.state().vacuums[-1])
+
+
+def _end(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
+    """Remove what a vacuum condemned and no entry names, and say that it is over, also if removing failed."""
+    try:
+        removed = _remove(work, vacuum)
+    except ForecastAssetsError:
+        with suppress(ForecastAssetsError):
+            _say_ended(work, vacuum)
+        raise
+    _say_ended(work, vacuum)
+    return removed
+
+
+def _say_ended(work: _Work, vacuum: Vacuum) -> None:
+    work.ledger.append("vacuumed", {"vacuum": vacuum.sequence}, lambda state: _require_open(state, vacuum))
+
+
+def _require_open(state: LedgerState, vacuum: Vacuum) -> None:
+    if state.open_vacuum != vacuum:
+        raise LostRaceError(
+            f"The vacuum that began with ledger entry {vacuum.sequence} took so long that another one has ended it.",
+            remedy="Nothing more is removed. See what is left: forecast-assets vacuum",
+        )
+
+
+def _remove(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
+    began = time.clock_gettime(CLOCK)
+    paths = condemned_by(work.blobs, vacuum)
+    if paths is None:
+        raise FindingsError([f"{vacuum.path} (changed)"])
+    # Whatever names files waits by now: these are all the names there are until the end.
+    named = work.survey().named
+    present = {blob.path: blob for blob in work.blobs.everything()}
+    # What somebody has written since may be about to be named.
+    going = [path for path in paths if path in present and present[path].written_at < _moment(vacuum)]
+    going = sorted((path for path in going if not _is_needed(path, named)), key=_rank)
+    for done, path in enumerate(going):
+        if done % LOOK_EVERY == 0:
+            _require_open(work.ledger.state(), vacuum)
+        if not work.blobs.is_local and time.clock_gettime(CLOCK) - began > REMOVING.total_seconds():
+            raise StorageError(
+                f"Removing took longer than {REMOVING}: {done:,} of {len(going):,} files are gone.",
+                remedy="Run the same command again; it removes the others.",
+            )
+        _remove_one(work.blobs, path)
+        work.report("removed, files", done + 1, len(going))
+    return tuple(present[path] for path in going)
+
+
+def _remove_one(blobs: BlobStore, path: str) -> None:
+    try:
+        blobs.remove(path)
+    except StorageError:
+        if not blobs.is_local:
+            time.sleep(ARRIVING.total_seconds())
+        raise
+
+
+def _rank(path: str) -> tuple[int, str]:
+    """Pointers go first and manifests last: a kill in between leaves nothing that leads to what is gone."""
+    return (0 if path.startswith("staging/") else 2 if path.startswith("manifests/") else 1), path
+
+
+def _moment(vacuum: Vacuum) -> datetime:
+    return datetime.fromisoformat(vacuum.recorded_at)
+
+
+@contextmanager
+def _alone(blobs: BlobStore) -> Iterator[None]:
+    """Keep other vacuums of this folder away; the lock ends with the process, however that ends."""
+    if not blobs.is_local or not blobs.root.exists():
+        yield
+        return
+    with translated(blobs.root):
+        folder = os.open(blobs.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LostRaceError("Another vacuum of this store is under way.", remedy="Wait for its end.") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+# --- catalogues ---
+
+
+def old_catalogues(link: Path, older_than: timedelta) -> list[Path]:
+    """Return catalogue files that the link does not point at and that were built before a safe age.
+
+    An open connection keeps its file, also when the name is removed.
+
+    Args:
+        link: The symbolic link that BI tools open.
+        older_than: Age from which on a file may go.
+    """
+    present = link.resolve()
+    before = time.time() - older_than.total_seconds()
+    found = [*link.parent.glob("catalogue-*.duckdb"), *link.parent.glob(".catalogue-*.duckdb")]
+    return sorted(file for file in found if file.resolve() != present and file.stat().st_mtime < before)

@@ -1,0 +1,1 @@
+"""Translation between Dagster's words and the project's."""

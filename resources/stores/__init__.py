@@ -1,0 +1,1 @@
+"""The stores on the ledger: products, observations, model versions."""

@@ -1,0 +1,326 @@
+"""Append-only batches of what sources said, and when it was known.
+
+What belongs here: writing batches, recording them in the ledger, scanning those that a reader names.
+What does not: reading source formats, or deciding which of two sources is right.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import FEEDS
+from forecast_assets.core.errors import ChangedFileError, LostRaceError, NotReadyError, first_ten
+from forecast_assets.core.numbering import has_repeated_keys
+from resources.ledger.log import Ledger
+from resources.ledger.records import BatchRecord
+from resources.ledger.state import LedgerState
+from resources.store.blobs import BlobStore, sha256
+from resources.store.parquet import to_parquet
+
+# Columns that feeds got after batches of them had been stored. A file in which such a column would hold nothing lacks
+# it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
+LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"stock_status": ("out_of_stock_demand_share",)}
+# Feeds whose rows after the cutoff are plans, known ahead.
+PLANNED: Final = frozenset({"prices", "events"})
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        added: Batches that are new.
+        known: Batches that were there already, byte for byte.
+        sequence: Ledger entry that made the new ones visible; None if there was nothing new.
+    """
+
+    added: tuple[BatchRecord, ...]
+    known: tuple[BatchRecord, ...]
+    sequence: int | None
+
+
+class ObservationStore:
+    """Observation batches: content-addressed files plus ledger entries that name them."""
+
+    def __init__(self, blobs: BlobStore, ledger: Ledger) -> None:
+        self._blobs = blobs
+        self._ledger = ledger
+
+    def write(
+        self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
+    ) -> BatchRecord:
+        """Write one batch; it stays invisible until ``record`` names it."""
+        record, data = self.describe(frame, feed=feed, source=source, trust=trust, declared_lag=declared_lag)
+        self.put(record, data)
+        return record
+
+    def put(self, record: BatchRecord, data: bytes) -> None:
+        """Write the file of a batch that was described."""
+        self._blobs.create_addressed(record.path, data)
+
+    def describe(
+        self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
+    ) -> tuple[BatchRecord, bytes]:
+        """Return what the ledger would say of a batch, and the bytes of its file; nothing is written."""
+        data = to_parquet(_without_unsaid(feed, frame))
+        name = sha256(data)
+        path = f"observations/{feed}/{name}.parquet"
+        spans = frame.select(
+            first_event_date=pl.col("event_date").min(),
+            last_event_date=pl.col("event_date").max(),
+            first_known_at=pl.col("known_at").min(),
+            last_known_at=pl.col("known_at").max(),
+        ).row(0, named=True)
+        hours = declared_lag / timedelta(hours=1)
+        record = BatchRecord(
+            name,
+            feed,
+            source,
+            trust,
+            hours,
+            path,
+            frame.height,
+            **spans,
+            is_single_word=_is_single_word(feed, frame),
+        )
+        return record, data
+
+    def record(self, batches: Sequence[BatchRecord], *, judged_at: int | None = None) -> IngestReport:
+        """Make batches visible in one ledger entry; those already there are left alone.
+
+        The first ingest of a store fixes its start date: the first day of its sales.
+
+        Args:
+            batches: Batches that were written.
+            judged_at: Ledger entry up to which they were compared with what their sources had said; None if they were
+                not compared.
+
+        Raises:
+            LostRaceError: If since then another ingest recorded something else of a feed, a source and days of theirs.
+        """
+        present = self._ledger.state().batches
+        known = tuple(batch for batch in batches if batch.batch_id in present)
+        added = tuple(batch for batch in batches if batch.batch_id not in present)
+        if not added:
+            return IngestReport((), known, None)
+        body = {"batches": [batch.body() for batch in added], **self._start(added)}
+        admit = partial(_require_unheard, added, judged_at)
+        entry = self._ledger.append("ingest", body, admit, names=[batch.path for batch in added])
+        return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
+
+    def _start(self, batches: Iterable[BatchRecord]) -> dict[str, str]:
+        first_days = [batch.first_event_date for batch in batches if batch.feed == "sales"]
+        if self._ledger.state().start_date is not None or not first_days:
+            return {}
+        return {"start_date": min(first_days).isoformat()}
+
+    def sequence(self) -> int:
+        """Return the newest ledger entry."""
+        return self._ledger.state().sequence
+
+    def batches(self) -> list[BatchRecord]:
+        """Return all recorded batches in the order in which they were recorded."""
+        return list(self._ledger.state().batches.values())
+
+    def named(self, batch_ids: Iterable[str]) -> list[BatchRecord]:
+        """Return the recorded batches with these ids, as a snapshot's manifest lists them.
+
+        Raises:
+            ChangedFileError: If the ledger does not know one of them.
+        """
+        present, wanted = self._ledger.state().batches, list(batch_ids)
+        unknown = [name for name in wanted if name not in present]
+        if unknown:
+            raise ChangedFileError(
+                f"The ledger does not know the batches {first_ten(unknown)}.",
+                remedy="Restore the ledger folder from a backup.",
+            )
+        return [present[name] for name in wanted]
+
+    def path(self, batch: BatchRecord) -> str:
+        """Return the file of a batch, for readers that scan files."""
+        return str(self._blobs.local(batch.path))
+
+    def verify(self, batch: BatchRecord) -> None:
+        """Re-hash a batch's file.
+
+        Raises:
+            ChangedFileError: If it is missing or changed.
+        """
+        if not self._blobs.is_intact(batch.path, batch.sha256):
+            raise ChangedFileError(
+                f"`{self._blobs.place(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
+            )
+
+    def known_until(self, prediction_date: date) -> datetime:
+        """Return the default knowledge time of a date: its end, plus the time until every feed has its first word.
+
+        A feed's lag is that of its quickest source; slower sources correct it later.
+        """
+        lags: dict[str, float] = {}
+        for batch in self.batches():
+            if batch.feed in PLANNED:
+                # Plans are known ahead; how late they are final says nothing of the days that are over.
+                continue
+            lags[batch.feed] = min(batch.declared_lag_hours, lags.get(batch.feed, batch.declared_lag_hours))
+        end = datetime.combine(prediction_date + timedelta(days=1), time(), UTC)
+        return end + timedelta(hours=max(lags.values(), default=0.0))
+
+    def last_known_at(self, batch: BatchRecord) -> datetime:
+        """Return when the last row of a batch became known."""
+        return batch.last_known_at or self._last_word(batch, batch.last_event_date)
+
+    def newest_knowledge(self, prediction_date: date) -> datetime:
+        """Return when the newest word on the days up to a date became known; plans of later days do not count.
+
+        Raises:
+            NotReadyError: If nobody has said anything of these days.
+        """
+        said = [batch for batch in self.batches() if batch.first_event_date <= prediction_date]
+        if not said:
+            raise NotReadyError(
+                f"Nothing of the days up to {prediction_date} has been ingested.",
+                remedy="Ingest first: forecast-assets ingest simulated DIR.",
+            )
+        is_over = [batch.last_event_date <= prediction_date for batch in said]
+        newest = max(
+            (self.last_known_at(batch) for batch, over in zip(said, is_over, strict=True) if over),
+            default=min(batch.first_known_at for batch in said),
+        )
+        for batch, over in zip(said, is_over, strict=True):
+            if not over and self.last_known_at(batch) > newest:
+                newest = max(newest, self._last_word(batch, prediction_date))
+        return newest
+
+    def _last_word(self, batch: BatchRecord, until: date) -> datetime:
+        rows = pl.scan_parquet(self._blobs.local(batch.path), glob=False).filter(pl.col("event_date") <= until)
+        found: datetime = rows.select(pl.col("known_at").max()).collect().item()
+        return found
+
+    def as_known(self, prediction_date: date, known_until: datetime) -> list[BatchRecord]:
+        """Return the batches that a snapshot reads: those with a word on its days that was known in time.
+
+        Batches that came later are left out, so that the same snapshot follows today and tomorrow.
+        """
+        return [
+            batch
+            for batch in self.batches()
+            if batch.first_known_at <= known_until
+            and (batch.first_event_date <= prediction_date or batch.feed in PLANNED)
+        ]
+
+    def scan(
+        self,
+        batches: Iterable[BatchRecord],
+        feed: str,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> pl.LazyFrame | None:
+        """Scan one feed's rows of the named batches, with `source` and `trust`; None if no batch has the feed.
+
+        Args:
+            batches: Which batches may be read; nothing else is.
+            feed: Feed name.
+            since: First event date to read.
+            until: Last event date to read.
+        """
+        frames = [
+            self._scan_file(batch).with_columns(source=pl.lit(batch.source), trust=pl.lit(batch.trust))
+            for batch in sorted(batches, key=lambda batch: batch.batch_id)
+            if batch.feed == feed and batch.overlaps(since, until)
+        ]
+        if not frames:
+            return None
+        rows = pl.concat(frames)
+        if since is not None:
+            rows = rows.filter(pl.col("event_date") >= since)
+        return rows if until is None else rows.filter(pl.col("event_date") <= until)
+
+    def _scan_file(self, batch: BatchRecord) -> pl.LazyFrame:
+        path = self._blobs.local(batch.path)
+        if batch.feed not in LATER_COLUMNS:
+            return pl.scan_parquet(path, glob=False)
+        return pl.scan_parquet(path, glob=False, schema=FEEDS[batch.feed].schema, missing_columns="insert")
+
+    def newest_day(self, feed: str) -> date:
+        """Return the last event date of a feed.
+
+        Raises:
+            NotReadyError: If nothing of the feed has been ingested.
+        """
+        days = [batch.last_event_date for batch in self.batches() if batch.feed == feed]
+        if not days:
+            raise NotReadyError(
+                f"Nothing of the feed `{feed}` has been ingested.",
+                remedy="Ingest first: forecast-assets ingest simulated DIR, or: ingest freshretailnet DIR.",
+            )
+        return max(days)
+
+
+def contested_days(batches: Iterable[BatchRecord]) -> list[tuple[date, date]]:
+    """Return the spans of days, first and last, on which a key may have more than one row.
+
+    These are the days that several of the batches share, and all days of a batch that may say several things of a key.
+    On all other days nothing is to be decided, so that rows can be read as they are.
+
+    Args:
+        batches: Of one feed.
+    """
+    changes: dict[date, int] = {}
+    for batch in batches:
+        words = 1 if batch.is_single_word else 2
+        after = batch.last_event_date + timedelta(days=1)
+        changes[batch.first_event_date] = changes.get(batch.first_event_date, 0) + words
+        changes[after] = changes.get(after, 0) - words
+    days = sorted(changes)
+    words_from = dict(zip(days, accumulate(changes[day] for day in days), strict=True))
+    spans: list[tuple[date, date]] = []
+    for day, following in pairwise(days):
+        if words_from[day] > 1:
+            is_next = bool(spans) and spans[-1][1] + timedelta(days=1) == day
+            since = spans.pop()[0] if is_next else day
+            spans.append((since, following - timedelta(days=1)))
+    return spans
+
+
+def _without_unsaid(feed: str, frame: pl.DataFrame) -> pl.DataFrame:
+    later = [name for name in LATER_COLUMNS.get(feed, ()) if name in frame.columns]
+    return frame.drop(name for name in later if frame[name].null_count() == frame.height)
+
+
+def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:
+    key = [name for name in FEEDS[feed].key if name != "known_at"]
+    return "event_date" in key and not has_repeated_keys(frame, key)
+
+
+def _require_unheard(added: Sequence[BatchRecord], judged_at: int | None, state: LedgerState) -> None:
+    """Admit an ingest unless its batches were judged without what another one has recorded meanwhile.
+
+    Batches are content-addressed, so naming the same one twice changes nothing.
+    """
+    if judged_at is None:
+        return
+    ours = {batch.batch_id for batch in added}
+    others = [other for name, other in state.batches.items() if other.sequence > judged_at and name not in ours]
+    unheard = [other for other in others if any(_speaks_of_the_same(other, batch) for batch in added)]
+    if unheard:
+        named = first_ten(
+            f"`{other.feed}` from {other.source}, {other.first_event_date} to {other.last_event_date} "
+            f"(ledger entry {other.sequence})"
+            for other in unheard
+        )
+        raise LostRaceError(
+            f"Another ingest recorded the same days meanwhile: {named}. Nothing of this one was recorded.",
+            remedy="Run the same command again: it is then compared with what the other one said.",
+        )
+
+
+def _speaks_of_the_same(one: BatchRecord, other: BatchRecord) -> bool:
+    is_same = (one.feed, one.source) == (other.feed, other.source)
+    return is_same and one.overlaps(other.first_event_date, other.last_event_date)

@@ -1,0 +1,462 @@
+"""The prediction store: writing product versions, their acceptances, and the commit that makes a run visible.
+
+What belongs here: writing and reading frames, accepting, publishing, measuring, evaluating.
+What does not: computing, checking or overriding any number.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from forecast_assets.contracts import PUBLISHED, Contract
+from forecast_assets.core.errors import (
+    AlreadyPublishedError,
+    ChangedFileError,
+    InputError,
+    LostRaceError,
+    NotAcceptedError,
+    NotPublishedError,
+    NotStagedError,
+    UnknownVersionError,
+    first_ten,
+)
+from forecast_assets.core.keys import RunKey
+from resources.ledger.log import Ledger
+from resources.ledger.records import Correction, Evaluation, Measurement, ProductFile, Publication, canonical
+from resources.ledger.state import LedgerState
+from resources.store.blobs import BlobStore, sha256
+from resources.store.manifests import (
+    Manifests,
+    ProductVersion,
+    acceptance_path,
+    is_acceptance,
+    manifest_path,
+    paths_of,
+    staging_path,
+)
+from resources.store.parquet import to_parquet
+from resources.store.provenance import code_version, cpu_type, library_versions
+
+
+class PredictionStore(Manifests):
+    """Product versions on blobs, made visible by the ledger."""
+
+    def __init__(self, blobs: BlobStore, ledger: Ledger) -> None:
+        super().__init__(blobs)
+        self.ledger = ledger
+
+    # --- product versions ---
+
+    def write(
+        self,
+        contract: Contract,
+        frame: pl.DataFrame,
+        *,
+        key: object,
+        folder: str,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> ProductVersion:
+        """Validate a frame, write it once as a product version and point the run's staging at it.
+
+        Args:
+            contract: What the frame must be; checked before a byte is written.
+            frame: All rows of the product.
+            key: What the product is for; the staging pointer's name.
+            folder: Folder of the files below the store.
+            inputs: Versions of the products or batches it was made from.
+            facts: Whatever else has to be known to make it again.
+
+        Raises:
+            ContractError: If the frame breaks its contract; nothing is written.
+        """
+        contract.validate(frame)
+        data = to_parquet(frame)
+        return self.write_bytes(
+            contract.name,
+            data,
+            key=key,
+            path=f"{folder}/{sha256(data)}.parquet",
+            rows=frame.height,
+            schema=contract.fingerprint,
+            inputs=inputs,
+            facts=facts,
+        )
+
+    def write_bytes(
+        self,
+        product: str,
+        data: bytes,
+        *,
+        key: object,
+        path: str,
+        rows: int,
+        schema: str,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> ProductVersion:
+        """Write one file and its manifest, and point the run's staging at it."""
+        self._blobs.create_addressed(path, data)
+        manifest = {
+            "product": product,
+            "key": str(key),
+            "schema": schema,
+            "files": [{"path": path, "sha256": sha256(data), "rows": rows, "bytes": len(data)}],
+            "inputs": dict(inputs),
+            "facts": dict(facts),
+            "code_version": code_version(),
+            "libraries": library_versions(),
+        }
+        encoded = canonical(manifest)
+        version = sha256(encoded)
+        self._blobs.create_addressed(manifest_path(version), encoded)
+        self._blobs.replace(staging_path(product, key), version.encode())
+        return self.version(version)
+
+    def write_artifact(
+        self,
+        product: str,
+        data: bytes,
+        *,
+        key: object,
+        folder: str,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> ProductVersion:
+        """Write an opaque artifact (a fitted model) as a product version."""
+        return self.write_bytes(
+            product,
+            data,
+            key=key,
+            path=f"{folder}/{sha256(data)}.json",
+            rows=0,
+            schema="",
+            inputs=inputs,
+            facts=facts,
+        )
+
+    def read(self, version: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return all rows of a product version, with every file verified against its hash.
+
+        Args:
+            version: The product version.
+            columns: Which columns, in this order; all if left out.
+
+        Raises:
+            ChangedFileError: If a file is missing or its bytes changed.
+        """
+        wanted = None if columns is None else [*columns]
+        files = (self.read_bytes(version, at) for at in range(len(version.files)))
+        return pl.concat([pl.read_parquet(data, columns=wanted) for data in files])
+
+    def scan(self, version: ProductVersion) -> pl.LazyFrame:
+        """Scan a product version without verifying its bytes: for looking up a few rows of a large one."""
+        return pl.scan_parquet([self._blobs.local(file.path) for file in version.files], glob=False)
+
+    def scan_verified(self, version: ProductVersion) -> pl.LazyFrame:
+        """Scan a product version whose files are verified first; one that has not changed since is not hashed again.
+
+        Raises:
+            ChangedFileError: If a file is missing or its bytes changed.
+        """
+        self.verify_files(version)
+        return self.scan(version)
+
+    # --- acceptance ---
+
+    def accept(self, version: str, check: str) -> None:
+        """Record that a check passed on exactly this product version.
+
+        Raises:
+            ChangedFileError: If something else stands where the record belongs.
+        """
+        path = acceptance_path(version, check)
+        body = canonical({"check": check, "product_version": version, "code_version": code_version()})
+        if self._blobs.create(path, body):
+            return
+        present = self._blobs.get(path)
+        if not is_acceptance(path, present):
+            raise ChangedFileError(
+                f"`{self._blobs.place(path)}` is not the acceptance that its name says.",
+                remedy="Restore it from a backup; if there is none, move it aside and run again.",
+            )
+        # Another process accepted it, perhaps one that was killed before that was durable.
+        self._blobs.renew(path, present)
+
+    def acceptances(self, version: str, checks: Sequence[str]) -> dict[str, str]:
+        """Return those of ``checks`` that passed on exactly this product version, with the hash of the record."""
+        paths = {check: acceptance_path(version, check) for check in checks}
+        found = {check: self._blobs.find(path) for check, path in paths.items()}
+        return {check: sha256(data) for check, data in found.items() if data and is_acceptance(paths[check], data)}
+
+    def _required(self, product: ProductVersion, required: Callable[[str], Sequence[str]]) -> dict[str, str]:
+        """Return the acceptances that a product must have.
+
+        Raises:
+            NotAcceptedError: With the checks that have not passed on exactly this product version.
+        """
+        wanted = required(product.product)
+        passed = self.acceptances(product.version, wanted)
+        refused = [check for check in wanted if check not in passed]
+        if refused:
+            raise NotAcceptedError(
+                f"`{product.product}` has not passed {first_ten(refused)} on exactly these bytes.",
+                remedy="Run the whole run again so that its checks run; a failing check says what to mend.",
+            )
+        return passed
+
+    # --- publication ---
+
+    def publish(
+        self,
+        key: RunKey,
+        products: Mapping[str, str],
+        required_checks: Callable[[str], Sequence[str]],
+        correction: Correction | None = None,
+    ) -> Publication:
+        """Commit a run: one ledger entry makes all its products visible at once.
+
+        Args:
+            key: The run.
+            products: Manifest hash of each published product.
+            required_checks: Names of the checks that must have accepted a product, by its name.
+            correction: Who corrects the revision before, and why; for revisions from 1, and only for them.
+
+        Raises:
+            AlreadyPublishedError: If the key is taken.
+            InputError: If a correction lacks who or why, or what is none has them.
+            NotPublishedError: If the revision that it corrects is not published.
+            NotAcceptedError: If a check has not passed on exactly these product versions.
+            ChangedFileError: If a file is missing or changed.
+        """
+        recorded = _correction_body(key, correction)
+        missing = [name for name in PUBLISHED if name not in products]
+        if missing:
+            raise NotStagedError(f"{key} lacks {missing}.", remedy="Run the assets before publication.")
+        # A product is no better than what it was made from: a check that failed upstream blocks it too.
+        behind = self.lineage(products.values())
+        passed = {made.version: self._required(made, required_checks) for made in behind}
+        for made in behind:
+            self.verify_files(made)
+
+        def admit(state: LedgerState) -> None:
+            if key in state.publications:
+                raise AlreadyPublishedError(key, state.publications[key].sequence)
+            if key.revision and revision_before(key) not in state.publications:
+                raise NotPublishedError(
+                    f"{revision_before(key)} is not published, so {key} has nothing to correct.",
+                    remedy="Revisions follow one another from r0; see what is there: forecast-assets runs",
+                )
+            if key.model_version not in state.versions:
+                raise UnknownVersionError(key.model_version, sorted(state.versions))
+
+        made_now = {name: self.version(hash_) for name, hash_ in products.items()}
+        body = {
+            "key": str(key),
+            "products": dict(products),
+            "files": {name: [asdict(file) for file in made.files] for name, made in made_now.items()},
+            "schemas": {name: made.schema for name, made in made_now.items()},
+            "acceptances": {version: checks for version, checks in passed.items() if checks},
+            "cpu": cpu_type(),
+            **recorded,
+        }
+        records = [acceptance_path(version, check) for version, checks in passed.items() for check in checks]
+        self.ledger.append("publish", body, admit, names=[*paths_of(behind), *records])
+        return self.ledger.state().publications[key]
+
+    def files(self, publication: Publication, product: str) -> tuple[ProductFile, ...]:
+        """Return the files of one product of a published run, as its ledger entry names them."""
+        named = publication.files.get(product)
+        return self.version(publication.products[product]).files if named is None else named
+
+    # --- accuracy ---
+
+    def measure(
+        self,
+        cadence: str,
+        target_date: date,
+        product: ProductVersion,
+        *,
+        since: int,
+        required_checks: Sequence[str],
+    ) -> tuple[Measurement, bool]:
+        """Commit the measurement of a day, unless its newest one has the same numbers.
+
+        Args:
+            cadence: Rhythm of the runs that were measured.
+            target_date: The day.
+            product: The product `forecast_accuracy` of the day; its facts say `known_until` and `runs`.
+            since: Ledger entry of the newest measurement of the day when the inputs were read; 0 if there was none.
+            required_checks: Names of the checks that must have accepted the product.
+
+        Returns:
+            The newest measurement of the day, and whether this call recorded it.
+
+        Raises:
+            NotAcceptedError: If a check has not passed on exactly this product version.
+            LostRaceError: If another process recorded other numbers of the day in between.
+        """
+        passed = self._required(product, lambda _: required_checks)
+        self.verify_files(product)
+        numbers = product.files[0].sha256
+        body = {
+            "cadence": cadence,
+            "target_date": target_date.isoformat(),
+            "product_version": product.version,
+            "numbers": numbers,
+            "acceptances": passed,
+            **{name: product.facts[name] for name in ("known_until", "runs")},
+        }
+        records = [acceptance_path(product.version, check) for check in passed]
+        known = self._measured_as(cadence, target_date, numbers)
+        if known is not None:
+            return known, False
+        try:
+            self.ledger.append(
+                "measure",
+                body,
+                lambda state: _require_newest(state, cadence, target_date, since),
+                names=[*paths_of(self.lineage([product.version])), *records],
+            )
+            is_new = True
+        except LostRaceError:
+            is_new = False
+            if self._measured_as(cadence, target_date, numbers) is None:
+                raise
+        return self.ledger.state().measurements[cadence, target_date][-1], is_new
+
+    def _measured_as(self, cadence: str, target_date: date, numbers: str) -> Measurement | None:
+        """Return the newest measurement of a day if it has these numbers."""
+        newest = self.ledger.state().measured(cadence, target_date)
+        return newest if newest is not None and newest.numbers == numbers else None
+
+    # --- backtests ---
+
+    def evaluate(self, product: ProductVersion, body: Mapping[str, Any]) -> tuple[Evaluation, bool]:
+        """Commit the evaluation of a model version, unless its newest one is this very product.
+
+        Args:
+            product: The product `backtest_reports` of the version.
+            body: Fields of `Evaluation` but the product's own.
+
+        Returns:
+            The newest evaluation of the version, and whether this call recorded it.
+
+        Raises:
+            UnknownVersionError: If the version is not registered.
+            ChangedFileError: If a file is missing or changed.
+        """
+        name = str(body["model_version"])
+        behind = self.lineage([product.version])
+        for made in behind:
+            self.verify_files(made)
+        known = _evaluated_as(self.ledger.state(), name, product)
+        if known is not None:
+            return known, False
+
+        def admit(state: LedgerState) -> None:
+            if name not in state.versions:
+                raise UnknownVersionError(name, sorted(state.versions))
+            if _evaluated_as(state, name, product) is not None:
+                raise LostRaceError(
+                    f"Another process recorded the same evaluation of `{name}` meanwhile.",
+                    remedy="Run the same command again.",
+                )
+
+        made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
+        try:
+            entry = self.ledger.append("evaluate", {**body, **made_of}, admit, names=paths_of(behind))
+        except LostRaceError:
+            known = _evaluated_as(self.ledger.state(), name, product)
+            if known is None:
+                raise
+            return known, False
+        return Evaluation.read(entry.body, entry.sequence, entry.recorded_at), True
+
+    def publication(self, key: RunKey) -> Publication:
+        """Return a published run.
+
+        Raises:
+            UnknownVersionError: If the model version does not exist.
+            NotPublishedError: If nothing is published under the key, with what is.
+        """
+        state = self.ledger.state()
+        publications = state.publications
+        if key.model_version not in state.versions:
+            raise UnknownVersionError(key.model_version, sorted(state.versions))
+        if key not in publications:
+            near = sorted(str(known) for known in publications if known.model_version == key.model_version)
+            raise NotPublishedError(
+                f"Nothing is published under {key}. Published with this version: {first_ten(near) or 'nothing'}.",
+                remedy=f"Make it: forecast-assets run --cadence {key.cadence} --date {key.prediction_date} "
+                f"--model-version {key.model_version} --horizon {key.forecast_horizon}",
+            )
+        return publications[key]
+
+    def horizons(self, cadence: str, day: date, model_version: str) -> list[int]:
+        """Return the horizons published for a date and version, shortest first."""
+        return sorted(
+            key.forecast_horizon
+            for key in self.ledger.state().publications
+            if (key.cadence, key.prediction_date, key.model_version) == (cadence, day, model_version)
+            and not key.revision
+        )
+
+    def revisions(self, key: RunKey) -> list[Publication]:
+        """Return every published revision of a run, the first first; whatever revision ``key`` itself names."""
+        publications = self.ledger.state().publications.values()
+        same = [published for published in publications if replace(published.key, revision=key.revision) == key]
+        return sorted(same, key=lambda published: published.key.revision)
+
+
+def revision_before(key: RunKey) -> RunKey:
+    """Return the key of the revision that ``key`` corrects."""
+    return replace(key, revision=key.revision - 1)
+
+
+def _correction_body(key: RunKey, correction: Correction | None) -> dict[str, Any]:
+    """Return what the ledger entry says of a correction: nothing for a first publication."""
+    if (correction is not None) != (key.revision > 0):
+        raise InputError(
+            f"{key} is {'a correction' if key.revision else 'no correction'}.",
+            remedy="Say who and why for revisions from 1, and only for them: forecast-assets correct --help",
+        )
+    if correction is None:
+        return {}
+    if not correction.by.strip() or not correction.reason.strip():
+        raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+    return {"correction": {**asdict(correction), "corrects": str(revision_before(key))}}
+
+
+def snapshot_key(prediction_date: date, known_until: datetime | None = None) -> str:
+    """Return the name of the snapshot of a date: the day, and for a correction its own moment of knowledge."""
+    if known_until is None:
+        return prediction_date.isoformat()
+    return f"{prediction_date.isoformat()}_known_until_{known_until:%Y%m%dT%H%M%S%f}"
+
+
+def _evaluated_as(state: LedgerState, name: str, product: ProductVersion) -> Evaluation | None:
+    """Return the newest evaluation of a version if it is this very product."""
+    newest = state.evaluated(name)
+    return newest if newest is not None and newest.product_version == product.version else None
+
+
+def _require_newest(state: LedgerState, cadence: str, target_date: date, since: int) -> None:
+    newest = state.measured(cadence, target_date)
+    if newest is not None and newest.sequence > since:
+        raise LostRaceError(
+            f"Another process measured the {cadence} forecasts of {target_date} meanwhile (ledger entry "
+            f"{newest.sequence}).",
+            remedy="Run the same command again.",
+        )
+
+
+def run_folder(product: str, key: RunKey) -> str:
+    """Return the folder of a run's product files: hive partitions that readers can prune by."""
+    return (
+        f"predictions/{product}/prediction_date={key.prediction_date.isoformat()}"
+        f"/model_version={key.model_version}/forecast_horizon={key.forecast_horizon}"
+    )
