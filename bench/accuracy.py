@@ -31,8 +31,8 @@ from bench.real_input import fresh_parser
 from bench.scoring import NODE, Floats, Ints, LevelBias, bias, level_biases, wape, wrmsse
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from bench.meter import Lap, Meter, lap
 from forecast_assets.features.panel import Panel
+from forecast_assets.launch import Runner
 from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, build_model
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.scoring.context import RunInputs
 from resources.ledger.records import Publication
 

@@ -22,7 +22,7 @@ from bench.m5_shaped import Shape, write_m5_shaped
 from bench.meter import Lap, Meter, lap, metering
 from bench.real_input import Step, step_laps
 from forecast_assets.core.keys import RunKey
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.m5 import read_m5

@@ -15,7 +15,7 @@ from bench.bare import BOOSTING, bare_calls, boosting_timed
 from bench.meter import Lap, metering
 from bench.meter import lap as measured_lap
 from forecast_assets.core.keys import RunKey
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.presentation.text import progress_lines
 from forecast_assets.settings import Settings
 from resources.ledger.records import Publication

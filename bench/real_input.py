@@ -20,8 +20,8 @@ import polars as pl
 from bench.bare import BOOSTING, bare_calls, boosting_timed, library_accuracy
 from bench.meter import Lap, Meter, lap, metering
 from forecast_assets.core.keys import RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet

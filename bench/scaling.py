@@ -19,7 +19,7 @@ import polars as pl
 from bench.meter import Lap, Meter, lap, metering
 from bench.real_input import fresh_parser
 from forecast_assets.core.keys import RunKey
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import DAILY_FILE, PLAN_FILE, read_freshretailnet

@@ -7,7 +7,6 @@ A check that raises is left to raise: a defect must not read as bad data.
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -22,10 +21,13 @@ from checks.rules import RULES, Rule, rules_of
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
 from forecast_assets.core.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
-from resources.orchestration.glue import RunSettings, StoresResource, markdown_table, run_key
+from resources.orchestration.dagster_resources import RunResource, StoresResource, run_key
+from resources.orchestration.markdown import markdown_table
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, snapshot_key
+
+Stored = dg.ResourceParam[StoresResource]
 
 LINEAGE_CHECK: Final = "every_link_resolves_to_the_bytes_recorded"
 EXPECTATIONS_CHECK: Final = "great_expectations_are_met"
@@ -95,7 +97,10 @@ def _rule_check(rule: Rule, cadence: Cadence, start: date) -> dg.AssetChecksDefi
         description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
     )
     def check(
-        context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings, duckdb: DuckDBResource
+        context: dg.AssetCheckExecutionContext,
+        stores: Stored,
+        run: RunResource,
+        duckdb: DuckDBResource,
     ) -> dg.AssetCheckResult:
         store = stores.open().predictions
         product = store.staged(rule.product, run_key(context, cadence.name, run))
@@ -124,11 +129,14 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
         description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
     )
     def check(
-        context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings, duckdb: DuckDBResource
+        context: dg.AssetCheckExecutionContext,
+        stores: Stored,
+        run: RunResource,
+        duckdb: DuckDBResource,
     ) -> dg.AssetCheckResult:
         opened = stores.open()
         store, day = opened.predictions, date.fromisoformat(context.partition_key)
-        product = store.staged(rule.product, snapshot_key(day, run.known_until_moment))
+        product = store.staged(rule.product, snapshot_key(day, run.known_until))
         files = {product.product: store.paths(product.files), **_observations(opened, product, rule.reads, day)}
         with duckdb.get_connection() as connection:
             verdict = judge(rule, files, connection, datetime.fromisoformat(product.facts["known_until"]))
@@ -152,11 +160,11 @@ def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.
         partitions_def=scoring_partitions(cadence, start),
         description="The Great Expectations suite of this product holds; its data docs show each expectation.",
     )
-    def check(context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, stores: Stored, run: RunResource) -> dg.AssetCheckResult:
         store = stores.open().predictions
         product = store.staged(product_name, run_key(context, cadence.name, run))
         outcome = validate_product(
-            store.scan_verified(product), product_name, Path(stores.expectations_folder), run_name=product.key
+            store.scan_verified(product), product_name, stores.expectations_folder, run_name=product.key
         )
         message = f"{outcome.evaluated} expectations met." if outcome.success else "; ".join(outcome.failed)
         result = Verdict(outcome.success, len(outcome.failed), pl.DataFrame(), message)
@@ -173,7 +181,7 @@ def _lineage_check(product_name: str, cadence: Cadence, start: date) -> dg.Asset
         partitions_def=scoring_partitions(cadence, start),
         description="Every product, artifact, report and batch that this was made from is there, as recorded.",
     )
-    def check(context: dg.AssetCheckExecutionContext, stores: StoresResource, run: RunSettings) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, stores: Stored, run: RunResource) -> dg.AssetCheckResult:
         opened = stores.open()
         key = run_key(context, cadence.name, run)
         product = opened.predictions.staged(product_name, key)

@@ -18,6 +18,7 @@ from checks.asset_checks import (
     required_checks,
 )
 from forecast_assets.accuracy.assets import Checking, build_forecast_accuracy_asset
+from forecast_assets.accuracy.run_days import Pasts
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
@@ -33,8 +34,8 @@ from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
 from forecast_assets.training.assets import backtest_report_spec, build_training_assets
 from partitions import UNFIXED_START
-from resources.orchestration.glue import ProgressReporter, RunSettings, StoresResource
-from resources.stores.home import open_stores
+from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource
+from resources.stores.home import Stores
 
 FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
@@ -48,8 +49,10 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         settings: Configuration; by default that of the process.
     """
     chosen = settings or current_settings()
-    start = _start_date(chosen)
-    snapshot = build_snapshot_asset(start, list(FEEDS), chosen.feed_tolerance)
+    resources = {**_resources(chosen), **(resource_overrides or {})}
+    # Asked once, of the stores that runs use too: a code location is loaded often, and a long ledger takes a while.
+    start = resources["stores"].open().ledger.state().start_date or UNFIXED_START
+    snapshot = build_snapshot_asset(start, FEEDS, chosen.feed_tolerance)
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _CHECKING) for cadence in branches}
@@ -81,11 +84,11 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_accuracy_sensors(chosen, {cadence: accuracy_job(cadence) for cadence in branches}),
         ],
         executor=_ONE,
-        resources={**_resources(chosen), **(resource_overrides or {})},
+        resources=resources,
     )
 
 
-# The stages of a run share what they have loaded; a process per stage would pay the imports again. No backfill policy
+# The stages of a run share its context; a process per stage would pay the imports again. No backfill policy
 # is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
 _CHECKING: Final = Checking(accuracy_check_specs, judge_accuracy)
@@ -112,25 +115,23 @@ def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _start_date(settings: Settings) -> date:
-    """Return the store's start date, or a stand-in while nothing has been ingested."""
-    return open_stores(settings.store, settings.mirror_folder).ledger.state().start_date or UNFIXED_START
-
-
 def _resources(settings: Settings) -> dict[str, Any]:
     return {
-        "stores": StoresResource(
-            location=str(settings.store),
-            mirror_folder=str(settings.mirror_folder),
-            catalogue_folder=str(settings.catalogue_folder),
-            expectations_folder=str(settings.expectations_folder),
-        ),
-        "run": RunSettings(
+        "stores": stores_resource(settings),
+        "run": RunResource(
             history_days=settings.history_days, risk_paths=settings.risk_paths, workers=settings.workers
         ),
         "progress": ProgressReporter(),
+        "pasts": Pasts(),
         "duckdb": DuckDBResource(database=":memory:"),
     }
+
+
+def stores_resource(settings: Settings, stores: Stores | None = None) -> StoresResource:
+    """Return the stores of a home as assets get them, or hand on those that are open already."""
+    return StoresResource(
+        settings.store, settings.mirror_folder, settings.catalogue_folder, settings.expectations_folder, stores
+    )
 
 
 @dg.definitions

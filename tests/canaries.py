@@ -17,19 +17,19 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 
 from forecast_assets.contracts import ALL_STORES, FEEDS
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compute_features
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.history.as_known import History
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.inputs import View
 from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import TrainedArtifact, forecast
-from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.assets import known_history

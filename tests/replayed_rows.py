@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import Replay, replay
-from forecast_assets.operations.runner import Runner
 
 SEED = 20250701
 

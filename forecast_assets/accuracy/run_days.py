@@ -123,11 +123,7 @@ class Pasts:
             series -= gone.hierarchy.series.height
 
 
-# One per process: what is kept is named by its content, so it holds for every home.
-_PASTS: Final = Pasts()
-
-
-def read_run(stores: Stores, run: Publication, target_date: date, pasts: Pasts = _PASTS) -> RunDay:
+def read_run(stores: Stores, run: Publication, target_date: date, pasts: Pasts) -> RunDay:
     """Read what a published run said of a day; every file is verified before it is first read.
 
     Raises:

@@ -15,7 +15,7 @@ from forecast_assets.corrections.restatements import Restatement, correction_com
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
 from resources.ledger.state import LedgerState
-from resources.orchestration.glue import markdown_table
+from resources.orchestration.markdown import markdown_table
 from resources.store.blobs import sha256
 from resources.stores.home import Stores, open_stores
 

@@ -20,9 +20,9 @@ import dagster as dg
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.core.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
 from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey
-from forecast_assets.scoring.context import require_external_forecasts, require_horizon, require_servable
+from forecast_assets.scoring.preconditions import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
-from forecast_assets.snapshots.assets import known_history, readiness
+from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
 from resources.ledger.channels import DISPLACED_FOR, live_versions
 from resources.orchestration.dagster_home import Launches

@@ -4,13 +4,12 @@ What belongs here: which cutoffs and methods there are, and the record. What doe
 it beside what came (backtests), metrics (training.metrics), or showing anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import dagster as dg
 import numpy as np
 import polars as pl
 
@@ -30,15 +29,13 @@ from forecast_assets.backtesting.workbench import Workbench
 from forecast_assets.contracts import BACKTEST_REPORTS, OWN_METHOD
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import CADENCES
+from forecast_assets.core.progress import Progress
 from forecast_assets.history.as_known import History
 from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
 from forecast_assets.models.external import artifact as external
 from forecast_assets.models.statistical import artifact
 from forecast_assets.settings import Settings
-from partitions import model_versions
 from resources.ledger.records import Evaluation
-from resources.orchestration.dagster_home import history_written
-from resources.orchestration.glue import Progress, product_metadata
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -318,42 +315,6 @@ def _unknown_days(backtests: Sequence[Backtest]) -> tuple[str, ...]:
         for cutoff, share in known.items()
         if share < 1.0
     )
-
-
-def tell_dagster(
-    settings: Settings, instance: dg.DagsterInstance, evaluated: Evaluated, shown: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Show a report in the UI; it is recorded already, so that no failure here may look like one of the evaluation.
-
-    Args:
-        settings: Where Dagster keeps its history.
-        instance: The Dagster instance.
-        evaluated: The report.
-        shown: Markdown by name.
-
-    Returns:
-        What to tell a person if it did not work.
-    """
-    record = evaluated.record
-    metadata = product_metadata(
-        BACKTEST_REPORTS,
-        evaluated.product,
-        evaluated.report,
-        {name: dg.MetadataValue.md(text) for name, text in shown.items()},
-    )
-    try:
-        with history_written(settings.dagster_folder):
-            instance.add_dynamic_partitions(str(model_versions.name), [record.model_version])
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset_key=BACKTEST_REPORTS.name,
-                    partition=record.model_version,
-                    metadata={**metadata, "ledger_sequence": record.sequence},
-                )
-            )
-    except Exception as error:  # noqa: BLE001 whatever Dagster's storage raises, the ledger has the report
-        return (f"The report is recorded, but the Dagster UI will not show it: {error}",)
-    return ()
 
 
 def page_path(settings: Settings, record: Evaluation) -> Path:

@@ -7,18 +7,16 @@ A version scores every cutoff from its own on. Before that it would know its own
 the cutoff by the same recipe: family, horizon and days of history.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Final
-
-import dagster as dg
+from typing import Final
 
 from forecast_assets.backtesting.workbench import Made, Piece, Workbench
 from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     EXTERNAL_FORECASTS,
+    FORECAST_EXPLANATIONS,
     FORECASTS,
     OWN_METHOD,
     RECONCILED_FORECASTS,
@@ -26,16 +24,19 @@ from forecast_assets.contracts import (
 )
 from forecast_assets.core.errors import HorizonError, InputError
 from forecast_assets.core.keys import CADENCES, RunKey
+from forecast_assets.core.progress import Progress
+from forecast_assets.core.run import RunOptions, RunRequest, TrainingRequest
 from forecast_assets.models.external import artifact as external
 from forecast_assets.models.family import read_artifact
 from forecast_assets.models.statistical import artifact
-from forecast_assets.operations.rebuilding import materialize, stage
-from forecast_assets.operations.replaying import up_to_publication
-from forecast_assets.scoring.context import require_external_forecasts
+from forecast_assets.operations.rebuilding import stage
+from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.preconditions import require_external_forecasts
+from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
-from partitions import scoring_partition
+from forecast_assets.snapshots.stage import SnapshotContext, make_snapshot
+from forecast_assets.training.stage import TrainingContext, train_version
 from resources.ledger.records import Compared, VersionRecord
-from resources.orchestration.glue import Progress, RunSettings
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -169,8 +170,8 @@ class PastRuns:
             if fixed is not None:
                 # The first snapshot of a date fixes the moment of knowledge.
                 stage(scratch, fixed, cutoff)
-            self._materialize(scratch, dg.AssetSelection.assets(SNAPSHOTS), cutoff.isoformat(), "none", RunSettings())
-            return {SNAPSHOTS: scratch.predictions.staged(SNAPSHOTS, cutoff)}
+            asked = SnapshotContext(scratch, cutoff, self._settings.feed_tolerance)
+            return {SNAPSHOTS: asked.keep(make_snapshot(asked))}
 
         batches = sorted(batch.batch_id for batch in stores.observations.as_known(cutoff, known_until))
         inputs = {"cutoff": cutoff.isoformat(), "known_until": known_until.isoformat(), "batches": batches}
@@ -213,16 +214,21 @@ class PastRuns:
 
     def _train(self, recipe: Recipe, cutoff: date, snapshot: Piece) -> Piece:
         name, made = _recipe_name(recipe, cutoff), snapshot.made[SNAPSHOTS]
-        config = {"family": recipe.family, "cutoff": cutoff.isoformat(), "horizon": recipe.horizon, "evaluates": False}
-        run = RunSettings(history_days=recipe.history_days, workers=self._settings.workers)
+        request = TrainingRequest(name, recipe.family, cutoff, recipe.horizon, evaluates=False)
+        options = RunOptions(history_days=recipe.history_days, workers=self._settings.workers)
 
         def make(scratch: Stores) -> Made:
             stage(scratch, made, cutoff)
-            assets = dg.AssetSelection.assets(ARTIFACTS)
-            self._materialize(scratch, assets, name, name, run, {"ops": {ARTIFACTS: {"config": config}}})
-            return {ARTIFACTS: scratch.predictions.staged(ARTIFACTS, name)}
+            return {ARTIFACTS: train_version(TrainingContext(scratch, request, options, self._report)).artifact}
 
-        inputs = {"snapshot": made.version, "history_days": recipe.history_days, **config}
+        inputs = {
+            "snapshot": made.version,
+            "history_days": recipe.history_days,
+            "family": recipe.family,
+            "cutoff": cutoff.isoformat(),
+            "horizon": recipe.horizon,
+            "evaluates": False,
+        }
         return self._bench.piece("training", inputs, make, below=snapshot.stores)
 
     def _score(
@@ -230,21 +236,20 @@ class PastRuns:
     ) -> Piece:
         """Forecast up to the stock-out risks, which is all that is read of what a version is compared with."""
         outside = self._outside_forecasts(key, version)
-        run = self._scoring_settings(key)
+        request = self._request(key)
 
         def make(scratch: Stores) -> Made:
             stage(scratch, snapshot, key.prediction_date)
             if outside is not None:
                 stage(scratch, outside, key)
-            partition = scoring_partition(key.prediction_date, key.model_version)
-            self._materialize(scratch, _up_to_risks(key.cadence), partition, key.model_version, run)
+            score(RunContext(scratch, request, self._report), last=STOCKOUT_RISKS.name)
             return {name: scratch.predictions.staged(name, key) for name in _SCORED}
 
         inputs = {
             "key": str(key),
             "snapshot": snapshot.version,
             "artifact": fitted.version,
-            "risk_paths": run.risk_paths,
+            "risk_paths": request.options.risk_paths,
             "outside_forecasts": None if outside is None else outside.version,
         }
         return self._bench.piece("scoring", inputs, make, below=below, versions=[version])
@@ -253,50 +258,24 @@ class PastRuns:
         """Make of scored forecasts what would be published; its explanations are checked against it on the way."""
 
         def make(scratch: Stores) -> Made:
-            for made in scored.made.values():
-                stage(scratch, made, key)
-            partition = scoring_partition(key.prediction_date, key.model_version)
-            assets = up_to_publication(key.cadence) - _up_to_risks(key.cadence)
-            self._materialize(scratch, assets, partition, key.model_version, self._scoring_settings(key))
-            return {FORECASTS.name: scratch.predictions.staged(FORECASTS.name, key)}
+            for before in scored.made.values():
+                stage(scratch, before, key)
+            made = score(RunContext(scratch, self._request(key), self._report), first=FORECAST_EXPLANATIONS.name)
+            return {FORECASTS.name: made[FORECASTS.name]}
 
         inputs = {"key": str(key), **{name: made.version for name, made in scored.made.items()}}
         whole = self._bench.piece("forecasts", inputs, make, below=scored.stores, versions=[version])
         return Piece(whole.stores, {**scored.made, **whole.made})
 
-    def _scoring_settings(self, key: RunKey) -> RunSettings:
-        return RunSettings(
-            horizon=key.forecast_horizon,
-            history_days=self._settings.history_days,
-            risk_paths=self._settings.risk_paths,
-            workers=self._settings.workers,
-        )
+    def _request(self, key: RunKey) -> RunRequest:
+        settings = self._settings
+        return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers))
 
     def _outside_forecasts(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
         if version.family != external.FAMILY:
             return None
         require_external_forecasts(self._bench.stores, key, version)
         return self._bench.stores.predictions.staged(EXTERNAL_FORECASTS.name, key)
-
-    def _materialize(
-        self,
-        scratch: Stores,
-        assets: dg.AssetSelection,
-        partition: str,
-        version: str,
-        run: RunSettings,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        materialize(
-            scratch, self._settings, self._report, assets=assets, partition_key=partition, model_version=version,
-            run=run, config=config,
-        )  # fmt: skip
-
-
-def _up_to_risks(cadence: str) -> dg.AssetSelection:
-    """Return the assets of a scoring run that make a number."""
-    last = dg.AssetKey([cadence, STOCKOUT_RISKS.name])
-    return dg.AssetSelection.assets(last).upstream() & up_to_publication(cadence)
 
 
 def require_recipe(method: Method, cutoff: date) -> None:

@@ -12,7 +12,7 @@ from forecast_assets.cli.common import DAY, examples, with_runner
 from forecast_assets.core.keys import CADENCES, require_version_name
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
 
 
 @click.command(

@@ -15,7 +15,7 @@ from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.backtesting.backtest import Evaluated
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
 
 _PAGE: Final = (".html",)
 
@@ -84,14 +84,14 @@ def evaluate(
         if days is None:
             days = last_cutoffs(runner.stores, version, cadence, horizon, last or 1, every)
         question = Question(version, days, cadence, horizon, against)
-        _show(runner, evaluated_by(runner.stores, runner.settings, question, runner.say), out)
+        _show(runner, evaluated_by(runner.stores, runner.settings, question, runner.progress), out)
 
     with_runner(work)
 
 
 def _show(runner: "Runner", evaluated: "Evaluated", out: Path | None) -> None:
     """Write the page, tell Dagster, and say what was found."""
-    from forecast_assets.backtesting.backtest import page_path, tell_dagster
+    from forecast_assets.backtesting.backtest import page_path
     from forecast_assets.operations.new_files import new_file, whole_file
     from forecast_assets.presentation.backtests import evaluated_text
     from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
@@ -104,7 +104,7 @@ def _show(runner: "Runner", evaluated: "Evaluated", out: Path | None) -> None:
             page.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(page) if out is None else new_file(page, _PAGE) as scratch:
         scratch.write_text(report_page(evaluated, pictures), encoding="utf-8")
-    notes = tell_dagster(runner.settings, runner.instance, evaluated, report_metadata(evaluated, pictures))
+    notes = runner.show_backtest(evaluated, report_metadata(evaluated, pictures))
     runner.refresh_catalogue()
     click.echo("\n".join((evaluated_text(evaluated, str(page)), *notes)))
 

@@ -13,7 +13,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
     from forecast_assets.settings import Settings
     from resources.stores.home import Stores
 
@@ -92,7 +92,7 @@ def current() -> "Settings":
 
 def with_runner(work: "Callable[[Runner], None]") -> None:
     """Do something with a runner that prints its progress."""
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
     from forecast_assets.presentation.text import progress_lines
 
     with progress_lines() as report:

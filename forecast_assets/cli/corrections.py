@@ -12,7 +12,7 @@ from forecast_assets.cli.common import DAY, as_of_option, examples, opened, with
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
 
 
 @click.command(

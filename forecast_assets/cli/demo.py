@@ -13,8 +13,9 @@ import polars as pl
 
 from forecast_assets.core.errors import InputError, NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.core.progress import Progress
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import scan_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.plots import terminal_forecast_plot
 from forecast_assets.presentation.rows import with_reason
 from forecast_assets.presentation.state import ingest_text, outcome_text
@@ -23,7 +24,6 @@ from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, make_native
 from forecast_assets.sources.simulated import read_simulated
 from resources.ledger.records import Publication
-from resources.orchestration.glue import Progress
 
 VERSION: Final = "stat-1"
 WEEKLY_VERSION: Final = "stat-weekly-1"

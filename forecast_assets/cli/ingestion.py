@@ -16,7 +16,7 @@ from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.ingestion.findings import Finding
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
 
 
 @click.group()

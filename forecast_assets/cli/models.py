@@ -13,7 +13,7 @@ from forecast_assets.cli.common import DAY, as_of_option, current, examples, ope
 from forecast_assets.core.keys import CHANNELS
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
     from resources.ledger.log import Entry
     from resources.stores.registry import Registry
 

@@ -13,7 +13,7 @@ from forecast_assets.cli.common import DAY, current, examples, with_runner
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
-    from forecast_assets.operations.runner import Runner
+    from forecast_assets.launch import Runner
 
 
 @click.command(epilog=examples("forecast-assets demo", "forecast-assets demo --skus 50 --stores 4 --days 400"))

@@ -204,7 +204,7 @@ def observations(sku: str, store: str, day: date, feed: str, known_until: dateti
 @click.option("--port", default=3000, show_default=True)
 def ui(host: str, port: int) -> None:
     """Serve the Dagster UI on this home folder: assets, checks, runs, schedules."""
-    from forecast_assets.operations.runner import ui_command
+    from forecast_assets.launch import ui_command
 
     command = ui_command(current(), host=host, port=port)
     os.execv(command[0], list(command))  # noqa: S606

@@ -11,12 +11,12 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.core.progress import Progress
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import Finding, has_dates_in_range, require_no_errors
 from forecast_assets.ingestion.held import NOTHING_HELD, Held
 from forecast_assets.ingestion.intake import Expect, Intake, Judged, errors_among, expectation_findings
 from resources.ledger.records import BatchRecord
-from resources.orchestration.glue import Progress
 from resources.stores.observations import ObservationStore
 
 _STAGE: Final = "check and store batches"

@@ -16,7 +16,7 @@ from forecast_assets.core.errors import (
     first_ten,
 )
 from forecast_assets.core.keys import CADENCES, RunKey
-from forecast_assets.operations.runner import Runner
+from forecast_assets.operations.use_cases import UseCases
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def backfill_keys(cadence: str, model_version: str, first: date, last: date, hor
 
 
 def backfill(
-    runner: Runner, keys: list[RunKey], starting: Callable[[int, RunKey], None] = lambda _at, _key: None
+    runner: UseCases, keys: list[RunKey], starting: Callable[[int, RunKey], None] = lambda _at, _key: None
 ) -> Iterator[BackfilledDate]:
     """Run dates one after the other; a date whose inputs are incomplete is passed over and said to be.
 
@@ -92,7 +92,7 @@ def backfill(
         yield _one(runner, key)
 
 
-def _one(runner: Runner, key: RunKey) -> BackfilledDate:
+def _one(runner: UseCases, key: RunKey) -> BackfilledDate:
     done = runner.stores.ledger.state().publications.get(key)
     if done is not None:
         return BackfilledDate(key, PUBLISHED_BEFORE, f"ledger entry {done.sequence}")

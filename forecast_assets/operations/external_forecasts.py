@@ -31,7 +31,7 @@ from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history.as_known import History
 from forecast_assets.models.demand import classify
 from forecast_assets.models.external.artifact import FAMILY
-from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.operations.use_cases import Outcome, UseCases
 from forecast_assets.scoring.context import build_hierarchy, outside_forecasts_of
 from forecast_assets.sources.external_fit import Coherence, coherence, external_frame, missing_series, series_problems
 from forecast_assets.sources.external_forecasts import (
@@ -42,8 +42,8 @@ from forecast_assets.sources.external_forecasts import (
     read_forecasts_file,
 )
 from forecast_assets.training.external import LEAST_COMPLETENESS
-from resources.orchestration.glue import write_run_product
 from resources.store.manifests import ProductVersion
+from resources.stores.products import run_folder
 
 _SERIES_STEP: Final = [*SERIES_KEY, "step"]
 _OVER: Final = ("dead", "ended")
@@ -104,7 +104,7 @@ class Plan:
     is_new: bool
 
 
-def plan_forecasts(runner: Runner, request: Request) -> Plan:
+def plan_forecasts(runner: UseCases, request: Request) -> Plan:
     """Read a file and compare it with the snapshots of its prediction dates, which are made if need be.
 
     Raises:
@@ -121,7 +121,7 @@ def plan_forecasts(runner: Runner, request: Request) -> Plan:
     keys = [RunKey(request.cadence.name, day, request.model_version, horizon) for day in file.dates]
     dates, errors = [], list[ForecastAssetsError]()
     for at, key in enumerate(keys):
-        runner.say("prediction dates compared", at, len(keys))
+        runner.progress("prediction dates compared", at, len(keys))
         try:
             planned, found = _compare(runner, request, near.of(key.prediction_date), key, is_readable=not problems)
         except (InputError, NotReadyError, RefusedError) as error:
@@ -129,12 +129,12 @@ def plan_forecasts(runner: Runner, request: Request) -> Plan:
         else:
             dates.append(planned)
             problems += found
-    runner.say("prediction dates compared", len(keys), len(keys))
+    runner.progress("prediction dates compared", len(keys), len(keys))
     _raise_all(file, problems, errors)
     return Plan(request, near, tuple(dates), is_new)
 
 
-def publish_forecasts(runner: Runner, plan: Plan) -> Iterator[tuple[Outcome, Coherence | None]]:
+def publish_forecasts(runner: UseCases, plan: Plan) -> Iterator[tuple[Outcome, Coherence | None]]:
     """Register the version if it is new and publish each date, oldest first.
 
     Yields:
@@ -148,9 +148,9 @@ def publish_forecasts(runner: Runner, plan: Plan) -> Iterator[tuple[Outcome, Coh
     due = [planned for planned in plan.dates if not planned.is_published]
     stored = {}
     for at, planned in enumerate(due):
-        runner.say("prediction dates stored", at, len(due))
+        runner.progress("prediction dates stored", at, len(due))
         stored[planned.key] = _store(runner, plan.file.of(planned.key.prediction_date), plan.request, planned.key)
-    runner.say("prediction dates stored", len(due), len(due))
+    runner.progress("prediction dates stored", len(due), len(due))
     if plan.is_new:
         _register(runner, plan, [stored[planned.key].version for planned in due])
     for at, planned in enumerate(plan.dates, start=1):
@@ -158,11 +158,11 @@ def publish_forecasts(runner: Runner, plan: Plan) -> Iterator[tuple[Outcome, Coh
         made = stored.get(planned.key)
         if made is not None:
             _require_made_from(runner, planned.key, made)
-        runner.say("prediction dates published", at, len(plan.dates))
+        runner.progress("prediction dates published", at, len(plan.dates))
         yield outcome, None if made is None else Coherence(**{name: made.facts[name] for name in Coherence().facts})
 
 
-def _is_new(runner: Runner, version: str) -> bool:
+def _is_new(runner: UseCases, version: str) -> bool:
     """Whether the name is free; one that was made elsewhere goes on under it.
 
     Raises:
@@ -178,7 +178,7 @@ def _is_new(runner: Runner, version: str) -> bool:
 
 
 def _compare(
-    runner: Runner, request: Request, file: ForecastsFile, key: RunKey, *, is_readable: bool
+    runner: UseCases, request: Request, file: ForecastsFile, key: RunKey, *, is_readable: bool
 ) -> tuple[PlannedDate, list[str]]:
     """Compare what a file says of one date with its snapshot, or with what is published of it."""
     if key in runner.stores.ledger.state().publications:
@@ -199,7 +199,7 @@ def _compare(
 
 
 def _too_many_missing(
-    runner: Runner, snapshot: ProductVersion, lacking: pl.DataFrame, count: int, key: RunKey
+    runner: UseCases, snapshot: ProductVersion, lacking: pl.DataFrame, count: int, key: RunKey
 ) -> list[str]:
     """Say if zero would stand in for more than 5% of the series although they still sell."""
     history = History.of(snapshot, runner.stores.observations)
@@ -211,18 +211,18 @@ def _too_many_missing(
     return [f"{said}: too many to publish zero for, which may stand in for at most 5%"]
 
 
-def _series(runner: Runner, snapshot: ProductVersion) -> pl.DataFrame:
+def _series(runner: UseCases, snapshot: ProductVersion) -> pl.DataFrame:
     return runner.stores.predictions.read(snapshot).select(SERIES_KEY).sort(SERIES_KEY)
 
 
-def _published(runner: Runner, key: RunKey) -> ProductVersion:
+def _published(runner: UseCases, key: RunKey) -> ProductVersion:
     """Return the forecasts that a published run was made from."""
     store = runner.stores.predictions
     (made,) = outside_forecasts_of(store, store.publication(key).products.values())
     return made
 
 
-def _require_same_numbers(runner: Runner, file: ForecastsFile, published: ProductVersion, key: RunKey) -> None:
+def _require_same_numbers(runner: UseCases, file: ForecastsFile, published: ProductVersion, key: RunKey) -> None:
     store = runner.stores.predictions
     series = _series(runner, store.version(published.inputs["feature_snapshots"]))
     unknown = series_problems(file, series, key, fill_missing=True)
@@ -251,7 +251,7 @@ def _raise_all(file: ForecastsFile, problems: list[str], errors: list[ForecastAs
         raise errors[0]
 
 
-def _store(runner: Runner, file: ForecastsFile, request: Request, key: RunKey) -> ProductVersion:
+def _store(runner: UseCases, file: ForecastsFile, request: Request, key: RunKey) -> ProductVersion:
     """Store what a file says of one run, with where it comes from."""
     stores = runner.stores
     snapshot = stores.predictions.staged("feature_snapshots", key.prediction_date)
@@ -270,10 +270,17 @@ def _store(runner: Runner, file: ForecastsFile, request: Request, key: RunKey) -
         "quantile_levels": file.levels,
         **found.facts,
     }
-    return write_run_product(stores, EXTERNAL_FORECASTS, made, key, {"feature_snapshots": snapshot.version}, facts)
+    return stores.predictions.write(
+        EXTERNAL_FORECASTS,
+        made,
+        key=key,
+        folder=run_folder(EXTERNAL_FORECASTS.name, key),
+        inputs={"feature_snapshots": snapshot.version},
+        facts=facts,
+    )
 
 
-def _register(runner: Runner, plan: Plan, versions: list[str]) -> None:
+def _register(runner: UseCases, plan: Plan, versions: list[str]) -> None:
     """Register the version by the file that it arrives with, unless another process was quicker."""
     days = [planned.key.prediction_date for planned in plan.dates]
     try:
@@ -284,7 +291,7 @@ def _register(runner: Runner, plan: Plan, versions: list[str]) -> None:
         _is_new(runner, plan.request.model_version)
 
 
-def _newest_known(runner: Runner, plan: Plan, last: date) -> date:
+def _newest_known(runner: UseCases, plan: Plan, last: date) -> date:
     """Return the newest day that a snapshot can be made of and that the file looks ahead to, at least its last date."""
     reach = plan.file.rows["target_date"].max()
     newest = min(runner.stores.observations.newest_day("sales"), reach if isinstance(reach, date) else last)
@@ -297,7 +304,7 @@ def _newest_known(runner: Runner, plan: Plan, last: date) -> date:
     return newest
 
 
-def _score(runner: Runner, key: RunKey) -> Outcome:
+def _score(runner: UseCases, key: RunKey) -> Outcome:
     """Publish a run; if another process was quicker, whether it published the same is looked at next."""
     try:
         return runner.score(key)
@@ -305,7 +312,7 @@ def _score(runner: Runner, key: RunKey) -> Outcome:
         return runner.score(key)
 
 
-def _require_made_from(runner: Runner, key: RunKey, made: ProductVersion) -> None:
+def _require_made_from(runner: UseCases, key: RunKey, made: ProductVersion) -> None:
     """Refuse to report a run as published that another process published from another file meanwhile."""
     found = _published(runner, key)
     if found.files[0].sha256 != made.files[0].sha256:

@@ -1,33 +1,20 @@
-"""Running stages again over an overlay of the store.
+"""What running stages again over an overlay of the store needs.
 
-What belongs here: the overlay, the inputs that are not rebuilt, snapshots, and running assets where nobody sees it.
-What does not: which stages to run with which settings, or comparing what they made.
+What belongs here: the overlay, the inputs that are not rebuilt, and snapshots. What does not: running stages, or
+comparing what they made.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
-
-import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from forecast_assets.core.errors import InputError, NotStagedError
-from forecast_assets.definitions import build_defs
-from forecast_assets.operations.runner import CallbackProgress
-from forecast_assets.settings import Settings
+from forecast_assets.core.progress import Progress
 from forecast_assets.snapshots.rebuilding import write_rebuilt
-from partitions import model_versions
-from resources.orchestration.glue import Progress, RunSettings
 from resources.store.manifests import ProductVersion, staging_path
 from resources.store.overlay import OverlayStore
 from resources.stores.home import Stores
-
-_JOB: Final = "replay"
-_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_SETTINGS: Final = {"telemetry": {"enabled": False}}
 
 
 @contextmanager
@@ -90,52 +77,3 @@ def made_again(scratch: Stores, product: str, key: str) -> ProductVersion | None
         return scratch.predictions.staged(product, key)
     except NotStagedError:
         return None
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """Stands in for the stores' resource: hands out stores that are open already."""
-
-    stores: Stores
-
-    def open(self) -> Stores:
-        return self.stores
-
-
-def materialize(
-    scratch: Stores,
-    settings: Settings,
-    report: Progress,
-    *,
-    assets: dg.AssetSelection,
-    partition_key: str,
-    model_version: str,
-    run: RunSettings,
-    config: Mapping[str, Any] | None = None,
-) -> None:
-    """Run assets without their checks, in this process; Dagster remembers nothing of it.
-
-    Args:
-        scratch: Overlay to run them on.
-        settings: How much of the machine to use.
-        report: Called with stage, done and total.
-        assets: Which.
-        partition_key: Their partition.
-        model_version: The version that is in the partition's key.
-        run: Settings that shape numbers.
-        config: Dagster's run config.
-    """
-    resources = {"stores": _Opened(scratch), "run": run, "progress": CallbackProgress(report)}
-    job = dg.define_asset_job(_JOB, assets.without_checks(), executor_def=dg.in_process_executor)
-    defs = dg.Definitions.merge(build_defs(resources, settings), dg.Definitions(jobs=[job]))
-    with (
-        TemporaryDirectory(prefix="forecast-assets-") as folder,
-        dg.DagsterInstance.ephemeral(folder, settings=_SETTINGS) as instance,
-    ):
-        instance.add_dynamic_partitions(str(model_versions.name), [model_version])
-        try:
-            defs.resolve_job_def(_JOB).execute_in_process(
-                run_config={**_QUIET, **(config or {})}, instance=instance, partition_key=partition_key
-            )
-        except DagsterExecutionInterruptedError as error:
-            raise KeyboardInterrupt from error

@@ -10,14 +10,16 @@ Nothing that is rebuilt is written to the store; the ledger is the one that the 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS, FORECASTS, PRODUCTS, PUBLISHED, SERIES_STEP_KEY
 from forecast_assets.core.errors import ChangedFileError, InputError, ReplayDifferenceError, first_ten
 from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.core.progress import Progress
+from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest
 from forecast_assets.corrections.restatements import snapshot_behind
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.operations.differences import (
@@ -32,17 +34,15 @@ from forecast_assets.operations.differences import (
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.operations.rebuilding import (
     made_again,
-    materialize,
     overlay,
     rebuild_snapshots,
     stage,
     verify_inputs,
 )
-from forecast_assets.scoring.context import outside_forecasts_of
+from forecast_assets.scoring.context import RunContext, outside_forecasts_of
+from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
-from partitions import scoring_partition
 from resources.ledger.records import ProductFile, Publication
-from resources.orchestration.glue import Progress, RunSettings
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -151,20 +151,12 @@ def replay(
     artifact = stores.predictions.version(stores.registry.model_version(key.model_version).artifact)
     outside = outside_forecasts_of(stores.predictions, publication.products.values())
     verify_inputs(stores, [snapshot], [artifact, *outside], report)
-    run, assumed = _settings_of(key, snapshot, recorded, settings)
+    request, assumed = _request_of(key, snapshot, recorded, settings)
     with overlay(stores.as_of(publication.sequence - 1), keep) as scratch:
         rebuild_snapshots(scratch, [snapshot], report)
         for made in outside:
             stage(scratch, made, key)
-        materialize(
-            scratch,
-            settings,
-            report,
-            assets=up_to_publication(key.cadence),
-            partition_key=scoring_partition(key.prediction_date, key.model_version),
-            model_version=key.model_version,
-            run=run,
-        )
+        score(RunContext(scratch, request, report))
         products = (
             (snapshot, scratch.predictions.staged(snapshot.product, snapshot.key)),
             *((made, made_again(scratch, name, str(key))) for name, made in recorded.items()),
@@ -175,12 +167,6 @@ def replay(
         )  # fmt: skip
 
 
-def up_to_publication(cadence: str) -> dg.AssetSelection:
-    """Return all assets of a scoring run but the one that publishes."""
-    last = dg.AssetKey([cadence, FORECASTS.name])
-    return dg.AssetSelection.assets(last).upstream() & dg.AssetSelection.key_prefixes(cadence)
-
-
 def _products_of(stores: Stores, publication: Publication) -> dict[str, ProductVersion]:
     """Return the products that a run made, published or not, in the order in which stages make them."""
     behind = stores.predictions.lineage(publication.products.values())
@@ -188,19 +174,15 @@ def _products_of(stores: Stores, publication: Publication) -> dict[str, ProductV
     return {name: made[name] for name in PRODUCTS if name in made}
 
 
-def _settings_of(
+def _request_of(
     key: RunKey, snapshot: ProductVersion, recorded: Mapping[str, ProductVersion], settings: Settings
-) -> tuple[RunSettings, tuple[str, ...]]:
-    """Return the settings that a run was made with, and those that nobody recorded."""
+) -> tuple[RunRequest, tuple[str, ...]]:
+    """Return the run as it was asked for, and the settings that nobody recorded."""
     paths = recorded["stockout_risks"].facts.get("risk_paths")
     assumed = () if paths is not None else (f"risk_paths {settings.risk_paths}",)
-    return RunSettings(
-        horizon=key.forecast_horizon,
-        risk_paths=settings.risk_paths if paths is None else paths,
-        workers=settings.workers,
-        revision=key.revision,
-        known_until=snapshot.facts["known_until"] if key.revision else None,
-    ), assumed
+    options = RunOptions(risk_paths=settings.risk_paths if paths is None else paths, workers=settings.workers)
+    known_until = datetime.fromisoformat(snapshot.facts["known_until"])
+    return RunRequest(key, options, CorrectionRequest(known_until) if key.revision else None), assumed
 
 
 def _require_rows(stores: Stores, publication: Publication, rows: Sequence[PredictionId]) -> None:

@@ -4,18 +4,20 @@ What belongs here: which inputs and settings a training had. What does not: fitt
 training.
 """
 
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, Final
-
-import dagster as dg
+from typing import Final
 
 from forecast_assets.contracts import EXTERNAL_FORECASTS
-from forecast_assets.models.external import artifact as external
+from forecast_assets.core.progress import Progress
+from forecast_assets.core.run import RunOptions, TrainingRequest
 from forecast_assets.models.family import read_artifact
-from forecast_assets.operations.rebuilding import made_again, materialize, overlay, rebuild_snapshots, verify_inputs
+from forecast_assets.operations.rebuilding import made_again, overlay, rebuild_snapshots, verify_inputs
 from forecast_assets.operations.replaying import Replay, compared
 from forecast_assets.settings import Settings
-from resources.orchestration.glue import Progress, RunSettings
+from forecast_assets.training.stage import TrainingContext, train_version
+from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
 _SNAPSHOTS: Final = ("feature_snapshots", "evaluation_snapshot")
@@ -39,26 +41,30 @@ def replay_training(
     files = {each: read(made) for each, made in artifact.inputs.items() if each.startswith(EXTERNAL_FORECASTS.name)}
     verify_inputs(stores, snapshots.values(), files.values(), report)
     fitted = read_artifact(version.family, stores.predictions.read_bytes(artifact))
-    config: dict[str, Any] = {name: artifact.facts[name] for name in ("family", "cutoff", "horizon")}
-    if version.family == external.FAMILY:
-        # Their names end in their dates: the order is that of the dates.
-        config["external_forecasts"] = [files[each].version for each in sorted(files)]
-        config["evaluated_on"] = snapshots["evaluation_snapshot"].key
+    request = _request_of(artifact, snapshots, files)
     with overlay(stores.as_of(version.sequence - 1), keep) as scratch:
         distinct = list({made.version: made for made in snapshots.values()}.values())
         rebuild_snapshots(scratch, distinct, report)
-        materialize(
-            scratch,
-            settings,
-            report,
-            assets=dg.AssetSelection.assets("model_artifacts"),
-            partition_key=name,
-            model_version=name,
-            run=RunSettings(history_days=fitted.history_days, workers=settings.workers),
-            config={"ops": {"model_artifacts": {"config": config}}},
-        )
+        options = RunOptions(history_days=fitted.history_days, workers=settings.workers)
+        train_version(TrainingContext(scratch, request, options, report))
         products = (
             *((made, scratch.predictions.staged(made.product, made.key)) for made in distinct),
             *((made, made_again(scratch, made.product, name)) for made in (artifact, evaluation)),
         )
         return compared(stores, scratch, name, version.sequence, products, version.cpu, (), report)
+
+
+def _request_of(
+    artifact: ProductVersion, snapshots: Mapping[str, ProductVersion], files: Mapping[str, ProductVersion]
+) -> TrainingRequest:
+    """Return the training as it was asked for."""
+    facts, later = artifact.facts, snapshots.get("evaluation_snapshot")
+    return TrainingRequest(
+        artifact.key,
+        facts["family"],
+        date.fromisoformat(facts["cutoff"]),
+        facts["horizon"],
+        # Their names end in their dates: the order is that of the dates.
+        given=tuple(files[each].version for each in sorted(files)),
+        evaluated_on=None if later is None else date.fromisoformat(later.key),
+    )

@@ -4,7 +4,7 @@ What belongs here: drawing what a frame already says. What does not: reading fra
 Sums and means here are for the eye, in floats.
 """
 
-from forecast_assets.plots.canvas import as_markdown_image
+from forecast_assets.plots.canvas import Markdown, as_markdown_image
 from forecast_assets.plots.drivers import driver_steps, drivers_png, waterfall_png
 from forecast_assets.plots.quality import (
     accuracy_by_step_png,
@@ -20,6 +20,7 @@ from forecast_assets.plots.telling import telling_series
 from forecast_assets.plots.terminal import terminal_forecast_plot
 
 __all__ = [
+    "Markdown",
     "accuracy_by_step_png",
     "accuracy_over_days_png",
     "as_markdown_image",

@@ -40,14 +40,20 @@ _WIDTH: Final = 9.0
 _HEIGHT: Final = 3.4
 
 
-def as_markdown_image(png: bytes, alt: str) -> str:
+class Markdown(str):
+    """Text that pages render as Markdown, rather than show as it is."""
+
+    __slots__ = ()
+
+
+def as_markdown_image(png: bytes, alt: str) -> Markdown:
     """Return a picture as Markdown that carries its own bytes, as Dagster's metadata shows it.
 
     Example:
         >>> as_markdown_image(b"PNG", "units per day")
         '![units per day](data:image/png;base64,UE5H)'
     """
-    return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    return Markdown(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def new_axes(value_label: str, *, height: float = _HEIGHT) -> tuple[Any, Any]:

@@ -45,7 +45,7 @@ from forecast_assets.presentation.backtests import (
     summary,
 )
 from forecast_assets.presentation.text import is_number
-from resources.orchestration.glue import markdown_table
+from resources.orchestration.markdown import markdown_table
 
 if TYPE_CHECKING:
     from forecast_assets.backtesting.backtest import Cutoff, Evaluated

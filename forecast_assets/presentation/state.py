@@ -20,8 +20,8 @@ from resources.stores.home import Stores
 if TYPE_CHECKING:
     from forecast_assets.ingestion.findings import Finding
     from forecast_assets.ingestion.ingest import IngestOutcome
+    from forecast_assets.launch import Outcome
     from forecast_assets.operations.backfilling import BackfilledDate
-    from forecast_assets.operations.runner import Outcome
 
 from forecast_assets.presentation.backtests import newest_report_text
 from forecast_assets.presentation.channels import live_text

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from resources.orchestration.glue import Progress
+    from forecast_assets.core.progress import Progress
     from resources.stores.home import Stores
 
 REPORT_EVERY_SECONDS: Final = 2.0

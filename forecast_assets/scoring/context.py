@@ -1,80 +1,122 @@
-"""What every stage of a scoring run starts from: the snapshot, the model version, the history behind them.
+"""One run: what it starts from and what it has made, loaded once, consistent, and let go with it.
 
-What belongs here: loading them once, consistently, and saying what a product was made from.
-What does not: computing any product.
+What belongs here: loading inputs, keeping what stages share, and storing what they make. What does not: computing any
+product, or the order of stages.
+
+Nothing is kept outside of a context, so that two runs in one process do not see each other.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS, EXTERNAL_FORECASTS
-from forecast_assets.core.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
+from forecast_assets.contracts import BASE_FORECASTS, EXTERNAL_FORECASTS, PRODUCTS
+from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history.as_known import History
-from forecast_assets.models.external import artifact as external
+from forecast_assets.history import History
 from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import TrainedArtifact, read_artifact
+from forecast_assets.scoring.preconditions import require_correctable, require_external_forecasts, require_possible
+from forecast_assets.scoring.stage import StageResult
 from resources.ledger.records import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
-from resources.stores.products import PredictionStore, revision_before, snapshot_key
+from resources.stores.products import PredictionStore, revision_before, run_folder, snapshot_key
 
-# The panel of the run in hand, by what alone it follows from: the snapshot's version, which names its batches by their
-# bytes, and the days of history and horizon.
-_PANELS: dict[tuple[str, int, int], Panel] = {}
+_SNAPSHOTS = "feature_snapshots"
 
 
-def release_panel() -> None:
-    """Let go of the kept panel: the last stage of a run that reads it calls this."""
-    _PANELS.clear()
+class RunContext:
+    """The inputs and products of one run.
 
+    A run starts from the newest snapshot of its date, or a correction from that of its moment of knowledge. One that
+    goes on from a stored product, in another process than the one that made it, starts from exactly the snapshot that
+    the product was made from.
 
-@dataclass(frozen=True)
-class RunInputs:
-    """The inputs of one scoring run.
+    Args:
+        stores: Where everything is.
+        request: Which run, with which settings.
+        progress: Told a stage, what is done, and the total.
 
     Attributes:
-        stores: Where everything is.
-        key: The run.
-        snapshot: The feature snapshot of the prediction date.
-        model: The registered model version.
+        stores: As given.
+        request: As given.
+        progress: As given.
     """
 
-    stores: Stores
-    key: RunKey
-    snapshot: ProductVersion
-    model: VersionRecord
+    def __init__(self, stores: Stores, request: RunRequest, progress: Progress = silent) -> None:
+        self.stores = stores
+        self.request = request
+        self.progress = progress
+        self._made: dict[str, ProductVersion] = {}
+        self._snapshot: ProductVersion | None = None
+        self._panel: Panel | None = None
 
-    @classmethod
-    def newest(cls, stores: Stores, key: RunKey, known_until: datetime | None = None) -> "RunInputs":
-        """Start a run from the newest snapshot of its date, or a correction from the one of its moment of knowledge.
+    @property
+    def key(self) -> RunKey:
+        """The run."""
+        return self.request.key
+
+    @property
+    def options(self) -> RunOptions:
+        """The run's settings."""
+        return self.request.options
+
+    # --- what it starts from ---
+
+    def start(self) -> None:
+        """Start from the snapshot, after everything that must hold for a run does.
 
         Raises:
             InputError: If a correction lacks its moment of knowledge, or what is none has one.
             NotPublishedError: If the revision that it corrects is not published.
             NotStagedError: If the snapshot has not been made.
             UnknownVersionError: If the model version is not registered.
-            NotAcceptedError: If it may not serve this date; see `require_servable`.
+            NotAcceptedError: If it may not serve this date.
+            HorizonError: If it was not trained as far ahead.
         """
-        model = stores.registry.model_version(key.model_version)
-        require_servable(key, model)
-        require_horizon(stores, key, model)
-        require_correctable(stores, key, known_until)
-        snapshot = stores.predictions.staged("feature_snapshots", snapshot_key(key.prediction_date, known_until))
-        return cls(stores, key, snapshot, model)
+        require_possible(self.stores, self.key)
+        require_correctable(self.stores, self.request)
+        name = snapshot_key(self.key.prediction_date, self.request.known_until)
+        self._snapshot = self.stores.predictions.staged(_SNAPSHOTS, name)
 
-    @classmethod
-    def behind(cls, stores: Stores, key: RunKey, product: ProductVersion) -> "RunInputs":
-        """Go on from a product of the run, with exactly the snapshot that it was made from."""
-        snapshot = stores.predictions.version(product.inputs["feature_snapshots"])
-        return cls(stores, key, snapshot, stores.registry.model_version(key.model_version))
+    def upstream(self, product: str) -> ProductVersion:
+        """Return what an earlier stage of the run made: in this context, else what was last stored for the run's key.
+
+        Raises:
+            NotStagedError: If it has not been made.
+            NotAcceptedError: If it was made from another snapshot than this run's: two runs of the key overlapped.
+        """
+        made = self._made.get(product) or self.stores.predictions.staged(product, self.key)
+        version = made.inputs[_SNAPSHOTS]
+        if self._snapshot is None:
+            self._snapshot = self.stores.predictions.version(version)
+        elif self._snapshot.version != version:
+            raise NotAcceptedError(
+                f"`{product}` of {self.key} was made from another snapshot: two runs of this key overlapped.",
+                remedy="Run it again.",
+            )
+        self._made[product] = made
+        return made
+
+    @property
+    def snapshot(self) -> ProductVersion:
+        """The feature snapshot that the run starts from."""
+        if self._snapshot is None:
+            self.start()
+        assert self._snapshot is not None
+        return self._snapshot
+
+    @cached_property
+    def model(self) -> VersionRecord:
+        """The registered model version."""
+        return self.stores.registry.model_version(self.key.model_version)
 
     @cached_property
     def artifact(self) -> TrainedArtifact | ExternalArtifact:
@@ -116,22 +158,24 @@ class RunInputs:
     def panel(self) -> Panel:
         """The past of the series and the horizon, as far back as the model version reads.
 
-        Base forecasts and stock-out risks look at the same: a process that makes both lays it out once. It is kept
-        until the risks have it, see `release_panel`, or another run asks for its own.
+        Base forecasts and stock-out risks look at the same; it is kept until the last of them lets go of it.
         """
-        history_days, horizon_days = self.artifact.history_days, self.key.forecast_horizon
-        wanted = self.snapshot.version, history_days, horizon_days
-        found = _PANELS.get(wanted)
-        if found is None:
-            release_panel()
-            found = self.history.panel(self.features, history_days=history_days, horizon_days=horizon_days)
-            _PANELS[wanted] = found
-        return found
+        if self._panel is None:
+            self._panel = self.history.panel(
+                self.features, history_days=self.artifact.history_days, horizon_days=self.key.forecast_horizon
+            )
+        return self._panel
+
+    def release_panel(self) -> None:
+        """Let go of the panel, the largest thing that a run keeps: the last stage that reads it calls this."""
+        self._panel = None
+
+    # --- what it makes ---
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What a product of this run names as the start of its lineage."""
-        return {"feature_snapshots": self.snapshot.version, "model_artifacts": self.model.artifact}
+        return {_SNAPSHOTS: self.snapshot.version, "model_artifacts": self.model.artifact}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -143,6 +187,31 @@ class RunInputs:
             "prediction_timestamp": self.snapshot.facts["known_until"],
         }
 
+    def version(self, version: str) -> ProductVersion:
+        """Return a product version by the hash of its manifest."""
+        return self.stores.predictions.version(version)
+
+    def read(self, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the rows of a product, every file verified; all columns if none are named."""
+        return self.stores.predictions.read(product, columns)
+
+    def keep(self, result: StageResult) -> ProductVersion:
+        """Store what a stage made; return the version of its own product.
+
+        Raises:
+            ContractError: If a frame breaks its contract; nothing of it is written.
+        """
+        for name, frame in result.frames.items():
+            self._made[name] = self.stores.predictions.write(
+                PRODUCTS[name],
+                frame,
+                key=self.key,
+                folder=run_folder(name, self.key),
+                inputs=result.inputs,
+                facts=result.facts,
+            )
+        return self._made[result.product]
+
 
 def outside_forecasts_of(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
     """Return the forecasts made elsewhere that a run's base forecasts repeat; none for a version that was trained here.
@@ -152,76 +221,6 @@ def outside_forecasts_of(store: PredictionStore, versions: Iterable[str]) -> lis
     base = [made for made in store.lineage(versions) if made.product == BASE_FORECASTS.name]
     found = [made.inputs.get(EXTERNAL_FORECASTS.name) for made in base]
     return [store.version(version) for version in found if version is not None]
-
-
-def require_servable(key: RunKey, model: VersionRecord) -> None:
-    """Refuse a version that has not been validated, or that has seen days after the prediction date.
-
-    Raises:
-        NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to. Gates that only a
-            channel asks for do not count: a version made elsewhere may serve under its own name without them.
-    """
-    failed = model.failed_gates(for_channel=False)
-    if failed:
-        raise NotAcceptedError(
-            f"`{model.model_version}` may not serve: its evaluation report fails {first_ten(failed)}.",
-            remedy=f"Look at it: forecast-assets versions {model.model_version}; train a better one.",
-        )
-    if key.prediction_date < model.cutoff:
-        raise NotAcceptedError(
-            f"`{model.model_version}` was trained on days up to {model.cutoff}, so a run for {key.prediction_date} "
-            "would know its own future.",
-            remedy="Ingest the forecasts of earlier days as another version."
-            if model.family == external.FAMILY
-            else f"Train a version with --cutoff {key.prediction_date} or earlier.",
-        )
-
-
-def require_horizon(stores: Stores, key: RunKey, model: VersionRecord) -> None:
-    """Refuse a version that was not trained as far ahead as the run looks.
-
-    Raises:
-        HorizonError: With the horizon that the version was trained for.
-    """
-    trained = stores.predictions.version(model.artifact).facts.get("horizon")
-    if trained is not None and key.forecast_horizon > trained:
-        raise HorizonError(
-            f"`{model.model_version}` was trained for {trained} days ahead, and {key.cadence} runs of "
-            f"{key.forecast_horizon} days were asked of it.",
-            remedy=f"Train a version for it: forecast-assets train --horizon {key.forecast_horizon}; "
-            "or run it with a horizon that it was trained for.",
-        )
-
-
-def require_external_forecasts(stores: Stores, key: RunKey, model: VersionRecord) -> None:
-    """Refuse a first run of a version made elsewhere for which no file has been ingested.
-
-    Raises:
-        NotStagedError: With the command that ingests it.
-    """
-    is_waiting = model.family == external.FAMILY and not key.revision
-    if is_waiting and not stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key):
-        raise NotStagedError(
-            f"`{key.model_version}` is made elsewhere, and no file with its forecasts for {key} was ingested.",
-            remedy=f"Ingest it: forecast-assets ingest forecasts FILE --model-version {key.model_version} "
-            f"--cadence {key.cadence} --horizon {key.forecast_horizon}",
-        )
-
-
-def require_correctable(stores: Stores, key: RunKey, known_until: datetime | None) -> None:
-    """Refuse a revision without a moment of knowledge, or without the revision that it corrects.
-
-    Raises:
-        InputError: If only one of revision and moment is given.
-        NotPublishedError: If the revision before it is not published.
-    """
-    if (key.revision > 0) != (known_until is not None):
-        raise InputError(
-            f"{key} {'lacks' if key.revision else 'is no correction and has'} a moment of knowledge of its own.",
-            remedy="Give a run both `revision` (from 1) and `known_until`, or neither: forecast-assets correct --help",
-        )
-    if key.revision:
-        stores.predictions.publication(revision_before(key))
 
 
 def build_hierarchy(series: pl.DataFrame, history: History) -> Hierarchy:

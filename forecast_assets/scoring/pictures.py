@@ -11,7 +11,7 @@ import polars as pl
 
 from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_of
-from forecast_assets.plots import as_markdown_image, drivers_png, history_and_fan_png
+from forecast_assets.plots import Markdown, as_markdown_image, drivers_png, history_and_fan_png
 
 # Days of past sales in a picture.
 SHOWN_DAYS: Final = 56
@@ -19,7 +19,7 @@ SHOWN_DAYS: Final = 56
 Chosen = Mapping[str, tuple[str, str]]
 
 
-def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> dict[str, str]:
+def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> dict[str, Markdown]:
     """Draw the past of some series, days out of stock shaded, and their forecasts.
 
     Args:
@@ -37,7 +37,7 @@ def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> d
     return _drawn(chosen, lambda *one: history_and_fan_png(_own(past, *one), _own(forecasts, *one), title=_title(*one)))
 
 
-def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, str]:
+def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, Markdown]:
     """Draw the drivers of some series over the days ahead.
 
     Args:
@@ -50,7 +50,7 @@ def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, str
     return _drawn(chosen, lambda *one: drivers_png(_own(explanations, *one), title=_title(*one)))
 
 
-def _drawn(chosen: Chosen, draw: Callable[[str, str], bytes]) -> dict[str, str]:
+def _drawn(chosen: Chosen, draw: Callable[[str, str], bytes]) -> dict[str, Markdown]:
     """Return the picture of each choice; a series that was chosen for two reasons is drawn once."""
     pictures = {one: as_markdown_image(draw(*one), _title(*one)) for one in dict.fromkeys(chosen.values())}
     return {name: pictures[one] for name, one in chosen.items()}

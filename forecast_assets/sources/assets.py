@@ -3,7 +3,7 @@
 import dagster as dg
 
 from forecast_assets.contracts import FEEDS
-from resources.orchestration.glue import column_schema, description
+from resources.orchestration.metadata import column_schema, description
 
 
 def feed_specs() -> list[dg.AssetSpec]:

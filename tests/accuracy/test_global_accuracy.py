@@ -13,11 +13,11 @@ import pytest
 
 from bench.library import library_forecasts
 from bench.scoring import Floats, bias, wape
+from forecast_assets import launch as operations_runner
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.operations import runner as operations_runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.scoring import context as run_inputs
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate

@@ -30,9 +30,9 @@ from forecast_assets.core.keys import DAILY
 from forecast_assets.corrections.restatements import newest_revisions, pending
 from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.launch import Outcome, Runner
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.operations.reading import read_product, resolve_run
-from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.corrections import comparison_text
 from forecast_assets.scoring import context as run_inputs
 from forecast_assets.simulation.simulator import Simulation

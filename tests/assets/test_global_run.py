@@ -14,12 +14,12 @@ import pytest
 from forecast_assets.contracts import COMPONENTS
 from forecast_assets.core.errors import ChangedFileError, InputError
 from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.model import GLOBAL
 from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import replay
 from forecast_assets.operations.replaying_training import replay_training
-from forecast_assets.operations.runner import Runner
 from forecast_assets.scoring.context import RunInputs
 from tests.assets.conftest import RETAILER, copied
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.presentation.state import version_text
 
 

@@ -1,6 +1,6 @@
 """A store that real runs made is as it was written, and its head is on record outside of it."""
 
-from forecast_assets.operations.runner import Outcome, Runner
+from forecast_assets.launch import Outcome, Runner
 from resources.ledger.log import head_text
 from resources.maintenance.verification import verify_store
 from resources.orchestration.recorded_heads import recorded_heads

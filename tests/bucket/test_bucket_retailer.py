@@ -22,7 +22,7 @@ from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
 from forecast_assets.sources.simulated import read_simulated

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from forecast_assets.core.keys import RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.model import COMBINED
-from forecast_assets.operations.runner import Runner
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet import read_freshretailnet

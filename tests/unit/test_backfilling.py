@@ -17,8 +17,8 @@ from forecast_assets.core.errors import (
     NotReadyError,
 )
 from forecast_assets.core.keys import RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.operations.backfilling import backfill, backfill_keys, require_none_waits
-from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.state import backfill_text
 
 FIRST, LAST = date(2025, 6, 1), date(2025, 6, 4)

@@ -26,9 +26,9 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import RunKey
+from forecast_assets.launch import Runner
 from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.runner import Runner
 from forecast_assets.presentation.backtests import newest_report_text, overall, summary
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures

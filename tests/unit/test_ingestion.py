@@ -13,7 +13,7 @@ import pytest
 from forecast_assets.core.errors import ContractError, LostRaceError
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
-from forecast_assets.operations.runner import Runner
+from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
 from resources.stores.home import Stores
 from tests.unit.test_sources_intake import batch, sales
@@ -169,7 +169,7 @@ def test_a_failing_dagster_does_not_undo_a_recorded_ingest(tmp_path: Path, monke
     runner = Runner(Settings(home=tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "home/dagster").write_text("in the way")
-    monkeypatch.setattr("forecast_assets.operations.runner.validate_feed", lambda *_, **__: _Fine())
+    monkeypatch.setattr("forecast_assets.launch.validate_feed", lambda *_, **__: _Fine())
     outcome = runner.ingest([batch(sales([1]))])
     assert outcome.sequence == 1
     assert outcome.notes[0].startswith("The data is recorded, but the Dagster UI will not show it:")

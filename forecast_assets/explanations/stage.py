@@ -1,0 +1,123 @@
+"""The stage that says why each number is what it is: drivers that add up, and words.
+
+What belongs here: from a run's products to its explanations. What does not: words or sums themselves, or Dagster.
+"""
+
+from datetime import timedelta
+
+import polars as pl
+
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    BASE_NODE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    PRICES,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
+from forecast_assets.explanations.circumstances import Circumstances, events_by_store
+from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
+from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.features.specs import LONGEST_DAYS
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history import History
+from forecast_assets.plots import telling_series
+from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.pictures import Chosen, driver_pictures
+from forecast_assets.scoring.stage import StageResult, Summary
+
+
+def explain(run: RunContext) -> StageResult:
+    """Explain the forecasts of a run.
+
+    Raises:
+        NotStagedError: If its risks have not been assessed.
+    """
+    risks = run.upstream(STOCKOUT_RISKS.name)
+    reconciled = run.version(risks.inputs[RECONCILED_FORECASTS.name])
+    base = run.version(reconciled.inputs[BASE_FORECASTS.name])
+    forecast, moved = run.read(base, OF_BASE), run.read(reconciled, OF_RECONCILED)
+    nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
+    told = _circumstances(run, forecast, largest_gaps(forecast, moved, nodes, run.hierarchy))
+    risk = run.read(risks, OF_RISKS)
+    frame = explanation_frame(forecast, moved, risk, told)
+    inputs = {
+        **run.inputs,
+        **{made.product: made.version for made in (base, reconciled, risks)},
+    }
+    return StageResult(
+        {FORECAST_EXPLANATIONS.name: frame},
+        inputs,
+        run.facts,
+        lambda: _summary(frame, telling_series(forecast, risk)),
+    )
+
+
+def _circumstances(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame) -> Circumstances:
+    history, hierarchy, horizon = run.history, run.hierarchy, run.key.forecast_horizon
+    classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
+    facts = (
+        run.features.join(_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
+        .join(_last_days(history, classes.filter(demand_class="ended")), on=SERIES_KEY, how="left")
+        .sort(SERIES_KEY)
+    )
+    return Circumstances(
+        feeds=frozenset(batch.feed for batch in history.batches),
+        series=facts,
+        plan=_plan(history, horizon),
+        events=_events(history, hierarchy.series["store_id"], horizon),
+        gaps=gaps,
+    )
+
+
+def _places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
+    """Return each series' places in the hierarchies, and the group that a new one borrows from."""
+    group = pl.Series(hierarchy.product_groups(group_level))
+    kin = pl.lit("all products") if group_level == "total" else pl.format(f"{group_level} {{}}", group)
+    return hierarchy.series.with_columns(
+        borrowed_from=pl.format("{} in {}", kin, "store_id"),
+        has_product_place=~pl.col("sku_id").is_in(hierarchy.unassigned_products),
+        has_store_place=~pl.col("store_id").is_in(hierarchy.unassigned_stores),
+    )
+
+
+def _last_days(history: History, series: pl.DataFrame) -> pl.DataFrame:
+    """Return the last day with a row of sales of some series, as far back as a snapshot looks."""
+    since = history.cutoff - timedelta(days=LONGEST_DAYS - 1)
+    rows = history.said("sales", since=since) if series.height else None
+    if rows is None:
+        return pl.DataFrame(schema={**dict.fromkeys(SERIES_KEY, pl.String), "last_day": pl.Date})
+    known = rows.join(series.lazy(), on=SERIES_KEY, how="semi")
+    return known.group_by(SERIES_KEY).agg(last_day=pl.col("event_date").max()).collect()
+
+
+def _plan(history: History, horizon: int) -> pl.DataFrame:
+    """Return what is planned for the days ahead; no rows where there is no plan, or no feed."""
+    rows = history.feed("prices", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    if rows is None:
+        rows = pl.LazyFrame(schema=PRICES.schema)
+    planned = rows.select(
+        *SERIES_KEY,
+        target_date="event_date",
+        planned_price_ratio="price_ratio",
+        is_promotion_planned="is_promotion",
+    )
+    return planned.collect()
+
+
+def _events(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame | None:
+    rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    if rows is None:
+        return None
+    return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"))
+
+
+def _summary(frame: pl.DataFrame, chosen: Chosen) -> Summary:
+    drivers = [name for name in frame.columns if name.endswith("_units")]
+    lacking = frame.filter(pl.col("not_computed") != "").group_by("not_computed").agg(rows=pl.len())
+    return {
+        **driver_pictures(frame, chosen),
+        "not_computed": lacking.sort("rows", "not_computed", descending=True).head(10),
+        **{f"total_{name}": float(frame[name].sum()) for name in drivers},
+    }

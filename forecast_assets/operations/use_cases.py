@@ -1,0 +1,273 @@
+"""What doors do with a home folder: ingest, train, publish, correct, measure.
+
+What belongs here: the order of each use case and its typed result. What does not: parsing, printing, computing a
+number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from checks.expectations import validate_feed
+from forecast_assets.accuracy.inputs import due_days
+from forecast_assets.accuracy.run_days import Pasts
+from forecast_assets.core.errors import IncompleteInputsError, InputError
+from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
+from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
+from forecast_assets.corrections.restatements import require_change, restatement
+from forecast_assets.history import History
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
+from forecast_assets.models import external
+from forecast_assets.scoring.preconditions import require_external_forecasts, require_possible
+from forecast_assets.settings import Settings
+from resources.catalogue.build import refresh_catalogue
+from resources.ledger.records import BatchRecord, Publication
+from resources.store.blobs import translated
+from resources.stores.home import Stores, open_stores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        publication: The published run.
+        is_new: Whether this call published it; False if it was there already.
+        checks_passed: How many checks passed on the way.
+    """
+
+    publication: Publication
+    is_new: bool
+    checks_passed: int
+
+
+class UseCases(ABC):
+    """What doors do with one home folder.
+
+    Args:
+        settings: Where state lives and how much of the machine to use.
+        progress: Called with stage, done and total while long work goes on.
+
+    Attributes:
+        settings: As given.
+        progress: As given; nobody listens by default.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.progress = progress or silent
+
+    # --- jobs ---
+
+    @abstractmethod
+    def make_snapshot(self, day: date, correction: CorrectionRequest | None = None) -> None:
+        """Make the feature snapshot of a date, or that of a correction's moment of knowledge."""
+
+    @abstractmethod
+    def train_version(self, request: TrainingRequest) -> None:
+        """Train and register a model version."""
+
+    @abstractmethod
+    def publish_run(self, request: RunRequest) -> int:
+        """Score, check and publish a run; return how many checks passed."""
+
+    @abstractmethod
+    def measure_day(self, cadence: str, day: date, *, shows: bool, pasts: Pasts) -> None:
+        """Measure and record the published forecasts of a day."""
+
+    @abstractmethod
+    def show_batches(self, added: Iterable[BatchRecord]) -> tuple[str, ...]:
+        """Show recorded batches to people; return what to tell if that did not work."""
+
+    # --- the home ---
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The stores of the home folder."""
+        return open_stores(self.settings.store, self.settings.mirror_folder)
+
+    @property
+    def options(self) -> RunOptions:
+        """How runs are made here."""
+        settings = self.settings
+        return RunOptions(settings.history_days, settings.risk_paths, settings.workers)
+
+    def history(self, day: date) -> History:
+        """Return the history behind the staged snapshot of a day."""
+        return History.of(self.stores.predictions.staged("feature_snapshots", day), self.stores.observations)
+
+    def refresh_catalogue(self) -> Path:
+        """Build the BI catalogue of the ledger's head, if it is not there yet.
+
+        Raises:
+            StorageError: If it cannot be built; what is recorded stays so.
+        """
+        return refresh_catalogue(self.stores.predictions, self.settings.catalogue_folder)
+
+    # --- ingest ---
+
+    def ingest(self, batches: Iterable[Batch]) -> IngestOutcome:
+        """Check, store and record batches; nothing becomes visible unless all are in order.
+
+        Args:
+            batches: What a reader returns; made one by one, so that only one is in memory, if the reader does so.
+
+        Raises:
+            ContractError: With everything that is wrong with any of the batches.
+        """
+        expect = partial(_unexpected, self.settings.expectations_folder)
+        outcome = ingest_batches(batches, self.stores.observations, expect=expect, report=self.progress)
+        return replace(outcome, notes=(*outcome.notes, *self.show_batches(outcome.added)))
+
+    def inspect(self, batches: Iterable[Batch]) -> list[Finding]:
+        """Return everything that `ingest` would find; nothing is stored, not even the home folder is made."""
+        with TemporaryDirectory(prefix="forecast-assets-") as scratch:
+            expect = partial(_unexpected, Path(scratch))
+            return inspect_batches(batches, self.held(), expect=expect, report=self.progress)
+
+    def held(self) -> Held:
+        """Return what the store holds, or nothing if there is no store yet."""
+        if not self.stores.ledger.state().sequence:
+            return NOTHING_HELD
+        return Held.by(self.stores.observations, self.stores.observations.batches)
+
+    # --- snapshots and versions ---
+
+    def snapshot(self, day: date) -> str:
+        """Make the feature snapshot of a date; return its version.
+
+        Raises:
+            IncompleteInputsError: If inputs are missing.
+        """
+        self._require_day_of_the_store(day)
+        if day >= datetime.now(UTC).date():
+            raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
+        self.make_snapshot(day)
+        return self.stores.predictions.staged("feature_snapshots", day).version
+
+    def _require_day_of_the_store(self, day: date) -> None:
+        start = self.stores.ledger.state().start_date
+        if start is not None and day < start:
+            raise InputError(f"{day} lies before the store's first day, {start}.", remedy="Choose a later date.")
+
+    def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
+        """Train and register a model version as of a cutoff."""
+        require_version_name(version)
+        self.snapshot(cutoff)
+        self.train_version(TrainingRequest(version, family, cutoff, horizon))
+
+    def register_external(self, version: str, given: Sequence[str], *, cutoff: date, evaluated_on: date) -> None:
+        """Register a version made elsewhere.
+
+        Args:
+            version: Its name.
+            given: Product versions that its first file was stored as, oldest date first.
+            cutoff: First prediction date of that file; calibration sees nothing after it.
+            evaluated_on: Prediction date of the snapshot whose sales past dates of the file are measured on.
+        """
+        self.train_version(
+            TrainingRequest(version, external.FAMILY, cutoff, given=tuple(given), evaluated_on=evaluated_on)
+        )
+
+    # --- runs ---
+
+    def require_possible(self, key: RunKey) -> None:
+        """Refuse a run that no input can make possible.
+
+        Raises:
+            InputError: If the date is no prediction date of the cadence, or lies before the store's first day.
+            UnknownVersionError: If there is no such version.
+            NotAcceptedError: If the version may not serve the date.
+            HorizonError: If the version was not trained as far ahead.
+        """
+        CADENCES[key.cadence].require_date(key.prediction_date)
+        self._require_day_of_the_store(key.prediction_date)
+        require_possible(self.stores, key)
+
+    def score(self, key: RunKey) -> Outcome:
+        """Score and publish one date with one version; if that is published already, say so and do nothing."""
+        if key in self.stores.ledger.state().publications:
+            # A run that was killed between its commit and its catalogue left the catalogue behind.
+            self.refresh_catalogue()
+            return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
+        self.require_possible(key)
+        require_external_forecasts(self.stores, key, self.stores.registry.model_version(key.model_version))
+        self.snapshot(key.prediction_date)
+        return self._published(RunRequest(key, self.options))
+
+    def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> Outcome:
+        """Publish a new revision of a run, from what has become known since; the revisions before it stay.
+
+        Args:
+            key: The run; whatever revision it names, the newest is corrected.
+            by: Who decided.
+            reason: Why.
+            known_until: Moment of knowledge, in UTC; by default that of the newest word on the days up to the run's.
+
+        Raises:
+            InputError: If who or why is missing, or the moment is earlier than the newest revision's own
+                or yet to come.
+            NotPublishedError: If nothing is published under the key.
+            NothingToCorrectError: If no input has changed.
+            AlreadyPublishedError: If another correction was quicker.
+        """
+        if not by.strip() or not reason.strip():
+            raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+        if known_until is not None and known_until > datetime.now(UTC):
+            raise InputError(
+                f"Nobody knows yet what will be known by {known_until:%Y-%m-%d %H:%M} UTC.",
+                remedy="Leave --known-until out for the newest word there is.",
+            )
+        self.stores.predictions.publication(replace(key, revision=0))
+        newest = self.stores.predictions.revisions(key)[-1]
+        found = require_change(restatement(self.stores, newest, known_until))
+        correction = CorrectionRequest(found.now_known_until, by, reason)
+        revision = replace(newest.key, revision=newest.key.revision + 1)
+        self.require_possible(revision)
+        self.make_snapshot(key.prediction_date, correction)
+        return self._published(RunRequest(revision, self.options, correction))
+
+    def _published(self, request: RunRequest) -> Outcome:
+        passed = self.publish_run(request)
+        publication = self.stores.predictions.publication(request.key)
+        self.refresh_catalogue()
+        return Outcome(publication, is_new=True, checks_passed=passed)
+
+    # --- accuracy ---
+
+    def measure(self, cadence: str, first: date | None = None, last: date | None = None) -> list[date]:
+        """Measure the published forecasts of every day that is due, oldest first; each day is recorded by itself.
+
+        Args:
+            cadence: Rhythm of the runs.
+            first: First day to look at; None for the first that any run looks at.
+            last: Last day to look at; None for the last that any run looks at.
+
+        Returns:
+            The days that were measured; none if nothing has changed since they last were.
+
+        Raises:
+            LostRaceError: If another process recorded other numbers of a day in between; run again.
+            NotAcceptedError: If a check failed; days before it stay measured.
+        """
+        due, pasts = due_days(self.stores, cadence, first, last), Pasts()
+        for at, day in enumerate(due):
+            self.progress("measure days", at, len(due))
+            self.measure_day(cadence, day, shows=day == due[-1], pasts=pasts)
+        self.progress("measure days", len(due), len(due))
+        self.refresh_catalogue()
+        return due
+
+
+def _unexpected(folder: Path, batch: Batch) -> list[str]:
+    """Return what Great Expectations finds unexpected in a batch; its results are kept in a folder."""
+    with translated(folder):
+        return validate_feed(batch.frame, batch.feed, folder, run_name=f"ingest {batch.feed} {batch.source}").failed

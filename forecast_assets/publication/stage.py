@@ -1,0 +1,133 @@
+"""The stage that assembles what consumers read, and the commit that makes a run visible.
+
+What belongs here: from a run's products to what is published of it, and what must hold at the commit. What does not:
+any number that is not there yet, checks, the catalogue, or Dagster.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts import (
+    AGGREGATE_FORECASTS,
+    BASE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    FORECASTS,
+    PUBLISHED,
+    RECONCILED_FORECASTS,
+    SALES,
+    STOCKOUT_RISKS,
+)
+from forecast_assets.core.errors import NotAcceptedError
+from forecast_assets.corrections.restatements import require_change, restatement, snapshot_behind
+from forecast_assets.plots import as_markdown_image, telling_series, totals_png
+from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
+from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
+from forecast_assets.scoring.stage import StageResult, Summary
+from resources.ledger.records import Correction, Publication
+from resources.store.manifests import ProductVersion
+from resources.stores.products import PredictionStore, revision_before
+
+# What the pictures' choice reads of risks.
+_AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")
+
+
+def assemble(run: RunContext) -> StageResult:
+    """Assemble what a run would publish: forecasts with expected sales, and their sums over every pair of levels.
+
+    Raises:
+        NotStagedError: If the run has not been explained.
+    """
+    explanations = run.upstream(FORECAST_EXPLANATIONS.name)
+    behind = explanations.inputs
+    frame = forecasts_frame(
+        run.read(run.version(behind[BASE_FORECASTS.name]), DESCRIBED),
+        run.read(run.version(behind[RECONCILED_FORECASTS.name])),
+        run.read(explanations, EXPLAINED),
+    )
+    aggregates = aggregate_frame(run.key, frame, run.hierarchy)
+    risks = run.version(behind[STOCKOUT_RISKS.name])
+    return StageResult(
+        {AGGREGATE_FORECASTS.name: aggregates, FORECASTS.name: frame},
+        {**run.inputs, FORECAST_EXPLANATIONS.name: explanations.version},
+        run.facts,
+        partial(_summary, run, frame, aggregates, risks),
+    )
+
+
+def _summary(run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: ProductVersion) -> Summary:
+    total = (
+        frame.group_by("target_date")
+        .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
+        .sort("target_date")
+    )
+    return {
+        **fan_pictures(run.history, frame, telling_series(frame, run.read(risks, _AT_RISK))),
+        "all_stores_and_skus": as_markdown_image(totals_png(_past(run), total), "units per day"),
+        "aggregate_rows": aggregates.height,
+    }
+
+
+def _past(run: RunContext) -> pl.DataFrame:
+    """Return the sales of all series together on each of the last eight weeks' days, as known to the run."""
+    rows = run.history.feed("sales", since=run.history.cutoff - timedelta(days=SHOWN_DAYS - 1))
+    said = pl.LazyFrame(schema=SALES.schema) if rows is None else rows
+    return said.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
+
+
+def publish(run: RunContext, required_checks: Callable[[str], Sequence[str]]) -> Publication:
+    """Commit a run: one ledger entry makes all its products visible at once.
+
+    Args:
+        run: The run, with everything that it publishes.
+        required_checks: Names of the checks that must have accepted a product, by its name.
+
+    Raises:
+        NotStagedError: If a product has not been made.
+        NotAcceptedError: If products do not follow from one another, or a check has not passed on exactly these bytes.
+        NothingToCorrectError: If a correction changes no input.
+        AlreadyPublishedError: If the key is taken.
+    """
+    store = run.stores.predictions
+    products = _one_run(store, {name: run.upstream(name) for name in PUBLISHED})
+    return store.publish(run.key, products, required_checks, _correction(run, products))
+
+
+def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:
+    """Return who corrects and why; refuses a correction of nothing, or one made from another moment of knowledge."""
+    key, asked = run.key, run.request.correction
+    if not key.revision or asked is None:
+        return None
+    made_from = snapshot_behind(run.stores, products).facts["known_until"]
+    if made_from != asked.known_until.isoformat():
+        raise NotAcceptedError(
+            f"The products of {key} were made from what was known by {made_from}, not by "
+            f"{asked.known_until.isoformat()}: two corrections overlapped.",
+            remedy="Run it again.",
+        )
+    before = run.stores.predictions.publication(revision_before(key))
+    require_change(restatement(run.stores, before, asked.known_until))
+    return Correction(asked.by, asked.reason, known_until=made_from)
+
+
+def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dict[str, str]:
+    """Return the versions of products that follow from one another; two runs of a key at once could mix them."""
+    explanations = store.version(products["forecasts"].inputs["forecast_explanations"])
+    expected = {
+        "forecast_explanations": explanations.version,
+        "stockout_risks": explanations.inputs["stockout_risks"],
+        "forecasts": products["forecasts"].version,
+        "aggregate_forecasts": products["aggregate_forecasts"].version,
+    }
+    found = {name: product.version for name, product in products.items()}
+    siblings = products["aggregate_forecasts"].inputs == products["forecasts"].inputs
+    if found != expected or not siblings:
+        raise NotAcceptedError(
+            "The products do not follow from one another: two runs of this key overlapped.",
+            remedy="Run it again.",
+        )
+    return found
