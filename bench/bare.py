@@ -21,11 +21,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from bench.meter import Lap, Meter, lap
+from forecast_assets.core.run import RunRequest
 from forecast_assets.features.panel import Panel
 from forecast_assets.launch import Runner
 from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, build_model
 from forecast_assets.operations.reading import read_product
-from forecast_assets.scoring.context import RunInputs
+from forecast_assets.scoring.context import RunContext
 from resources.ledger.records import Publication
 
 BOOSTING = "lightgbm: the run's own calls, while it made them"
@@ -39,7 +40,7 @@ def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[t
     from statsforecast import StatsForecast
 
     key = publication.key
-    inputs = RunInputs.newest(runner.stores, key)
+    inputs = RunContext(runner.stores, RunRequest(key))
     files = [runner.stores.observations.path(batch) for batch in inputs.history.batches]
     with lap(meter) as reading:
         rows = sum(pl.read_parquet(file).height for file in files)
@@ -95,7 +96,7 @@ def boosting_timed() -> Iterator[Lap]:
         yield spent
 
 
-def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunInputs) -> tuple[Any, np.ndarray]:
+def reconciliation_inputs(runner: Runner, publication: Publication, inputs: RunContext) -> tuple[Any, np.ndarray]:
     """The summing matrix over the nodes that the run reconciled, and its base forecasts at every node."""
     from scipy import sparse
 

@@ -205,8 +205,8 @@ def _materialization(batch: BatchRecord) -> dg.AssetMaterialization:
     )
 
 
-def ui_command(settings: Settings, *, host: str, port: int) -> Sequence[str]:
-    """Return the command that serves the Dagster UI on the home folder."""
-    prepare_dagster_home(settings.dagster_folder)
+def ui_command(settings: Settings, *, host: str, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Return the command that serves the Dagster UI on the home folder, and the environment that it needs."""
+    folder = prepare_dagster_home(settings.dagster_folder)
     executable = shutil.which("dg") or str(Path(sys.executable).with_name("dg"))
-    return [executable, "dev", "--host", host, "--port", str(port)]
+    return [executable, "dev", "--host", host, "--port", str(port)], {"DAGSTER_HOME": str(folder)}

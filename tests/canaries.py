@@ -32,7 +32,7 @@ from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import TrainedArtifact, forecast
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
-from forecast_assets.snapshots.assets import known_history
+from forecast_assets.snapshots.stage import known_history
 from forecast_assets.training.fitting import fit
 from resources.stores.observations import PLANNED, ObservationStore
 from tests.forecast_cases import one_group

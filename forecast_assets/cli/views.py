@@ -206,8 +206,8 @@ def ui(host: str, port: int) -> None:
     """Serve the Dagster UI on this home folder: assets, checks, runs, schedules."""
     from forecast_assets.launch import ui_command
 
-    command = ui_command(current(), host=host, port=port)
-    os.execv(command[0], list(command))  # noqa: S606
+    command, environment = ui_command(current(), host=host, port=port)
+    os.execve(command[0], list(command), {**os.environ, **environment})  # noqa: S606
 
 
 @click.command(

@@ -69,7 +69,7 @@ def _partitions_of(run: dg.DagsterRun) -> set[str]:
 
 
 def prepare_dagster_home(folder: Path) -> Path:
-    """Create the Dagster home with its configuration, and name it in this process's environment.
+    """Create the Dagster home with its configuration.
 
     Raises:
         StorageError: If it cannot be written.
@@ -82,7 +82,6 @@ def prepare_dagster_home(folder: Path) -> Path:
             scratch = target.with_name(f".{target.name}.{os.getpid()}")
             scratch.write_bytes(ours)
             scratch.replace(target)
-    os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 
 

@@ -7,12 +7,14 @@ remedy. What does not: buckets, or what the bytes mean.
 import hashlib
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
@@ -55,8 +57,8 @@ class Blob:
     written_at: datetime
 
 
-# Files that this process has hashed, by place: what was expected, and the file's stamp then.
-_INTACT: Final[dict[str, tuple[object, ...]]] = {}
+# Files whose hash a store remembers; the one longest unused goes first.
+REMEMBERED_FILES: Final = 100_000
 
 
 class BlobStore:
@@ -77,6 +79,9 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._synced_folders: set[Path] = set()
+        # Files that were hashed, by path: what was expected, and the file's stamp then.
+        self._verified: OrderedDict[str, tuple[object, ...]] = OrderedDict()
+        self._verified_lock = Lock()
 
     @cached_property
     def _store(self) -> Any:
@@ -238,19 +243,27 @@ class BlobStore:
         """Return whether the bytes under ``path`` hash to ``expected``.
 
         Whoever walks a run's lineage comes by the same large files many times: a file that has not been written to
-        since this process hashed it is not hashed again. The file's change time tells, which no program can set.
+        since this store hashed it is not hashed again. The file's change time tells, which no program can set.
 
         Raises:
             MissingFileError: If nothing is there.
         """
         with self._translated(self.place(path)):
             stamp = self._stamp(path)
-        if stamp is not None and _INTACT.get(self.place(path)) == (expected, *stamp):
+        if stamp is not None and self._verified.get(path) == (expected, *stamp):
+            self._remember(path, (expected, *stamp))
             return True
         is_intact = self.hash_of(path) == expected
         if is_intact and stamp is not None:
-            _INTACT[self.place(path)] = (expected, *stamp)
+            self._remember(path, (expected, *stamp))
         return is_intact
+
+    def _remember(self, path: str, stamp: tuple[object, ...]) -> None:
+        with self._verified_lock:
+            self._verified[path] = stamp
+            self._verified.move_to_end(path)
+            if len(self._verified) > REMEMBERED_FILES:
+                self._verified.popitem(last=False)
 
     def _stamp(self, path: str) -> tuple[object, ...] | None:
         """Return what changes whenever the bytes under ``path`` do, or None if nothing is there."""

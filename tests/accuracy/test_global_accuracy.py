@@ -13,12 +13,11 @@ import pytest
 
 from bench.library import library_forecasts
 from bench.scoring import Floats, bias, wape
-from forecast_assets import launch as operations_runner
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.scoring import context as run_inputs
+from forecast_assets.scoring import preconditions
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet import SAMPLE_FILE, read_freshretailnet
@@ -48,8 +47,7 @@ def publish(home: Path, batches: tuple[Batch, ...], key: RunKey) -> pl.DataFrame
     runner.train(family=FAMILY, version=key.model_version, cutoff=key.prediction_date, horizon=key.forecast_horizon)
     with pytest.MonkeyPatch.context() as patched:
         # Gates judge a version by its backtests, which a holiday and so few cities put off; here its run is judged.
-        for module in (run_inputs, operations_runner):
-            patched.setattr(module, "require_servable", lambda *_: None)
+        patched.setattr(preconditions, "require_servable", lambda *_: None)
         publication = runner.score(key).publication
     return read_product(runner.stores, publication, "forecasts").sort(*KEY, "step")
 

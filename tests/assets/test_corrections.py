@@ -27,6 +27,7 @@ from forecast_assets.core.errors import (
     NotPublishedError,
 )
 from forecast_assets.core.keys import DAILY
+from forecast_assets.corrections import restatements
 from forecast_assets.corrections.restatements import newest_revisions, pending
 from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
@@ -34,7 +35,6 @@ from forecast_assets.launch import Outcome, Runner
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.operations.reading import read_product, resolve_run
 from forecast_assets.presentation.corrections import comparison_text
-from forecast_assets.scoring import context as run_inputs
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from partitions import scoring_partition
@@ -45,7 +45,7 @@ from tests.assets.conftest import KEY, RETAILER, copied, new_runner
 
 DAY = RETAILER.end - timedelta(days=3)
 NOW = datetime(2025, 7, 3, 6, tzinfo=UTC)
-FIRST, SECOND = replace(KEY, revision=1), replace(KEY, revision=2)
+FIRST, SECOND, THIRD = (replace(KEY, revision=number) for number in (1, 2, 3))
 
 
 def restated_sales(simulation: Simulation) -> Batch:
@@ -219,21 +219,32 @@ def materialize(runner: Runner, name: str, **settings: Any) -> None:
 
 
 def test_of_two_corrections_at_once_the_second_to_commit_is_refused(corrected: Corrected) -> None:
-    other = {"revision": 1, "known_until": NOW.isoformat(), "by": "bob", "reason": "the same, a moment later"}
+    correction = {"known_until": NOW.isoformat(), "by": "bob", "reason": "the same, a moment later"}
+    other = {"key": str(FIRST), "correction": correction}
     with pytest.raises(AlreadyPublishedError, match="r1 is already published"):
         materialize(corrected.runner, "published_predictions", **other)
+    earlier = {**other, "correction": {**correction, "known_until": "2025-07-04 00:00:00"}}
     with pytest.raises(NotAcceptedError, match="two corrections overlapped"):
-        materialize(corrected.runner, "published_predictions", **{**other, "known_until": "2025-07-04 00:00:00"})
+        materialize(corrected.runner, "published_predictions", **earlier)
     assert corrected.runner.stores.predictions.publication(FIRST).correction.by == "ana"
+
+
+def by_ana(known_until: str) -> dict[str, str]:
+    return {"known_until": known_until, "by": "ana", "reason": "because"}
 
 
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"revision": 1}, "r1 lacks a moment of knowledge"),
-        ({"known_until": "2025-07-03"}, "r0 is no correction and has a moment of knowledge"),
-        ({"revision": 3, "known_until": "2025-07-03"}, "Nothing is published under .*/r2"),
-        ({"revision": 1, "known_until": "soon"}, "`soon` is not a moment"),
+        ({"key": str(FIRST)}, "r1 lacks a moment of knowledge"),
+        ({"correction": by_ana("2025-07-03")}, "r0 is no correction and has a moment of knowledge"),
+        (
+            {"key": str(replace(KEY, revision=3)), "correction": by_ana("2025-07-03")},
+            "Nothing is published under .*/r2",
+        ),
+        ({"key": str(FIRST), "correction": by_ana("soon")}, "`soon` is not a moment"),
+        ({"key": str(replace(KEY, prediction_date=DAY))}, "is no run of the partition 2025-06-30, stat-1"),
+        ({"key": "yesterday"}, "`yesterday` is not a run key"),
     ],
 )
 def test_a_run_launched_by_hand_must_be_a_whole_correction_or_none(
@@ -288,8 +299,8 @@ def test_an_artifact_is_read_once_however_many_runs_are_compared(
     restated: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = list[str]()
-    real = run_inputs.read_artifact
-    monkeypatch.setattr(run_inputs, "read_artifact", lambda *given: read.append(given[0]) or real(*given))
+    real = restatements.read_artifact
+    monkeypatch.setattr(restatements, "read_artifact", lambda *given: read.append(given[0]) or real(*given))
     runs = newest_revisions(restated.stores.ledger.state()) * 3
     assert len(list(pending(restated.stores, runs))) == 3
     assert read == ["statistical"]

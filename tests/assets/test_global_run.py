@@ -14,13 +14,14 @@ import pytest
 from forecast_assets.contracts import COMPONENTS
 from forecast_assets.core.errors import ChangedFileError, InputError
 from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.core.run import RunRequest
 from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.model import GLOBAL
 from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import replay
 from forecast_assets.operations.replaying_training import replay_training
-from forecast_assets.scoring.context import RunInputs
+from forecast_assets.scoring.context import RunContext
 from tests.assets.conftest import RETAILER, copied
 
 KEY = RunKey("daily", RETAILER.end, "global-1", 14)
@@ -168,7 +169,7 @@ def test_its_artifact_is_loaded_only_if_its_hash_matches(runner: Runner, tmp_pat
     path.chmod(0o644)
     path.write_bytes(content.replace(b"learning_rate", b"learning_rats", 1))
     with pytest.raises(ChangedFileError, match=path.name):
-        _ = RunInputs.newest(broken.stores, KEY).artifact
+        _ = RunContext(broken.stores, RunRequest(KEY)).artifact
 
 
 def test_lineage_leads_from_a_row_to_the_trees(runner: Runner) -> None:

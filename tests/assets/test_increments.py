@@ -10,7 +10,7 @@ from forecast_assets.core.errors import ContractError, IncompleteInputsError
 from forecast_assets.features.panel import Panel
 from forecast_assets.ingestion.ingest import IngestOutcome
 from forecast_assets.launch import Runner
-from forecast_assets.snapshots.assets import known_history, readiness
+from forecast_assets.snapshots.stage import known_history, readiness
 from forecast_assets.sources.tables import read_tables
 from tests.assets.conftest import new_runner
 

@@ -19,8 +19,8 @@ from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.history.as_known import History
 from forecast_assets.settings import Settings
-from forecast_assets.snapshots.assets import readiness
 from forecast_assets.snapshots.readiness import Readiness
+from forecast_assets.snapshots.stage import readiness
 from partitions import scoring_partition
 from resources.orchestration.dagster_home import Launches, open_instance
 from resources.stores.home import Stores, open_stores

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
-from forecast_assets.explanations.assets import _last_days
+from forecast_assets.explanations.stage import _last_days
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.history.as_known import History
-from forecast_assets.stockout_risk.assets import _orders
+from forecast_assets.stockout_risk.stage import _orders
 from resources.stores.home import Stores
 
 DAY = date(2025, 1, 10)

@@ -144,7 +144,8 @@ def test_nothing_is_published_but_the_report(runner: Runner, evaluated: Evaluate
 def test_asked_again_nothing_is_made_and_nothing_recorded(
     runner: Runner, evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forecast_assets.backtesting.past_runs.materialize", never)
+    for made in ("make_snapshot", "train_version", "score"):
+        monkeypatch.setattr(f"forecast_assets.backtesting.past_runs.{made}", never)
     before = runner.stores.ledger.state().sequence
     again = ask(runner, Question("stat-1", [EARLY, LATE, LATE], against=["stat-0", "stat-1"]))
     assert not again.is_new
@@ -164,7 +165,7 @@ def test_interrupted_it_leaves_nothing_half_made_and_goes_on_to_the_same_bytes(
     head = other.stores.ledger.state().sequence
     question = Question("stat-1", [LATE, EARLY], against=["stat-0"])
     with monkeypatch.context() as patched:
-        patched.setattr("forecast_assets.backtesting.past_runs.up_to_publication", interrupt)
+        patched.setattr("forecast_assets.backtesting.past_runs.score", interrupt)
         with pytest.raises(KeyboardInterrupt):
             ask(other, question)
     kept = sorted(path.name.split("-")[0] for path in other.settings.backtests_folder.iterdir())
@@ -175,7 +176,7 @@ def test_interrupted_it_leaves_nothing_half_made_and_goes_on_to_the_same_bytes(
     assert not again.is_new
 
 
-def interrupt(*_: object) -> None:
+def interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -9,8 +9,8 @@ import pytest
 from forecast_assets.contracts import SALES, STOCK_STATUS
 from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.history.as_known import History
-from forecast_assets.snapshots.assets import known_history, readiness, require_ready
 from forecast_assets.snapshots.readiness import STORE_DAYS
+from forecast_assets.snapshots.stage import known_history, readiness, require_ready
 from resources.ledger.records import BatchRecord
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores
