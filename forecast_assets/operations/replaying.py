@@ -181,8 +181,8 @@ def _request_of(
     paths = recorded["stockout_risks"].facts.get("risk_paths")
     assumed = () if paths is not None else (f"risk_paths {settings.risk_paths}",)
     options = RunOptions(risk_paths=settings.risk_paths if paths is None else paths, workers=settings.workers)
-    known_until = datetime.fromisoformat(snapshot.facts["known_until"])
-    return RunRequest(key, options, CorrectionRequest(known_until) if key.revision else None), assumed
+    correction = CorrectionRequest(datetime.fromisoformat(snapshot.facts["known_until"])) if key.revision else None
+    return RunRequest(key, options, correction), assumed
 
 
 def _require_rows(stores: Stores, publication: Publication, rows: Sequence[PredictionId]) -> None:

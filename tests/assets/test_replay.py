@@ -104,7 +104,7 @@ def test_a_run_is_rebuilt_after_later_days_a_restatement_a_correction_and_other_
     later: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import forecast_assets.features.specs as today
-    import forecast_assets.snapshots.assets as stage
+    import forecast_assets.snapshots.stage as stage
 
     for module in (today, stage):
         monkeypatch.setattr(module, "DEFAULT_SPECS", today.DEFAULT_SPECS[:3])
@@ -251,11 +251,11 @@ def test_a_setting_that_nobody_recorded_is_taken_from_today_and_named(published:
         "stockout_risks": replace(risks, facts={k: v for k, v in risks.facts.items() if k != "risk_paths"}),
     }
     today = runner.settings.model_copy(update={"risk_paths": 77})
-    run, assumed = replaying._settings_of(KEY, recorded["base_forecasts"], bare, today)
-    assert (run.risk_paths, assumed) == (77, ("risk_paths 77",))
+    asked, assumed = replaying._request_of(KEY, recorded["base_forecasts"], bare, today)
+    assert (asked.options.risk_paths, assumed) == (77, ("risk_paths 77",))
     assert differences.causes_of([risks], "", assumed) == ("taken for lack of a record: risk_paths 77",)
-    run, assumed = replaying._settings_of(KEY, recorded["base_forecasts"], recorded, today)
-    assert (run.risk_paths, assumed) == (runner.settings.risk_paths, ())
+    asked, assumed = replaying._request_of(KEY, recorded["base_forecasts"], recorded, today)
+    assert (asked.options.risk_paths, assumed) == (runner.settings.risk_paths, ())
 
 
 def test_settings_of_today_do_not_shape_what_is_rebuilt(published: Published) -> None:

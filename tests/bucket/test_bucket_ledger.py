@@ -44,8 +44,8 @@ def ready(stores: Stores) -> Stores:
 WRITER = """
 import sys
 from pathlib import Path
-from resources.bucket import BucketStore
-from resources.ledger import Ledger
+from resources.store.bucket import BucketStore
+from resources.ledger.log import Ledger
 ledger = Ledger(BucketStore(sys.argv[1], Path(sys.argv[2])))
 sys.stdin.readline()
 for number in range(5):

@@ -29,7 +29,7 @@ WRITES_AND_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
 import dagster as dg
-from resources.dagster_home import history_written, open_instance, process_tags
+from resources.orchestration.dagster_home import history_written, open_instance, process_tags
 
 @dg.job
 def feature_pipeline(): ...

@@ -416,7 +416,7 @@ def test_of_two_vacuums_at_once_one_is_refused(left: Stores) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from resources.stores import Stores
+from resources.stores.home import Stores
 from tests.unit.test_vacuum import Hooked, remove
 kill = lambda: os.kill(os.getpid(), 9)
 remove(Stores.on(Hooked(Path(sys.argv[1]), sys.argv[2], kill, after=int(sys.argv[3]))))

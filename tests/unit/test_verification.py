@@ -406,8 +406,8 @@ def test_torn_writes_are_left_over(filled: Stores) -> None:
 KILLED_AFTER = """
 import os, sys
 from pathlib import Path
-import resources.blobs as blobs
-from resources.stores import open_stores
+import resources.store.blobs as blobs
+from resources.stores.home import open_stores
 from tests import store_cases
 left = int(sys.argv[2])
 def counted(function):
