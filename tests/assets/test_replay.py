@@ -183,7 +183,7 @@ def test_an_artifact_that_is_not_as_recorded_is_named(published: Published, tmp_
 @pytest.fixture
 def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reconciliation that adds half a unit to step 3 of one store."""
-    import forecast_assets.reconciliation.assets as stage
+    import forecast_assets.reconciliation.stage as stage
 
     real = stage.reconciled_frame
 

@@ -169,7 +169,7 @@ def test_a_failing_dagster_does_not_undo_a_recorded_ingest(tmp_path: Path, monke
     runner = Runner(Settings(home=tmp_path / "home"))
     (tmp_path / "home").mkdir()
     (tmp_path / "home/dagster").write_text("in the way")
-    monkeypatch.setattr("forecast_assets.launch.validate_feed", lambda *_, **__: _Fine())
+    monkeypatch.setattr("forecast_assets.operations.use_cases.validate_feed", lambda *_, **__: _Fine())
     outcome = runner.ingest([batch(sales([1]))])
     assert outcome.sequence == 1
     assert outcome.notes[0].startswith("The data is recorded, but the Dagster UI will not show it:")
