@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from forecast_assets.core.errors import InputError, IntegrityError
 from forecast_assets.core.keys import RunKey
+from forecast_assets.presentation.actions import error_text
 from forecast_assets.scoring.context import outside_forecasts_of
 from resources.ledger.records import VersionRecord
 from resources.store.manifests import ProductVersion
@@ -41,7 +42,7 @@ def lineage_breaks(stores: Stores, product: ProductVersion, key: RunKey) -> list
         for batch in stores.observations.named(named):
             stores.observations.verify(batch)
     except (IntegrityError, InputError) as error:
-        return [*breaks, str(error)]
+        return [*breaks, error_text(error)]
     return [*breaks, *_other_links(stores, product, key, model)]
 
 

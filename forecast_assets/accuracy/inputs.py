@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import SERIES, Actuals
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
 from resources.ledger.records import BatchRecord, Publication
@@ -84,7 +85,9 @@ def require_measurable(inputs: DayInputs) -> None:
     if not inputs.runs:
         raise NotPublishedError(
             f"No published {inputs.cadence} run looks at {inputs.target_date}.",
-            remedy="See what is published: forecast-assets runs",
+            remedy=Sentence("See what is published: ", Action("runs")),
+            cadence=inputs.cadence,
+            target_date=inputs.target_date,
         )
     if not inputs.is_observed:
         raise IncompleteInputsError(inputs.target_date, [f"`sales` has not reached {inputs.target_date}"])

@@ -11,7 +11,8 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.core.errors import FIRST
-from forecast_assets.corrections.restatements import Restatement, correction_command, newest_revisions, pending
+from forecast_assets.corrections.restatements import Restatement, newest_revisions, pending, to_correct
+from forecast_assets.presentation.actions import command_line
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
 from resources.ledger.state import LedgerState
@@ -20,7 +21,7 @@ from resources.store.blobs import sha256
 from resources.stores.home import Stores, open_stores
 
 SENSOR_SECONDS: Final = 300
-# Older runs are compared on demand: forecast-assets restatements.
+# Older runs are compared when somebody asks for restatements.
 DAYS_LOOKED_BACK: Final = 14
 
 
@@ -102,7 +103,7 @@ def _observation(found: Restatement) -> dg.AssetObservation:
             "rows_that_differ": found.rows.height,
             "by_feed": dg.MetadataValue.md(markdown_table(found.by_feed)),
             "first_rows": dg.MetadataValue.md(markdown_table(found.rows.head(FIRST).with_columns(_MINUTES))),
-            "to_correct": correction_command(key),
+            "to_correct": command_line(to_correct(key)),
         },
     )
 

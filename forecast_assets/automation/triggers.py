@@ -18,8 +18,10 @@ from typing import Final
 import dagster as dg
 
 from forecast_assets.accuracy.inputs import due_days
+from forecast_assets.core.actions import Action
 from forecast_assets.core.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
 from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey
+from forecast_assets.presentation.actions import command_line, error_text
 from forecast_assets.scoring.preconditions import require_external_forecasts, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
@@ -130,7 +132,7 @@ def snapshot_request(
     try:
         newest = stores.observations.newest_day("sales")
     except NotReadyError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(error_text(error))
 
     def is_made(day: date) -> bool:
         return stores.predictions.is_staged("feature_snapshots", day)
@@ -220,7 +222,7 @@ def _snapshot_of(
             return f"The snapshot of {day} is there."
         state = stores.ledger.state()
         if state.start_date is None:
-            return "Nothing has been ingested: forecast-assets ingest ..."
+            return f"Nothing has been ingested: {command_line(Action('ingest', given=('...',)))}"
         if str(day) in known:
             return known[str(day)]
         missing = readiness(known_history(stores, day), feed_tolerance).missing
@@ -265,10 +267,8 @@ def scoring_request(
     """
     live = _live(stores, cadence, now)
     if not live:
-        return dg.SkipReason(
-            f"No {cadence.champion}: forecast-assets promote VERSION --channel {cadence.champion} --by NAME "
-            "--reason TEXT."
-        )
+        promote = Action("promote", {"channel": cadence.champion, "by": "NAME", "reason": "TEXT"}, given=("VERSION",))
+        return dg.SkipReason(f"No {cadence.champion}: {command_line(promote)}.")
     newest = stores.observations.newest_day("sales")
     answer = _first_request(
         chain.from_iterable(_asks_of(stores, cadence, version, newest) for version in live), launches
@@ -305,7 +305,7 @@ def _scoring_of(stores: Stores, key: RunKey) -> dg.RunRequest | str:
         require_horizon(stores, key, model)
         require_external_forecasts(stores, key, model)
     except (HorizonError, NotStagedError, RefusedError) as error:
-        return str(error)
+        return error_text(error)
     if not stores.predictions.is_staged("feature_snapshots", key.prediction_date):
         return f"Waiting for the snapshot of {key.prediction_date}."
     snapshot = stores.predictions.staged("feature_snapshots", key.prediction_date).version
@@ -344,7 +344,7 @@ def accuracy_request(
     try:
         newest = stores.observations.newest_day("sales")
     except NotReadyError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(error_text(error))
     due = due_days(stores, cadence.name, newest - timedelta(days=ACCURACY_DAYS_LOOKED_BACK), newest)
     if not due:
         return dg.SkipReason(f"Every published {cadence.name} forecast of a day up to {newest} is measured.")

@@ -27,6 +27,7 @@ from forecast_assets.backtesting.past_runs import (
 )
 from forecast_assets.backtesting.workbench import Workbench
 from forecast_assets.contracts import BACKTEST_REPORTS, OWN_METHOD
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import Progress
@@ -296,7 +297,9 @@ def _written(
 ) -> ProductVersion:
     version = own.version
     if version is None:
-        raise InputError("Only a registered version can be evaluated.", remedy="Name one: forecast-assets versions")
+        raise InputError(
+            "Only a registered version can be evaluated.", remedy=Sentence("Name one: ", Action("versions"))
+        )
     batches = {batch.batch_id for each in done for batch in each.came.batches}
     return stores.predictions.write(
         BACKTEST_REPORTS,

@@ -22,6 +22,7 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
+from forecast_assets.core.actions import Sentence
 from forecast_assets.core.errors import HorizonError, InputError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress
@@ -198,7 +199,9 @@ class PastRuns:
                 trained = self._train(method.recipe, cutoff, snapshot)
             except InputError as error:
                 raise InputError(
-                    f"`{method.title}` cannot be trained as of {cutoff}: {error}", remedy="Or choose later cutoffs."
+                    Sentence(f"`{method.title}` cannot be trained as of {cutoff}: ", error.sentence),
+                    remedy="Or choose later cutoffs.",
+                    cutoff=cutoff,
                 ) from error
             version = _provisional(method.recipe, cutoff, made, trained.made[ARTIFACTS])
             below, fitted = trained.stores, trained.made[ARTIFACTS]

@@ -1,6 +1,6 @@
 """The forecast-assets command: parses, calls, prints.
 
-What belongs here: the group of commands, exit codes, and how errors end. What does not: logic.
+What belongs here: the group of commands, and how errors end. What does not: logic.
 
 Heavy modules are imported inside the commands, so that `--help` answers at once.
 """
@@ -23,11 +23,10 @@ from forecast_assets.cli import runs as running
 from forecast_assets.cli import store as storing
 from forecast_assets.cli import views as looking
 from forecast_assets.cli.common import examples
+from forecast_assets.cli.exit_codes import DEFECT, INTERRUPTED, exit_code
 from forecast_assets.cli.failures import from_outside
 from forecast_assets.core.errors import ForecastAssetsError
-
-INTERRUPTED: Final = 130
-DEFECT: Final = 70
+from forecast_assets.presentation.actions import error_text
 
 _INTERRUPTED: Final = (
     "Interrupted. What stops before its commit publishes nothing; see what is published: forecast-assets runs. "
@@ -58,7 +57,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except ForecastAssetsError as error:
-        _fail(str(error), error.exit_code)
+        _fail(error_text(error), exit_code(type(error)))
     except KeyboardInterrupt:
         _fail(_INTERRUPTED, INTERRUPTED)
     except BrokenPipeError:
@@ -68,7 +67,7 @@ def main() -> None:
             raise
         known = from_outside(error)
         if known:
-            _fail(str(known), known.exit_code)
+            _fail(error_text(known), exit_code(type(known)))
         _fail(
             f"{type(error).__name__}: {error} This is a defect or a broken installation. A run that stops before its "
             "commit publishes nothing. Run again with FORECAST_ASSETS_DEBUG=1 to see where.",

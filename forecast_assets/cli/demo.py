@@ -17,6 +17,7 @@ from forecast_assets.core.progress import Progress
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.plots import terminal_forecast_plot
+from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.rows import with_reason
 from forecast_assets.presentation.state import ingest_text, outcome_text
 from forecast_assets.presentation.text import plain, progress_lines, table
@@ -95,7 +96,7 @@ def _weekly(runner: Runner, sunday: date) -> Publication | None:
     try:
         _train(runner, WEEKLY, WEEKLY_VERSION, sunday)
     except (InputError, NotAcceptedError) as error:
-        click.echo(f"No weekly run of this retailer: {error}")
+        click.echo(f"No weekly run of this retailer: {error_text(error)}")
         return None
     return _run(runner, WEEKLY, WEEKLY_VERSION, sunday)
 

@@ -70,11 +70,12 @@ def ingest_table(mapping: Path | None, example: bool) -> None:
 
     Rows that are there already are left alone, so that the same command takes in the next day.
     """
+    from forecast_assets.presentation.actions import sentence_text
     from forecast_assets.sources.table_mapping import EXAMPLE
     from forecast_assets.sources.tables import read_tables
 
     if example:
-        click.echo(EXAMPLE, nl=False)
+        click.echo(sentence_text(EXAMPLE), nl=False)
         return
     path = _required(mapping)
     with_runner(lambda runner: _ingested(runner, read_tables(path, runner.held())))

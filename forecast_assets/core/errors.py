@@ -2,8 +2,8 @@
 
 ::
 
-    ForecastAssetsError                     exit code 1
-    ├── InputError                          exit code 2: what the user gave cannot be used
+    ForecastAssetsError
+    ├── InputError                          what the user gave cannot be used
     │   ├── SourceError                         a source folder, file, column or type is wrong
     │   ├── ContractError                       a frame breaks its contract; carries the failing rows
     │   ├── HierarchyError                      memberships are not a tree per level
@@ -12,10 +12,10 @@
     │   ├── UnknownProductError                 no such product
     │   ├── NotPublishedError                   nothing published under that key
     │   └── HorizonError                        outside what the cadence or the version allows
-    ├── NotReadyError                       exit code 3: the run waits
+    ├── NotReadyError                       the run waits
     │   ├── IncompleteInputsError               carries what is missing, feed by feed
     │   └── NotStagedError                      an upstream product of the run has not been made
-    ├── RefusedError                        exit code 4: doing it would break a promise
+    ├── RefusedError                        doing it would break a promise
     │   ├── AlreadyPublishedError               the key is taken; published numbers never change
     │   ├── NothingToCorrectError               no input of the run has changed since
     │   ├── NothingToRollBackError              the channel never pointed at that version
@@ -23,21 +23,25 @@
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
     │   ├── LostRaceError                       another writer appended first, too often
     │   └── VacuumUnderWayError                 files are being removed that the entry might name
-    ├── IntegrityError                      exit code 5: stored bytes are not what was recorded
+    ├── IntegrityError                      stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
     │   ├── UnknownEntryError                   a ledger entry that a later release wrote
     │   ├── FindingsError                       verify found files that are not as they were written
     │   ├── ReplayDifferenceError               a product was rebuilt to other bytes
     │   └── ChangedFileError                    a file does not hash to its name
     │       └── MissingFileError                    it is not there at all
-    └── StorageError                        exit code 6: disk full, read-only, permission denied, no answer
+    └── StorageError                        disk full, read-only, permission denied, no answer
 
-Messages say what is wrong, which (the first ten) and what to do.
+Messages say what is wrong, which (the first ten) and what to do. What a program needs of it stands in `facts`; what to
+do is an action with arguments where there is one. How the command puts it, and its exit codes, are the command's own.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
+
+from forecast_assets.core.actions import Action, Sentence
 
 FIRST = 10
 
@@ -57,20 +61,57 @@ def first_ten(items: Iterable[object]) -> str:
     return f"{shown} and {left} more" if left > 0 else shown
 
 
+def _plain(value: object) -> Any:
+    """Return a fact as JSON can hold it: keys, dates and paths are what they print."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [_plain(inner) for inner in value]
+    return str(value)
+
+
 class ForecastAssetsError(Exception):
-    """Root of all errors raised on purpose."""
+    """Root of all errors raised on purpose.
 
-    exit_code = 1
+    Args:
+        message: What is wrong, and which.
+        remedy: What to do.
+        facts: What a program needs of it, by name: a key, a version, a path, a day.
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
+    Attributes:
+        code: What kind of error it is, for programs; it never changes.
+        facts: As given, of the types of JSON.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__.removesuffix("Error")).lower()
+
+    def __init__(self, message: str | Sentence, *, remedy: str | Sentence = "", **facts: object) -> None:
+        self.message = message
         self.remedy = remedy
-        super().__init__(f"{message} {remedy}".strip())
+        self.facts: Mapping[str, Any] = {name: _plain(value) for name, value in facts.items()}
+        super().__init__(str(self.sentence))
+
+    @property
+    def sentence(self) -> Sentence:
+        """What is wrong and what to do, with its actions as such."""
+        return Sentence(self.message, " " if self.message and self.remedy else "", self.remedy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pass between processes as it is, whatever its class is made from."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[ForecastAssetsError], args: tuple[str, ...]) -> ForecastAssetsError:
+    return kind.__new__(kind, *args)
 
 
 class InputError(ForecastAssetsError):
     """What the user gave cannot be used."""
-
-    exit_code = 2
 
 
 class SourceError(InputError):
@@ -96,6 +137,8 @@ class ContractError(InputError):
         super().__init__(
             f"`{contract}` breaks its contract: {listed}.",
             remedy=remedy or "Correct the rows named here at their source and ingest again; nothing was stored.",
+            contract=contract,
+            failures=self.failures,
         )
 
 
@@ -115,7 +158,11 @@ class UnknownVersionError(InputError):
         self.known = tuple(known)
         super().__init__(
             f"There is no model version `{version}`. Known: {first_ten(self.known) or 'none'}.",
-            remedy=f"Train it: forecast-assets train --family statistical --version {version} --cutoff DATE",
+            remedy=Sentence(
+                "Train it: ", Action("train", {"family": "statistical", "version": version, "cutoff": "DATE"})
+            ),
+            model_version=version,
+            known=self.known,
         )
 
 
@@ -134,8 +181,6 @@ class HorizonError(InputError):
 class NotReadyError(ForecastAssetsError):
     """Something that has to come first is not there yet."""
 
-    exit_code = 3
-
 
 class IncompleteInputsError(NotReadyError):
     """Inputs for a prediction date are not complete; a run never starts on part of them.
@@ -148,7 +193,9 @@ class IncompleteInputsError(NotReadyError):
         self.missing = tuple(missing)
         super().__init__(
             f"Inputs for {prediction_date} are not complete: {'; '.join(self.missing[:FIRST])}.",
-            remedy="Ingest it, or run an earlier date; forecast-assets feeds shows each feed's newest day.",
+            remedy=Sentence("Ingest it, or run an earlier date; ", Action("feeds"), " shows each feed's newest day."),
+            prediction_date=prediction_date,
+            missing=self.missing,
         )
 
 
@@ -158,8 +205,6 @@ class NotStagedError(NotReadyError):
 
 class RefusedError(ForecastAssetsError):
     """Doing it would break a promise."""
-
-    exit_code = 4
 
 
 class AlreadyPublishedError(RefusedError):
@@ -174,7 +219,11 @@ class AlreadyPublishedError(RefusedError):
         self.sequence = sequence
         super().__init__(
             f"{key} is already published (ledger entry {sequence}), and published numbers never change.",
-            remedy="Read it with: forecast-assets show forecasts ...; or run another date or version.",
+            remedy=Sentence(
+                "Read it with: ", Action("show", given=("forecasts", "...")), "; or run another date or version."
+            ),
+            key=key,
+            sequence=sequence,
         )
 
 
@@ -209,15 +258,16 @@ class VacuumUnderWayError(RefusedError):
         self.sequence = sequence
         super().__init__(
             f"A vacuum that began with ledger entry {sequence} has not ended.",
-            remedy="Run the same command again when it has; if it was interrupted, end it: forecast-assets vacuum "
-            "--remove --by NAME",
+            remedy=Sentence(
+                "Run the same command again when it has; if it was interrupted, end it: ",
+                Action("vacuum", {"remove": True, "by": "NAME"}),
+            ),
+            sequence=sequence,
         )
 
 
 class IntegrityError(ForecastAssetsError):
     """Stored bytes are not what was recorded."""
-
-    exit_code = 5
 
 
 class BrokenChainError(IntegrityError):
@@ -239,8 +289,12 @@ class FindingsError(IntegrityError):
         self.found = tuple(found)
         super().__init__(
             f"{len(found)} {'file is' if len(found) == 1 else 'files are'} not as written: {first_ten(found)}.",
-            remedy="See what is wrong with each: forecast-assets verify; restore them from a backup, and move what is "
-            "unexpected out of the store.",
+            remedy=Sentence(
+                "See what is wrong with each: ",
+                Action("verify"),
+                "; restore them from a backup, and move what is unexpected out of the store.",
+            ),
+            found=self.found,
         )
 
 
@@ -258,7 +312,7 @@ class ReplayDifferenceError(IntegrityError):
         remedy = "Install the code and the libraries that it was made with, on that type of CPU, and replay it there."
         if not self.causes:
             remedy = "Please report it; the rebuilt files stay for a look with --keep DIR."
-        super().__init__(what, remedy=remedy)
+        super().__init__(what, remedy=remedy, product=product, causes=self.causes)
 
 
 class ChangedFileError(IntegrityError):
@@ -271,5 +325,3 @@ class MissingFileError(ChangedFileError):
 
 class StorageError(ForecastAssetsError):
     """The disk is full, read-only or not permitted, or a bucket does not answer."""
-
-    exit_code = 6

@@ -71,6 +71,9 @@ class Cadence:
             raise InputError(
                 f"{day} is a {day:%A}; prediction dates of a {self.name} run are {before:%A}s.",
                 remedy=f"Use the one before: --date {before}.",
+                cadence=self.name,
+                date=day,
+                before=before,
             )
 
     def horizon(self, days: int | None) -> int:
@@ -86,6 +89,10 @@ class Cadence:
                 f"A {self.name} run has a horizon of {self.shortest_horizon} to {self.longest_horizon} days, "
                 f"not {days}.",
                 remedy=f"Choose one in that range, or leave it out for {self.default_horizon}.",
+                cadence=self.name,
+                horizon=days,
+                shortest=self.shortest_horizon,
+                longest=self.longest_horizon,
             )
         return days
 
@@ -122,6 +129,7 @@ def require_version_name(name: str) -> str:
             f"`{name}` cannot name a model version.",
             remedy="Use a lower-case letter, then letters, digits and hyphens (at most 63), for example `stat-1`; "
             f"reserved: {', '.join(sorted(RESERVED_NAMES))}.",
+            model_version=name,
         )
     return name
 
@@ -142,6 +150,16 @@ class RunKey:
             f"{self.cadence}/{self.prediction_date.isoformat()}/{self.model_version}/"
             f"{self.forecast_horizon}/r{self.revision}"
         )
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The arguments of an action that is about this run, whatever its revision."""
+        return {
+            "cadence": self.cadence,
+            "date": self.prediction_date,
+            "model_version": self.model_version,
+            "horizon": self.forecast_horizon,
+        }
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS, TIMESTAMP, Contract
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NothingToCorrectError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
@@ -176,17 +177,15 @@ def require_change(found: Restatement) -> Restatement:
         raise NothingToCorrectError(
             f"There is nothing to correct: no input of {found.publication.key} that was known by "
             f"{found.now_known_until:%Y-%m-%d %H:%M:%S} UTC differs from what it was made from.",
-            remedy="Ingest the restated rows first; what differs is listed by: forecast-assets restatements",
+            remedy=Sentence("Ingest the restated rows first; what differs is listed by: ", Action("restatements")),
+            key=found.publication.key,
         )
     return found
 
 
-def correction_command(key: RunKey) -> str:
-    """Return the command that would correct a run."""
-    return (
-        f"forecast-assets correct --cadence {key.cadence} --date {key.prediction_date} "
-        f"--model-version {key.model_version} --horizon {key.forecast_horizon} --by NAME --reason TEXT"
-    )
+def to_correct(key: RunKey) -> Action:
+    """Return what would correct a run."""
+    return Action("correct", {**key.arguments, "by": "NAME", "reason": "TEXT"})
 
 
 def days_read(stores: Stores, publication: Publication, history_days: dict[str, int] | None = None) -> int:

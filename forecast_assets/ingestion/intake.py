@@ -197,8 +197,7 @@ def _broken_tree(batch: Batch) -> list[Finding]:
     try:
         Hierarchy.build(members.sort("store_id", "sku_id"), *frames)
     except HierarchyError as error:
-        message = str(error).removesuffix(error.remedy).strip()
-        return _warning(batch.feed, "not a tree", newest.height, message, error.remedy)
+        return _warning(batch.feed, "not a tree", newest.height, str(error.message), str(error.remedy))
     return []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import FIRST, InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, Millionths, from_units, to_units
@@ -74,7 +75,9 @@ def compare_runs(stores: Stores, before: RunKey, after: RunKey) -> Comparison:
     if before.prediction_date != after.prediction_date:
         raise InputError(
             f"{before} and {after} forecast from different days.",
-            remedy="Compare runs of one prediction date; forecast-assets runs lists them.",
+            remedy=Sentence("Compare runs of one prediction date; ", Action("runs"), " lists them."),
+            before=before,
+            after=after,
         )
     first, second = (stores.predictions.publication(key) for key in (before, after))
     joined = _joined(*(_explanations(stores, publication) for publication in (first, second)))

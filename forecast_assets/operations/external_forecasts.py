@@ -246,7 +246,7 @@ def _raise_all(file: ForecastsFile, problems: list[str], errors: list[ForecastAs
     if len(wrong) == 1 and not problems:
         raise wrong[0]
     if problems or wrong:
-        raise problem_list(file.name, [*problems, *(str(error).rstrip(".") for error in errors)])
+        raise problem_list(file.name, [*problems, *(error.sentence.without_full_stop() for error in errors)])
     if errors:
         raise errors[0]
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import polars as pl
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.corrections.restatements import snapshot_behind
@@ -51,7 +52,7 @@ def as_they_stood(stores: Stores, position: int | datetime) -> Stores:
         begun = f"its first entry is of {entries[0].recorded_at}" if entries else "it has no entry"
         raise InputError(
             f"The ledger had not begun then: {begun}.",
-            remedy="Name a later moment, or an entry from 1: forecast-assets log",
+            remedy=Sentence("Name a later moment, or an entry from 1: ", Action("log")),
         )
     return past
 
@@ -144,7 +145,7 @@ def scan_predictions(
 
     Which files are read follows from the ledger: those of other versions, dates, horizons and revisions are never
     opened. Within a file, statistics leave out the row groups without the stores and SKUs that are asked for. Files are
-    not hashed; `read_product` and `forecast-assets verify` do that.
+    not hashed; `read_product` and verifying the store do that.
 
     Args:
         stores: Where everything is; `as_they_stood` gives those of a past position.
@@ -174,7 +175,8 @@ def scan_predictions(
     if not chosen:
         raise NotPublishedError(
             f"Nothing is published by {model_version} that is asked for: {_asked(cadence, dates, horizon, revision)}.",
-            remedy="See what is there: forecast-assets runs",
+            remedy=Sentence("See what is there: ", Action("runs")),
+            model_version=model_version,
         )
     rows = _scan(stores, chosen, product)
     for column, wanted in (("store_id", store_ids), ("sku_id", sku_ids)):
@@ -209,7 +211,10 @@ def one_series(stores: Stores, publication: Publication, product: str, store_id:
     if found.is_empty():
         raise InputError(
             f"{publication.key} has no SKU {sku_id} in store {store_id}.",
-            remedy="Look at what there is: forecast-assets show forecasts ... --top 20",
+            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, given=("forecasts", "..."))),
+            key=publication.key,
+            store_id=store_id,
+            sku_id=sku_id,
         )
     return found.sort("step")
 
@@ -347,7 +352,9 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
     frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest if each]
     if not frames:
         raise NotReadyError(
-            f"No {cadence} forecast has been measured yet.", remedy="Measure what is due: forecast-assets accuracy."
+            f"No {cadence} forecast has been measured yet.",
+            remedy=Sentence("Measure what is due: ", Action("accuracy"), "."),
+            cadence=cadence,
         )
     return pl.concat(frames)
 

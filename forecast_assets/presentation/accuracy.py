@@ -12,6 +12,7 @@ from typing import Final
 
 import duckdb
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotReadyError, first_ten
 from forecast_assets.presentation.text import table
 from resources.stores.home import Stores
@@ -132,8 +133,13 @@ def accuracy_text(catalogue: Path, question: Question, measured: Sequence[date])
     if not rows:
         raise NotReadyError(
             f"No {question.cadence} forecast of these days has been measured.",
-            remedy="It takes a published run (forecast-assets runs) and sales of days after its prediction date "
-            "(forecast-assets feeds).",
+            remedy=Sentence(
+                "It takes a published run (",
+                Action("runs"),
+                ") and sales of days after its prediction date (",
+                Action("feeds"),
+                ").",
+            ),
         )
     body = table([_HEADS.get(name, name) for name in names], [_plain(row) for row in rows])
     legend = "\n".join(wrap(_LEGEND, _LINE))

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from forecast_assets.core.errors import FIRST
-from forecast_assets.corrections.restatements import Restatement, correction_command
+from forecast_assets.corrections.restatements import Restatement, to_correct
 from forecast_assets.operations.comparison import Comparison
+from forecast_assets.presentation.actions import command_line
 from forecast_assets.presentation.text import plain, table
 from resources.ledger.records import Publication
 
@@ -32,7 +33,7 @@ def restatement_text(found: Restatement) -> str:
             f"{found.publication.key}: {until}",
             _totals_text(found.by_feed),
             rows_text(found.rows),
-            f"To correct it: {correction_command(found.publication.key)}",
+            f"To correct it: {command_line(to_correct(found.publication.key))}",
         )
     )
 

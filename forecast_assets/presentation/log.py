@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from forecast_assets.contracts import OWN_METHOD
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.presentation.text import counted, moment_text, table
 from resources.ledger.log import Entry
@@ -38,7 +39,7 @@ def log_text(stores: Stores, *, top: int, kind: str | None = None) -> str:
     if not found:
         raise NotReadyError(
             f"The ledger has no entry{f' of the kind {kind}' if kind else ''} yet.",
-            remedy="The first one is made by: forecast-assets ingest simulated DIR",
+            remedy=Sentence("The first one is made by: ", Action("ingest simulated", given=("DIR",))),
         )
     rows = [(str(entry.sequence), moment_text(entry.recorded_at), entry.kind, *said(entry)) for entry in found[:top]]
     shown = table(("entry", "when", "kind", "what", "by", "why"), rows)

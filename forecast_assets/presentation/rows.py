@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError
 from forecast_assets.history.fusion import resolve
 from forecast_assets.operations.reading import scan_product
@@ -57,7 +58,7 @@ def show_text(
     if frame.is_empty():
         raise InputError(
             f"No row of {publication.key} has SKU {sku or 'any'} in store {store or 'any'}.",
-            remedy="Look at what there is: forecast-assets show forecasts ... --top 20",
+            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, given=("forecasts", "..."))),
         )
     return f"{table(columns, plain(frame).rows())}\n{publication.key}, ledger entry {publication.sequence}"
 
@@ -86,7 +87,7 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     )
     frame = said.collect()
     if frame.is_empty():
-        raise InputError(f"No source said anything of {sku} in {store} on {day}.", remedy="forecast-assets feeds")
+        raise InputError(f"No source said anything of {sku} in {store} on {day}.", remedy=Sentence(Action("feeds")))
     spoken = plain(frame.sort("known_at", "source"))
     won = plain(resolve(feed, frame.lazy(), known_until=moment).drop("known_at").collect())
     return "\n\n".join(

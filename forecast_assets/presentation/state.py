@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
@@ -59,7 +60,7 @@ def feeds_text(stores: Stores) -> str:
     """List feeds with their sources, newest day and rows."""
     batches = stores.observations.batches()
     if not batches:
-        raise NotReadyError("Nothing has been ingested.", remedy="forecast-assets ingest simulated DIR")
+        raise NotReadyError("Nothing has been ingested.", remedy=Sentence(Action("ingest simulated", given=("DIR",))))
     frame = pl.DataFrame([{**b.body(), "first_known_at": str(b.first_known_at)} for b in batches])
     grouped = (
         frame.group_by("feed", "source")

@@ -5,6 +5,7 @@ complete (snapshots), or starting anything.
 """
 
 from forecast_assets.contracts import EXTERNAL_FORECASTS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.run import RunRequest
@@ -39,7 +40,9 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
     if failed:
         raise NotAcceptedError(
             f"`{model.model_version}` may not serve: its evaluation report fails {first_ten(failed)}.",
-            remedy=f"Look at it: forecast-assets versions {model.model_version}; train a better one.",
+            remedy=Sentence("Look at it: ", Action("versions", given=(model.model_version,)), "; train a better one."),
+            key=key,
+            failed=failed,
         )
     if key.prediction_date < model.cutoff:
         raise NotAcceptedError(
@@ -48,6 +51,8 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
             remedy="Ingest the forecasts of earlier days as another version."
             if model.family == external.FAMILY
             else f"Train a version with --cutoff {key.prediction_date} or earlier.",
+            key=key,
+            cutoff=model.cutoff,
         )
 
 
@@ -62,8 +67,13 @@ def require_horizon(stores: Stores, key: RunKey, model: VersionRecord) -> None:
         raise HorizonError(
             f"`{model.model_version}` was trained for {trained} days ahead, and {key.cadence} runs of "
             f"{key.forecast_horizon} days were asked of it.",
-            remedy=f"Train a version for it: forecast-assets train --horizon {key.forecast_horizon}; "
-            "or run it with a horizon that it was trained for.",
+            remedy=Sentence(
+                "Train a version for it: ",
+                Action("train", {"horizon": key.forecast_horizon}),
+                "; or run it with a horizon that it was trained for.",
+            ),
+            key=key,
+            horizon=trained,
         )
 
 
@@ -71,14 +81,21 @@ def require_external_forecasts(stores: Stores, key: RunKey, model: VersionRecord
     """Refuse a first run of a version made elsewhere for which no file has been ingested.
 
     Raises:
-        NotStagedError: With the command that ingests it.
+        NotStagedError: With what ingests it.
     """
     is_waiting = model.family == external.FAMILY and not key.revision
     if is_waiting and not stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key):
         raise NotStagedError(
             f"`{key.model_version}` is made elsewhere, and no file with its forecasts for {key} was ingested.",
-            remedy=f"Ingest it: forecast-assets ingest forecasts FILE --model-version {key.model_version} "
-            f"--cadence {key.cadence} --horizon {key.forecast_horizon}",
+            remedy=Sentence(
+                "Ingest it: ",
+                Action(
+                    "ingest forecasts",
+                    {"model_version": key.model_version, "cadence": key.cadence, "horizon": key.forecast_horizon},
+                    given=("FILE",),
+                ),
+            ),
+            key=key,
         )
 
 
@@ -93,7 +110,10 @@ def require_correctable(stores: Stores, request: RunRequest) -> None:
     if (key.revision > 0) != (request.correction is not None):
         raise InputError(
             f"{key} {'lacks' if key.revision else 'is no correction and has'} a moment of knowledge of its own.",
-            remedy="Give a run both `revision` (from 1) and `known_until`, or neither: forecast-assets correct --help",
+            remedy=Sentence(
+                "Give a run both `revision` (from 1) and `known_until`, or neither: ", Action("correct", {"help": True})
+            ),
+            key=key,
         )
     if key.revision:
         stores.predictions.publication(revision_before(key))

@@ -7,14 +7,14 @@ from resources.orchestration.metadata import column_schema, description
 
 
 def feed_specs() -> list[dg.AssetSpec]:
-    """Return one external asset per feed; `forecast-assets ingest` reports their materializations."""
+    """Return one external asset per feed; an ingest reports their materializations."""
     return [
         dg.AssetSpec(
             key=["observations", contract.name],
             group_name="observations",
             description=description(
                 contract,
-                "Append-only batches. Bring new rows with `forecast-assets ingest`; restatements are later rows.",
+                "Append-only batches. An ingest brings new rows; restatements are later rows.",
             ),
             metadata={"dagster/column_schema": column_schema(contract)},
             kinds={"parquet"},

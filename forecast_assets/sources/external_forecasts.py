@@ -20,6 +20,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES
+from forecast_assets.core.actions import Sentence
 from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
 from forecast_assets.core.keys import Cadence
 from forecast_assets.core.quantities import DECIMALS
@@ -221,12 +222,15 @@ def _is_missing(rows: pl.DataFrame, name: str) -> pl.Expr:
     return is_null & ~pl.col(_flag(name)) if _flag(name) in rows.columns else is_null
 
 
-def problem_list(name: str, problems: Iterable[str]) -> SourceError:
+def problem_list(name: str, problems: Iterable[str | Sentence]) -> SourceError:
     """Return one error that says everything that is wrong with a file."""
-    numbered = "; ".join(f"({at}) {problem}" for at, problem in enumerate(problems, start=1))
+    said = list(problems)
+    numbered = [Sentence("; " if at > 1 else "", f"({at}) ", problem) for at, problem in enumerate(said, start=1)]
     return SourceError(
-        f"{name} cannot be published: {numbered}.",
+        Sentence(f"{name} cannot be published: ", *numbered, "."),
         remedy="Correct all of this at its source and ingest the file again; nothing of it was published.",
+        file=name,
+        problems=said,
     )
 
 

@@ -11,23 +11,27 @@ from typing import Any
 
 import polars as pl
 
+from forecast_assets.core.actions import Sentence
 from forecast_assets.core.errors import SourceError, StorageError, first_ten
 
 
-def require_folder(folder: Path, files: Iterable[str], what: str) -> None:
+def require_folder(folder: Path, files: Iterable[str], what: str | Sentence) -> None:
     """Refuse a folder that lacks files.
 
     Raises:
         SourceError: Naming the folder or the files that are missing.
     """
     if not folder.is_dir():
-        raise SourceError(f"There is no folder {folder}.", remedy=f"Give the folder that holds {what}.")
+        remedy = Sentence("Give the folder that holds ", what, ".")
+        raise SourceError(f"There is no folder {folder}.", remedy=remedy, folder=folder)
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         found = sorted(path.name for path in folder.iterdir())
         raise SourceError(
             f"{folder} lacks {first_ten(missing)}. Found: {first_ten(found) or 'nothing'}.",
-            remedy=f"Give the folder that holds {what}, complete.",
+            remedy=Sentence("Give the folder that holds ", what, ", complete."),
+            folder=folder,
+            missing=missing,
         )
 
 

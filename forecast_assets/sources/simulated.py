@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
 from forecast_assets.sources.files import require_folder, scan_parquet
@@ -18,7 +19,7 @@ from forecast_assets.sources.files import require_folder, scan_parquet
 FORMAT: Final = "forecast-assets simulated retailer"
 FORMAT_VERSION: Final = 1
 FEEDS_FILE: Final = "feeds.json"
-_WHAT = "a simulated retailer: forecast-assets simulate FOLDER writes one"
+_WHAT: Final = Sentence("a simulated retailer: ", Action("simulate"), " FOLDER writes one")
 
 
 class _File(BaseModel):
@@ -56,7 +57,9 @@ def _described_files(path: Path) -> dict[str, _File]:
         kind = description["format"], description["format_version"]
         files = dict(description["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path} is not the description of {_WHAT}.", remedy="Write the folder again.") from error
+        raise SourceError(
+            Sentence(f"{path} is not the description of ", _WHAT, "."), remedy="Write the folder again.", path=path
+        ) from error
     if kind != (FORMAT, FORMAT_VERSION):
         raise SourceError(
             f"{path} describes {kind[0]}, version {kind[1]}; this reads {FORMAT}, version {FORMAT_VERSION}.",

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import LONGEST_LAG
 
@@ -139,13 +140,16 @@ def read_mapping(path: Path) -> TableMapping:
     try:
         return TableMapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise SourceError(f"There is no mapping {path}: {error.strerror}.", remedy=_EXAMPLE_HINT) from error
+        raise SourceError(f"There is no mapping {path}: {error.strerror}.", remedy=_EXAMPLE_HINT, path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not TOML: {error}.", remedy=_EXAMPLE_HINT) from error
+        raise SourceError(f"{path} is not TOML: {error}.", remedy=_EXAMPLE_HINT, path=path) from error
     except ValidationError as error:
         wrong = [_complaint(one) for one in error.errors()]
         raise SourceError(
-            f"{path} is not a usable mapping: {first_ten(wrong)}.", remedy=f"Correct it. {_EXAMPLE_HINT}"
+            f"{path} is not a usable mapping: {first_ten(wrong)}.",
+            remedy=Sentence("Correct it. ", _EXAMPLE_HINT),
+            path=path,
+            wrong=wrong,
         ) from error
 
 
@@ -160,13 +164,9 @@ def _complaint(error: Any) -> str:
     return f"{' '.join(place)}: {message}"
 
 
-_EXAMPLE_HINT: Final = "An example: forecast-assets ingest table --example"
+_EXAMPLE_HINT: Final = Sentence("An example: ", Action("ingest table", {"example": True}))
 
-EXAMPLE: Final = """\
-# How tables become feeds. Check it, then take it in:
-#
-#   forecast-assets ingest check table --mapping mapping.toml
-#   forecast-assets ingest table --mapping mapping.toml
+_EXAMPLE: Final = """\
 #
 # This mapping works on a file sales.csv beside it that begins like this:
 #
@@ -220,3 +220,12 @@ sales_units = "qty"
 # unit_price = "price"
 # list_price = "regular"   # without it: the highest price of the trailing year stands for it
 """
+
+EXAMPLE: Final = Sentence(
+    "# How tables become feeds. Check it, then take it in:\n#\n#   ",
+    Action("ingest check table", {"mapping": "mapping.toml"}),
+    "\n#   ",
+    Action("ingest table", {"mapping": "mapping.toml"}),
+    "\n",
+    _EXAMPLE,
+)

@@ -47,7 +47,7 @@ def build_training_assets() -> list[dg.AssetsDefinition]:
 
 
 def backtest_report_spec() -> dg.AssetSpec:
-    """Return the asset of backtest reports; `forecast-assets evaluate` makes them and reports it."""
+    """Return the asset of backtest reports; an evaluation makes them and reports it."""
     return dg.AssetSpec(
         key=BACKTEST_REPORTS.name,
         partitions_def=model_versions,
@@ -55,7 +55,7 @@ def backtest_report_spec() -> dg.AssetSpec:
         group_name="training",
         description=description(
             BACKTEST_REPORTS,
-            "Made by `forecast-assets evaluate` and recorded in the ledger; all of them: `audit.backtest_reports`.",
+            "Made by an evaluation and recorded in the ledger; all of them: `audit.backtest_reports`.",
         ),
         metadata={"dagster/column_schema": column_schema(BACKTEST_REPORTS)},
         kinds={"polars", "parquet"},

@@ -4,8 +4,8 @@ What belongs here: rolling-origin backtests, the gates. What does not: the metri
 
 At each origin a version that was trained from scratch on what was known then, effects, model choice and calibration
 included, scores the days after it by the code of the daily run, up to its base forecasts. Expected sales are demand
-less the share of it that is forecast to meet no stock, or that the series usually loses. `forecast-assets evaluate`
-judges whole runs, reconciliation and risk included.
+less the share of it that is forecast to meet no stock, or that the series usually loses. Backtests judge
+whole runs, reconciliation and risk included.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,6 +20,7 @@ from uuid import uuid4
 import polars as pl
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY, PUBLISHED, TIMESTAMP, Column, Contract
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import StorageError
 from forecast_assets.core.keys import RunKey
 from resources.ledger.records import (
@@ -75,8 +76,8 @@ _LINK: Final = (
            "`training_snapshot` and each `training_batch` behind it"),
     Column("product", pl.String, "name of the product; of a batch its feed", nullable=True),
     Column("version", pl.String, "product version (manifest hash); of a batch its id"),
-    Column("path", pl.String, "file below the store; null if the manifest is missing or changed: forecast-assets "
-           "verify", nullable=True),
+    Column("path", pl.String, "file below the store; null if the manifest is missing or changed, which verifying the "
+           "store names", nullable=True),
     Column("sha256", pl.String, "SHA-256 of the file", nullable=True),
     Column("rows", pl.Int64, "rows of the file; 0 for what is no table", nullable=True),
     Column("made_from", pl.List(pl.String), "product versions that it was made from", nullable=True),
@@ -243,7 +244,7 @@ class AuditRows:
         except pl.exceptions.PolarsError as error:
             raise StorageError(
                 f"Rows of the audit views below `{self._folder}` cannot be read: {error}.",
-                remedy="Make them again: forecast-assets catalogue",
+                remedy=Sentence("Make them again: ", Action("catalogue")),
             ) from error
         return [ProductFile(**row) for row in named.unique().sort("path").iter_rows(named=True)]
 

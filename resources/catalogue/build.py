@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import duckdb
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, StorageError
 from resources.catalogue.audit import AuditRows
 from resources.catalogue.views import statements, text
@@ -52,10 +53,10 @@ def refresh_catalogue(store: PredictionStore, folder: Path, connect: Connect = d
         return _refreshed(store, folder, connect, anew=False)
     except (duckdb.Error, StorageError) as error:
         # Its own remedy is for what records something, and may say that nothing was.
-        what = str(error).removesuffix(error.remedy).strip() if isinstance(error, StorageError) else error
+        what = error.message if isinstance(error, StorageError) else str(error)
         raise StorageError(
-            f"What is recorded stays, but the BI catalogue could not be built: {what}",
-            remedy="Then: forecast-assets catalogue",
+            Sentence("What is recorded stays, but the BI catalogue could not be built: ", what),
+            remedy=Sentence("Then: ", Action("catalogue")),
         ) from error
 
 

@@ -135,7 +135,7 @@ def _select(contract: Contract, absent: Mapping[str, int | None], paths: Sequenc
 def _audit_views(rows: AuditRows) -> Iterator[str]:
     head = f"SELECT {rows.state.sequence}::BIGINT AS sequence, {text(rows.state.head)} AS hash"
     comments = {"sequence": "number of the newest ledger entry", "hash": "SHA-256 of its bytes"}
-    what = "The ledger entry that this catalogue was built at; forecast-assets verify --expect-head takes it."
+    what = "The ledger entry that this catalogue was built at; verifying the store against it takes `sequence:hash`."
     yield from _view("audit.ledger_head", head, f"{what} Grain: one row.", comments)
     # The links are a column of their own there.
     names = ", ".join(_name(name) for name in PUBLICATIONS.names)

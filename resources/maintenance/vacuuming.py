@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
     FindingsError,
     ForecastAssetsError,
@@ -289,7 +290,8 @@ def _require_open(state: LedgerState, vacuum: Vacuum) -> None:
     if state.open_vacuum != vacuum:
         raise LostRaceError(
             f"The vacuum that began with ledger entry {vacuum.sequence} took so long that another one has ended it.",
-            remedy="Nothing more is removed. See what is left: forecast-assets vacuum",
+            remedy=Sentence("Nothing more is removed. See what is left: ", Action("vacuum")),
+            sequence=vacuum.sequence,
         )
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, MissingFileError, StorageError, first_ten
 from resources.ledger.log import BUNDLE, entry_path, head_text, is_entry
 from resources.ledger.records import ProductFile
@@ -107,8 +108,11 @@ def parsed_head(text: str) -> tuple[int, str]:
     if found is None:
         raise InputError(
             f"`{text}` is no head of a ledger.",
-            remedy="Write it as SEQUENCE:HASH, as `ledger_head` of a publication in Dagster and the output of "
-            "forecast-assets verify have it.",
+            remedy=Sentence(
+                "Write it as SEQUENCE:HASH, as `ledger_head` of a publication in Dagster and the output of ",
+                Action("verify"),
+                " have it.",
+            ),
         )
     return int(found.group(1)), found.group(2)
 

@@ -183,7 +183,7 @@ def close_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(unfinished):
         host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
         if host == socket.gethostname() and not _is_alive(int(process)):
-            instance.report_run_failed(run, "Its process was killed; `forecast-assets runs` says what is published.")
+            instance.report_run_failed(run, "Its process was killed; what is published stands in the ledger.")
 
 
 def _is_alive(process: int) -> bool:

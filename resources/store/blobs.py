@@ -22,6 +22,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
 from obstore.store import LocalStore
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, MissingFileError, StorageError
 
 # Where a local store writes what is not yet whole; whatever is left here belonged to a process that was killed.
@@ -195,8 +196,11 @@ class BlobStore:
     def _missing(self, path: str) -> MissingFileError:
         return MissingFileError(
             f"`{self.place(path)}` is missing.",
-            remedy="Restore it from a backup: what is published is never removed. What is wrong besides: "
-            "forecast-assets verify",
+            remedy=Sentence(
+                "Restore it from a backup: what is published is never removed. What is wrong besides: ",
+                Action("verify"),
+            ),
+            path=path,
         )
 
     def find(self, path: str) -> bytes | None:

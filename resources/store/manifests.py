@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, NotStagedError
 from resources.ledger.records import ProductFile, with_known_fields
 from resources.store.blobs import BlobStore, sha256
@@ -85,7 +86,9 @@ class Manifests:
         if version is None:
             raise NotStagedError(
                 f"`{product}` has not been made for {key}.",
-                remedy="Materialize the assets before it, or run them all: forecast-assets run ...",
+                remedy=Sentence("Materialize the assets before it, or run them all: ", Action("run", given=("...",))),
+                product=product,
+                key=key,
             )
         return self.version(version)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import RefusedError
 from resources.store.blobs import BlobStore
 
@@ -51,7 +52,8 @@ class OverlayStore(BlobStore):
         if path.startswith("ledger"):
             raise RefusedError(
                 f"`{path}` cannot be recorded: what is rebuilt is compared, never published.",
-                remedy="Publish with forecast-assets run or forecast-assets correct.",
+                remedy=Sentence("Publish with ", Action("run"), " or ", Action("correct"), "."),
+                path=path,
             )
         return self._own.create(path, data)
 

@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, LostRaceError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
 from resources.ledger.log import Ledger
@@ -185,7 +186,8 @@ class ObservationStore:
         if not said:
             raise NotReadyError(
                 f"Nothing of the days up to {prediction_date} has been ingested.",
-                remedy="Ingest first: forecast-assets ingest simulated DIR.",
+                remedy=Sentence("Ingest first: ", Action("ingest simulated", given=("DIR",)), "."),
+                prediction_date=prediction_date,
             )
         is_over = [batch.last_event_date <= prediction_date for batch in said]
         newest = max(
@@ -258,7 +260,10 @@ class ObservationStore:
         if not days:
             raise NotReadyError(
                 f"Nothing of the feed `{feed}` has been ingested.",
-                remedy="Ingest first: forecast-assets ingest simulated DIR, or: ingest freshretailnet DIR.",
+                remedy=Sentence(
+                    "Ingest first: ", Action("ingest simulated", given=("DIR",)), ", or: ingest freshretailnet DIR."
+                ),
+                feed=feed,
             )
         return max(days)
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.contracts import PUBLISHED, Contract
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
     AlreadyPublishedError,
     ChangedFileError,
@@ -248,7 +249,8 @@ class PredictionStore(Manifests):
             if key.revision and revision_before(key) not in state.publications:
                 raise NotPublishedError(
                     f"{revision_before(key)} is not published, so {key} has nothing to correct.",
-                    remedy="Revisions follow one another from r0; see what is there: forecast-assets runs",
+                    remedy=Sentence("Revisions follow one another from r0; see what is there: ", Action("runs")),
+                    key=key,
                 )
             if key.model_version not in state.versions:
                 raise UnknownVersionError(key.model_version, sorted(state.versions))
@@ -391,8 +393,9 @@ class PredictionStore(Manifests):
             near = sorted(str(known) for known in publications if known.model_version == key.model_version)
             raise NotPublishedError(
                 f"Nothing is published under {key}. Published with this version: {first_ten(near) or 'nothing'}.",
-                remedy=f"Make it: forecast-assets run --cadence {key.cadence} --date {key.prediction_date} "
-                f"--model-version {key.model_version} --horizon {key.forecast_horizon}",
+                remedy=Sentence("Make it: ", Action("run", key.arguments)),
+                key=key,
+                near=near,
             )
         return publications[key]
 
@@ -422,7 +425,10 @@ def _correction_body(key: RunKey, correction: Correction | None) -> dict[str, An
     if (correction is not None) != (key.revision > 0):
         raise InputError(
             f"{key} is {'a correction' if key.revision else 'no correction'}.",
-            remedy="Say who and why for revisions from 1, and only for them: forecast-assets correct --help",
+            remedy=Sentence(
+                "Say who and why for revisions from 1, and only for them: ", Action("correct", {"help": True})
+            ),
+            key=key,
         )
     if correction is None:
         return {}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
     AlreadyRegisteredError,
     InputError,
@@ -99,7 +100,9 @@ class Registry:
             if failed:
                 raise NotAcceptedError(
                     f"`{name}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
-                    remedy=f"Look at it: forecast-assets versions {name}; {_way_out(failed)}.",
+                    remedy=Sentence("Look at it: ", Action("versions", given=(name,)), f"; {_way_out(failed)}."),
+                    model_version=name,
+                    failed=failed,
                 )
             lacking = self._lacking_reach(record, channel)
             if lacking:
@@ -135,7 +138,11 @@ class Registry:
             if to is None and history != seen:
                 raise LostRaceError(
                     f"{history[-1].by} has moved `{channel}` meanwhile; it is now {history[-1].model_version}.",
-                    remedy="If it should still go back, name the version: --to VERSION; see forecast-assets versions.",
+                    remedy=Sentence(
+                        "If it should still go back, name the version: --to VERSION; see ", Action("versions"), "."
+                    ),
+                    channel=channel,
+                    model_version=history[-1].model_version,
                 )
             earlier = dict.fromkeys(each.model_version for each in history)
             present = history[-1].model_version if history else None
@@ -202,8 +209,12 @@ def _before(channel: str, way: Sequence[str]) -> str:
         return way[-2]
     raise NothingToRollBackError(
         f"`{channel}` has pointed at {f'nothing before `{way[-1]}`' if way else 'nothing yet'}.",
-        remedy="Name any version that it has pointed at with --to; or promote one: "
-        "forecast-assets promote VERSION --by NAME --reason TEXT.",
+        remedy=Sentence(
+            "Name any version that it has pointed at with --to; or promote one: ",
+            Action("promote", {"by": "NAME", "reason": "TEXT"}, given=("VERSION",)),
+            ".",
+        ),
+        channel=channel,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import cli
+from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.contracts import PRODUCTS
 from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError, ReplayDifferenceError
 from forecast_assets.core.keys import PredictionId, RunKey
@@ -378,7 +379,7 @@ def test_the_command_says_it_all_and_ends_with_its_exit_code(published: Publishe
     environment = {"FORECAST_ASSETS_HOME": str(published[0].settings.home), "FORECAST_ASSETS_WORKERS": "1"}
     done = CliRunner().invoke(cli, ["replay", str(any_row(published[0]))], env=environment)
     assert isinstance(done.exception, ReplayDifferenceError)
-    assert done.exception.exit_code == 5
+    assert exit_code(type(done.exception)) == 5
     assert "3 of 8 products byte for byte" in done.output
     assert "published and rebuilt differ" in done.output
     assert "series forecast" in done.output

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import StorageError
 from resources.orchestration.dagster_home import (
     PROCESS_TAG,
@@ -125,7 +126,7 @@ def test_a_run_whose_process_is_gone_is_not_under_way() -> None:
 def test_a_history_that_cannot_be_written_is_a_storage_error(tmp_path: Path, message: str, remedy: str) -> None:
     with pytest.raises(StorageError, match=f"cannot be written: {message}. .*{remedy}") as caught:
         write_badly(tmp_path, OperationalError("INSERT", None, sqlite3.OperationalError(message)))
-    assert caught.value.exit_code == 6
+    assert exit_code(type(caught.value)) == 6
 
 
 def test_no_room_for_the_history_is_a_storage_error_and_a_defect_stays_one(tmp_path: Path) -> None:

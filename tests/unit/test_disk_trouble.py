@@ -17,6 +17,7 @@ from threading import Barrier
 
 import pytest
 
+from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import AlreadyPublishedError
 from forecast_assets.core.keys import RunKey
 from resources.ledger.records import Publication
@@ -175,4 +176,4 @@ def test_of_two_runs_of_a_key_at_once_one_is_published_whole_and_the_other_is_re
         (refused,) = [outcome for outcome in outcomes.values() if isinstance(outcome, AlreadyPublishedError)]
         published = open_stores(location).predictions.publication(key)
         assert dict(published.products) == staged[winner]
-        assert (refused.exit_code, refused.sequence) == (4, published.sequence)
+        assert (exit_code(type(refused)), refused.sequence) == (4, published.sequence)

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import (
     FindingsError,
     InputError,
@@ -210,7 +211,7 @@ def test_a_store_with_findings_is_not_vacuumed(left: Stores) -> None:
     before = paths(left)
     with pytest.raises(FindingsError, match=batch) as refused:
         remove(left)
-    assert refused.value.exit_code == 5
+    assert exit_code(type(refused.value)) == 5
     assert paths(left) == before
 
 
