@@ -81,14 +81,15 @@ class ForecastAssetsError(Exception):
         facts: What a program needs of it, by name: a key, a version, a path, a day.
 
     Attributes:
-        code: What kind of error it is, for programs; it never changes.
+        code: What kind of error it is, for programs; it never changes. It follows from the name of the class.
         facts: As given, of the types of JSON.
     """
 
     code: ClassVar[str] = "error"
 
     def __init_subclass__(cls) -> None:
-        cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__.removesuffix("Error")).lower()
+        if "code" not in cls.__dict__:
+            cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__.removesuffix("Error")).lower()
 
     def __init__(self, message: str | Sentence, *, remedy: str | Sentence = "", **facts: object) -> None:
         self.message = message

@@ -1,6 +1,7 @@
 """The BI catalogue: explicit versions, safe swaps, every driver."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from forecast_assets.core.errors import StorageError
 from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.features.specs import DEFAULT_SPECS, specs_to_data
 from forecast_assets.operations.lineage import lineage_of
+from forecast_assets.presentation.actions import error_text
 from resources.catalogue.audit import GROUPS, AuditRows
 from resources.catalogue.build import build_catalogue, refresh_catalogue, superseded_files
 from resources.ledger.records import canonical
@@ -387,8 +389,9 @@ def test_after_a_run_the_catalogue_is_looked_at_and_not_built_twice(stores: Stor
 
 def test_a_catalogue_that_cannot_be_built_says_what_to_do(stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "catalogue").write_text("in the way")
-    with pytest.raises(StorageError, match=r"What is recorded stays.*forecast-assets catalogue"):
+    with pytest.raises(StorageError) as caught:
         refresh_catalogue(stores.predictions, tmp_path / "catalogue")
+    assert re.search(r"What is recorded stays.*forecast-assets catalogue", error_text(caught.value))
 
 
 OTHER_CLIENT = """
@@ -536,8 +539,8 @@ def test_a_failed_build_does_not_say_that_nothing_was_published(
     monkeypatch.setattr("resources.catalogue.audit.os.fsync", full)
     with pytest.raises(StorageError, match="No space left") as caught:
         refresh_catalogue(stores.predictions, catalogue.parent)
-    assert "nothing was published" not in str(caught.value)
-    assert str(caught.value).endswith("Then: forecast-assets catalogue")
+    assert "nothing was published" not in error_text(caught.value)
+    assert error_text(caught.value).endswith("Then: forecast-assets catalogue")
 
 
 def test_files_that_become_one_are_joined_and_say_what_manifests_say(stores: Stores, tmp_path: Path) -> None:
