@@ -192,6 +192,8 @@ class PastRuns:
             raise HorizonError(
                 f"`{method.title}` is trained for {method.recipe.horizon} days ahead, and {horizon} were asked of it.",
                 remedy=f"Evaluate with --horizon {method.recipe.horizon} or less.",
+                horizon=horizon,
+                trained=method.recipe.horizon,
             )
         if method.version is None or method.is_recipe_at(cutoff):
             require_recipe(method, cutoff)
@@ -318,6 +320,9 @@ def cadence_horizon(cadence: str, horizon: int | None, trained: int) -> int:
             f"A {cadence} run looks {chosen.shortest_horizon} days ahead or more, and the version is trained for "
             f"{trained}.",
             remedy=f"Evaluate a version that was trained with --horizon {chosen.shortest_horizon} or more.",
+            cadence=cadence,
+            horizon=trained,
+            shortest=chosen.shortest_horizon,
         )
     return chosen.horizon(horizon or min(chosen.default_horizon, trained))
 

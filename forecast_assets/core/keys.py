@@ -72,7 +72,7 @@ class Cadence:
                 f"{day} is a {day:%A}; prediction dates of a {self.name} run are {before:%A}s.",
                 remedy=f"Use the one before: --date {before}.",
                 cadence=self.name,
-                date=day,
+                prediction_date=day,
                 before=before,
             )
 

@@ -50,7 +50,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:
-            raise SourceError(f"There is no feed `{self.feed}`.", remedy=f"Use one of {sorted(FEEDS)}.")
+            raise SourceError(f"There is no feed `{self.feed}`.", remedy=f"Use one of {sorted(FEEDS)}.", feed=self.feed)
         if not _SOURCE_NAME.fullmatch(self.source):
             raise SourceError(
                 f"`{self.source}` cannot name a source of `{self.feed}`.",

@@ -173,6 +173,8 @@ def _is_new(runner: UseCases, version: str) -> bool:
         raise AlreadyRegisteredError(
             f"`{version}` is a version of the family `{known.family}` (ledger entry {known.sequence}).",
             remedy="Choose another name for what was made elsewhere.",
+            model_version=version,
+            sequence=known.sequence,
         )
     return known is None
 
@@ -237,6 +239,8 @@ def _require_same_numbers(runner: UseCases, file: ForecastsFile, published: Prod
         f"(store/SKU/step {first_ten(rows) or 'none'}{'; ' + '; '.join(unknown) if unknown else ''}), and published "
         "numbers never change.",
         remedy="Ingest what is new under another version, or only the dates after it.",
+        key=key,
+        sequence=sequence,
     )
 
 
@@ -321,4 +325,6 @@ def _require_made_from(runner: UseCases, key: RunKey, made: ProductVersion) -> N
             f"{key} was published meanwhile with other numbers (ledger entry {sequence}), and published numbers never "
             "change.",
             remedy="Compare the two files; ingest this one under another version.",
+            key=key,
+            sequence=sequence,
         )

@@ -91,6 +91,7 @@ def resolve_run(
         raise NotPublishedError(
             f"{key} has been corrected, and each revision stays: {first_ten(map(_revision, revisions))}.",
             remedy="Name one with --revision.",
+            key=key,
         )
     return stores.predictions.publication(key)
 
@@ -106,6 +107,9 @@ def resolve_horizon(stores: Stores, cadence: str, day: date, model_version: str,
         raise NotPublishedError(
             f"Several horizons are published for {day} with {model_version}: {first_ten(published)}.",
             remedy="Name one with --horizon.",
+            prediction_date=day,
+            model_version=model_version,
+            horizons=published,
         )
     return next(iter(published), CADENCES[cadence].default_horizon) if horizon is None else horizon
 
@@ -221,7 +225,9 @@ def one_series(stores: Stores, publication: Publication, product: str, store_id:
 
 def _require_product(product: str) -> None:
     if product not in PUBLISHED:
-        raise UnknownProductError(f"There is no product `{product}`.", remedy=f"Choose one of: {', '.join(PUBLISHED)}.")
+        raise UnknownProductError(
+            f"There is no product `{product}`.", remedy=f"Choose one of: {', '.join(PUBLISHED)}.", product=product
+        )
 
 
 def _published_between(

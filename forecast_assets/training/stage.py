@@ -121,6 +121,8 @@ def _require_free(stores: Stores, version: str) -> None:
         raise AlreadyRegisteredError(
             f"`{version}` is already registered (ledger entry {known[version].sequence}).",
             remedy="A version never changes: choose another name.",
+            model_version=version,
+            sequence=known[version].sequence,
         )
 
 

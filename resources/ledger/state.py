@@ -107,12 +107,17 @@ class LedgerState:
                 f"Ledger entry {entry.sequence} is of the kind `{entry.kind}`; this release knows "
                 f"{first_ten(sorted(_FOLDS))}.",
                 remedy=UPGRADE,
+                sequence=entry.sequence,
+                kind=entry.kind,
             )
         try:
             _FOLDS[entry.kind](self, entry)
         except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
             raise BrokenChainError(
-                f"Ledger entry {entry.sequence} of the kind `{entry.kind}` cannot be read: {error!r}.", remedy=RESTORE
+                f"Ledger entry {entry.sequence} of the kind `{entry.kind}` cannot be read: {error!r}.",
+                remedy=RESTORE,
+                sequence=entry.sequence,
+                kind=entry.kind,
             ) from error
         self.sequence, self.head, self.recorded_at = entry.sequence, entry.hash, entry.recorded_at
 
@@ -178,7 +183,9 @@ def _require_first(entry: Recorded, does: str, what: str, before: Publication | 
     """Refuse to take in twice what never changes: nobody appends it, so somebody wrote it past the ledger."""
     if before is not None:
         raise BrokenChainError(
-            f"Ledger entry {entry.sequence} {does} {what} again; entry {before.sequence} did.", remedy=RESTORE
+            f"Ledger entry {entry.sequence} {does} {what} again; entry {before.sequence} did.",
+            remedy=RESTORE,
+            sequence=entry.sequence,
         )
 
 

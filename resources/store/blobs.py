@@ -139,6 +139,7 @@ class BlobStore:
             raise ChangedFileError(
                 f"`{self.place(path)}` does not hold what its name says.",
                 remedy="Move it aside and run again; the run writes it anew.",
+                path=path,
             )
         self.renew(path, data)
 

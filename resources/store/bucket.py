@@ -203,7 +203,9 @@ class BucketStore(BlobStore):
                     digest.update(piece)
                     file.write(piece)
             if named_hash(path) not in (None, digest.hexdigest()):
-                raise ChangedFileError(f"`{self.place(path)}` does not hold what its name says.", remedy=_RESTORE)
+                raise ChangedFileError(
+                    f"`{self.place(path)}` does not hold what its name says.", remedy=_RESTORE, path=path
+                )
             scratch.replace(copy)
         except FileNotFoundError as error:
             raise self._missing(path) from error

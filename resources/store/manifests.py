@@ -129,7 +129,9 @@ class Manifests:
 
     def _changed(self, path: str) -> ChangedFileError:
         return ChangedFileError(
-            f"`{self._blobs.place(path)}` changed after it was written.", remedy="Restore it from a backup."
+            f"`{self._blobs.place(path)}` changed after it was written.",
+            remedy="Restore it from a backup.",
+            path=path,
         )
 
     def verify(self, version: str) -> ProductVersion:

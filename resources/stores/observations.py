@@ -140,6 +140,7 @@ class ObservationStore:
             raise ChangedFileError(
                 f"The ledger does not know the batches {first_ten(unknown)}.",
                 remedy="Restore the ledger folder from a backup.",
+                batches=unknown,
             )
         return [present[name] for name in wanted]
 
@@ -155,7 +156,9 @@ class ObservationStore:
         """
         if not self._blobs.is_intact(batch.path, batch.sha256):
             raise ChangedFileError(
-                f"`{self._blobs.place(batch.path)}` changed after it was written.", remedy="Restore it from a backup."
+                f"`{self._blobs.place(batch.path)}` changed after it was written.",
+                remedy="Restore it from a backup.",
+                path=batch.path,
             )
 
     def known_until(self, prediction_date: date) -> datetime:

@@ -183,6 +183,7 @@ class PredictionStore(Manifests):
             raise ChangedFileError(
                 f"`{self._blobs.place(path)}` is not the acceptance that its name says.",
                 remedy="Restore it from a backup; if there is none, move it aside and run again.",
+                path=path,
             )
         # Another process accepted it, perhaps one that was killed before that was durable.
         self._blobs.renew(path, present)
@@ -206,6 +207,8 @@ class PredictionStore(Manifests):
             raise NotAcceptedError(
                 f"`{product.product}` has not passed {first_ten(refused)} on exactly these bytes.",
                 remedy="Run the whole run again so that its checks run; a failing check says what to mend.",
+                product=product.product,
+                checks=refused,
             )
         return passed
 
@@ -236,7 +239,9 @@ class PredictionStore(Manifests):
         recorded = _correction_body(key, correction)
         missing = [name for name in PUBLISHED if name not in products]
         if missing:
-            raise NotStagedError(f"{key} lacks {missing}.", remedy="Run the assets before publication.")
+            raise NotStagedError(
+                f"{key} lacks {missing}.", remedy="Run the assets before publication.", key=key, missing=missing
+            )
         # A product is no better than what it was made from: a check that failed upstream blocks it too.
         behind = self.lineage(products.values())
         passed = {made.version: self._required(made, required_checks) for made in behind}
@@ -457,6 +462,9 @@ def _require_newest(state: LedgerState, cadence: str, target_date: date, since: 
             f"Another process measured the {cadence} forecasts of {target_date} meanwhile (ledger entry "
             f"{newest.sequence}).",
             remedy="Run the same command again.",
+            cadence=cadence,
+            target_date=target_date,
+            sequence=newest.sequence,
         )
 
 

@@ -57,6 +57,8 @@ class Registry:
                 raise AlreadyRegisteredError(
                     f"`{name}` is already registered (ledger entry {state.versions[name].sequence}).",
                     remedy="A version never changes: choose another name.",
+                    model_version=name,
+                    sequence=state.versions[name].sequence,
                 )
 
         behind = self._manifests.lineage(
@@ -68,6 +70,8 @@ class Registry:
             raise MissingFileError(
                 f"`{name}` cannot be registered: {first_ten(missing)} of what it was made from is not there.",
                 remedy="Train it again, or restore the file from a backup.",
+                model_version=name,
+                missing=missing,
             )
         return self.ledger.append("register", {**record, "cpu": cpu_type()}, admit, names=paths)
 
@@ -106,7 +110,12 @@ class Registry:
                 )
             lacking = self._lacking_reach(record, channel)
             if lacking:
-                raise NotAcceptedError(lacking, remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.")
+                raise NotAcceptedError(
+                    lacking,
+                    remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
+                    channel=channel,
+                    model_version=name,
+                )
 
         return self.ledger.append("promote", _body(channel, name, by, reason), admit)
 
@@ -150,6 +159,8 @@ class Registry:
                 raise NothingToRollBackError(
                     f"`{channel}` {'is' if target == present else 'never was'} {target}.",
                     remedy=f"It was before: {first_ten([name for name in earlier if name != present]) or 'nothing'}.",
+                    channel=channel,
+                    model_version=target,
                 )
             why_not = self._why_not(state.versions[target], channel)
             if why_not:
@@ -157,6 +168,8 @@ class Registry:
                 raise NotAcceptedError(
                     f"`{channel}` cannot go back to `{target}`: {why_not}",
                     remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
+                    channel=channel,
+                    model_version=target,
                 )
 
         return self.ledger.append("rollback", _body(channel, target, by, reason), admit)

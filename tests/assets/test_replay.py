@@ -105,7 +105,7 @@ def test_a_run_is_rebuilt_after_later_days_a_restatement_a_correction_and_other_
     later: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import forecast_assets.features.specs as today
-    import forecast_assets.snapshots.stage as stage
+    from forecast_assets.snapshots import stage
 
     for module in (today, stage):
         monkeypatch.setattr(module, "DEFAULT_SPECS", today.DEFAULT_SPECS[:3])
@@ -184,7 +184,7 @@ def test_an_artifact_that_is_not_as_recorded_is_named(published: Published, tmp_
 @pytest.fixture
 def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reconciliation that adds half a unit to step 3 of one store."""
-    import forecast_assets.reconciliation.stage as stage
+    from forecast_assets.reconciliation import stage
 
     real = stage.reconciled_frame
 
