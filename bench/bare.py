@@ -26,7 +26,7 @@ from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, build_
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.runner import Runner
 from forecast_assets.scoring.context import RunInputs
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 BOOSTING = "lightgbm: the run's own calls, while it made them"
 # A version that combines families names both models of a row.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from forecast_assets.core.arrays import Floats
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel, assemble_panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import Batch

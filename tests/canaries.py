@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 
 from forecast_assets.contracts import ALL_STORES, FEEDS
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compute_features
 from forecast_assets.features.panel import Panel

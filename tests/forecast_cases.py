@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from forecast_assets.core.arrays import Floats
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 

@@ -4,7 +4,7 @@ import os
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
-from resources.ledger.records import Evaluation
+from resources.ledger.entries.evaluate import Evaluation
 from resources.maintenance.vacuuming import vacuum_store
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion

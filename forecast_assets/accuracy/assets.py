@@ -30,7 +30,7 @@ from forecast_assets.plots import (
     coverage_and_reliability_png,
 )
 from partitions import prediction_dates
-from resources.ledger.records import Measurement
+from resources.ledger.entries.measure import Measurement
 from resources.orchestration.glue import (
     Progress,
     ProgressReporter,

@@ -36,7 +36,7 @@ from forecast_assets.models.external import artifact as external
 from forecast_assets.models.statistical import artifact
 from forecast_assets.settings import Settings
 from partitions import model_versions
-from resources.ledger.records import Evaluation
+from resources.ledger.entries.evaluate import Evaluation
 from resources.orchestration.dagster_home import history_written
 from resources.orchestration.glue import Progress, product_metadata
 from resources.store.manifests import ProductVersion

@@ -34,7 +34,8 @@ from forecast_assets.operations.replaying import up_to_publication
 from forecast_assets.scoring.context import require_external_forecasts
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
-from resources.ledger.records import Compared, VersionRecord
+from resources.ledger.entries.evaluate import Compared
+from resources.ledger.entries.register import VersionRecord
 from resources.orchestration.glue import Progress, RunSettings
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores

@@ -22,7 +22,7 @@ from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, make_native
 from forecast_assets.sources.simulated import read_simulated
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.orchestration.glue import Progress
 
 VERSION: Final = "stat-1"

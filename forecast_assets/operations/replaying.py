@@ -41,7 +41,8 @@ from forecast_assets.operations.rebuilding import (
 from forecast_assets.scoring.context import outside_forecasts_of
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
-from resources.ledger.records import ProductFile, Publication
+from resources.ledger.entries.publish import Publication
+from resources.ledger.records import ProductFile
 from resources.orchestration.glue import Progress, RunSettings
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores

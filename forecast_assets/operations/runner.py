@@ -42,7 +42,8 @@ from forecast_assets.scoring.context import require_external_forecasts, require_
 from forecast_assets.settings import Settings
 from partitions import model_versions, scoring_partition
 from resources.catalogue.build import refresh_catalogue
-from resources.ledger.records import BatchRecord, Publication
+from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.publish import Publication
 from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
 from resources.orchestration.glue import Progress, ProgressReporter
 from resources.store.blobs import translated

@@ -11,7 +11,7 @@ from forecast_assets.core.errors import FIRST
 from forecast_assets.corrections.restatements import Restatement, correction_command
 from forecast_assets.operations.comparison import Comparison
 from forecast_assets.presentation.text import plain, table
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 

@@ -14,7 +14,7 @@ from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import read_artifact
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggrega
 from forecast_assets.scoring.context import RunInputs
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from partitions import scoring_partitions
+from resources.ledger.entries.publish import Correction, revision_before
 from resources.ledger.log import head_text
-from resources.ledger.records import Correction
 from resources.orchestration.glue import (
     RunSettings,
     StoresResource,
@@ -29,7 +29,7 @@ from resources.orchestration.glue import (
 )
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
-from resources.stores.products import PredictionStore, revision_before
+from resources.stores.products import PredictionStore
 
 # What the pictures' choice reads of risks.
 _AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")

@@ -21,10 +21,11 @@ from forecast_assets.history.as_known import History
 from forecast_assets.models.external import artifact as external
 from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import TrainedArtifact, read_artifact
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.publish import revision_before
+from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
-from resources.stores.products import PredictionStore, revision_before, snapshot_key
+from resources.stores.products import PredictionStore, snapshot_key
 
 # The panel of the run in hand, by what alone it follows from: the snapshot's version, which names its batches by their
 # bytes, and the days of history and horizon.

@@ -38,7 +38,7 @@ from forecast_assets.scoring import context as run_inputs
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from partitions import scoring_partition
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.orchestration.dagster_home import Launches
 from resources.stores.products import PredictionStore, snapshot_key
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner

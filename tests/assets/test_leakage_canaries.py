@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, Cutoff, Record
 from forecast_assets.models.statistical.effects import Factors

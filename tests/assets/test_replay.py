@@ -24,7 +24,7 @@ from forecast_assets.operations.replaying_training import replay_training
 from forecast_assets.operations.runner import Outcome, Runner
 from forecast_assets.presentation.replaying import replay_text
 from forecast_assets.simulation.simulator import Simulation
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.store.provenance import cpu_type, library_versions

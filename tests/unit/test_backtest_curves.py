@@ -6,9 +6,9 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 
 from forecast_assets.contracts import QUANTILES
+from forecast_assets.core.arrays import Floats
 from forecast_assets.metrics.backtests import Backtest
 from forecast_assets.metrics.calibration_curves import quantile_shares, risk_reliability
 from forecast_assets.plots.reports import (

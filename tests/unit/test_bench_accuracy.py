@@ -5,10 +5,10 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 
 from bench.goals import Goal, any_missed, goals_table
 from bench.scoring import bias, level_biases, wape, wrmsse
+from forecast_assets.core.arrays import Floats
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.metrics.backtests import Backtest, measure
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from forecast_assets.core.arrays import Floats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from utilsforecast import losses
 
 from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, QUANTILES
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.metrics.backtests import Backtest, measure, report
