@@ -26,3 +26,6 @@ __all__ = ["KINDS", "EntryKind", "Named", "Proposed", "Recorded", "StateParts", 
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
+# By name, whichever of them was imported first.
+for _name in sorted(KINDS):
+    KINDS[_name] = KINDS.pop(_name)

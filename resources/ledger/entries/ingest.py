@@ -31,6 +31,23 @@ class BatchRecord:
     """An observation batch as the ledger names it.
 
     The same bytes from two sources, or with another trust, are two batches in one file.
+
+    Attributes:
+        sha256: SHA-256 of the file.
+        feed: What it is about.
+        source: Who says so.
+        trust: Of two sources that differ, the one with the higher trust is believed; 0 to 1.
+        declared_lag_hours: Hours from the end of a day until the source speaks of it.
+        path: The file, below the store.
+        rows: Rows of the file.
+        first_event_date: First day that it speaks of.
+        last_event_date: Last day that it speaks of.
+        first_known_at: When its first row became known.
+        sequence: Ledger entry; 0 before it is recorded.
+        last_known_at: When its last row became known. Not in the entries of the first release: there the file has to
+            be asked.
+        is_single_word: Whether no two rows say something of the same key and day, not even at different moments. Not
+            known of old entries.
     """
 
     sha256: str
@@ -44,9 +61,7 @@ class BatchRecord:
     last_event_date: date
     first_known_at: datetime
     sequence: int = 0
-    # Not in the entries of the first release: there the file has to be asked.
     last_known_at: datetime | None = None
-    # No two rows say something of the same key and day, not even at different moments. Not known of old entries.
     is_single_word: bool = False
 
     @property

@@ -36,6 +36,8 @@ class Measurement:
         numbers: SHA-256 of its rows: the same numbers, the same hash.
         known_until: Moment of knowledge of the sales, ISO 8601 in UTC.
         runs: How many published runs were measured.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
         acceptances: SHA-256 of the acceptance of each check; none in the entries of the first release.
     """
 

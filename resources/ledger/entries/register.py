@@ -26,7 +26,22 @@ CHANNEL_GATES: Final = frozenset(
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """A registered model version and what it links to."""
+    """A registered model version and what it links to.
+
+    Attributes:
+        model_version: Its name.
+        family: Kind of model.
+        cutoff: Last day that it was trained on.
+        artifact: Manifest hash of the fitted model.
+        evaluation_report: Manifest hash of its evaluation report.
+        training_run_id: Run that trained it.
+        training_snapshot: Manifest hash of the snapshot that it was trained on.
+        feature_version: Version of its features.
+        gates: Whether it passed each gate, by name.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+        cpu: Type of the processor that it was trained or taken in on. Not known of old entries.
+    """
 
     model_version: str
     family: str
@@ -39,7 +54,6 @@ class VersionRecord:
     gates: Mapping[str, Any]
     sequence: int
     recorded_at: str
-    # Type of the processor that it was trained or taken in on. Not known of old entries.
     cpu: str = ""
 
     def failed_gates(self, *, for_channel: bool) -> list[str]:
