@@ -6,10 +6,14 @@
 
 import ast
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, Final
 
 import duckdb
@@ -19,6 +23,7 @@ import resources
 from forecast_assets.core.errors import AlreadyPublishedError, RefusedError, UnknownEntryError
 from forecast_assets.presentation.documentation import kinds_markdown
 from forecast_assets.presentation.log import log_text
+from resources.ledger import entries
 from resources.ledger.entries import KINDS, EntryKind, Named, StateParts, Words, register_kind
 from resources.ledger.entries.audit import (
     RECORDED_AT,
@@ -233,6 +238,47 @@ def test_a_kind_is_the_module_of_its_name(name: str) -> None:
     for said in (kind.happened, kind.keeps):
         assert said
         assert said == said.strip(". ")
+
+
+def test_every_module_of_a_kind_has_registered_it() -> None:
+    shared = {"audit", "base", "channel_moves", "run_links"}
+    assert {module.name for module in iter_modules(entries.__path__)} - shared == {*KIND_NAMES}
+
+
+IN_ITS_OWN_FILE = """
+from dataclasses import dataclass
+from resources.ledger.entries.base import EntryKind, Words, register_kind
+
+@dataclass(frozen=True)
+class Greeting:
+    text: str
+    sequence: int = 0
+    recorded_at: str = ""
+
+class GreetKind(EntryKind[Greeting]):
+    name, happened, keeps, record = "greet", "somebody greeted", "nothing", Greeting
+
+    def fold(self, record, state):
+        pass
+
+    def words(self, record):
+        return Words(record.text)
+
+GREET = register_kind(GreetKind())
+"""
+
+
+def test_a_file_among_the_kinds_is_all_that_a_new_one_needs(tmp_path: Path) -> None:
+    """In a copy of the package, so that the file is there when the registry is made."""
+    shutil.copytree(REPOSITORY / "resources", tmp_path / "resources")
+    (tmp_path / "resources/ledger/entries/greet.py").write_text(IN_ITS_OWN_FILE)
+    script = "from resources.ledger.entries import KINDS; print(*KINDS)"
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.stdout.split() == sorted([*KIND_NAMES, "greet"])
 
 
 @pytest.mark.parametrize("name", KIND_NAMES)
