@@ -39,7 +39,7 @@ from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, 
 from forecast_assets.sources.freshretailnet import DAILY_FILE, read_freshretailnet
 from forecast_assets.sources.m5 import read_m5
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, require_m5
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 FAMILIES = ("statistical", "global", "combined")
 FRESH_CUTOFF, FRESH_HORIZON = date(2024, 5, 28), 14

@@ -27,7 +27,7 @@ from forecast_assets.launch import Runner
 from forecast_assets.models.statistical.levels import MODELS, SUBSTITUTE, build_model
 from forecast_assets.operations.reading import read_product
 from forecast_assets.scoring.context import RunContext
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 BOOSTING = "lightgbm: the run's own calls, while it made them"
 # A version that combines families names both models of a row.

@@ -27,7 +27,7 @@ from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.m5 import read_m5
 from forecast_assets.sources.m5_files import PRICES_FILE, require_m5
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 HORIZON = 28
 LIMIT_SECONDS, LIMIT_GB = 900.0, 10.0

@@ -18,7 +18,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.launch import Runner
 from forecast_assets.presentation.text import progress_lines
 from forecast_assets.settings import Settings
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,7 @@ import polars as pl
 from forecast_assets.contracts import FORECASTS, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES, Contract
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, publish
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.store.parquet import to_parquet

@@ -25,7 +25,7 @@ from forecast_assets.operations.reading import read_product
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 HORIZON = 14
 NEWEST, EARLIER = date(2024, 6, 11), date(2024, 5, 28)

@@ -10,7 +10,7 @@ from forecast_assets.core.errors import InputError, IntegrityError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.scoring.context import outside_forecasts_of
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

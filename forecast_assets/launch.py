@@ -33,17 +33,15 @@ from forecast_assets.definitions import (
     scoring_job,
     stores_resource,
 )
-from forecast_assets.operations.use_cases import Outcome, UseCases
+from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
 from forecast_assets.training.assets import TrainingConfig
 from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions, scoring_partition
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
 from resources.orchestration.dagster_resources import CallbackProgress, CorrectionConfig
 from resources.orchestration.metadata import product_metadata
-
-__all__ = ["Outcome", "Runner", "ui_command"]
 
 Config = dict[str, Any]
 

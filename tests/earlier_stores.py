@@ -8,8 +8,8 @@ import pytest
 
 from forecast_assets.contracts import PRODUCTS, absent_columns
 from forecast_assets.core.keys import RunKey
+from resources.ledger.entries.publish import Publication
 from resources.ledger.log import Ledger
-from resources.ledger.records import Publication
 from resources.stores.home import Stores
 from tests.store_cases import publish
 

@@ -4,7 +4,7 @@ import os
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
-from resources.ledger.records import Evaluation
+from resources.ledger.entries.evaluate import Evaluation
 from resources.maintenance.vacuuming import vacuum_store
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
@@ -32,7 +32,7 @@ def every_kind(stores: Stores) -> None:
     vacuum(stores)
 
 
-def measure(stores: Stores) -> None:
+def measure(stores: Stores, since: int = 0) -> None:
     """Measure a day of three runs."""
     made = stores.predictions.write(
         FORECAST_ACCURACY, products.make_accuracy(), key="daily-2025-01-05",
@@ -40,7 +40,7 @@ def measure(stores: Stores) -> None:
         facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
-    stores.predictions.measure("daily", date(2025, 1, 5), made, since=0, required_checks=["sums_agree"])
+    stores.predictions.measure("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
 
 
 def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:

@@ -6,7 +6,7 @@ from typing import Any
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version, specs_to_data
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores

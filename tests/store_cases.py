@@ -10,7 +10,7 @@ import polars as pl
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, SALES
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
-from resources.ledger.records import Correction, Publication
+from resources.ledger.entries.publish import Correction, Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores

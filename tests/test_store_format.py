@@ -14,9 +14,9 @@ import pytest
 
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.operations.reading import read_product
+from resources.ledger.entries import KINDS
 from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
-from resources.ledger.state import KINDS
 from resources.stores.home import Stores, open_stores
 from tests.ledger_cases import evaluate, every_kind, measure, vacuum
 from tests.lineage_cases import publish_linked

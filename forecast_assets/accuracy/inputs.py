@@ -15,7 +15,8 @@ from forecast_assets.accuracy.measuring import SERIES, Actuals
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
-from resources.ledger.records import BatchRecord, Publication
+from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 

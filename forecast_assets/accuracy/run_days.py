@@ -18,7 +18,7 @@ from forecast_assets.accuracy.measuring import READ_OF_FORECASTS, READ_OF_RISKS,
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
 from forecast_assets.history.fusion import resolve
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

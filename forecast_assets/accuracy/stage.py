@@ -30,7 +30,7 @@ from forecast_assets.plots import (
     coverage_and_reliability_png,
 )
 from forecast_assets.scoring.stage import StageResult, Summary
-from resources.ledger.records import Measurement
+from resources.ledger.entries.measure import Measurement
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

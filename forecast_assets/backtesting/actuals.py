@@ -34,7 +34,7 @@ from forecast_assets.models.statistical.effects import Effects, Groups
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.training.evaluation import seasonal_naive
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.home import Stores
 
 # Days without a forecast are none of a run, so that the narrowest horizon does.

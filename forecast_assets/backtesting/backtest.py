@@ -36,7 +36,7 @@ from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
 from forecast_assets.models.external import artifact as external
 from forecast_assets.models.statistical import artifact
 from forecast_assets.settings import Settings
-from resources.ledger.records import Evaluation
+from resources.ledger.entries.evaluate import Evaluation
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

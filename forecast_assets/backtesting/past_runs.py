@@ -30,14 +30,14 @@ from forecast_assets.core.run import RunOptions, RunRequest, TrainingRequest
 from forecast_assets.models.external import artifact as external
 from forecast_assets.models.family import read_artifact
 from forecast_assets.models.statistical import artifact
-from forecast_assets.operations.rebuilding import stage
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.preconditions import require_external_forecasts
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import SnapshotContext, make_snapshot
 from forecast_assets.training.stage import TrainingContext, train_version
-from resources.ledger.records import Compared, VersionRecord
+from resources.ledger.entries.evaluate import Compared
+from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -170,7 +170,7 @@ class PastRuns:
         def make(scratch: Stores) -> Made:
             if fixed is not None:
                 # The first snapshot of a date fixes the moment of knowledge.
-                stage(scratch, fixed, cutoff)
+                scratch.predictions.stage(fixed, cutoff)
             asked = SnapshotContext(scratch, cutoff, self._settings.feed_tolerance)
             return {SNAPSHOTS: asked.keep(make_snapshot(asked))}
 
@@ -223,7 +223,7 @@ class PastRuns:
         options = RunOptions(history_days=recipe.history_days, workers=self._settings.workers)
 
         def make(scratch: Stores) -> Made:
-            stage(scratch, made, cutoff)
+            scratch.predictions.stage(made, cutoff)
             return {ARTIFACTS: train_version(TrainingContext(scratch, request, options, self._report)).artifact}
 
         inputs = {
@@ -244,9 +244,9 @@ class PastRuns:
         request = self._request(key)
 
         def make(scratch: Stores) -> Made:
-            stage(scratch, snapshot, key.prediction_date)
+            scratch.predictions.stage(snapshot, key.prediction_date)
             if outside is not None:
-                stage(scratch, outside, key)
+                scratch.predictions.stage(outside, key)
             score(RunContext(scratch, request, self._report), last=STOCKOUT_RISKS.name)
             return {name: scratch.predictions.staged(name, key) for name in _SCORED}
 
@@ -264,7 +264,7 @@ class PastRuns:
 
         def make(scratch: Stores) -> Made:
             for before in scored.made.values():
-                stage(scratch, before, key)
+                scratch.predictions.stage(before, key)
             made = score(RunContext(scratch, self._request(key), self._report), first=FORECAST_EXPLANATIONS.name)
             return {FORECASTS.name: made[FORECASTS.name]}
 

@@ -19,8 +19,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 from forecast_assets.core.errors import ChangedFileError
+from resources.ledger.entries.register import VersionRecord
 from resources.ledger.log import Ledger, PastLedger
-from resources.ledger.records import VersionRecord, canonical
+from resources.ledger.records import canonical
 from resources.store.blobs import BlobStore, sha256, translated
 from resources.store.manifests import ProductVersion
 from resources.store.overlay import OverlayStore

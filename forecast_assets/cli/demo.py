@@ -24,7 +24,7 @@ from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, make_native
 from forecast_assets.sources.simulated import read_simulated
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 VERSION: Final = "stat-1"
 WEEKLY_VERSION: Final = "stat-weekly-1"

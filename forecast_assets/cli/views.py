@@ -13,7 +13,7 @@ import click
 
 from forecast_assets.cli.common import DAY, as_of_option, current, examples, opened, published
 from forecast_assets.core.errors import InputError
-from resources.ledger.state import KINDS
+from resources.ledger.entries import KINDS
 
 
 @click.command(

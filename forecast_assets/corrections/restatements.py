@@ -24,7 +24,7 @@ from forecast_assets.core.quantities import UNITS
 from forecast_assets.history.as_known import History
 from forecast_assets.history.fusion import resolve
 from forecast_assets.models.family import read_artifact
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores

@@ -16,7 +16,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import only_words, resolve
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.observations import PLANNED, ObservationStore, contested_days
 

@@ -9,7 +9,7 @@ from datetime import date
 
 import polars as pl
 
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.observations import ObservationStore
 
 _Scan = Callable[[str, str | None, date | None, date | None], pl.LazyFrame | None]

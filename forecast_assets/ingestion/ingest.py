@@ -16,7 +16,7 @@ from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import Finding, has_dates_in_range, require_no_errors
 from forecast_assets.ingestion.held import NOTHING_HELD, Held
 from forecast_assets.ingestion.intake import Expect, Intake, Judged, errors_among, expectation_findings
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.observations import ObservationStore
 
 _STAGE: Final = "check and store batches"

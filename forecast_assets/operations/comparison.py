@@ -18,7 +18,7 @@ from forecast_assets.core.quantities import UNITS, Millionths, from_units, to_un
 from forecast_assets.corrections.restatements import changed_rows, days_read, snapshot_behind
 from forecast_assets.history.as_known import History
 from forecast_assets.operations.reading import read_product
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
 # Those of the forecast add up to it, and with what stock-outs take away to expected sales.

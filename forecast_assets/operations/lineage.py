@@ -12,8 +12,10 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import PredictionId, parse_run_or_row
 from forecast_assets.operations.reading import is_past, one_series
 from forecast_assets.scoring.context import outside_forecasts_of
+from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.publish import Publication
+from resources.ledger.entries.register import VersionRecord
 from resources.ledger.log import Entry
-from resources.ledger.records import BatchRecord, Publication, VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

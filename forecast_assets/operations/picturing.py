@@ -8,7 +8,7 @@ from pathlib import Path
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.operations.reading import one_series, series_after, series_history
 from forecast_assets.plots import drivers_png, history_and_fan_png
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
 

@@ -20,8 +20,8 @@ from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_of
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.scoring.context import build_hierarchy
+from resources.ledger.entries.publish import Publication
 from resources.ledger.log import PastLedger
-from resources.ledger.records import Publication
 from resources.stores.home import Stores
 
 FORMATS: Final = (".parquet", ".csv")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from forecast_assets.core.errors import InputError, NotStagedError
 from forecast_assets.core.progress import Progress
 from forecast_assets.snapshots.rebuilding import write_rebuilt
-from resources.store.manifests import ProductVersion, staging_path
+from resources.store.manifests import ProductVersion
 from resources.store.overlay import OverlayStore
 from resources.stores.home import Stores
 
@@ -64,11 +64,6 @@ def rebuild_snapshots(scratch: Stores, snapshots: Sequence[ProductVersion], repo
         report("rebuild snapshot", done, len(snapshots))
         write_rebuilt(snapshot, scratch)
     report("rebuild snapshot", len(snapshots), len(snapshots))
-
-
-def stage(scratch: Stores, made: ProductVersion, key: object) -> None:
-    """Let the stages of a run find what is not rebuilt."""
-    scratch.blobs.replace(staging_path(made.product, key), made.version.encode())
 
 
 def made_again(scratch: Stores, product: str, key: str) -> ProductVersion | None:

@@ -36,13 +36,13 @@ from forecast_assets.operations.rebuilding import (
     made_again,
     overlay,
     rebuild_snapshots,
-    stage,
     verify_inputs,
 )
 from forecast_assets.scoring.context import RunContext, outside_forecasts_of
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
-from resources.ledger.records import ProductFile, Publication
+from resources.ledger.entries.publish import Publication
+from resources.ledger.records import ProductFile
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -155,7 +155,7 @@ def replay(
     with overlay(stores.as_of(publication.sequence - 1), keep) as scratch:
         rebuild_snapshots(scratch, [snapshot], report)
         for made in outside:
-            stage(scratch, made, key)
+            scratch.predictions.stage(made, key)
         score(RunContext(scratch, request, report))
         products = (
             (snapshot, scratch.predictions.staged(snapshot.product, snapshot.key)),

@@ -29,7 +29,8 @@ from forecast_assets.models import external
 from forecast_assets.scoring.preconditions import require_external_forecasts, require_possible
 from forecast_assets.settings import Settings
 from resources.catalogue.build import refresh_catalogue
-from resources.ledger.records import BatchRecord, Publication
+from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import translated
 from resources.stores.home import Stores, open_stores
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from forecast_assets.contracts import OWN_METHOD
+from forecast_assets.core.wording import counted, moment_text
 from forecast_assets.metrics.descriptions import METHODS, METRICS, title_text, value_text
-from forecast_assets.presentation.text import counted, moment_text, table
-from resources.ledger.records import Compared, Evaluation
+from forecast_assets.presentation.text import table
+from resources.ledger.entries.evaluate import Compared, Evaluation
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Final
 
 from forecast_assets.core.keys import CADENCES, Cadence
 from resources.ledger.channels import DISPLACED_FOR, Term, appointments, live_versions, terms
-from resources.ledger.records import Appointment
+from resources.ledger.entries.channel_moves import Appointment
 from resources.ledger.state import LedgerState
 
 # Prediction dates that consumers are likely to read; as many are looked at for rows of the version gone back to.

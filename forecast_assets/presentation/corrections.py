@@ -12,7 +12,7 @@ from forecast_assets.corrections.restatements import Restatement, to_correct
 from forecast_assets.operations.comparison import Comparison
 from forecast_assets.presentation.actions import command_line
 from forecast_assets.presentation.text import plain, table
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 

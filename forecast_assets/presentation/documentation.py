@@ -1,7 +1,8 @@
-"""The reference of feeds and products, as Markdown, from the contracts.
+"""The reference of feeds, products and kinds of ledger entries, as Markdown, from contracts and the registry of kinds.
 
-What belongs here: turning contracts into the text of `docs/products.md`, which a test holds against them.
-What does not: any fact about a feed or product that its contract does not hold.
+What belongs here: turning contracts into the text of `docs/products.md`, and kinds into a table of
+`docs/store-format.md`; tests hold both against them. What does not: any fact about a feed or product that its contract
+does not hold, or about a kind that its module does not.
 
 Print it with `python -m forecast_assets.presentation.documentation`.
 """
@@ -28,6 +29,7 @@ from forecast_assets.contracts import (
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
+from resources.ledger.entries import KINDS
 
 _SQL_TYPES: Final[dict[Any, str]] = {
     pl.String: "VARCHAR",
@@ -88,6 +90,12 @@ def products_markdown() -> str:
         *_chapter("Feeds", _FEEDS, FEEDS.values()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def kinds_markdown() -> str:
+    """Return the table of all kinds of ledger entries in `docs/store-format.md`."""
+    rows = ((f"`{kind.name}`", kind.happened, kind.keeps) for kind in KINDS.values())
+    return _table(("kind", "what has happened", "what readers keep of it"), rows)
 
 
 def _on_the_way() -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.errors import first_ten
-from forecast_assets.launch import Outcome
 from forecast_assets.operations.external_forecasts import Plan
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.sources.external_fit import COHERENT_WITHIN, Coherence
 
 

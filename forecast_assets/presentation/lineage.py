@@ -8,10 +8,12 @@ from itertools import groupby
 from typing import Final
 
 from forecast_assets.contracts import PUBLISHED
+from forecast_assets.core.wording import counted, moment_text
 from forecast_assets.operations.lineage import Lineage
 from forecast_assets.presentation.corrections import correction_text
-from forecast_assets.presentation.text import Branch, counted, moment_text, tree
-from resources.ledger.records import BatchRecord, ProductFile
+from forecast_assets.presentation.text import Branch, tree
+from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.records import ProductFile
 from resources.store.manifests import ProductVersion
 
 _ROW: Final = ("target_date", "base_units", "reconciled_units", "forecast_units", "expected_sales_units")

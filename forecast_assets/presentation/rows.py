@@ -15,7 +15,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.history.fusion import resolve
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import plain, table
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
 _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {

@@ -15,14 +15,14 @@ from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import read_artifact
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:
     from forecast_assets.ingestion.findings import Finding
     from forecast_assets.ingestion.ingest import IngestOutcome
-    from forecast_assets.launch import Outcome
     from forecast_assets.operations.backfilling import BackfilledDate
+    from forecast_assets.operations.use_cases import Outcome
 
 from forecast_assets.presentation.backtests import newest_report_text
 from forecast_assets.presentation.channels import live_text

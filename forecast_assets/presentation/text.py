@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table
+
+from forecast_assets.core.wording import moment_text
 
 if TYPE_CHECKING:
     from forecast_assets.core.progress import Progress
@@ -114,26 +115,6 @@ def position_text(stores: "Stores") -> str:
     """Say at which position of the ledger the stores stand."""
     state = stores.ledger.state()
     return f"As of ledger entry {state.sequence}, {moment_text(state.recorded_at)}: what came later is not shown."
-
-
-def moment_text(recorded_at: str) -> str:
-    """Return when an entry was recorded, in UTC.
-
-    Example:
-        >>> moment_text("2025-07-01T08:12:05+00:00")
-        '2025-07-01T08:12:05Z'
-    """
-    return f"{datetime.fromisoformat(recorded_at).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number of things.
-
-    Example:
-        >>> counted(1, "run"), counted(2000, "run"), counted(2, "batch", "batches")
-        ('1 run', '2,000 runs', '2 batches')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,8 +13,8 @@ from forecast_assets.publication.stage import assemble, publish
 from forecast_assets.scoring.assets import run_context, run_stage, scoring_asset
 from forecast_assets.scoring.context import RunContext
 from partitions import scoring_partitions
+from resources.ledger.entries.publish import Publication
 from resources.ledger.log import head_text
-from resources.ledger.records import Publication
 from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource
 
 _CHECKED: Final = ("forecasts", "stockout_risks", "forecast_explanations")

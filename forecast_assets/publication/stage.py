@@ -28,9 +28,9 @@ from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggrega
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
-from resources.ledger.records import Correction, Publication
+from resources.ledger.entries.publish import Correction, Publication, revision_before
 from resources.store.manifests import ProductVersion
-from resources.stores.products import PredictionStore, revision_before
+from resources.stores.products import PredictionStore
 
 # What the pictures' choice reads of risks.
 _AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")

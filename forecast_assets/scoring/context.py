@@ -24,10 +24,11 @@ from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.family import TrainedArtifact, read_artifact
 from forecast_assets.scoring.preconditions import require_correctable, require_external_forecasts, require_possible
 from forecast_assets.scoring.stage import StageResult
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.publish import revision_before
+from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
-from resources.stores.products import PredictionStore, revision_before, run_folder, snapshot_key
+from resources.stores.products import PredictionStore, run_folder, snapshot_key
 
 _SNAPSHOTS = "feature_snapshots"
 

@@ -10,9 +10,9 @@ from forecast_assets.core.errors import HorizonError, InputError, NotAcceptedErr
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.run import RunRequest
 from forecast_assets.models import external
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.publish import revision_before
+from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
-from resources.stores.products import revision_before
 
 
 def require_possible(stores: Stores, key: RunKey) -> VersionRecord:

@@ -14,8 +14,6 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import (
-    BACKTEST_REPORTS,
-    FORECAST_ACCURACY,
     PRODUCTS,
     PUBLISHED,
     SERIES_STEP_KEY,
@@ -24,15 +22,9 @@ from forecast_assets.contracts import (
 )
 from forecast_assets.core.keys import DAILY
 from forecast_assets.core.quantities import UNITS
-from resources.catalogue.audit import (
-    BATCHES,
-    CHANNEL_HISTORY,
-    LINEAGE,
-    MODEL_VERSIONS,
-    PUBLICATIONS,
-    VACUUMS,
-    AuditRows,
-)
+from resources.catalogue.audit import AuditRows
+from resources.ledger.entries import KINDS
+from resources.ledger.entries.audit import AuditView, NestedView, ProductView, TableView
 from resources.stores.products import PredictionStore
 
 # Files of a product by the columns that they lack, with the value to show in their place.
@@ -46,20 +38,6 @@ _PREDICTION_ID: Final = (
     "concat_ws('/', cadence, prediction_date, model_version, forecast_horizon, 'r' || revision, "
     "replace(replace(sku_id, '%', '%25'), '/', '%2F'), replace(replace(store_id, '%', '%25'), '/', '%2F'), step)"
 )
-_RUN: Final = "publication_key, cadence, prediction_date, model_version, forecast_horizon, revision"
-_MEASURED: Final = {
-    "measured_sequence": "ledger entry that recorded the measurement",
-    "is_newest": "whether no later measurement of the day and cadence exists; sum these alone",
-    "known_until": "moment of knowledge of the sales: when the newest row of the day became known",
-}
-
-_EVALUATED: Final = {
-    "cadence": "rhythm of the runs that were made for it",
-    "forecast_horizon": "days ahead of those runs",
-    "evaluated_sequence": "ledger entry that recorded the report",
-    "is_newest": "whether no later report of the version exists",
-    "known_until": "moment of knowledge of the sales that came",
-}
 
 
 def view_name(cadence: str, product: str) -> str:
@@ -80,9 +58,10 @@ def statements(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
         rows: The rows of the audit views.
     """
     yield "CREATE SCHEMA built.audit"
-    yield from _audit_views(rows)
-    yield from _accuracy_view(store, rows)
-    yield from _backtests_view(store, rows)
+    yield from _ledger_head(rows)
+    for kind in KINDS.values():
+        for view in kind.views():
+            yield from _audit_view(view, store, rows)
     files: dict[tuple[str, str, str], _Shapes] = defaultdict(lambda: defaultdict(list))
     for publication in rows.state.publications.values():
         for product in PUBLISHED:
@@ -132,97 +111,63 @@ def _select(contract: Contract, absent: Mapping[str, int | None], paths: Sequenc
 # --- audit ---
 
 
-def _audit_views(rows: AuditRows) -> Iterator[str]:
+def _ledger_head(rows: AuditRows) -> Iterator[str]:
     head = f"SELECT {rows.state.sequence}::BIGINT AS sequence, {text(rows.state.head)} AS hash"
     comments = {"sequence": "number of the newest ledger entry", "hash": "SHA-256 of its bytes"}
     what = "The ledger entry that this catalogue was built at; verifying the store against it takes `sequence:hash`."
     yield from _view("audit.ledger_head", head, f"{what} Grain: one row.", comments)
-    # The links are a column of their own there.
-    names = ", ".join(_name(name) for name in PUBLICATIONS.names)
-    published = f"SELECT {names} FROM {_parquet(rows.publications())}"  # noqa: S608
-    yield from _audit_view(PUBLICATIONS, published)
-    yield from _audit_view(BATCHES, f"SELECT * FROM {_parquet(rows.batches())}")  # noqa: S608
-    yield from _audit_view(MODEL_VERSIONS, f"SELECT * FROM {_parquet(rows.model_versions())}")  # noqa: S608
-    yield from _audit_view(CHANNEL_HISTORY, f"SELECT * FROM {_parquet(rows.channel_history())}")  # noqa: S608
-    yield from _audit_view(VACUUMS, f"SELECT * FROM {_parquet(rows.vacuums())}")  # noqa: S608
-    yield from _audit_view(LINEAGE, _lineage(rows))
 
 
-def _audit_view(contract: Contract, select: str) -> Iterator[str]:
-    comments = {column.name: column.description for column in contract.columns}
-    yield from _view(f"audit.{_name(contract.name)}", select, _described(contract), comments)
+def _audit_view(view: AuditView, store: PredictionStore, rows: AuditRows) -> Iterator[str]:
+    if isinstance(view, ProductView):
+        return _product_files(view, store, rows)
+    select = _nested(view, rows) if isinstance(view, NestedView) else _table(view, rows)
+    comments = {column.name: column.description for column in view.columns}
+    return _view(f"audit.{_name(view.name)}", select, _described(view), comments)
 
 
-def _lineage(rows: AuditRows) -> str:
-    """Return the query over all links: of products as manifests say them, then of the batches behind snapshots."""
-    links = f"SELECT {_RUN}, unnest(links) AS l FROM {_parquet(rows.publications())}"  # noqa: S608
-    of_link = [name for name in LINEAGE.names if name not in _RUN.split(", ")]
-    taken = ", ".join(f"l.{name} AS {name}" for name in of_link)
-    of_batch = {
-        "link": "replace(link, '_snapshot', '_batch')",
-        "product": "feed",
-        "version": "batch_id",
-        **{name: name for name in ("path", "sha256", "rows")},
-    }
-    said = ", ".join(f"{of_batch.get(name, 'NULL')} AS {name}" for name in of_link)
-    batches = f"SELECT {_RUN}, l.link AS link, unnest(l.batches) AS number FROM ({links})"  # noqa: S608
+def _table(view: TableView, rows: AuditRows) -> str:
+    shows_all = view.columns == view.table.columns
+    shown = "*" if shows_all else ", ".join(_name(column.name) for column in view.columns)
+    return f"SELECT {shown} FROM {_parquet(rows.files(view.table))}"  # noqa: S608
+
+
+def _nested(view: NestedView, rows: AuditRows) -> str:
+    """Return the query over nested rows, then over the rows that they name by number."""
+    beside = ", ".join(column.name for column in view.beside)
+    shown = [column.name for column in view.shown]
+    name, old, new = view.renamed
+    nested = f"SELECT {beside}, unnest({view.nested}) AS l FROM {_parquet(rows.files(view.table))}"  # noqa: S608
+    taken = ", ".join(f"l.{column} AS {column}" for column in shown)
+    numbered = {name: f"replace({name}, {text(old)}, {text(new)})", **view.said_of_numbered}
+    said = ", ".join(f"{numbered.get(column, 'NULL')} AS {column}" for column in shown)
+    numbers = f"SELECT {beside}, l.{name} AS {name}, unnest(l.{view.numbers}) AS number FROM ({nested})"  # noqa: S608
     return (
-        f"SELECT {_RUN}, {taken} FROM ({links}) UNION ALL "  # noqa: S608
-        f"SELECT {_RUN}, {said} FROM ({batches}) JOIN {_parquet(rows.batches())} USING (number)"
+        f"SELECT {beside}, {taken} FROM ({nested}) UNION ALL "  # noqa: S608
+        f"SELECT {beside}, {said} FROM ({numbers}) JOIN {_parquet(rows.files(view.numbered))} USING (number)"
     )
 
 
-def _accuracy_view(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
-    """The view over every measurement of every day: which is the newest, and when it was made, are columns."""
-    own = ("measured_sequence", "known_until")
-    recorded, nothing = rows.measured(), rows.no_accuracy()
-    return _recorded_view(store, rows, FORECAST_ACCURACY, recorded, nothing, own, "cadence, target_date", _MEASURED)
-
-
-def _backtests_view(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
-    """The view over every backtest report of every version."""
-    own = ("evaluated_sequence", "cadence", "forecast_horizon", "known_until")
-    recorded, nothing = rows.evaluated(), rows.no_backtests()
-    return _recorded_view(store, rows, BACKTEST_REPORTS, recorded, nothing, own, "of_version", _EVALUATED)
-
-
-def _recorded_view(
-    store: PredictionStore,
-    rows: AuditRows,
-    contract: Contract,
-    recorded: list[str],
-    nothing: str,
-    own: Sequence[str],
-    told_of: str,
-    comments: Mapping[str, str],
-) -> Iterator[str]:
-    """The view over every file of a product that the ledger records by itself, beside what its entry says.
-
-    Args:
-        store: Where the files are.
-        rows: The rows of the audit views.
-        contract: Of the product.
-        recorded: Files of the rows that name them.
-        nothing: File that stands in where there is none.
-        own: Columns of those rows to show, the number of the entry first.
-        told_of: Columns that records tell of; the newest of each is marked.
-        comments: Columns beside the product's, with what they mean.
-    """
+def _product_files(view: ProductView, store: PredictionStore, rows: AuditRows) -> Iterator[str]:
+    recorded = rows.files(view.table)
     files = rows.named_files(recorded)
-    paths = store.paths(files, by_size=True)
+    paths = store.paths(files, by_size=True) or [rows.no_rows(view.product)]
     # Where the files are, so that their names can be told from the names that the rows have.
     root = paths[0].removesuffix(files[0].path) if files else ""
-    names = ", ".join(f"product.{_name(name)}" for name in contract.names)
+    names = ", ".join(f"product.{_name(name)}" for name in view.product.names)
+    own = ", ".join([view.sequence, *(name for name in view.beside if name not in (view.sequence, "is_newest"))])
     # Two records may share a file, and a file says nothing of its records.
-    newest = f"{own[0]} = max({own[0]}) OVER (PARTITION BY {told_of}) AS is_newest"
+    told_of = ", ".join(view.told_of)
+    newest = f"{view.sequence} = max({view.sequence}) OVER (PARTITION BY {told_of}) AS is_newest"
     select = (
-        f"SELECT {names}, {', '.join(comments)} FROM read_parquet({_list(paths or [nothing])}, "  # noqa: S608
+        f"SELECT {names}, {', '.join(view.beside)} FROM read_parquet({_list(paths)}, "  # noqa: S608
         "hive_partitioning=false, filename='recorded_file') AS product "
-        f"JOIN (SELECT path, {', '.join(own)}, {newest} FROM {_parquet(recorded)}) AS recorded "
+        f"JOIN (SELECT path, {own}, {newest} FROM {_parquet(recorded)}) AS recorded "
         f"ON product.recorded_file = {text(root)} || recorded.path"
     )
-    described = {column.name: column.description for column in contract.columns}
-    yield from _view(f"audit.{_name(contract.name)}", select, _described(contract), {**described, **comments})
+    described = {column.name: column.description for column in view.product.columns}
+    comments = {**described, **view.beside}
+    yield from _view(f"audit.{_name(view.product.name)}", select, _described(view.product), comments)
 
 
 # --- text ---
@@ -235,8 +180,8 @@ def _view(name: str, select: str, comment: str, columns: Mapping[str, str]) -> I
         yield f"COMMENT ON COLUMN built.{name}.{_name(column)} IS {text(words)}"
 
 
-def _described(contract: Contract) -> str:
-    return f"{contract.description} Grain: {contract.grain}."
+def _described(shown: Contract | TableView | NestedView) -> str:
+    return f"{shown.description} Grain: {shown.grain}."
 
 
 def _parquet(paths: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from forecast_assets.core.keys import Cadence
-from resources.ledger.records import Appointment
+from resources.ledger.entries.channel_moves import Appointment, Channels
 from resources.ledger.state import LedgerState
 
 # As many days as a daily run looks ahead: by then the first forecasts of the new champion are measured to their last
@@ -47,7 +47,7 @@ class LiveVersion:
 
 def appointments(state: LedgerState, channel: str) -> list[Appointment]:
     """Return the appointments of one channel, oldest first."""
-    return [appointment for appointment in state.appointments if appointment.channel == channel]
+    return state.part(Channels).of(channel)
 
 
 def terms(history: Sequence[Appointment]) -> list[Term]:

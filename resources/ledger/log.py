@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count, takewhile
 from typing import Final
 from uuid import uuid4
@@ -35,6 +36,7 @@ from forecast_assets.core.errors import (
     VacuumUnderWayError,
     first_ten,
 )
+from resources.ledger.entries import KINDS, Proposed
 from resources.ledger.records import Body, canonical
 from resources.ledger.state import RESTORE, UPGRADE, LedgerState
 from resources.store.blobs import BlobStore, sha256
@@ -56,7 +58,7 @@ class Entry:
     Attributes:
         sequence: 1, 2, 3, ... without gaps.
         previous: Hash of the entry before, or 64 zeros.
-        kind: ingest, register, promote, rollback, publish, measure, vacuum, vacuumed.
+        kind: What happened: one of `KINDS`.
         recorded_at: When it was appended, never before the entry before; for people, no part of a product's content.
         body: What happened.
         hash: SHA-256 of the stored bytes.
@@ -138,14 +140,20 @@ class Ledger:
     # --- appending ---
 
     def append(
-        self, kind: str, body: Body, admit: Callable[[LedgerState], None], *, names: Sequence[str] = ()
+        self,
+        kind: str,
+        body: Body,
+        admit: Callable[[LedgerState], None] | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> Entry:
         """Append one entry: the commit.
 
         Args:
             kind: Kind of the entry.
             body: JSON-ready content.
-            admit: Called with the state that the entry would follow, again after every lost race; raises to refuse.
+            admit: Called with the state that the entry would follow, again after every lost race; raises to refuse. The
+                rule of the kind if left out; given where that rule is also told what its writer had seen.
             names: Paths of all files that the entry makes visible. Whoever vacuums appends an entry before it removes
                 anything, so that an entry which names files either comes first or sees that they are gone.
 
@@ -154,6 +162,7 @@ class Ledger:
             VacuumUnderWayError: If files are being removed for longer than a minute.
             MissingFileError: If a vacuum has removed one of the files.
         """
+        admit = admit or partial(KINDS[kind].admit, KINDS[kind].read(Proposed(kind, body)))
         for _ in range(ATTEMPTS):
             self._catch_up(is_thorough=True)
             self._require_present(names)
@@ -368,7 +377,12 @@ class PastLedger(Ledger):
         return self._state
 
     def append(
-        self, kind: str, body: Body, admit: Callable[[LedgerState], None], *, names: Sequence[str] = ()
+        self,
+        kind: str,
+        body: Body,
+        admit: Callable[[LedgerState], None] | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> Entry:
         """Refuse: the past does not change.
 

@@ -22,9 +22,11 @@ from forecast_assets.core.errors import (
     UnknownEntryError,
     first_ten,
 )
+from resources.ledger.entries import KINDS
+from resources.ledger.entries.base import GENESIS
 from resources.ledger.log import Entry, entry_path, head_text, is_entry
-from resources.ledger.records import Publication, Vacuum
-from resources.ledger.state import GENESIS, LedgerState
+from resources.ledger.records import ProductFile
+from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore, named_hash, sha256
 from resources.store.manifests import Manifests, ProductVersion, acceptance_path, manifest_path
 
@@ -104,7 +106,8 @@ class Survey:
         self.findings: dict[str, Finding] = {}
         self._manifests = Manifests(blobs)
         self._batches: set[str] = set()
-        self._publications: list[tuple[str, Publication]] = []
+        # What entries repeat of manifests, and which entry does.
+        self._copies: list[tuple[str, tuple[str, str, tuple[ProductFile, ...] | None]]] = []
         self._roots: dict[str, None] = {}
         # Entries that said what is said once only: that a run is published, or a version registered.
         self._sayings: dict[str, int] = {}
@@ -113,7 +116,7 @@ class Survey:
         self._check_chain(heads)
         self._is_chain_whole = not self.findings
         self._walk_manifests()
-        self._check_publications()
+        self._check_copies()
         self._check_batches()
 
     @property
@@ -164,34 +167,23 @@ class Survey:
 
     def _take(self, entry: Entry, name: str) -> None:
         """Note what one entry names, whatever becomes of the others."""
-        alone = LedgerState()
-        alone.fold(entry)
-        for batch in alone.batches.values():
-            self._batches.add(batch.batch_id)
-            self._name(name, batch.path, batch.sha256)
-        for model_version, version in alone.versions.items():
-            self._say_once(name, f"registers {model_version}")
-            self._root(name, version.artifact, version.evaluation_report, version.training_snapshot)
-        for key, publication in alone.publications.items():
-            self._say_once(name, f"publishes {key}")
-            self._publications.append((name, publication))
-            self._root(name, *publication.products.values())
-            for version_hash, checks in publication.acceptances.items():
-                self._name_acceptances(name, version_hash, checks.items())
-        for measurements in alone.measurements.values():
-            for measurement in measurements:
-                self._root(name, measurement.product_version)
-                self._name_acceptances(name, measurement.product_version, measurement.acceptances.items())
-        for evaluations in alone.evaluations.values():
-            for evaluation in evaluations:
-                self._root(name, evaluation.product_version)
-        for vacuum in alone.vacuums:
-            self._name(name, vacuum.path, vacuum.listed)
-            self.condemned.update(condemned_by(self.blobs, vacuum) or ())
+        record, kind = LedgerState().fold(entry), KINDS[entry.kind]
+        self._say_once(name, kind.said_once(record))
+        named = kind.names(record)
+        self._batches.update(named.batches)
+        for path, expected in named.files:
+            self._name(name, path, expected)
+        self._copies += [(name, copy) for copy in named.copies]
+        self._root(name, *named.products)
+        for version, checks in named.acceptances.items():
+            self._name_acceptances(name, version, checks.items())
+        for path, expected in named.condemned:
+            self._name(name, path, expected)
+            self.condemned.update(condemned_by(self.blobs, path, expected) or ())
 
     def _say_once(self, by: str, saying: str) -> None:
         """Find the later of two entries that say the same; each alone is a right entry."""
-        first = self._sayings.setdefault(saying, number_in(by))
+        first = self._sayings.setdefault(saying, number_in(by)) if saying else number_in(by)
         if first != number_in(by):
             self.find(CHANGED, by, f"It {saying} again; entry {first} did.")
 
@@ -316,16 +308,15 @@ class Survey:
             return Finding(CHANGED, path, f"It is no manifest: {error!r}.")
         return made
 
-    def _check_publications(self) -> None:
+    def _check_copies(self) -> None:
         """Compare the files that entries name with those of the manifests."""
-        for by, publication in self._publications:
-            for name, version in publication.products.items():
-                made, files = self.products.get(version), publication.files.get(name)
-                if made is None:
-                    for file in files or ():
-                        self._name(by, file.path, file.sha256)
-                elif publication.files and files != made.files:
-                    self.find(CHANGED, by, f"Its files of `{name}` are not those of the manifest.")
+        for by, (name, version, files) in self._copies:
+            made = self.products.get(version)
+            if made is None:
+                for file in files or ():
+                    self._name(by, file.path, file.sha256)
+            elif files != made.files:
+                self.find(CHANGED, by, f"Its files of `{name}` are not those of the manifest.")
 
     def _check_batches(self) -> None:
         """Look for the batches of every snapshot; behind a broken entry they cannot be known."""
@@ -338,15 +329,21 @@ class Survey:
                 self.find(CHANGED, manifest_path(version), why)
 
 
-def condemned_by(blobs: BlobStore, vacuum: Vacuum) -> list[str] | None:
-    """Return the paths that a vacuum was to remove, or None if its list is not as it was written, or is none."""
-    data = bytes_or_finding(blobs, vacuum.path)
-    if isinstance(data, Finding) or sha256(data) != vacuum.listed:
+def condemned_by(blobs: BlobStore, path: str, expected: str) -> list[str] | None:
+    """Return the paths that a vacuum was to remove, or None if its list is not as it was written, or is none.
+
+    Args:
+        blobs: The store.
+        path: Where the list is.
+        expected: Its SHA-256.
+    """
+    data = bytes_or_finding(blobs, path)
+    if isinstance(data, Finding) or sha256(data) != expected:
         return None
     try:
         paths = json.loads(data)["paths"]
-        for path in paths:
-            _require_inside(path)
+        for condemned in paths:
+            _require_inside(condemned)
     except MALFORMED:
         return None
     return list(paths)

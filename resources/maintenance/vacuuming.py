@@ -11,15 +11,15 @@ vacuum that was killed in between is taken over by the next one.
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
     FindingsError,
     ForecastAssetsError,
@@ -28,8 +28,10 @@ from forecast_assets.core.errors import (
     StorageError,
     VacuumUnderWayError,
 )
+from resources.ledger.entries.vacuum import VACUUM, MovedError, Vacuum, Vacuums
+from resources.ledger.entries.vacuumed import VACUUMED, VacuumEnd
 from resources.ledger.log import Ledger
-from resources.ledger.records import Vacuum, canonical
+from resources.ledger.records import canonical
 from resources.ledger.state import LedgerState
 from resources.maintenance.survey import THREADS, Finding, Progress, Survey, condemned_by
 from resources.maintenance.verification import Verification, verify_store
@@ -213,10 +215,6 @@ def _version_at(blobs: BlobStore, path: str) -> str | None:
 # --- removing ---
 
 
-class _MovedError(Exception):
-    """Somebody appended an entry since the names were collected."""
-
-
 def _begin(work: _Work, verification: Verification, before: datetime) -> tuple[tuple[Blob, ...], Vacuum | None]:
     """Append the entry that says what is to be removed, unless nothing is."""
     for _ in range(ATTEMPTS):
@@ -226,24 +224,11 @@ def _begin(work: _Work, verification: Verification, before: datetime) -> tuple[t
             return (), None
         listed = canonical({"paths": [blob.path for blob in files]})
         work.blobs.create_addressed(f"vacuums/{sha256(listed)}.json", listed)
-        body = {
-            "by": work.by,
-            "files": len(files),
-            "bytes": sum(blob.size for blob in files),
-            "listed": sha256(listed),
-        }
-
-        def admit(state: LedgerState, at: int = survey.sequence) -> None:
-            if state.open_vacuum is not None:
-                raise VacuumUnderWayError(state.open_vacuum.sequence)
-            if state.sequence != at:
-                raise _MovedError
-
+        vacuum = Vacuum(work.by, len(files), sum(blob.size for blob in files), sha256(listed))
         try:
-            work.ledger.append("vacuum", body, admit)
-        except _MovedError:
+            return files, _said_begun(work, vacuum, partial(VACUUM.admit, vacuum, at=survey.sequence))
+        except MovedError:
             continue
-        return files, work.ledger.state().vacuums[-1]
     raise LostRaceError(
         f"Others appended to the ledger {ATTEMPTS} times while names were collected. Nothing was removed.",
         remedy="Run the same command when less is going on.",
@@ -254,20 +239,14 @@ def _take_over(work: _Work, killed: Vacuum) -> tuple[Blob, ...]:
     """End a vacuum whose process was killed, under an entry of one's own: of two that try, one gets it."""
     if not work.blobs.is_local and datetime.now(UTC) - _moment(killed) < KILLED:
         raise VacuumUnderWayError(killed.sequence)
-
-    def admit(state: LedgerState) -> None:
-        if state.open_vacuum != killed:
-            raise VacuumUnderWayError(killed.sequence)
-
     try:
         work.survey()
     except FindingsError:
         # What may go cannot be known. Ending without removing is always safe, and whoever publishes need not wait.
         _say_ended(work, killed)
         raise
-    body = {"by": work.by, "files": killed.files, "bytes": killed.bytes, "listed": killed.listed}
-    work.ledger.append("vacuum", body, admit)
-    return _end(work, work.ledger.state().vacuums[-1])
+    vacuum = replace(killed, by=work.by)
+    return _end(work, _said_begun(work, vacuum, partial(VACUUM.admit, vacuum, instead_of=killed)))
 
 
 def _end(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
@@ -282,22 +261,17 @@ def _end(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
     return removed
 
 
+def _said_begun(work: _Work, vacuum: Vacuum, admit: Callable[[LedgerState], None]) -> Vacuum:
+    return VACUUM.read(work.ledger.append(VACUUM.name, VACUUM.body(vacuum), admit))
+
+
 def _say_ended(work: _Work, vacuum: Vacuum) -> None:
-    work.ledger.append("vacuumed", {"vacuum": vacuum.sequence}, lambda state: _require_open(state, vacuum))
-
-
-def _require_open(state: LedgerState, vacuum: Vacuum) -> None:
-    if state.open_vacuum != vacuum:
-        raise LostRaceError(
-            f"The vacuum that began with ledger entry {vacuum.sequence} took so long that another one has ended it.",
-            remedy=Sentence("Nothing more is removed. See what is left: ", Action("vacuum")),
-            sequence=vacuum.sequence,
-        )
+    work.ledger.append(VACUUMED.name, VACUUMED.body(VacuumEnd(vacuum.sequence)))
 
 
 def _remove(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
     began = time.clock_gettime(CLOCK)
-    paths = condemned_by(work.blobs, vacuum)
+    paths = condemned_by(work.blobs, vacuum.path, vacuum.listed)
     if paths is None:
         raise FindingsError([f"{vacuum.path} (changed)"])
     # Whatever names files waits by now: these are all the names there are until the end.
@@ -308,7 +282,7 @@ def _remove(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
     going = sorted((path for path in going if not _is_needed(path, named)), key=_rank)
     for done, path in enumerate(going):
         if done % LOOK_EVERY == 0:
-            _require_open(work.ledger.state(), vacuum)
+            work.ledger.state().part(Vacuums).require_open(vacuum.sequence)
         if not work.blobs.is_local and time.clock_gettime(CLOCK) - began > REMOVING.total_seconds():
             raise StorageError(
                 f"Removing took longer than {REMOVING}: {done:,} of {len(going):,} files are gone.",

@@ -92,6 +92,10 @@ class Manifests:
             )
         return self.version(version)
 
+    def stage(self, made: ProductVersion, key: object) -> None:
+        """Point a run's staging at a product version, so that the run's stages find it."""
+        self._blobs.replace(staging_path(made.product, key), made.version.encode())
+
     def is_staged(self, product: str, key: object) -> bool:
         """Return whether a version of the product was made for the key."""
         return self._pointer(product, key) is not None

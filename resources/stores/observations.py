@@ -15,11 +15,10 @@ import polars as pl
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import ChangedFileError, LostRaceError, NotReadyError, first_ten
+from forecast_assets.core.errors import ChangedFileError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
+from resources.ledger.entries.ingest import INGEST, BatchRecord, Ingest
 from resources.ledger.log import Ledger
-from resources.ledger.records import BatchRecord
-from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore, sha256
 from resources.store.parquet import to_parquet
 
@@ -109,16 +108,15 @@ class ObservationStore:
         added = tuple(batch for batch in batches if batch.batch_id not in present)
         if not added:
             return IngestReport((), known, None)
-        body = {"batches": [batch.body() for batch in added], **self._start(added)}
-        admit = partial(_require_unheard, added, judged_at)
-        entry = self._ledger.append("ingest", body, admit, names=[batch.path for batch in added])
+        ingest = Ingest(added, self._start(added))
+        admit = partial(INGEST.admit, ingest, judged_at=judged_at)
+        entry = self._ledger.append(INGEST.name, INGEST.body(ingest), admit, names=[batch.path for batch in added])
         return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
 
-    def _start(self, batches: Iterable[BatchRecord]) -> dict[str, str]:
+    def _start(self, batches: Iterable[BatchRecord]) -> date | None:
+        """Return the first day of the store, if these batches are those that fix it."""
         first_days = [batch.first_event_date for batch in batches if batch.feed == "sales"]
-        if self._ledger.state().start_date is not None or not first_days:
-            return {}
-        return {"start_date": min(first_days).isoformat()}
+        return None if self._ledger.state().start_date is not None else min(first_days, default=None)
 
     def sequence(self) -> int:
         """Return the newest ledger entry."""
@@ -305,30 +303,3 @@ def _without_unsaid(feed: str, frame: pl.DataFrame) -> pl.DataFrame:
 def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:
     key = [name for name in FEEDS[feed].key if name != "known_at"]
     return "event_date" in key and not has_repeated_keys(frame, key)
-
-
-def _require_unheard(added: Sequence[BatchRecord], judged_at: int | None, state: LedgerState) -> None:
-    """Admit an ingest unless its batches were judged without what another one has recorded meanwhile.
-
-    Batches are content-addressed, so naming the same one twice changes nothing.
-    """
-    if judged_at is None:
-        return
-    ours = {batch.batch_id for batch in added}
-    others = [other for name, other in state.batches.items() if other.sequence > judged_at and name not in ours]
-    unheard = [other for other in others if any(_speaks_of_the_same(other, batch) for batch in added)]
-    if unheard:
-        named = first_ten(
-            f"`{other.feed}` from {other.source}, {other.first_event_date} to {other.last_event_date} "
-            f"(ledger entry {other.sequence})"
-            for other in unheard
-        )
-        raise LostRaceError(
-            f"Another ingest recorded the same days meanwhile: {named}. Nothing of this one was recorded.",
-            remedy="Run the same command again: it is then compared with what the other one said.",
-        )
-
-
-def _speaks_of_the_same(one: BatchRecord, other: BatchRecord) -> bool:
-    is_same = (one.feed, one.source) == (other.feed, other.source)
-    return is_same and one.overlaps(other.first_event_date, other.last_event_date)

@@ -5,8 +5,9 @@ What does not: computing, checking or overriding any number.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,6 @@ import polars as pl
 from forecast_assets.contracts import PUBLISHED, Contract
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
-    AlreadyPublishedError,
     ChangedFileError,
     InputError,
     LostRaceError,
@@ -25,8 +25,13 @@ from forecast_assets.core.errors import (
     first_ten,
 )
 from forecast_assets.core.keys import RunKey
-from resources.ledger.log import Ledger
-from resources.ledger.records import Correction, Evaluation, Measurement, ProductFile, Publication, canonical
+from resources.ledger.entries import EntryKind
+from resources.ledger.entries.base import Record
+from resources.ledger.entries.evaluate import EVALUATE, Evaluation
+from resources.ledger.entries.measure import MEASURE, Measurement
+from resources.ledger.entries.publish import PUBLISH, Correction, Publication, revision_before
+from resources.ledger.log import Entry, Ledger
+from resources.ledger.records import ProductFile, canonical
 from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore, sha256
 from resources.store.manifests import (
@@ -236,7 +241,7 @@ class PredictionStore(Manifests):
             NotAcceptedError: If a check has not passed on exactly these product versions.
             ChangedFileError: If a file is missing or changed.
         """
-        recorded = _correction_body(key, correction)
+        corrects = _checked_correction(key, correction)
         missing = [name for name in PUBLISHED if name not in products]
         if missing:
             raise NotStagedError(
@@ -247,31 +252,18 @@ class PredictionStore(Manifests):
         passed = {made.version: self._required(made, required_checks) for made in behind}
         for made in behind:
             self.verify_files(made)
-
-        def admit(state: LedgerState) -> None:
-            if key in state.publications:
-                raise AlreadyPublishedError(key, state.publications[key].sequence)
-            if key.revision and revision_before(key) not in state.publications:
-                raise NotPublishedError(
-                    f"{revision_before(key)} is not published, so {key} has nothing to correct.",
-                    remedy=Sentence("Revisions follow one another from r0; see what is there: ", Action("runs")),
-                    key=key,
-                )
-            if key.model_version not in state.versions:
-                raise UnknownVersionError(key.model_version, sorted(state.versions))
-
         made_now = {name: self.version(hash_) for name, hash_ in products.items()}
-        body = {
-            "key": str(key),
-            "products": dict(products),
-            "files": {name: [asdict(file) for file in made.files] for name, made in made_now.items()},
-            "schemas": {name: made.schema for name, made in made_now.items()},
-            "acceptances": {version: checks for version, checks in passed.items() if checks},
-            "cpu": cpu_type(),
-            **recorded,
-        }
+        published = Publication(
+            key=key,
+            products=products,
+            files={name: made.files for name, made in made_now.items()},
+            acceptances={version: checks for version, checks in passed.items() if checks},
+            correction=corrects,
+            cpu=cpu_type(),
+            schemas={name: made.schema for name, made in made_now.items()},
+        )
         records = [acceptance_path(version, check) for version, checks in passed.items() for check in checks]
-        self.ledger.append("publish", body, admit, names=[*paths_of(behind), *records])
+        self.ledger.append(PUBLISH.name, PUBLISH.body(published), names=[*paths_of(behind), *records])
         return self.ledger.state().publications[key]
 
     def files(self, publication: Publication, product: str) -> tuple[ProductFile, ...]:
@@ -308,37 +300,28 @@ class PredictionStore(Manifests):
         """
         passed = self._required(product, lambda _: required_checks)
         self.verify_files(product)
-        numbers = product.files[0].sha256
-        body = {
-            "cadence": cadence,
-            "target_date": target_date.isoformat(),
-            "product_version": product.version,
-            "numbers": numbers,
-            "acceptances": passed,
-            **{name: product.facts[name] for name in ("known_until", "runs")},
-        }
-        records = [acceptance_path(product.version, check) for check in passed]
-        known = self._measured_as(cadence, target_date, numbers)
-        if known is not None:
-            return known, False
-        try:
-            self.ledger.append(
-                "measure",
-                body,
-                lambda state: _require_newest(state, cadence, target_date, since),
-                names=[*paths_of(self.lineage([product.version])), *records],
-            )
-            is_new = True
-        except LostRaceError:
-            is_new = False
-            if self._measured_as(cadence, target_date, numbers) is None:
-                raise
-        return self.ledger.state().measurements[cadence, target_date][-1], is_new
+        measured = Measurement(
+            cadence=cadence,
+            target_date=target_date,
+            product_version=product.version,
+            numbers=product.files[0].sha256,
+            known_until=product.facts["known_until"],
+            runs=product.facts["runs"],
+            acceptances=passed,
+        )
 
-    def _measured_as(self, cadence: str, target_date: date, numbers: str) -> Measurement | None:
-        """Return the newest measurement of a day if it has these numbers."""
-        newest = self.ledger.state().measured(cadence, target_date)
-        return newest if newest is not None and newest.numbers == numbers else None
+        def as_this(state: LedgerState) -> Measurement | None:
+            newest = state.measured(cadence, target_date)
+            return newest if newest is not None and newest.numbers == measured.numbers else None
+
+        records = [acceptance_path(product.version, check) for check in passed]
+
+        def append() -> Entry:
+            names = [*paths_of(self.lineage([product.version])), *records]
+            admit = partial(MEASURE.admit, measured, since=since)
+            return self.ledger.append(MEASURE.name, MEASURE.body(measured), admit, names=names)
+
+        return self._append_once(MEASURE, as_this, append)
 
     # --- backtests ---
 
@@ -356,32 +339,47 @@ class PredictionStore(Manifests):
             UnknownVersionError: If the version is not registered.
             ChangedFileError: If a file is missing or changed.
         """
-        name = str(body["model_version"])
         behind = self.lineage([product.version])
         for made in behind:
             self.verify_files(made)
-        known = _evaluated_as(self.ledger.state(), name, product)
+
+        def as_this(state: LedgerState) -> Evaluation | None:
+            newest = state.evaluated(str(body["model_version"]))
+            return newest if newest is not None and newest.product_version == product.version else None
+
+        def append() -> Entry:
+            made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
+            return self.ledger.append(EVALUATE.name, {**body, **made_of}, names=paths_of(behind))
+
+        return self._append_once(EVALUATE, as_this, append)
+
+    def _append_once(
+        self, kind: EntryKind[Record], as_this: Callable[[LedgerState], Record | None], append: Callable[[], Entry]
+    ) -> tuple[Record, bool]:
+        """Append an entry unless the newest of what it tells of says the same, now or after a lost race.
+
+        Args:
+            kind: Kind of the entry.
+            as_this: Returns the newest record if it says the same, else None.
+            append: Appends the entry.
+
+        Returns:
+            The record, and whether this call appended it.
+
+        Raises:
+            LostRaceError: If another process recorded something else in between.
+        """
+        known = as_this(self.ledger.state())
         if known is not None:
             return known, False
-
-        def admit(state: LedgerState) -> None:
-            if name not in state.versions:
-                raise UnknownVersionError(name, sorted(state.versions))
-            if _evaluated_as(state, name, product) is not None:
-                raise LostRaceError(
-                    f"Another process recorded the same evaluation of `{name}` meanwhile.",
-                    remedy="Run the same command again.",
-                )
-
-        made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
         try:
-            entry = self.ledger.append("evaluate", {**body, **made_of}, admit, names=paths_of(behind))
+            entry = append()
         except LostRaceError:
-            known = _evaluated_as(self.ledger.state(), name, product)
+            known = as_this(self.ledger.state())
             if known is None:
                 raise
             return known, False
-        return Evaluation.read(entry.body, entry.sequence, entry.recorded_at), True
+        return kind.read(entry), True
 
     def publication(self, key: RunKey) -> Publication:
         """Return a published run.
@@ -420,12 +418,7 @@ class PredictionStore(Manifests):
         return sorted(same, key=lambda published: published.key.revision)
 
 
-def revision_before(key: RunKey) -> RunKey:
-    """Return the key of the revision that ``key`` corrects."""
-    return replace(key, revision=key.revision - 1)
-
-
-def _correction_body(key: RunKey, correction: Correction | None) -> dict[str, Any]:
+def _checked_correction(key: RunKey, correction: Correction | None) -> Correction:
     """Return what the ledger entry says of a correction: nothing for a first publication."""
     if (correction is not None) != (key.revision > 0):
         raise InputError(
@@ -436,10 +429,10 @@ def _correction_body(key: RunKey, correction: Correction | None) -> dict[str, An
             key=key,
         )
     if correction is None:
-        return {}
+        return Correction()
     if not correction.by.strip() or not correction.reason.strip():
         raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
-    return {"correction": {**asdict(correction), "corrects": str(revision_before(key))}}
+    return replace(correction, corrects=str(revision_before(key)))
 
 
 def snapshot_key(prediction_date: date, known_until: datetime | None = None) -> str:
@@ -447,25 +440,6 @@ def snapshot_key(prediction_date: date, known_until: datetime | None = None) -> 
     if known_until is None:
         return prediction_date.isoformat()
     return f"{prediction_date.isoformat()}_known_until_{known_until:%Y%m%dT%H%M%S%f}"
-
-
-def _evaluated_as(state: LedgerState, name: str, product: ProductVersion) -> Evaluation | None:
-    """Return the newest evaluation of a version if it is this very product."""
-    newest = state.evaluated(name)
-    return newest if newest is not None and newest.product_version == product.version else None
-
-
-def _require_newest(state: LedgerState, cadence: str, target_date: date, since: int) -> None:
-    newest = state.measured(cadence, target_date)
-    if newest is not None and newest.sequence > since:
-        raise LostRaceError(
-            f"Another process measured the {cadence} forecasts of {target_date} meanwhile (ledger entry "
-            f"{newest.sequence}).",
-            remedy="Run the same command again.",
-            cadence=cadence,
-            target_date=target_date,
-            sequence=newest.sequence,
-        )
 
 
 def run_folder(product: str, key: RunKey) -> str:

@@ -6,25 +6,19 @@ must not wait for one.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import (
-    AlreadyRegisteredError,
-    InputError,
-    LostRaceError,
-    MissingFileError,
-    NotAcceptedError,
-    NothingToRollBackError,
-    UnknownVersionError,
-    first_ten,
-)
-from forecast_assets.core.keys import CHANNELS, WEEKLY, require_version_name
+from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
+from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import appointments, way_back
+from resources.ledger.entries.channel_moves import Appointment
+from resources.ledger.entries.promote import PROMOTE
+from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
+from resources.ledger.entries.rollback import ROLLBACK
 from resources.ledger.log import Entry, Ledger
-from resources.ledger.records import CHANNEL_GATES, Appointment, Body, VersionRecord
-from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore
 from resources.store.bucket import open_blobs
 from resources.store.manifests import Manifests, paths_of
@@ -51,16 +45,6 @@ class Registry:
             ChangedFileError: If a manifest of what it was made from is missing or changed, or a file is missing.
         """
         name = require_version_name(str(record["model_version"]))
-
-        def admit(state: LedgerState) -> None:
-            if name in state.versions:
-                raise AlreadyRegisteredError(
-                    f"`{name}` is already registered (ledger entry {state.versions[name].sequence}).",
-                    remedy="A version never changes: choose another name.",
-                    model_version=name,
-                    sequence=state.versions[name].sequence,
-                )
-
         behind = self._manifests.lineage(
             record[link] for link in ("artifact", "evaluation_report", "training_snapshot")
         )
@@ -73,7 +57,7 @@ class Registry:
                 model_version=name,
                 missing=missing,
             )
-        return self.ledger.append("register", {**record, "cpu": cpu_type()}, admit, names=paths)
+        return self.ledger.append(REGISTER.name, {**record, "cpu": cpu_type()}, names=paths)
 
     def model_version(self, name: str) -> VersionRecord:
         """Return a registered model version.
@@ -81,7 +65,7 @@ class Registry:
         Raises:
             UnknownVersionError: If there is none of that name, with the known ones.
         """
-        return _known(self.ledger.state(), name)
+        return self.ledger.state().part(Versions).known(name)
 
     def standing(self, channel: str) -> Appointment | None:
         """Return the appointment that a channel stands at, or None if it points at nothing."""
@@ -97,27 +81,9 @@ class Registry:
                 than the channel's cadence looks.
         """
         _require_decision("promotion", channel, by, reason)
-
-        def admit(state: LedgerState) -> None:
-            record = _known(state, name)
-            failed = record.failed_gates(for_channel=True)
-            if failed:
-                raise NotAcceptedError(
-                    f"`{name}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
-                    remedy=Sentence("Look at it: ", Action("versions", given=(name,)), f"; {_way_out(failed)}."),
-                    model_version=name,
-                    failed=failed,
-                )
-            lacking = self._lacking_reach(record, channel)
-            if lacking:
-                raise NotAcceptedError(
-                    lacking,
-                    remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
-                    channel=channel,
-                    model_version=name,
-                )
-
-        return self.ledger.append("promote", _body(channel, name, by, reason), admit)
+        move = Appointment(channel, name, by, reason)
+        admit = partial(PROMOTE.admit, move, trained_for=self._trained_for)
+        return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
 
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:
         """Point a channel back at a version that it pointed at before; moves a pointer, recomputes nothing.
@@ -140,59 +106,13 @@ class Registry:
         """
         _require_decision("rollback", channel, by, reason)
         seen = appointments(self.ledger.state(), channel)
-        target = to or _before(channel, way_back(seen))
+        move = Appointment(channel, to or _before(channel, way_back(seen)), by, reason)
+        admit = partial(ROLLBACK.admit, move, trained_for=self._trained_for, seen=seen if to is None else None)
+        return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
 
-        def admit(state: LedgerState) -> None:
-            history = appointments(state, channel)
-            if to is None and history != seen:
-                raise LostRaceError(
-                    f"{history[-1].by} has moved `{channel}` meanwhile; it is now {history[-1].model_version}.",
-                    remedy=Sentence(
-                        "If it should still go back, name the version: --to VERSION; see ", Action("versions"), "."
-                    ),
-                    channel=channel,
-                    model_version=history[-1].model_version,
-                )
-            earlier = dict.fromkeys(each.model_version for each in history)
-            present = history[-1].model_version if history else None
-            if target == present or target not in earlier:
-                raise NothingToRollBackError(
-                    f"`{channel}` {'is' if target == present else 'never was'} {target}.",
-                    remedy=f"It was before: {first_ten([name for name in earlier if name != present]) or 'nothing'}.",
-                    channel=channel,
-                    model_version=target,
-                )
-            why_not = self._why_not(state.versions[target], channel)
-            if why_not:
-                fit = [name for name in earlier if name != present and not self._why_not(state.versions[name], channel)]
-                raise NotAcceptedError(
-                    f"`{channel}` cannot go back to `{target}`: {why_not}",
-                    remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
-                    channel=channel,
-                    model_version=target,
-                )
-
-        return self.ledger.append("rollback", _body(channel, target, by, reason), admit)
-
-    def _why_not(self, record: VersionRecord, channel: str) -> str:
-        """Say why a channel may not point at a version; nothing if it may."""
-        failed = record.failed_gates(for_channel=True)
-        if failed:
-            return f"its evaluation report fails {first_ten(failed)}."
-        return self._lacking_reach(record, channel)
-
-    def _lacking_reach(self, record: VersionRecord, channel: str) -> str:
-        """Say why a version could never serve the cadence which follows the channel; nothing if it could."""
-        if channel not in (WEEKLY.champion, WEEKLY.challenger):
-            # No version is trained for fewer days than the shortest daily run.
-            return ""
-        days = self._manifests.version(record.artifact).facts.get("horizon")
-        if days is None or days >= WEEKLY.shortest_horizon:
-            return ""
-        return (
-            f"`{record.model_version}` was trained for {days} days ahead, and {WEEKLY.name} runs look at least "
-            f"{WEEKLY.shortest_horizon} ahead."
-        )
+    def _trained_for(self, artifact: str) -> int | None:
+        days: int | None = self._manifests.version(artifact).facts.get("horizon")
+        return days
 
 
 def open_registry(location: Path | str, mirror: Path | None = None) -> Registry:
@@ -213,10 +133,6 @@ def _require_decision(what: str, channel: str, by: str, reason: str) -> None:
         raise InputError(f"There is no channel `{channel}`.", remedy=f"Name one of {first_ten(CHANNELS)}.")
 
 
-def _body(channel: str, name: str, by: str, reason: str) -> Body:
-    return {"channel": channel, "model_version": name, "by": by, "reason": reason}
-
-
 def _before(channel: str, way: Sequence[str]) -> str:
     if len(way) > 1:
         return way[-2]
@@ -229,18 +145,3 @@ def _before(channel: str, way: Sequence[str]) -> str:
         ),
         channel=channel,
     )
-
-
-def _known(state: LedgerState, name: str) -> VersionRecord:
-    if name not in state.versions:
-        raise UnknownVersionError(name, sorted(state.versions))
-    return state.versions[name]
-
-
-def _way_out(failed: Sequence[str]) -> str:
-    if CHANNEL_GATES.issuperset(failed):
-        return (
-            "it may serve under its own name; to promote what was made elsewhere, ingest it as another version, from a "
-            "file with past prediction dates on which it beats seasonal naive"
-        )
-    return "train a better one"

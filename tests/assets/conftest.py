@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.core.keys import RunKey
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate, write_native
 from forecast_assets.sources.simulated import read_simulated

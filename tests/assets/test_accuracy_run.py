@@ -13,8 +13,9 @@ from forecast_assets.accuracy.inputs import PRODUCT
 from forecast_assets.automation.triggers import accuracy_request
 from forecast_assets.core.errors import NotAcceptedError, NotPublishedError
 from forecast_assets.core.keys import DAILY, WEEKLY
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.accuracy import Question, accuracy_text
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.readiness import DAILY_FEEDS

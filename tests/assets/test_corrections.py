@@ -31,14 +31,15 @@ from forecast_assets.corrections import restatements
 from forecast_assets.corrections.restatements import newest_revisions, pending
 from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.operations.reading import read_product, resolve_run
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.corrections import comparison_text
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from partitions import scoring_partition
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.orchestration.dagster_home import Launches
 from resources.stores.products import PredictionStore, snapshot_key
 from tests.assets.conftest import KEY, RETAILER, copied, new_runner

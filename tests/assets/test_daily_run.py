@@ -29,8 +29,9 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import DAILY, RunKey
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot

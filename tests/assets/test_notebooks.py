@@ -12,8 +12,9 @@ import marimo as mo
 import polars as pl
 import pytest
 
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import places_of, read_product, series_after, series_history
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.notebook import choose, chosen
 from tests.assets.conftest import KEY, RETAILER
 from tests.products import make_accuracy

@@ -29,10 +29,11 @@ from forecast_assets.core.errors import (
     SourceError,
 )
 from forecast_assets.core.keys import DAILY, RunKey
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.external_forecasts import Plan, Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.external_forecasts import plan_text, published_text
 from forecast_assets.presentation.lineage import lineage_text

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.sources.simulated import read_simulated
 from tests.assets.conftest import KEY, RETAILER, copied
 

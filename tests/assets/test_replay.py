@@ -17,15 +17,16 @@ from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.contracts import PRODUCTS
 from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError, ReplayDifferenceError
 from forecast_assets.core.keys import PredictionId, RunKey
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations import differences, replaying
 from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import Replay, replay
 from forecast_assets.operations.replaying_training import replay_training
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.replaying import replay_text
 from forecast_assets.simulation.simulator import Simulation
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.store.provenance import cpu_type, library_versions

@@ -1,6 +1,7 @@
 """A store that real runs made is as it was written, and its head is on record outside of it."""
 
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
+from forecast_assets.operations.use_cases import Outcome
 from resources.ledger.log import head_text
 from resources.maintenance.verification import verify_store
 from resources.orchestration.recorded_heads import recorded_heads

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.simulation.simulator import Simulation
 
 KEY = ["store_id", "sku_id", "target_date"]

@@ -16,9 +16,10 @@ from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.core.errors import HorizonError, InputError, NotAcceptedError
 from forecast_assets.core.keys import WEEKLY, RunKey
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.launch import Outcome, Runner
+from forecast_assets.launch import Runner
 from forecast_assets.operations.backfilling import backfill_keys
 from forecast_assets.operations.reading import read_product, resolve_run
+from forecast_assets.operations.use_cases import Outcome
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
 from tests.assets.conftest import copied, new_runner

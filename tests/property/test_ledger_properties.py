@@ -31,7 +31,7 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import CHANNELS, RunKey
-from resources.ledger.records import Correction
+from resources.ledger.entries.publish import Correction
 from resources.stores.home import Stores, open_stores
 from tests.store_cases import ingest, register
 

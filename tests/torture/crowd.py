@@ -23,7 +23,7 @@ import sqlalchemy
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.core.errors import AlreadyPublishedError, LostRaceError
 from forecast_assets.core.keys import RunKey
-from resources.ledger.records import Evaluation
+from resources.ledger.entries.evaluate import Evaluation
 from resources.store.blobs import sha256
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores, open_stores

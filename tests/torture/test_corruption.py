@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from forecast_assets.core.errors import ChangedFileError
+from resources.ledger.entries.evaluate import Evaluation
 from resources.ledger.log import bundle_path, bundled, entry_path, is_entry
-from resources.ledger.records import Evaluation, canonical
+from resources.ledger.records import canonical
 from resources.maintenance.verification import verify_store
 from resources.store.blobs import sha256
 from resources.stores.home import Stores, open_stores

@@ -14,7 +14,7 @@ from forecast_assets.contracts import FORECAST_ACCURACY, SALES
 from forecast_assets.core.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
-from resources.ledger.records import Measurement
+from resources.ledger.entries.measure import Measurement
 from resources.stores.home import Stores, open_stores
 from tests.accuracy_cases import KEY, TARGET, actuals, forecasts, hierarchy, naive, risks
 from tests.unit.test_catalogue import publish

@@ -14,7 +14,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.store.blobs import BlobStore
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores

@@ -13,9 +13,10 @@ import pytest
 from forecast_assets.core.errors import InputError, NotPublishedError, RefusedError
 from forecast_assets.operations.reading import as_they_stood, read_product, resolve_run
 from forecast_assets.presentation.log import log_text, said
+from resources.ledger.entries import KINDS
+from resources.ledger.entries.base import GENESIS
 from resources.ledger.log import Ledger, PastLedger, entry_path
 from resources.ledger.records import canonical
-from resources.ledger.state import GENESIS, KINDS
 from resources.store.blobs import BlobStore, sha256
 from resources.stores.home import Stores, open_stores
 from tests.command import Call, caller

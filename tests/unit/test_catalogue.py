@@ -23,6 +23,8 @@ from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.presentation.actions import error_text
 from resources.catalogue.audit import GROUPS, AuditRows
 from resources.catalogue.build import build_catalogue, refresh_catalogue, superseded_files
+from resources.ledger.entries.audit import AuditTable, MadeRows
+from resources.ledger.entries.publish import publications_table
 from resources.ledger.records import canonical
 from resources.store.blobs import sha256
 from resources.store.manifests import manifest_path
@@ -348,7 +350,7 @@ def test_a_long_ledger_is_few_files_and_no_run_is_left_out(stores: Stores, tmp_p
     keys = [(str(store_cases.run_key(day)),) for day in range(many)]
     assert rows(link, "SELECT publication_key FROM audit.publications") == keys
     assert rows(link, "SELECT DISTINCT publication_key FROM audit.lineage ORDER BY prediction_date") == keys
-    assert len(AuditRows(stores.predictions, tmp_path / "catalogue" / "rows").publications()) == 5
+    assert len(AuditRows(stores.predictions, tmp_path / "catalogue" / "rows").files(publications_table())) == 5
 
 
 def test_a_build_reads_no_manifest_that_an_earlier_one_has_read(stores: Stores, catalogue: Path) -> None:
@@ -507,9 +509,9 @@ def test_a_build_that_finds_all_rows_writes_none(stores: Stores, tmp_path: Path)
 def test_rows_that_a_release_computes_in_another_way_are_written_anew(
     stores: Stores, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = AuditRows(stores.predictions, catalogue.parent / "rows").publications()
+    before = AuditRows(stores.predictions, catalogue.parent / "rows").files(publications_table())
     monkeypatch.setattr("resources.catalogue.audit.ROWS_FORMAT", 1000)
-    after = AuditRows(stores.predictions, catalogue.parent / "rows").publications()
+    after = AuditRows(stores.predictions, catalogue.parent / "rows").files(publications_table())
     assert not set(before) & set(after)
 
 
@@ -548,20 +550,20 @@ def test_files_that_become_one_are_joined_and_say_what_manifests_say(stores: Sto
     made = store_cases.stage(stores, store_cases.run_key(0))
     files = {name: [asdict(file) for file in stores.predictions.version(made[name]).files] for name in made}
     asked: list[int] = []
-    real = AuditRows._publication_rows
+    real = AuditRows._made
 
-    def counted(self: AuditRows, publications: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
+    def counted(self: AuditRows, table: AuditTable, publications: Sequence[Any]) -> MadeRows:
         asked.append(len(publications))
-        return real(self, publications)
+        return real(self, table, publications)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(AuditRows, "_publication_rows", counted)
+        patched.setattr(AuditRows, "_made", counted)
         for day in range(GROUPS[0]):
             body = {"key": str(store_cases.run_key(day)), "products": made, "files": files}
             stores.ledger.append("publish", {**body, "acceptances": {}, "cpu": "x"}, lambda _: None)
-            (*_, last) = AuditRows(stores.predictions, tmp_path / "rows").publications()
+            (*_, last) = AuditRows(stores.predictions, tmp_path / "rows").files(publications_table())
     assert asked == [1] * GROUPS[0]
-    (at_once,) = AuditRows(stores.predictions, tmp_path / "at once").publications()
+    (at_once,) = AuditRows(stores.predictions, tmp_path / "at once").files(publications_table())
     assert Path(last).name == Path(at_once).name
     assert Path(last).read_bytes() == Path(at_once).read_bytes()
 

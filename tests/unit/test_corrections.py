@@ -15,7 +15,7 @@ from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS
 from forecast_assets.core.errors import InputError, NotReadyError
 from forecast_assets.corrections.restatements import changed_rows
 from forecast_assets.history.as_known import History
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 

@@ -20,7 +20,7 @@ import pytest
 from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import AlreadyPublishedError
 from forecast_assets.core.keys import RunKey
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
 from tests.store_cases import catalogue, ingest, publish, register, required, run_key, stage
 from tests.torture.injection import FAIL_FROM, TROUBLES, Harm, Report, armed

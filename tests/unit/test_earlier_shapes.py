@@ -16,7 +16,7 @@ from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
 from forecast_assets.operations.reading import export_product, read_product, scan_predictions, scan_product
 from forecast_assets.operations.replaying import Replay
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
 from tests.earlier_stores import GROWN, publish_as_before
 from tests.store_cases import catalogue, ingest, publish, register, run_key

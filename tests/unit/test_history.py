@@ -16,7 +16,7 @@ from forecast_assets.features.compiler import compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, FeatureSpec, days_needed
 from forecast_assets.history.as_known import History
 from forecast_assets.history.fusion import resolve
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.home import Stores
 from resources.stores.observations import contested_days
 

@@ -12,9 +12,11 @@ import pytest
 
 from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import AlreadyRegisteredError, BrokenChainError, StorageError, UnknownEntryError
+from resources.ledger.entries import KINDS
+from resources.ledger.entries.base import GENESIS
 from resources.ledger.log import BUNDLE, Ledger, bundle_path, bundled, entry_path
 from resources.ledger.records import canonical
-from resources.ledger.state import GENESIS, KINDS, LedgerState
+from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore, sha256
 from resources.store.manifests import Manifests, manifest_path
 from resources.store.provenance import cpu_type

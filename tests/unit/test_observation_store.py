@@ -11,7 +11,7 @@ from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.history.as_known import History
 from forecast_assets.snapshots.readiness import STORE_DAYS
 from forecast_assets.snapshots.stage import known_history, readiness, require_ready
-from resources.ledger.records import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores
 

@@ -24,7 +24,7 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import RunKey
-from resources.ledger.records import Correction
+from resources.ledger.entries.publish import Correction
 from resources.store import blobs
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion, acceptance_path, staging_path

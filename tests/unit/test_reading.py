@@ -22,7 +22,7 @@ from forecast_assets.core.errors import (
 from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import one_series, read_product, scan_predictions, scan_product
 from forecast_assets.presentation.actions import error_text
-from resources.ledger.records import Publication
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
 from tests.store_cases import CUTOFF, publish, register, run_key
 

@@ -1,6 +1,6 @@
 """Channels: who served when, where a rollback goes, and what it refuses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,8 +18,8 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.keys import CHANNELS, DAILY, WEEKLY
 from resources.ledger.channels import DISPLACED_FOR, LiveVersion, Term, appointments, live_versions, terms
+from resources.ledger.entries.channel_moves import Appointment
 from resources.ledger.log import Ledger
-from resources.ledger.records import Appointment
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores, open_stores
 from resources.stores.registry import Registry, open_registry
@@ -44,14 +44,16 @@ def went_to(registry: Registry, to: str | None = None, channel: str = "champion"
 
 def moves(*steps: tuple[str, int], channel: str = "champion", rollbacks: tuple[int, ...] = ()) -> LedgerState:
     """A state after appointments, each so many days after the beginning."""
-    return LedgerState(
-        appointments=[
-            Appointment(
-                channel, name, "ana", "a test", at + 1, (BEGIN + timedelta(days=day)).isoformat(), at in rollbacks
-            )
-            for at, (name, day) in enumerate(steps)
-        ]
+    return appointed(
+        Appointment(channel, name, "ana", "a test", at + 1, (BEGIN + timedelta(days=day)).isoformat(), at in rollbacks)
+        for at, (name, day) in enumerate(steps)
     )
+
+
+def appointed(moved: Iterable[Appointment]) -> LedgerState:
+    state = LedgerState()
+    state.appointments.extend(moved)
+    return state
 
 
 def live(state: LedgerState, day: float) -> list[str]:
@@ -280,12 +282,12 @@ def test_promoting_the_champion_again_displaces_nobody_anew() -> None:
 
 def test_the_challenger_is_live_for_as_long_as_it_is_set_and_comes_after_the_champion() -> None:
     champions = moves(("a", 0), ("b", 1)).appointments
-    state = LedgerState(appointments=[*champions, *moves(("x", 2), channel="challenger").appointments])
+    state = appointed([*champions, *moves(("x", 2), channel="challenger").appointments])
     assert live(state, 3) == ["b", "x", "a"]
     assert live(state, 400) == ["b", "x"]
-    same = LedgerState(appointments=[*champions, *moves(("b", 2), channel="challenger").appointments])
+    same = appointed([*champions, *moves(("b", 2), channel="challenger").appointments])
     assert live(same, 3) == ["b", "a"]
-    former = LedgerState(appointments=[*champions, *moves(("a", 2), channel="challenger").appointments])
+    former = appointed([*champions, *moves(("a", 2), channel="challenger").appointments])
     assert live(former, 400) == ["b", "a"]
 
 

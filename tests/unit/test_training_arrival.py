@@ -16,7 +16,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.models.external.artifact import ExternalArtifact, register_external
 from forecast_assets.scoring.preconditions import require_servable
 from forecast_assets.training.external import Arrived, PastDate, arrival_gates, arrival_report
-from resources.ledger.records import CHANNEL_GATES
+from resources.ledger.entries.register import CHANNEL_GATES
 from resources.stores.home import Stores
 from tests.forecast_cases import lawful_panel, panel_of
 from tests.store_cases import register

@@ -9,7 +9,7 @@ import pytest
 
 from forecast_assets.backtesting.workbench import Made, Piece, Workbench, _take_place
 from forecast_assets.core.errors import RefusedError, StorageError
-from resources.ledger.records import VersionRecord
+from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 from tests.store_cases import CUTOFF, ingest, register
 

@@ -1,0 +1,215 @@
+"""What a kind of ledger entry is, and the registry of all kinds.
+
+What belongs here: what every kind has, with what holds where a kind says nothing else. What does not: any one kind.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from resources.ledger.entries.audit import AuditView
+from resources.ledger.records import Body, ProductFile, with_known_fields
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+GENESIS: Final = "0" * 64
+
+Record = TypeVar("Record", bound="DataclassInstance")
+Part = TypeVar("Part")
+
+
+class Recorded(Protocol):
+    """What folding needs of a ledger entry."""
+
+    @property
+    def sequence(self) -> int:
+        """1, 2, 3, ..."""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+
+    @property
+    def recorded_at(self) -> str:
+        """When it was appended, ISO 8601 in UTC."""
+
+    @property
+    def body(self) -> Body:
+        """The particulars."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the stored bytes."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What is to be appended and has no place yet: read like an entry, so that its kind can judge it."""
+
+    kind: str
+    body: Body
+    sequence: int = 0
+    recorded_at: str = ""
+    hash: str = ""
+
+
+class StateParts:  # noqa: PLW1641
+    """What is true after some entries, in parts: each kind keeps what follows from its entries in a class of its own.
+
+    It changes with every entry, so it has no hash.
+
+    Attributes:
+        sequence: The last entry; 0 before the first.
+        head: Its hash.
+        recorded_at: When it was appended.
+    """
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.head = GENESIS
+        self.recorded_at = ""
+        self._parts: dict[type, Any] = {}
+
+    def part(self, kept: type[Part]) -> Part:
+        """Return what is kept under a class, which starts as the class makes it without arguments."""
+        if kept not in self._parts:
+            self._parts[kept] = kept()
+        found: Part = self._parts[kept]
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same is true; a part that nobody has asked for yet is one in which nothing is kept."""
+        if not isinstance(other, StateParts):
+            return NotImplemented
+        places = [(state.sequence, state.head, state.recorded_at) for state in (self, other)]
+        kept = {*self._parts, *other._parts}
+        return places[0] == places[1] and all(self.part(each) == other.part(each) for each in kept)
+
+
+@dataclass
+class Sayings:
+    """What was said that is said once only.
+
+    Attributes:
+        first: Entry that said it.
+    """
+
+    first: dict[str, int] = field(default_factory=dict)
+
+
+class Words(NamedTuple):
+    """What an entry says to people: what happened, who decided it, and why; empty where nobody was asked."""
+
+    what: str
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What an entry names, so that it is kept, hashed by whoever verifies, and missed when it is gone.
+
+    Attributes:
+        files: Path and SHA-256 of files.
+        batches: Ids under which manifests name what the entry records.
+        copies: What the entry repeats of manifests: name, product version, its files.
+        products: Product versions; with them all files of theirs, and all that they were made from.
+        acceptances: SHA-256 of the record of each check, by product version and check; empty where nobody said.
+        condemned: Path and SHA-256 of lists of files that were to be removed.
+    """
+
+    files: Sequence[tuple[str, str]] = ()
+    batches: Sequence[str] = ()
+    copies: Sequence[tuple[str, str, tuple[ProductFile, ...] | None]] = ()
+    products: Sequence[str] = ()
+    acceptances: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    condemned: Sequence[tuple[str, str]] = ()
+
+
+class EntryKind(ABC, Generic[Record]):
+    """All that is to be known of one kind of entry.
+
+    A record is a frozen dataclass with what an entry says. Its fields `sequence` and `recorded_at` are the entry's
+    place, 0 and empty in one that is still to be appended; the others are the body.
+
+    Attributes:
+        name: What entries store as their kind; never changes.
+        happened: What such an entry says has happened, one sentence for the documents.
+        keeps: What readers keep of it, and which one counts where several say something.
+        record: Class of its records.
+    """
+
+    name: ClassVar[str]
+    happened: ClassVar[str]
+    keeps: ClassVar[str]
+    record: type[Record]
+
+    def read(self, entry: Recorded) -> Record:
+        """Return what an entry says; fields that a later release added are left out.
+
+        Raises:
+            TypeError: If a field is missing.
+        """
+        return with_known_fields(self.record, {**entry.body, **place_of(entry)})
+
+    def body(self, record: Record) -> dict[str, Any]:
+        """Return what is stored of a record, ready for JSON."""
+        said = {name: value for name, value in asdict(record).items() if name not in ("sequence", "recorded_at")}
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in said.items()}
+
+    def said_once(self, record: Record) -> str:
+        """Return what may be said once only, such as `registers stat-1`; empty if it may be said again."""
+        del record
+        return ""
+
+    @abstractmethod
+    def fold(self, record: Record, state: StateParts) -> None:
+        """Take in what follows from the next entry."""
+
+    def names(self, record: Record) -> Named:
+        """Return which files an entry names."""
+        del record
+        return Named()
+
+    def admit(self, record: Record, state: StateParts) -> None:
+        """Refuse what may not follow; asked again after every lost race.
+
+        A rule that needs more than these, such as what the writer had seen, takes it by keyword.
+
+        Raises:
+            ForecastAssetsError: Of the kind that says why.
+        """
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the audit views over what such entries say; what they need of frames is imported here."""
+        return ()
+
+    @abstractmethod
+    def words(self, record: Record) -> Words:
+        """Return what happened, in words for people."""
+
+
+# By name. Whatever is to hold for every kind goes through these.
+KINDS: Final[dict[str, EntryKind[Any]]] = {}
+
+_Kind = TypeVar("_Kind", bound=EntryKind[Any])
+
+
+def register_kind(kind: _Kind) -> _Kind:
+    """Add a kind to the registry and return it.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    if kind.name in KINDS:
+        raise ValueError(f"there is a kind of entry `{kind.name}` already")
+    KINDS[kind.name] = kind
+    return kind
+
+
+def place_of(entry: Recorded) -> Body:
+    """Return the fields of a record that say where in the ledger it is."""
+    return {"sequence": entry.sequence, "recorded_at": entry.recorded_at}

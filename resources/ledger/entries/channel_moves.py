@@ -1,0 +1,101 @@
+"""What `promote` and `rollback` share: a channel is pointed at a version, and may point only at one that may serve.
+
+What belongs here: moves, what follows from them, and who may serve. What does not: which way a channel is moved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from forecast_assets.core.errors import first_ten
+from forecast_assets.core.keys import WEEKLY
+from resources.ledger.entries.base import EntryKind, Recorded, StateParts, place_of
+from resources.ledger.entries.register import VersionRecord
+from resources.ledger.records import with_known_fields
+
+# Returns how many days ahead a version was trained for, by the product version of its artifact; None if nobody said.
+TrainedFor = Callable[[str], int | None]
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """A channel was pointed at a version.
+
+    Attributes:
+        channel: The channel.
+        model_version: Where it points from then on.
+        by: Who decided.
+        reason: Why.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+        is_rollback: Whether it went back to a version that the channel had pointed at before.
+    """
+
+    channel: str
+    model_version: str
+    by: str
+    reason: str
+    sequence: int = 0
+    recorded_at: str = ""
+    is_rollback: bool = False
+
+
+@dataclass
+class Channels:
+    """What follows from moves of channels.
+
+    Attributes:
+        appointments: Of all channels, oldest first.
+    """
+
+    appointments: list[Appointment] = field(default_factory=list)
+
+    def of(self, channel: str) -> list[Appointment]:
+        """Return the appointments of one channel, oldest first."""
+        return [appointment for appointment in self.appointments if appointment.channel == channel]
+
+
+class ChannelMove(EntryKind[Appointment]):
+    """A channel points at a version from here on.
+
+    Attributes:
+        is_rollback: Whether moves of this kind go back.
+    """
+
+    record = Appointment
+    is_rollback: bool
+
+    def read(self, entry: Recorded) -> Appointment:
+        """Return the appointment of an entry."""
+        facts = {**entry.body, **place_of(entry), "is_rollback": self.is_rollback}
+        return with_known_fields(Appointment, facts)
+
+    def body(self, record: Appointment) -> dict[str, Any]:
+        """Return the JSON form; which way it went is said by the kind."""
+        return {name: getattr(record, name) for name in ("channel", "model_version", "by", "reason")}
+
+    def fold(self, record: Appointment, state: StateParts) -> None:
+        """Keep the appointment behind those before it."""
+        state.part(Channels).appointments.append(record)
+
+
+def lacking_reach(record: VersionRecord, channel: str, trained_for: TrainedFor) -> str:
+    """Say why a version could never serve the cadence which follows the channel; nothing if it could."""
+    if channel not in (WEEKLY.champion, WEEKLY.challenger):
+        # No version is trained for fewer days than the shortest daily run.
+        return ""
+    days = trained_for(record.artifact)
+    if days is None or days >= WEEKLY.shortest_horizon:
+        return ""
+    return (
+        f"`{record.model_version}` was trained for {days} days ahead, and {WEEKLY.name} runs look at least "
+        f"{WEEKLY.shortest_horizon} ahead."
+    )
+
+
+def why_not(record: VersionRecord, channel: str, trained_for: TrainedFor) -> str:
+    """Say why a channel may not point at a version; nothing if it may."""
+    failed = record.failed_gates(for_channel=True)
+    if failed:
+        return f"its evaluation report fails {first_ten(failed)}."
+    return lacking_reach(record, channel, trained_for)

@@ -1,0 +1,282 @@
+"""`ingest`: observation batches became readable.
+
+What belongs here: all that is to be known of this kind of entry. What does not: writing batches, or reading them.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+from forecast_assets.core.errors import LostRaceError, first_ten
+from forecast_assets.core.wording import counted
+from resources.ledger.entries.audit import (
+    RECORDED_AT,
+    SEQUENCE,
+    AuditColumn,
+    AuditSource,
+    AuditTable,
+    AuditView,
+    ColumnType,
+    MadeRows,
+    TableView,
+)
+from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, register_kind
+from resources.ledger.records import Body, canonical, with_known_fields
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """An observation batch as the ledger names it.
+
+    The same bytes from two sources, or with another trust, are two batches in one file.
+
+    Attributes:
+        sha256: SHA-256 of the file.
+        feed: What it is about.
+        source: Who says so.
+        trust: Of two sources that differ, the one with the higher trust is believed; 0 to 1.
+        declared_lag_hours: Hours from the end of a day until the source speaks of it.
+        path: The file, below the store.
+        rows: Rows of the file.
+        first_event_date: First day that it speaks of.
+        last_event_date: Last day that it speaks of.
+        first_known_at: When its first row became known.
+        sequence: Ledger entry; 0 before it is recorded.
+        last_known_at: When its last row became known. Not in the entries of the first release: there the file has to
+            be asked.
+        is_single_word: Whether no two rows say something of the same key and day, not even at different moments. Not
+            known of old entries.
+    """
+
+    sha256: str
+    feed: str
+    source: str
+    trust: float
+    declared_lag_hours: float
+    path: str
+    rows: int
+    first_event_date: date
+    last_event_date: date
+    first_known_at: datetime
+    sequence: int = 0
+    last_known_at: datetime | None = None
+    is_single_word: bool = False
+
+    @property
+    def batch_id(self) -> str:
+        """What snapshots name: a hash over the file and over who says so, how trusted and how late."""
+        return hashlib.sha256(
+            canonical([self.sha256, self.feed, self.source, self.trust, self.declared_lag_hours])
+        ).hexdigest()
+
+    def overlaps(self, since: date | None, until: date | None) -> bool:
+        """Return whether the batch has days from `since` to `until`, each without a bound where it is None."""
+        starts_too_late = until is not None and self.first_event_date > until
+        ends_too_early = since is not None and self.last_event_date < since
+        return not (starts_too_late or ends_too_early)
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "sha256": self.sha256,
+            "feed": self.feed,
+            "source": self.source,
+            "trust": self.trust,
+            "declared_lag_hours": self.declared_lag_hours,
+            "path": self.path,
+            "rows": self.rows,
+            "first_event_date": self.first_event_date.isoformat(),
+            "last_event_date": self.last_event_date.isoformat(),
+            "first_known_at": self.first_known_at.isoformat(),
+            **({} if self.last_known_at is None else {"last_known_at": self.last_known_at.isoformat()}),
+            **({"is_single_word": True} if self.is_single_word else {}),
+        }
+
+    @classmethod
+    def read(cls, body: Body, sequence: int) -> "BatchRecord":
+        """Read the JSON form."""
+        dates = {name: date.fromisoformat(body[name]) for name in ("first_event_date", "last_event_date")}
+        moments = {
+            name: datetime.fromisoformat(body[name]) for name in ("first_known_at", "last_known_at") if name in body
+        }
+        return with_known_fields(cls, {**body, **dates, **moments, "sequence": sequence})
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Batches were recorded together.
+
+    Attributes:
+        batches: The batches.
+        start_date: First day of the store, in the first ingest with sales; None in all others.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    batches: tuple[BatchRecord, ...]
+    start_date: date | None = None
+    sequence: int = 0
+    recorded_at: str = ""
+
+
+@dataclass
+class Batches:
+    """What follows from ingests.
+
+    Attributes:
+        by_id: The batches, in the order in which they were recorded.
+        start_date: First day of sales of the first ingest that had any.
+    """
+
+    by_id: dict[str, BatchRecord] = field(default_factory=dict)
+    start_date: date | None = None
+
+    def numbers(self) -> Mapping[str, int]:
+        """Return the place of each batch, from 1."""
+        return {name: number for number, name in enumerate(self.by_id, 1)}
+
+
+class IngestKind(EntryKind[Ingest]):
+    """Batches, from their files to the view `batches`."""
+
+    name = "ingest"
+    happened = "observation batches became readable"
+    keeps = "batches by id; the first of an id stays"
+    record = Ingest
+
+    def read(self, entry: Recorded) -> Ingest:
+        """Return the batches of an entry, each with its place."""
+        batches = tuple(BatchRecord.read(each, entry.sequence) for each in entry.body["batches"])
+        start = entry.body.get("start_date")
+        return Ingest(batches, None if start is None else date.fromisoformat(start), entry.sequence, entry.recorded_at)
+
+    def body(self, record: Ingest) -> dict[str, Any]:
+        """Return the JSON form; no start date where the store has one."""
+        start = {} if record.start_date is None else {"start_date": record.start_date.isoformat()}
+        return {"batches": [batch.body() for batch in record.batches], **start}
+
+    def fold(self, record: Ingest, state: StateParts) -> None:
+        """Keep the batches; of two ingests of the same batch at once both record it, and the first stands."""
+        kept = state.part(Batches)
+        for batch in record.batches:
+            kept.by_id.setdefault(batch.batch_id, batch)
+        if kept.start_date is None:
+            kept.start_date = record.start_date
+
+    def names(self, record: Ingest) -> Named:
+        """Return the files of the batches, and the ids by which snapshots name them."""
+        return Named(
+            files=[(batch.path, batch.sha256) for batch in record.batches],
+            batches=[batch.batch_id for batch in record.batches],
+        )
+
+    def admit(self, record: Ingest, state: StateParts, *, judged_at: int | None = None) -> None:
+        """Refuse batches that were judged without what another ingest has recorded meanwhile.
+
+        Batches are content-addressed, so naming the same one twice changes nothing.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            judged_at: Ledger entry up to which the batches were compared with what their sources had said; None if they
+                were not compared.
+
+        Raises:
+            LostRaceError: If since then something else was recorded of a feed, a source and days of theirs.
+        """
+        unheard = [] if judged_at is None else _recorded_since(judged_at, record.batches, state.part(Batches))
+        if unheard:
+            named = first_ten(
+                f"`{other.feed}` from {other.source}, {other.first_event_date} to {other.last_event_date} "
+                f"(ledger entry {other.sequence})"
+                for other in unheard
+            )
+            raise LostRaceError(
+                f"Another ingest recorded the same days meanwhile: {named}. Nothing of this one was recorded.",
+                remedy="Run the same command again: it is then compared with what the other one said.",
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view `batches`."""
+        return (
+            TableView(
+                name=BATCHES.name,
+                grain="one batch of observations of one feed, from one source",
+                description="Everything that sources said, as it was recorded.",
+                key=("batch_id",),
+                table=BATCHES,
+            ),
+        )
+
+    def words(self, record: Ingest) -> Words:
+        """Return how many batches of which feeds, from whom, and of which days."""
+        batches = record.batches
+        feeds = sorted({batch.feed for batch in batches})
+        rows = ", ".join(f"{feed} {sum(b.rows for b in batches if b.feed == feed):,}" for feed in feeds)
+        sources = ", ".join(sorted({batch.source for batch in batches}))
+        first, last = min(b.first_event_date for b in batches), max(b.last_event_date for b in batches)
+        return Words(f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}")
+
+
+def _recorded_since(judged_at: int, ours: Sequence[BatchRecord], kept: Batches) -> list[BatchRecord]:
+    """Return the later batches of others that speak of what one of ours speaks of."""
+    own = {batch.batch_id for batch in ours}
+    others = [other for name, other in kept.by_id.items() if other.sequence > judged_at and name not in own]
+    return [other for other in others if any(_speaks_of_the_same(other, batch) for batch in ours)]
+
+
+def _speaks_of_the_same(one: BatchRecord, other: BatchRecord) -> bool:
+    is_same = (one.feed, one.source) == (other.feed, other.source)
+    return is_same and one.overlaps(other.first_event_date, other.last_event_date)
+
+
+def _recorded(state: StateParts) -> Iterable[BatchRecord]:
+    return state.part(Batches).by_id.values()
+
+
+def _rows(batches: Sequence[BatchRecord], source: AuditSource) -> MadeRows:
+    numbers = source.state.part(Batches).numbers()
+    return MadeRows(
+        [
+            {
+                "number": numbers[batch.batch_id],
+                "batch_id": batch.batch_id,
+                **{column.name: getattr(batch, column.name) for column in _OF_BATCH},
+                "ledger_sequence": batch.sequence,
+                "recorded_at": source.recorded_at(batch.sequence),
+            }
+            for batch in batches
+        ]
+    )
+
+
+_OF_BATCH: Final = (
+    AuditColumn("feed", ColumnType.TEXT, "what it is about"),
+    AuditColumn("source", ColumnType.TEXT, "who says so"),
+    AuditColumn("trust", ColumnType.FLOAT64, "of two sources that differ, the one with the higher trust is believed"),
+    AuditColumn("declared_lag_hours", ColumnType.FLOAT64,
+                "hours from the end of a day until the source speaks of it"),
+    AuditColumn("path", ColumnType.TEXT, "file below the store"),
+    AuditColumn("sha256", ColumnType.TEXT, "SHA-256 of the file"),
+    AuditColumn("rows", ColumnType.INT64, "rows of the file"),
+    AuditColumn("first_event_date", ColumnType.DATE, "first day that it speaks of"),
+    AuditColumn("last_event_date", ColumnType.DATE, "last day that it speaks of"),
+    AuditColumn("first_known_at", ColumnType.MOMENT, "when its first row became known"),
+    AuditColumn("last_known_at", ColumnType.MOMENT, "when its last row became known; null in old entries",
+                nullable=True),
+)  # fmt: skip
+BATCHES: Final = AuditTable(
+    "batches",
+    (
+        AuditColumn("number", ColumnType.INT32, "1, 2, 3, ... in the order of the ledger"),
+        AuditColumn("batch_id", ColumnType.TEXT, "hash over the file, who says so, how trusted and how late"),
+        *_OF_BATCH,
+        SEQUENCE,
+        RECORDED_AT,
+    ),
+    _recorded,
+    _rows,
+)
+INGEST: Final = register_kind(IngestKind())

@@ -1,0 +1,166 @@
+"""`measure`: the published forecasts of a day were measured against its sales.
+
+What belongs here: all that is to be known of this kind of entry. What does not: measuring.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from forecast_assets.core.errors import LostRaceError
+from forecast_assets.core.wording import counted, moment_text
+from resources.ledger.entries.audit import (
+    FILE_COLUMNS,
+    AuditColumn,
+    AuditSource,
+    AuditTable,
+    AuditView,
+    ColumnType,
+    MadeRows,
+    ProductView,
+    file_rows,
+)
+from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, place_of, register_kind
+from resources.ledger.records import with_known_fields
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A day's published forecasts were measured against its sales.
+
+    Attributes:
+        cadence: Rhythm of the runs that were measured.
+        target_date: The day.
+        product_version: Manifest hash of the product `forecast_accuracy`.
+        numbers: SHA-256 of its rows: the same numbers, the same hash.
+        known_until: Moment of knowledge of the sales, ISO 8601 in UTC.
+        runs: How many published runs were measured.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+        acceptances: SHA-256 of the acceptance of each check; none in the entries of the first release.
+    """
+
+    cadence: str
+    target_date: date
+    product_version: str
+    numbers: str
+    known_until: str
+    runs: int
+    sequence: int = 0
+    recorded_at: str = ""
+    acceptances: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Measurements:
+    """What follows from measurements.
+
+    Attributes:
+        by_day: By cadence and day, oldest first.
+    """
+
+    by_day: dict[tuple[str, date], list[Measurement]] = field(default_factory=dict)
+
+    def newest(self, cadence: str, target_date: date) -> Measurement | None:
+        """Return the newest measurement of a day, or None."""
+        return next(reversed(self.by_day.get((cadence, target_date), [])), None)
+
+
+class MeasureKind(EntryKind[Measurement]):
+    """Measurements, from their acceptances to the view `forecast_accuracy`."""
+
+    name = "measure"
+    happened = "published forecasts of a day were measured against its sales"
+    keeps = "measurements by cadence and day; the last counts, the earlier ones stay readable"
+    record = Measurement
+
+    def read(self, entry: Recorded) -> Measurement:
+        """Return the measurement of an entry."""
+        day = date.fromisoformat(entry.body["target_date"])
+        return with_known_fields(Measurement, {**entry.body, **place_of(entry), "target_date": day})
+
+    def fold(self, record: Measurement, state: StateParts) -> None:
+        """Keep the measurement behind the earlier ones of its day."""
+        state.part(Measurements).by_day.setdefault((record.cadence, record.target_date), []).append(record)
+
+    def names(self, record: Measurement) -> Named:
+        """Return the product with its acceptances."""
+        return Named(products=(record.product_version,), acceptances={record.product_version: record.acceptances})
+
+    def admit(self, record: Measurement, state: StateParts, *, since: int | None = None) -> None:
+        """Refuse a measurement of a day that was measured after its inputs were read.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            since: Ledger entry of the newest measurement of the day when the inputs were read, 0 if there was none;
+                None if nobody looked.
+
+        Raises:
+            LostRaceError: If there is a newer one.
+        """
+        newest = state.part(Measurements).newest(record.cadence, record.target_date)
+        if since is not None and newest is not None and newest.sequence > since:
+            raise LostRaceError(
+                f"Another process measured the {record.cadence} forecasts of {record.target_date} meanwhile (ledger "
+                f"entry {newest.sequence}).",
+                remedy="Run the same command again.",
+                cadence=record.cadence,
+                target_date=record.target_date,
+                sequence=newest.sequence,
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view over every measurement of every day; which is the newest of a day is a column."""
+        from forecast_assets.contracts import FORECAST_ACCURACY
+
+        return (
+            ProductView(
+                product=FORECAST_ACCURACY,
+                table=MEASURED,
+                sequence="measured_sequence",
+                told_of=("cadence", "target_date"),
+                beside={
+                    "measured_sequence": "ledger entry that recorded the measurement",
+                    "is_newest": "whether no later measurement of the day and cadence exists; sum these alone",
+                    "known_until": "moment of knowledge of the sales: when the newest row of the day became known",
+                },
+            ),
+        )
+
+    def words(self, record: Measurement) -> Words:
+        """Return which forecasts were measured, how many runs, and as of when."""
+        return Words(
+            f"{record.cadence} forecasts of {record.target_date}: {counted(record.runs, 'run')}, by sales known until "
+            f"{moment_text(record.known_until)}"
+        )
+
+
+def _recorded(state: StateParts) -> Sequence[Measurement]:
+    return [one for days in state.part(Measurements).by_day.values() for one in days]
+
+
+def _rows(measurements: Sequence[Measurement], source: AuditSource) -> MadeRows:
+    return file_rows(
+        measurements,
+        source,
+        lambda one: {"cadence": one.cadence, "target_date": one.target_date},
+        sequence="measured_sequence",
+    )
+
+
+# Which file of `forecast_accuracy` is of which measurement.
+MEASURED: Final = AuditTable(
+    "measured",
+    (
+        AuditColumn("cadence", ColumnType.TEXT),
+        AuditColumn("target_date", ColumnType.DATE),
+        AuditColumn("measured_sequence", ColumnType.INT64),
+        AuditColumn("known_until", ColumnType.MOMENT),
+        *FILE_COLUMNS,
+    ),
+    _recorded,
+    _rows,
+)
+MEASURE: Final = register_kind(MeasureKind())

@@ -1,0 +1,106 @@
+"""`promote`: a channel points at a version from here on.
+
+What belongs here: all that is to be known of this kind of entry. What does not: going back to an earlier version.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import NotAcceptedError, first_ten
+from forecast_assets.core.keys import WEEKLY
+from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
+from resources.ledger.entries.base import StateParts, Words, register_kind
+from resources.ledger.entries.channel_moves import (
+    Appointment,
+    ChannelMove,
+    Channels,
+    TrainedFor,
+    lacking_reach,
+)
+from resources.ledger.entries.register import CHANNEL_GATES, Versions
+
+
+class PromoteKind(ChannelMove):
+    """Promotions; with them comes the view `channel_history`, which shows rollbacks too."""
+
+    name = "promote"
+    happened = "a channel points at a version from here on"
+    keeps = "where each channel points; the last `promote` or `rollback` counts"
+    is_rollback = False
+
+    def admit(self, record: Appointment, state: StateParts, *, trained_for: TrainedFor = lambda _: None) -> None:
+        """Refuse a version that may not serve.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            trained_for: Returns how many days ahead a version was trained for.
+
+        Raises:
+            UnknownVersionError: If there is no such version.
+            NotAcceptedError: If its evaluation report did not pass the gates, or if it was trained for fewer days ahead
+                than the channel's cadence looks.
+        """
+        version = state.part(Versions).known(record.model_version)
+        failed = version.failed_gates(for_channel=True)
+        if failed:
+            raise NotAcceptedError(
+                f"`{version.model_version}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
+                remedy=Sentence(
+                    "Look at it: ", Action("versions", given=(version.model_version,)), f"; {_way_out(failed)}."
+                ),
+                model_version=version.model_version,
+                failed=failed,
+            )
+        lacking = lacking_reach(version, record.channel, trained_for)
+        if lacking:
+            raise NotAcceptedError(
+                lacking,
+                remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
+                channel=record.channel,
+                model_version=version.model_version,
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view `channel_history`."""
+        return (
+            TableView(
+                name=CHANNEL_HISTORY.name,
+                grain="one time that a channel was pointed at a version",
+                description="Every promotion and every rollback, oldest first; the last of a channel is where it "
+                "points now.",
+                key=("sequence",),
+                table=CHANNEL_HISTORY,
+            ),
+        )
+
+    def words(self, record: Appointment) -> Words:
+        """Return where the channel points, who decided and why."""
+        return Words(f"{record.channel} is {record.model_version}", record.by, record.reason)
+
+
+def _way_out(failed: Sequence[str]) -> str:
+    if CHANNEL_GATES.issuperset(failed):
+        return (
+            "it may serve under its own name; to promote what was made elsewhere, ingest it as another version, from a "
+            "file with past prediction dates on which it beats seasonal naive"
+        )
+    return "train a better one"
+
+
+CHANNEL_HISTORY: Final = AuditTable(
+    "channel_history",
+    (
+        AuditColumn("channel", ColumnType.TEXT, "pointer that schedules and people follow, such as `champion`"),
+        AuditColumn("model_version", ColumnType.TEXT, "where it points from then on"),
+        AuditColumn("by", ColumnType.TEXT, 'who decided (in SQL `"by"`)'),
+        AuditColumn("reason", ColumnType.TEXT, "why"),
+        AuditColumn("sequence", ColumnType.INT64, "ledger entry"),
+        RECORDED_AT,
+        AuditColumn("is_rollback", ColumnType.BOOLEAN,
+                    "whether it went back to a version that it had pointed at before"),
+    ),
+    lambda state: state.part(Channels).appointments,
+)  # fmt: skip
+PROMOTE: Final = register_kind(PromoteKind())

@@ -1,0 +1,282 @@
+"""`publish`: a run is visible from here on, all of its products at once.
+
+What belongs here: all that is to be known of this kind of entry, but for the way from a run to what it was made from
+(`run_links`). What does not: making, checking or writing products.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from typing import Any, Final
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import AlreadyPublishedError, NotPublishedError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.wording import counted
+from resources.ledger.entries.audit import (
+    RECORDED_AT,
+    SEQUENCE,
+    AuditColumn,
+    AuditSource,
+    AuditTable,
+    AuditView,
+    ColumnType,
+    MadeRows,
+    NestedView,
+    Row,
+    TableView,
+)
+from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, register_kind
+from resources.ledger.entries.ingest import BATCHES
+from resources.ledger.entries.register import Versions
+from resources.ledger.entries.run_links import LINK_COLUMNS, NESTED_COLUMNS, links_of
+from resources.ledger.records import ProductFile, with_known_fields
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Who corrected a published run, and why; what is not a correction has none of it.
+
+    Attributes:
+        by: Who decided.
+        reason: Why.
+        corrects: Key of the revision before, as text.
+        known_until: Moment of knowledge that it was made from, ISO 8601 in UTC.
+    """
+
+    by: str = ""
+    reason: str = ""
+    corrects: str = ""
+    known_until: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published run.
+
+    Attributes:
+        key: The run.
+        products: SHA-256 of each product's manifest, by name.
+        files: Each product's files, by name; none in the entries of the first release, whose manifests have them.
+        acceptances: SHA-256 of the acceptance of each check, by product version (of published products and of what
+            they were made from) and check; empty hashes in the entries of the first release.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+        correction: Who corrected the revision before, and why.
+        cpu: Type of the processor that it was made on; empty where nobody said.
+        schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
+            the contracts grew.
+    """
+
+    key: RunKey
+    products: Mapping[str, str]
+    files: Mapping[str, tuple[ProductFile, ...]]
+    acceptances: Mapping[str, Mapping[str, str]]
+    sequence: int = 0
+    recorded_at: str = ""
+    correction: Correction = Correction()
+    cpu: str = ""
+    schemas: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> dict[str, list[str]]:
+        """The checks that accepted each published product, by its name."""
+        return {name: [*self.acceptances.get(version, {})] for name, version in self.products.items()}
+
+
+@dataclass
+class Publications:
+    """What follows from publications.
+
+    Attributes:
+        by_key: By key, in the order of the ledger.
+    """
+
+    by_key: dict[RunKey, Publication] = field(default_factory=dict)
+
+
+class PublishKind(EntryKind[Publication]):
+    """Published runs, from their files to the views `publications` and `lineage`."""
+
+    name = "publish"
+    happened = "a run is visible from here on, all of its products at once"
+    keeps = "publications by key; a key comes once"
+    record = Publication
+
+    def read(self, entry: Recorded) -> Publication:
+        """Return the publication of an entry."""
+        body, products = entry.body, entry.body["products"]
+        files = {
+            name: tuple(with_known_fields(ProductFile, file) for file in files)
+            for name, files in body.get("files", {}).items()
+        }
+        acceptances = body.get("acceptances")
+        if acceptances is None:
+            acceptances = {products[name]: dict.fromkeys(checks, "") for name, checks in body["accepted"].items()}
+        return Publication(
+            key=RunKey.parse(body["key"]),
+            products=products,
+            files=files,
+            acceptances=acceptances,
+            sequence=entry.sequence,
+            recorded_at=entry.recorded_at,
+            correction=with_known_fields(Correction, body.get("correction", {})),
+            cpu=body.get("cpu", ""),
+            schemas=body.get("schemas", {}),
+        )
+
+    def body(self, record: Publication) -> dict[str, Any]:
+        """Return the JSON form; a correction only where there is one."""
+        correction = {} if record.correction == Correction() else {"correction": asdict(record.correction)}
+        return {
+            "key": str(record.key),
+            "products": dict(record.products),
+            "files": {name: [asdict(file) for file in files] for name, files in record.files.items()},
+            "schemas": dict(record.schemas),
+            "acceptances": {version: dict(checks) for version, checks in record.acceptances.items()},
+            "cpu": record.cpu,
+            **correction,
+        }
+
+    def said_once(self, record: Publication) -> str:
+        """A published run never changes."""
+        return f"publishes {record.key}"
+
+    def fold(self, record: Publication, state: StateParts) -> None:
+        """Keep the publication by its key."""
+        state.part(Publications).by_key[record.key] = record
+
+    def names(self, record: Publication) -> Named:
+        """Return the products with their files and acceptances."""
+        copies = [(name, version, record.files.get(name)) for name, version in record.products.items()]
+        return Named(
+            # Entries of the first release say nothing of files.
+            copies=copies if record.files else (),
+            products=tuple(record.products.values()),
+            acceptances=record.acceptances,
+        )
+
+    def admit(self, record: Publication, state: StateParts) -> None:
+        """Refuse a key that is taken, a correction of nothing, and a version that does not exist.
+
+        Raises:
+            AlreadyPublishedError: If the key is taken.
+            NotPublishedError: If the revision that it corrects is not published.
+            UnknownVersionError: If there is no such model version.
+        """
+        key, published = record.key, state.part(Publications).by_key
+        if key in published:
+            raise AlreadyPublishedError(key, published[key].sequence)
+        if key.revision and revision_before(key) not in published:
+            raise NotPublishedError(
+                f"{revision_before(key)} is not published, so {key} has nothing to correct.",
+                remedy=Sentence("Revisions follow one another from r0; see what is there: ", Action("runs")),
+                key=key,
+            )
+        state.part(Versions).known(key.model_version)
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the views `publications` and `lineage`."""
+        table = publications_table()
+        return (
+            TableView(
+                name=table.name,
+                grain="one published run",
+                description="Every published run and every correction, in the order of the ledger.",
+                key=("publication_key",),
+                table=table,
+            ),
+            NestedView(
+                name="lineage",
+                grain="one published run, one link, one file of it",
+                description="What every published run was made from: from a row's `prediction_id` to products, "
+                "snapshots, observation batches, model artifact, report, code and libraries.",
+                key=("publication_key", "link", "version", "path"),
+                table=table,
+                beside=KEY_COLUMNS,
+                nested="links",
+                shown=LINK_COLUMNS,
+                numbers="batches",
+                numbered=BATCHES,
+                said_of_numbered={
+                    "product": "feed", "version": "batch_id", "path": "path", "sha256": "sha256", "rows": "rows",
+                },
+                renamed=("link", "_snapshot", "_batch"),
+            ),
+        )  # fmt: skip
+
+    def words(self, record: Publication) -> Words:
+        """Return which run, how many products and checks, what it corrects, who corrected it and why."""
+        checks = sum(len(checks) for checks in record.accepted.values())
+        corrects = f"; corrects {record.correction.corrects}" if record.key.revision else ""
+        what = f"{record.key}: {len(record.products)} products, {counted(checks, 'check')} accepted{corrects}"
+        return Words(what, record.correction.by, record.correction.reason)
+
+
+def revision_before(key: RunKey) -> RunKey:
+    """Return the key of the revision that ``key`` corrects."""
+    return replace(key, revision=key.revision - 1)
+
+
+KEY_COLUMNS: Final = (
+    AuditColumn("publication_key", ColumnType.TEXT, "the run; a row's `prediction_id` begins with it and a slash"),
+    AuditColumn("cadence", ColumnType.TEXT, "rhythm of the run"),
+    AuditColumn("prediction_date", ColumnType.DATE, "last observed day of the run"),
+    AuditColumn("model_version", ColumnType.TEXT, "model version, the name of its schema"),
+    AuditColumn("forecast_horizon", ColumnType.INT32, "days ahead of the run"),
+    AuditColumn("revision", ColumnType.INT32, "0, or the number of the correction"),
+)
+
+
+@cache
+def publications_table() -> AuditTable:
+    """Return the rows of published runs, each with its links; which products a run has is said by their contracts."""
+    from forecast_assets.contracts import PUBLISHED
+
+    versions = (
+        AuditColumn(f"{name}_version", ColumnType.TEXT, f"product version (manifest hash) of `{name}`")
+        for name in PUBLISHED
+    )
+    return AuditTable(
+        "publications",
+        (
+            *KEY_COLUMNS,
+            *versions,
+            SEQUENCE,
+            RECORDED_AT,
+            AuditColumn("corrects", ColumnType.TEXT,
+                        "key of the revision that it corrects; empty if it is no correction"),
+            AuditColumn("by", ColumnType.TEXT, 'who corrected it (in SQL `"by"`); empty if it is no correction'),
+            AuditColumn("reason", ColumnType.TEXT, "why it was corrected; empty if it is no correction"),
+            AuditColumn("cpu", ColumnType.TEXT,
+                        "type of the processor that it was made on; empty in entries of the first release"),
+            AuditColumn("links", NESTED_COLUMNS),
+        ),
+        lambda state: state.part(Publications).by_key.values(),
+        lambda records, source: _rows(records, source, PUBLISHED),
+    )  # fmt: skip
+
+
+def _rows(publications: Sequence[Publication], source: AuditSource, published: Sequence[str]) -> MadeRows:
+    versions = source.state.part(Versions).by_name
+    runs = [({name: one.products[name] for name in published}, versions[one.key.model_version]) for one in publications]
+    links, is_whole = links_of(runs, source)
+    rows = [{**_row(one, published), "links": of} for one, of in zip(publications, links, strict=True)]
+    return MadeRows(rows, is_whole)
+
+
+def _row(publication: Publication, published: Sequence[str]) -> Row:
+    return {
+        "publication_key": str(publication.key),
+        **vars(publication.key),
+        **{f"{name}_version": publication.products[name] for name in published},
+        "ledger_sequence": publication.sequence,
+        "recorded_at": publication.recorded_at,
+        "corrects": publication.correction.corrects,
+        "by": publication.correction.by,
+        "reason": publication.correction.reason,
+        "cpu": publication.cpu,
+    }
+
+
+PUBLISH: Final = register_kind(PublishKind())

@@ -1,0 +1,161 @@
+"""`register`: a model version exists.
+
+What belongs here: all that is to be known of this kind of entry. What does not: training or evaluating a version.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from forecast_assets.core.errors import AlreadyRegisteredError, UnknownVersionError
+from forecast_assets.core.wording import counted
+from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
+from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, place_of, register_kind
+from resources.ledger.records import with_known_fields
+
+# Gates that only a channel asks for: what was made elsewhere may serve under its own name without them.
+CHANNEL_GATES: Final = frozenset(
+    {
+        "backtest_beats_seasonal_naive",
+        "backtest_bias_within_10_percent",
+        "backtest_coverage_of_80_percent_interval_within_10_points",
+    }
+)
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A registered model version and what it links to.
+
+    Attributes:
+        model_version: Its name.
+        family: Kind of model.
+        cutoff: Last day that it was trained on.
+        artifact: Manifest hash of the fitted model.
+        evaluation_report: Manifest hash of its evaluation report.
+        training_run_id: Run that trained it.
+        training_snapshot: Manifest hash of the snapshot that it was trained on.
+        feature_version: Version of its features.
+        gates: Whether it passed each gate, by name.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+        cpu: Type of the processor that it was trained or taken in on. Not known of old entries.
+    """
+
+    model_version: str
+    family: str
+    cutoff: date
+    artifact: str
+    evaluation_report: str
+    training_run_id: str
+    training_snapshot: str
+    feature_version: str
+    gates: Mapping[str, Any]
+    sequence: int
+    recorded_at: str
+    cpu: str = ""
+
+    def failed_gates(self, *, for_channel: bool) -> list[str]:
+        """Return the gates that keep the version from a channel, or from serving under its own name."""
+        failed = [gate for gate, passed in self.gates.items() if not passed]
+        return failed if for_channel else [gate for gate in failed if gate not in CHANNEL_GATES]
+
+
+@dataclass
+class Versions:
+    """What follows from registrations.
+
+    Attributes:
+        by_name: Model versions by name.
+    """
+
+    by_name: dict[str, VersionRecord] = field(default_factory=dict)
+
+    def known(self, name: str) -> VersionRecord:
+        """Return a registered version.
+
+        Raises:
+            UnknownVersionError: If there is none of that name, with the known ones.
+        """
+        if name not in self.by_name:
+            raise UnknownVersionError(name, sorted(self.by_name))
+        return self.by_name[name]
+
+
+class RegisterKind(EntryKind[VersionRecord]):
+    """Model versions, from what they were made from to the view `model_versions`."""
+
+    name = "register"
+    happened = "a model version exists from here on"
+    keeps = "versions by name; a name comes once"
+    record = VersionRecord
+
+    def read(self, entry: Recorded) -> VersionRecord:
+        """Return the version of an entry."""
+        cutoff = date.fromisoformat(entry.body["cutoff"])
+        return with_known_fields(VersionRecord, {**entry.body, **place_of(entry), "cutoff": cutoff})
+
+    def said_once(self, record: VersionRecord) -> str:
+        """A version never changes."""
+        return f"registers {record.model_version}"
+
+    def fold(self, record: VersionRecord, state: StateParts) -> None:
+        """Keep the version by its name."""
+        state.part(Versions).by_name[record.model_version] = record
+
+    def names(self, record: VersionRecord) -> Named:
+        """Return the products that the version links to."""
+        return Named(products=(record.artifact, record.evaluation_report, record.training_snapshot))
+
+    def admit(self, record: VersionRecord, state: StateParts) -> None:
+        """Refuse a name that is taken.
+
+        Raises:
+            AlreadyRegisteredError: If it is.
+        """
+        before = state.part(Versions).by_name.get(record.model_version)
+        if before is not None:
+            raise AlreadyRegisteredError(
+                f"`{record.model_version}` is already registered (ledger entry {before.sequence}).",
+                remedy="A version never changes: choose another name.",
+                model_version=record.model_version,
+                sequence=before.sequence,
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view `model_versions`."""
+        return (
+            TableView(
+                name=MODEL_VERSIONS.name,
+                grain="one model version",
+                description="Every registered model version and what it links to.",
+                key=("model_version",),
+                table=MODEL_VERSIONS,
+            ),
+        )
+
+    def words(self, record: VersionRecord) -> Words:
+        """Return name, family, cutoff and whether the gates passed."""
+        failed = record.failed_gates(for_channel=True)
+        gates = f"{counted(len(failed), 'gate')} failed" if failed else "gates passed"
+        return Words(f"{record.model_version}: {record.family}, trained up to {record.cutoff}; {gates}")
+
+
+MODEL_VERSIONS: Final = AuditTable(
+    "model_versions",
+    (
+        AuditColumn("model_version", ColumnType.TEXT, "name, and the name of its schema"),
+        AuditColumn("family", ColumnType.TEXT, "kind of model"),
+        AuditColumn("cutoff", ColumnType.DATE, "last day that it was trained on"),
+        AuditColumn("artifact", ColumnType.TEXT, "product version (manifest hash) of the fitted model"),
+        AuditColumn("evaluation_report", ColumnType.TEXT, "product version of its evaluation report"),
+        AuditColumn("training_run_id", ColumnType.TEXT, "run that trained it"),
+        AuditColumn("training_snapshot", ColumnType.TEXT, "product version of the snapshot that it was trained on"),
+        AuditColumn("feature_version", ColumnType.TEXT, "version of its features"),
+        AuditColumn("sequence", ColumnType.INT64, "ledger entry that registered it"),
+        RECORDED_AT,
+    ),
+    lambda state: state.part(Versions).by_name.values(),
+)
+REGISTER: Final = register_kind(RegisterKind())

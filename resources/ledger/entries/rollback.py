@@ -1,0 +1,87 @@
+"""`rollback`: a channel points back at a version that it pointed at before.
+
+What belongs here: all that is to be known of this kind of entry. What does not: which version is gone back to.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import LostRaceError, NotAcceptedError, NothingToRollBackError, first_ten
+from resources.ledger.entries.base import StateParts, Words, register_kind
+from resources.ledger.entries.channel_moves import (
+    Appointment,
+    ChannelMove,
+    Channels,
+    TrainedFor,
+    why_not,
+)
+from resources.ledger.entries.register import Versions
+
+
+class RollbackKind(ChannelMove):
+    """Rollbacks; the view `channel_history` shows them beside promotions."""
+
+    name = "rollback"
+    happened = "a channel points back at a version that it had pointed at before"
+    keeps = "where each channel points; the last `promote` or `rollback` counts"
+    is_rollback = True
+
+    def admit(
+        self,
+        record: Appointment,
+        state: StateParts,
+        *,
+        trained_for: TrainedFor = lambda _: None,
+        seen: Sequence[Appointment] | None = None,
+    ) -> None:
+        """Refuse a version that the channel never pointed at, or that may not serve any more.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            trained_for: Returns how many days ahead a version was trained for.
+            seen: Appointments of the channel from which it followed where to go back to; None if somebody named it.
+
+        Raises:
+            LostRaceError: If somebody else moved the channel meanwhile.
+            NothingToRollBackError: If the channel never pointed at that version, or points at it now.
+            NotAcceptedError: If the version's gates or reach no longer suffice.
+        """
+        channel, target = record.channel, record.model_version
+        history, versions = state.part(Channels).of(channel), state.part(Versions)
+        if seen is not None and history != seen:
+            raise LostRaceError(
+                f"{history[-1].by} has moved `{channel}` meanwhile; it is now {history[-1].model_version}.",
+                remedy=Sentence(
+                    "If it should still go back, name the version: --to VERSION; see ", Action("versions"), "."
+                ),
+                channel=channel,
+                model_version=history[-1].model_version,
+            )
+        earlier = dict.fromkeys(each.model_version for each in history)
+        present = history[-1].model_version if history else None
+        if target == present or target not in earlier:
+            raise NothingToRollBackError(
+                f"`{channel}` {'is' if target == present else 'never was'} {target}.",
+                remedy=f"It was before: {first_ten([name for name in earlier if name != present]) or 'nothing'}.",
+                channel=channel,
+                model_version=target,
+            )
+        barred = why_not(versions.by_name[target], channel, trained_for)
+        if barred:
+            others = [name for name in earlier if name != present]
+            fit = [name for name in others if not why_not(versions.by_name[name], channel, trained_for)]
+            raise NotAcceptedError(
+                f"`{channel}` cannot go back to `{target}`: {barred}",
+                remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
+                channel=channel,
+                model_version=target,
+            )
+
+    def words(self, record: Appointment) -> Words:
+        """Return where the channel points again, who decided and why."""
+        return Words(f"{record.channel} is {record.model_version} again", record.by, record.reason)
+
+
+ROLLBACK: Final = register_kind(RollbackKind())

@@ -1,0 +1,54 @@
+"""`vacuumed`: the removing of files has ended.
+
+What belongs here: all that is to be known of this kind of entry. What does not: removing anything.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from resources.ledger.entries.base import EntryKind, StateParts, Words, register_kind
+from resources.ledger.entries.vacuum import Vacuums
+
+
+@dataclass(frozen=True)
+class VacuumEnd:
+    """A vacuum has ended, whether all that it condemned is gone or not.
+
+    Attributes:
+        vacuum: Ledger entry with which it began.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    vacuum: int = 0
+    sequence: int = 0
+    recorded_at: str = ""
+
+
+class VacuumedKind(EntryKind[VacuumEnd]):
+    """Ends of vacuums; the view `vacuums` shows that they began."""
+
+    name = "vacuumed"
+    happened = "the removing has ended"
+    keeps = "nothing; entries that name files wait no more"
+    record = VacuumEnd
+
+    def fold(self, record: VacuumEnd, state: StateParts) -> None:
+        """No vacuum is open any more."""
+        del record
+        state.part(Vacuums).open = None
+
+    def admit(self, record: VacuumEnd, state: StateParts) -> None:
+        """Refuse to end a vacuum that is not the open one.
+
+        Raises:
+            LostRaceError: If another one has ended it.
+        """
+        state.part(Vacuums).require_open(record.vacuum)
+
+    def words(self, record: VacuumEnd) -> Words:
+        """Return which vacuum has ended."""
+        return Words(f"the vacuum of entry {record.vacuum} has ended")
+
+
+VACUUMED: Final = register_kind(VacuumedKind())
