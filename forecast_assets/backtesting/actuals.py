@@ -22,7 +22,7 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.core.errors import IncompleteInputsError, InputError
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.hierarchy import Hierarchy
@@ -30,7 +30,7 @@ from forecast_assets.history.as_known import History
 from forecast_assets.metrics.backtests import RECENT_DAYS, SEASONAL_NAIVE, Backtest
 from forecast_assets.models.demand import ratio, uncensor
 from forecast_assets.models.family import read_artifact, statistical_part
-from forecast_assets.models.statistical.effects import Effects, Groups
+from forecast_assets.models.statistical.effects import Effects
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.training.evaluation import seasonal_naive

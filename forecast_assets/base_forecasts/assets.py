@@ -92,7 +92,7 @@ def _fit_and_forecast(
         hierarchy,
         made.part,
         agreed_with=made.beside_statistical,
-        progress=lambda done, total: report("upper nodes forecast", done, total),
+        progress=report,
         workers=workers,
     )
     return base_frames(run.key, panel, made.series, nodes)

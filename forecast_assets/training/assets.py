@@ -13,9 +13,9 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.history.as_known import History
 from forecast_assets.models.boosted.model import GlobalArtifact
 from forecast_assets.models.external import artifact as external
-from forecast_assets.models.external.artifact import ExternalArtifact, register_external
+from forecast_assets.models.external.artifact import register_external
 from forecast_assets.models.family import TRAINED
-from forecast_assets.models.statistical.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
+from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.training.evaluation import gates
@@ -135,9 +135,8 @@ def _model_artifacts() -> dg.AssetsDefinition:
 
 def _compared(trained: Trained) -> dict[str, Any]:
     """What the backtests compared, for a family that compares anything."""
-    if isinstance(trained.artifact, ExternalArtifact):
-        return {}
-    return {"compared_by_backtests": dg.MetadataValue.md(markdown_table(trained.artifact.compared()))}
+    compared = trained.artifact.compared()
+    return {} if compared is None else {"compared_by_backtests": dg.MetadataValue.md(markdown_table(compared))}
 
 
 def _require_free(stores: Stores, version: str) -> None:

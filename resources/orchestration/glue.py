@@ -15,6 +15,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from forecast_assets.contracts import Contract
+from forecast_assets.core import progress
 from forecast_assets.core.errors import InputError, StorageError
 from forecast_assets.core.keys import CADENCES, RunKey
 from partitions import (
@@ -29,7 +30,7 @@ from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores, open_stores
 from resources.stores.products import run_folder
 
-Progress = Callable[[str, int, int], None]
+Progress = progress.Progress
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 LOG_EVERY_SECONDS: Final = 5.0

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from forecast_assets.core.arrays import Bools, Floats
 
 from forecast_assets.base_forecasts.quality import deciding_inputs, quality_flags
 from forecast_assets.contracts import QUALITY_FLAGS
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import learn_reference
 from tests.forecast_cases import lawful_panel, panel_of
