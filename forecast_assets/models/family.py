@@ -35,6 +35,8 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "combined": "forecast_assets.models.boosted.family:COMBINED_FAMILY",
     "external": "forecast_assets.models.external.family:EXTERNAL_FAMILY",
 }
+# What every backtest compares a version with, and what is trained where nobody names a family.
+BASELINE: Final = "statistical"
 _families: "dict[str, ModelFamily[Any]]" = {}
 
 
@@ -160,6 +162,11 @@ def family(name: str) -> ModelFamily[Any]:
 def trained_families() -> "Mapping[str, ModelFamily[Any]]":
     """Return the families that are trained here, by name."""
     return {name: each for name, each in families().items() if each.given is None}
+
+
+def given_products() -> frozenset[str]:
+    """Return the names of the products that runs of any family are given from outside."""
+    return frozenset(each.given for each in families().values() if each.given is not None)
 
 
 def family_to_train(name: str) -> ModelFamily[Any]:
