@@ -29,12 +29,12 @@ from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.inputs import View
 from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.family import TrainedArtifact, forecast
+from forecast_assets.models.artifact import Artifact, forecast
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.stage import known_history
-from forecast_assets.training.fitting import fit
 from resources.stores.observations import PLANNED, ObservationStore
+from tests.fitted import fit
 from tests.forecast_cases import one_group
 
 CUTOFF: Final = date(2025, 6, 16)
@@ -336,7 +336,7 @@ def inputs_read_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(View, "recent", recent)
 
 
-def trained(family: str, panel: Panel) -> TrainedArtifact:
+def trained(family: str, panel: Panel) -> Artifact:
     """Train a version of a family on a panel whose series are of one product group."""
     groups = one_group(panel.series.height)
     made = fit(panel, groups, horizon=panel.horizon_days, family=family, workers=1, evaluates=False).artifact
@@ -344,7 +344,7 @@ def trained(family: str, panel: Panel) -> TrainedArtifact:
     return made
 
 
-def forecasts(panel: Panel, version: TrainedArtifact) -> dict[str, bytes]:
+def forecasts(panel: Panel, version: Artifact) -> dict[str, bytes]:
     """Forecast a panel's series; return the bytes of what later stages read of it."""
     made = forecast(panel, version, one_group(panel.series.height), workers=1).series
     return {"mean": made.mean.tobytes(), "quantiles": made.quantiles.tobytes()} | {

@@ -22,7 +22,7 @@ from forecast_assets.core.actions import Action
 from forecast_assets.core.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
 from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey
 from forecast_assets.presentation.actions import command_line, error_text
-from forecast_assets.scoring.preconditions import require_external_forecasts, require_horizon, require_servable
+from forecast_assets.scoring.preconditions import require_given, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
@@ -303,7 +303,7 @@ def _scoring_of(stores: Stores, key: RunKey) -> dg.RunRequest | str:
     try:
         require_servable(key, model)
         require_horizon(stores, key, model)
-        require_external_forecasts(stores, key, model)
+        require_given(stores, key, model)
     except (HorizonError, NotStagedError, RefusedError) as error:
         return error_text(error)
     if not stores.predictions.is_staged("feature_snapshots", key.prediction_date):

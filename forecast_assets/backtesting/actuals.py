@@ -4,7 +4,7 @@ What belongs here: reading both sides and laying them out alike. What does not: 
 metric (training.metrics).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -28,10 +28,8 @@ from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
 from forecast_assets.metrics.backtests import RECENT_DAYS, SEASONAL_NAIVE, Backtest
-from forecast_assets.models.demand import ratio, uncensor
-from forecast_assets.models.family import read_artifact, statistical_part
-from forecast_assets.models.statistical.effects import Effects, Groups
-from forecast_assets.models.statistical.series import clean
+from forecast_assets.models.demand import level_and_demand, ratio, uncensor
+from forecast_assets.models.family import family
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.training.evaluation import seasonal_naive
 from resources.ledger.entries.ingest import BatchRecord
@@ -185,29 +183,19 @@ def _kept(expected: Floats, mean: Floats) -> Floats:
     return np.where(mean > 0, ratio(expected, mean), 1.0)
 
 
-class _DemandEstimate:
-    """Estimates demand behind sales; the effects that the version learned make it better, where it learned any.
+def _demand_estimate(run: PastRun, hierarchy: Hierarchy) -> Callable[[Panel], Floats]:
+    """Return what estimates the demand behind sales, [n, T] units; NaN where sales are unknown.
 
-    What came is judged with effects that saw nothing of it.
+    What the version learned makes it better, where it learned any; it saw nothing of the days that came.
     """
+    artifact = family(run.family).load(run.piece.stores.predictions.read_bytes(run.artifact))
+    groups = hierarchy.product_groups(artifact.group_level)
 
-    def __init__(self, effects: Effects | None, groups: Groups | None) -> None:
-        self._effects = effects
-        self._groups = groups
+    def estimate(panel: Panel) -> Floats:
+        factors = artifact.factors(panel, groups)
+        return uncensor(panel) if factors is None else level_and_demand(panel, factors).demand
 
-    def __call__(self, panel: Panel) -> Floats:
-        """[n, T] Demand, units; NaN where sales are unknown."""
-        if self._effects is None or self._groups is None:
-            return uncensor(panel)
-        return clean(panel, self._effects, self._groups).demand
-
-
-def _demand_estimate(run: PastRun, hierarchy: Hierarchy) -> _DemandEstimate:
-    fitted = read_artifact(run.family, run.piece.stores.predictions.read_bytes(run.artifact))
-    part = statistical_part(fitted)
-    if part is None:
-        return _DemandEstimate(None, None)
-    return _DemandEstimate(part.effects, hierarchy.product_groups(part.group_level))
+    return estimate
 
 
 def weights(history: History, panel: Panel) -> Floats | None:

@@ -33,8 +33,7 @@ from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import Progress
 from forecast_assets.history.as_known import History
 from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
-from forecast_assets.models.external import artifact as external
-from forecast_assets.models.statistical import artifact
+from forecast_assets.models.family import BASELINE, family
 from forecast_assets.settings import Settings
 from resources.ledger.entries.evaluate import Evaluation
 from resources.store.manifests import ProductVersion
@@ -198,7 +197,7 @@ def _required_cutoffs(stores: Stores, question: Question, own: Method, horizon: 
 def _horizon(stores: Stores, question: Question, own: Method) -> int:
     """Return the days ahead: as asked; of a version made elsewhere as its runs look; else as far as it was trained."""
     asked = question.horizon
-    if asked is None and own.recipe.family == external.FAMILY:
+    if asked is None and family(own.recipe.family).given:
         looked = {
             days for cutoff in question.cutoffs
             for days in stores.predictions.horizons(question.cadence, cutoff, question.version)
@@ -228,7 +227,7 @@ def _methods(
             methods.append(method)
         else:
             notes = (f"The champion, {champion}, has no forecasts of these cutoffs so far ahead; it is left out.",)
-    if artifact.FAMILY not in {method.recipe.family for method in (own, *against)}:
+    if BASELINE not in {method.recipe.family for method in (own, *against)}:
         methods.append(Method(STATISTICAL, own.recipe.statistical(horizon)))
     _require_names(methods)
     return methods, notes

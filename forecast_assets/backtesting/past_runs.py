@@ -15,7 +15,6 @@ from forecast_assets.backtesting.workbench import Made, Piece, Workbench
 from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
-    EXTERNAL_FORECASTS,
     FORECAST_EXPLANATIONS,
     FORECASTS,
     OWN_METHOD,
@@ -27,11 +26,9 @@ from forecast_assets.core.errors import HorizonError, InputError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import RunOptions, RunRequest, TrainingRequest
-from forecast_assets.models.external import artifact as external
-from forecast_assets.models.family import read_artifact
-from forecast_assets.models.statistical import artifact
-from forecast_assets.scoring.context import RunContext
-from forecast_assets.scoring.preconditions import require_external_forecasts
+from forecast_assets.models.family import BASELINE, family
+from forecast_assets.scoring.context import RunContext, load_artifact
+from forecast_assets.scoring.preconditions import require_given
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import SnapshotContext, make_snapshot
@@ -65,12 +62,12 @@ class Recipe:
     def of(cls, stores: Stores, version: VersionRecord) -> "Recipe":
         """Return the recipe of a registered version."""
         made = stores.predictions.version(version.artifact)
-        fitted = read_artifact(version.family, stores.predictions.read_bytes(made))
+        fitted = load_artifact(stores, version)
         return cls(version.family, int(made.facts.get("horizon", fitted.horizon_days)), fitted.history_days)
 
     def statistical(self, horizon: int) -> "Recipe":
         """Return the statistical family's on as much history, for as many days ahead."""
-        return replace(self, family=artifact.FAMILY, horizon=horizon)
+        return replace(self, family=BASELINE, horizon=horizon)
 
 
 @dataclass(frozen=True)
@@ -240,13 +237,13 @@ class PastRuns:
         self, key: RunKey, version: VersionRecord, snapshot: ProductVersion, fitted: ProductVersion, below: Stores
     ) -> Piece:
         """Forecast up to the stock-out risks, which is all that is read of what a version is compared with."""
-        outside = self._outside_forecasts(key, version)
+        given = self._given(key, version)
         request = self._request(key)
 
         def make(scratch: Stores) -> Made:
             scratch.predictions.stage(snapshot, key.prediction_date)
-            if outside is not None:
-                scratch.predictions.stage(outside, key)
+            if given is not None:
+                scratch.predictions.stage(given, key)
             score(RunContext(scratch, request, self._report), last=STOCKOUT_RISKS.name)
             return {name: scratch.predictions.staged(name, key) for name in _SCORED}
 
@@ -255,7 +252,7 @@ class PastRuns:
             "snapshot": snapshot.version,
             "artifact": fitted.version,
             "risk_paths": request.options.risk_paths,
-            "outside_forecasts": None if outside is None else outside.version,
+            "outside_forecasts": None if given is None else given.version,
         }
         return self._bench.piece("scoring", inputs, make, below=below, versions=[version])
 
@@ -276,11 +273,12 @@ class PastRuns:
         settings = self._settings
         return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers))
 
-    def _outside_forecasts(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
-        if version.family != external.FAMILY:
+    def _given(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
+        product = family(version.family).given
+        if product is None:
             return None
-        require_external_forecasts(self._bench.stores, key, version)
-        return self._bench.stores.predictions.staged(EXTERNAL_FORECASTS.name, key)
+        require_given(self._bench.stores, key, version)
+        return self._bench.stores.predictions.staged(product, key)
 
 
 def require_recipe(method: Method, cutoff: date) -> None:
@@ -289,7 +287,7 @@ def require_recipe(method: Method, cutoff: date) -> None:
     Raises:
         InputError: If the method is made elsewhere.
     """
-    if method.recipe.family == external.FAMILY:
+    if family(method.recipe.family).given:
         first = "" if method.version is None else f" It begins with {method.version.cutoff}."
         raise InputError(
             f"`{method.title}` is made elsewhere, so it cannot be trained as of {cutoff}.{first}",
@@ -301,10 +299,11 @@ def is_possible(bench: Workbench, method: Method, cadence: str, horizon: int, cu
     """Whether a method can be evaluated at a cutoff: what is made elsewhere only where a file has its forecasts."""
     if horizon > method.recipe.horizon:
         return False
-    if method.recipe.family != external.FAMILY or method.version is None:
+    product = family(method.recipe.family).given
+    if product is None or method.version is None:
         return True
     key = RunKey(cadence, cutoff, method.version.model_version, horizon)
-    is_there = bench.stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key)
+    is_there = bench.stores.predictions.is_staged(product, key)
     return not method.is_recipe_at(cutoff) and is_there
 
 

@@ -1,7 +1,11 @@
 """Base forecasts as frames: rounded once, adding up exactly.
 
-What belongs here: turning forecasts of series and nodes into the two products' rows. What does not: forecasting.
+What belongs here: turning forecasts of series and nodes, by any family, into the two products' rows. What does not:
+forecasting.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,44 +17,53 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import Millionths, publish, to_millionths, to_units
 from forecast_assets.core.rows import rows_per_step
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.statistical.nodes import NodeForecasts
-from forecast_assets.models.statistical.series import FACTORED, SeriesForecasts
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.family import ModelFamily
+from forecast_assets.models.forecasts import Forecasts, NodeForecasts
 
 
-def base_frames(
-    key: RunKey, panel: Panel, series: SeriesForecasts, nodes: NodeForecasts
+def forecast_frames(
+    key: RunKey, panel: Panel, hierarchy: Hierarchy, family: ModelFamily[Any], made: Forecasts
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lay forecasts out as the products `base_forecasts` and `base_node_forecasts`.
 
     Args:
         key: The run; its horizon is the forecasts' H.
         panel: The n series that were forecast.
-        series: Their forecasts.
-        nodes: Forecasts of the m upper nodes.
+        hierarchy: Crossed hierarchy of the same series.
+        family: The family that forecast them, which takes them apart; its name stands for the model of the m upper
+            nodes where those are sums.
+        made: Their forecasts.
 
     Returns:
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
     """
-    base = rows_per_step(key, panel.series.with_columns(_described(series))).with_columns(
-        *_exact(series),
-        *(publish(series.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
-        _share(series.lost_share, "lost_share"),
-        _share(series.out_of_distribution, "out_of_distribution_score"),
-        quality_flags(panel, series.demand_class, series.is_fallback, series.out_of_distribution),
+    base = to_millionths(made.mean)
+    rows = rows_per_step(key, panel.series.with_columns(_described(made))).with_columns(
+        *_exact(base, family.explain(made)),
+        *(publish(made.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
+        _share(made.lost_share, "lost_share"),
+        _share(made.out_of_distribution, "out_of_distribution_score"),
+        quality_flags(panel, made.demand_class, made.is_fallback, made.out_of_distribution),
     )
-    upper = nodes.nodes.with_columns(
-        pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
-    )
-    node_rows = rows_per_step(key, upper).with_columns(publish(nodes.mean, "base_units"))
-    return BASE_FORECASTS.conform(base), BASE_NODE_FORECASTS.conform(node_rows)
+    nodes = _sums(key, base, hierarchy, family.name) if made.nodes is None else _nodes(key, made.nodes)
+    return BASE_FORECASTS.conform(rows), BASE_NODE_FORECASTS.conform(nodes)
 
 
-def _described(series: SeriesForecasts) -> list[pl.Series]:
+def _described(made: Forecasts) -> list[pl.Series]:
     return [
-        pl.Series("demand_class", series.demand_class.tolist(), pl.String),
-        pl.Series("model_used", series.model_used.tolist(), pl.String),
-        pl.Series("is_fallback", series.is_fallback),
+        pl.Series("demand_class", made.demand_class.tolist(), pl.String),
+        pl.Series("model_used", made.model_used.tolist(), pl.String),
+        pl.Series("is_fallback", made.is_fallback),
     ]
+
+
+def _exact(base: Millionths, components: Mapping[str, Floats]) -> list[pl.Series]:
+    """The mean and its components in whole millionths; what rounding leaves over is a component of its own."""
+    nothing = np.zeros_like(base)
+    rounded = {name: to_millionths(components[name]) if name in components else nothing for name in COMPONENTS[:-1]}
+    rounded[COMPONENTS[-1]] = base - sum(rounded.values(), nothing)
+    return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]
 
 
 def _share(values: Floats | None, name: str) -> pl.Expr:
@@ -59,9 +72,16 @@ def _share(values: Floats | None, name: str) -> pl.Expr:
     return column.alias(name)
 
 
-def _exact(series: SeriesForecasts) -> list[pl.Series]:
-    """The mean and its components in whole millionths; what rounding leaves over is a component of its own."""
-    rounded: dict[str, Millionths] = {name: to_millionths(series.components[name]) for name in FACTORED}
-    base = to_millionths(series.mean)
-    rounded[COMPONENTS[-1]] = base - sum(rounded.values(), np.zeros_like(base))
-    return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]
+def _nodes(key: RunKey, nodes: NodeForecasts) -> pl.DataFrame:
+    described = nodes.nodes.with_columns(
+        pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
+    )
+    return rows_per_step(key, described).with_columns(publish(nodes.mean, "base_units"))
+
+
+def _sums(key: RunKey, base: Millionths, hierarchy: Hierarchy, model: str) -> pl.DataFrame:
+    """The upper nodes that reconciliation listens to, as the exact sums of their series."""
+    summing = hierarchy.information
+    sums = np.asarray(summing.matrix @ base, dtype=np.int64)
+    described = summing.nodes.with_columns(pl.lit(model).alias("model_used"), pl.lit(value=False).alias("is_fallback"))
+    return rows_per_step(key, described).with_columns(to_units(sums.ravel(), "base_units"))

@@ -15,7 +15,6 @@ from forecast_assets.contracts import QUALITY_FLAGS
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import INPUTS, Reference
-from forecast_assets.models.statistical.training import take
 
 # Of training's own rows, half a percent reach it.
 UNUSUAL_SCORE: Final = 0.995
@@ -80,7 +79,7 @@ def deciding_inputs(panel: Panel, reference: Reference, score: Floats) -> pl.Dat
     """
     is_unusual = np.nan_to_num(score) >= UNUSUAL_SCORE
     chosen = np.flatnonzero(is_unusual.any(axis=1))
-    decided = np.where(is_unusual[chosen], reference.judge(take(panel, chosen)).most_unusual, -1)
+    decided = np.where(is_unusual[chosen], reference.judge(panel.take(chosen)).most_unusual, -1)
     rows = [int((decided == at).sum()) for at in range(len(INPUTS))]
     series = [int((decided == at).any(axis=1).sum()) for at in range(len(INPUTS))]
     found = pl.DataFrame({"input": INPUTS, "rows": rows, "series": series}).filter(pl.col("rows") > 0)

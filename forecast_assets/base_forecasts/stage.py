@@ -4,18 +4,14 @@ What belongs here: from a run to its base forecasts. What does not: making them 
 """
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from forecast_assets.base_forecasts.external import external_frames
-from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
-from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.family import TrainedArtifact, forecast, reference_of
-from forecast_assets.models.statistical.nodes import forecast_nodes
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import fan_pictures
@@ -26,47 +22,27 @@ def forecast_base(run: RunContext) -> StageResult:
     """Forecast the series and the upper nodes of a run.
 
     Raises:
-        NotStagedError: If the snapshot, or the file of a version made elsewhere, is not there.
+        NotStagedError: If the snapshot, or what the run has to be given from outside, is not there.
         NotAcceptedError: If the model version may not serve the run.
     """
     run.start()
-    base, nodes, inputs = _forecast(run)
+    base, nodes = forecast_frames(run.key, run.panel, run.hierarchy, run.family, _forecast(run))
+    given = {} if run.given is None else {run.given.product: run.given.version}
     frames = {BASE_NODE_FORECASTS.name: nodes, BASE_FORECASTS.name: base}
-    return StageResult(frames, inputs, run.facts, partial(_summary, run, base, nodes))
+    return StageResult(frames, {**run.inputs, **given}, run.facts, partial(_summary, run, base, nodes))
 
 
-def _forecast(run: RunContext) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
-    """Return the forecasts of series and upper nodes, and the versions of what they were made from."""
-    if isinstance(run.artifact, ExternalArtifact):
-        return _take_over(run, run.artifact)
-    return *_fit_and_forecast(run, run.artifact), run.inputs
-
-
-def _take_over(run: RunContext, artifact: ExternalArtifact) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
-    made = run.external_forecasts
-    frames = external_frames(run.key, run.panel, run.read(made), run.hierarchy, artifact)
-    return *frames, {**run.inputs, made.product: made.version}
-
-
-def _fit_and_forecast(run: RunContext, artifact: TrainedArtifact) -> tuple[pl.DataFrame, pl.DataFrame]:
-    hierarchy, panel = run.hierarchy, run.panel
-    made = forecast(
-        panel,
-        artifact,
-        hierarchy.product_groups(artifact.group_level),
-        progress=lambda done, total: run.progress("series forecast", done, total),
+def _forecast(run: RunContext) -> Forecasts:
+    inputs = ForecastInputs(
+        panel=run.panel,
+        product_groups=run.hierarchy.product_groups(run.artifact.group_level),
+        hierarchy=run.hierarchy,
+        given=None if run.given is None else run.read(run.given),
+        key=run.key,
         workers=run.options.workers,
+        progress=run.progress,
     )
-    nodes = forecast_nodes(
-        panel,
-        made.statistical,
-        hierarchy,
-        made.part,
-        agreed_with=made.beside_statistical,
-        progress=lambda done, total: run.progress("upper nodes forecast", done, total),
-        workers=run.options.workers,
-    )
-    return base_frames(run.key, panel, made.series, nodes)
+    return run.family.forecast(run.artifact, inputs)
 
 
 def _summary(run: RunContext, base: pl.DataFrame, nodes: pl.DataFrame) -> Summary:
@@ -88,7 +64,7 @@ def _summary(run: RunContext, base: pl.DataFrame, nodes: pl.DataFrame) -> Summar
 
 def _unusual(run: RunContext, base: pl.DataFrame) -> Summary:
     """Show by which inputs rows are unlike training, where the version knows what training was like."""
-    reference = reference_of(run.artifact)
+    reference = run.artifact.reference
     if reference is None:
         return {}
     score = base["out_of_distribution_score"].cast(pl.Float64).fill_null(np.nan).to_numpy()

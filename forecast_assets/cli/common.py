@@ -5,6 +5,7 @@ What belongs here: parsing that more than one command does. What does not: a com
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -31,6 +32,30 @@ class _Day(click.ParamType[date, Any]):
 
 
 DAY: Final = _Day()
+
+
+class _Family(click.ParamType[str, Any]):
+    """One of the model families that are trained here; looked up when one is asked for, since it takes time."""
+
+    name = "choice"
+
+    @cached_property
+    def _choice(self) -> click.Choice[str]:
+        from forecast_assets.models.family import trained_families
+
+        return click.Choice(list(trained_families()))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return self._choice.convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._choice.get_metavar(param, ctx)
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        return self._choice.get_missing_message(param, ctx)
+
+
+FAMILY: Final = _Family()
 
 
 class _Position(click.ParamType["int | datetime", Any]):

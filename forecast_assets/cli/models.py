@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, as_of_option, current, examples, opened, with_runner
+from forecast_assets.cli.common import DAY, FAMILY, as_of_option, current, examples, opened, with_runner
 from forecast_assets.core.keys import CHANNELS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         "forecast-assets train --family combined --version both-1 --cutoff 2025-06-30    # the mean of the two",
     ),
 )
-@click.option("--family", required=True, type=click.Choice(["statistical", "global", "combined"]), help="Model family.")
+@click.option("--family", required=True, type=FAMILY, help="Model family.")
 @click.option("--version", required=True, help="Name of the new version, for example stat-1.")
 @click.option("--cutoff", required=True, type=DAY, help="Last day that training may see.")
 @click.option(

@@ -23,7 +23,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.history.as_known import History
 from forecast_assets.history.fusion import resolve
-from forecast_assets.models.family import read_artifact
+from forecast_assets.scoring.context import load_artifact
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
@@ -200,8 +200,7 @@ def days_read(stores: Stores, publication: Publication, history_days: dict[str, 
     snapshot = snapshot_behind(stores, publication.products)
     model = stores.registry.model_version(publication.key.model_version)
     if model.artifact not in loaded:
-        content = stores.predictions.read_bytes(stores.predictions.version(model.artifact))
-        loaded[model.artifact] = read_artifact(model.family, content).history_days
+        loaded[model.artifact] = load_artifact(stores, model).history_days
     return max(loaded[model.artifact], *(spec["window_days"] or 0 for spec in snapshot.facts["specs"]))
 
 

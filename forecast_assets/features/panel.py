@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Rows
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.
@@ -123,6 +123,29 @@ class Panel:
             history_days=self.history_days - start,
             **{name: getattr(self, name)[:, start:] for name in matrices},
         )
+
+    def ahead(self, days: int) -> "Panel":
+        """Return the panel with a horizon of that many days, at most its own; the history stays."""
+        width = self.history_days + days
+        return replace(
+            self,
+            horizon_days=days,
+            price_ratio=self.price_ratio[:, :width],
+            is_promotion=self.is_promotion[:, :width],
+            has_plan=self.has_plan[:, :days],
+            event_days=self.event_days[:, :width],
+        )
+
+    def take(self, rows: Rows) -> "Panel":
+        """Return the series at ``rows``."""
+        # A copy of all of them may not fit beside it.
+        if np.array_equal(rows, np.arange(self.series.height)):
+            return self
+        matrices = (
+            "sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan",
+        )  # fmt: skip
+        chosen = {name: getattr(self, name)[rows] for name in matrices}
+        return replace(self, series=self.series[rows], event_series=self.event_series[:, rows], **chosen)
 
 
 def assemble_panel(

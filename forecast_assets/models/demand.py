@@ -44,6 +44,21 @@ class Observed:
     is_known: Bools
 
 
+@dataclass(frozen=True)
+class LevelAndDemand:
+    """What a level model stands on.
+
+    Attributes:
+        observed: Sales and what they speak for.
+        level: [n, T] demand over factors, units; the typical level on unknown days.
+        demand: [n, T] level times factors, units: that of `uncensor` but for rounding; NaN where sales are unknown.
+    """
+
+    observed: Observed
+    level: Floats
+    demand: Floats
+
+
 def observe(panel: Panel, factors: Floats | None = None) -> Observed:
     """Return sales beside their exposure, the form in which every estimate here reads them.
 
@@ -81,6 +96,21 @@ def uncensor(panel: Panel, factors: Floats | None = None) -> Floats:
     typical = trailing_level(observed.units, observed.exposure * weights) * weights
     demand = observed.units + (1.0 - observed.exposure) * typical
     return np.where(observed.is_known, demand, np.nan)
+
+
+def level_and_demand(panel: Panel, factors: Floats | None = None) -> LevelAndDemand:
+    """Divide what is explained out of sales, and estimate the demand that is left where the shelf was empty.
+
+    Args:
+        panel: n series, T days of history.
+        factors: [n, T] what multiplies the level on each day; 1 if left out.
+    """
+    weights = np.ones(panel.sales.shape) if factors is None else factors
+    observed = observe(panel, weights)
+    typical = trailing_level(observed.units, observed.exposure * weights)
+    # Unknown days have no exposure, so they take the typical level whole; so do days with an empty shelf.
+    level = observed.units / weights + (1.0 - observed.exposure) * typical
+    return LevelAndDemand(observed, level, np.where(observed.is_known, level * weights, np.nan))
 
 
 def trailing_level(units: Floats, exposure: Floats, half_life: float = HALF_LIFE_DAYS) -> Floats:

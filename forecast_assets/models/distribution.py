@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Rows
 from forecast_assets.features.demand_class import DEAD_DAYS
 from forecast_assets.features.panel import Panel
 
@@ -166,7 +166,7 @@ def _quantiles(values: Floats, shares: Floats) -> tuple[float, ...]:
 # --- inputs ---
 
 
-def _inputs(panel: Panel, rows: npt.NDArray[np.intp] | None = None) -> tuple[Floats, Floats]:
+def _inputs(panel: Panel, rows: Rows | None = None) -> tuple[Floats, Floats]:
     """Return [7, n] inputs of series and [4, n, H] inputs of days, NaN where unknown; of some series, if asked."""
     of = slice(None) if rows is None else rows
     sales = panel.sales[of, -_QUARTER:]
@@ -207,7 +207,7 @@ def _log_ratio(mean: Floats, other: Floats, days: int) -> Floats:
     return np.asarray(np.log((days * mean + _PRIOR_UNITS) / (days * other + _PRIOR_UNITS)))
 
 
-def _step_inputs(panel: Panel, of: slice | npt.NDArray[np.intp]) -> Sequence[Floats]:
+def _step_inputs(panel: Panel, of: slice | Rows) -> Sequence[Floats]:
     """[n, H] each: price over list price and over its usual level; promoted days and days with events in a week."""
     now = panel.history_days
     planned = np.maximum(panel.price_ratio[of, now:], _SMALLEST_LEVEL)
@@ -222,7 +222,7 @@ def _step_inputs(panel: Panel, of: slice | npt.NDArray[np.intp]) -> Sequence[Flo
     )
 
 
-def _has_event(panel: Panel, of: slice | npt.NDArray[np.intp], since: int) -> Bools:
+def _has_event(panel: Panel, of: slice | Rows, since: int) -> Bools:
     """[n, days] whether any event falls on the day there."""
     # An event matters to a series whatever others fall on the day, so counts of events by series and day are enough.
     counts = panel.event_series[:, of].T.astype(np.float32) @ panel.event_days[:, since:].astype(np.float32)

@@ -1,130 +1,184 @@
-"""The model families: how the artifact of each is read back, and how series are forecast with it.
+"""Model families: what every one of them does, and the registry by which all else finds them.
 
-What belongs here: the families, and what stages ask of any of them. What does not: how a family does anything.
+What belongs here: the protocol, what holds where a family says nothing else, and the registry. What does not: how any
+family does anything; whoever needs a family's opinion asks it, and never which one it is.
+
+A family is one package that exports its family object; a new one is registered by a line in `_BUILT_IN`, or by
+`register`. Built-in families are imported when one is first asked for, so that commands that need none stay quick.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, Generic, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+import polars as pl
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.contracts import COMPONENTS
+from forecast_assets.core.arrays import Floats, Rows
 from forecast_assets.core.errors import InputError
-from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global
-from forecast_assets.models.demand import usual_lost_share
-from forecast_assets.models.distribution import Reference
-from forecast_assets.models.external import artifact as external
-from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.statistical import artifact
-from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.levels import Progress
-from forecast_assets.models.statistical.series import SeriesForecasts, forecast_series
+from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.models.gates import backtest_gates
+from forecast_assets.models.selection import training_rows
+from forecast_assets.models.training import Fitted, TrainingInputs
 
-# What is trained here, rather than made elsewhere.
-TrainedArtifact = StatisticalArtifact | GlobalArtifact
+A = TypeVar("A", bound=Artifact)
 
-FAMILIES: Final[Mapping[str, Callable[[bytes], TrainedArtifact | ExternalArtifact]]] = {
-    artifact.FAMILY: StatisticalArtifact.from_bytes,
-    GLOBAL: partial(GlobalArtifact.from_bytes, GLOBAL),
-    COMBINED: partial(GlobalArtifact.from_bytes, COMBINED),
-    external.FAMILY: ExternalArtifact.from_bytes,
+# Where each family is, in the order in which they are named to people: module and name in it.
+_BUILT_IN: Final[Mapping[str, str]] = {
+    "statistical": "forecast_assets.models.statistical.family:STATISTICAL_FAMILY",
+    "global": "forecast_assets.models.boosted.family:GLOBAL_FAMILY",
+    "combined": "forecast_assets.models.boosted.family:COMBINED_FAMILY",
+    "external": "forecast_assets.models.external.family:EXTERNAL_FAMILY",
 }
-# Families with trees, which learn from all series at once.
-WITH_TREES: Final = (GLOBAL, COMBINED)
-TRAINED: Final = (artifact.FAMILY, *WITH_TREES)
+# What every backtest compares a version with, and what is trained where nobody names a family.
+BASELINE: Final = "statistical"
+_families: "dict[str, ModelFamily[Any]]" = {}
 
 
-@dataclass(frozen=True)
-class Forecasts:
-    """Forecasts of n series by a version.
+class ModelFamily(ABC, Generic[A]):
+    """A way to forecast: what a version of it is, how it is trained, read back, used, explained and let pass.
 
     Attributes:
-        series: The version's forecasts.
-        statistical: Those of its statistical part, by which the levels above are forecast; the same for the statistical
-            family.
-        part: What the statistical part stands on.
+        name: What versions are registered with.
+        given: Name of the product that every run of the family is given from outside, such as `external_forecasts`.
+            Versions of such a family are registered rather than trained, from the first dates that were given; they
+            cannot be trained as of another cutoff. None for a family that is trained here.
     """
 
-    series: SeriesForecasts
-    statistical: SeriesForecasts
-    part: StatisticalArtifact
+    name: str
+    given: str | None = None
 
-    @property
-    def beside_statistical(self) -> Floats | None:
-        """[n, H] means of a family that has a statistical part beside it; None for the statistical family itself."""
-        return None if self.series is self.statistical else self.series.mean
+    @abstractmethod
+    def train(self, inputs: TrainingInputs) -> Fitted:
+        """Make a version from what was known at a cutoff, and say at which past cutoffs it is judged.
+
+        Raises:
+            InputError: If the history is too short, or what was given is of no use.
+        """
+
+    @abstractmethod
+    def read(self, content: bytes) -> A:
+        """Read back what the artifact's `to_bytes` wrote, exactly.
+
+        Raises:
+            InputError: If the bytes are of another family or format; other errors of malformed content may pass, since
+                `load` translates them.
+        """
+
+    @abstractmethod
+    def forecast(self, artifact: A, inputs: ForecastInputs) -> Forecasts:
+        """Forecast every series of a panel, and the nodes above them if the inputs have a hierarchy.
+
+        Raises:
+            InputError: If what was given from outside is not of the panel's date and series.
+        """
+
+    def load(self, content: bytes) -> A:
+        """Read the artifact of a version, whose hash the caller has verified, and check what it holds.
+
+        Raises:
+            InputError: If the bytes are of another family or format, or of no artifact that training makes.
+        """
+        try:
+            return self.read(content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"This is no artifact of the family `{self.name}`: {type(error).__name__} {error}.",
+                remedy="Train the version again, or score with the release that trained it.",
+            ) from error
+
+    def explain(self, forecasts: Forecasts) -> Mapping[str, Floats]:
+        """Take forecasts apart.
+
+        Args:
+            forecasts: Of n series for H days, by this family.
+
+        Returns:
+            [n, H] units by component, in the order of `contracts.COMPONENTS` and without the last, which is what
+            rounding leaves over; they add up to the mean. Where nothing is told apart, the whole mean is the level.
+        """
+        return forecasts.components or {COMPONENTS[0]: forecasts.mean}
+
+    def gates(self, report: pl.DataFrame) -> dict[str, bool]:
+        """Return which conditions of serving and of being promoted a version meets.
+
+        Args:
+            report: Contract `evaluation_reports`.
+        """
+        return backtest_gates(report)
+
+    def training_rows(self, count: int, days: int) -> Rows:
+        """Return which of so many series a version is trained on, given how many days are read.
+
+        Args:
+            count: Series that there are.
+            days: Days of history and ahead.
+        """
+        return training_rows(count, days)
 
 
-def statistical_part(found: TrainedArtifact | ExternalArtifact) -> StatisticalArtifact | None:
-    """Return what the statistical family decided in a version; None for one made elsewhere."""
-    if isinstance(found, GlobalArtifact):
-        return found.statistical
-    return found if isinstance(found, StatisticalArtifact) else None
-
-
-def reference_of(found: TrainedArtifact | ExternalArtifact) -> Reference | None:
-    """Return what the inputs of a version's training were like; None in versions from before that was recorded."""
-    return found.statistical.reference if isinstance(found, GlobalArtifact) else found.reference
-
-
-def forecast(
-    panel: Panel,
-    version: TrainedArtifact,
-    product_groups: npt.NDArray[np.str_],
-    *,
-    progress: Progress | None = None,
-    workers: int | None = None,
-) -> Forecasts:
-    """Forecast every series of a panel with a version of any family that is trained here.
-
-    Args:
-        panel: n series, T days of history, H ahead.
-        version: Its artifact.
-        product_groups: [n] group of each series, as in training.
-        progress: Called with series done and series in all.
-        workers: Threads, and processes for slow models; all cores if left out.
-    """
-    if isinstance(version, GlobalArtifact):
-        made = forecast_global(panel, version, product_groups, progress=progress, workers=workers)
-        return Forecasts(made.series, made.statistical, version.statistical)
-    series = forecast_series(panel, version, product_groups, progress=progress, workers=workers)
-    return Forecasts(series, series, version)
-
-
-def lost_share(panel: Panel, made: SeriesForecasts) -> Floats:
-    """[n, H] Share of demand expected to meet an empty shelf: as forecast, else what the series usually loses.
-
-    Args:
-        panel: n series, T days of history, H ahead.
-        made: Their forecasts.
-    """
-    usual = np.broadcast_to(usual_lost_share(panel, made.history.demand)[:, None], made.mean.shape)
-    return usual if made.lost_share is None else np.where(np.isnan(made.lost_share), usual, made.lost_share)
-
-
-def read_artifact(family: str, content: bytes) -> TrainedArtifact | ExternalArtifact:
-    """Read the artifact of a model version.
-
-    Args:
-        family: Family that the version is registered with.
-        content: The artifact's bytes.
+def register(family: ModelFamily[Any]) -> None:
+    """Make a family known under its name.
 
     Raises:
-        InputError: If there is no such family, or the bytes are of another family or format, or of no artifact.
+        ValueError: If the name is taken.
     """
-    if family not in FAMILIES:
+    if family.name in families():
+        raise ValueError(f"There is a model family `{family.name}` already: choose another name.")
+    _families[family.name] = family
+
+
+def unregister(name: str) -> None:
+    """Forget a family that was registered besides the built-in ones."""
+    del _families[name]
+
+
+def families() -> "Mapping[str, ModelFamily[Any]]":
+    """Return all families by name: the built-in ones first."""
+    return {**{name: _built_in(name) for name in _BUILT_IN}, **_families}
+
+
+def family(name: str) -> ModelFamily[Any]:
+    """Return the family of a name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if name in _BUILT_IN:
+        return _built_in(name)
+    if name not in _families:
         raise InputError(
-            f"There is no model family `{family}`. Known: {', '.join(FAMILIES)}.",
+            f"There is no model family `{name}`. Known: {', '.join(families())}.",
             remedy="Read the version with the release that registered it.",
         )
-    try:
-        return FAMILIES[family](content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"This is no artifact of the family `{family}`: {type(error).__name__} {error}.",
-            remedy="Train the version again, or score with the release that trained it.",
-        ) from error
+    return _families[name]
+
+
+def trained_families() -> "Mapping[str, ModelFamily[Any]]":
+    """Return the families that are trained here, by name."""
+    return {name: each for name, each in families().items() if each.given is None}
+
+
+def given_products() -> frozenset[str]:
+    """Return the names of the products that runs of any family are given from outside."""
+    return frozenset(each.given for each in families().values() if each.given is not None)
+
+
+def family_to_train(name: str) -> ModelFamily[Any]:
+    """Return a family that is trained here.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    known = trained_families()
+    if name not in known:
+        raise InputError(f"There is no model family `{name}` to train.", remedy=f"Use --family {' or '.join(known)}.")
+    return known[name]
+
+
+def _built_in(name: str) -> ModelFamily[Any]:
+    module, _, attribute = _BUILT_IN[name].partition(":")
+    found: ModelFamily[Any] = getattr(import_module(module), attribute)
+    return found

@@ -30,9 +30,10 @@ from forecast_assets.core.keys import DAILY, Cadence, RunKey, require_version_na
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history.as_known import History
 from forecast_assets.models.demand import classify
-from forecast_assets.models.external.artifact import FAMILY
+from forecast_assets.models.external.arrival import LEAST_COMPLETENESS
+from forecast_assets.models.family import family
 from forecast_assets.operations.use_cases import Outcome, UseCases
-from forecast_assets.scoring.context import build_hierarchy, outside_forecasts_of
+from forecast_assets.scoring.context import build_hierarchy, given_behind
 from forecast_assets.sources.external_fit import Coherence, coherence, external_frame, missing_series, series_problems
 from forecast_assets.sources.external_forecasts import (
     ForecastsFile,
@@ -41,7 +42,6 @@ from forecast_assets.sources.external_forecasts import (
     problem_list,
     read_forecasts_file,
 )
-from forecast_assets.training.external import LEAST_COMPLETENESS
 from resources.store.manifests import ProductVersion
 from resources.stores.products import run_folder
 
@@ -169,7 +169,7 @@ def _is_new(runner: UseCases, version: str) -> bool:
         AlreadyRegisteredError: If it names a version that was trained here.
     """
     known = runner.stores.ledger.state().versions.get(version)
-    if known is not None and known.family != FAMILY:
+    if known is not None and family(known.family).given != EXTERNAL_FORECASTS.name:
         raise AlreadyRegisteredError(
             f"`{version}` is a version of the family `{known.family}` (ledger entry {known.sequence}).",
             remedy="Choose another name for what was made elsewhere.",
@@ -220,7 +220,7 @@ def _series(runner: UseCases, snapshot: ProductVersion) -> pl.DataFrame:
 def _published(runner: UseCases, key: RunKey) -> ProductVersion:
     """Return the forecasts that a published run was made from."""
     store = runner.stores.predictions
-    (made,) = outside_forecasts_of(store, store.publication(key).products.values())
+    (made,) = given_behind(store, store.publication(key).products.values())
     return made
 
 

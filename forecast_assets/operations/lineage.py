@@ -11,7 +11,7 @@ from typing import Any
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import PredictionId, parse_run_or_row
 from forecast_assets.operations.reading import is_past, one_series
-from forecast_assets.scoring.context import outside_forecasts_of
+from forecast_assets.scoring.context import given_behind
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.entries.register import VersionRecord
@@ -102,7 +102,7 @@ def lineage_of(stores: Stores, identifier: str) -> Lineage:
         products,
         model,
         dict(zip(named, stores.observations.named(named), strict=True)),
-        frozenset(made.version for made in outside_forecasts_of(stores.predictions, publication.products.values())),
+        frozenset(made.version for made in given_behind(stores.predictions, publication.products.values())),
         (state.sequence, state.head),
         is_past(stores),
     )

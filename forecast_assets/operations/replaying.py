@@ -38,7 +38,7 @@ from forecast_assets.operations.rebuilding import (
     rebuild_snapshots,
     verify_inputs,
 )
-from forecast_assets.scoring.context import RunContext, outside_forecasts_of
+from forecast_assets.scoring.context import RunContext, given_behind
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
 from resources.ledger.entries.publish import Publication
@@ -149,7 +149,7 @@ def replay(
     snapshot = snapshot_behind(stores, publication.products)
     recorded = _products_of(stores, publication)
     artifact = stores.predictions.version(stores.registry.model_version(key.model_version).artifact)
-    outside = outside_forecasts_of(stores.predictions, publication.products.values())
+    outside = given_behind(stores.predictions, publication.products.values())
     verify_inputs(stores, [snapshot], [artifact, *outside], report)
     request, assumed = _request_of(key, snapshot, recorded, settings)
     with overlay(stores.as_of(publication.sequence - 1), keep) as scratch:

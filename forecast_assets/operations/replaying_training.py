@@ -12,9 +12,9 @@ from typing import Final
 from forecast_assets.contracts import EXTERNAL_FORECASTS
 from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import RunOptions, TrainingRequest
-from forecast_assets.models.family import read_artifact
 from forecast_assets.operations.rebuilding import made_again, overlay, rebuild_snapshots, verify_inputs
 from forecast_assets.operations.replaying import Replay, compared
+from forecast_assets.scoring.context import load_artifact
 from forecast_assets.settings import Settings
 from forecast_assets.training.stage import TrainingContext, train_version
 from resources.store.manifests import ProductVersion
@@ -40,7 +40,7 @@ def replay_training(
     snapshots = {each: read(artifact.inputs[each]) for each in _SNAPSHOTS if each in artifact.inputs}
     files = {each: read(made) for each, made in artifact.inputs.items() if each.startswith(EXTERNAL_FORECASTS.name)}
     verify_inputs(stores, snapshots.values(), files.values(), report)
-    fitted = read_artifact(version.family, stores.predictions.read_bytes(artifact))
+    fitted = load_artifact(stores, version)
     request = _request_of(artifact, snapshots, files)
     with overlay(stores.as_of(version.sequence - 1), keep) as scratch:
         distinct = list({made.version: made for made in snapshots.values()}.values())

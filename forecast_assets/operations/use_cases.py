@@ -25,8 +25,8 @@ from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import Finding
 from forecast_assets.ingestion.held import NOTHING_HELD, Held
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
-from forecast_assets.models import external
-from forecast_assets.scoring.preconditions import require_external_forecasts, require_possible
+from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
+from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
 from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.ingest import BatchRecord
@@ -174,9 +174,7 @@ class UseCases(ABC):
             cutoff: First prediction date of that file; calibration sees nothing after it.
             evaluated_on: Prediction date of the snapshot whose sales past dates of the file are measured on.
         """
-        self.train_version(
-            TrainingRequest(version, external.FAMILY, cutoff, given=tuple(given), evaluated_on=evaluated_on)
-        )
+        self.train_version(TrainingRequest(version, EXTERNAL, cutoff, given=tuple(given), evaluated_on=evaluated_on))
 
     # --- runs ---
 
@@ -200,7 +198,7 @@ class UseCases(ABC):
             self.refresh_catalogue()
             return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
         self.require_possible(key)
-        require_external_forecasts(self.stores, key, self.stores.registry.model_version(key.model_version))
+        require_given(self.stores, key, self.stores.registry.model_version(key.model_version))
         self.snapshot(key.prediction_date)
         return self._published(RunRequest(key, self.options))
 

@@ -13,8 +13,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
-from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.family import read_artifact
+from forecast_assets.models.family import family
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
@@ -171,12 +170,12 @@ def level_texts(report: pl.DataFrame) -> list[str]:
 def _compared_texts(stores: Stores, record: VersionRecord) -> list[str]:
     """Show what training compared, and took: of every choice the candidates, the better ones first."""
     content = stores.predictions.read_bytes(stores.predictions.version(record.artifact))
-    artifact = read_artifact(record.family, content)
-    if isinstance(artifact, ExternalArtifact):
+    compared = family(record.family).load(content).compared()
+    if compared is None:
         return []
     rows = [
         (choice, candidate, f"{loss:.3f}", "taken" if is_chosen else "")
-        for choice, candidate, loss, is_chosen in artifact.compared().iter_rows()
+        for choice, candidate, loss, is_chosen in compared.iter_rows()
     ]
     head = ("choice", "candidate", "loss over the best", "")
     return [table(head, rows, title="What training compared by backtests")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS, EXTERNAL_FORECASTS, PRODUCTS
+from forecast_assets.contracts import BASE_FORECASTS, PRODUCTS
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
@@ -20,9 +20,9 @@ from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
-from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.family import TrainedArtifact, read_artifact
-from forecast_assets.scoring.preconditions import require_correctable, require_external_forecasts, require_possible
+from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.family import ModelFamily, family, given_products
+from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.stage import StageResult
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
@@ -120,25 +120,31 @@ class RunContext:
         return self.stores.registry.model_version(self.key.model_version)
 
     @cached_property
-    def artifact(self) -> TrainedArtifact | ExternalArtifact:
-        """The model artifact, its hash verified; what later stages read of it is the same for every family."""
-        version = self.stores.predictions.version(self.model.artifact)
-        return read_artifact(self.model.family, self.stores.predictions.read_bytes(version))
+    def family(self) -> ModelFamily[Any]:
+        """The family of the model version."""
+        return family(self.model.family)
 
     @cached_property
-    def external_forecasts(self) -> ProductVersion:
-        """What the file of a version made elsewhere says of this run; a correction takes what it corrects was made of.
+    def artifact(self) -> Artifact:
+        """The model artifact, its hash verified; what later stages read of it is the same for every family."""
+        return load_artifact(self.stores, self.model)
+
+    @cached_property
+    def given(self) -> ProductVersion | None:
+        """What the run is given from outside, if its family is; a correction takes what it corrects was made of.
 
         Raises:
-            NotStagedError: If no file has been ingested for the run.
+            NotStagedError: If it has not been ingested.
         """
+        if self.family.given is None:
+            return None
         store = self.stores.predictions
         if self.key.revision:
             before = store.publication(revision_before(self.key))
-            (made,) = outside_forecasts_of(store, before.products.values())
+            (made,) = given_behind(store, before.products.values())
             return made
-        require_external_forecasts(self.stores, self.key, self.model)
-        return store.staged(EXTERNAL_FORECASTS.name, self.key)
+        require_given(self.stores, self.key, self.model)
+        return store.staged(self.family.given, self.key)
 
     @cached_property
     def features(self) -> pl.DataFrame:
@@ -214,13 +220,20 @@ class RunContext:
         return self._made[result.product]
 
 
-def outside_forecasts_of(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
-    """Return the forecasts made elsewhere that a run's base forecasts repeat; none for a version that was trained here.
+def load_artifact(stores: Stores, model: VersionRecord) -> Artifact:
+    """Return the artifact of a model version, its hash verified, read by its family."""
+    store = stores.predictions
+    loaded: Artifact = family(model.family).load(store.read_bytes(store.version(model.artifact)))
+    return loaded
 
-    The lineage of a run also holds the files that its version was registered with, which may be of other dates.
+
+def given_behind(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
+    """Return what a run was given from outside, by what its base forecasts name; nothing for one that was not.
+
+    The lineage of a run also holds what its version was registered with, which may be of other dates.
     """
     base = [made for made in store.lineage(versions) if made.product == BASE_FORECASTS.name]
-    found = [made.inputs.get(EXTERNAL_FORECASTS.name) for made in base]
+    found = [made.inputs.get(name) for made in base for name in sorted(given_products())]
     return [store.version(version) for version in found if version is not None]
 
 

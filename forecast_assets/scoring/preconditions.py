@@ -4,12 +4,11 @@ What belongs here: refusing a run that would break a promise, with the remedy. W
 complete (snapshots), or starting anything.
 """
 
-from forecast_assets.contracts import EXTERNAL_FORECASTS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import HorizonError, InputError, NotAcceptedError, NotStagedError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.run import RunRequest
-from forecast_assets.models import external
+from forecast_assets.models.family import family
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
@@ -49,7 +48,7 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
             f"`{model.model_version}` was trained on days up to {model.cutoff}, so a run for {key.prediction_date} "
             "would know its own future.",
             remedy="Ingest the forecasts of earlier days as another version."
-            if model.family == external.FAMILY
+            if family(model.family).given
             else f"Train a version with --cutoff {key.prediction_date} or earlier.",
             key=key,
             cutoff=model.cutoff,
@@ -77,14 +76,14 @@ def require_horizon(stores: Stores, key: RunKey, model: VersionRecord) -> None:
         )
 
 
-def require_external_forecasts(stores: Stores, key: RunKey, model: VersionRecord) -> None:
+def require_given(stores: Stores, key: RunKey, model: VersionRecord) -> None:
     """Refuse a first run of a version made elsewhere for which no file has been ingested.
 
     Raises:
         NotStagedError: With what ingests it.
     """
-    is_waiting = model.family == external.FAMILY and not key.revision
-    if is_waiting and not stores.predictions.is_staged(EXTERNAL_FORECASTS.name, key):
+    product = family(model.family).given
+    if product is not None and not key.revision and not stores.predictions.is_staged(product, key):
         raise NotStagedError(
             f"`{key.model_version}` is made elsewhere, and no file with its forecasts for {key} was ingested.",
             remedy=Sentence(

@@ -16,8 +16,8 @@ from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.models.statistical.artifact import RISK_THRESHOLDS
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 

@@ -3,6 +3,7 @@
 What belongs here: from a run's reconciled forecasts to its risks. What does not: the methods (assessing), or Dagster.
 """
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
 from typing import Final
@@ -23,8 +24,6 @@ from forecast_assets.contracts import (
 from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.models.family import statistical_part
-from forecast_assets.models.statistical.effects import lay_out_factors
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -71,13 +70,10 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
 
 def _lost_share(run: RunContext, panel: Panel) -> npt.NDArray[np.float64] | None:
     """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
-    part, factors = statistical_part(run.artifact), None
     if np.isnan(panel.out_of_stock_share).all():
         return None
-    if part is not None:
-        groups = run.hierarchy.product_groups(part.group_level)
-        factors = lay_out_factors(panel, part.effects, groups).product[:, : panel.history_days]
-    return usual_lost_share(panel, uncensor(panel, factors))
+    groups = run.hierarchy.product_groups(run.artifact.group_level)
+    return usual_lost_share(panel, uncensor(panel, run.artifact.factors(panel, groups)))
 
 
 def _orders(history: History) -> pl.DataFrame:
@@ -90,7 +86,7 @@ def _rows(history: History, contract: Contract, since: date | None = None) -> pl
     return pl.DataFrame(schema=contract.schema) if rows is None else rows.collect()
 
 
-def _rho(base: pl.DataFrame, by_class: dict[str, float]) -> npt.NDArray[np.float64]:
+def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """[n] correlation between the days of a series, by its demand class."""
     classes = base.filter(pl.col("step") == 1)["demand_class"]
     return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()

@@ -1,37 +1,25 @@
-"""Fitting a model version: its artifact and its evaluation report from one panel.
+"""Fitting a model version: its artifact and its evaluation report.
 
-What belongs here: putting the two together. What does not: how either is made, or stored.
+What belongs here: putting the two together, for any family. What does not: how either is made, or stored.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
-from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.boosted.training import train_global, tree_origins
-from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.family import TRAINED, WITH_TREES, TrainedArtifact
-from forecast_assets.models.statistical.artifact import FAMILY as STATISTICAL
-from forecast_assets.models.statistical.levels import Progress
-from forecast_assets.models.statistical.training import (
-    DEFAULT_HISTORY_DAYS,
-    LEAST_HISTORY_DAYS,
-    MOST_CELLS,
-    Rows,
-    backtest_origins,
-    take,
-    train_statistical,
-    training_rows,
-)
-from forecast_assets.training.evaluation import MOST_ORIGINS, Groups, VersionAsOf, evaluate, evaluated_rows
+from forecast_assets.history.as_known import History
+from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.family import ModelFamily
+from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
+from forecast_assets.models.training import GivenDate, TrainingInputs, retrained
+from forecast_assets.training.evaluation import evaluate
 
-_MOST_CELLS_WITH_TREES: Final = 36_000_000
+# Past dates that what was given is judged on, evenly spread; more would cost time and say little more.
+JUDGED_DATES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -43,126 +31,97 @@ class Trained:
         report: Contract `evaluation_reports`; None where nobody asked for it.
     """
 
-    artifact: TrainedArtifact | ExternalArtifact
+    artifact: Artifact
     report: pl.DataFrame | None
 
 
-def fit(
-    panel: Panel,
-    product_groups: Groups,
-    *,
-    horizon: int,
-    family: str = STATISTICAL,
-    hierarchy: Hierarchy | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-    workers: int | None = None,
-    history_days: int = DEFAULT_HISTORY_DAYS,
-    group_level: str = "total",
-    evaluates: bool = True,
-) -> Trained:
-    """Train on everything up to the panel's cutoff, and evaluate versions trained the same way at earlier cutoffs.
-
-    Args:
-        panel: n series, T days of history, H ahead.
-        product_groups: [n] group of each series.
-        horizon: H.
-        family: One of the families that are trained here.
-        hierarchy: Of the same series, for metrics of the levels above; series and total only if left out.
-        progress: Called with the stage, steps done and steps in all.
-        workers: Threads, and processes for slow models; all cores if left out.
-        history_days: Days of history that scoring will read.
-        group_level: Product level whose nodes are the groups.
-        evaluates: Whether to evaluate too; who only wants the artifact is spared training it again at each origin.
+def train_version(family: ModelFamily[Any], inputs: TrainingInputs) -> Trained:
+    """Make a version, and judge it at past cutoffs unless the inputs say not to.
 
     Raises:
-        InputError: If the history is too short to train and to backtest, or there is no such family to train.
+        InputError: If the history is too short to train and to backtest.
     """
-    if family not in TRAINED:
-        raise InputError(
-            f"There is no model family `{family}` to train.", remedy=f"Use --family {' or '.join(TRAINED)}."
-        )
-    report = progress or (lambda _stage, _done, _total: None)
-    train = _train_trees if family in WITH_TREES else _train_levels
-    how = _How(family, horizon, partial(report, "training"), workers, history_days, group_level, evaluates)
-    artifact, rows, origins, version_as_of = train(panel, product_groups, how)
-    if not evaluates:
-        return Trained(artifact, None)
-    evaluation = evaluate(
-        take(panel, rows),
-        (hierarchy or Hierarchy.build(panel.series, None, None)).take(rows),
-        product_groups[rows],
-        origins=origins,
-        version_as_of=version_as_of,
-        progress=partial(report, "evaluation"),
-        workers=workers,
-        history_days=history_days,
+    fitted = family.train(inputs)
+    if not inputs.evaluates:
+        return Trained(fitted.artifact, None)
+    report = evaluate(
+        family,
+        retrained(inputs, family.train) if fitted.judged is None else fitted.judged,
+        fitted.measures,
+        history_days=inputs.history_days,
+        workers=inputs.workers,
+        progress=inputs.progress,
     )
-    return Trained(artifact, evaluation)
+    return Trained(fitted.artifact, report)
 
 
-@dataclass(frozen=True)
-class _How:
-    """Settings of `fit`, as it has them."""
-
-    family: str
-    horizon: int
-    progress: Progress
-    workers: int | None
-    history_days: int
-    group_level: str
-    evaluates: bool
-
-
-# A version, which rows and origins it is evaluated on, and the version that is judged at an origin.
-_Fitted = tuple[TrainedArtifact, Rows, list[int], VersionAsOf]
-
-
-def _train_trees(panel: Panel, product_groups: Groups, how: _How) -> _Fitted:
-    """Train trees once for each origin, on all series; calibrating the newest needs the one before it anyway."""
-    origins = tree_origins(panel, how.horizon)[:MOST_ORIGINS]
-    versions = train_global(
-        how.family,
-        panel,
-        product_groups,
-        horizon=how.horizon,
-        earlier=origins if how.evaluates else (),
-        progress=how.progress,
-        workers=how.workers,
-        history_days=how.history_days,
-        group_level=how.group_level,
-    )
-    return versions[0], np.arange(panel.series.height), origins, lambda origin, _past, _groups: versions[origin]
-
-
-def _train_levels(panel: Panel, product_groups: Groups, how: _How) -> _Fitted:
-    """Train the statistical family; at each origin again, on the series that are evaluated."""
-    artifact = train_statistical(
-        panel,
-        product_groups,
-        horizon=how.horizon,
-        progress=how.progress,
-        workers=how.workers,
-        history_days=how.history_days,
-        group_level=how.group_level,
-    )
-
-    def version_as_of(_origin: int, past: Panel, groups: Groups) -> TrainedArtifact:
-        inner = max(1, min(past.horizon_days, past.history_days - LEAST_HISTORY_DAYS - 1))
-        return train_statistical(past, groups, horizon=inner, workers=how.workers, history_days=how.history_days)
-
-    return artifact, evaluated_rows(panel), backtest_origins(panel, how.horizon)[:MOST_ORIGINS], version_as_of
-
-
-def trained_rows(family: str, count: int, days: int) -> Rows:
-    """Return which of so many series a family is trained on, given how many days are read.
+def inputs_of_snapshot(
+    family: ModelFamily[Any],
+    features: pl.DataFrame,
+    history: History,
+    hierarchy: Hierarchy,
+    *,
+    horizon: int | None = None,
+    history_days: int = DEFAULT_HISTORY_DAYS,
+) -> TrainingInputs:
+    """Lay out what a family that is trained here learns from: the series of a snapshot, as far back as helps.
 
     Args:
-        family: One of the families that are trained here. Trees learn from what a product does elsewhere, so they are
-            shown all series as long as one matrix of them stays below 300 MB.
-        count: Series that there are.
-        days: Days of history and ahead.
+        family: The family, which chooses how many series it is trained on.
+        features: The snapshot's rows.
+        history: The observations behind it.
+        hierarchy: Crossed hierarchy of its series.
+        horizon: Days that backtests look ahead; None for what the length of the history allows.
+        history_days: Days of history that scoring will read.
     """
-    return training_rows(count, max(days * MOST_CELLS // _MOST_CELLS_WITH_TREES, 1) if family in WITH_TREES else days)
+    age = int(features["age_days"].max() or 1)  # type: ignore[arg-type]
+    horizon = horizon or default_horizon(min(age, history_days))
+    days = max(history_days, TRAINING_HISTORY_DAYS)
+    # An age may be counted within a window only, so whoever is a year old may have the whole history.
+    rows = family.training_rows(features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
+    return TrainingInputs(
+        panel=history.panel(features[rows], history_days=days, horizon_days=horizon),
+        product_groups=hierarchy.product_groups()[rows],
+        hierarchy=hierarchy.take(rows),
+        horizon=horizon,
+        history_days=history_days,
+        group_level=hierarchy.group_level.name,
+    )
+
+
+def inputs_of_given(
+    given: Sequence[GivenDate], history: History, later: History, hierarchy: Hierarchy, *, history_days: int
+) -> TrainingInputs:
+    """Lay out what a version is registered from whose forecasts are given from outside.
+
+    Args:
+        given: What was given of each date, oldest first.
+        history: What was known at the first date.
+        later: What is known by now, on which past dates are judged, at most eight of them.
+        hierarchy: Crossed hierarchy of the series.
+        history_days: Days of history that scoring will read.
+    """
+    panel = _panel_of(given[0], history, history_days)
+    since = [(later.cutoff - each.rows["prediction_date"][0]).days for each in given]
+    past = [at for at, days in enumerate(since) if days > 0]
+    judged = {past[at] for at in spread_rows(len(past), JUDGED_DATES)} if past else set()
+    dates = [
+        replace(each, known=_panel_of(each, later, history_days + days), days_since=days) if at in judged else each
+        for at, (each, days) in enumerate(zip(given, since, strict=True))
+    ]
+    return TrainingInputs(
+        panel=panel,
+        product_groups=hierarchy.product_groups(),
+        hierarchy=hierarchy,
+        horizon=panel.horizon_days,
+        history_days=history_days,
+        given=dates,
+    )
+
+
+def _panel_of(given: GivenDate, history: History, history_days: int) -> Panel:
+    series, horizon = given.rows.select("store_id", "sku_id").unique(), int(given.rows["forecast_horizon"][0])
+    return history.panel(series, history_days=history_days, horizon_days=horizon)
 
 
 def default_horizon(history_days: int) -> int:

@@ -4,29 +4,24 @@ What belongs here: from a snapshot to a stored artifact with its report, and the
 or evaluating (fitting, evaluation), or Dagster.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.core.errors import AlreadyRegisteredError, InputError
+from forecast_assets.core.errors import AlreadyRegisteredError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import DEFAULT_OPTIONS, RunOptions, TrainingRequest
-from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
-from forecast_assets.models import external
-from forecast_assets.models.boosted.model import GlobalArtifact
-from forecast_assets.models.external.artifact import ExternalArtifact, register_external
-from forecast_assets.models.family import TRAINED
-from forecast_assets.models.statistical.training import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
+from forecast_assets.models.family import ModelFamily, family, family_to_train
+from forecast_assets.models.training import GivenDate, TrainingInputs
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.scoring.stage import StageResult, Summary
-from forecast_assets.training.evaluation import gates
-from forecast_assets.training.external import MEASURED_DATES, Arrived, PastDate, arrival_gates, arrival_report
-from forecast_assets.training.fitting import Trained, default_horizon, fit, trained_rows
+from forecast_assets.training.fitting import Trained, inputs_of_given, inputs_of_snapshot
+from forecast_assets.training.fitting import train_version as fit_version
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -76,27 +71,70 @@ def train_version(training: TrainingContext) -> TrainedVersion:
     stores, request = training.stores, training.request
     _require_free(stores, request.model_version)
     snapshot = stores.predictions.staged("feature_snapshots", request.cutoff)
-    inputs = {"feature_snapshots": snapshot.version}
-    if request.family == external.FAMILY:
-        trained, made_from = _register_arrived(training, snapshot)
-        inputs |= made_from
-    else:
-        trained = _fit(training, snapshot)
-    return _stored(stores, request, trained, inputs)
+    chosen = family(request.family) if request.given else family_to_train(request.family)
+    laid_out = _given(training, snapshot) if request.given else _learned_from(training, chosen, snapshot)
+    inputs = replace(
+        laid_out.inputs,
+        evaluates=request.evaluates,
+        workers=training.options.workers,
+        progress=training.progress,
+    )
+    made_from = {"feature_snapshots": snapshot.version, **laid_out.made_from}
+    return _stored(stores, request, fit_version(chosen, inputs), made_from)
 
 
-def _stored(stores: Stores, request: TrainingRequest, trained: Trained, inputs: dict[str, str]) -> TrainedVersion:
-    name, horizon = request.model_version, trained.artifact.horizon_days
-    facts: dict[str, Any] = {"family": request.family, "cutoff": request.cutoff.isoformat(), "horizon": horizon}
-    if isinstance(trained.artifact, GlobalArtifact):
-        facts["inputs_version"] = trained.artifact.inputs_version
+@dataclass(frozen=True)
+class _LaidOut:
+    """What a version is trained from, and the product versions that it was made from besides the snapshot."""
+
+    inputs: TrainingInputs
+    made_from: Mapping[str, str]
+
+
+def _learned_from(training: TrainingContext, chosen: ModelFamily[Any], snapshot: ProductVersion) -> _LaidOut:
+    """Lay out the series of a snapshot."""
+    stores = training.stores
+    history, features = History.of(snapshot, stores.observations), stores.predictions.read(snapshot)
+    inputs = inputs_of_snapshot(
+        chosen,
+        features,
+        history,
+        build_hierarchy(features, history),
+        horizon=training.request.horizon,
+        history_days=training.options.history_days,
+    )
+    return _LaidOut(inputs, {})
+
+
+def _given(training: TrainingContext, snapshot: ProductVersion) -> _LaidOut:
+    """Lay out what was given from outside."""
+    stores, request = training.stores, training.request
+    store = stores.predictions
+    versions = [store.version(version) for version in request.given]
+    given = [GivenDate(store.read(version), version.facts) for version in versions]
+    history = History.of(snapshot, stores.observations)
+    later = store.staged("feature_snapshots", request.evaluated_on or request.cutoff)
+    inputs = inputs_of_given(
+        given,
+        history,
+        History.of(later, stores.observations),
+        build_hierarchy(given[0].rows.unique(["store_id", "sku_id"]), history),
+        history_days=training.options.history_days,
+    )
+    named = {f"{version.product} {version.facts['prediction_date']}": version.version for version in versions}
+    return _LaidOut(inputs, {**named, "evaluation_snapshot": later.version})
+
+
+def _stored(stores: Stores, request: TrainingRequest, trained: Trained, inputs: Mapping[str, str]) -> TrainedVersion:
+    name, fitted = request.model_version, trained.artifact
+    facts = {
+        "family": request.family,
+        "cutoff": request.cutoff.isoformat(),
+        "horizon": fitted.horizon_days,
+        **fitted.facts(),
+    }
     artifact = stores.predictions.write_artifact(
-        ARTIFACTS,
-        trained.artifact.to_bytes(),
-        key=name,
-        folder=f"{ARTIFACTS}/model_version={name}",
-        inputs=inputs,
-        facts=facts,
+        ARTIFACTS, fitted.to_bytes(), key=name, folder=f"{ARTIFACTS}/model_version={name}", inputs=inputs, facts=facts
     )
     report = None
     if trained.report is not None:
@@ -108,11 +146,7 @@ def _stored(stores: Stores, request: TrainingRequest, trained: Trained, inputs: 
             inputs={**inputs, ARTIFACTS: artifact.version},
             facts=facts,
         )
-    return TrainedVersion(artifact, report, _compared(trained))
-
-
-def _compared(trained: Trained) -> pl.DataFrame | None:
-    return None if isinstance(trained.artifact, ExternalArtifact) else trained.artifact.compared()
+    return TrainedVersion(artifact, report, fitted.compared())
 
 
 def _require_free(stores: Stores, version: str) -> None:
@@ -124,70 +158,6 @@ def _require_free(stores: Stores, version: str) -> None:
             model_version=version,
             sequence=known[version].sequence,
         )
-
-
-def _fit(training: TrainingContext, snapshot: ProductVersion) -> Trained:
-    config, run, stores = training.request, training.options, training.stores
-    if config.family not in TRAINED:
-        raise InputError(
-            f"There is no model family `{config.family}` to train.", remedy=f"Use --family {' or '.join(TRAINED)}."
-        )
-    history = History.of(snapshot, stores.observations)
-    features = stores.predictions.read(snapshot)
-    age = int(features["age_days"].max() or 1)  # type: ignore[arg-type]
-    horizon = config.horizon or default_horizon(min(age, run.history_days))
-    hierarchy = build_hierarchy(features, history)
-    days = max(run.history_days, TRAINING_HISTORY_DAYS)
-    # An age may be counted within a window only, so whoever is a year old may have the whole history.
-    rows = trained_rows(config.family, features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
-    return fit(
-        history.panel(features[rows], history_days=days, horizon_days=horizon),
-        hierarchy.product_groups()[rows],
-        horizon=horizon,
-        family=config.family,
-        hierarchy=hierarchy.take(rows),
-        progress=training.progress,
-        workers=run.workers,
-        history_days=run.history_days,
-        group_level=hierarchy.group_level.name,
-        evaluates=config.evaluates,
-    )
-
-
-def _register_arrived(training: TrainingContext, snapshot: ProductVersion) -> tuple[Trained, dict[str, str]]:
-    """Register what was made elsewhere; return its artifact and report, and the versions that they were made from."""
-    stores, request, history_days = training.stores, training.request, training.options.history_days
-    store = stores.predictions
-    versions = [store.version(version) for version in request.given]
-    arrived = [Arrived(store.read(version), version.facts) for version in versions]
-    panel = _panel_of(arrived[0], History.of(snapshot, stores.observations), history_days)
-    artifact = register_external(
-        panel,
-        first_file={"name": versions[0].facts["file"], "sha256": versions[0].facts["file_sha256"]},
-        columns=versions[0].facts["columns"],
-        quantile_levels=tuple(versions[0].facts["quantile_levels"]),
-        history_days=history_days,
-    )
-    later = store.staged("feature_snapshots", request.evaluated_on or request.cutoff)
-    past = _past_dates(arrived, History.of(later, stores.observations), history_days)
-    inputs = {f"{version.product} {version.facts['prediction_date']}": version.version for version in versions}
-    report = arrival_report(artifact, panel, arrived, past)
-    return Trained(artifact, report), {**inputs, "evaluation_snapshot": later.version}
-
-
-def _past_dates(arrived: Sequence[Arrived], later: History, history_days: int) -> list[PastDate]:
-    """Return the dates, at most eight, after which sales are known by now."""
-    back = [(each, (later.cutoff - each.made["prediction_date"][0]).days) for each in arrived]
-    known = [(each, days) for each, days in back if days > 0]
-    chosen = [known[at] for at in spread_rows(len(known), MEASURED_DATES)] if known else []
-    return [PastDate(each.made, _panel_of(each, later, history_days + days), days) for each, days in chosen]
-
-
-def _panel_of(arrived: Arrived, history: History, history_days: int) -> Panel:
-    horizon = int(arrived.made["forecast_horizon"][0])
-    return history.panel(
-        arrived.made.select("store_id", "sku_id").unique(), history_days=history_days, horizon_days=horizon
-    )
 
 
 @dataclass(frozen=True)
@@ -218,7 +188,7 @@ def register_version(stores: Stores, name: str, training_run_id: str) -> Registr
     artifact = stores.predictions.staged(ARTIFACTS, name)
     report = stores.predictions.staged(EVALUATION_REPORTS.name, name)
     frame = stores.predictions.read(report)
-    passed = arrival_gates(frame) if artifact.facts["family"] == external.FAMILY else gates(frame)
+    passed = family(artifact.facts["family"]).gates(frame)
     stores.registry.register(_record(stores, artifact, report, passed, training_run_id))
     result = StageResult({EVALUATION_REPORTS.name: frame}, report.inputs, report.facts, lambda: _summary(frame, passed))
     return Registration(report, result)

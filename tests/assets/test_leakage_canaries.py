@@ -21,9 +21,9 @@ from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, Cutoff, Record
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.simulation.simulator import simulate
-from forecast_assets.training.fitting import fit
 from tests import canaries
 from tests.canaries import HORIZON, Run
+from tests.fitted import fit
 from tests.forecast_cases import lawful_panel, one_group
 
 FAMILIES: Final = ("statistical", "global")

@@ -38,7 +38,7 @@ from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.external_forecasts import plan_text, published_text
 from forecast_assets.presentation.lineage import lineage_text
 from forecast_assets.presentation.state import version_text, versions_text
-from forecast_assets.scoring.context import outside_forecasts_of
+from forecast_assets.scoring.context import given_behind
 from forecast_assets.simulation.simulator import Simulation
 from partitions import scoring_partition
 from resources.catalogue.build import build_catalogue
@@ -359,7 +359,7 @@ def test_a_correction_of_the_second_date_of_a_file_takes_that_date(
     ours = rows_of(runner, made.publication.key, "forecasts")
     assert ours["forecast_units"].equals(rows_of(runner, second, "forecasts")["forecast_units"])
     assert ours["forecast_units"].sum() != rows_of(runner, first, "forecasts")["forecast_units"].sum()
-    (file,) = outside_forecasts_of(runner.stores.predictions, made.publication.products.values())
+    (file,) = given_behind(runner.stores.predictions, made.publication.products.values())
     assert file.key == str(second)
     lines = lineage_text(lineage_of(runner.stores, str(made.publication.key))).splitlines()
     own = [line for line in lines if "made elsewhere" in line]
@@ -374,8 +374,8 @@ def test_the_lineage_check_refuses_the_numbers_of_another_date(
     stores, (first, second) = resumed[0].stores, [outcome.publication for outcome in resumed[1]]
     product = stores.predictions.version(second.products["forecasts"])
     assert lineage_breaks(stores, product, second.key) == []
-    others = outside_forecasts_of(stores.predictions, first.products.values())
-    monkeypatch.setattr("checks.lineage.outside_forecasts_of", lambda *_: others)
+    others = given_behind(stores.predictions, first.products.values())
+    monkeypatch.setattr("checks.lineage.given_behind", lambda *_: others)
     said = f"its numbers are those of the file of {first.key}, not of {second.key}"
     assert lineage_breaks(stores, product, second.key) == [said]
 

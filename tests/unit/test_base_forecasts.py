@@ -6,14 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.base_forecasts.forecasting import base_frames
+from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
 from forecast_assets.core.keys import RunKey
+from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.nodes import forecast_nodes
-from forecast_assets.models.statistical.series import forecast_series
+from forecast_assets.models.statistical.family import STATISTICAL_FAMILY
 from forecast_assets.models.statistical.training import train_statistical
 from tests.forecast_cases import lawful_panel, one_group, series_of
 
@@ -25,9 +26,13 @@ COUNT = 12
 def frames() -> tuple[pl.DataFrame, pl.DataFrame]:
     panel, groups = lawful_panel(COUNT, level=2.0), one_group(COUNT)
     artifact = train_statistical(panel, groups, horizon=14, workers=1)
-    series = forecast_series(panel, artifact, groups)
-    nodes = forecast_nodes(panel, series, Hierarchy.build(series_of(COUNT), None, None), artifact)
-    return base_frames(KEY, panel, series, nodes)
+    return laid_out(panel, artifact)[1]
+
+
+def laid_out(panel: Panel, artifact: StatisticalArtifact) -> tuple[Forecasts, tuple[pl.DataFrame, pl.DataFrame]]:
+    hierarchy = Hierarchy.build(series_of(COUNT), None, None)
+    made = STATISTICAL_FAMILY.forecast(artifact, ForecastInputs(panel, one_group(COUNT), hierarchy))
+    return made, forecast_frames(KEY, panel, hierarchy, STATISTICAL_FAMILY, made)
 
 
 def test_frames_keep_their_contracts(frames: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -71,9 +76,8 @@ def test_a_version_of_before_scores_were_recorded_is_read_and_has_none() -> None
     del data["reference"]
     before = StatisticalArtifact.from_bytes(json.dumps(data).encode())
     assert before == replace(artifact, reference=None)
-    series = forecast_series(panel, before, groups)
-    assert series.out_of_distribution is None
-    nodes = forecast_nodes(panel, series, Hierarchy.build(series_of(COUNT), None, None), before)
-    base = BASE_FORECASTS.validate(base_frames(KEY, panel, series, nodes)[0])
+    made, frames = laid_out(panel, before)
+    assert made.out_of_distribution is None
+    base = BASE_FORECASTS.validate(frames[0])
     assert base["out_of_distribution_score"].null_count() == base.height
     assert not base["quality_flags"].str.contains("out_of_distribution").any()

@@ -13,7 +13,7 @@ from forecast_assets.models.boosted.model import COMBINED
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.training import train_global
 from forecast_assets.models.boosted.trees import fit_trees
-from forecast_assets.models.family import read_artifact
+from forecast_assets.models.family import family
 from tests.forecast_cases import lawful_fields, one_group, panel_of
 
 COUNT, HORIZON = 20, 14
@@ -38,7 +38,7 @@ def text() -> str:
 
 
 def test_what_training_makes_is_read(content: bytes) -> None:
-    assert read_artifact(COMBINED, content).to_bytes() == content
+    assert family(COMBINED).load(content).to_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_what_training_does_not_make_is_refused_by_name(
     data = json.loads(content)
     change(data)
     with pytest.raises(InputError, match=message) as caught:
-        read_artifact(COMBINED, json.dumps(data).encode())
+        family(COMBINED).load(json.dumps(data).encode())
     assert "Train the version again" in caught.value.remedy
 
 
 def test_bytes_that_are_no_json_are_refused(content: bytes) -> None:
     for broken in (content[: len(content) // 2], b"\xff" + content, b"[]", b"5"):
         with pytest.raises(InputError, match="no artifact of the family `combined`"):
-            read_artifact(COMBINED, broken)
+            family(COMBINED).load(broken)
 
 
 def test_trees_of_training_are_whole(text: str) -> None:

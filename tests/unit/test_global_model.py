@@ -7,18 +7,26 @@ import pytest
 
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.boosted.inputs import Cutoff, Record
 from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
 from forecast_assets.models.boosted.training import _is_live, train_global
-from forecast_assets.models.family import forecast, lost_share, read_artifact, statistical_part
+from forecast_assets.models.demand import level_and_demand, usual_lost_share
+from forecast_assets.models.family import family
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.series import FACTORED
 from forecast_assets.training.evaluation import seasonal_naive
-from forecast_assets.training.fitting import fit
+from tests.fitted import fit
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of
 
 COUNT, HORIZON = 60, 14
 FIELDS, TRUE_MEAN = lawful_fields(COUNT, days=112, horizon=HORIZON, level=20.0, seed=1)
+
+
+def forecast(panel: Panel, version: GlobalArtifact) -> Forecasts:
+    """Forecast series, not the nodes above them, by the version's family."""
+    return family(version.family).forecast(version, ForecastInputs(panel, one_group(panel.series.height), workers=1))
 
 
 def with_stock_status(panel: Panel) -> Panel:
@@ -77,14 +85,14 @@ def test_demand_and_lost_share_come_back(panel: Panel, versions: dict[int, Globa
 
 def test_an_artifact_survives_its_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:
     content = versions[0].to_bytes()
-    again = read_artifact(GLOBAL, content)
+    again = family(GLOBAL).load(content)
     assert isinstance(again, GlobalArtifact)
     assert again == versions[0]
     assert again.to_bytes() == content
-    ours, theirs = (forecast(panel, each, one_group(COUNT), workers=1).series.mean for each in (again, versions[0]))
+    ours, theirs = (forecast(panel, each).mean for each in (again, versions[0]))
     np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(InputError, match="not of the family `combined`"):
-        read_artifact(COMBINED, content)
+        family(COMBINED).load(content)
 
 
 def test_training_twice_gives_the_same_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:
@@ -131,11 +139,13 @@ def test_shares_of_the_trees_are_those_that_would_have_been_best(panel: Panel) -
 def test_without_stock_status_no_lost_share_is_forecast() -> None:
     panel = lawful_panel(count=20, days=60, horizon=7)
     version = train_global(GLOBAL, panel, one_group(20), horizon=7, workers=1)[0]
-    made = forecast(panel, version, one_group(20), workers=1).series
+    made = forecast(panel, version)
     assert version.kept is None
     assert made.lost_share is None
-    np.testing.assert_allclose(lost_share(panel, made), 0.0, atol=1e-12)
-    assert statistical_part(version) is version.statistical
+    demand = level_and_demand(panel, version.factors(panel, one_group(20))).demand
+    np.testing.assert_allclose(made.lost_share_or(usual_lost_share(panel, demand)), 0.0, atol=1e-12)
+    factors = version.statistical.factors(panel, one_group(20))
+    np.testing.assert_array_equal(version.factors(panel, one_group(20)), factors)
 
 
 def test_a_shelf_that_was_empty_for_months_is_left_to_the_statistical_family(
@@ -154,9 +164,15 @@ def test_a_shelf_that_was_empty_for_months_is_left_to_the_statistical_family(
 def test_only_a_family_beside_the_statistical_one_moves_levels_above(
     panel: Panel, versions: dict[int, GlobalArtifact]
 ) -> None:
-    both = forecast(panel, versions[0], one_group(COUNT), workers=1)
-    np.testing.assert_array_equal(both.beside_statistical, both.series.mean)
-    assert forecast(panel, both.part, one_group(COUNT), workers=1).beside_statistical is None
+    inputs = ForecastInputs(panel, one_group(COUNT), Hierarchy.build(panel.series, None, None), workers=1)
+    both = family(GLOBAL).forecast(versions[0], inputs)
+    part = family("statistical").forecast(versions[0].statistical, inputs)
+    assert both.nodes is not None
+    assert part.nodes is not None
+    sums = inputs.hierarchy.information.matrix @ both.mean
+    np.testing.assert_array_equal(both.nodes.mean, 0.5 * (part.nodes.mean + sums))
+    np.testing.assert_array_equal(both.beside["statistical"], part.mean)
+    assert not part.beside
 
 
 def test_a_retailer_that_sold_nothing_is_refused_by_name() -> None:

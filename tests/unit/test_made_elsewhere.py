@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.base_forecasts.external import external_frames
+from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
@@ -24,6 +24,8 @@ from forecast_assets.core.rows import rows_per_step
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.external.artifact import ExternalArtifact, register_external
+from forecast_assets.models.external.family import EXTERNAL_FAMILY
+from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.reconciliation.reconciling import reconciled_frame
 from tests.forecast_cases import lawful_panel, products
 
@@ -43,6 +45,13 @@ def artifact() -> ExternalArtifact:
     )
 
 
+def external_frames(said: pl.DataFrame, artifact: ExternalArtifact, key: RunKey = KEY) -> tuple[pl.DataFrame, ...]:
+    """Base forecasts of a version made elsewhere, of series and of upper nodes."""
+    groups = HIERARCHY.product_groups(artifact.group_level)
+    inputs = ForecastInputs(PANEL, groups, HIERARCHY, given=said, key=key)
+    return forecast_frames(key, PANEL, HIERARCHY, EXTERNAL_FAMILY, EXTERNAL_FAMILY.forecast(artifact, inputs))
+
+
 def made(panel: Panel = PANEL, given: tuple[str, ...] = ()) -> pl.DataFrame:
     """Any quantities from nothing to a million units a day, with all six decimals; quantiles rise from the mean."""
     rows = rows_per_step(KEY, panel.series)
@@ -60,7 +69,7 @@ def made(panel: Panel = PANEL, given: tuple[str, ...] = ()) -> pl.DataFrame:
 
 def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArtifact) -> None:
     said = made(given=("q500_units", "q900_units"))
-    base, nodes = external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+    base, nodes = external_frames(said, artifact)
     BASE_FORECASTS.validate(base)
     BASE_NODE_FORECASTS.validate(nodes)
     for name in ("base_units", "level_units"):
@@ -77,18 +86,18 @@ def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArt
 
 
 def test_rows_have_scores_and_flags_of_the_series_that_they_are_of(artifact: ExternalArtifact) -> None:
-    base, _ = external_frames(KEY, PANEL, made(), HIERARCHY, artifact)
+    base, _ = external_frames(made(), artifact)
     assert base["out_of_distribution_score"].null_count() == 0
     flagged = base.filter(pl.col("quality_flags").str.contains("fallback"))
     assert flagged["sku_id"].unique().to_list() == ["K003"]
     assert flagged.height == base["is_fallback"].sum()
-    before, _ = external_frames(KEY, PANEL, made(), HIERARCHY, replace(artifact, reference=None))
+    before, _ = external_frames(made(), replace(artifact, reference=None))
     assert before["out_of_distribution_score"].null_count() == before.height
     BASE_FORECASTS.validate(before)
 
 
 def test_reconciling_sums_changes_no_decimal(artifact: ExternalArtifact) -> None:
-    base, nodes = external_frames(KEY, PANEL, made(given=QUANTILE_COLUMNS), HIERARCHY, artifact)
+    base, nodes = external_frames(made(given=QUANTILE_COLUMNS), artifact)
     total = nodes.filter(product_level="total", store_level="total").sort("step")["base_units"]
     assert total.to_list() == base.group_by("step").agg(pl.col("base_units").sum()).sort("step")["base_units"].to_list()
     reconciled = reconciled_frame(base, nodes, HIERARCHY)
@@ -100,7 +109,7 @@ def test_reconciling_sums_changes_no_decimal(artifact: ExternalArtifact) -> None
 def test_a_series_that_came_since_is_refused_by_name(artifact: ExternalArtifact) -> None:
     said = made().filter(pl.struct("store_id", "sku_id") != pl.struct(store_id=pl.lit("S0"), sku_id=pl.lit("K001")))
     with pytest.raises(InputError, match=r"it lacks \('S0', 'K001'\), and the snapshot lacks none.*ingest a file with"):
-        external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+        external_frames(said, artifact)
 
 
 def test_a_correction_says_that_a_series_that_came_since_waits_for_the_next_file(artifact: ExternalArtifact) -> None:
@@ -111,17 +120,17 @@ def test_a_correction_says_that_a_series_that_came_since_waits_for_the_next_file
         r"A correction of forecasts made elsewhere keeps its series.*Ingest the next file with these series"
     )
     with pytest.raises(InputError, match=words):
-        external_frames(corrected, PANEL, said, HIERARCHY, artifact)
+        external_frames(said, artifact, corrected)
 
 
 def test_forecasts_of_another_date_are_refused(artifact: ExternalArtifact) -> None:
     week = pl.col("prediction_date", "target_date") - pl.duration(days=7)
     with pytest.raises(InputError, match=f"would take over are of {KEY.prediction_date - timedelta(days=7)}"):
-        external_frames(KEY, PANEL, made().with_columns(week), HIERARCHY, artifact)
+        external_frames(made().with_columns(week), artifact)
 
 
 def test_units_keep_all_six_decimals(artifact: ExternalArtifact) -> None:
     said = made().with_columns(forecast_units=pl.lit(Decimal("123456.654321")).cast(UNITS))
-    base, _ = external_frames(KEY, PANEL, said, HIERARCHY, artifact)
+    base, _ = external_frames(said, artifact)
     assert base["base_units"].unique().to_list() == [Decimal("123456.654321")]
     assert base["prediction_date"][0] == PANEL.cutoff > date(2025, 1, 1)

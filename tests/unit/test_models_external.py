@@ -15,7 +15,7 @@ from forecast_assets.models.external.artifact import (
     recent_average,
     register_external,
 )
-from forecast_assets.models.family import FAMILIES, read_artifact
+from forecast_assets.models.family import families, family
 from tests.forecast_cases import WEEKDAY, lawful_panel, panel_of
 
 
@@ -29,8 +29,8 @@ def artifact() -> ExternalArtifact:
 def test_the_artifact_is_read_back_exactly_by_its_family() -> None:
     made = artifact()
     content = made.to_bytes()
-    assert read_artifact("external", content) == made
-    assert read_artifact("external", content).to_bytes() == content
+    assert family("external").load(content) == made
+    assert family("external").load(content).to_bytes() == content
     assert artifact().to_bytes() == content
     assert made.horizon_days == 90
     assert set(made.rho) == set(DEMAND_CLASSES)
@@ -38,10 +38,10 @@ def test_the_artifact_is_read_back_exactly_by_its_family() -> None:
 
 def test_an_unknown_family_and_bytes_of_another_are_refused() -> None:
     with pytest.raises(InputError, match=r"no model family `oracle`. Known: statistical, .*, external. Read"):
-        read_artifact("oracle", b"{}")
-    for family in FAMILIES:
-        with pytest.raises(InputError, match=rf"not of the family `{family}` in format"):
-            read_artifact(family, b'{"family": "other", "format": 1}')
+        family("oracle").load(b"{}")
+    for name, each in families().items():
+        with pytest.raises(InputError, match=rf"not of the family `{name}` in format"):
+            each.load(b'{"family": "other", "format": 1}')
 
 
 def test_the_recent_average_carries_level_and_week_on() -> None:

@@ -110,7 +110,7 @@ def test_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     cleaned = np.random.default_rng(3).gamma(2.0, 3.0, (10, 40))
     names = np.where(np.arange(10) % 2 == 0, levels.THETA, "CrostonSBA")
     seen: list[tuple[int, int]] = []
-    several = forecast_levels(cleaned, names, 5, workers=2, progress=lambda done, total: seen.append((done, total)))
+    several = forecast_levels(cleaned, names, 5, workers=2, progress=lambda _, done, total: seen.append((done, total)))
     alone = forecast_levels(cleaned, names, 5, workers=1)
     assert several.path.tobytes() == alone.path.tobytes()
     assert seen == [(4, 10), (5, 10), (9, 10), (10, 10)]

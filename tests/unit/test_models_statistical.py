@@ -13,7 +13,7 @@ from forecast_assets.models.statistical.levels import MODELS
 from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.season import Season
 from forecast_assets.models.statistical.series import FACTORED, SeriesForecasts, forecast_series
-from forecast_assets.models.statistical.training import take, train_statistical
+from forecast_assets.models.statistical.training import train_statistical
 from tests.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of, series_of
 
 COUNT, DAYS, HORIZON = 60, 112, 14
@@ -76,7 +76,7 @@ def test_components_add_up_and_each_has_its_cause(forecasts: SeriesForecasts) ->
 def test_a_forecast_of_a_series_depends_on_no_other_series(artifact: StatisticalArtifact) -> None:
     whole = lawful_panel(COUNT, DAYS, HORIZON)
     rows = slice(10, 13)
-    few = take(whole, np.arange(rows.start, rows.stop))
+    few = whole.take(np.arange(rows.start, rows.stop))
     alone = forecast_series(few, artifact, GROUPS[rows])
     together = forecast_series(whole, artifact, GROUPS)
     assert alone.mean.tobytes() == together.mean[rows].tobytes()

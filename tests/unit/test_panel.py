@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.features.panel import Panel, assemble_panel
-from forecast_assets.models.statistical.training import take
 
 CUTOFF = date(2025, 1, 5)
 SERIES = pl.DataFrame({"store_id": ["S", "S"], "sku_id": ["B", "A"]})
@@ -62,7 +61,7 @@ def test_missed_demand_goes_by_the_hours_of_sales_where_they_are_known_and_by_th
     np.testing.assert_array_equal(made.missed_share, [[np.nan, 0.1, 0.5], [np.nan] * 3])
     np.testing.assert_array_equal(made.as_of(1).missed_share[0], [np.nan, 0.1])
     np.testing.assert_array_equal(made.recent(2).missed_share[0], [0.1, 0.5])
-    np.testing.assert_array_equal(take(made, np.array([1])).missed_share, [[np.nan] * 3])
+    np.testing.assert_array_equal(made.take(np.array([1])).missed_share, [[np.nan] * 3])
 
 
 def test_weekdays_follow_the_calendar() -> None:

@@ -13,12 +13,15 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, publish
 from forecast_assets.core.rows import rows_per_step
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.external.artifact import ExternalArtifact, register_external
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.external.family import EXTERNAL_FAMILY
+from forecast_assets.models.training import GivenDate, TrainingInputs
 from forecast_assets.scoring.preconditions import require_servable
-from forecast_assets.training.external import Arrived, PastDate, arrival_gates, arrival_report
+from forecast_assets.training.fitting import train_version
 from resources.ledger.entries.register import CHANNEL_GATES
 from resources.stores.home import Stores
-from tests.forecast_cases import lawful_panel, panel_of
+from tests.forecast_cases import lawful_panel, one_group, panel_of
 from tests.store_cases import register
 
 OUTSIDE = {"family": "external", "cutoff": date(2025, 6, 30)}
@@ -30,11 +33,7 @@ KEY = RunKey("daily", FIRST.cutoff, "planners-1", HORIZON)
 NO_UPPER = {"upper_nodes": 0, "coherent_upper_nodes": 0}
 
 
-@pytest.fixture(scope="module")
-def artifact() -> ExternalArtifact:
-    return register_external(
-        FIRST, first_file={"name": "f", "sha256": "0"}, columns={}, quantile_levels=(), history_days=364
-    )
+FILE = {"file": "f", "file_sha256": "0", "columns": {}, "quantile_levels": []}
 
 
 def made(mean: Floats, missing: int = 0) -> pl.DataFrame:
@@ -48,6 +47,28 @@ def made(mean: Floats, missing: int = 0) -> pl.DataFrame:
     )
 
 
+def arrival_report(
+    said: pl.DataFrame,
+    facts: dict[str, int] | None = None,
+    *,
+    first: Panel = FIRST,
+    known: Panel | None = None,
+    days_since: int = 0,
+) -> pl.DataFrame:
+    """Report of a version whose first file has one date, and what has become known since."""
+    given = [GivenDate(said, {**FILE, **(facts or NO_UPPER)}, known, days_since)]
+    hierarchy = Hierarchy.build(first.series, None, None)
+    inputs = TrainingInputs(first, one_group(first.series.height), hierarchy, HORIZON, given=given)
+    trained = train_version(EXTERNAL_FAMILY, inputs)
+    assert isinstance(trained.artifact, ExternalArtifact)
+    assert trained.artifact.first_file == {"name": "f", "sha256": "0"}
+    return EVALUATION_REPORTS.validate(trained.report)
+
+
+def arrival_gates(report: pl.DataFrame) -> dict[str, bool]:
+    return EXTERNAL_FAMILY.gates(report)
+
+
 def values(report: pl.DataFrame) -> dict[str, float]:
     return dict(report.filter(segment_kind="all").select("metric", "value").iter_rows())
 
@@ -56,9 +77,9 @@ def after_first() -> Floats:
     return PANEL.sales[:, -HORIZON:]
 
 
-def test_a_file_without_past_dates_may_serve_and_not_be_promoted(artifact: ExternalArtifact) -> None:
+def test_a_file_without_past_dates_may_serve_and_not_be_promoted() -> None:
     facts = {"upper_nodes": 40, "coherent_upper_nodes": 30}
-    report = EVALUATION_REPORTS.validate(arrival_report(artifact, FIRST, [Arrived(made(after_first()), facts)], []))
+    report = arrival_report(made(after_first()), facts)
     found = values(report)
     assert found["completeness"] == 1.0
     assert found["quantiles_in_order"] == 1.0
@@ -69,9 +90,9 @@ def test_a_file_without_past_dates_may_serve_and_not_be_promoted(artifact: Exter
     assert arrival_gates(report) == {"file_is_sound": True, "backtest_beats_seasonal_naive": False}
 
 
-def test_past_dates_are_measured_beside_seasonal_naive(artifact: ExternalArtifact) -> None:
+def test_past_dates_are_measured_beside_seasonal_naive() -> None:
     said = made(np.broadcast_to(after_first().mean(axis=1, keepdims=True), after_first().shape))
-    report = arrival_report(artifact, FIRST, [Arrived(said, NO_UPPER)], [PastDate(said, PANEL, HORIZON)])
+    report = arrival_report(said, known=PANEL, days_since=HORIZON)
     overall = report.filter(segment_kind="all")
     wape, naive = overall.filter(metric="wape").select("value", "baseline_value").row(0)
     week = FIRST.sales[:, -7:]
@@ -85,28 +106,26 @@ def test_past_dates_are_measured_beside_seasonal_naive(artifact: ExternalArtifac
     assert gates["backtest_bias_within_10_percent"]
 
 
-def test_forecasts_that_lose_to_seasonal_naive_do_not_pass(artifact: ExternalArtifact) -> None:
+def test_forecasts_that_lose_to_seasonal_naive_do_not_pass() -> None:
     said = made(after_first()[::-1])
-    report = arrival_report(artifact, FIRST, [Arrived(said, NO_UPPER)], [PastDate(said, PANEL, HORIZON)])
+    report = arrival_report(said, known=PANEL, days_since=HORIZON)
     assert not arrival_gates(report)["backtest_beats_seasonal_naive"]
 
 
-def test_days_that_are_not_known_yet_are_not_measured(artifact: ExternalArtifact) -> None:
+def test_days_that_are_not_known_yet_are_not_measured() -> None:
     said = made(after_first())
     later: Panel = PANEL.as_of(10)
-    report = arrival_report(artifact, FIRST, [Arrived(said, NO_UPPER)], [PastDate(said, later, 4)])
+    report = arrival_report(said, known=later, days_since=4)
     assert report.filter(segment_kind="all", metric="wape")["rows"].to_list() == [100 * 4]
     assert values(report)["wape"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_series_that_still_sell_and_are_missing_make_a_file_unsound(artifact: ExternalArtifact) -> None:
-    few, many = (
-        arrival_report(artifact, FIRST, [Arrived(made(after_first(), missing), NO_UPPER)], []) for missing in (5, 6)
-    )
+def test_series_that_still_sell_and_are_missing_make_a_file_unsound() -> None:
+    few, many = (arrival_report(made(after_first(), missing)) for missing in (5, 6))
     assert arrival_gates(few)["file_is_sound"]
     assert not arrival_gates(many)["file_is_sound"]
     silent = panel_of(np.concatenate([FIRST.sales[:94], np.zeros((6, FIRST.sales.shape[1]))])[::-1], horizon=HORIZON)
-    dead = arrival_report(artifact, silent, [Arrived(made(after_first(), 6), NO_UPPER)], [])
+    dead = arrival_report(made(after_first(), 6), first=silent)
     assert arrival_gates(dead)["file_is_sound"]
 
 

@@ -8,8 +8,9 @@ from statsforecast.models import SeasonalNaive
 
 from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.metrics.backtests import report
-from forecast_assets.training.evaluation import gates, seasonal_naive
-from forecast_assets.training.fitting import fit
+from forecast_assets.models.gates import backtest_gates as gates
+from forecast_assets.training.evaluation import seasonal_naive
+from tests.fitted import fit
 from tests.forecast_cases import lawful_panel, one_group
 from tests.unit.test_metrics import BY_HAND
 

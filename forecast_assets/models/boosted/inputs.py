@@ -18,14 +18,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import observe
 from forecast_assets.models.statistical.effects import Factors
 
-Rows = npt.NDArray[np.intp]
 Codes = npt.NDArray[np.intp]
-Groups = npt.NDArray[np.str_]
 Inputs = npt.NDArray[np.float32]
 
 # A level is the demand of four weeks; with little to go by it is drawn towards that of a quarter.

@@ -17,28 +17,28 @@ exactly, does not depend on an order of the drivers, and has no remainder.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import DEMAND_CLASSES
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Groups, Rows
 from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import KINDS, Cutoff, InputSpec, Record, Rows, inputs_version
+from forecast_assets.models.boosted.inputs import KINDS, Cutoff, InputSpec, Record, inputs_version
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.trees import Trees
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.demand import usual_lost_share
+from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.effects import Factors
-from forecast_assets.models.statistical.levels import Progress
+from forecast_assets.models.statistical.levels import SERIES_STAGE
 from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_series
-
-Groups = npt.NDArray[np.str_]
 
 GLOBAL: Final = "global"
 COMBINED: Final = "combined"
@@ -117,6 +117,19 @@ class GlobalArtifact:
     def risk_thresholds(self) -> Mapping[str, float]:
         """Lowest stock-out probability of each risk band above the first."""
         return self.statistical.risk_thresholds
+
+    @property
+    def reference(self) -> Reference | None:
+        """What the inputs of training were like; None in versions from before that was recorded."""
+        return self.statistical.reference
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the artifact's manifest records besides family, cutoff and horizon."""
+        return {"inputs_version": self.inputs_version}
+
+    def factors(self, panel: Panel, product_groups: Groups) -> Floats:
+        """[n, T] What multiplies the level of a series on each day of the history: the statistical part's."""
+        return self.statistical.factors(panel, product_groups)
 
     def compared(self) -> pl.DataFrame:
         """Lay out what the backtests compared, as the statistical family does."""
@@ -212,7 +225,7 @@ def forecast_global(
     artifact: GlobalArtifact,
     product_groups: Groups,
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
 ) -> GlobalForecasts:
     """Forecast every series of a panel.
@@ -221,7 +234,7 @@ def forecast_global(
         panel: n series, T days of history, H ahead.
         artifact: What training decided.
         product_groups: [n] group of each series, as in training.
-        progress: Called with series done and series in all.
+        progress: Called with the stage, series done and series in all.
         workers: Processes for slow models of the statistical part; all cores if left out.
     """
     statistical = forecast_series(panel, artifact.statistical, product_groups, workers=workers)
@@ -233,7 +246,6 @@ def forecast_global(
     components = {name: values.copy() for name, values in statistical.components.items()}
     trees, lost = statistical.mean.copy(), _nothing_known(panel, artifact)
     usual = usual_lost_share(panel, statistical.history.demand)[:, None]
-    report = progress or (lambda _done, _total: None)
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
         inputs = cutoff.inputs(artifact.inputs, some)
@@ -244,7 +256,7 @@ def forecast_global(
         if artifact.kept is not None and lost is not None:
             foreseen = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
             lost[some] = usual[some] + SHARES[artifact.family] * (foreseen - usual[some])
-        report(start + len(some), len(rows))
+        progress(SERIES_STAGE, start + len(some), len(rows))
     mean = statistical.mean + share * (trees - statistical.mean)
     series = replace(
         statistical,

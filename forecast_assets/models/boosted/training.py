@@ -19,11 +19,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
 from forecast_assets.core.errors import InputError
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, Cutoff, Inputs, Record, Rows
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, Cutoff, Inputs, Record
 from forecast_assets.models.boosted.model import (
     COMBINED,
     GLOBAL,
@@ -35,19 +36,9 @@ from forecast_assets.models.boosted.model import (
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
-from forecast_assets.models.statistical.levels import Progress
+from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, LEAST_HISTORY_DAYS, backtest_origins, training_rows
 from forecast_assets.models.statistical.series import clean
-from forecast_assets.models.statistical.training import (
-    DEFAULT_HISTORY_DAYS,
-    LEAST_HISTORY_DAYS,
-    backtest_origins,
-    shorten,
-    take,
-    train_statistical,
-    training_rows,
-)
-
-Groups = npt.NDArray[np.str_]
+from forecast_assets.models.statistical.training import TRAINING_STAGE, train_statistical
 
 # Rows that trees are fitted to; more cost time and, of so few inputs, add little.
 _MOST_ROWS: Final = 2_000_000
@@ -94,7 +85,7 @@ def train_global(
     *,
     horizon: int,
     earlier: Sequence[int] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
@@ -107,7 +98,7 @@ def train_global(
         product_groups: [n] group of each series.
         horizon: Days ahead that versions are trained for.
         earlier: How many days before the panel's cutoff others are trained as of: some of its backtest origins.
-        progress: Called with steps done and steps in all.
+        progress: Called with the stage, steps done and steps in all.
         workers: Threads, and processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
@@ -118,10 +109,10 @@ def train_global(
     Raises:
         InputError: If the history is too short for a single backtest.
     """
-    panel = shorten(panel, horizon)
+    panel = panel.ahead(horizon)
     wanted = [0, *earlier]
     chain = _chain(panel, horizon, max(wanted))
-    report = progress or (lambda _done, _total: None)
+    report = partial(progress, TRAINING_STAGE)
     trees = _DEMAND_ROUNDS + _KEPT_ROUNDS
     fitted: list[_Fitted] = []
     for number, back in enumerate(chain):
@@ -136,7 +127,7 @@ def train_global(
     return found
 
 
-def _report_from(report: Progress, before: int, total: int, done: int) -> None:
+def _report_from(report: Callable[[int, int], None], before: int, total: int, done: int) -> None:
     report(before + done, total)
 
 
@@ -182,7 +173,7 @@ def _fit(
     # The series that it would choose itself; copies of all, with all of their history, would not fit into memory.
     few = begun[training_rows(len(begun), past.history_days + past.horizon_days)]
     statistical = train_statistical(
-        take(past, few),
+        past.take(few),
         product_groups[few],
         horizon=inner,
         workers=workers,
@@ -192,7 +183,7 @@ def _fit(
     )
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
-    past, product_groups = take(past.recent(kept_days), begun), product_groups[begun]
+    past, product_groups = past.recent(kept_days).take(begun), product_groups[begun]
     recent = past.recent(_CUTOFF_DAYS + LONGEST_DAYS)
     history = clean(recent, statistical.effects, product_groups)
     categories = tuple(str(name) for name in np.unique(product_groups))
@@ -326,7 +317,7 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     days = older.back - own.back
     past = older.past.recent(history_days)
     made = forecast_global(past, older.artifact, older.groups, workers=workers)
-    later = take(own.past, _same_series(own.past, older.past)).recent(history_days + days)
+    later = own.past.take(_same_series(own.past, older.past)).recent(history_days + days)
     demand = clean(later, own.artifact.statistical.effects, older.groups).demand
     came = demand[:, past.history_days : past.history_days + past.horizon_days]
     came = np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)

@@ -2,7 +2,3 @@
 
 What belongs here: all that the family decides and does. What does not: reading files, or what families share.
 """
-
-from forecast_assets.models.external.artifact import FAMILY
-
-__all__ = ["FAMILY"]

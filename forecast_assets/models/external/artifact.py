@@ -21,12 +21,12 @@ from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.artifact import BaseArtifact
 from forecast_assets.models.calibration import Calibration, calibrate
 from forecast_assets.models.demand import classify, ratio, uncensor
 from forecast_assets.models.distribution import Reference, learn_reference
 from forecast_assets.models.envelope import from_json, to_json
-from forecast_assets.models.statistical.artifact import RISK_THRESHOLDS
-from forecast_assets.models.statistical.training import LEAST_HISTORY_DAYS, spread_rows, take
+from forecast_assets.models.selection import LEAST_HISTORY_DAYS, spread_rows
 
 FAMILY: Final = "external"
 FORMAT: Final = 1
@@ -40,8 +40,8 @@ _RECENT_DAYS: Final = 28
 _LEVELS: Final = np.array(QUANTILES)
 
 
-@dataclass(frozen=True)
-class ExternalArtifact:
+@dataclass(frozen=True, kw_only=True)
+class ExternalArtifact(BaseArtifact):
     """What registration of a version made elsewhere decides; the forecasts themselves come with the file of each run.
 
     Attributes:
@@ -49,23 +49,16 @@ class ExternalArtifact:
         columns: Columns of that file that were renamed: its names to ours.
         quantile_levels: Probabilities of the quantiles that it had.
         calibration: Quantile factors for those that are missing, and correlations, learned from the series' history.
-        risk_thresholds: Lowest stock-out probability of each risk band above the first.
-        history_days: Days of history to read when scoring.
-        horizon_days: Days ahead that a run may have: any that a cadence allows, since the file says how far it looks.
-        group_level: Product level by which series are pooled; nothing is.
-        reference: What the series were like at registration, in place of what the outside model was trained on; None in
-            versions registered before that was recorded.
+        horizon_days: Any that a cadence allows, since the file of a run says how far it looks.
+
+    `reference` says what the series were like at registration, in place of what the outside model was trained on.
     """
 
     first_file: Mapping[str, str]
     columns: Mapping[str, str]
     quantile_levels: tuple[float, ...]
     calibration: Calibration
-    history_days: int
-    risk_thresholds: Mapping[str, float]
     horizon_days: int = max(cadence.longest_horizon for cadence in CADENCES.values())
-    group_level: str = "total"
-    reference: Reference | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -122,12 +115,11 @@ def register_external(
         history_days: Days of history that scoring will read.
     """
     return ExternalArtifact(
-        first_file,
-        columns,
-        quantile_levels,
-        calibrate_recent_average(panel),
-        history_days,
-        RISK_THRESHOLDS,
+        first_file=first_file,
+        columns=columns,
+        quantile_levels=quantile_levels,
+        calibration=calibrate_recent_average(panel),
+        history_days=history_days,
         reference=learn_reference(panel),
     )
 
@@ -141,7 +133,7 @@ def calibrate_recent_average(panel: Panel) -> Calibration:
     Args:
         panel: n series, T days of history, H ahead; of more than 20,000 series that many, evenly spread.
     """
-    few = take(panel, spread_rows(panel.series.height, _CALIBRATED_SERIES))
+    few = panel.take(spread_rows(panel.series.height, _CALIBRATED_SERIES))
     horizon = panel.horizon_days
     back = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon >= LEAST_HISTORY_DAYS]
     if not back:

@@ -9,42 +9,34 @@ from typing import Any, Final
 
 import polars as pl
 
+from forecast_assets.core.arrays import Floats, Groups
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.artifact import BaseArtifact
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
-from forecast_assets.models.statistical.effects import Effects
+from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 
 FAMILY: Final = "statistical"
 FORMAT: Final = 2
-RISK_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
 
 
-@dataclass(frozen=True)
-class StatisticalArtifact:
+@dataclass(frozen=True, kw_only=True)
+class StatisticalArtifact(BaseArtifact):
     """What training decides; levels and weekday patterns of single series are fitted again on each snapshot.
 
     Attributes:
         models: Level model by demand class, and that of upper nodes under `nodes`.
         effects: Pooled effects of weekday, price, promotion and events.
         calibration: Quantile factors and correlations.
-        risk_thresholds: Lowest stock-out probability of each risk band above the first.
-        history_days: Days of history to read when scoring.
-        horizon_days: Days ahead that the calibration was learned on.
-        group_level: Product level whose nodes effects were pooled by; scoring pools by the same.
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
             `events`. The first candidate is the default, where no backtest had anything to say.
-        reference: What the inputs of training were like; None in versions trained before that was recorded.
     """
 
     models: Mapping[str, str]
     effects: Effects
     calibration: Calibration
-    risk_thresholds: Mapping[str, float]
-    history_days: int
-    horizon_days: int
-    group_level: str = "total"
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    reference: Reference | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -71,6 +63,10 @@ class StatisticalArtifact:
         schema = {"choice": pl.String, "candidate": pl.String, "loss_over_best": pl.Float64, "is_chosen": pl.Boolean}
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.sort("choice", "loss_over_best", "candidate")
+
+    def factors(self, panel: Panel, product_groups: Groups) -> Floats:
+        """[n, T] What multiplies the level of a series on each day of the history."""
+        return lay_out_factors(panel, self.effects, product_groups).product[:, : panel.history_days]
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; equal artifacts are equal bytes."""

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import ratio
 
@@ -46,7 +46,7 @@ class Borrowed:
     units: Floats
     days: Floats
 
-    def level(self, name: str, rows: npt.NDArray[np.intp]) -> Floats:
+    def level(self, name: str, rows: Rows) -> Floats:
         """[k] level of some series by a model such as `BorrowedLevel(3)`: parents count as that many days."""
         prior = float(name.removeprefix(f"{PREFIX}(").removesuffix(")"))
         return np.asarray((self.units[rows] + prior * self.parent[rows]) / (self.days[rows] + prior))
@@ -54,7 +54,7 @@ class Borrowed:
 
 def borrow(
     panel: Panel,
-    product_groups: npt.NDArray[np.str_],
+    product_groups: Groups,
     units: Floats,
     days: Floats,
     recent: Floats,

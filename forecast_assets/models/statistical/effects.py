@@ -14,12 +14,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import Observed, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
-
-Groups = npt.NDArray[np.str_]
 
 # Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
 SEASONS: Final = ("none", "by group", "by product")

@@ -10,7 +10,7 @@ says which model made its path and whether that was the chosen one.
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,12 +19,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Rows
 from forecast_assets.core.errors import first_ten
+from forecast_assets.core.progress import Progress, silent
 
 Names = npt.NDArray[np.str_]
-Progress = Callable[[int, int], None]
-Chunk = tuple[str, npt.NDArray[np.intp]]
+Chunk = tuple[str, Rows]
 
 AVERAGE: Final = "HistoricAverage"
 ZERO: Final = "ZeroModel"
@@ -50,6 +50,9 @@ _WORTH_PROCESSES: Final = 1500
 # statsforecast raises these, or a bare Exception, for a series that a model cannot fit; anything else is a bug.
 _MODEL_FAILURES: Final = (ValueError, ArithmeticError, NotImplementedError, RuntimeError)
 
+# What people are told is being done while series are forecast.
+SERIES_STAGE: Final = "series forecast"
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +72,13 @@ class LevelPaths:
 
 
 def forecast_levels(
-    cleaned: Floats, names: Names, horizon: int, *, progress: Progress | None = None, workers: int | None = None
+    cleaned: Floats,
+    names: Names,
+    horizon: int,
+    *,
+    progress: Progress = silent,
+    stage: str = SERIES_STAGE,
+    workers: int | None = None,
 ) -> LevelPaths:
     """Forecast the level of every series with the model chosen for it.
 
@@ -82,7 +91,8 @@ def forecast_levels(
         cleaned: [n, T] level series, units; NaN only before a series begins. A series without any value gets zeros.
         names: [n] one of `MODELS` for each series.
         horizon: H.
-        progress: Called with series done and series in all.
+        progress: Called with the stage, series done and series in all.
+        stage: What people are told is being done.
         workers: Processes for slow models; all cores if left out, 1 for none.
 
     Raises:
@@ -98,8 +108,7 @@ def forecast_levels(
     for rows, chunk_path in _run_chunks(cleaned, np.where(has_values, names, NOTHING), horizon, workers):
         path[rows] = _damped(chunk_path)
         done += len(rows)
-        if progress:
-            progress(done, int(has_values.sum()))
+        progress(stage, done, int(has_values.sum()))
     return _replace_failures(cleaned, path, used)
 
 
@@ -136,9 +145,7 @@ def _window_average(cleaned: Floats) -> Floats:
     return np.asarray(np.nan_to_num(recent).sum(axis=1) / np.maximum((~np.isnan(recent)).sum(axis=1), 1))
 
 
-def _run_chunks(
-    cleaned: Floats, names: Names, horizon: int, workers: int | None
-) -> Iterator[tuple[npt.NDArray[np.intp], Floats]]:
+def _run_chunks(cleaned: Floats, names: Names, horizon: int, workers: int | None) -> Iterator[tuple[Rows, Floats]]:
     """Yield row numbers and paths, chunk by chunk in a fixed order; rows without a name are left out."""
     chosen = sorted(set(names.tolist()) - {NOTHING})
     chunks = [(name, rows) for name in chosen for rows in _split(np.flatnonzero(names == name))]
@@ -150,7 +157,7 @@ def _run_chunks(
     yield from zip((rows for _, rows in chunks), paths, strict=True)
 
 
-def _split(rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+def _split(rows: Rows) -> list[Rows]:
     return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
 
 

@@ -7,40 +7,23 @@ a level model chosen for nodes, and multiplied with the sum of the series' forec
 for single series reach every node above them, and a shift that is too faint to see in one series shows in the sum.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Floats
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.models.demand import ratio
+from forecast_assets.models.forecasts import NodeForecasts
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.levels import Progress, forecast_levels
+from forecast_assets.models.statistical.levels import forecast_levels
 from forecast_assets.models.statistical.series import SeriesForecasts
 
 # Key of the nodes' model among the models by demand class.
 NODES: Final = "nodes"
-
-
-@dataclass(frozen=True)
-class NodeForecasts:
-    """Forecasts of m upper nodes for H days.
-
-    Attributes:
-        nodes: `product_level, product_node, store_level, store_node, series_count`, sorted; row i of the rest.
-        mean: [m, H] expected demand, units.
-        model_used: [m].
-        is_fallback: [m].
-    """
-
-    nodes: pl.DataFrame
-    mean: Floats
-    model_used: npt.NDArray[np.object_]
-    is_fallback: Bools
+NODES_STAGE: Final = "upper nodes forecast"
 
 
 def forecast_nodes(
@@ -50,7 +33,7 @@ def forecast_nodes(
     artifact: StatisticalArtifact,
     *,
     agreed_with: Floats | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
 ) -> NodeForecasts:
     """Forecast the nodes that reconciliation listens to.
@@ -62,14 +45,14 @@ def forecast_nodes(
         artifact: What training decided.
         agreed_with: [n, H] forecasts of the same series by another family, half of whose sums a node's forecast is: a
             level that stays, and trees that carry on what growth they saw, are each wrong about the weeks that turn.
-        progress: Called with nodes done and nodes in all.
+        progress: Called with the stage, nodes done and nodes in all.
         workers: Processes for slow models; all cores if left out.
     """
     summing, history = hierarchy.information.matrix, series.history
     level = series.components["level_units"][:, :1]
     index = node_index(summing, level * history.factors.product[:, : panel.history_days], history.demand)
     names = np.full(len(index), artifact.models[NODES])
-    levels = forecast_levels(index, names, panel.horizon_days, progress=progress, workers=workers)
+    levels = forecast_levels(index, names, panel.horizon_days, progress=progress, stage=NODES_STAGE, workers=workers)
     mean = levels.path * (summing @ series.mean)
     if agreed_with is not None:
         mean = 0.5 * (mean + summing @ agreed_with)

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.contracts import COMPONENTS
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Floats, Groups, Rows
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.demand import classify, observe, trailing_level
+from forecast_assets.models.demand import classify, level_and_demand, trailing_level
+from forecast_assets.models.forecasts import Forecasts
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED, Borrowed, borrow
-from forecast_assets.models.statistical.effects import Effects, Factors, Groups, lay_out_factors, season_deviation
-from forecast_assets.models.statistical.levels import ZERO, LevelPaths, Progress, forecast_levels
+from forecast_assets.models.statistical.effects import Effects, Factors, lay_out_factors, season_deviation
+from forecast_assets.models.statistical.levels import ZERO, LevelPaths, forecast_levels
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
@@ -46,31 +48,15 @@ class Cleaned:
     borrowed: Borrowed
 
 
-@dataclass(frozen=True)
-class SeriesForecasts:
-    """Forecasts of n series for H days; steps run along the second axis.
+@dataclass(frozen=True, kw_only=True)
+class SeriesForecasts(Forecasts):
+    """Forecasts of n series with what they rest on; taken apart into all of `FACTORED`, in its order.
 
     Attributes:
-        mean: [n, H] expected demand, units.
-        components: [n, H] units each, in the order of `FACTORED`; they add up to the mean.
-        quantiles: [n, H, 13] units.
-        demand_class: [n].
-        model_used: [n] model that made the level path.
-        is_fallback: [n] whether it stands in for the chosen one, which failed.
         history: What the forecasts rest on.
-        lost_share: [n, H] share of demand expected to meet an empty shelf; None where the family does not forecast it.
-        out_of_distribution: [n, H] how unlike training the inputs are, 0..1; None where nobody recorded training's.
     """
 
-    mean: Floats
-    components: dict[str, Floats]
-    quantiles: Floats
-    demand_class: npt.NDArray[np.str_]
-    model_used: npt.NDArray[np.object_]
-    is_fallback: Bools
     history: Cleaned
-    lost_share: Floats | None = None
-    out_of_distribution: Floats | None = None
 
 
 def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
@@ -83,17 +69,15 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
     """
     factors = lay_out_factors(panel, effects, product_groups)
     past = factors.product[:, : panel.history_days]
-    observed = observe(panel, past)
-    typical = trailing_level(observed.units, observed.exposure * past)
-    # Unknown days have no exposure, so they take the typical level whole; so do days with an empty shelf.
-    level = observed.units / past + (1.0 - observed.exposure) * typical
+    found = level_and_demand(panel, past)
+    observed = found.observed
     has_begun = np.maximum.accumulate(observed.is_known, axis=1)
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
     return Cleaned(
         factors,
-        np.where(has_begun, level, np.nan),
-        np.where(observed.is_known, level * past, np.nan),
+        np.where(has_begun, found.level, np.nan),
+        found.demand,
         demand_class,
         _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
     )
@@ -112,8 +96,8 @@ def level_paths(
     names: npt.NDArray[np.str_],
     horizon: int,
     *,
-    rows: npt.NDArray[np.intp] | None = None,
-    progress: Progress | None = None,
+    rows: Rows | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
 ) -> LevelPaths:
     """Forecast levels with the model named for each series; borrowed ones stay as they are over the horizon.
@@ -123,7 +107,7 @@ def level_paths(
         names: [k] models.
         horizon: H.
         rows: [k] which series; all if left out.
-        progress: Called with series done and series in all.
+        progress: Called with the stage, series done and series in all.
         workers: Processes for slow models; all cores if left out.
     """
     chosen = np.arange(len(history.level)) if rows is None else rows
@@ -142,7 +126,7 @@ def forecast_series(
     artifact: StatisticalArtifact,
     product_groups: Groups,
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
 ) -> SeriesForecasts:
     """Forecast every series of a panel.
@@ -151,7 +135,7 @@ def forecast_series(
         panel: n series, T days of history, H ahead.
         artifact: What training decided.
         product_groups: [n] group of each series, as in training.
-        progress: Called with series done and series in all.
+        progress: Called with the stage, series done and series in all.
         workers: Processes for slow models; all cores if left out.
     """
     history = clean(panel, artifact.effects, product_groups)

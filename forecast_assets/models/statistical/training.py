@@ -11,16 +11,23 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats
-from forecast_assets.core.errors import InputError
+from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.distribution import learn_reference
-from forecast_assets.models.statistical.artifact import RISK_THRESHOLDS, StatisticalArtifact
+from forecast_assets.models.selection import (
+    DEFAULT_HISTORY_DAYS,
+    LEAST_HISTORY_DAYS,
+    backtest_origins,
+    spread_rows,
+    training_rows,
+)
+from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
-from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, Groups, fit_effects, with_season
+from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, fit_effects, with_season
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
     CROSTON,
@@ -28,26 +35,19 @@ from forecast_assets.models.statistical.levels import (
     SMOOTHING,
     THETA,
     ZERO,
-    Progress,
     forecast_levels,
 )
 from forecast_assets.models.statistical.nodes import NODES, node_index
 from forecast_assets.models.statistical.series import Cleaned, ahead_of, clean, level_paths
 
-Rows = npt.NDArray[np.intp]
 Losses = dict[str, float]
 
-DEFAULT_HISTORY_DAYS: Final = 364
-# Three years: two that show a yearly season, and one for backtests that judge it.
-TRAINING_HISTORY_DAYS: Final = 1096
-LEAST_HISTORY_DAYS: Final = 28
-_ORIGINS: Final = 3
+# What people are told is being done.
+TRAINING_STAGE: Final = "training"
 # Enough series to choose between models and to learn quantiles by; more would only cost time.
 _COMPARED_SERIES: Final = 1500
 _COMPARED_SERIES_SLOW: Final = 100
 _CALIBRATED_SERIES: Final = 20000
-# Cells of a matrix that training works on, 64 MB each; of more series than fit in, that many are taken.
-MOST_CELLS: Final = 8_000_000
 # A slow model is chosen only where it is better by at least this share, an effect more only where it is better by this
 # many standard errors of the difference, series by series.
 _SLOW_MARGIN: Final = 0.02
@@ -130,7 +130,7 @@ def train_statistical(
     product_groups: Groups,
     *,
     horizon: int,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
@@ -149,7 +149,7 @@ def train_statistical(
             that many are used, evenly spread.
         product_groups: [n] group of each series, within which effects are pooled.
         horizon: Days that backtests look ahead.
-        progress: Called with steps done and steps in all.
+        progress: Called with the stage, steps done and steps in all.
         workers: Processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
@@ -160,8 +160,8 @@ def train_statistical(
     """
     starts = backtest_origins(panel, horizon)
     rows = training_rows(panel.series.height, panel.history_days + panel.horizon_days)
-    panel, groups = shorten(take(panel, rows), horizon), product_groups[rows]
-    report = progress or (lambda _done, _total: None)
+    panel, groups = panel.take(rows).ahead(horizon), product_groups[rows]
+    report = partial(progress, TRAINING_STAGE)
     steps = len(starts) + 4
     effects = _all_effects(panel, groups, history_days)
     report(1, steps)
@@ -189,62 +189,12 @@ def train_statistical(
         models=models,
         effects=variant(effects, season, events),
         calibration=calibration,
-        risk_thresholds=RISK_THRESHOLDS,
         history_days=history_days,
         horizon_days=horizon,
         group_level=group_level,
         comparisons={**comparisons, **losses},
         reference=learn_reference(panel),
     )
-
-
-def backtest_origins(panel: Panel, horizon: int) -> list[int]:
-    """Return how many days before the cutoff each backtest starts: one horizon, two, three.
-
-    Raises:
-        InputError: If not even one leaves more than four weeks of history before it, or if the panel reaches less far
-            ahead than the horizon.
-    """
-    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon > LEAST_HISTORY_DAYS]
-    if not origins or panel.horizon_days < horizon:
-        raise InputError(
-            f"{panel.history_days} days of history with {panel.horizon_days} ahead are too few to backtest {horizon}.",
-            remedy=f"Train on more than {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
-        )
-    return origins
-
-
-def shorten(panel: Panel, horizon: int) -> Panel:
-    """Return a panel that looks fewer days ahead."""
-    width = panel.history_days + horizon
-    return replace(
-        panel,
-        horizon_days=horizon,
-        price_ratio=panel.price_ratio[:, :width],
-        is_promotion=panel.is_promotion[:, :width],
-        has_plan=panel.has_plan[:, :horizon],
-        event_days=panel.event_days[:, :width],
-    )
-
-
-def take(panel: Panel, rows: Rows) -> Panel:
-    """Return the series of a panel at ``rows``."""
-    # A copy of all of them may not fit beside it.
-    if np.array_equal(rows, np.arange(panel.series.height)):
-        return panel
-    matrices = ("sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan")
-    chosen = {name: getattr(panel, name)[rows] for name in matrices}
-    return replace(panel, series=panel.series[rows], event_series=panel.event_series[:, rows], **chosen)
-
-
-def spread_rows(count: int, most: int) -> Rows:
-    """Return at most ``most`` row numbers, evenly spread."""
-    return np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.intp)
-
-
-def training_rows(count: int, days: int) -> Rows:
-    """Return which of so many series training reads, so that its matrices of so many days stay small."""
-    return spread_rows(count, max(MOST_CELLS // max(days, 1), 1))
 
 
 def variant(effects: Effects, season: str, events: str) -> Effects:
@@ -275,7 +225,7 @@ def _demand_that_came(
 
 def _backtest(origin: Origin, season: str, events: str, history_days: int, most: int) -> Backtest:
     rows = spread_rows(origin.past.series.height, most)
-    few, groups = take(origin.past.recent(history_days), rows), origin.product_groups[rows]
+    few, groups = origin.past.recent(history_days).take(rows), origin.product_groups[rows]
     history = clean(few, variant(origin.effects, season, events), groups)
     ahead = np.prod(ahead_of(history.factors, few), axis=0)
     factors = history.factors.product[:, : few.history_days]

@@ -1,0 +1,53 @@
+"""The statistical family, as everything outside its package sees it.
+
+What belongs here: the protocol's methods by what the package does. What does not: any of it itself.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from forecast_assets.models.family import ModelFamily
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.models.statistical.artifact import FAMILY, StatisticalArtifact
+from forecast_assets.models.statistical.nodes import forecast_nodes
+from forecast_assets.models.statistical.series import forecast_series
+from forecast_assets.models.statistical.training import train_statistical
+from forecast_assets.models.training import Fitted, TrainingInputs
+
+
+class StatisticalFamily(ModelFamily[StatisticalArtifact]):
+    """Demand is a level path times weekday, season, price, promotion and events."""
+
+    name = FAMILY
+
+    def train(self, inputs: TrainingInputs) -> Fitted:
+        """Choose effects and level models and calibrate; judged by versions trained anew as of earlier cutoffs."""
+        artifact = train_statistical(
+            inputs.panel,
+            inputs.product_groups,
+            horizon=inputs.horizon,
+            progress=inputs.progress,
+            workers=inputs.workers,
+            history_days=inputs.history_days,
+            group_level=inputs.group_level,
+        )
+        return Fitted(artifact)
+
+    def read(self, content: bytes) -> StatisticalArtifact:
+        """Read the artifact's JSON."""
+        return StatisticalArtifact.from_bytes(content)
+
+    def forecast(self, artifact: StatisticalArtifact, inputs: ForecastInputs) -> Forecasts:
+        """Forecast series, and nodes by the shift that their sums show."""
+        made = forecast_series(
+            inputs.panel, artifact, inputs.product_groups, progress=inputs.progress, workers=inputs.workers
+        )
+        if inputs.hierarchy is None:
+            return made
+        nodes = forecast_nodes(
+            inputs.panel, made, inputs.hierarchy, artifact, progress=inputs.progress, workers=inputs.workers
+        )
+        return replace(made, nodes=nodes)
+
+
+STATISTICAL_FAMILY: Final = StatisticalFamily()
