@@ -300,8 +300,10 @@ def test_an_artifact_is_read_once_however_many_runs_are_compared(
     restated: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = list[str]()
-    real = restatements.read_artifact
-    monkeypatch.setattr(restatements, "read_artifact", lambda *given: read.append(given[0]) or real(*given))
+    real = restatements.load_artifact
+    monkeypatch.setattr(
+        restatements, "load_artifact", lambda stores, model: read.append(model.family) or real(stores, model)
+    )
     runs = newest_revisions(restated.stores.ledger.state()) * 3
     assert len(list(pending(restated.stores, runs))) == 3
     assert read == ["statistical"]
