@@ -13,6 +13,7 @@ import pytest
 
 from forecast_assets import errors
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
+from forecast_assets.cli.reference import cli_markdown
 from forecast_assets.documentation import products_markdown
 from forecast_assets.keys import RunKey
 from forecast_assets.settings import Settings
@@ -92,6 +93,13 @@ def test_commands_targets_and_settings_named_in_passing_exist(document: Path) ->
 def test_the_reference_of_products_is_the_contracts() -> None:
     text = (REPOSITORY / "docs/products.md").read_text()
     assert text == products_markdown(), "python -m forecast_assets.documentation > docs/products.md"
+
+
+@pytest.mark.parametrize("width", ["20", "200"])
+def test_the_reference_of_commands_is_the_commands(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    text = (REPOSITORY / "docs/cli.md").read_text()
+    assert text == cli_markdown(), "python -m forecast_assets.cli.reference > docs/cli.md"
 
 
 def rows(path: Path, columns: int) -> list[list[str]]:
