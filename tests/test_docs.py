@@ -22,6 +22,7 @@ from tests.unit.test_catalogue import build, publish
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
+ARCHITECTURE = REPOSITORY / "docs/architecture.md"
 DOCUMENTS = [README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 REQUIREMENTS = [
     f"{area}{number}"
@@ -159,9 +160,9 @@ def test_decisions_are_listed_and_complete() -> None:
 
 
 def drawn_edges() -> set[tuple[str, str]]:
-    (picture,) = blocks(README.read_text(), "mermaid")
+    assets, _ = blocks(ARCHITECTURE.read_text(), "mermaid")
     edges = set()
-    for line in picture.splitlines()[1:]:
+    for line in assets.splitlines()[1:]:
         names = [re.sub(r"\[.*\]", "", node).strip() for node in re.split(r"-->|-\.->", line)]
         edges |= set(pairwise(names))
     return edges
@@ -177,6 +178,14 @@ def test_the_picture_is_the_asset_graph(tmp_path: Path) -> None:
         for parent in graph.get(key).parent_keys
     }
     assert drawn_edges() == actual | {("published_predictions", "views")}
+
+
+def test_every_room_is_described() -> None:
+    described = ARCHITECTURE.read_text()
+    for package in ("forecast_assets", "resources"):
+        prefix = "" if package == "forecast_assets" else f"{package}/"
+        for module in (REPOSITORY / package).glob("*/__init__.py"):
+            assert f"| `{prefix}{module.parent.name}` |" in described
 
 
 def test_the_queries_of_the_readme_run(
