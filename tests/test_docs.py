@@ -23,7 +23,7 @@ from tests.unit.test_catalogue import build, publish
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
 ARCHITECTURE = REPOSITORY / "docs/architecture.md"
-DOCUMENTS = [README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 REQUIREMENTS = [
     f"{area}{number}"
     for area, count in zip("ABCDEFGHI", (10, 7, 8, 5, 10, 3, 3, 5, 4), strict=True)
