@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 import pytest
 
 from forecast_assets import errors
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
 from forecast_assets.cli.reference import cli_markdown
+from forecast_assets.contracts import PUBLISHED
 from forecast_assets.documentation import products_markdown
 from forecast_assets.keys import RunKey
 from forecast_assets.settings import Settings
@@ -159,7 +161,15 @@ def test_an_operator_finds_every_error_and_every_exit_code() -> None:
         assert f"| `{family.__name__}` |" in operating
     codes = {0, DEFECT, INTERRUPTED, *(family.exit_code for family in families())}
     assert {int(row[0]) for row in rows(REPOSITORY / "docs/operating.md", 4) if row[0].isdigit()} == codes
-    assert {int(row[0]) for row in rows(README, 2) if row[0].isdigit()} == codes - {1}
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", (REPOSITORY / "docs/cli.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert {int(code) for code in re.findall(r"(?:^|,\s)(\d+)\s", told)} == codes - {1}
+
+
+def test_an_operator_finds_every_setting() -> None:
+    told = {row[0] for row in rows(REPOSITORY / "docs/operating.md", 3)}
+    assert {row for row in told if row.startswith("`FORECAST_ASSETS_")} == {
+        f"`FORECAST_ASSETS_{name.upper()}`" for name in Settings.model_fields
+    }
 
 
 def test_decisions_are_listed_and_complete() -> None:
@@ -203,18 +213,43 @@ def test_every_room_is_described() -> None:
             assert f"| `{prefix}{module.parent.name}` |" in described
 
 
-def test_the_queries_of_the_readme_run(
+def published_and_built(stores: Stores, folder: Path) -> Path:
+    publish(stores, RunKey("daily", date(2025, 6, 30), "stat-1", 28))
+    return build(stores, folder / "var/catalogue").parent / "catalogue.duckdb"
+
+
+def test_the_query_of_the_readme_runs(stores: Stores, tmp_path: Path) -> None:
+    (query,) = blocks(README.read_text(), "sql")
+    with duckdb.connect(published_and_built(stores, tmp_path), read_only=True) as connection:
+        assert connection.sql(query).fetchall() == [("S", 56, 42)]
+
+
+def test_the_queries_of_the_documents_run(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    publish(stores, RunKey("daily", date(2025, 6, 30), "stat-1", 28))
-    build(stores, tmp_path / "var/catalogue")
+    published_and_built(stores, tmp_path)
     monkeypatch.chdir(tmp_path)
-    by_duckdb, by_sqlalchemy = blocks(README.read_text(), "python")
+    by_duckdb, by_sqlalchemy = blocks((REPOSITORY / "docs/querying.md").read_text(), "python")
     run(by_duckdb)
     assert "0.250000" in capfd.readouterr().out
     names = run(by_sqlalchemy)
     names["engine"].dispose()
     assert [float(row.forecast_units) for row in names["total"]] == [8.0] * 7
+
+
+def test_what_the_readme_shows_of_the_demonstration_is_of_the_whole_of_it() -> None:
+    whole = (REPOSITORY / "docs/tour.md").read_text()
+    _, demonstration = whole.split("<!-- demo output -->")
+    told, _ = demonstration.split("<!-- end of demo output -->")
+    lines = {line.rstrip() for line in told.splitlines()}
+    shown, explained, queried = blocks(README.read_text(), "text")
+    assert {line.rstrip() for line in (shown + queried).splitlines()} - {"..."} <= lines
+    assert all(product in shown for product in PUBLISHED)
+    assert explained.split("; ...")[0] in whole
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
 def test_the_batch_of_ones_own_data_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
