@@ -103,6 +103,7 @@ def test_the_reference_of_commands_is_the_commands(width: str, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", width)
     text = (REPOSITORY / "docs/cli.md").read_text()
     assert text == cli_markdown(), "python -m forecast_assets.cli.reference > docs/cli.md"
+    assert not re.findall(r"^\| `--.*\|  \|$", text, re.MULTILINE), "every option has a help"
 
 
 def rows(path: Path, columns: int) -> list[list[str]]:
