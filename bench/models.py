@@ -1,4 +1,4 @@
-"""Which model does best for which demand class, on a simulated retailer and on real days: the table of docs/models.md.
+"""Which model does best for which demand class, on simulated and on real days: the tables of docs/benchmarks.md.
 
 Trains a version on each, then scores the days after its cutoff, which training never saw, once with each candidate of
 each class. Prints, per class, WAPE and mean squared error over the series' level, each relative to the best candidate,

@@ -27,9 +27,9 @@ from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.history.as_known import History
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
+from forecast_assets.models.artifact import Artifact, forecast
 from forecast_assets.models.boosted.inputs import View
 from forecast_assets.models.external.artifact import ExternalArtifact
-from forecast_assets.models.artifact import Artifact, forecast
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.stage import known_history

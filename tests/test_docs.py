@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 import pytest
 
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
 from forecast_assets.cli.exit_codes import exit_code
+from forecast_assets.cli.reference import cli_markdown
+from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core import errors
 from forecast_assets.core.keys import RunKey
 from forecast_assets.presentation.documentation import products_markdown
@@ -22,7 +25,8 @@ from tests.unit.test_catalogue import build, publish
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
-DOCUMENTS = [README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+ARCHITECTURE = REPOSITORY / "docs/architecture.md"
+DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 REQUIREMENTS = [
     f"{area}{number}"
     for area, count in zip("ABCDEFGHI", (10, 7, 8, 5, 10, 3, 3, 5, 4), strict=True)
@@ -95,28 +99,51 @@ def test_the_reference_of_products_is_the_contracts() -> None:
     assert text == products_markdown(), "python -m forecast_assets.presentation.documentation > docs/products.md"
 
 
+@pytest.mark.parametrize("width", ["20", "200"])
+def test_the_reference_of_commands_is_the_commands(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    text = (REPOSITORY / "docs/cli.md").read_text()
+    assert text == cli_markdown(), "python -m forecast_assets.cli.reference > docs/cli.md"
+    assert not re.findall(r"^\| `--.*\|  \|$", text, re.MULTILINE), "every option has a help"
+
+
 def rows(path: Path, columns: int) -> list[list[str]]:
     tables = [line for line in path.read_text().splitlines() if line.startswith("| ")]
     split = [re.split(r"\s*\|\s*", line)[1:-1] for line in tables]
     return [cells for cells in split if len(cells) == columns]
 
 
-def requirement_rows() -> dict[str, list[str]]:
-    return {row[0]: row[1:] for row in rows(REPOSITORY / "docs/requirements.md", 5) if row[0]}
+REQUIREMENTS_PAGE = REPOSITORY / "docs/requirements.md"
+
+
+def requirement_states() -> dict[str, str]:
+    return {row[0]: row[2] for row in rows(REQUIREMENTS_PAGE, 4) if row[0]}
+
+
+def proofs() -> dict[str, list[str]]:
+    """What shows each requirement, from the list at the end of the page."""
+    _, listed = REQUIREMENTS_PAGE.read_text().split("## Shown by")
+    found: dict[str, list[str]] = {}
+    for line in listed.splitlines():
+        if line.startswith("- "):
+            found[line.removeprefix("- ")] = shown = []
+        elif line.startswith("  - "):
+            shown.append(line.removeprefix("  - ").strip("`"))
+    return found
 
 
 def test_every_requirement_has_its_row_and_state() -> None:
-    found = requirement_rows()
+    found = requirement_states()
     assert list(found) == REQUIREMENTS
-    assert {state for _, state, _, _ in found.values()} <= {"works", "partly", "not yet"}
+    assert set(found.values()) <= {"works", "partly", "not yet"}
+    assert [requirement for requirement in REQUIREMENTS if requirement in proofs()] == list(proofs())
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
 def test_what_is_said_to_work_names_tests_that_exist(requirement: str) -> None:
-    _, state, _, shown = requirement_rows()[requirement]
-    proofs = re.findall(r"`([^`]+)`", shown)
-    assert bool(proofs) == (state != "not yet")
-    for proof in proofs:
+    shown = proofs().get(requirement, [])
+    assert bool(shown) == (requirement_states()[requirement] != "not yet")
+    for proof in shown:
         if proof.startswith("make "):
             continue
         path, _, test = proof.partition("::")
@@ -136,7 +163,15 @@ def test_an_operator_finds_every_error_and_every_exit_code() -> None:
         assert f"| `{family.__name__}` |" in operating
     codes = {0, DEFECT, INTERRUPTED, *(exit_code(family) for family in families())}
     assert {int(row[0]) for row in rows(REPOSITORY / "docs/operating.md", 4) if row[0].isdigit()} == codes
-    assert {int(row[0]) for row in rows(README, 2) if row[0].isdigit()} == codes - {1}
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", (REPOSITORY / "docs/cli.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert {int(code) for code in re.findall(r"(?:^|,\s)(\d+)\s", told)} == codes - {1}
+
+
+def test_an_operator_finds_every_setting() -> None:
+    told = {row[0] for row in rows(REPOSITORY / "docs/operating.md", 3)}
+    assert {row for row in told if row.startswith("`FORECAST_ASSETS_")} == {
+        f"`FORECAST_ASSETS_{name.upper()}`" for name in Settings.model_fields
+    }
 
 
 def test_decisions_are_listed_and_complete() -> None:
@@ -152,9 +187,9 @@ def test_decisions_are_listed_and_complete() -> None:
 
 
 def drawn_edges() -> set[tuple[str, str]]:
-    (picture,) = blocks(README.read_text(), "mermaid")
+    assets, _ = blocks(ARCHITECTURE.read_text(), "mermaid")
     edges = set()
-    for line in picture.splitlines()[1:]:
+    for line in assets.splitlines()[1:]:
         names = [re.sub(r"\[.*\]", "", node).strip() for node in re.split(r"-->|-\.->", line)]
         edges |= set(pairwise(names))
     return edges
@@ -172,18 +207,51 @@ def test_the_picture_is_the_asset_graph(tmp_path: Path) -> None:
     assert drawn_edges() == actual | {("published_predictions", "views")}
 
 
-def test_the_queries_of_the_readme_run(
+def test_every_room_is_described() -> None:
+    described = ARCHITECTURE.read_text()
+    for package in ("forecast_assets", "resources"):
+        prefix = "" if package == "forecast_assets" else f"{package}/"
+        for module in (REPOSITORY / package).glob("*/__init__.py"):
+            assert f"| `{prefix}{module.parent.name}` |" in described
+
+
+def published_and_built(stores: Stores, folder: Path) -> Path:
+    publish(stores, RunKey("daily", date(2025, 6, 30), "stat-1", 28))
+    return build(stores, folder / "var/catalogue").parent / "catalogue.duckdb"
+
+
+def test_the_query_of_the_readme_runs(stores: Stores, tmp_path: Path) -> None:
+    (query,) = blocks(README.read_text(), "sql")
+    with duckdb.connect(published_and_built(stores, tmp_path), read_only=True) as connection:
+        assert connection.sql(query).fetchall() == [("S", 56, 42)]
+
+
+def test_the_queries_of_the_documents_run(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    publish(stores, RunKey("daily", date(2025, 6, 30), "stat-1", 28))
-    build(stores, tmp_path / "var/catalogue")
+    published_and_built(stores, tmp_path)
     monkeypatch.chdir(tmp_path)
-    by_duckdb, by_sqlalchemy = blocks(README.read_text(), "python")
+    by_duckdb, by_sqlalchemy = blocks((REPOSITORY / "docs/querying.md").read_text(), "python")
     run(by_duckdb)
     assert "0.250000" in capfd.readouterr().out
     names = run(by_sqlalchemy)
     names["engine"].dispose()
     assert [float(row.forecast_units) for row in names["total"]] == [8.0] * 7
+
+
+def test_what_the_readme_shows_of_the_demonstration_is_of_the_whole_of_it() -> None:
+    whole = (REPOSITORY / "docs/tour.md").read_text()
+    _, demonstration = whole.split("<!-- demo output -->")
+    told, _ = demonstration.split("<!-- end of demo output -->")
+    lines = {line.rstrip() for line in told.splitlines()}
+    shown, explained, queried = blocks(README.read_text(), "text")
+    assert {line.rstrip() for line in (shown + queried).splitlines()} - {"..."} <= lines
+    assert all(product in shown for product in PUBLISHED)
+    assert explained.split("; ...")[0] in whole
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
 def test_the_batch_of_ones_own_data_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

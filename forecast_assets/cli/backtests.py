@@ -44,7 +44,7 @@ class _Days(click.ParamType[list[date], Any]):
 )
 @click.option("--every", type=click.IntRange(1, 366), default=7, show_default=True, help="Days between those.")
 @click.option("--horizon", type=click.IntRange(1, 90), help="Days ahead; default: as far as cadence and version look.")
-@click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]))
+@click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Rhythm of runs.")
 @click.option("--against", multiple=True, metavar="VERSION", help="A further version to compare with; may be repeated.")
 @click.option(
     "--out",

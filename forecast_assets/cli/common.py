@@ -153,7 +153,9 @@ def published(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--horizon", type=int, help="Horizon of the run; needed where several are published."),
         click.option("--model-version", required=True, help="Model version; never implied."),
         click.option("--date", "day", required=True, type=DAY, help="Prediction date."),
-        click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES])),
+        click.option(
+            "--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Rhythm of the run."
+        ),
     ):
         function = option(function)
     return function

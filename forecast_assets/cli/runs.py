@@ -39,7 +39,14 @@ def demo(skus: int, stores: int, days: int, seed: int) -> None:
 @click.option("--days", default=800, show_default=True, type=click.IntRange(120), help="Days of history.")
 @click.option("--seed", default=7, show_default=True, help="Seed; the same seed gives the same bytes.")
 @click.option("--end", default="2025-06-30", show_default=True, type=DAY, help="Last observed day.")
-@click.option("--format", "layout", default="native", show_default=True, type=click.Choice(["native", "m5"]))
+@click.option(
+    "--format",
+    "layout",
+    default="native",
+    show_default=True,
+    type=click.Choice(["native", "m5"]),
+    help="This project's own files, or files as M5 has them.",
+)
 def simulate(out: Path, skus: int, stores: int, days: int, seed: int, end: date, layout: str) -> None:
     """Write a simulated retailer with known truth, in the native layout or as M5 files."""
     from forecast_assets.simulation.m5_writer import write_m5

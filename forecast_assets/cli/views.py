@@ -200,8 +200,8 @@ def observations(sku: str, store: str, day: date, feed: str, known_until: dateti
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 def ui(host: str, port: int) -> None:
     """Serve the Dagster UI on this home folder: assets, checks, runs, schedules."""
     from forecast_assets.launch import ui_command

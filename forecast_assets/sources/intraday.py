@@ -6,7 +6,7 @@ What does not: reading files, or estimating demand from that share (``models.dem
 A shelf that is empty from six in the evening misses less than one that is empty through the morning rush. How much less
 is learned from days on which the shelf was never empty during trading hours: the same days stand behind every hour, so
 no hour looks busier only because other days count in it. The profile is pooled over all series: profiles by category
-and kind of day were hardly better on hours that were hidden (docs/sources.md).
+and kind of day were hardly better on hours that were hidden (docs/benchmarks.md).
 """
 
 from typing import Final
