@@ -16,8 +16,8 @@ from resources.store.manifests import ProductVersion
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores
 from resources.stores.products import run_folder
-from tests import products
-from tests.store_cases import CUTOFF, ingest, register, required
+from tests.support import products
+from tests.support.store_cases import CUTOFF, ingest, register, required
 
 Write = Callable[[Stores, RunKey, Contract, pl.DataFrame], ProductVersion]
 

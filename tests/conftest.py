@@ -7,6 +7,9 @@ import pytest
 
 from resources.stores.home import Stores, open_stores
 
+# Whatever room asks for them, and however many: a retailer is trained, and a bucket served, once.
+pytest_plugins = ["tests.support.buckets", "tests.support.retailers"]
+
 REPOSITORY = Path(__file__).parent.parent
 
 

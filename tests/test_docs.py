@@ -21,7 +21,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.presentation.documentation import products_markdown
 from forecast_assets.settings import Settings
 from resources.stores.home import Stores
-from tests.unit.test_catalogue import build, publish
+from tests.resources.catalogue.test_catalogue import build, publish
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"

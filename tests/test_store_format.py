@@ -18,9 +18,9 @@ from resources.ledger.entries import KINDS
 from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
-from tests.ledger_cases import evaluate, every_kind, measure, vacuum
-from tests.lineage_cases import publish_linked
-from tests.store_cases import run_key
+from tests.support.ledger_cases import evaluate, every_kind, measure, vacuum
+from tests.support.lineage_cases import publish_linked
+from tests.support.store_cases import run_key
 
 DOCUMENT = Path(__file__).parent.parent / "docs/store-format.md"
 # Runs a script in which nothing of this project can be imported, and says so if something was.

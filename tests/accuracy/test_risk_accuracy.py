@@ -15,7 +15,7 @@ from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.stockout_risk import inventory
 from forecast_assets.stockout_risk.inventory import Demand, supply_at
 from forecast_assets.stockout_risk.stock_status import assess_status
-from tests.risk_cases import panel
+from tests.support.risk_cases import panel
 
 Floats = npt.NDArray[np.float64]
 

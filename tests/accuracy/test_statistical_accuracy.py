@@ -19,7 +19,7 @@ from forecast_assets.models.statistical.series import SeriesForecasts, clean, fo
 from forecast_assets.models.statistical.training import train_statistical
 from forecast_assets.reconciliation.reconciling import reconcile
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
-from tests.forecast_cases import panel_of
+from tests.support.forecast_cases import panel_of
 
 DAYS, HORIZON = 62, 14
 FIRST = date(2024, 3, 28)

@@ -8,7 +8,7 @@ import pytest
 
 from checks.judging import judge
 from checks.rules import RULES
-from tests.products import make
+from tests.support.products import make
 
 RULE = next(rule for rule in RULES if rule.name == "few_series_fall_back")
 

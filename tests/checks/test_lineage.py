@@ -12,8 +12,8 @@ from checks.lineage import lineage_breaks
 from forecast_assets.core.keys import RunKey
 from resources.store.manifests import ProductVersion, manifest_path
 from resources.stores.home import Stores, open_stores
-from tests.lineage_cases import KEY, products, publish_linked, register_linked, snapshot
-from tests.store_cases import ingest
+from tests.support.lineage_cases import KEY, products, publish_linked, register_linked, snapshot
+from tests.support.store_cases import ingest
 
 Behind = Callable[[Stores, ProductVersion], str]
 

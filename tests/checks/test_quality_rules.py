@@ -10,7 +10,7 @@ from checks.asset_checks import build_checks, required_checks
 from checks.judging import Verdict, judge
 from checks.rules import RULES, Rule
 from forecast_assets.core.keys import DAILY
-from tests.products import KEY, make
+from tests.support.products import KEY, make
 
 FEW = next(rule for rule in RULES if rule.name == "few_rows_are_out_of_distribution")
 AGREE = next(rule for rule in RULES if rule.name == "quality_flags_agree_with_their_columns")

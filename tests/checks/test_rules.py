@@ -11,7 +11,7 @@ import pytest
 from checks.judging import Verdict, judge
 from checks.rules import RULES, Rule
 from forecast_assets.contracts import PRODUCTS
-from tests.products import KEY, KNOWN_UNTIL, make_all
+from tests.support.products import KEY, KNOWN_UNTIL, make_all
 
 Break = Callable[[pl.DataFrame], pl.DataFrame]
 

@@ -8,7 +8,7 @@ import pytest
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.demand import trailing_level
 from forecast_assets.reconciliation.reconciling import reconcile
-from tests.forecast_cases import products, series_of
+from tests.support.forecast_cases import products, series_of
 
 SERIES = series_of(40, stores=4)
 PRODUCTS = products(*((f"K{i:03d}", f"c{i % 3}") for i in range(10)))

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.stockout_risk import inventory
 from forecast_assets.stockout_risk.inventory import Demand, Supply, simulate
-from tests.risk_cases import poisson_demand, supply
+from tests.support.risk_cases import poisson_demand, supply
 
 PATHS, HORIZON = 60, 12
 

@@ -33,7 +33,7 @@ from forecast_assets.core.errors import (
 from forecast_assets.core.keys import CHANNELS, RunKey
 from resources.ledger.entries.publish import Correction
 from resources.stores.home import Stores, open_stores
-from tests.store_cases import ingest, register
+from tests.support.store_cases import ingest, register
 
 FIRST_DAY = date(2025, 1, 1)
 VERSIONS = ("stat-1", "stat-2", "stat-3")

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from forecast_assets.core.quantities import to_millionths
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.reconciliation.reconciling import reconcile
-from tests.forecast_cases import products, series_of
+from tests.support.forecast_cases import products, series_of
 
 SERIES = series_of(24, stores=3)
 HIERARCHY = Hierarchy.build(SERIES, products(*((f"K{i:03d}", f"c{i % 2}") for i in range(8))), None)

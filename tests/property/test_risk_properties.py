@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from forecast_assets.stockout_risk import inventory
 from forecast_assets.stockout_risk.inventory import simulate
-from tests.risk_cases import poisson_demand, supply
+from tests.support.risk_cases import poisson_demand, supply
 
 HORIZON, PATHS = 6, 50
 means = arrays(np.float64, (2, HORIZON), elements=st.floats(0.0, 20.0).map(lambda x: round(x, 3)))

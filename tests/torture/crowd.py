@@ -28,8 +28,8 @@ from resources.store.blobs import sha256
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores, open_stores
 from resources.stores.products import run_folder
-from tests import ledger_cases, products
-from tests.store_cases import CHECKS, CUTOFF, ingest, product_frame, register, required, run_key
+from tests.support import ledger_cases, products
+from tests.support.store_cases import CHECKS, CUTOFF, ingest, product_frame, register, required, run_key
 
 MEETING_SECONDS: Final = 120.0
 ROWS_OF_FORECASTS: Final = 14

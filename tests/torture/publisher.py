@@ -35,9 +35,9 @@ from resources.maintenance.vacuuming import vacuum_store
 from resources.maintenance.verification import verify_store
 from resources.store.provenance import code_version, cpu_type, library_versions
 from resources.stores.home import Stores, open_stores
-from tests import ledger_cases, products, store_cases
+from tests.accuracy.test_records import TARGET, rows
+from tests.support import ledger_cases, products, store_cases
 from tests.torture.injection import Call, Harm, Report, arm, preloaded
-from tests.unit.test_accuracy_records import TARGET, rows
 
 # A process that hangs is killed after so many seconds, by a signal that no case expects.
 PATIENCE: Final = 120

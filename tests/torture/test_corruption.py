@@ -17,7 +17,7 @@ from resources.ledger.records import canonical
 from resources.maintenance.verification import verify_store
 from resources.store.blobs import sha256
 from resources.stores.home import Stores, open_stores
-from tests import ledger_cases, store_cases
+from tests.support import ledger_cases, store_cases
 from tests.torture.sizes import size
 
 ENTRIES = 112

@@ -14,8 +14,8 @@ from forecast_assets.models.boosted.model import COMBINED
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, simulate
 from forecast_assets.sources.freshretailnet import read_freshretailnet
-from tests.brief_runs import make_brief
-from tests.replayed_rows import picked, require_replayed
+from tests.support.brief_runs import make_brief
+from tests.support.replayed_rows import picked, require_replayed
 from tests.torture.sizes import size
 
 ROWS = size(20, 200)
@@ -44,7 +44,7 @@ def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
         require_replayed(runner, key, rows)
 
 
-@pytest.mark.skipif(size(0, 1) == 0, reason="the sample is of runs that tests/assets publishes anyway")
+@pytest.mark.skipif(size(0, 1) == 0, reason="the sample is of runs that tests/scoring publishes anyway")
 def test_random_rows_of_a_retailer_are_rebuilt_to_the_published_values(tmp_path: Path) -> None:
     runner = Runner(Settings(home=tmp_path, workers=1, risk_paths=60))
     runner.ingest(simulate(RETAILER).batches)

@@ -10,10 +10,10 @@ from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.keys import RunKey
 from resources.maintenance.verification import verify_store
 from resources.store.parquet import to_parquet
-from tests import products
+from tests.accuracy.test_records import rows
+from tests.support import products
 from tests.torture.crowd import Attempt, Deeds, Place, own_key, read_back, run_writers, shared_key, wape_of
 from tests.torture.sizes import size
-from tests.unit.test_accuracy_records import rows
 
 WRITERS = size(6, 8)
 ROUNDS = size(2, 40)

@@ -1,0 +1,163 @@
+"""Notebooks: they run on a finished run without a server, show its numbers, and are friendly where there is nothing."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import marimo as mo
+import polars as pl
+import pytest
+
+from forecast_assets.launch import Runner
+from forecast_assets.operations.reading import places_of, read_product, series_after, series_history
+from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.presentation.notebook import choose, chosen
+from tests.support.products import make_accuracy
+from tests.support.retailers import KEY, RETAILER
+
+pytestmark = pytest.mark.usefixtures("brief_runs")
+
+Published = tuple[Runner, Outcome]
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def shown(name: str, home: Path, monkeypatch: pytest.MonkeyPatch, **defs: Any) -> tuple[str, Mapping[str, Any]]:
+    """Run a notebook on a home folder; return all that it shows as one text, and its names."""
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(home))
+    spec = importlib.util.spec_from_file_location(f"notebook_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    outputs, names = module.app.run(defs=defs or None)
+    return " ".join(output.text for output in outputs if hasattr(output, "text")), names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_without_data_says_what_to_do_and_writes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, _ = shown(name, tmp_path / "none", monkeypatch)
+    assert ("make demo" in text) or ("forecast-assets accuracy" in text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_story_of_a_series_tells_the_published_numbers(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, outcome = published
+    forecasts = read_product(runner.stores, outcome.publication, "forecasts")
+    store_id, sku_id = forecasts.select("store_id", "sku_id").row(-1)
+    text, names = shown(
+        "series_story", runner.settings.home, monkeypatch,
+        asked={"run": str(KEY), "store": store_id, "sku": sku_id, "step": "3"},
+    )  # fmt: skip
+    assert str(KEY) in text
+    row = forecasts.filter(store_id=store_id, sku_id=sku_id, step=3).row(0, named=True)
+    drivers = dict(names["drivers"].select("name", "value").rows())
+    assert drivers["expected demand"] == float(row["forecast_units"])
+    assert drivers["expected sales"] == float(row["expected_sales_units"])
+    effects = names["drivers"].filter(~pl.col("is_total"), pl.col("name") != "lost sales")["value"].sum()
+    assert drivers["usual day"] + effects == pytest.approx(float(row["forecast_units"]), abs=1e-6)
+    assert "No day ahead has come." in text
+    assert names["days"].height == KEY.forecast_horizon
+    assert {product["product"] for product in names["lineage"]} >= {"forecasts", "base_forecasts", "feature_snapshots"}
+    assert text.count("<img") + text.count("data:image/png") >= 4
+
+
+def test_the_first_published_run_is_the_default_and_is_named(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, names = shown("series_story", published[0].settings.home, monkeypatch)
+    assert names["publication"].key == KEY
+    assert f"Run <code>{KEY}</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"run": "daily/1999-01-01/x/28/r0"}, "is not published. There is:"),
+        ({"store": "S-99"}, "There is no store"),
+        ({"sku": "NOTHING"}, "There is no SKU"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    published: Published, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], words: str
+) -> None:
+    text, _ = shown("series_story", published[0].settings.home, monkeypatch, asked=asked)
+    assert words in text
+
+
+def test_a_choice_starts_with_what_was_asked_for_and_has_to_be_made() -> None:
+    assert chosen(choose({}, "run", {"a": 1, "b": 2}, "no {}"), "run") == 1
+    assert chosen(choose({"run": "b"}, "run", {"a": 1, "b": 2}, "no {}"), "run") == 2
+    with pytest.raises(mo.MarimoStopError) as stopped:
+        chosen(mo.ui.dropdown(["a"]), "run")
+    assert "Choose a run." in stopped.value.output.text
+    with pytest.raises(mo.MarimoStopError) as stopped:
+        choose({"run": "c"}, "run", ["a", "b"], "no {}.", named=1)
+    assert "no c. There is: a." in stopped.value.output.text
+
+
+def test_the_hierarchy_browser_adds_up_at_every_node(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, outcome = published
+    total = read_product(runner.stores, outcome.publication, "forecasts")["forecast_units"].sum()
+    _, names = shown("hierarchy_browser", runner.settings.home, monkeypatch)
+    assert names["days"]["forecast_units"].sum() == total
+    for side in ("product", "store"):
+        assert names["parts"][side]["forecast_units"].sum() == total
+    aggregates = read_product(runner.stores, outcome.publication, "aggregate_forecasts")
+    node = aggregates.filter(product_level="category", store_level="store").row(0, named=True)
+    asked = {"product": f"category={node['product_node']}", "store": f"store={node['store_node']}"}
+    _, names = shown("hierarchy_browser", runner.settings.home, monkeypatch, asked=asked)
+    own = aggregates.filter(product_node=node["product_node"], product_level="category", store_level="store")
+    own = own.filter(store_node=node["store_node"]).sort("step")
+    assert names["days"]["forecast_units"].to_list() == own["forecast_units"].to_list()
+    assert names["parts"]["store"].is_empty()
+    text, _ = shown("hierarchy_browser", runner.settings.home, monkeypatch, asked={"product": "category=NONE"})
+    assert "There is no category=NONE in this run" in text
+
+
+def test_accuracy_over_time_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracy = make_accuracy()
+    version = accuracy["model_version"][0]
+    text, names = shown(
+        "accuracy_over_time", tmp_path, monkeypatch, folder=None, stores=None, cadences=["daily"], measured=accuracy
+    )
+    assert f"Accuracy of {version}" in text
+    whole = names["segments"].filter(segment_kind="all").row(0, named=True)
+    finest = accuracy.filter(product_level="sku", store_level="store", segment_kind="all", model_version=version)
+    expected = float(finest["absolute_error_units"].sum()) / float(finest["sales_units"].sum())
+    assert whole["wape"] == pytest.approx(expected, abs=5e-4)
+
+
+def test_a_notebook_is_also_a_script(published: Published) -> None:
+    environment = {**os.environ, "FORECAST_ASSETS_HOME": str(published[0].settings.home)}
+    done = subprocess.run(
+        [sys.executable, FOLDER / "hierarchy_browser.py"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_history_of_a_series_is_what_the_run_knew(published: Published) -> None:
+    runner, outcome = published
+    places = places_of(runner.stores, outcome.publication)
+    store_id, sku_id = places.select("store_id", "sku_id").row(0)
+    found = series_history(runner.stores, outcome.publication, store_id, sku_id, days=30)
+    assert found["event_date"].max() == RETAILER.end
+    assert found["event_date"].is_sorted()
+    assert found["event_date"].n_unique() == found.height <= 30
+    known = runner.history(RETAILER.end).feed("sales")
+    assert known is not None
+    sold = known.filter(pl.col("store_id") == store_id, pl.col("sku_id") == sku_id).sort("event_date").tail(30)
+    assert found["sales_units"].to_list() == sold.collect()["sales_units"].to_list()
+    empty = found.filter(pl.col("on_hand_units") <= 0)
+    assert empty["is_stockout"].all()
+    assert found["price_ratio"].is_not_null().all()
+    assert found["out_of_stock_share"].is_null().all()
+    assert series_after(runner.stores, outcome.publication, store_id, sku_id).is_empty()

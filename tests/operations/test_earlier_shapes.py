@@ -1,0 +1,147 @@
+"""What an earlier release published stays readable beside today's runs: in SQL, in Python, in files, in comparisons."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.core.errors import ReplayDifferenceError
+from forecast_assets.operations import comparison
+from forecast_assets.operations.differences import difference_of_rows
+from forecast_assets.operations.reading import export_product, read_product, scan_predictions, scan_product
+from forecast_assets.operations.replaying import Replay
+from resources.ledger.entries.publish import Publication
+from resources.stores.home import Stores, open_stores
+from tests.support.earlier_stores import GROWN, publish_as_before
+from tests.support.store_cases import catalogue, ingest, publish, register, run_key
+
+OLD, NEW = run_key(0), run_key(1)
+QUALITY = ["out_of_distribution_score", "quality_flags"]
+DRIVERS = ["relatives_units", "availability_units"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    """A version with a run of the earlier release and one of today, and versions that have one of them only."""
+    stores = open_stores(tmp_path_factory.mktemp("both") / "store")
+    ingest(stores)
+    for version in ("stat-1", "stat-2"):
+        register(stores, version)
+    publish_as_before(stores, OLD, units=4)
+    publish(stores, NEW, units=5)
+    publish_as_before(stores, run_key(0, "stat-2"), units=4)
+    return stores
+
+
+@pytest.fixture(scope="module")
+def database(both: Stores, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return catalogue(both, tmp_path_factory.mktemp("catalogue"))
+
+
+def rows(database: Path, query: str) -> Sequence[Any]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return connection.sql(query).fetchall()
+
+
+def published(stores: Stores, day: int = 0) -> Publication:
+    return stores.predictions.publication(run_key(day))
+
+
+def test_the_shape_of_then_is_the_contract_without_what_was_added() -> None:
+    assert set(GROWN) == {"forecasts", "forecast_explanations"}
+    for name in GROWN:
+        absent = absent_columns(name, None)
+        columns = tuple(column for column in PRODUCTS[name].columns if column.name not in absent)
+        then = replace(PRODUCTS[name], columns=columns)
+        assert absent_columns(name, then.fingerprint) == absent
+        assert absent_columns(name, PRODUCTS[name].fingerprint) == {}
+
+
+def test_the_entry_says_which_columns_files_have(both: Stores) -> None:
+    assert published(both).schemas == {}
+    assert published(both, 1).schemas == {name: PRODUCTS[name].fingerprint for name in PUBLISHED}
+    file = both.predictions.files(published(both), "forecasts")[0]
+    assert not set(QUALITY) & set(pl.read_parquet_schema(both.blobs.local(file.path)))
+
+
+@pytest.mark.parametrize("product", PUBLISHED)
+@pytest.mark.parametrize("version", ["stat-1", "stat-2"])
+def test_a_view_has_the_columns_of_the_contract_in_their_types(
+    database: Path, both: Stores, version: str, product: str
+) -> None:
+    described = rows(database, f'DESCRIBE "{version}".{product}')
+    named = {name: kind for name, kind, *_ in described if name != "prediction_id"}
+    assert list(named) == PRODUCTS[product].names
+    today = both.predictions.files(published(both, 1), product)[0]
+    with duckdb.connect() as connection:
+        file = connection.read_parquet(str(both.blobs.local(today.path)), hive_partitioning=False)
+        assert named == dict(zip(file.columns, map(str, file.types), strict=True))
+
+
+def test_a_view_shows_nothing_where_nothing_was_recorded(database: Path) -> None:
+    said = rows(
+        database,
+        """SELECT DISTINCT prediction_date, out_of_distribution_score, quality_flags, forecast_units
+        FROM "stat-1".forecasts ORDER BY 1""",
+    )
+    assert said == [(OLD.prediction_date, None, None, Decimal(4)), (NEW.prediction_date, 0.5, "", Decimal(5))]
+    sums = rows(
+        database,
+        """SELECT prediction_date, sum(relatives_units), count(relatives_units), count(DISTINCT prediction_id)
+        FROM "stat-1".forecast_explanations GROUP BY ALL ORDER BY 1""",
+    )
+    assert sums == [(OLD.prediction_date, 0, 14, 14), (NEW.prediction_date, 0, 14, 14)]
+
+
+@pytest.mark.parametrize("product", PUBLISHED)
+def test_python_reads_both_as_one(both: Stores, product: str) -> None:
+    contract = PRODUCTS[product]
+    many = scan_predictions(both, product, model_version="stat-1").collect()
+    assert many.schema == contract.schema
+    singles = [scan_product(both, published(both, day), product).collect() for day in (0, 1)]
+    assert many.equals(pl.concat(singles))
+    assert [read_product(both, published(both, day), product).equals(singles[day]) for day in (0, 1)] == [True, True]
+
+
+def test_what_is_absent_is_null_and_a_driver_is_zero(both: Stores) -> None:
+    old, new = published(both), published(both, 1)
+    assert read_product(both, old, "forecasts").select(QUALITY).unique().rows() == [(None, None)]
+    assert read_product(both, new, "forecasts").select(QUALITY).unique().rows() == [(0.5, "")]
+    assert scan_product(both, old, "forecast_explanations").select(DRIVERS).unique().collect().rows() == [(0, 0)]
+
+
+def test_an_export_has_all_columns(both: Stores, tmp_path: Path) -> None:
+    out = tmp_path / "forecasts.csv"
+    assert export_product(both, published(both), "forecasts", out) == 14
+    assert pl.read_csv(out).columns == PRODUCTS["forecasts"].names
+
+
+def test_a_correction_of_an_old_run_is_compared_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hand-made snapshots name no moment of knowledge.
+    monkeypatch.setattr(comparison, "_inputs", lambda *_: pl.DataFrame())
+    monkeypatch.setattr(comparison, "_made_from", lambda *_: ())
+    stores = open_stores(tmp_path / "store")
+    ingest(stores)
+    register(stores)
+    publish_as_before(stores, OLD, units=4)
+    publish(stores, replace(OLD, revision=1), units=6)
+    found = comparison.compare_runs(stores, OLD, replace(OLD, revision=1))
+    assert found.totals.filter(driver="forecast_units").row(0)[1:] == (56, 84, 28)
+    assert found.totals.filter(driver="relatives_units").row(0)[1:] == (0, 0, 0)
+
+
+def test_a_replay_names_the_columns_that_only_the_rebuilt_product_has(both: Stores) -> None:
+    stored = both.predictions.read(both.predictions.version(published(both).products["forecasts"]))
+    rebuilt = read_product(both, published(both), "forecasts")
+    found = difference_of_rows("forecasts", stored, rebuilt, key=PRODUCTS["forecasts"].key)
+    assert (found.only_published, found.only_rebuilt, found.rows, found.columns) == (0, 2, 0, ())
+    nothing = Replay("daily/r0", 1, (), "", (), ("code is 0.2, was 0.1",), found, ())
+    words = r"0 rows differ; only one of them has out_of_distribution_score, quality_flags\. Why: code is 0.2, was"
+    with pytest.raises(ReplayDifferenceError, match=words):
+        nothing.require_equal()

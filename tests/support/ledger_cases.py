@@ -1,0 +1,73 @@
+"""A store with every kind of ledger entry, each made by the real code."""
+
+import os
+from datetime import date, timedelta
+
+from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from resources.ledger.entries.evaluate import Evaluation
+from resources.maintenance.vacuuming import vacuum_store
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from tests.support import products
+from tests.support.store_cases import ingest, publish, register, run_key
+
+LEFTOVER = b"of a run that was killed"
+MONTH = timedelta(days=30)
+
+
+def every_kind(stores: Stores) -> None:
+    """Ingest, register, promote, roll back, publish, correct, measure, evaluate and vacuum."""
+    ingest(stores)
+    register(stores, gates={"backtest_beats_seasonal_naive": True})
+    register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
+    stores.registry.promote("stat-1", by="ana", reason="the first")
+    stores.registry.promote("stat-2", by="ana", reason="better in backtests")
+    stores.registry.rollback(by="ben", reason="worse on promotions")
+    publish(stores, run_key(), units=4)
+    publish(stores, run_key(1), units=5)
+    publish(stores, run_key(revision=1), units=9)
+    measure(stores)
+    evaluate(stores)
+    vacuum(stores)
+
+
+def measure(stores: Stores, since: int = 0) -> None:
+    """Measure a day of three runs."""
+    made = stores.predictions.write(
+        FORECAST_ACCURACY, products.make_accuracy(), key="daily-2025-01-05",
+        folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
+        facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+    )  # fmt: skip
+    stores.predictions.accept(made.version, "sums_agree")
+    stores.predictions.measure("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
+
+
+def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:
+    """Write the report of an evaluation that is not recorded yet."""
+    return stores.predictions.write(
+        BACKTEST_REPORTS, products.make_backtests(version, wape), key=version,
+        folder=f"backtest_reports/model_version={version}",
+        inputs={"model_artifacts": stores.registry.model_version(version).artifact}, facts={},
+    )  # fmt: skip
+
+
+def evaluate(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[Evaluation, bool]:
+    """Evaluate a version at one past cutoff."""
+    made = report(stores, version, wape)
+    method = {"cutoff": "2025-01-01", "method": "version", "model_version": version, "family": "statistical",
+              "is_recipe": False, "artifact": made.inputs["model_artifacts"], "forecasts": "0" * 64}  # fmt: skip
+    body = {"model_version": version, "cadence": "daily", "forecast_horizon": 7, "cutoffs": ["2025-01-01"],
+            "methods": [method], "known_until": "2025-01-09T06:00:00+00:00"}  # fmt: skip
+    return stores.predictions.evaluate(made, body)
+
+
+def vacuum(stores: Stores) -> None:
+    """Remove the one file that no entry names: it is a month old."""
+    path = f"predictions/forecasts/{sha256(LEFTOVER)}.parquet"
+    stores.blobs.create(path, LEFTOVER)
+    file = stores.blobs.local(path)
+    written = file.stat().st_mtime - MONTH.total_seconds()
+    os.utime(file, (written, written))
+    removed = vacuum_store(stores.blobs, stores.ledger, by="ops")
+    assert [blob.path for blob in removed.files] == [path]

@@ -1,0 +1,119 @@
+"""Stores with hand-made runs, published by the real code: registering, staging, accepting, committing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, SALES
+from forecast_assets.core.keys import RunKey
+from resources.catalogue.build import build_catalogue
+from resources.ledger.entries.publish import Correction, Publication
+from resources.store.blobs import sha256
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
+from resources.stores.products import run_folder, snapshot_key
+from tests.support import products
+
+CHECKS = ("numbers_are_right", "links_resolve")
+CUTOFF = date(2025, 1, 1)
+
+
+def required(product: str) -> Sequence[str]:
+    """The checks that a published product needs; what it was made from needs none."""
+    return CHECKS if product in PUBLISHED else ()
+
+
+def run_key(day: int = 0, version: str = "stat-1", revision: int = 0) -> RunKey:
+    return RunKey("daily", CUTOFF + timedelta(days=day), version, 7, revision)
+
+
+def ingest(stores: Stores, day: int = 0) -> None:
+    """Record one batch of sales: two SKUs on one day."""
+    event = CUTOFF + timedelta(days=day)
+    known_at = products.KNOWN_UNTIL + timedelta(days=day)
+    rows = [
+        {"store_id": "S", "sku_id": sku, "event_date": event, "known_at": known_at, "sales_units": 2.0 + day}
+        for sku in products.SKUS
+    ]
+    frame = pl.DataFrame(rows, schema=SALES.schema)
+    batch = stores.observations.write(frame, feed="sales", source="till", trust=1.0, declared_lag=timedelta(hours=6))
+    stores.observations.record([batch])
+
+
+def register(
+    stores: Stores,
+    name: str = "stat-1",
+    *,
+    gates: Mapping[str, bool] | None = None,
+    horizon: int | None = None,
+    family: str = "statistical",
+    cutoff: date = CUTOFF,
+) -> None:
+    """Register a model version whose artifact, report and training snapshot are there."""
+    made = {
+        product: stores.predictions.write_artifact(
+            product, f"{product} of {name}".encode(), key="training", folder=product, inputs={},
+            facts={} if horizon is None else {"horizon": horizon},
+        ).version
+        for product in ("model_artifacts", "evaluation_reports", "training_snapshots")
+    }  # fmt: skip
+    stores.registry.register(
+        {
+            "model_version": name, "family": family, "cutoff": cutoff.isoformat(),
+            "artifact": made["model_artifacts"], "evaluation_report": made["evaluation_reports"],
+            "training_snapshot": made["training_snapshots"], "training_run_id": "r", "feature_version": "f",
+            "gates": dict(gates or {}),
+        }
+    )  # fmt: skip
+
+
+def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:
+    """Rows of one product of a run, as its contract wants them, with a number that tells runs apart."""
+    contract = PRODUCTS[product]
+    frame = products.make(product).with_columns(
+        *(pl.lit(value).cast(contract.schema[name]).alias(name) for name, value in vars(key).items())
+    )
+    if "target_date" in frame.columns:
+        frame = frame.with_columns(target_date=pl.lit(key.prediction_date) + pl.duration(days=pl.col("step")))
+    if "forecast_units" in frame.columns:
+        frame = frame.with_columns(pl.lit(units).cast(contract.schema["forecast_units"]).alias("forecast_units"))
+    return frame
+
+
+def stage(stores: Stores, key: RunKey, units: int = 4, known_until: datetime | None = None) -> dict[str, str]:
+    """Write and accept everything that a publication needs; nothing of it is visible yet."""
+    batches = [batch.batch_id for batch in stores.observations.batches()]
+    rows = f"rows of {key.prediction_date} {known_until}".encode()
+    snapshot = stores.predictions.write_bytes(
+        "feature_snapshots", rows, key=snapshot_key(key.prediction_date, known_until),
+        path=f"predictions/feature_snapshots/prediction_date={key.prediction_date}/{sha256(rows)}", rows=0,
+        schema="", inputs={"batches": batches},
+        facts={"known_until": str(known_until), "prediction_date": str(key.prediction_date)},
+    )  # fmt: skip
+    made = {name: _write(stores, name, key, units, {"feature_snapshots": snapshot.version}) for name in PUBLISHED}
+    for product in made.values():
+        for check in CHECKS:
+            stores.predictions.accept(product.version, check)
+    return {name: product.version for name, product in made.items()}
+
+
+def _write(stores: Stores, name: str, key: RunKey, units: int, inputs: Mapping[str, str]) -> ProductVersion:
+    frame = product_frame(name, key, units)
+    return stores.predictions.write(
+        PRODUCTS[name], frame, key=key, folder=run_folder(name, key), inputs=inputs, facts={"units": units}
+    )
+
+
+def publish(stores: Stores, key: RunKey, units: int = 4) -> Publication:
+    """Stage and commit one run; a revision says who corrected and why."""
+    correction = Correction("ana", "sales restated", known_until="later") if key.revision else None
+    return stores.predictions.publish(key, stage(stores, key, units), required, correction)
+
+
+def catalogue(stores: Stores, folder: Path) -> Path:
+    """Build the BI catalogue of the ledger's head."""
+    with duckdb.connect() as connection:
+        return build_catalogue(stores.predictions, folder, connection)
