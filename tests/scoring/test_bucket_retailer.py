@@ -28,7 +28,7 @@ from forecast_assets.simulation.simulator import SimulatorSettings, simulate, wr
 from forecast_assets.sources.simulated import read_simulated
 from resources.maintenance.verification import verify_store
 from tests.support.brief_runs import make_brief
-from tests.support.buckets import BUCKET, CREDENTIALS, REPOSITORY, Server
+from tests.support.buckets import BUCKET, REPOSITORY, Server, lead_to
 
 RETAILER = SimulatorSettings(skus=5, stores=2, days=120, seed=11, end=date(2025, 6, 30))
 DAY = RETAILER.end - timedelta(days=1)
@@ -74,8 +74,7 @@ def twins(started: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("twins")
     write_native(simulate(RETAILER), folder / "native")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": started.endpoint}.items():
-            patch.setenv(name, value)
+        lead_to(started, patch)
         # What they leave out knows nothing of where the store is.
         make_brief(patch)
         url = f"s3://{BUCKET}/twins"

@@ -99,14 +99,6 @@ def test_a_damaged_entry_breaks_the_chain_for_every_reader(tmp_path: Path, damag
         Ledger(BlobStore(tmp_path)).state()
 
 
-def test_a_home_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
-    target = tmp_path / "home"
-    target.write_text("not a folder")
-    for use in (lambda: BlobStore(target).create("a", b"x"), lambda: BlobStore(target).find("a")):
-        with pytest.raises(StorageError, match=r"FORECAST_ASSETS_HOME|Check the disk"):
-            use()
-
-
 def appended_by_a_later_release(tmp_path: Path, **facts: object) -> Ledger:
     """A ledger whose second entry has something that this release does not know."""
     ledger = Ledger(BlobStore(tmp_path))

@@ -1,4 +1,4 @@
-"""Blobs: durable before anybody relies on them, hashed once while nobody touches them, and again after."""
+"""What is particular to a folder: blobs are durable before anybody relies on them, and a disk's failures are told."""
 
 import os
 import time
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.core.errors import ChangedFileError, StorageError
+from forecast_assets.core.errors import StorageError
 from resources.store import blobs
-from resources.store.blobs import BlobStore, sha256
+from resources.store.blobs import BlobStore
 
 PATH = "observations/sales/x.parquet"
 
@@ -18,31 +18,6 @@ def store(tmp_path: Path) -> BlobStore:
     made = BlobStore(tmp_path)
     made.create(PATH, b"what was said")
     return made
-
-
-def test_a_file_that_nobody_touched_is_hashed_once(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = sha256(b"what was said")
-    assert store.is_intact(PATH, expected)
-    monkeypatch.setattr(store, "hash_of", lambda _path: pytest.fail("hashed again"))
-    assert store.is_intact(PATH, expected)
-
-
-def test_a_file_that_changed_after_it_was_found_intact_is_found_changed(store: BlobStore) -> None:
-    expected = sha256(b"what was said")
-    assert store.is_intact(PATH, expected)
-    store.local(PATH).write_bytes(b"what was sold")
-    assert not store.is_intact(PATH, expected)
-    store.local(PATH).write_bytes(b"what was said")
-    assert store.is_intact(PATH, expected)
-    assert not store.is_intact(PATH, sha256(b"something else"))
-
-
-def test_a_file_that_is_gone_is_named(store: BlobStore) -> None:
-    expected = sha256(b"what was said")
-    assert store.is_intact(PATH, expected)
-    store.local(PATH).unlink()
-    with pytest.raises(ChangedFileError, match=r"x\.parquet` is missing\. Restore it from a backup"):
-        store.is_intact(PATH, expected)
 
 
 def test_bytes_are_on_the_disk_before_they_have_their_name(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,3 +101,11 @@ def test_a_folder_that_is_gone_when_it_is_listed_is_no_error(store: BlobStore, m
     monkeypatch.setattr(os, "scandir", late)
     assert [blob.path for blob in store.everything()] == [PATH]
     assert BlobStore(store.root / "nothing here").everything() == []
+
+
+def test_a_home_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    target = tmp_path / "home"
+    target.write_text("not a folder")
+    for use in (lambda: BlobStore(target).create("a", b"x"), lambda: BlobStore(target).find("a")):
+        with pytest.raises(StorageError, match=r"FORECAST_ASSETS_HOME|Check the disk"):
+            use()

@@ -1,4 +1,4 @@
-"""A bucket keeps what a folder keeps: written once, whole or not at all, and every failure says what to do."""
+"""What is particular to a bucket: answers that do not come, local copies, and every failure says what to do."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ from forecast_assets.core.errors import (
     StorageError,
 )
 from resources.store import bucket as buckets
-from resources.store.blobs import CHUNK, BlobStore, sha256
+from resources.store.blobs import BlobStore, sha256
 from resources.store.bucket import BucketStore
 from tests.support.buckets import BUCKET, Server, served
 
@@ -34,51 +34,6 @@ def bucket(url: str, tmp_path: Path) -> BucketStore:
 
 def copies(store: BucketStore) -> list[Path]:
     return [path for path in store.root.rglob("*") if path.is_file()]
-
-
-def in_the_bucket(store: BucketStore, path: str, data: bytes) -> None:
-    """Change a blob behind the store's back."""
-    store.replace(path, data)
-
-
-# --- writing ---
-
-
-def test_a_name_is_written_once(bucket: BucketStore) -> None:
-    assert bucket.create("a/b", b"first")
-    assert not bucket.create("a/b", b"second")
-    assert bucket.get("a/b") == b"first"
-
-
-def test_of_many_writers_of_a_name_one_wins(url: str, tmp_path: Path) -> None:
-    def write(writer: int) -> list[bool]:
-        store = BucketStore(url, tmp_path)
-        return [store.create(f"ledger/{name}", f"{writer}".encode()) for name in range(10)]
-
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(write, range(8)))
-    assert [sum(writer[name] for writer in won) for name in range(10)] == [1] * 10
-    winners = [next(n for n, writer in enumerate(won) if writer[name]) for name in range(10)]
-    assert [BucketStore(url, tmp_path).get(f"ledger/{name}") for name in range(10)] == [b"%d" % n for n in winners]
-
-
-def test_content_is_written_again_without_a_complaint_and_other_content_is_not(bucket: BucketStore) -> None:
-    bucket.create_addressed(PATH, SALES)
-    bucket.create_addressed(PATH, SALES)
-    in_the_bucket(bucket, PATH, b"what was sold")
-    with pytest.raises(ChangedFileError, match=f"`{bucket.url}/{PATH}` does not hold what its name says"):
-        bucket.create_addressed(PATH, SALES)
-
-
-def test_what_is_larger_than_one_piece_is_written_once_and_hashed(bucket: BucketStore, tmp_path: Path) -> None:
-    large = bytes(range(256)) * (CHUNK // 128)
-    path = f"predictions/{sha256(large)}.parquet"
-    assert bucket.create(path, large)
-    assert not bucket.create(path, large)
-    assert bucket.hash_of(path) == sha256(large)
-    assert max(len(piece) for piece in bucket._pieces(path)) < len(large), "a large blob is read piece by piece"
-    assert bucket.local(path).read_bytes() == large
-    assert bucket.local(path).is_relative_to(tmp_path)
 
 
 # --- answers that do not come ---
@@ -127,56 +82,12 @@ def test_a_name_that_others_never_finish_is_an_error_and_not_a_name_that_is_take
     assert bucket.create(PATH, SALES), "the name is still free"
 
 
-# --- reading ---
-
-
-def test_names_come_in_order_after_the_one_that_is_named_and_from_one_folder(bucket: BucketStore) -> None:
-    names = [f"ledger/{number:012d}.json" for number in range(1, 101)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: bucket.create(name, b"x"), [*reversed(names), "ledger_bundles/a", "a"]))
-    assert bucket.names_after("ledger", "ledger/000000000000.json") == names
-    assert bucket.names_after("ledger", names[97]) == names[98:]
-    assert bucket.names_after("ledger", "ledger/000000000097x") == names[97:]
-    assert bucket.names_after("ledger", names[99]) == []
-    assert bucket.names_after("observations", "observations/") == []
-
-
-def test_everything_is_listed_with_its_size_and_age(bucket: BucketStore) -> None:
-    for path in ("b", "a/c", PATH):
-        bucket.create(path, SALES)
-    found = bucket.everything()
-    assert [blob.path for blob in found] == ["a/c", "b", PATH]
-    assert {blob.size for blob in found} == {len(SALES)}
-    assert all(abs(blob.written_at.timestamp() - time.time()) < 60 for blob in found)
-
-
-def test_two_stores_in_one_bucket_do_not_see_each_other(server: Server, tmp_path: Path) -> None:
-    assert server.endpoint
-    one, other = (BucketStore(f"s3://{BUCKET}/{name}", tmp_path) for name in ("retail", "retail-2"))
-    one.create("ledger/1", b"one")
-    assert other.find("ledger/1") is None
-    assert (other.everything(), other.names_after("ledger", "ledger/")) == ([], [])
-
-
-def test_what_is_removed_is_gone_and_removing_it_again_is_fine(bucket: BucketStore) -> None:
-    bucket.create("a", b"x")
-    bucket.remove("a")
-    bucket.remove("a")
-    assert not bucket.has("a")
-    with pytest.raises(MissingFileError, match=f"`{bucket.url}/a` is missing. Restore it from a backup"):
-        bucket.get("a")
-    with pytest.raises(MissingFileError):
-        bucket.hash_of("a")
-
-
-def test_a_blob_is_hashed_again_after_it_changed(server: Server, bucket: BucketStore) -> None:
+def test_a_blob_that_was_found_intact_is_asked_for_no_more_than_its_stamp(server: Server, bucket: BucketStore) -> None:
     bucket.create(PATH, SALES)
     assert bucket.is_intact(PATH, sha256(SALES))
     server.requests()
     assert bucket.is_intact(PATH, sha256(SALES))
     assert server.requests() == {"HEAD": 1}
-    in_the_bucket(bucket, PATH, b"what was sold")
-    assert not bucket.is_intact(PATH, sha256(SALES))
 
 
 # --- local copies ---
