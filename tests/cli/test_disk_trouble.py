@@ -22,7 +22,7 @@ from forecast_assets.core.errors import AlreadyPublishedError
 from forecast_assets.core.keys import RunKey
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
-from tests.resources.ledger.test_log import admit_all
+from tests.support.ledger_cases import admit_all
 from tests.support.store_cases import catalogue, ingest, publish, register, required, run_key, stage
 from tests.torture.injection import FAIL_FROM, TROUBLES, Harm, Report, armed
 

@@ -27,9 +27,10 @@ from forecast_assets.features.specs import DEFAULT_SPECS
 from forecast_assets.history.as_known import History
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
-from forecast_assets.models.artifact import Artifact, forecast
+from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.boosted.inputs import View
-from forecast_assets.models.external.artifact import ExternalArtifact
+from forecast_assets.models.family import family as family_of
+from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.stage import known_history
@@ -339,14 +340,13 @@ def inputs_read_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
 def trained(family: str, panel: Panel) -> Artifact:
     """Train a version of a family on a panel whose series are of one product group."""
     groups = one_group(panel.series.height)
-    made = fit(panel, groups, horizon=panel.horizon_days, family=family, workers=1, evaluates=False).artifact
-    assert not isinstance(made, ExternalArtifact)
-    return made
+    return fit(panel, groups, horizon=panel.horizon_days, family=family, workers=1, evaluates=False).artifact
 
 
-def forecasts(panel: Panel, version: Artifact) -> dict[str, bytes]:
+def forecasts(family: str, panel: Panel, version: Artifact) -> dict[str, bytes]:
     """Forecast a panel's series; return the bytes of what later stages read of it."""
-    made = forecast(panel, version, one_group(panel.series.height), workers=1).series
+    inputs = ForecastInputs(panel, one_group(panel.series.height), workers=1)
+    made = family_of(family).forecast(version, inputs)
     return {"mean": made.mean.tobytes(), "quantiles": made.quantiles.tobytes()} | {
         name: values.tobytes() for name, values in made.components.items()
     }

@@ -1,10 +1,13 @@
-"""A store with every kind of ledger entry, each made by the real code."""
+"""Ledger entries: of one kind, as many as wanted, and a store with every kind, each made by the real code."""
 
 import os
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
 from resources.ledger.entries.evaluate import Evaluation
+from resources.ledger.log import Entry, Ledger
+from resources.ledger.state import LedgerState
 from resources.maintenance.vacuuming import vacuum_store
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
@@ -14,6 +17,17 @@ from tests.support.store_cases import ingest, publish, register, run_key
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
+
+
+def admit_all(state: LedgerState) -> None:
+    assert state is not None
+
+
+def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = admit_all) -> Entry:
+    """Append the smallest of entries, whether or not there is such a version."""
+    return ledger.append(
+        "promote", {"channel": "champion", "model_version": name, "by": "ana", "reason": "test"}, admit
+    )
 
 
 def every_kind(stores: Stores) -> None:

@@ -113,6 +113,15 @@ def publish(stores: Stores, key: RunKey, units: int = 4) -> Publication:
     return stores.predictions.publish(key, stage(stores, key, units), required, correction)
 
 
+def assert_whole(stores: Stores) -> int:
+    """Read every file of every publication that is visible; return how many runs there are."""
+    publications = stores.ledger.state().publications.values()
+    for publication in publications:
+        for version in publication.products.values():
+            assert stores.predictions.read(stores.predictions.version(version)).height > 0
+    return len(publications)
+
+
 def catalogue(stores: Stores, folder: Path) -> Path:
     """Build the BI catalogue of the ledger's head."""
     with duckdb.connect() as connection:
