@@ -26,24 +26,14 @@ from forecast_assets.core.keys import RunKey
 from resources.ledger.entries.evaluate import Evaluation
 from resources.store.blobs import sha256
 from resources.store.parquet import to_parquet
-from resources.stores.home import Stores, open_stores
+from resources.stores.home import Stores
 from resources.stores.products import run_folder
 from tests.support import ledger_cases, products
+from tests.support.places import Place
 from tests.support.store_cases import CHECKS, CUTOFF, ingest, product_frame, register, required, run_key
 
 MEETING_SECONDS: Final = 120.0
 ROWS_OF_FORECASTS: Final = 14
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a store is, for whoever opens it."""
-
-    location: str
-    mirror: str
-
-    def open(self) -> Stores:
-        return open_stores(self.location, Path(self.mirror))
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import pytest
 from resources.catalogue.build import LINK, refresh_catalogue
 from resources.stores.home import open_stores
 from tests.support.ledger_cases import evaluate
+from tests.support.places import Place
 from tests.support.store_cases import register, required, run_key
 from tests.torture.crowd import (
     ENTRIES_OF_DAY,
     WAYS,
     Meeting,
-    Place,
     Sight,
     hold,
     processes,

@@ -1,7 +1,8 @@
-"""Many processes publish at once: every run once, nothing lost."""
+"""Many processes publish at once, into a folder or into a bucket: every run once, nothing lost."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,45 @@ from resources.maintenance.verification import verify_store
 from resources.store.parquet import to_parquet
 from tests.accuracy.test_records import rows
 from tests.support import products
-from tests.torture.crowd import Attempt, Deeds, Place, own_key, read_back, run_writers, shared_key, wape_of
+from tests.support.buckets import Server, lead_to, new_url
+from tests.support.places import Place
+from tests.torture.crowd import Attempt, Deeds, own_key, read_back, run_writers, shared_key, wape_of
 from tests.torture.sizes import size
 
-WRITERS = size(6, 8)
-ROUNDS = size(2, 40)
+
+@dataclass(frozen=True)
+class Written:
+    """What was written at once, where, and how much of it."""
+
+    place: Place
+    writers: int
+    rounds: int
+    done: list[Deeds]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, list[Deeds]]:
+def written_to_folder(tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("writers")
     place = Place(str(folder / "store"), str(folder / "mirror"))
-    return place, write_at_once(place, folder / "meeting", WRITERS, ROUNDS)
+    return write_at_once(place, folder / "meeting", size(6, 8), size(2, 40))
 
 
-def write_at_once(place: Place, meeting: Path, writers: int, rounds: int) -> list[Deeds]:
+@pytest.fixture(scope="module")
+def written_to_bucket(started: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
+    folder = tmp_path_factory.mktemp("writers")
+    with pytest.MonkeyPatch.context() as patch:
+        lead_to(started, patch)
+        # The fewest that do everything: two ingest the same, one promotes, one registers.
+        yield write_at_once(Place(new_url(), str(folder / "mirror")), folder / "meeting", writers=4, rounds=2)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def written(request: pytest.FixtureRequest) -> Written:
+    made: Written = request.getfixturevalue(f"written_to_{request.param}")
+    return made
+
+
+def write_at_once(place: Place, meeting: Path, writers: int, rounds: int) -> Written:
     """Let writers race, and check all that must be true of any store afterwards."""
     measured = [to_parquet(rows(late).select(FORECAST_ACCURACY.names)) for late in (0, 1)]
     done = run_writers(place, meeting, writers, rounds, measured)
@@ -35,7 +60,7 @@ def write_at_once(place: Place, meeting: Path, writers: int, rounds: int) -> lis
     require_nothing_lost(place, attempts)
     require_one_measurement(place, done)
     require_every_evaluation_once(place, done)
-    return done
+    return Written(place, writers, rounds, done)
 
 
 def require_one_winner_each(attempts: Sequence[Attempt], writers: int, rounds: int) -> None:
@@ -82,28 +107,25 @@ def require_every_evaluation_once(place: Place, done: Sequence[Deeds]) -> None:
         assert report.equals(products.make_backtests("stat-2", wape_of(own[one.sequence])))
 
 
-def test_of_all_who_want_a_run_one_publishes_it_and_nothing_is_lost(written: tuple[Place, list[Deeds]]) -> None:
-    place, done = written
-    assert len(done) == WRITERS
-    assert len(place.open().ledger.state().publications) == ROUNDS * (WRITERS + 1)
+def test_of_all_who_want_a_run_one_publishes_it_and_nothing_is_lost(written: Written) -> None:
+    assert len(written.done) == written.writers
+    publications = written.place.open().ledger.state().publications
+    assert len(publications) == written.rounds * (written.writers + 1)
 
 
-def test_the_race_was_one(written: tuple[Place, list[Deeds]]) -> None:
+def test_the_race_was_one(written: Written) -> None:
     """Who wins is up to the machine; that all were at it at the same time is not."""
-    _, done = written
-    sequences = [[a.sequence for a in deeds.attempts if a.sequence is not None] for deeds in done]
+    sequences = [[a.sequence for a in deeds.attempts if a.sequence is not None] for deeds in written.done]
     assert max(min(own) for own in sequences) < min(max(own) for own in sequences)
 
 
-def test_ingests_and_promotions_in_between_are_recorded(written: tuple[Place, list[Deeds]]) -> None:
-    place, _ = written
-    state = place.open().ledger.state()
-    assert len(state.batches) == ROUNDS
-    assert [appointment.reason for appointment in state.appointments] == [f"round {at}" for at in range(ROUNDS)]
-    assert list(state.versions) == [f"stat-{number}" for number in range(1, ROUNDS + 2)]
+def test_ingests_and_promotions_in_between_are_recorded(written: Written) -> None:
+    state, rounds = written.place.open().ledger.state(), range(written.rounds)
+    assert len(state.batches) == written.rounds
+    assert [appointment.reason for appointment in state.appointments] == [f"round {at}" for at in rounds]
+    assert list(state.versions) == ["stat-1", *(f"stat-{at + 2}" for at in rounds)]
 
 
-def test_the_clock_of_the_ledger_never_goes_back(written: tuple[Place, list[Deeds]]) -> None:
-    place, _ = written
-    moments = [entry.recorded_at for entry in place.open().ledger.entries()]
+def test_the_clock_of_the_ledger_never_goes_back(written: Written) -> None:
+    moments = [entry.recorded_at for entry in written.place.open().ledger.entries()]
     assert moments == sorted(moments)
