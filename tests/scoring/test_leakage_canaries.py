@@ -18,6 +18,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.launch import Runner
+from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, Cutoff, Record
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.simulation.simulator import simulate
@@ -134,8 +135,8 @@ def panel() -> Panel:
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def version(panel: Panel, request: pytest.FixtureRequest) -> Any:
-    return canaries.trained(request.param, panel.as_of(HORIZON))
+def version(panel: Panel, request: pytest.FixtureRequest) -> tuple[str, Artifact]:
+    return request.param, canaries.trained(request.param, panel.as_of(HORIZON))
 
 
 def with_another_future(panel: Panel, since: int, units: float) -> Panel:
@@ -152,11 +153,12 @@ def with_another_future(panel: Panel, since: int, units: float) -> Panel:
     )
 
 
-def require_the_same_forecasts(version: Any, ours: Panel, theirs: Panel) -> None:
-    assert canaries.forecasts(ours, version) == canaries.forecasts(theirs, version)
+def require_the_same_forecasts(version: tuple[str, Artifact], ours: Panel, theirs: Panel) -> None:
+    family, artifact = version
+    assert canaries.forecasts(family, ours, artifact) == canaries.forecasts(family, theirs, artifact)
 
 
-def test_whatever_comes_after_a_cutoff_leaves_its_forecasts_alone(panel: Panel, version: Any) -> None:
+def test_whatever_comes_after_a_cutoff_leaves_its_forecasts_alone(panel: Panel, version: tuple[str, Artifact]) -> None:
     @settings(max_examples=5, deadline=None, derandomize=True)
     @given(units=st.one_of(st.just(np.nan), st.floats(0.0, 1e6)))
     def holds(units: float) -> None:
@@ -173,7 +175,9 @@ def test_whatever_comes_after_a_cutoff_leaves_its_version_alone(panel: Panel, fa
     assert canaries.trained(family, other.as_of(HORIZON)).to_bytes() == version.to_bytes()
 
 
-def test_a_cutoff_that_shows_a_day_more_is_found(panel: Panel, version: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cutoff_that_shows_a_day_more_is_found(
+    panel: Panel, version: tuple[str, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = with_another_future(panel, DAYS, 1000.0)
     canaries.shows_a_day_more(monkeypatch)
     with pytest.raises(AssertionError):
@@ -192,14 +196,14 @@ def half_unplanned(panel: Panel, price_ratio: float, *, is_promotion: bool) -> P
     )
 
 
-def test_a_plan_that_is_not_known_is_not_read(panel: Panel, version: Any) -> None:
+def test_a_plan_that_is_not_known_is_not_read(panel: Panel, version: tuple[str, Artifact]) -> None:
     past = panel.as_of(HORIZON)
     dull, telling = half_unplanned(past, 1.0, is_promotion=False), half_unplanned(past, 0.3, is_promotion=True)
     require_the_same_forecasts(version, dull, telling)
 
 
 def test_a_model_that_reads_an_unknown_plan_is_found(
-    panel: Panel, version: Any, monkeypatch: pytest.MonkeyPatch
+    panel: Panel, version: tuple[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canaries.uses_any_plan(monkeypatch)
     with pytest.raises(AssertionError):
