@@ -14,6 +14,8 @@ STAGES = (
 )  # fmt: skip
 SCIENCE = ("features", "models", "hierarchy", "metrics")
 CORE = (
+    "core", "contracts", "history", "ingestion", "simulation", "corrections", "scoring", "backtesting", "operations",
+)  # fmt: skip
     "core",
     "contracts",
     "history",
