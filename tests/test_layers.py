@@ -16,16 +16,6 @@ SCIENCE = ("features", "models", "hierarchy", "metrics")
 CORE = (
     "core", "contracts", "history", "ingestion", "simulation", "corrections", "scoring", "backtesting", "operations",
 )  # fmt: skip
-    "core",
-    "contracts",
-    "history",
-    "ingestion",
-    "simulation",
-    "corrections",
-    "scoring",
-    "backtesting",
-    "operations",
-)
 # Tables of a DuckDB file are a source like others.
 READS_DUCKDB = {"sources/databases.py"}
 LOOSE = {"__init__.py", "definitions.py", "launch.py", "settings.py"}
