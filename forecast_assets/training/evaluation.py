@@ -58,8 +58,9 @@ def evaluate(
     for done, cutoff in enumerate(cutoffs, start=1):
         backtests.append(_backtest(family, cutoff, history_days, workers))
         progress(EVALUATION_STAGE, done, len(cutoffs))
-    parts = [*([] if measures is None else [measures]), *([report(backtests)] if backtests else [])]
-    return EVALUATION_REPORTS.conform(pl.concat(parts))
+    if measures is None:
+        return report(backtests)
+    return EVALUATION_REPORTS.conform(pl.concat([measures, *([report(backtests)] if backtests else [])]))
 
 
 def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, workers: int | None) -> Backtest:
