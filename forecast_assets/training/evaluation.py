@@ -23,10 +23,7 @@ from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, report
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs
-from forecast_assets.models.gates import backtest_gates as gates
 from forecast_assets.models.training import PastCutoff
-
-__all__ = ["evaluate", "gates", "seasonal_naive"]
 
 SEASON: Final = 7
 EVALUATION_STAGE: Final = "evaluation"
