@@ -28,14 +28,15 @@ from bench.m5_shaped import Shape, write_m5_shaped
 from bench.measured import Daily, run, train
 from bench.meter import Lap
 from bench.real_input import fresh_parser
-from bench.scoring import NODE, Floats, Ints, LevelBias, bias, level_biases, wape, wrmsse
+from bench.scoring import NODE, LevelBias, bias, level_biases, wape, wrmsse
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.presentation.text import progress_lines, table
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
 from forecast_assets.sources.freshretailnet import DAILY_FILE, read_freshretailnet
 from forecast_assets.sources.m5 import read_m5
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, require_m5
@@ -123,14 +124,14 @@ def fresh(home: Path, folder: Path, given: Namespace) -> list[Goal]:
     raw = raw.with_columns(pl.col(*KEY, "city_id", *(f"{level}_id" for level in PRODUCT_LEVELS)).cast(pl.String))
     raw = raw.with_columns(pl.col("sale_amount").cast(pl.Float64)).sort(*KEY, "dt")
     until = FRESH_CUTOFF + timedelta(days=FRESH_HORIZON)
-    came = raw.filter((pl.col("dt") > FRESH_CUTOFF) & (pl.col("dt") <= until))
-    actual = _matrix(came, "sale_amount", FRESH_HORIZON)
+    actuals = raw.filter((pl.col("dt") > FRESH_CUTOFF) & (pl.col("dt") <= until))
+    actual = _matrix(actuals, "sale_amount", FRESH_HORIZON)
     known = raw.filter(pl.col("dt") <= FRESH_CUTOFF).select(*KEY, day="dt", units="sale_amount")
     series, library = library_forecasts(known, FRESH_HORIZON, (NAIVE, THETA))
-    if not series.equals(came.select(KEY).unique().sort(KEY)):
+    if not series.equals(actuals.select(KEY).unique().sort(KEY)):
         raise ValueError("the series before and after the cutoff differ")
     reference = wape(library[THETA], actual)
-    sums = _fresh_sums(came)
+    sums = _fresh_sums(actuals)
     goals = [
         Goal(f"FreshRetailNet, WAPE of {name}", wape(mean, actual), unit="plain") for name, mean in library.items()
     ]
@@ -165,14 +166,14 @@ def _trained_and_run(home: Path, family: str, cutoff: date, horizon: int) -> tup
     return training.whole, run(home, RunKey("daily", cutoff, version, horizon))
 
 
-def _fresh_sums(came: pl.DataFrame) -> pl.DataFrame:
+def _fresh_sums(actuals: pl.DataFrame) -> pl.DataFrame:
     """Actual sales of every node above the series and day, from the file's own columns."""
     products = [("total", pl.lit("total")), *((level, pl.col(f"{level}_id")) for level in PRODUCT_LEVELS)]
     products.append(("sku", pl.col("sku_id")))
     stores = [("total", pl.lit("total")), ("city", pl.col("city_id")), ("store", pl.col("store_id"))]
     levels = list(product(products, stores))[:-1]
     return pl.concat(
-        came.group_by(
+        actuals.group_by(
             product_level=pl.lit(product_level),
             product_node=product_node,
             store_level=pl.lit(store_level),
@@ -215,7 +216,7 @@ def _daily_table(daily: Daily, family: str) -> str:
 
 def simulator(home: Path, given: Namespace) -> list[Goal]:
     """Score forecasts of demand against the demand that only the simulator knows."""
-    made = simulate(RETAILER)
+    made = simulate_retailer(RETAILER)
     runner = _home(home, made.batches)
     forecasts = {}
     for family in given.families:

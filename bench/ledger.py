@@ -42,6 +42,7 @@ from bench.publications import (
 )
 from forecast_assets.contracts import FORECASTS, Contract
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.progress import Progress
 from forecast_assets.operations.reading import one_series
 from forecast_assets.presentation.text import progress_lines, table
 from resources.catalogue.build import LINK, build_catalogue
@@ -61,7 +62,6 @@ PUBLISHING_TURNS, AGGREGATE_TURNS, SERIES_TURNS, OPENING_TURNS = 5, 25, 51, 7
 
 Result = TypeVar("Result")
 Row = tuple[object, ...]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench.scoring import Floats
+from forecast_assets.core.arrays import Floats
 
 KEY = ("store_id", "sku_id")
 

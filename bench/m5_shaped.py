@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.arrays import Bools, Floats, Ints
 from forecast_assets.simulation.m5_writer import m5_calendar, week_number
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, SALES_FILE
-
-Floats = npt.NDArray[np.float64]
 
 FIRST_DAY = date(2011, 1, 29)
 PLAN_DAYS = 28
@@ -77,7 +76,7 @@ def _series(shape: Shape) -> pl.DataFrame:
     return stores.join(named, how="cross", maintain_order="left_right")
 
 
-def _launches(shape: Shape, count: int, week: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _launches(shape: Shape, count: int, week: Ints) -> Ints:
     """[n] first day on sale of each series, the first of a week: two in five are there from the start."""
     random = np.random.default_rng([shape.seed, 1])
     latest = random.integers(0, max(shape.days * 3 // 4, 1), count)
@@ -85,11 +84,11 @@ def _launches(shape: Shape, count: int, week: npt.NDArray[np.int64]) -> npt.NDAr
     return np.searchsorted(week, week[day])
 
 
-def _week_of_day(shape: Shape) -> npt.NDArray[np.int64]:
+def _week_of_day(shape: Shape) -> Ints:
     return np.array([week_number(day) for day in shape.calendar_days])
 
 
-def _snap(shape: Shape) -> npt.NDArray[np.bool_]:
+def _snap(shape: Shape) -> Bools:
     """[3, days] food-stamp days: ten a month, others in each state."""
     day = np.array([day.day for day in shape.calendar_days])
     return np.stack([day <= 10, (day % 2 == 1) & (day <= 15) | (day == 6) | (day == 12), (day % 3 != 1) & (day <= 15)])
@@ -105,7 +104,7 @@ def _calendar(shape: Shape) -> pl.DataFrame:
     return m5_calendar(named).with_columns(pl.Series(f"snap_{state}", on.astype(np.int64)) for state, on in snap)
 
 
-def _counts(shape: Shape, series: pl.DataFrame, launch: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def _counts(shape: Shape, series: pl.DataFrame, launch: Ints) -> npt.NDArray[np.int32]:
     """[n, T] units: a slow mover's Poisson about a level that drifts by the month, with weeks, years and SNAP."""
     random = np.random.default_rng([shape.seed, 2])
     usual = _usual(shape)
@@ -133,9 +132,7 @@ def _usual(shape: Shape) -> Floats:
     return np.asarray(weekday * year * is_open)
 
 
-def _prices(
-    shape: Shape, series: pl.DataFrame, week: npt.NDArray[np.int64], launch: npt.NDArray[np.int64]
-) -> pl.DataFrame:
+def _prices(shape: Shape, series: pl.DataFrame, week: Ints, launch: Ints) -> pl.DataFrame:
     """One row per series and week on sale: a list price that steps up now and then, and weeks at a lower one."""
     random = np.random.default_rng([shape.seed, 3])
     weeks, week_at = np.unique(week, return_inverse=True)

@@ -53,16 +53,16 @@ def judge(name: str, retailer: Retailer) -> None:
     """Train on a retailer and print the tables."""
     horizon, groups = retailer.panel.horizon_days, retailer.hierarchy.product_groups()
     artifact = train_statistical(retailer.panel, groups, horizon=horizon)
-    came = demand_that_came(retailer)
+    actual = actual_demand(retailer)
     head = ("class", "series", "candidate", "WAPE", "WAPE over best", "MSE over best", "")
-    print(table(head, list(class_rows(retailer, artifact, came)), title=f"{name}: level models"), end="\n\n")
-    rows = list(season_rows(retailer, artifact, came))
+    print(table(head, list(class_rows(retailer, artifact, actual)), title=f"{name}: level models"), end="\n\n")
+    rows = list(season_rows(retailer, artifact, actual))
     print(table(("season", "WAPE", "bias", ""), rows, title=f"{name}: yearly season"), end="\n\n")
-    rows = list(new_rows(retailer, artifact, came))
+    rows = list(new_rows(retailer, artifact, actual))
     print(table(("days known", "series", "model", "WAPE", "bias", ""), rows, title=f"{name}: new series"), end="\n\n")
 
 
-def demand_that_came(retailer: Retailer) -> Floats:
+def actual_demand(retailer: Retailer) -> Floats:
     """The law's mean where it is known; else what stock-outs leave of demand to estimate."""
     if retailer.demand is not None:
         return retailer.demand
@@ -86,7 +86,7 @@ def forecast(retailer: Retailer, artifact: StatisticalArtifact, demand_class: st
     return forecast_series(panel, chosen, retailer.hierarchy.product_groups()).mean
 
 
-def class_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) -> Iterator[tuple[object, ...]]:
+def class_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:
     panel = retailer.panel.recent(artifact.history_days)
     classes = forecast_series(panel, artifact, retailer.hierarchy.product_groups()).demand_class
     for name in CLASSES:
@@ -96,7 +96,7 @@ def class_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) 
         models = [model for model in CANDIDATES if model != THETA or len(rows) <= SLOW_SERIES]
         made = {model: forecast(retailer, artifact, name, model)[rows] for model in models}
         level = np.nan_to_num(panel.sales[rows, -91:]).mean(axis=1, keepdims=True)
-        errors = {model: (wape(mean, came[rows]), squares(mean, came[rows], level)) for model, mean in made.items()}
+        errors = {model: (wape(mean, actual[rows]), squares(mean, actual[rows], level)) for model, mean in made.items()}
         least = [min(pair[i] for pair in errors.values()) for i in range(2)]
         for model, (absolute, squared) in sorted(errors.items(), key=lambda item: item[1][1]):
             ratios = f"{absolute / least[0]:.3f}", f"{squared / least[1]:.3f}"
@@ -104,7 +104,7 @@ def class_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) 
             yield name, len(rows), model, f"{absolute:.3f}", *ratios, mark
 
 
-def season_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) -> Iterator[tuple[object, ...]]:
+def season_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:
     """What the artifact's own season is worth: with it, with its groups' only, without."""
     groups = retailer.hierarchy.product_groups()
     kinds = SEASONS[: SEASONS.index(artifact.choices["season"]) + 1]
@@ -112,10 +112,10 @@ def season_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats)
         chosen = replace(artifact, effects=variant(artifact.effects, kind, artifact.choices["events"]))
         mean = forecast_series(retailer.panel.recent(artifact.history_days), chosen, groups).mean
         taken = "taken" if kind == artifact.choices["season"] else ""
-        yield kind, f"{wape(mean, came):.4f}", f"{bias(mean, came):+.1%}", taken
+        yield kind, f"{wape(mean, actual):.4f}", f"{bias(mean, actual):+.1%}", taken
 
 
-def new_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) -> Iterator[tuple[object, ...]]:
+def new_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:
     """Hide the past of one series in four, and compare models of new series by how many days are left."""
     panel, row = retailer.panel, np.arange(retailer.panel.series.height)
     is_live = (np.nan_to_num(panel.sales[:, -NEW_DAYS:]) > 0).any(axis=1)
@@ -127,21 +127,21 @@ def new_rows(retailer: Retailer, artifact: StatisticalArtifact, came: Floats) ->
     for low, high in ((1, 7), (8, 14), (15, 27)):
         rows = np.flatnonzero((age >= low) & (age <= high))
         for model in models:
-            mean, truth = made[model][rows], came[rows]
+            mean, truth = made[model][rows], actual[rows]
             taken = "taken" if artifact.models["new"] == model else ""
             yield f"{low}-{high}", len(rows), model, f"{wape(mean, truth):.3f}", f"{bias(mean, truth):+.1%}", taken
 
 
-def wape(mean: Floats, came: Floats) -> float:
-    return float(np.nansum(np.abs(mean - came)) / np.nansum(came))
+def wape(mean: Floats, actual: Floats) -> float:
+    return float(np.nansum(np.abs(mean - actual)) / np.nansum(actual))
 
 
-def bias(mean: Floats, came: Floats) -> float:
-    return float(np.nansum(mean - came) / np.nansum(came))
+def bias(mean: Floats, actual: Floats) -> float:
+    return float(np.nansum(mean - actual) / np.nansum(actual))
 
 
-def squares(mean: Floats, came: Floats, level: Floats) -> float:
-    return float(np.nanmean((mean - came) ** 2 / np.maximum(level, 0.05)))
+def squares(mean: Floats, actual: Floats, level: Floats) -> float:
+    return float(np.nanmean((mean - actual) ** 2 / np.maximum(level, 0.05)))
 
 
 if __name__ == "__main__":

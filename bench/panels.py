@@ -14,7 +14,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel, assemble_panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, with_demand_share
 
 KEY = ["store_id", "sku_id"]
@@ -44,7 +44,7 @@ class Retailer:
 
 def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
     """Play a retailer and hide its last days; only series that had begun before them are kept."""
-    made = simulate(settings)
+    made = simulate_retailer(settings)
     cutoff = settings.end - timedelta(days=horizon)
     begun = made.truth.filter(pl.col("event_date") <= cutoff).select(KEY).unique()
     truth = made.truth.filter(pl.col("event_date") <= settings.end).join(begun, on=KEY, how="semi")

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from forecast_assets.core.arrays import Floats, Ints
 
 NODE = ("product_level", "product_node", "store_level", "store_node")
 # A node below this share of all sales is too small for its own bias to be told from noise.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from forecast_assets.core.errors import InputError, IntegrityError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.presentation.actions import error_text
-from forecast_assets.scoring.context import given_behind
+from forecast_assets.scoring.context import given_inputs_of
 from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -75,6 +75,6 @@ def _other_links(stores: Stores, product: ProductVersion, key: RunKey, model: Ve
     own = str(replace(key, revision=0))
     yield from (
         f"its numbers are those of the file of {made.key}, not of {own}"
-        for made in given_behind(store, [product.version])
+        for made in given_inputs_of(store, [product.version])
         if made.key != own
     )

@@ -17,8 +17,8 @@ from checks.asset_checks import (
     judge_accuracy,
     required_checks,
 )
-from forecast_assets.accuracy.assets import Checking, build_forecast_accuracy_asset
-from forecast_assets.accuracy.run_days import Pasts
+from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accuracy_asset
+from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
@@ -55,7 +55,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     snapshot = build_snapshot_asset(start, FEEDS, chosen.feed_tolerance)
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
-    accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _CHECKING) for cadence in branches}
+    accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
     return dg.Definitions(
         assets=with_freshness(
             [*feed_specs(), snapshot, *build_training_assets(), backtest_report_spec(), *scoring, *accuracy.values()],
@@ -91,7 +91,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
 # The stages of a run share its context; a process per stage would pay the imports again. No backfill policy
 # is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
-_CHECKING: Final = Checking(accuracy_check_specs, judge_accuracy)
+_ACCURACY_CHECKS: Final = AccuracyChecks(accuracy_check_specs, judge_accuracy)
 
 
 def scoring_job(cadence: Cadence) -> str:
@@ -122,7 +122,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             history_days=settings.history_days, risk_paths=settings.risk_paths, workers=settings.workers
         ),
         "progress": ProgressReporter(),
-        "pasts": Pasts(),
+        "pasts": RunKnowledgeCache(),
         "duckdb": DuckDBResource(database=":memory:"),
     }
 

@@ -17,9 +17,9 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from checks.asset_checks import LINEAGE_CHECK
-from forecast_assets.accuracy.assets import MeasuringConfig
-from forecast_assets.accuracy.run_days import Pasts
-from forecast_assets.backtesting.backtest import Evaluated
+from forecast_assets.accuracy.assets import MeasurementConfig
+from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.backtesting.backtest import BacktestOutcome
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, NotAcceptedError
 from forecast_assets.core.keys import CADENCES
@@ -80,12 +80,12 @@ class Runner(UseCases):
             config=_run_config(request.options, str(key), request.correction),
         )
 
-    def measure_day(self, cadence: str, day: date, *, shows: bool, pasts: Pasts) -> None:
+    def measure_day(self, cadence: str, day: date, *, shows: bool, cache: RunKnowledgeCache) -> None:
         """Run the measurement of a day."""
         operation = f"{cadence}__{FORECAST_ACCURACY.name}"
-        config = {"ops": {operation: {"config": MeasuringConfig(shows=shows).model_dump()}}}
+        config = {"ops": {operation: {"config": MeasurementConfig(shows=shows).model_dump()}}}
         self._run(
-            accuracy_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config, resources={"pasts": pasts}
+            accuracy_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config, resources={"pasts": cache}
         )
 
     def _show_version(self, version: str) -> None:
@@ -142,19 +142,19 @@ class Runner(UseCases):
         """
         return self._shown("data", (_materialization(batch) for batch in added))
 
-    def show_backtest(self, evaluated: Evaluated, shown: Mapping[str, str]) -> tuple[str, ...]:
+    def show_backtest(self, outcome: BacktestOutcome, shown: Mapping[str, str]) -> tuple[str, ...]:
         """Show a backtest report in the UI; it is recorded already.
 
         Args:
-            evaluated: The report.
+            outcome: The report.
             shown: Markdown by name.
 
         Returns:
             What to tell a person if it did not work.
         """
-        record = evaluated.record
+        record = outcome.record
         pictures = {name: dg.MetadataValue.md(text) for name, text in shown.items()}
-        metadata = product_metadata(BACKTEST_REPORTS, evaluated.product, evaluated.report, pictures)
+        metadata = product_metadata(BACKTEST_REPORTS, outcome.product, outcome.report, pictures)
         event = dg.AssetMaterialization(
             asset_key=BACKTEST_REPORTS.name,
             partition=record.model_version,

@@ -95,12 +95,12 @@ class Settings(BaseSettings):
 
     @property
     def backtests_folder(self) -> Path:
-        """What evaluations made on the way, kept so that it is not made twice; may be removed at any time."""
+        """What backtests made on the way, kept so that it is not made twice; may be removed at any time."""
         return self.home.expanduser().absolute() / "backtests"
 
     @property
     def reports_folder(self) -> Path:
-        """Pages of evaluations, for people; may be removed at any time."""
+        """Pages of backtests, for people; may be removed at any time."""
         return self.home.expanduser().absolute() / "reports"
 
     @property

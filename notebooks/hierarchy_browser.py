@@ -39,7 +39,7 @@ def _(asked, notebook):
 @app.cell
 def _(notebook, reading, run_choice, stores):
     publication = notebook.chosen(run_choice, "run")
-    places = reading.places_of(stores, publication)
+    places = reading.hierarchy_places(stores, publication)
     risks = reading.scan_product(stores, publication, "stockout_risks").select(
         "store_id", "sku_id", "step", "target_date", "risk_band", "stockout_probability", "expected_lost_units"
     )

@@ -76,12 +76,12 @@ def _(notebook, pl, publication, reading, sku_choice, step_choice, store_choice,
 
     forecast, risks, reasons = map(of_series, ("forecasts", "stockout_risks", "forecast_explanations"))
     history = reading.series_history(stores, publication, store_id, sku_id, days=182)
-    came = reading.series_after(stores, publication, store_id, sku_id)
+    actuals = reading.series_after(stores, publication, store_id, sku_id)
     day = {
         name: frame.row(step_choice.value - 1, named=True)
         for name, frame in (("forecast", forecast), ("risk", risks), ("reason", reasons))
     }
-    return came, day, forecast, history, reasons, risks, sku_id, store_id
+    return actuals, day, forecast, history, reasons, risks, sku_id, store_id
 
 
 @app.cell
@@ -103,11 +103,13 @@ def _(forecast, mo, publication, run_choice, sku_choice, sku_id, step_choice, st
 
 
 @app.cell
-def _(came, forecast, history, mo, plots):
+def _(actuals, forecast, history, mo, plots):
     known = (
-        f"Of the {forecast.height} days ahead, {came.height} have come." if came.height else "No day ahead has come."
+        f"Of the {forecast.height} days ahead, {actuals.height} have come."
+        if actuals.height
+        else "No day ahead has come."
     )
-    fan = plots.history_and_fan_png(history.tail(84), forecast, came)
+    fan = plots.history_and_fan_png(history.tail(84), forecast, actuals)
     mo.vstack(
         [
             mo.md("## What sold, and what is expected"),

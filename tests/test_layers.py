@@ -1,8 +1,11 @@
 """Imports point one way, and only assets.py files know Dagster inside the stages."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ CORE = (
 # Tables of a DuckDB file are a source like others.
 READS_DUCKDB = {"sources/databases.py"}
 LOOSE = {"__init__.py", "definitions.py", "launch.py", "settings.py"}
+PACKAGES = ("forecast_assets", "resources", "checks", "partitions")
 
 
 def test_imports_point_one_way() -> None:
@@ -63,6 +67,27 @@ def test_stages_do_not_import_each_other(folder: str) -> None:
 
 
 def test_every_module_says_what_belongs_in_it() -> None:
-    for package in ("forecast_assets", "resources", "checks", "partitions"):
+    for package in PACKAGES:
         for path in (REPOSITORY / package).rglob("*.py"):
             assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def types_of(path: Path) -> Iterator[str]:
+    """Yield the names of a module's classes and aliases of types; a TypeVar means what its one module says."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        is_variable = isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"
+        if isinstance(target, ast.Name) and re.fullmatch(r"_?[A-Z]\w*[a-z]\w*", target.id) and not is_variable:
+            yield target.id
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    modules = defaultdict(list)
+    for path in (path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")):
+        for name in types_of(path):
+            modules[name].append(str(path.relative_to(REPOSITORY)))
+    assert len(modules) > 200
+    assert not {name: where for name, where in modules.items() if len(where) > 1}

@@ -18,7 +18,7 @@ from resources.ledger.entries import KINDS
 from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
-from tests.support.ledger_cases import evaluate, every_kind, measure, vacuum
+from tests.support.ledger_cases import every_kind, measure, record_backtest, vacuum
 from tests.support.lineage_cases import publish_linked
 from tests.support.store_cases import run_key
 
@@ -114,8 +114,8 @@ def test_the_documents_reader_folds_entries_to_the_same_state(stores: Stores, re
     assert list(found["publications"]) == [str(key) for key in state.publications]
     measured = {f"{c}/{d}": days[-1].product_version for (c, d), days in state.measurements.items()}
     assert {name: body["product_version"] for name, body in found["measurements"].items()} == measured
-    evaluated = {version: reports[-1].product_version for version, reports in state.evaluations.items()}
-    assert {name: body["product_version"] for name, body in found["evaluations"].items()} == evaluated
+    backtests = {version: reports[-1].product_version for version, reports in state.backtests.items()}
+    assert {name: body["product_version"] for name, body in found["backtests"].items()} == backtests
 
 
 def test_the_documents_reader_reads_entries_of_the_first_release(reader: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytes
     stores = open_stores(tmp_path / "store")
     publish_linked(stores)
     measure(stores)
-    evaluate(stores)
+    record_backtest(stores)
     vacuum(stores)
     found = {path.name for path in (tmp_path / "store").iterdir()}
     assert set(re.findall(r"^\| `(\w+)/` \|", section("Folders"), re.MULTILINE)) == found

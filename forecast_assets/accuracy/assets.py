@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
 from forecast_assets.accuracy.inputs import ACTUAL_FEEDS, PRODUCT
-from forecast_assets.accuracy.run_days import Pasts
+from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.accuracy.stage import MeasurementContext, last_weeks, measure_day, record_measurement
 from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.keys import Cadence
@@ -20,23 +20,23 @@ from resources.orchestration.metadata import column_schema, description, product
 from resources.store.manifests import ProductVersion
 from resources.stores.products import PredictionStore
 
-Judge = Callable[[PredictionStore, ProductVersion, DuckDBPyConnection], Sequence[dg.AssetCheckResult]]
+CheckFunction = Callable[[PredictionStore, ProductVersion, DuckDBPyConnection], Sequence[dg.AssetCheckResult]]
 
 
 @dataclass(frozen=True)
-class Checking:
+class AccuracyChecks:
     """The checks that a measurement passes before it is recorded.
 
     Attributes:
         specs: Return the checks of an asset, as Dagster knows them.
-        judge: Judge a stored product by them.
+        run: Judge a stored product by them.
     """
 
     specs: Callable[[dg.AssetKey], Sequence[dg.AssetCheckSpec]]
-    judge: Judge
+    run: CheckFunction
 
 
-class MeasuringConfig(dg.Config):
+class MeasurementConfig(dg.Config):
     """What may differ from one measurement to the next.
 
     Attributes:
@@ -46,10 +46,10 @@ class MeasuringConfig(dg.Config):
     shows: bool = True
 
 
-def build_forecast_accuracy_asset(cadence: Cadence, start: date, checking: Checking) -> dg.AssetsDefinition:
+def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: AccuracyChecks) -> dg.AssetsDefinition:
     """Build the asset that measures the published forecasts of a day, and whose last act is to record it."""
     key = dg.AssetKey([cadence.name, PRODUCT])
-    specs = checking.specs(key)
+    specs = checks.specs(key)
 
     @dg.asset(
         key=key,
@@ -69,19 +69,19 @@ def build_forecast_accuracy_asset(cadence: Cadence, start: date, checking: Check
     )
     def forecast_accuracy(
         context: dg.AssetExecutionContext,
-        config: MeasuringConfig,
+        config: MeasurementConfig,
         stores: dg.ResourceParam[StoresResource],
         progress: dg.ResourceParam[ProgressReporter],
-        pasts: dg.ResourceParam[Pasts],
+        pasts: dg.ResourceParam[RunKnowledgeCache],
         duckdb: DuckDBResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         day = date.fromisoformat(context.partition_key)
         asked = MeasurementContext(stores.open(), cadence.name, day, pasts, progress.reporter(context.log))
         since = asked.newest_entry()
         result = measure_day(asked)
-        version = asked.keep(result)
+        version = asked.write(result)
         with duckdb.get_connection() as connection:
-            results = checking.judge(asked.stores.predictions, version, connection)
+            results = checks.run(asked.stores.predictions, version, connection)
         metadata = product_metadata(FORECAST_ACCURACY, version, result.rows, rendered(result.summary()))
         if all(judged.passed for judged in results):
             names = [spec.name for spec in specs]

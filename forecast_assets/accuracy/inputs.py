@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.accuracy.measuring import SERIES, Actuals
+from forecast_assets.accuracy.measuring import SERIES, DayActuals
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
@@ -63,7 +63,7 @@ class DayInputs:
 
 def day_inputs(state: LedgerState, cadence: str, target_date: date) -> DayInputs:
     """Return what a day's measurement rests on as the ledger stands."""
-    runs = [run for key, run in state.publications.items() if key.cadence == cadence and _looks_at(run, target_date)]
+    runs = [run for key, run in state.publications.items() if key.cadence == cadence and _covers(run, target_date)]
     batches = [
         batch
         for batch in state.batches.values()
@@ -72,7 +72,7 @@ def day_inputs(state: LedgerState, cadence: str, target_date: date) -> DayInputs
     return DayInputs(cadence, target_date, tuple(sorted(runs, key=lambda run: run.key)), tuple(batches))
 
 
-def _looks_at(run: Publication, day: date) -> bool:
+def _covers(run: Publication, day: date) -> bool:
     return run.key.prediction_date < day <= run.key.prediction_date + timedelta(days=run.key.forecast_horizon)
 
 
@@ -104,11 +104,11 @@ def due_days(stores: Stores, cadence: str, first: date | None = None, last: date
         last: Last day to look at; None for the last that any run looks at.
     """
     state = stores.ledger.state()
-    days = [day for day in _looked_at(state, cadence) if (not first or day >= first) and (not last or day <= last)]
+    days = [day for day in _covered_days(state, cadence) if (not first or day >= first) and (not last or day <= last)]
     return [day for day in days if is_due(stores, state, day_inputs(state, cadence, day))]
 
 
-def _looked_at(state: LedgerState, cadence: str) -> list[date]:
+def _covered_days(state: LedgerState, cadence: str) -> list[date]:
     spans = {(key.prediction_date, key.forecast_horizon) for key in state.publications if key.cadence == cadence}
     return sorted({day + timedelta(days=step) for day, horizon in spans for step in range(1, horizon + 1)})
 
@@ -117,7 +117,7 @@ def is_due(stores: Stores, state: LedgerState, inputs: DayInputs) -> bool:
     """Whether a day can be measured and has not been with exactly these inputs, as the ledger stands."""
     if not inputs.runs or not inputs.is_observed:
         return False
-    measured = state.measured(inputs.cadence, inputs.target_date)
+    measured = state.newest_measurement(inputs.cadence, inputs.target_date)
     if measured is None or not stores.predictions.is_staged(PRODUCT, inputs.key):
         return True
     # What was measured again without any number changing has no entry of its own; staging remembers it.
@@ -125,7 +125,7 @@ def is_due(stores: Stores, state: LedgerState, inputs: DayInputs) -> bool:
     return (dict(made.inputs), made.files[0].sha256) != (inputs.versions, measured.numbers)
 
 
-def newest_word(stores: Stores, inputs: DayInputs) -> datetime:
+def newest_known_at(stores: Stores, inputs: DayInputs) -> datetime:
     """Return when the newest row of the day became known: the moment that the measurement is as of.
 
     Raises:
@@ -148,13 +148,13 @@ def _rows(stores: Stores, inputs: DayInputs, feed: str) -> pl.LazyFrame | None:
     return stores.observations.scan(inputs.batches, feed, since=day, until=day)
 
 
-def read_actuals(stores: Stores, inputs: DayInputs, known_until: datetime) -> Actuals:
+def read_actuals(stores: Stores, inputs: DayInputs, known_until: datetime) -> DayActuals:
     """Return what came on the day, as known at a moment."""
     history = History(stores.observations, inputs.batches, inputs.target_date, known_until)
     feeds = {feed: history.feed(feed, since=inputs.target_date) for feed in ACTUAL_FEEDS}
     sales = feeds["sales"]
     rows = pl.LazyFrame(schema=_SALES) if sales is None else sales.select(*_SALES)
-    return Actuals(rows.collect(), _stockouts(feeds).collect())
+    return DayActuals(rows.collect(), _stockouts(feeds).collect())
 
 
 _SALES: Final = {"store_id": pl.String, "sku_id": pl.String, "sales_units": pl.Float64}

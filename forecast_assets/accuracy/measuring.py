@@ -13,10 +13,10 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_ACCURACY, QUANTILE_COLUMNS, SQUARED_UNITS
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, from_units, publish, to_units
@@ -51,7 +51,7 @@ _LEVELS: Final = ("product_level", "store_level")
 
 
 @dataclass(frozen=True)
-class Actuals:
+class DayActuals:
     """What came on one day.
 
     Attributes:
@@ -81,7 +81,7 @@ def measure_run(
     forecasts: pl.DataFrame,
     risks: pl.DataFrame,
     naive: pl.DataFrame,
-    actuals: Actuals,
+    actuals: DayActuals,
     hierarchy: Hierarchy,
 ) -> pl.DataFrame:
     """Measure one published run on one day.
@@ -128,7 +128,7 @@ def _require_same_series(forecasts: pl.DataFrame, hierarchy: Hierarchy) -> None:
 
 
 def _joined(
-    forecasts: pl.DataFrame, risks: pl.DataFrame, naive: pl.DataFrame, actuals: Actuals, hierarchy: Hierarchy
+    forecasts: pl.DataFrame, risks: pl.DataFrame, naive: pl.DataFrame, actuals: DayActuals, hierarchy: Hierarchy
 ) -> pl.DataFrame:
     """One row per series: what was said, what came (null where unknown), and the segments it belongs to."""
     sales = actuals.sales.select(*SERIES, publish(actuals.sales["sales_units"].to_numpy(), "sales_units"))
@@ -219,11 +219,11 @@ def _probable(rows: pl.DataFrame) -> list[pl.Series]:
     ]
 
 
-def _floats(values: pl.Series) -> npt.NDArray[np.float64]:
+def _floats(values: pl.Series) -> Floats:
     return values.cast(pl.Float64).to_numpy()
 
 
-def _placed(name: str, values: npt.NDArray[np.float64], where: npt.NDArray[np.bool_]) -> pl.Series:
+def _placed(name: str, values: Floats, where: Bools) -> pl.Series:
     placed = np.zeros(len(where))
     placed[where] = values
     return publish(placed, name).cast(SQUARED_UNITS)

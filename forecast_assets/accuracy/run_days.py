@@ -44,7 +44,7 @@ class RunDay:
 
 
 @dataclass(frozen=True)
-class RunPast:
+class RunKnowledge:
     """What the time of a published run knew.
 
     Attributes:
@@ -61,7 +61,7 @@ class RunPast:
     naive_units: dict[int, pl.Series] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, history: History, series: pl.DataFrame, other: "RunPast | None") -> "RunPast":
+    def of(cls, history: History, series: pl.DataFrame, other: "RunKnowledge | None") -> "RunKnowledge":
         """Return the past of some series; its hierarchy is that of another past where nothing tells them apart."""
         products, stores = history.membership("product_hierarchy"), history.membership("store_hierarchy")
         if other is not None and (
@@ -81,7 +81,7 @@ def _is_same(one: pl.DataFrame | None, other: pl.DataFrame | None) -> bool:
     return one is other if one is None or other is None else one.equals(other)
 
 
-class Pasts:
+class RunKnowledgeCache:
     """Pasts of runs by product version; the one longest unused goes first once there are too many series.
 
     Args:
@@ -90,13 +90,13 @@ class Pasts:
 
     def __init__(self, most_series: int = KEPT_SERIES) -> None:
         self._most_series = most_series
-        self._kept: OrderedDict[str, RunPast] = OrderedDict()
+        self._kept: OrderedDict[str, RunKnowledge] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._kept)
 
-    def at(self, stores: Stores, forecasts: ProductVersion, series: pl.DataFrame, target_date: date) -> RunPast:
+    def at(self, stores: Stores, forecasts: ProductVersion, series: pl.DataFrame, target_date: date) -> RunKnowledge:
         """Return the past of a run, with its seasonal naive forecast of a day.
 
         Args:
@@ -109,12 +109,12 @@ class Pasts:
         if past is None or target_date.weekday() not in past.naive_units:
             snapshot = stores.predictions.version(forecasts.inputs["feature_snapshots"])
             history = History.of(snapshot, stores.observations)
-            past = past or RunPast.of(history, series, next(reversed(self._kept.values()), None))
+            past = past or RunKnowledge.of(history, series, next(reversed(self._kept.values()), None))
             past.naive_units[target_date.weekday()] = _seasonal_naive(history, past.hierarchy.series, target_date)
         self._keep(forecasts.version, past)
         return past
 
-    def _keep(self, version: str, past: RunPast) -> None:
+    def _keep(self, version: str, past: RunKnowledge) -> None:
         self._kept[version] = past
         self._kept.move_to_end(version)
         series = sum(each.hierarchy.series.height for each in self._kept.values())
@@ -123,7 +123,7 @@ class Pasts:
             series -= gone.hierarchy.series.height
 
 
-def read_run(stores: Stores, run: Publication, target_date: date, pasts: Pasts) -> RunDay:
+def read_run(stores: Stores, run: Publication, target_date: date, cache: RunKnowledgeCache) -> RunDay:
     """Read what a published run said of a day; every file is verified before it is first read.
 
     Raises:
@@ -132,7 +132,7 @@ def read_run(stores: Stores, run: Publication, target_date: date, pasts: Pasts) 
     forecasts = stores.predictions.version(run.products["forecasts"])
     risks = stores.predictions.version(run.products["stockout_risks"])
     said = _of_day(stores, forecasts, READ_OF_FORECASTS, target_date)
-    past = pasts.at(stores, forecasts, said.select(SERIES), target_date)
+    past = cache.at(stores, forecasts, said.select(SERIES), target_date)
     return RunDay(
         forecasts=said,
         risks=_of_day(stores, risks, READ_OF_RISKS, target_date),

@@ -15,12 +15,12 @@ from forecast_assets.accuracy.inputs import (
     PRODUCT,
     DayInputs,
     day_inputs,
-    newest_word,
+    newest_known_at,
     read_actuals,
     require_measurable,
 )
 from forecast_assets.accuracy.measuring import measure_run
-from forecast_assets.accuracy.run_days import Pasts, read_run
+from forecast_assets.accuracy.run_days import RunKnowledgeCache, read_run
 from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.plots import (
@@ -45,17 +45,17 @@ class MeasurementContext:
         stores: Where everything is.
         cadence: Rhythm of the runs.
         target_date: The day.
-        pasts: What the runs' times knew; handed from day to day by whoever measures several.
+        cache: What the runs' times knew; handed from day to day by whoever measures several.
         progress: Told a stage, what is done, and the total.
     """
 
     stores: Stores
     cadence: str
     target_date: date
-    pasts: Pasts = field(default_factory=Pasts)
+    cache: RunKnowledgeCache = field(default_factory=RunKnowledgeCache)
     progress: Progress = silent
 
-    def keep(self, result: StageResult) -> ProductVersion:
+    def write(self, result: StageResult) -> ProductVersion:
         """Store the measurement."""
         return self.stores.predictions.write(
             FORECAST_ACCURACY,
@@ -68,7 +68,7 @@ class MeasurementContext:
 
     def newest_entry(self) -> int:
         """Return the ledger entry of the newest measurement of the day; 0 if there is none."""
-        measured = self.stores.ledger.state().measured(self.cadence, self.target_date)
+        measured = self.stores.ledger.state().newest_measurement(self.cadence, self.target_date)
         return 0 if measured is None else measured.sequence
 
 
@@ -89,12 +89,12 @@ def measure_day(context: MeasurementContext) -> StageResult:
 
 def _measured(context: MeasurementContext, inputs: DayInputs) -> tuple[pl.DataFrame, str]:
     """Measure every run of the day; return the rows and the moment of knowledge."""
-    known_until = newest_word(context.stores, inputs)
+    known_until = newest_known_at(context.stores, inputs)
     actuals = read_actuals(context.stores, inputs, known_until)
     frames = []
     for at, run in enumerate(inputs.runs):
         context.progress("measure runs of a day", at, len(inputs.runs))
-        said = read_run(context.stores, run, inputs.target_date, context.pasts)
+        said = read_run(context.stores, run, inputs.target_date, context.cache)
         frames.append(
             measure_run(run.key, inputs.target_date, said.forecasts, said.risks, said.naive, actuals, said.hierarchy)
         )
@@ -115,7 +115,7 @@ def record_measurement(
     Returns:
         The newest measurement of the day, and whether this call recorded it.
     """
-    return context.stores.predictions.measure(
+    return context.stores.predictions.record_measurement(
         context.cadence, context.target_date, version, since=since, required_checks=required_checks
     )
 
@@ -124,7 +124,7 @@ def last_weeks(context: MeasurementContext) -> Summary:
     """Draw the newest measurements of the last four weeks."""
     state, store = context.stores.ledger.state(), context.stores.predictions
     days = [context.target_date - timedelta(days=back) for back in range(SHOWN_DAYS)]
-    newest = [state.measured(context.cadence, day) for day in days]
+    newest = [state.newest_measurement(context.cadence, day) for day in days]
     versions = [store.version(one.product_version) for one in newest if one is not None]
     rows = pl.concat([store.read(version) for version in versions])
     drawn = {

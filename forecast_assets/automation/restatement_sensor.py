@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from forecast_assets.core.errors import FIRST
-from forecast_assets.corrections.restatements import Restatement, newest_revisions, pending, to_correct
+from forecast_assets.corrections.restatements import Restatement, newest_revisions, pending_restatements, to_correct
 from forecast_assets.presentation.actions import command_line
 from forecast_assets.settings import Settings
 from partitions import scoring_partition
@@ -57,7 +57,7 @@ def restatement_events(stores: Stores, cursor: str | None) -> dg.SensorResult:
         return dg.SensorResult(skip_reason=f"Nothing was ingested or published after ledger entry {newest}.")
     runs = newest_revisions(state)
     recent = [run for run in runs if run.key.prediction_date > runs[0].key.prediction_date - _LOOKED_BACK]
-    found = list(pending(stores, recent))
+    found = list(pending_restatements(stores, recent))
     keys = ", ".join(str(each.publication.key) for each in found)
     words = f"Inputs have changed since: {keys}" if found else f"{len(recent)} published runs would read the same again"
     now = {str(each.publication.key): _digest(each) for each in found}

@@ -26,7 +26,7 @@ from forecast_assets.scoring.preconditions import require_given, require_horizon
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
-from resources.ledger.channels import DISPLACED_FOR, live_versions
+from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
 from resources.orchestration.dagster_home import Launches
 from resources.store.provenance import code_version
 from resources.stores.home import Stores, open_stores
@@ -76,7 +76,7 @@ def build_sensors(
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         stores = open_stores(settings.store, settings.mirror_folder)
-        waiting = Waiting.read(context.cursor, stores.ledger.state().sequence, settings.feed_tolerance)
+        waiting = SensorCursor.read(context.cursor, stores.ledger.state().sequence, settings.feed_tolerance)
         launches = Launches(context.instance, feature_pipeline)
         answer = snapshot_request(stores, settings.feed_tolerance, launches, waiting)
         context.update_cursor(waiting.text)
@@ -86,7 +86,7 @@ def build_sensors(
 
 
 @dataclass
-class Waiting:
+class SensorCursor:
     """What the days that are due were found to lack, so that nothing is read again while it cannot have changed.
 
     Attributes:
@@ -98,7 +98,7 @@ class Waiting:
     reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, cursor: str | None, sequence: int, feed_tolerance: float) -> "Waiting":
+    def read(cls, cursor: str | None, sequence: int, feed_tolerance: float) -> "SensorCursor":
         """Return what a sensor's cursor remembers, or nothing where it rests on something else."""
         as_of: list[int | float | str] = [sequence, feed_tolerance, code_version()]
         kept = json.loads(cursor) if cursor else {}
@@ -114,7 +114,7 @@ def snapshot_request(
     stores: Stores,
     feed_tolerance: float,
     launches: Launches,
-    waiting: Waiting | None = None,
+    waiting: SensorCursor | None = None,
     now: datetime | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the first day that is due and complete, or what is waited for.
@@ -213,7 +213,7 @@ def _first_request(
 
 
 def _snapshot_of(
-    stores: Stores, feed_tolerance: float, waiting: Waiting | None = None
+    stores: Stores, feed_tolerance: float, waiting: SensorCursor | None = None
 ) -> Callable[[date], dg.RunRequest | str]:
     known = {} if waiting is None else waiting.reasons
 
@@ -242,7 +242,7 @@ def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Sensor
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Scores the oldest snapshot that is due with `{cadence.champion}`, then with the other live "
-        f"versions: `{cadence.challenger}`, and who was champion in the last {DISPLACED_FOR.days} days.",
+        f"versions: `{cadence.challenger}`, and who was champion in the last {FORMER_CHAMPION_LIVE_FOR.days} days.",
     )
     def scoring(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         return scoring_request(

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.backtesting.past_runs import SNAPSHOTS, PastRun
-from forecast_assets.backtesting.workbench import Piece
+from forecast_assets.backtesting.cache import CachedStep
+from forecast_assets.backtesting.runs import SNAPSHOTS, BacktestRun
 from forecast_assets.contracts import (
     BASE_NODE_FORECASTS,
     FORECASTS,
@@ -40,7 +40,7 @@ _NO_HORIZON: Final = 1
 
 
 @dataclass(frozen=True)
-class Came:
+class Actuals:
     """What came after a cutoff, as known at a later moment.
 
     Attributes:
@@ -52,7 +52,7 @@ class Came:
     days: int
 
     @classmethod
-    def after(cls, stores: Stores, cutoff: date, days: int) -> "Came":
+    def after(cls, stores: Stores, cutoff: date, days: int) -> "Actuals":
         """Return what is known now of the days after a cutoff.
 
         Raises:
@@ -61,11 +61,11 @@ class Came:
         last = cutoff + timedelta(days=days)
         moment = stores.observations.newest_knowledge(last)
         batches = tuple(stores.observations.as_known(last, moment))
-        came = cls(History(stores.observations, batches, last, moment), days)
-        sales = came.history.feed("sales", since=cutoff + timedelta(days=1))
+        actuals = cls(History(stores.observations, batches, last, moment), days)
+        sales = actuals.history.feed("sales", since=cutoff + timedelta(days=1))
         if sales is None or sales.select(pl.len()).collect().item() == 0:
             raise IncompleteInputsError(last, [f"`sales` has no rows of the days after {cutoff}"])
-        return came
+        return actuals
 
     @property
     def batches(self) -> tuple[BatchRecord, ...]:
@@ -101,7 +101,7 @@ class Came:
 
 
 @dataclass(frozen=True)
-class Said:
+class ForecastFrames:
     """What a run said, sorted by store, SKU and step.
 
     Attributes:
@@ -113,10 +113,10 @@ class Said:
     risks: pl.DataFrame
 
     @classmethod
-    def by(cls, run: PastRun) -> "Said":
+    def of(cls, run: BacktestRun) -> "ForecastFrames":
         """Read what a run made; files are verified."""
         forecasts, risks = (
-            run.piece.stores.predictions.read(run.piece.made[product.name]).sort(*SERIES_KEY, "step")
+            run.step.stores.predictions.read(run.step.made[product.name]).sort(*SERIES_KEY, "step")
             for product in (FORECASTS, STOCKOUT_RISKS)
         )
         return cls(forecasts, risks)
@@ -133,47 +133,47 @@ class Said:
         return self.forecasts.filter(pl.col("step") == 1)["demand_class"].to_numpy().astype(np.str_)
 
 
-def backtest_of(snapshot: Piece, runs: Sequence[PastRun], came: Came, history_days: int) -> Backtest:
+def backtest_of(snapshot: CachedStep, runs: Sequence[BacktestRun], actuals: Actuals, history_days: int) -> Backtest:
     """Lay the runs of one cutoff beside what came.
 
     Args:
         snapshot: The snapshot that all of them started from.
         runs: The version that is judged, then what it is compared with.
-        came: What came.
+        actuals: What came.
         history_days: Days of history that scales of errors are taken from.
 
     Raises:
         InputError: If the runs are not of the same series.
     """
     own, *others = runs
-    forecasts = Said.by(own)
+    forecasts = ForecastFrames.of(own)
     features = snapshot.stores.predictions.read(snapshot.made[SNAPSHOTS])
     past_history = History.of(snapshot.made[SNAPSHOTS], snapshot.stores.observations)
     hierarchy = build_hierarchy(features, past_history)
     series = hierarchy.series
     past = past_history.panel(series, history_days=history_days, horizon_days=_NO_HORIZON)
-    later = came.history.panel(series, history_days=history_days + came.days, horizon_days=_NO_HORIZON)
+    later = actuals.history.panel(series, history_days=history_days + actuals.days, horizon_days=_NO_HORIZON)
     estimate = _demand_estimate(own, hierarchy)
     expected, mean = forecasts.matrix("expected_sales_units"), forecasts.matrix("forecast_units")
     return Backtest(
         cutoff=past.cutoff,
         hierarchy=hierarchy,
         past_sales=past.sales,
-        sales=later.sales[:, -came.days :],
+        sales=later.sales[:, -actuals.days :],
         expected_sales=expected,
-        demand=estimate(later)[:, -came.days :],
+        demand=estimate(later)[:, -actuals.days :],
         mean=mean,
         quantiles=np.stack([forecasts.matrix(name) for name in QUANTILE_COLUMNS], axis=2),
         demand_class=forecasts.demand_class,
         others={
-            SEASONAL_NAIVE: seasonal_naive(past.sales, came.days),
+            SEASONAL_NAIVE: seasonal_naive(past.sales, actuals.days),
             **{run.method.name: _expected_sales(run, forecasts) for run in others},
         },
-        naive_demand=seasonal_naive(estimate(past), came.days),
+        naive_demand=seasonal_naive(estimate(past), actuals.days),
         unreconciled_sales=forecasts.matrix("base_units") * _kept(expected, mean),
         node_demand=_node_demand(own, hierarchy),
         stockout_probability=forecasts.matrix("stockout_probability"),
-        is_stockout=came.stockouts(forecasts.forecasts),
+        is_stockout=actuals.stockouts(forecasts.forecasts),
         weight=weights(past_history, past),
     )
 
@@ -183,12 +183,12 @@ def _kept(expected: Floats, mean: Floats) -> Floats:
     return np.where(mean > 0, ratio(expected, mean), 1.0)
 
 
-def _demand_estimate(run: PastRun, hierarchy: Hierarchy) -> Callable[[Panel], Floats]:
+def _demand_estimate(run: BacktestRun, hierarchy: Hierarchy) -> Callable[[Panel], Floats]:
     """Return what estimates the demand behind sales, [n, T] units; NaN where sales are unknown.
 
     What the version learned makes it better, where it learned any; it saw nothing of the days that came.
     """
-    artifact = family(run.family).load(run.piece.stores.predictions.read_bytes(run.artifact))
+    artifact = family(run.family).load(run.step.stores.predictions.read_bytes(run.artifact))
     groups = hierarchy.product_groups(artifact.group_level)
 
     def estimate(panel: Panel) -> Floats:
@@ -221,14 +221,14 @@ def weights(history: History, panel: Panel) -> Floats | None:
     return np.asarray(np.bincount(placed["row"].to_numpy(), revenue, panel.series.height), dtype=np.float64)
 
 
-def _expected_sales(run: PastRun, own: Said) -> Floats:
+def _expected_sales(run: BacktestRun, own: ForecastFrames) -> Floats:
     """[n, H] Units that a run expected to sell: reconciled demand less what is lost for want of stock, as published.
 
     Raises:
         InputError: If the run is not of the series of the version that is judged.
     """
     key = [*SERIES_KEY, "step"]
-    said, made = run.piece.stores.predictions, run.piece.made
+    said, made = run.step.stores.predictions, run.step.made
     demand = said.read(made[RECONCILED_FORECASTS.name], [*key, "reconciled_units"])
     lost = said.read(made[STOCKOUT_RISKS.name], [*key, "expected_lost_units"])
     rows = demand.join(lost, on=key, how="left", validate="1:1").sort(key)
@@ -241,10 +241,10 @@ def _expected_sales(run: PastRun, own: Said) -> Floats:
     return rows.select(expected.cast(pl.Float64)).to_series().to_numpy().reshape(-1, run.key.forecast_horizon)
 
 
-def _node_demand(run: PastRun, hierarchy: Hierarchy) -> Floats:
+def _node_demand(run: BacktestRun, hierarchy: Hierarchy) -> Floats:
     """[m, H] Demand that the nodes above the series were forecast by themselves; NaN where a node was not."""
-    made = run.piece.made[BASE_NODE_FORECASTS.name]
-    found = run.piece.stores.predictions.read(made, [*NODE_KEY, "step", "base_units"])
+    made = run.step.made[BASE_NODE_FORECASTS.name]
+    found = run.step.stores.predictions.read(made, [*NODE_KEY, "step", "base_units"])
     said = found.sort(*NODE_KEY, "step")
     nodes = pl.concat([level.frame.select(NODE_KEY) for level in hierarchy.crossed_levels]).with_row_index("place")
     rows = said.filter(pl.col("step") == 1).join(nodes, on=NODE_KEY, how="left", maintain_order="left")

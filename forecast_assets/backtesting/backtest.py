@@ -1,4 +1,4 @@
-"""Evaluating a model version at past cutoffs, beside what it has to beat, and recording the report.
+"""Backtesting a model version at past cutoffs, beside what it has to beat, and recording the report.
 
 What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (past_runs), laying
 it beside what came (backtests), metrics (training.metrics), or showing anything.
@@ -13,20 +13,20 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.backtesting.actuals import Came, backtest_of
-from forecast_assets.backtesting.past_runs import (
+from forecast_assets.backtesting.actuals import Actuals, backtest_of
+from forecast_assets.backtesting.cache import BacktestCache
+from forecast_assets.backtesting.runs import (
     ARTIFACTS,
     SNAPSHOTS,
+    BacktestRun,
+    BacktestRunner,
     Method,
-    PastRun,
-    PastRuns,
     Recipe,
     cadence_horizon,
     is_possible,
     require_recipe,
 )
-from forecast_assets.backtesting.workbench import Workbench
-from forecast_assets.contracts import BACKTEST_REPORTS, OWN_METHOD
+from forecast_assets.contracts import BACKTEST_REPORTS, BACKTESTED_METHOD
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import CADENCES
@@ -35,18 +35,18 @@ from forecast_assets.history.as_known import History
 from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
 from forecast_assets.models.family import BASELINE, family
 from forecast_assets.settings import Settings
-from resources.ledger.entries.evaluate import Evaluation
+from resources.ledger.entries.evaluate import BacktestRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
 STATISTICAL: Final = "statistical"
 CHAMPION: Final = "champion"
-_STAGE: Final = "evaluate cutoffs"
+_STAGE: Final = "backtest cutoffs"
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is to be evaluated.
+class BacktestRequest:
+    """What is to be backtested.
 
     Attributes:
         version: The model version.
@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class BacktestOutcome:
     """A version at past cutoffs.
 
     Attributes:
@@ -76,11 +76,11 @@ class Evaluated:
         notes: What a reader has to know: methods that were left out, days that are not known yet.
     """
 
-    record: Evaluation
+    record: BacktestRecord
     is_new: bool
     product: ProductVersion
     report: pl.DataFrame
-    cutoffs: Sequence["Cutoff"]
+    cutoffs: Sequence["BacktestCutoff"]
     notes: tuple[str, ...]
 
     @property
@@ -90,24 +90,24 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Cutoff:
+class BacktestCutoff:
     """A past cutoff: its runs, and what came.
 
     Attributes:
         runs: The version that is judged, then what it is compared with.
         known: What was known then.
-        came: What came.
+        actuals: What came.
         backtest: Both beside each other.
     """
 
-    runs: tuple[PastRun, ...]
+    runs: tuple[BacktestRun, ...]
     known: History
-    came: Came
+    actuals: Actuals
     backtest: Backtest
 
 
-def evaluate(stores: Stores, settings: Settings, question: Question, report: Progress) -> Evaluated:
-    """Evaluate a model version, and record the report unless the newest one of the version is the same.
+def run_backtests(stores: Stores, settings: Settings, request: BacktestRequest, progress: Progress) -> BacktestOutcome:
+    """Backtest a model version, and record the report unless the newest one of the version is the same.
 
     What was made before from the same inputs is not made again: snapshots, trained artifacts and runs are kept below
     the home folder, apart from the store. Interrupted, it goes on where it stopped.
@@ -115,8 +115,8 @@ def evaluate(stores: Stores, settings: Settings, question: Question, report: Pro
     Args:
         stores: Where everything is.
         settings: How much of the machine to use, and where work is kept.
-        question: What is to be evaluated.
-        report: Called with stage, done and total.
+        request: What is to be backtested.
+        progress: Called with stage, done and total.
 
     Raises:
         UnknownVersionError: If there is no such version.
@@ -124,24 +124,24 @@ def evaluate(stores: Stores, settings: Settings, question: Question, report: Pro
         HorizonError: If the version or the cadence does not reach so far ahead.
         IncompleteInputsError: If inputs of a cutoff are missing, or nothing is known of the days after it.
     """
-    bench = Workbench(stores, settings.backtests_folder)
-    own = _method(bench.stores, question.version, OWN_METHOD)
-    horizon = _horizon(bench.stores, question, own)
-    days = _required_cutoffs(bench.stores, question, own, horizon)
-    methods, notes = _methods(bench, question, own, horizon, days)
-    done, runs = [], PastRuns(bench, settings, report)
+    cache = BacktestCache(stores, settings.backtests_folder)
+    own = _method(cache.stores, request.version, BACKTESTED_METHOD)
+    horizon = _horizon(cache.stores, request, own)
+    days = _required_cutoffs(cache.stores, request, own, horizon)
+    methods, notes = _methods(cache, request, own, horizon, days)
+    done, runs = [], BacktestRunner(cache, settings, progress)
     for at, day in enumerate(days):
-        report(_STAGE, at, len(days))
-        done.append(_at(bench.stores, runs, settings, methods, question.cadence, horizon, day, report))
-    report(_STAGE, len(days), len(days))
+        progress(_STAGE, at, len(days))
+        done.append(_at(cache.stores, runs, settings, methods, request.cadence, horizon, day, progress))
+    progress(_STAGE, len(days), len(days))
     backtests = [each.backtest for each in done]
-    frame = _report_frame(question.version, backtests)
-    facts = _facts(question, horizon, days, done, settings)
+    frame = _report_frame(request.version, backtests)
+    facts = _facts(request, horizon, days, done, settings)
     product = _written(stores, frame, own, facts, done)
     body = {name: facts[name] for name in ("model_version", "cadence", "forecast_horizon", "cutoffs", "methods",
                                            "known_until")}  # fmt: skip
-    record, is_new = stores.predictions.evaluate(product, body)
-    return Evaluated(record, is_new, product, frame, done, (*notes, *_unknown_days(backtests)))
+    record, is_new = stores.predictions.record_backtest(product, body)
+    return BacktestOutcome(record, is_new, product, frame, done, (*notes, *_unknown_days(backtests)))
 
 
 def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None, last: int, every: int) -> list[date]:
@@ -149,7 +149,7 @@ def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None
 
     Args:
         stores: Where everything is.
-        version: The version that is to be evaluated.
+        version: The version that is to be backtested.
         cadence: Rhythm of the runs, which says what days may be cutoffs.
         horizon: Days ahead; None for the default.
         last: How many.
@@ -164,7 +164,7 @@ def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None
             f"Prediction dates of {cadence} runs are a week apart, not {every} days.",
             remedy="Choose a multiple of 7 with --every.",
         )
-    own = _method(stores, version, OWN_METHOD)
+    own = _method(stores, version, BACKTESTED_METHOD)
     days = cadence_horizon(cadence, horizon, own.recipe.horizon)
     newest = CADENCES[cadence].newest_date(stores.observations.newest_day("sales") - timedelta(days=days))
     return [newest - timedelta(days=every * back) for back in reversed(range(last))]
@@ -173,11 +173,11 @@ def last_cutoffs(stores: Stores, version: str, cadence: str, horizon: int | None
 # --- cutoffs and methods ---
 
 
-def _required_cutoffs(stores: Stores, question: Question, own: Method, horizon: int) -> list[date]:
+def _required_cutoffs(stores: Stores, request: BacktestRequest, own: Method, horizon: int) -> list[date]:
     """Return the cutoffs, oldest first, unless one cannot be used."""
-    days = sorted(set(question.cutoffs))
+    days = sorted(set(request.cutoffs))
     if not days:
-        raise InputError("There is no cutoff to evaluate at.", remedy="Name some with --cutoffs, or give --last N.")
+        raise InputError("There is no cutoff to backtest at.", remedy="Name some with --cutoffs, or give --last N.")
     start, newest = stores.ledger.state().start_date, stores.observations.newest_day("sales")
     outside = [day for day in days if (start is not None and day < start) or day >= newest]
     if outside:
@@ -188,22 +188,22 @@ def _required_cutoffs(stores: Stores, question: Question, own: Method, horizon: 
             f"{newest - timedelta(days=horizon)} all {horizon} days ahead can be known.",
         )
     for day in days:
-        CADENCES[question.cadence].require_date(day)
+        CADENCES[request.cadence].require_date(day)
         if own.is_recipe_at(day):
             require_recipe(own, day)
     return days
 
 
-def _horizon(stores: Stores, question: Question, own: Method) -> int:
-    """Return the days ahead: as asked; of a version made elsewhere as its runs look; else as far as it was trained."""
-    asked = question.horizon
+def _horizon(stores: Stores, request: BacktestRequest, own: Method) -> int:
+    """Return the days ahead: as asked; of an external version as its runs look; else as far as it was trained."""
+    asked = request.horizon
     if asked is None and family(own.recipe.family).given:
         looked = {
-            days for cutoff in question.cutoffs
-            for days in stores.predictions.horizons(question.cadence, cutoff, question.version)
+            days for cutoff in request.cutoffs
+            for days in stores.predictions.horizons(request.cadence, cutoff, request.version)
         }  # fmt: skip
         asked = max(looked, default=None)
-    return cadence_horizon(question.cadence, asked, own.recipe.horizon)
+    return cadence_horizon(request.cadence, asked, own.recipe.horizon)
 
 
 def _method(stores: Stores, version: str, name: str) -> Method:
@@ -212,18 +212,16 @@ def _method(stores: Stores, version: str, name: str) -> Method:
 
 
 def _methods(
-    bench: Workbench, question: Question, own: Method, horizon: int, cutoffs: Sequence[date]
+    cache: BacktestCache, request: BacktestRequest, own: Method, horizon: int, cutoffs: Sequence[date]
 ) -> tuple[list[Method], tuple[str, ...]]:
     """Return the version and what it is compared with, and what was left out, in words."""
-    against = [
-        _method(bench.stores, name, name) for name in dict.fromkeys(question.against) if name != question.version
-    ]
-    champion = bench.stores.ledger.state().channel(CADENCES[question.cadence].champion)
+    against = [_method(cache.stores, name, name) for name in dict.fromkeys(request.against) if name != request.version]
+    champion = cache.stores.ledger.state().channel(CADENCES[request.cadence].champion)
     notes: tuple[str, ...] = ()
     methods = [own, *against]
-    if champion is not None and champion not in (question.version, *question.against):
-        method = _method(bench.stores, champion, CHAMPION)
-        if all(is_possible(bench, method, question.cadence, horizon, cutoff) for cutoff in cutoffs):
+    if champion is not None and champion not in (request.version, *request.against):
+        method = _method(cache.stores, champion, CHAMPION)
+        if all(is_possible(cache, method, request.cadence, horizon, cutoff) for cutoff in cutoffs):
             methods.append(method)
         else:
             notes = (f"The champion, {champion}, has no forecasts of these cutoffs so far ahead; it is left out.",)
@@ -234,7 +232,7 @@ def _methods(
 
 
 def _require_names(methods: Sequence[Method]) -> None:
-    taken = {OWN_METHOD, CHAMPION, STATISTICAL, SEASONAL_NAIVE}
+    taken = {BACKTESTED_METHOD, CHAMPION, STATISTICAL, SEASONAL_NAIVE}
     named = [method.name for method in methods[1:] if method.version and method.version.model_version == method.name]
     clashing = sorted(taken.intersection(named))
     if clashing:
@@ -246,24 +244,24 @@ def _require_names(methods: Sequence[Method]) -> None:
 
 def _at(
     stores: Stores,
-    runs: PastRuns,
+    runs: BacktestRunner,
     settings: Settings,
     methods: Sequence[Method],
     cadence: str,
     horizon: int,
     cutoff: date,
-    report: Progress,
-) -> Cutoff:
+    progress: Progress,
+) -> BacktestCutoff:
     """Make all runs of one cutoff, and lay what came beside."""
-    came = Came.after(stores, cutoff, horizon)
+    actuals = Actuals.after(stores, cutoff, horizon)
     snapshot = runs.snapshot(cutoff)
     made = []
     for at, method in enumerate(methods):
-        report(f"methods as of {cutoff}", at, len(methods))
+        progress(f"methods as of {cutoff}", at, len(methods))
         made.append(runs.run(method, cadence, horizon, snapshot))
-    report(f"methods as of {cutoff}", len(methods), len(methods))
+    progress(f"methods as of {cutoff}", len(methods), len(methods))
     known = History.of(snapshot.made[SNAPSHOTS], snapshot.stores.observations)
-    return Cutoff(tuple(made), known, came, backtest_of(snapshot, made, came, settings.history_days))
+    return BacktestCutoff(tuple(made), known, actuals, backtest_of(snapshot, made, actuals, settings.history_days))
 
 
 # --- the record ---
@@ -276,30 +274,30 @@ def _report_frame(version: str, backtests: Sequence[Backtest]) -> pl.DataFrame:
 
 
 def _facts(
-    question: Question, horizon: int, days: Sequence[date], done: Sequence[Cutoff], settings: Settings
+    request: BacktestRequest, horizon: int, days: Sequence[date], done: Sequence[BacktestCutoff], settings: Settings
 ) -> dict[str, Any]:
     """Return what it takes to make the report again."""
     return {
-        "model_version": question.version,
-        "cadence": question.cadence,
+        "model_version": request.version,
+        "cadence": request.cadence,
         "forecast_horizon": horizon,
         "cutoffs": [day.isoformat() for day in days],
         "methods": [asdict(run.record()) for each in done for run in each.runs],
-        "known_until": max(each.came.known_until for each in done).isoformat(),
+        "known_until": max(each.actuals.known_until for each in done).isoformat(),
         "history_days": settings.history_days,
         "risk_paths": settings.risk_paths,
     }
 
 
 def _written(
-    stores: Stores, frame: pl.DataFrame, own: Method, facts: dict[str, Any], done: Sequence[Cutoff]
+    stores: Stores, frame: pl.DataFrame, own: Method, facts: dict[str, Any], done: Sequence[BacktestCutoff]
 ) -> ProductVersion:
     version = own.version
     if version is None:
         raise InputError(
-            "Only a registered version can be evaluated.", remedy=Sentence("Name one: ", Action("versions"))
+            "Only a registered version can be backtested.", remedy=Sentence("Name one: ", Action("versions"))
         )
-    batches = {batch.batch_id for each in done for batch in each.came.batches}
+    batches = {batch.batch_id for each in done for batch in each.actuals.batches}
     return stores.predictions.write(
         BACKTEST_REPORTS,
         frame,
@@ -319,6 +317,6 @@ def _unknown_days(backtests: Sequence[Backtest]) -> tuple[str, ...]:
     )
 
 
-def page_path(settings: Settings, record: Evaluation) -> Path:
+def report_page_path(settings: Settings, record: BacktestRecord) -> Path:
     """Return where the page of a report is, if nobody names another place."""
     return settings.reports_folder / f"{record.model_version}-{record.product_version[:12]}.html"

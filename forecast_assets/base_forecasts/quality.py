@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUALITY_FLAGS
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Ints, Names
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import INPUTS, Reference
 
@@ -25,7 +24,7 @@ _MONTH: Final = 28
 
 def quality_flags(
     panel: Panel,
-    demand_class: npt.NDArray[np.str_],
+    demand_class: Names,
     is_fallback: Bools,
     out_of_distribution: Floats | None,
 ) -> pl.Series:
@@ -91,8 +90,8 @@ def _text(code: int) -> str:
     return ";".join(name for at, name in enumerate(QUALITY_FLAGS) if code >> at & 1)
 
 
-def _known_days(panel: Panel) -> npt.NDArray[np.intp]:
-    return np.asarray((~np.isnan(panel.sales)).sum(axis=1))
+def _known_days(panel: Panel) -> Ints:
+    return np.asarray((~np.isnan(panel.sales)).sum(axis=1), dtype=np.int64)
 
 
 def _empty_share(panel: Panel) -> Floats:

@@ -12,7 +12,7 @@ from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
-from forecast_assets.plots import as_markdown_image, demand_class_png, telling_series
+from forecast_assets.plots import as_markdown_image, demand_class_png, notable_series
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -55,7 +55,7 @@ def _summary(run: RunContext, base: pl.DataFrame, nodes: pl.DataFrame) -> Summar
     return {
         **_unusual(run, base),
         "models": used,
-        **fan_pictures(run.history, base, telling_series(base)),
+        **fan_pictures(run.history, base, notable_series(base)),
         "demand_classes": as_markdown_image(demand_class_png(base), "series by demand class"),
         "fallback_series": int(used.filter("is_fallback")["series"].sum()),
         "upper_node_rows": nodes.height,

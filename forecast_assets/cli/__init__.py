@@ -13,18 +13,10 @@ from typing import Final, NoReturn
 import click
 
 from forecast_assets import __version__
-from forecast_assets.cli import accuracy
-from forecast_assets.cli import backtests as evaluating
-from forecast_assets.cli import corrections as correcting
-from forecast_assets.cli import ingestion as ingesting
-from forecast_assets.cli import models as modelling
-from forecast_assets.cli import replays as replaying
-from forecast_assets.cli import runs as running
-from forecast_assets.cli import store as storing
-from forecast_assets.cli import views as looking
+from forecast_assets.cli import accuracy, backtests, corrections, ingestion, models, replays, runs, store, views
 from forecast_assets.cli.common import examples
 from forecast_assets.cli.exit_codes import DEFECT, INTERRUPTED, exit_code
-from forecast_assets.cli.failures import from_outside
+from forecast_assets.cli.failures import as_own_error
 from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.presentation.actions import error_text
 
@@ -65,7 +57,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("FORECAST_ASSETS_DEBUG"):
             raise
-        known = from_outside(error)
+        known = as_own_error(error)
         if known:
             _fail(error_text(known), exit_code(type(known)))
         _fail(
@@ -94,6 +86,6 @@ def cli() -> None:
     """
 
 
-for _module in (running, correcting, ingesting, modelling, evaluating, looking, accuracy, storing, replaying):
+for _module in (runs, corrections, ingestion, models, backtests, views, accuracy, store, replays):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

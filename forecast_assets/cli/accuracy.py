@@ -36,14 +36,14 @@ def accuracy(cadence: str, model_version: str | None, first: date | None, last: 
     so that an interrupted call is taken up where it stopped.
 
     """
-    from forecast_assets.presentation.accuracy import Question, accuracy_text, require_answerable
+    from forecast_assets.presentation.accuracy import AccuracyQuery, accuracy_text, require_answerable
 
-    question = Question(cadence, model_version and require_version_name(model_version), first, last, by)
+    query = AccuracyQuery(cadence, model_version and require_version_name(model_version), first, last, by)
 
     def work(runner: "Runner") -> None:
-        require_answerable(runner.stores, question)
+        require_answerable(runner.stores, query)
         measured = runner.measure(cadence, first, last)
-        click.echo(accuracy_text(runner.settings.catalogue_path, question, measured))
+        click.echo(accuracy_text(runner.settings.catalogue_path, query, measured))
 
     with_runner(work)
 

@@ -1,8 +1,9 @@
-"""The command that evaluates a model version at past cutoffs: evaluate.
+"""The command that backtests a model version at past cutoffs: backtest, whose older name is evaluate.
 
 What belongs here: its arguments. What does not: logic.
 """
 
+from copy import copy
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
-    from forecast_assets.backtesting.backtest import Evaluated
+    from forecast_assets.backtesting.backtest import BacktestOutcome
     from forecast_assets.launch import Runner
 
 _PAGE: Final = (".html",)
@@ -31,10 +32,10 @@ class _Days(click.ParamType[list[date], Any]):
 
 @click.command(
     epilog=examples(
-        "forecast-assets evaluate --version stat-1 --cutoffs 2025-05-19,2025-06-02",
-        "forecast-assets evaluate --version stat-1 --last 4 --every 7",
-        "forecast-assets evaluate --version stat-2 --last 2 --against stat-1 --out report.html",
-        "forecast-assets evaluate --version stat-weekly-1 --cadence weekly --cutoffs 2025-03-30",
+        "forecast-assets backtest --version stat-1 --cutoffs 2025-05-19,2025-06-02",
+        "forecast-assets backtest --version stat-1 --last 4 --every 7",
+        "forecast-assets backtest --version stat-2 --last 2 --against stat-1 --out report.html",
+        "forecast-assets backtest --version stat-weekly-1 --cadence weekly --cutoffs 2025-03-30",
     )
 )
 @click.option("--version", required=True, help="Model version to judge; never implied.")
@@ -51,7 +52,7 @@ class _Days(click.ParamType[list[date], Any]):
     type=click.Path(path_type=Path, dir_okay=False),
     help="FILE.html; must be new. Default: below reports/ of the home.",
 )
-def evaluate(
+def backtest(
     version: str,
     cutoffs: list[date] | None,
     last: int | None,
@@ -61,13 +62,14 @@ def evaluate(
     against: tuple[str, ...],
     out: Path | None,
 ) -> None:
-    """Evaluate a model version at past cutoffs, each as of what was known then, and write a page with pictures.
+    """Backtest a model version at past cutoffs, each as of what was known then, and write a page with pictures.
 
     Beside it: seasonal naive, the champion, a statistical version trained as of each cutoff, and what --against names.
     A version that was trained after a cutoff is trained anew as of the cutoff by the same recipe, and the report says
     so. Nothing is published but the report. Interrupt it at any time: asked again, it goes on from what was finished.
 
-    Tables show percentages of sales where they say so; the page ends with what each metric is.
+    Tables show percentages of sales where they say so; the page ends with what each metric is. The command may still be
+    called by its older name, evaluate.
     """
     if (cutoffs is None) == (last is None):
         raise InputError("Either --cutoffs or --last is needed.", remedy="For example: --last 4 --every 7.")
@@ -77,36 +79,42 @@ def evaluate(
         require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
-        from forecast_assets.backtesting.backtest import Question, last_cutoffs
-        from forecast_assets.backtesting.backtest import evaluate as evaluated_by
+        from forecast_assets.backtesting.backtest import BacktestRequest, last_cutoffs, run_backtests
 
         days = cutoffs
         if days is None:
             days = last_cutoffs(runner.stores, version, cadence, horizon, last or 1, every)
-        question = Question(version, days, cadence, horizon, against)
-        _show(runner, evaluated_by(runner.stores, runner.settings, question, runner.progress), out)
+        request = BacktestRequest(version, days, cadence, horizon, against)
+        _show(runner, run_backtests(runner.stores, runner.settings, request, runner.progress), out)
 
     with_runner(work)
 
 
-def _show(runner: "Runner", evaluated: "Evaluated", out: Path | None) -> None:
+def _show(runner: "Runner", outcome: "BacktestOutcome", out: Path | None) -> None:
     """Write the page, tell Dagster, and say what was found."""
-    from forecast_assets.backtesting.backtest import page_path
+    from forecast_assets.backtesting.backtest import report_page_path
     from forecast_assets.operations.new_files import new_file, whole_file
-    from forecast_assets.presentation.backtests import evaluated_text
+    from forecast_assets.presentation.backtests import backtest_text
     from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
     from resources.store.blobs import translated
 
-    pictures = report_pictures(evaluated)
-    page = out or page_path(runner.settings, evaluated.record)
+    pictures = report_pictures(outcome)
+    page = out or report_page_path(runner.settings, outcome.record)
     if out is None:
         with translated(page):
             page.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(page) if out is None else new_file(page, _PAGE) as scratch:
-        scratch.write_text(report_page(evaluated, pictures), encoding="utf-8")
-    notes = runner.show_backtest(evaluated, report_metadata(evaluated, pictures))
+        scratch.write_text(report_page(outcome, pictures), encoding="utf-8")
+    notes = runner.show_backtest(outcome, report_metadata(outcome, pictures))
     runner.refresh_catalogue()
-    click.echo("\n".join((evaluated_text(evaluated, str(page)), *notes)))
+    click.echo("\n".join((backtest_text(outcome, str(page)), *notes)))
 
 
-COMMANDS: Final = (evaluate,)
+def _older_name(command: click.Command, name: str) -> click.Command:
+    """Return the same command under a name that the list of commands does not show."""
+    alias = copy(command)
+    alias.name, alias.hidden = name, True
+    return alias
+
+
+COMMANDS: Final = (backtest, _older_name(backtest, "evaluate"))

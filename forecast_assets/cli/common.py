@@ -45,6 +45,9 @@ class _Family(click.ParamType[str, Any]):
 
         return click.Choice(list(trained_families()))
 
+    def to_info_dict(self) -> Any:
+        return self._choice.to_info_dict()
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return self._choice.convert(value, param, ctx)
 
@@ -120,8 +123,8 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
     from forecast_assets.launch import Runner
     from forecast_assets.presentation.text import progress_lines
 
-    with progress_lines() as report:
-        work(Runner(current(), report))
+    with progress_lines() as progress:
+        work(Runner(current(), progress))
 
 
 def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores":
@@ -137,10 +140,10 @@ def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores
     stores = open_stores(settings.store, settings.mirror_folder)
     if as_of is None:
         return stores
-    from forecast_assets.operations.reading import as_they_stood
+    from forecast_assets.operations.reading import stores_as_of
     from forecast_assets.presentation.text import position_text
 
-    past = as_they_stood(stores, as_of)
+    past = stores_as_of(stores, as_of)
     if says:
         click.echo(f"{position_text(past)}\n")
     return past

@@ -29,7 +29,7 @@ def restatements(day: date | None, model_version: str | None, cadence: str | Non
 
     Published numbers never change by themselves: each run that is listed comes with the command that corrects it.
     """
-    from forecast_assets.corrections.restatements import newest_revisions, pending
+    from forecast_assets.corrections.restatements import newest_revisions, pending_restatements
     from forecast_assets.presentation.corrections import restatements_text
     from forecast_assets.presentation.text import progress_lines
 
@@ -37,8 +37,8 @@ def restatements(day: date | None, model_version: str | None, cadence: str | Non
     if model_version is not None:
         stores.registry.model_version(model_version)
     runs = newest_revisions(stores.ledger.state(), cadence=cadence, day=day, model_version=model_version)
-    with progress_lines() as report:
-        found = list(pending(stores, runs, report))
+    with progress_lines() as progress:
+        found = list(pending_restatements(stores, runs, progress))
     click.echo(restatements_text(found, len(runs)))
 
 

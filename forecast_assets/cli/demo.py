@@ -37,10 +37,10 @@ HISTORY_SHOWN_DAYS: Final = 56
 def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
     """Simulate, ingest, train, promote, run and show; each step says when it was done before."""
     started = time.monotonic()
-    with progress_lines() as report:
-        runner = Runner(settings, report)
+    with progress_lines() as progress:
+        runner = Runner(settings, progress)
         folder = settings.simulated_folder
-        _simulate(folder, simulator, report)
+        _simulate(folder, simulator, progress)
         _ingest(runner, folder)
         _train(runner, DAILY, VERSION, simulator.end)
         publication = _run(runner, DAILY, VERSION, simulator.end)
@@ -57,9 +57,11 @@ def _step(title: str) -> None:
     click.echo(click.style(f"\n== {title}", bold=True))
 
 
-def _simulate(folder: Path, simulator: SimulatorSettings, report: Progress) -> None:
+def _simulate(folder: Path, simulator: SimulatorSettings, progress: Progress) -> None:
     _step(f"Simulate {simulator.skus} SKUs x {simulator.stores} stores x {simulator.days} days")
-    is_new = make_native(simulator, folder, lambda stage, share: report(f"simulate: {stage}", round(share * 100), 100))
+    is_new = make_native(
+        simulator, folder, lambda stage, share: progress(f"simulate: {stage}", round(share * 100), 100)
+    )
     state = "Wrote" if is_new else "Already there, unchanged:"
     click.echo(f"{state} {folder} (its truth/ is for tests; the pipeline never reads it)")
 

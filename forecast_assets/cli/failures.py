@@ -24,7 +24,7 @@ _FILE_WORDS: Final = (
 _FILE_LIBRARIES: Final = ("polars", "pyarrow", "duckdb")
 
 
-def from_outside(error: BaseException) -> ForecastAssetsError | None:
+def as_own_error(error: BaseException) -> ForecastAssetsError | None:
     """Return what a library's error, or one that caused it, means to an operator; None for what is a defect.
 
     Args:

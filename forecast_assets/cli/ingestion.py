@@ -15,7 +15,7 @@ from forecast_assets.core.errors import ContractError, InputError
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
-    from forecast_assets.ingestion.findings import Finding
+    from forecast_assets.ingestion.findings import FeedFinding
     from forecast_assets.launch import Runner
 
 
@@ -78,7 +78,7 @@ def ingest_table(mapping: Path | None, example: bool) -> None:
         click.echo(sentence_text(EXAMPLE), nl=False)
         return
     path = _required(mapping)
-    with_runner(lambda runner: _ingested(runner, read_tables(path, runner.held())))
+    with_runner(lambda runner: _ingested(runner, read_tables(path, runner.stored_rows())))
 
 
 @ingest.command(
@@ -117,7 +117,7 @@ def check_table(mapping: Path) -> None:
     """Check your own tables."""
     from forecast_assets.sources.tables import read_tables
 
-    with_runner(lambda runner: _inspected(runner, read_tables(mapping, runner.held())))
+    with_runner(lambda runner: _inspected(runner, read_tables(mapping, runner.stored_rows())))
 
 
 @check.command("simulated", epilog=examples("forecast-assets ingest check simulated data/retailer"))
@@ -181,7 +181,7 @@ def _inspected(runner: "Runner", batches: Any) -> None:
     click.echo("Nothing was stored: this only looked.")
 
 
-def _refusal(findings: Sequence["Finding"], what: str) -> InputError:
+def _refusal(findings: Sequence["FeedFinding"], what: str) -> InputError:
     errors = sum(finding.is_error for finding in findings)
     return InputError(
         f"{what}: {errors} of {len(findings)} findings are errors.",
@@ -220,25 +220,31 @@ def ingest_forecasts(
     columns: str,
     missing: str,
 ) -> None:
-    """Publish forecasts made elsewhere as a version of their own: FILE.parquet or FILE.csv.
+    """Publish external forecasts as a version of their own: FILE.parquet or FILE.csv.
 
     Columns: store_id, sku_id, target_date or step, forecast_units, any quantiles such as q100_units and q900_units, and
     prediction_date unless --date is given. Everything that is wrong is said at once, and then nothing is published.
     Each prediction date becomes a run of its own; the same command again goes on where it stopped.
     """
-    from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
-    from forecast_assets.presentation.external_forecasts import plan_text, published_text
+    from forecast_assets.operations.external_forecasts import (
+        ExternalForecastsRequest,
+        plan_external_forecasts,
+        publish_external_forecasts,
+    )
+    from forecast_assets.presentation.external_forecasts import external_outcome_text, external_plan_text
     from forecast_assets.presentation.state import version_text
     from forecast_assets.sources.external_forecasts import parse_columns
 
     rhythm = CADENCES[cadence]
-    request = Request(file, model_version, rhythm, horizon, day, parse_columns(columns), fill_missing=missing == "zero")
+    request = ExternalForecastsRequest(
+        file, model_version, rhythm, horizon, day, parse_columns(columns), fill_missing=missing == "zero"
+    )
 
     def work(runner: "Runner") -> None:
-        plan = plan_forecasts(runner, request)
-        click.echo(plan_text(plan))
-        for outcome, coherence in publish_forecasts(runner, plan):
-            click.echo(published_text(outcome, coherence))
+        plan = plan_external_forecasts(runner, request)
+        click.echo(external_plan_text(plan))
+        for outcome, coherence in publish_external_forecasts(runner, plan):
+            click.echo(external_outcome_text(outcome, coherence))
         if plan.is_new:
             click.echo(f"\n{version_text(runner.stores, model_version)}")
 

@@ -87,14 +87,14 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
 
 def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]") -> None:
     """Move a channel and say what follows; the stores of products stay closed, since opening them takes libraries."""
-    from forecast_assets.presentation.channels import moved_text, standing_text
+    from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
     from resources.stores.registry import open_registry
 
     settings = current()
     registry = open_registry(settings.store, settings.mirror_folder)
-    standing = registry.standing(channel)
-    if standing is not None and standing.model_version == version:
-        click.echo(standing_text(standing))
+    current_move = registry.current_move(channel)
+    if current_move is not None and current_move.model_version == version:
+        click.echo(unchanged_channel_text(current_move))
         return
     entry = move(registry)
     click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))

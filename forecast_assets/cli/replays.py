@@ -41,13 +41,13 @@ def replay(identifier: str, *, training: bool, keep: Path | None) -> None:
     if training:
         folder = None if keep is None else keep / "training"
         publication = stores.predictions.publication(key)
-        with progress_lines() as report:
-            trained = replay_training(stores, settings, publication.key.model_version, report, keep=folder)
+        with progress_lines() as progress:
+            trained = replay_training(stores, settings, publication.key.model_version, progress, keep=folder)
         click.echo(f"{replay_text(trained)}\n")
         trained.require_equal()
     folder = keep if keep is None or not training else keep / "run"
-    with progress_lines() as report:
-        found = rebuild(stores, settings, key, report, rows=[] if row is None else [row], keep=folder)
+    with progress_lines() as progress:
+        found = rebuild(stores, settings, key, progress, rows=[] if row is None else [row], keep=folder)
     click.echo(replay_text(found))
     found.require_equal()
 

@@ -50,11 +50,11 @@ def demo(skus: int, stores: int, days: int, seed: int) -> None:
 def simulate(out: Path, skus: int, stores: int, days: int, seed: int, end: date, layout: str) -> None:
     """Write a simulated retailer with known truth, in the native layout or as M5 files."""
     from forecast_assets.simulation.m5_writer import write_m5
-    from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+    from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 
     settings = SimulatorSettings(skus=skus, stores=stores, days=days, seed=seed, end=end)
     write = {"native": write_native, "m5": write_m5}[layout]
-    is_new = write(simulate(settings), out)
+    is_new = write(simulate_retailer(settings), out)
     click.echo(
         f"{'Wrote' if is_new else 'Already there, unchanged:'} {out} ({skus} SKUs x {stores} stores x {days} days)"
     )

@@ -61,9 +61,9 @@ def verify(expected: tuple[str, ...]) -> None:
 
     began = time.monotonic()
     heads = _heads(expected)
-    with progress_lines() as report:
+    with progress_lines() as progress:
         texts = [recorded.head for recorded in heads if recorded.head]
-        found = verify_store(opened().blobs, expect_heads=texts, report=report)
+        found = verify_store(opened().blobs, expect_heads=texts, progress=progress)
     click.echo(verification_text(found, heads, time.monotonic() - began))
     if found.findings:
         raise FindingsError([f"{finding.path} ({finding.kind})" for finding in found.findings])
@@ -115,8 +115,8 @@ def vacuum(days: int, remove: bool, by: str, expected: tuple[str, ...], may_lack
     if remove:
         require_heads(heads, may_lack=may_lack)
     texts = [recorded.head for recorded in heads if recorded.head]
-    with progress_lines() as report:
-        found = vacuum_store(stores.blobs, stores.ledger, by=by, older_than=age, expect_heads=texts, report=report)
+    with progress_lines() as progress:
+        found = vacuum_store(stores.blobs, stores.ledger, by=by, older_than=age, expect_heads=texts, progress=progress)
     catalogues = old_catalogues(settings.catalogue_path, age)
     if remove:
         for file in catalogues:

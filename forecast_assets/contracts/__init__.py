@@ -48,9 +48,9 @@ from forecast_assets.contracts.products import (
 from forecast_assets.contracts.reports import (
     ACCURACY_SEGMENTS,
     BACKTEST_REPORTS,
+    BACKTESTED_METHOD,
     EVALUATION_REPORTS,
     FORECAST_ACCURACY,
-    OWN_METHOD,
 )
 from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract
 
@@ -58,6 +58,7 @@ __all__ = [
     "ACCURACY_SEGMENTS",
     "AGGREGATE_FORECASTS",
     "ALL_STORES",
+    "BACKTESTED_METHOD",
     "BACKTEST_REPORTS",
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
@@ -75,7 +76,6 @@ __all__ = [
     "NODE_KEY",
     "NODE_STEP_KEY",
     "OPEN_ORDER_DAYS",
-    "OWN_METHOD",
     "PRICES",
     "PRODUCTS",
     "PRODUCT_HIERARCHY",

@@ -246,7 +246,7 @@ AGGREGATE_FORECASTS = Contract(
 EXTERNAL_FORECASTS = Contract(
     name="external_forecasts",
     grain="one SKU, one store, one step of a run",
-    description="Forecasts made elsewhere, as their file says them; what a run of an external version is made from.",
+    description="External forecasts, as their file says them; what a run of an external version is made from.",
     columns=(
         *series_columns(),
         *step_columns(),
@@ -267,7 +267,7 @@ EXTERNAL_FORECASTS = Contract(
         "Every series of the snapshot has every step; what the file lacks is zero and says so.",
         "Quantiles rise with their probability.",
     ),
-    limits=("What the outside model knew when it made them cannot be seen from here.",),
+    limits=("What the external model knew when it made them cannot be seen from here.",),
 )  # fmt: skip
 
 PRODUCTS: Final = {

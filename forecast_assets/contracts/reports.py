@@ -103,7 +103,7 @@ FORECAST_ACCURACY = Contract(
 )  # fmt: skip
 
 # What a backtest report calls the version that it is of, whatever its name.
-OWN_METHOD: Final = "version"
+BACKTESTED_METHOD: Final = "version"
 
 BACKTEST_REPORTS = Contract(
     name="backtest_reports",
@@ -113,7 +113,7 @@ BACKTEST_REPORTS = Contract(
     columns=(
         Column("model_version", pl.String, "the version that the report is of"),
         Column("cutoff", pl.Date, "last day that forecasts could know; null for all cutoffs together", nullable=True),
-        Column("method", pl.String, f"`{OWN_METHOD}` for the version itself, or what it is compared with"),
+        Column("method", pl.String, f"`{BACKTESTED_METHOD}` for the version itself, or what it is compared with"),
         Column("segment_kind", pl.String, "what rows are divided by, such as `all`, `level`, `step`"),
         Column("segment", pl.String, "which one"),
         Column("metric", pl.String, "name of the metric"),

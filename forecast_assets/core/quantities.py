@@ -14,12 +14,13 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from forecast_assets.core.arrays import Ints
+
 DECIMALS: Final = 6
 SCALE: Final = 10**DECIMALS
 UNITS: Final = pl.Decimal(18, DECIMALS)
 
-Floats = npt.NDArray[np.float64]
-Millionths = npt.NDArray[np.int64]
+Millionths = Ints
 
 _LARGEST: Final = 10**18 - 1
 

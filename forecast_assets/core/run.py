@@ -73,8 +73,8 @@ class TrainingRequest:
         family: Model family.
         cutoff: Last day that training may see.
         horizon: Days that backtests look ahead; None for what the length of the history allows.
-        given: Product versions that a version made elsewhere arrives with, oldest date first.
-        evaluated_on: Prediction date of the snapshot whose sales a version made elsewhere is measured on.
+        given: Product versions of the first file of an external version, oldest date first.
+        evaluated_on: Prediction date of the snapshot whose sales an external version is measured on.
         evaluates: Whether to make the evaluation report too, without which a version cannot be registered.
     """
 

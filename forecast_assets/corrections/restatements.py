@@ -37,7 +37,7 @@ AMOUNTS: Final[Mapping[str, str]] = {
     "purchase_orders": "ordered_units",
 }
 # Read as they stand at the prediction date, from however long ago: a row per SKU or store, not per day.
-_STANDING: Final = frozenset({"product_hierarchy", "store_hierarchy"})
+_HIERARCHY_FEEDS: Final = frozenset({"product_hierarchy", "store_hierarchy"})
 
 SCHEMA: Final[Mapping[str, Any]] = {
     "feed": pl.String,
@@ -108,7 +108,7 @@ def newest_revisions(
     return sorted(newest.values(), key=lambda published: (-published.key.prediction_date.toordinal(), published.key))
 
 
-def snapshot_behind(stores: Stores, products: Mapping[str, str]) -> ProductVersion:
+def source_snapshot(stores: Stores, products: Mapping[str, str]) -> ProductVersion:
     """Return the snapshot that the products of a run, by name, were made from."""
     forecasts = stores.predictions.version(products["forecasts"])
     return stores.predictions.version(forecasts.inputs["feature_snapshots"])
@@ -128,7 +128,7 @@ def restatement(
     Raises:
         InputError: If the moment is earlier than the run's own.
     """
-    snapshot = snapshot_behind(stores, publication.products)
+    snapshot = source_snapshot(stores, publication.products)
     before = History.of(snapshot, stores.observations)
     moment = known_until or max(stores.observations.newest_knowledge(before.cutoff), before.known_until)
     after = History.later(snapshot, stores.observations, moment)
@@ -136,15 +136,15 @@ def restatement(
     return Restatement(publication, before.known_until, moment, rows)
 
 
-def pending(
-    stores: Stores, publications: Sequence[Publication], report: Callable[[str, int, int], None] | None = None
+def pending_restatements(
+    stores: Stores, publications: Sequence[Publication], progress: Callable[[str, int, int], None] | None = None
 ) -> Iterator[Restatement]:
     """Compare published runs with what is known now; runs that share a snapshot and what they read are compared once.
 
     Args:
         stores: Where everything is.
         publications: Which runs.
-        report: Called with what is done and how many there are.
+        progress: Called with what is done and how many there are.
 
     Yields:
         The runs whose inputs differ.
@@ -152,10 +152,10 @@ def pending(
     compared: dict[tuple[str, int, int], Restatement] = {}
     history_days: dict[str, int] = {}
     for at, publication in enumerate(publications):
-        if report:
-            report("compare inputs of published runs", at, len(publications))
+        if progress:
+            progress("compare inputs of published runs", at, len(publications))
         reads = (
-            snapshot_behind(stores, publication.products).version,
+            source_snapshot(stores, publication.products).version,
             days_read(stores, publication, history_days),
             publication.key.forecast_horizon,
         )
@@ -163,8 +163,8 @@ def pending(
             compared[reads] = restatement(stores, publication, days=reads[1])
         if compared[reads].rows.height:
             yield replace(compared[reads], publication=publication)
-    if report:
-        report("compare inputs of published runs", len(publications), len(publications))
+    if progress:
+        progress("compare inputs of published runs", len(publications), len(publications))
 
 
 def require_change(found: Restatement) -> Restatement:
@@ -197,7 +197,7 @@ def days_read(stores: Stores, publication: Publication, history_days: dict[str, 
         history_days: By artifact, of those that have been loaded already; filled as artifacts are loaded.
     """
     loaded = {} if history_days is None else history_days
-    snapshot = snapshot_behind(stores, publication.products)
+    snapshot = source_snapshot(stores, publication.products)
     model = stores.registry.model_version(publication.key.model_version)
     if model.artifact not in loaded:
         loaded[model.artifact] = load_artifact(stores, model).history_days
@@ -220,7 +220,7 @@ def changed_rows(before: History, after: History, days: int, horizon: int) -> pl
     """
     since = after.cutoff - timedelta(days=days - 1)
     orders = after.cutoff - timedelta(days=OPEN_ORDER_DAYS - 1)
-    since_of: dict[str, date | None] = {**dict.fromkeys(_STANDING), "purchase_orders": orders}
+    since_of: dict[str, date | None] = {**dict.fromkeys(_HIERARCHY_FEEDS), "purchase_orders": orders}
     frames = [_changed_of_feed(feed, before, after, since_of.get(feed, since), horizon) for feed in sorted(FEEDS)]
     rows = pl.concat([pl.DataFrame(schema=SCHEMA), *(frame for frame in frames if frame is not None)])
     return rows.sort("feed", "event_date", "row")
@@ -229,7 +229,7 @@ def changed_rows(before: History, after: History, days: int, horizon: int) -> pl
 def _changed_of_feed(
     feed: str, before: History, after: History, since: date | None, horizon: int
 ) -> pl.DataFrame | None:
-    news = _news(feed, before, after, since, horizon)
+    news = _new_rows(feed, before, after, since, horizon)
     if not news:
         return None
     contract = FEEDS[feed]
@@ -242,7 +242,7 @@ def _changed_of_feed(
     values = [name for name in contract.names if name not in contract.key]
     differs = [pl.col(name).ne_missing(pl.col(name + _BEFORE)) for name in values]
     changed = joined.filter(pl.any_horizontal(pl.col("source" + _BEFORE).is_null(), *differs))
-    return changed.select(_told(contract, values)).cast(pl.Schema(SCHEMA))
+    return changed.select(_restatement_columns(contract, values)).cast(pl.Schema(SCHEMA))
 
 
 _BEFORE: Final = "_before"
@@ -252,7 +252,7 @@ def _key(contract: Contract) -> list[str]:
     return [name for name in contract.key if name != "known_at"]
 
 
-def _news(feed: str, before: History, after: History, since: date | None, horizon: int) -> list[pl.LazyFrame]:
+def _new_rows(feed: str, before: History, after: History, since: date | None, horizon: int) -> list[pl.LazyFrame]:
     """Return what `before` did not read: rows of batches that it does not name, and later rows of those it does."""
     named = {batch.batch_id for batch in before.batches}
     of_feed = [batch for batch in after.batches if batch.feed == feed]
@@ -261,7 +261,8 @@ def _news(feed: str, before: History, after: History, since: date | None, horizo
         batch for batch in of_feed if batch.batch_id in named and after.store.last_known_at(batch) > before.known_until
     ]
     said = [
-        replace(after, batches=tuple(batches)).said(feed, since=since, ahead_days=horizon) for batches in (new, went_on)
+        replace(after, batches=tuple(batches)).unresolved_feed(feed, since=since, ahead_days=horizon)
+        for batches in (new, went_on)
     ]
     is_news = (pl.lit(value=True), pl.col("known_at") > before.known_until)
     return [rows.filter(is_new) for rows, is_new in zip(said, is_news, strict=True) if rows is not None]
@@ -273,7 +274,7 @@ def _resolved(
     """Return the rows that count for some keys, without receipts after the prediction date: those are of the future."""
     days = keys["event_date"] if "event_date" in keys.columns else pl.Series([since], dtype=pl.Date)
     first: Any = days.min()
-    said = history.said(contract.name, since=first, ahead_days=horizon)
+    said = history.unresolved_feed(contract.name, since=first, ahead_days=horizon)
     if said is None:
         said = pl.LazyFrame(schema={**contract.schema, "source": pl.String, "trust": pl.Float64})
     wanted = said.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
@@ -283,7 +284,7 @@ def _resolved(
     return rows.with_columns(pl.when(pl.col("received_date") <= history.cutoff).then("received_date"))
 
 
-def _told(contract: Contract, values: list[str]) -> list[pl.Expr]:
+def _restatement_columns(contract: Contract, values: list[str]) -> list[pl.Expr]:
     amount = AMOUNTS.get(contract.name)
     is_late = pl.col("source" + _BEFORE).is_null()
     names = [name for name in _key(contract) if name != "event_date"]
@@ -292,8 +293,8 @@ def _told(contract: Contract, values: list[str]) -> list[pl.Expr]:
         pl.col("event_date"),
         pl.concat_str([_text(name, contract) for name in names], separator=" ").alias("row"),
         is_late.alias("is_late"),
-        pl.when(~is_late).then(_words(contract, values, is_late, _BEFORE)).alias("before"),
-        _words(contract, values, is_late, "").alias("after"),
+        pl.when(~is_late).then(_changed_values(contract, values, is_late, _BEFORE)).alias("before"),
+        _changed_values(contract, values, is_late, "").alias("after"),
         _amount(amount, _BEFORE).alias("amount_before"),
         _amount(amount, "").alias("amount_after"),
         pl.col("source"),
@@ -302,7 +303,7 @@ def _told(contract: Contract, values: list[str]) -> list[pl.Expr]:
     ]
 
 
-def _words(contract: Contract, values: list[str], is_late: pl.Expr, suffix: str) -> pl.Expr:
+def _changed_values(contract: Contract, values: list[str], is_late: pl.Expr, suffix: str) -> pl.Expr:
     """Return the values of a row that differ, in words; of a late row all."""
     told = [
         pl.when(is_late | pl.col(name).ne_missing(pl.col(name + _BEFORE))).then(

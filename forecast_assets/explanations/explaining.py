@@ -1,7 +1,7 @@
 """The frame of explanations: drivers that add up to the forecast and to expected sales, exactly.
 
 What belongs here: the arithmetic, in whole millionths of a unit. What does not: the words (forecast_wording,
-risk_wording, wants), or any estimate.
+risk_wording, not_computed), or any estimate.
 """
 
 from typing import Final
@@ -12,11 +12,11 @@ import polars as pl
 from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_STEP_KEY
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import SCALE, UNITS, Millionths, from_units, to_units
-from forecast_assets.explanations.circumstances import Circumstances
+from forecast_assets.explanations.explanation_context import ExplanationContext
 from forecast_assets.explanations.forecast_wording import forecast_reason
+from forecast_assets.explanations.not_computed import not_computed
 from forecast_assets.explanations.phrases import capitalised
 from forecast_assets.explanations.risk_wording import RISK_NUMBERS, risk_reason
-from forecast_assets.explanations.wants import not_computed
 
 # All that is read here of each product: quantiles and parts of probabilities are most of their bytes.
 OF_BASE: Final = (*SERIES_STEP_KEY, "target_date", "demand_class", "model_used", "base_units", *COMPONENTS)
@@ -25,7 +25,10 @@ OF_RISKS: Final = (*SERIES_STEP_KEY, "risk_method", "expected_lost_units", *RISK
 
 
 def explanation_frame(
-    base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame, circumstances: Circumstances | None = None
+    base: pl.DataFrame,
+    reconciled: pl.DataFrame,
+    risks: pl.DataFrame,
+    context: ExplanationContext | None = None,
 ) -> pl.DataFrame:
     """Account for every forecast and risk of a run.
 
@@ -33,7 +36,7 @@ def explanation_frame(
         base: `OF_BASE` of `base_forecasts`.
         reconciled: `OF_RECONCILED` of `reconciled_forecasts`, the same rows in the same order.
         risks: `OF_RISKS` of `stockout_risks`, the same rows in the same order.
-        circumstances: What the words tell besides the numbers; what is left out is not spoken of.
+        context: What the words tell besides the numbers; what is left out is not spoken of.
 
     Returns:
         Contract `forecast_explanations`, the same rows in the same order. Drivers add up to `forecast_units`, and
@@ -46,7 +49,7 @@ def explanation_frame(
     _require_same_rows(base, risks, "stock-out risks")
     drivers = _drivers(base, reconciled, risks)
     exact = base.select(*SERIES_STEP_KEY, "target_date", *(to_units(m, name) for name, m in drivers.items()))
-    words = _words(base, risks, drivers, circumstances or Circumstances())
+    words = _words(base, risks, drivers, context or ExplanationContext())
     return FORECAST_EXPLANATIONS.conform(pl.concat([exact, words], how="horizontal"))
 
 
@@ -76,9 +79,9 @@ def _drivers(base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame) 
 
 
 def _words(
-    base: pl.DataFrame, risks: pl.DataFrame, drivers: dict[str, Millionths], circumstances: Circumstances
+    base: pl.DataFrame, risks: pl.DataFrame, drivers: dict[str, Millionths], context: ExplanationContext
 ) -> pl.DataFrame:
-    facts = circumstances.lined_up(
+    facts = context.row_facts(
         base.select("store_id", "sku_id", "step", "target_date", "demand_class", "model_version", "model_used")
     )
     told = pl.DataFrame({name: millionths / SCALE for name, millionths in drivers.items()}).with_columns(
@@ -92,7 +95,7 @@ def _words(
     words = told.lazy().select(
         forecast_reason().alias("forecast_reason"),
         risk_reason().alias("risk_reason"),
-        not_computed(circumstances.feeds, circumstances.longest_history_days).alias("not_computed"),
+        not_computed(context.feeds, context.longest_history_days).alias("not_computed"),
     )
     # A step of its own: capitalising reads its text twice, and Polars would make the whole sentence twice for it.
     return words.with_columns(capitalised(pl.col("forecast_reason"))).collect(engine="streaming")

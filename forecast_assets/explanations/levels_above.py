@@ -8,15 +8,12 @@ furthest, in percent, from the sum of its parts.
 """
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def largest_gaps(
@@ -83,7 +80,7 @@ def _gap_shares(nodes: Millionths, hierarchy: Hierarchy, series: Millionths) -> 
     return np.asarray(np.divide(nodes - sums, sums, out=np.zeros(sums.shape), where=sums > 0))
 
 
-def _strongest(gaps: Floats, above: Ints, moved: npt.NDArray[np.int64]) -> tuple[Ints, Floats]:
+def _strongest(gaps: Floats, above: Ints, moved: Ints) -> tuple[Ints, Floats]:
     """[n, H] the node that pulls hardest, and how hard; the first of equals, 0 where none pulls."""
     node, pull = np.broadcast_to(above[:, :1], moved.shape).copy(), np.zeros(moved.shape)
     for level in range(above.shape[1]):

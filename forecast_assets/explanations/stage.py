@@ -15,16 +15,16 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
-from forecast_assets.explanations.circumstances import Circumstances, events_by_store
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
+from forecast_assets.explanations.explanation_context import ExplanationContext, events_by_store
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
-from forecast_assets.plots import telling_series
+from forecast_assets.plots import notable_series
 from forecast_assets.scoring.context import RunContext
-from forecast_assets.scoring.pictures import Chosen, driver_pictures
+from forecast_assets.scoring.pictures import PicturedSeries, driver_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
 
 
@@ -39,7 +39,7 @@ def explain(run: RunContext) -> StageResult:
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
     forecast, moved = run.read(base, OF_BASE), run.read(reconciled, OF_RECONCILED)
     nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
-    told = _circumstances(run, forecast, largest_gaps(forecast, moved, nodes, run.hierarchy))
+    told = _explanation_context(run, forecast, largest_gaps(forecast, moved, nodes, run.hierarchy))
     risk = run.read(risks, OF_RISKS)
     frame = explanation_frame(forecast, moved, risk, told)
     inputs = {
@@ -50,19 +50,19 @@ def explain(run: RunContext) -> StageResult:
         {FORECAST_EXPLANATIONS.name: frame},
         inputs,
         run.facts,
-        lambda: _summary(frame, telling_series(forecast, risk)),
+        lambda: _summary(frame, notable_series(forecast, risk)),
     )
 
 
-def _circumstances(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame) -> Circumstances:
+def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame) -> ExplanationContext:
     history, hierarchy, horizon = run.history, run.hierarchy, run.key.forecast_horizon
     classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
     facts = (
-        run.features.join(_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
+        run.features.join(_hierarchy_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
         .join(_last_days(history, classes.filter(demand_class="ended")), on=SERIES_KEY, how="left")
         .sort(SERIES_KEY)
     )
-    return Circumstances(
+    return ExplanationContext(
         feeds=frozenset(batch.feed for batch in history.batches),
         series=facts,
         plan=_plan(history, horizon),
@@ -71,7 +71,7 @@ def _circumstances(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame) -> C
     )
 
 
-def _places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
+def _hierarchy_places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
     """Return each series' places in the hierarchies, and the group that a new one borrows from."""
     group = pl.Series(hierarchy.product_groups(group_level))
     kin = pl.lit("all products") if group_level == "total" else pl.format(f"{group_level} {{}}", group)
@@ -85,7 +85,7 @@ def _places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
 def _last_days(history: History, series: pl.DataFrame) -> pl.DataFrame:
     """Return the last day with a row of sales of some series, as far back as a snapshot looks."""
     since = history.cutoff - timedelta(days=LONGEST_DAYS - 1)
-    rows = history.said("sales", since=since) if series.height else None
+    rows = history.unresolved_feed("sales", since=since) if series.height else None
     if rows is None:
         return pl.DataFrame(schema={**dict.fromkeys(SERIES_KEY, pl.String), "last_day": pl.Date})
     known = rows.join(series.lazy(), on=SERIES_KEY, how="semi")
@@ -113,7 +113,7 @@ def _events(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame |
     return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"))
 
 
-def _summary(frame: pl.DataFrame, chosen: Chosen) -> Summary:
+def _summary(frame: pl.DataFrame, chosen: PicturedSeries) -> Summary:
     drivers = [name for name in frame.columns if name.endswith("_units")]
     lacking = frame.filter(pl.col("not_computed") != "").group_by("not_computed").agg(rows=pl.len())
     return {

@@ -13,11 +13,10 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES
-from forecast_assets.core.arrays import Bools, Floats, Rows
+from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.
@@ -69,11 +68,11 @@ class Panel:
         return self.first_date + timedelta(days=self.history_days - 1)
 
     @property
-    def weekday(self) -> npt.NDArray[np.int64]:
+    def weekday(self) -> Ints:
         """[T + H] day of the week of each column, Monday 0."""
         return (self.first_date.weekday() + np.arange(self.history_days + self.horizon_days)) % 7
 
-    def occurrences(self, event_name: str) -> tuple[npt.NDArray[np.intp], Bools]:
+    def occurrences(self, event_name: str) -> tuple[Rows, Bools]:
         """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""
         kinds = [kind for kind, name in enumerate(self.event_names) if name == event_name]
         columns = np.flatnonzero(self.event_days[kinds].any(axis=0))

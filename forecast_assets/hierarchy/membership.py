@@ -13,13 +13,12 @@ from itertools import pairwise, product
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.arrays import Codes, Groups, Names, Rows
 from forecast_assets.core.errors import HierarchyError, first_ten
 from forecast_assets.core.quantities import Millionths
 
-Codes = npt.NDArray[np.int64]
 Sparse = Any
 
 TOTAL: Final = "total"
@@ -49,7 +48,7 @@ class Level:
     code: Codes
 
     @property
-    def members(self) -> npt.NDArray[np.str_]:
+    def members(self) -> Names:
         """[n] Name of the node of each series."""
         return np.array(self.nodes)[self.code]
 
@@ -149,7 +148,7 @@ class Hierarchy:
         """All pairs of levels above the bottom."""
         return tuple(_cross(*pair) for pair in list(product(self.product_levels, self.store_levels))[:-1])
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Hierarchy":
+    def take(self, rows: Rows) -> "Hierarchy":
         """Return the hierarchy of some of the series; nodes without any of them are in no crossed level."""
         products, stores = (
             tuple(replace(level, code=level.code[rows]) for level in levels)
@@ -179,12 +178,12 @@ class Hierarchy:
         return tuple(level for level in self.crossed_levels if len(level.places) <= most)
 
     @cached_property
-    def information(self) -> "Summing":
+    def information(self) -> "SummingMatrix":
         """The nodes that reconciliation listens to, and how series add up to them."""
         return _stack(self.information_levels(), self.series.height)
 
     @cached_property
-    def _upper(self) -> "Summing":
+    def _upper(self) -> "SummingMatrix":
         return _stack(self.crossed_levels, self.series.height)
 
     @property
@@ -194,7 +193,7 @@ class Hierarchy:
         wide = [level for level in self.product_levels if self.series.height >= least * len(level.nodes)]
         return wide[-1] if wide else self.product_levels[0]
 
-    def product_groups(self, level_name: str | None = None) -> npt.NDArray[np.str_]:
+    def product_groups(self, level_name: str | None = None) -> Groups:
         """[n] Group of each series: its node of the named product level, by default of `group_level`.
 
         Raises:
@@ -211,7 +210,7 @@ class Hierarchy:
 
 
 @dataclass(frozen=True)
-class Summing:
+class SummingMatrix:
     """Nodes and the series below them.
 
     Attributes:
@@ -223,7 +222,7 @@ class Summing:
     matrix: Sparse
 
 
-def _stack(levels: Sequence[CrossedLevel], series_count: int) -> Summing:
+def _stack(levels: Sequence[CrossedLevel], series_count: int) -> SummingMatrix:
     from scipy import sparse
 
     nodes = pl.concat([level.frame for level in levels]).with_row_index("place").sort(NODE)
@@ -232,7 +231,7 @@ def _stack(levels: Sequence[CrossedLevel], series_count: int) -> Summing:
     columns = np.tile(np.arange(series_count), len(levels))
     ones = np.ones(len(rows), dtype=np.int64)
     matrix = sparse.csr_matrix((ones, (rows, columns)), shape=(nodes.height, series_count))
-    return Summing(nodes.drop("place"), matrix[nodes["place"].to_numpy()])
+    return SummingMatrix(nodes.drop("place"), matrix[nodes["place"].to_numpy()])
 
 
 def _cross(products: Level, stores: Level) -> CrossedLevel:

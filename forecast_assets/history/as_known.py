@@ -15,12 +15,12 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
-from forecast_assets.history.fusion import only_words, resolve
+from forecast_assets.history.fusion import resolve, resolve_uncontested
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.observations import PLANNED, ObservationStore, contested_days
 
-Span = tuple[date, date]
+DateSpan = tuple[date, date]
 
 _DECIDED_DAYS: Final = 91
 
@@ -72,7 +72,7 @@ class History:
         batches = tuple(store.as_known(made.cutoff, known_until))
         return cls(store, batches, made.cutoff, known_until, made.plans_known_until or made.known_until)
 
-    def said(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+    def unresolved_feed(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
         """Return what every source has said of a feed by then, unresolved; arguments as for ``feed``."""
         since, until = self._window(name, since, ahead_days)
         rows = self.store.scan(self.batches, name, since=since, until=until)
@@ -94,7 +94,7 @@ class History:
             since: First event date to read.
             ahead_days: Days of plan after the cutoff to read, for feeds that know the future.
         """
-        rows = self.said(name, since=since, ahead_days=ahead_days)
+        rows = self.unresolved_feed(name, since=since, ahead_days=ahead_days)
         if rows is None:
             return None
         if "event_date" not in FEEDS[name].key:
@@ -105,7 +105,7 @@ class History:
             resolve(name, rows.filter(_is_within(some)), known_until=self.known_until)
             for some in _portions(spans, *window)
         ]
-        return pl.concat([only_words(name, rows.filter(~_is_within(spans))), *decided])
+        return pl.concat([resolve_uncontested(name, rows.filter(~_is_within(spans))), *decided])
 
     def feeds(
         self, names: Iterable[str] = FEEDS, *, since: date | None = None, ahead_days: int = 0
@@ -155,12 +155,12 @@ class History:
         )
 
 
-def _portions(spans: Iterable[Span], since: date | None, until: date) -> list[list[Span]]:
+def _portions(spans: Iterable[DateSpan], since: date | None, until: date) -> list[list[DateSpan]]:
     """Return the days of some spans, as far as they lie in a window, about a quarter of a year at a time.
 
     Deciding needs all sources' rows at once in memory, and several times over; but no day needs another one's.
     """
-    portions: list[list[Span]] = []
+    portions: list[list[DateSpan]] = []
     room = 0
     for first, last in spans:
         day, end = max(first, since or first), min(last, until)
@@ -175,7 +175,7 @@ def _portions(spans: Iterable[Span], since: date | None, until: date) -> list[li
     return portions
 
 
-def _is_within(spans: Iterable[Span]) -> pl.Expr:
+def _is_within(spans: Iterable[DateSpan]) -> pl.Expr:
     inside = [pl.col("event_date").is_between(*span) for span in spans]
     return pl.any_horizontal(inside) if inside else pl.lit(value=False)
 

@@ -19,17 +19,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, Contract
-from forecast_assets.core.arrays import Bools
+from forecast_assets.core.arrays import Bools, Floats, Ints
 from forecast_assets.core.numbering import number_keys
 
 FRESHNESS_TOLERANCE: Final = timedelta(days=2)
 RESOLUTIONS: Final = ("only_source", "sources_agree", "more_trusted", "fresher", "tie_by_name")
 
-Ints = npt.NDArray[np.int64]
 
 _NEVER: Final = np.iinfo(np.int64).min // 2
 _ALWAYS: Final = np.iinfo(np.int64).max
@@ -48,11 +46,11 @@ class _Cells:
 
     row: Ints
     known: Ints
-    trust: npt.NDArray[np.float64]
+    trust: Floats
     is_restated: Bools
 
     @property
-    def spoke(self) -> Bools:
+    def has_row(self) -> Bools:
         """[keys, sources] whether the source said anything of the key."""
         return self.known > _NEVER
 
@@ -99,7 +97,7 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
     return _decide(frame, cells, contract).lazy()
 
 
-def only_words(feed: str, observations: pl.LazyFrame) -> pl.LazyFrame:
+def resolve_uncontested(feed: str, observations: pl.LazyFrame) -> pl.LazyFrame:
     """Label observations of which each key has one: what ``resolve`` would return, without reading anything yet.
 
     Args:
@@ -153,9 +151,9 @@ def _rows_of_cells(frame: pl.DataFrame, cell: Ints, rows: Ints, cells: int, cont
 
 
 def _decide(frame: pl.DataFrame, cells: _Cells, contract: Contract) -> pl.DataFrame:
-    candidates = cells.spoke.sum(axis=1)
+    candidates = cells.has_row.sum(axis=1)
     tolerance = FRESHNESS_TOLERANCE // timedelta(microseconds=1)
-    is_fresh = cells.spoke & (cells.known >= cells.known.max(axis=1, keepdims=True) - tolerance)
+    is_fresh = cells.has_row & (cells.known >= cells.known.max(axis=1, keepdims=True) - tolerance)
     is_trusted = _best(is_fresh, cells.trust)
     is_first = _best(is_trusted, cells.known)
     winner = is_first.argmax(axis=1)
@@ -176,7 +174,7 @@ def _decide(frame: pl.DataFrame, cells: _Cells, contract: Contract) -> pl.DataFr
     return _labelled(won, resolution[order], candidates[order], cells.is_restated[at][order])
 
 
-def _best(among: Bools, score: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> Bools:
+def _best(among: Bools, score: Ints | Floats) -> Bools:
     """Return [keys, sources] which of the cells in `among` have the highest score of their key."""
     lowest = score.min()
     highest = np.where(among, score, lowest).max(axis=1, keepdims=True)
@@ -188,7 +186,7 @@ def _agree(values: pl.DataFrame, cells: _Cells, winning_row: Ints) -> Bools:
     """Return [keys] whether every source that spoke last said the same as the winner."""
     agree = np.ones(len(winning_row), dtype=np.bool_)
     for source in range(cells.row.shape[1]):
-        other = np.where(cells.spoke[:, source], cells.row[:, source], winning_row)
+        other = np.where(cells.has_row[:, source], cells.row[:, source], winning_row)
         for column in values.iter_columns():
             agree &= column.gather(other).eq_missing(column.gather(winning_row)).to_numpy()
     return agree

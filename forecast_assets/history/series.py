@@ -23,7 +23,7 @@ _TOLD: Final = {
 }
 
 
-def past_of(history: History, series: pl.DataFrame, since: date) -> pl.DataFrame:
+def past_observations(history: History, series: pl.DataFrame, since: date) -> pl.DataFrame:
     """Return the past of some series.
 
     Args:
@@ -36,7 +36,7 @@ def past_of(history: History, series: pl.DataFrame, since: date) -> pl.DataFrame
         (of trading hours, 0..1), `on_hand_units` (at the end of the day), `price_ratio` (over list price),
         `is_promotion`, `is_stockout` (whether the shelf was empty for some of the day); null where no feed says so.
     """
-    known = {name: _known_of(history, name, series, since) for name in _TOLD}
+    known = {name: _resolved_rows(history, name, series, since) for name in _TOLD}
     told = known["sales"]
     for name in ("stock_status", "inventory_positions", "prices"):
         told = told.join(known[name], on=_DAY, how="left")
@@ -52,10 +52,10 @@ def past_of(history: History, series: pl.DataFrame, since: date) -> pl.DataFrame
     )
 
 
-def _known_of(history: History, feed: str, series: pl.DataFrame, since: date) -> pl.DataFrame:
+def _resolved_rows(history: History, feed: str, series: pl.DataFrame, since: date) -> pl.DataFrame:
     """Return what a feed says of some series, filtered before sources are weighed against each other."""
     columns = [*_DAY, *_TOLD[feed]]
-    rows = history.said(feed, since=since)
+    rows = history.unresolved_feed(feed, since=since)
     if rows is None:
         return pl.DataFrame(schema={name: FEEDS[feed].schema[name] for name in columns})
     # Plain comparisons of each column are answered by the statistics of row groups; a join alone reads everything.

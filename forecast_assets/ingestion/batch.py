@@ -13,7 +13,7 @@ import polars as pl
 
 from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.core.errors import SourceError
-from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.findings import FeedFinding
 
 LONGEST_LAG: Final = timedelta(days=30)
 _SOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -45,7 +45,7 @@ class Batch:
     declared_lag: timedelta
     frame: pl.DataFrame
     delivery: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[FeedFinding, ...] = ()
     assumed: pl.DataFrame | None = None
 
     def __post_init__(self) -> None:

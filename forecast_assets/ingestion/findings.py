@@ -30,7 +30,7 @@ LONGEST_TEXT: Final = 200
 
 
 @dataclass(frozen=True)
-class Finding:
+class FeedFinding:
     """One thing that is wrong with a feed, or that somebody should look at.
 
     Attributes:
@@ -73,7 +73,7 @@ def has_dates_in_range(frame: pl.DataFrame) -> bool:
     return not tests or bool(frame.select(pl.all_horizontal(test.all() for test in tests)).item())
 
 
-def require_no_errors(findings: Iterable[Finding]) -> None:
+def require_no_errors(findings: Iterable[FeedFinding]) -> None:
     """Stop if any finding is an error.
 
     Raises:
@@ -89,18 +89,20 @@ def require_no_errors(findings: Iterable[Finding]) -> None:
     raise ContractError(first, lines, remedy=f"{' '.join(remedies)} Nothing was stored.", findings=found)
 
 
-def contract_findings(contract: Contract, frame: pl.DataFrame, told: Mapping[str, int] | None = None) -> list[Finding]:
+def contract_findings(
+    contract: Contract, frame: pl.DataFrame, reported: Mapping[str, int] | None = None
+) -> list[FeedFinding]:
     """Return everything in which a frame breaks its contract.
 
     Args:
         contract: Of the feed.
         frame: Any rows and columns.
-        told: Columns of which the reader has said already that so many values are missing.
+        reported: Columns of which the reader has said already that so many values are missing.
 
     Returns:
         Findings about columns, types, missing values, ranges and keys; empty if the contract holds.
     """
-    known = told or {}
+    known = reported or {}
     absent = [name for name in contract.names if name not in frame.columns and name not in known]
     extra = [name for name in frame.columns if name not in contract.names]
     unfit = [*_columns(contract, frame, absent, extra), *_types(contract, frame)]
@@ -112,11 +114,11 @@ def contract_findings(contract: Contract, frame: pl.DataFrame, told: Mapping[str
     return [*values, *_duplicates(contract, frame)]
 
 
-def _error(contract: Contract, kind: str, rows: int, message: str, remedy: str, column: str = "") -> Finding:
-    return Finding(contract.name, kind, is_error=True, rows=rows, message=message, remedy=remedy, column=column)
+def _error(contract: Contract, kind: str, rows: int, message: str, remedy: str, column: str = "") -> FeedFinding:
+    return FeedFinding(contract.name, kind, is_error=True, rows=rows, message=message, remedy=remedy, column=column)
 
 
-def _columns(contract: Contract, frame: pl.DataFrame, absent: list[str], extra: list[str]) -> list[Finding]:
+def _columns(contract: Contract, frame: pl.DataFrame, absent: list[str], extra: list[str]) -> list[FeedFinding]:
     found = []
     if absent:
         message = f"it lacks the columns {absent}; found {frame.columns}"
@@ -127,7 +129,7 @@ def _columns(contract: Contract, frame: pl.DataFrame, absent: list[str], extra: 
     return found
 
 
-def _types(contract: Contract, frame: pl.DataFrame) -> list[Finding]:
+def _types(contract: Contract, frame: pl.DataFrame) -> list[FeedFinding]:
     wrong = [
         f"{column.name} is {frame.schema[column.name]}, not {column.dtype}"
         for column in contract.columns
@@ -138,14 +140,14 @@ def _types(contract: Contract, frame: pl.DataFrame) -> list[Finding]:
     return [_error(contract, "types", frame.height, f"columns of other types: {', '.join(wrong)}", "Cast them.")]
 
 
-def _values(contract: Contract, column: Column, frame: pl.DataFrame, told: Mapping[str, int]) -> list[Finding]:
+def _values(contract: Contract, column: Column, frame: pl.DataFrame, reported: Mapping[str, int]) -> list[FeedFinding]:
     """Return what is wrong with the values of one column, asked in one pass."""
     asked = dict(_questions(column))
     if not asked:
         return []
     counts = frame.lazy().select(**{kind: (test.fill_null(value=False)).sum() for kind, (test, _) in asked.items()})
     found = counts.collect().row(0, named=True)
-    if found.get("missing values", 0) <= told.get(column.name, 0):
+    if found.get("missing values", 0) <= reported.get(column.name, 0):
         found.pop("missing values", None)
     return [
         _error(
@@ -192,7 +194,7 @@ def _rows(frame: pl.DataFrame, test: pl.Expr) -> str:
     return "; ".join(str(row) for row in first.rows(named=True))
 
 
-def _duplicates(contract: Contract, frame: pl.DataFrame) -> list[Finding]:
+def _duplicates(contract: Contract, frame: pl.DataFrame) -> list[FeedFinding]:
     key = list(contract.key)
     keys = frame.select(key).drop_nulls()
     if not has_repeated_keys(keys, key):

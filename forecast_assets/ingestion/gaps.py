@@ -15,8 +15,8 @@ import polars as pl
 
 from forecast_assets.core.errors import FIRST, first_ten
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding
-from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.findings import FeedFinding
+from forecast_assets.ingestion.stored_rows import StoredRows
 
 FEED: Final = "sales"
 SERIES: Final = ["sku_id", "store_id"]
@@ -46,12 +46,12 @@ def joined(runs: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return _merged(every, ["source", "delivery", *SERIES])
 
 
-def gap_findings(runs: pl.DataFrame, held: Held) -> list[Finding]:
+def gap_findings(runs: pl.DataFrame, stored: StoredRows) -> list[FeedFinding]:
     """Judge the runs of a whole ingest.
 
     Args:
         runs: As `joined` returns them.
-        held: What the store holds already.
+        stored: What the store holds already.
 
     Returns:
         An error for days missing within a delivery; a warning for days missing between deliveries, or between what
@@ -60,9 +60,9 @@ def gap_findings(runs: pl.DataFrame, held: Held) -> list[Finding]:
     if runs.is_empty():
         return []
     union = _merged(runs, ["source", *SERIES])
-    holes = _uncovered(_holes(union), held)
+    holes = _uncovered(_holes(union), stored)
     is_inside = _inside_a_delivery(holes, runs)
-    between = pl.concat([holes.filter(~is_inside).select(_HOLE), _edges(runs, held)])
+    between = pl.concat([holes.filter(~is_inside).select(_HOLE), _edges(runs, stored)])
     return [
         *_finding(holes.filter(is_inside), is_error=True),
         *_finding(_merged(between, SERIES), is_error=False),
@@ -105,11 +105,11 @@ def _holes(runs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _uncovered(holes: pl.DataFrame, held: Held) -> pl.DataFrame:
+def _uncovered(holes: pl.DataFrame, stored: StoredRows) -> pl.DataFrame:
     """Return the parts of holes of which no day is held."""
     if holes.is_empty():
         return holes
-    days = _held_days(held, holes)
+    days = _stored_days(stored, holes)
     if days.is_empty():
         return holes
     at = holes.with_row_index("hole").sort("first")
@@ -132,9 +132,9 @@ def _parts(holes: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     return _merged(each, ["source", *SERIES])
 
 
-def _held_days(held: Held, holes: pl.DataFrame) -> pl.DataFrame:
+def _stored_days(stored: StoredRows, holes: pl.DataFrame) -> pl.DataFrame:
     """Return the held days of the series that have holes, between the first and the last hole, each once."""
-    rows = held.rows(FEED, since=limits(holes["first"])[0], until=limits(holes["last"])[1])
+    rows = stored.rows(FEED, since=limits(holes["first"])[0], until=limits(holes["last"])[1])
     if rows is None:
         return pl.DataFrame(schema={"sku_id": pl.String, "store_id": pl.String, "event_date": pl.Date})
     wanted = holes.lazy().select(SERIES).unique()
@@ -163,19 +163,19 @@ def _inside_a_delivery(holes: pl.DataFrame, runs: pl.DataFrame) -> pl.Series:
     return numbered["hole"].is_in(around["hole"].unique().implode())
 
 
-def _edges(runs: pl.DataFrame, held: Held) -> pl.DataFrame:
+def _edges(runs: pl.DataFrame, stored: StoredRows) -> pl.DataFrame:
     """Return the days missing between each series' first or last new day and its nearest held one."""
     spans = runs.group_by(SERIES).agg(pl.col("first").min(), pl.col("last").max())
-    before = _loose(spans, held, "first", -_DAY)
-    after = _loose(spans, held, "last", _DAY)
-    return pl.concat([_gap_before(before, held), _gap_after(after, held)])
+    before = _loose(spans, stored, "first", -_DAY)
+    after = _loose(spans, stored, "last", _DAY)
+    return pl.concat([_gap_before(before, stored), _gap_after(after, stored)])
 
 
-def _loose(spans: pl.DataFrame, held: Held, edge: str, step: timedelta) -> pl.DataFrame:
+def _loose(spans: pl.DataFrame, stored: StoredRows, edge: str, step: timedelta) -> pl.DataFrame:
     """Return the series of which neither the edge's own day nor the day beyond it is held."""
     days = pl.concat([spans.select(*SERIES, day=pl.col(edge)), spans.select(*SERIES, day=pl.col(edge) + step)])
     first, last = limits(days["day"])
-    rows = held.rows(FEED, since=first, until=last)
+    rows = stored.rows(FEED, since=first, until=last)
     if rows is None:
         return spans
     touching = rows.select(*SERIES, day="event_date").join(days.lazy(), on=[*SERIES, "day"], how="semi")
@@ -183,23 +183,23 @@ def _loose(spans: pl.DataFrame, held: Held, edge: str, step: timedelta) -> pl.Da
     return spans.join(connected, on=SERIES, how="anti")
 
 
-def _gap_before(loose: pl.DataFrame, held: Held) -> pl.DataFrame:
+def _gap_before(loose: pl.DataFrame, stored: StoredRows) -> pl.DataFrame:
     """Return the days between each series' first new day and the last held one before it."""
     if loose.is_empty():
         return _no_gaps()
     first, last = limits(loose["first"])
     is_before, newest = pl.col("event_date") < pl.col("first"), pl.col("event_date").max()
-    near = _nearest(loose, held.rows(FEED, since=first - _NEAR, until=last), is_before, newest)
+    near = _nearest(loose, stored.rows(FEED, since=first - _NEAR, until=last), is_before, newest)
     far = loose.join(near, on=SERIES, how="anti")
-    found = pl.concat([near, _nearest(far, held.rows(FEED, until=last), is_before, newest)])
+    found = pl.concat([near, _nearest(far, stored.rows(FEED, until=last), is_before, newest)])
     return found.select(*SERIES, first=pl.col("day") + _DAY, last=pl.col("first") - _DAY)
 
 
-def _gap_after(loose: pl.DataFrame, held: Held) -> pl.DataFrame:
+def _gap_after(loose: pl.DataFrame, stored: StoredRows) -> pl.DataFrame:
     """Return the days between each series' last new day and the first held one after it."""
     if loose.is_empty():
         return _no_gaps()
-    rows = held.rows(FEED, since=limits(loose["last"])[0])
+    rows = stored.rows(FEED, since=limits(loose["last"])[0])
     found = _nearest(loose, rows, pl.col("event_date") > pl.col("last"), pl.col("event_date").min())
     return found.select(*SERIES, first=pl.col("last") + _DAY, last=pl.col("day") - _DAY)
 
@@ -217,7 +217,7 @@ def _no_gaps() -> pl.DataFrame:
     return pl.DataFrame(schema={"sku_id": pl.String, "store_id": pl.String, "first": pl.Date, "last": pl.Date})
 
 
-def _finding(holes: pl.DataFrame, *, is_error: bool) -> list[Finding]:
+def _finding(holes: pl.DataFrame, *, is_error: bool) -> list[FeedFinding]:
     if holes.is_empty():
         return []
     series = holes.select(SERIES).unique().sort(SERIES)
@@ -227,10 +227,10 @@ def _finding(holes: pl.DataFrame, *, is_error: bool) -> list[Finding]:
     if is_error:
         message = f"{series.height:,} series miss days between their first and their last: {listed}{left}"
         remedy = "Add the missing days and ingest again: a day without a sale is a row with sales_units 0."
-        return [Finding(FEED, "missing days", is_error=True, rows=days, message=message, remedy=remedy)]
+        return [FeedFinding(FEED, "missing days", is_error=True, rows=days, message=message, remedy=remedy)]
     message = f"{series.height:,} series miss days between what is held and what arrives: {listed}{left}"
     remedy = "Late days may still come: ingest them when they do; until then they count as not known."
-    return [Finding(FEED, "late days", is_error=False, rows=days, message=message, remedy=remedy)]
+    return [FeedFinding(FEED, "late days", is_error=False, rows=days, message=message, remedy=remedy)]
 
 
 def _listed(holes: pl.DataFrame) -> str:

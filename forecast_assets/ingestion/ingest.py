@@ -13,9 +13,9 @@ import polars as pl
 
 from forecast_assets.core.progress import Progress
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding, has_dates_in_range, require_no_errors
-from forecast_assets.ingestion.held import NOTHING_HELD, Held
-from forecast_assets.ingestion.intake import Expect, Intake, Judged, errors_among, expectation_findings
+from forecast_assets.ingestion.findings import FeedFinding, has_dates_in_range, require_no_errors
+from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Intake, errors_among, expectation_findings
+from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.observations import ObservationStore
 
@@ -37,7 +37,7 @@ class IngestOutcome:
     added: tuple[BatchRecord, ...]
     known: tuple[BatchRecord, ...]
     sequence: int | None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[FeedFinding, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -46,19 +46,19 @@ class _Ingest:
     """One ingest under way."""
 
     store: ObservationStore
-    expect: Expect
+    expect: BatchExpectations
     written: list[BatchRecord] = field(default_factory=list)
     known: list[BatchRecord] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[FeedFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Read before the batches, so that nothing is taken for compared that was not.
         self.judged_at = self.store.sequence()
         self.recorded = {batch.batch_id: batch for batch in self.store.batches()}
-        held = Held.by(self.store, self.recorded.values)
-        said = Held.by(self.store, lambda: [*self.recorded.values(), *self.written])
-        self.intake = Intake(held, said)
+        stored = StoredRows.by(self.store, self.recorded.values)
+        earlier = StoredRows.by(self.store, lambda: [*self.recorded.values(), *self.written])
+        self.intake = Intake(stored, earlier)
 
     def take(self, batch: Batch) -> None:
         """Judge a batch and, while nothing is wrong, write what is new of it."""
@@ -90,7 +90,7 @@ class _Ingest:
 
 
 def ingest_batches(
-    batches: Iterable[Batch], store: ObservationStore, *, expect: Expect, report: Progress
+    batches: Iterable[Batch], store: ObservationStore, *, expect: BatchExpectations, progress: Progress
 ) -> IngestOutcome:
     """Judge, write and record batches; nothing becomes visible unless all are in order.
 
@@ -101,14 +101,14 @@ def ingest_batches(
         batches: What a reader returns.
         store: Where they go.
         expect: From a batch to what is not as expected of it, in sentences.
-        report: Called with stage, done and total.
+        progress: Called with stage, done and total.
 
     Raises:
         ContractError: With every error of every batch.
         LostRaceError: If another ingest recorded the same days of a feed and source meanwhile; run again.
     """
     ingest = _Ingest(store, expect)
-    for batch in _counted(batches, report):
+    for batch in _counted(batches, progress):
         ingest.take(batch)
     ingest.findings += ingest.intake.finish()
     require_no_errors(ingest.findings)
@@ -123,26 +123,26 @@ def ingest_batches(
 
 
 def inspect_batches(
-    batches: Iterable[Batch], held: Held = NOTHING_HELD, *, expect: Expect, report: Progress
-) -> list[Finding]:
+    batches: Iterable[Batch], stored: StoredRows = NO_STORED_ROWS, *, expect: BatchExpectations, progress: Progress
+) -> list[FeedFinding]:
     """Return everything that an ingest of some batches would find; nothing is stored.
 
     Args:
         batches: What a reader returns.
-        held: What the store holds already.
+        stored: What the store holds already.
         expect: From a batch to what is not as expected of it, in sentences.
-        report: Called with stage, done and total.
+        progress: Called with stage, done and total.
     """
-    intake = Intake(held)
-    found = [finding for batch in _counted(batches, report) for finding in _judged(intake, batch, expect).findings]
+    intake = Intake(stored)
+    found = [finding for batch in _counted(batches, progress) for finding in _judged(intake, batch, expect).findings]
     return [*found, *intake.finish()]
 
 
-def _judged(intake: Intake, batch: Batch, expect: Expect) -> Judged:
+def _judged(intake: Intake, batch: Batch, expect: BatchExpectations) -> BatchVerdict:
     judged = intake.take(batch)
     if judged.has_error:
         return judged
-    return Judged([*judged.findings, *expectation_findings(batch, expect)], judged.new)
+    return BatchVerdict([*judged.findings, *expectation_findings(batch, expect)], judged.new)
 
 
 def _may_be_stored(batch: Batch) -> bool:
@@ -154,10 +154,10 @@ def _may_be_stored(batch: Batch) -> bool:
     return has_dates_in_range(frame)
 
 
-def _counted(batches: Iterable[Batch], report: Progress) -> Iterator[Batch]:
+def _counted(batches: Iterable[Batch], progress: Progress) -> Iterator[Batch]:
     total = length_hint(batches)
     at = 0
     for at, batch in enumerate(batches, start=1):
-        report(_STAGE, at - 1, max(total, at))
+        progress(_STAGE, at - 1, max(total, at))
         yield batch
-    report(_STAGE, at, at)
+    progress(_STAGE, at, at)

@@ -15,10 +15,10 @@ from forecast_assets.contracts import ALL_STORES
 from forecast_assets.core.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
-from forecast_assets.ingestion.findings import UNFIT, Finding, contract_findings
+from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_findings
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
-from forecast_assets.ingestion.held import NOTHING_HELD, Held
 from forecast_assets.ingestion.moments import midnight
+from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.stores.observations import LATER_COLUMNS
 
 _OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
@@ -29,7 +29,7 @@ _MERGE_EVERY: Final = 8
 
 
 @dataclass(frozen=True)
-class Judged:
+class BatchVerdict:
     """What was found of one batch.
 
     Attributes:
@@ -37,7 +37,7 @@ class Judged:
         new: The rows that its source has not said before; all of them where there is an error.
     """
 
-    findings: list[Finding]
+    findings: list[FeedFinding]
     new: pl.DataFrame
 
     @property
@@ -50,39 +50,40 @@ class Intake:
     """Judges the batches of one ingest as they come, and keeps of each only names and runs of days.
 
     Args:
-        held: What the store holds already.
-        said: Rows to compare each batch's words with: what is held, and batches of this ingest already written.
+        stored: What the store holds already.
+        earlier: Rows to compare each batch with: what is stored, and batches of this ingest already written.
     """
 
-    def __init__(self, held: Held = NOTHING_HELD, said: Held | None = None) -> None:
-        self._held = held
-        self._said = said or held
+    def __init__(self, stored: StoredRows = NO_STORED_ROWS, earlier: StoredRows | None = None) -> None:
+        self._stored = stored
+        self._earlier = earlier or stored
         self._runs: list[pl.DataFrame] = []
         self._names: dict[tuple[str, str], set[str]] = {}
 
-    def take(self, batch: Batch) -> Judged:
+    def take(self, batch: Batch) -> BatchVerdict:
         """Judge a batch by itself and against what its source said before."""
         told = {finding.column: finding.rows for finding in batch.findings if finding.column}
         found = [*batch.findings, *contract_findings(batch.contract, batch.frame, told)]
         if any(finding.kind in UNFIT for finding in found):
-            return Judged(found, batch.frame)
+            return BatchVerdict(found, batch.frame)
         self._note(batch)
         if batch.feed in _OBSERVED:
             found += [*_known_too_early(batch), *_known_late(batch)]
         if batch.feed in _MEMBERS:
             found += _broken_tree(batch)
         if any(finding.is_error for finding in found):
-            return Judged(found, batch.frame)
+            return BatchVerdict(found, batch.frame)
         new, contradictions = self._compared(batch)
-        return Judged([*found, *contradictions], new)
+        return BatchVerdict([*found, *contradictions], new)
 
     def take_known(self, batch: Batch) -> None:
         """Take note of a batch that is held already, byte for byte."""
         self._note_names(batch)
 
-    def finish(self) -> list[Finding]:
+    def finish(self) -> list[FeedFinding]:
         """Judge the batches together: missing days, and names that one feed has and another lacks."""
-        return [*gap_findings(joined(self._runs), self._held), *self._strangers(), *self._unplaced(), *self._nowhere()]
+        gaps = gap_findings(joined(self._runs), self._stored)
+        return [*gaps, *self._unknown_members(), *self._unplaced(), *self._nowhere()]
 
     def _note(self, batch: Batch) -> None:
         self._note_names(batch)
@@ -97,20 +98,20 @@ class Intake:
                 names = batch.frame[column].drop_nulls().unique()
                 self._names.setdefault((batch.feed, column), set()).update(names.to_list())
 
-    def _compared(self, batch: Batch) -> tuple[pl.DataFrame, list[Finding]]:
+    def _compared(self, batch: Batch) -> tuple[pl.DataFrame, list[FeedFinding]]:
         """Return the rows that are new, and a finding on rows that say something else at the same moment."""
         first, last = limits(batch.frame["event_date"])
-        held = self._said.rows(batch.feed, source=batch.source, since=first, until=last)
-        if held is None:
+        stored = self._earlier.rows(batch.feed, source=batch.source, since=first, until=last)
+        if stored is None:
             return batch.frame, []
         columns = batch.contract.names
-        same_trust = held.filter(pl.col("trust") == batch.trust).select(columns)
+        same_trust = stored.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
-        fresh = _without_needless(batch, new, held).collect(engine="streaming")
-        fresh, additions = _without_additions(batch, fresh, held)
-        return fresh, [*additions, *_contradictions(batch, fresh, held)]
+        fresh = _without_needless(batch, new, stored).collect(engine="streaming")
+        fresh, additions = _without_additions(batch, fresh, stored)
+        return fresh, [*additions, *_contradictions(batch, fresh, stored)]
 
-    def _strangers(self) -> list[Finding]:
+    def _unknown_members(self) -> list[FeedFinding]:
         """Return SKUs and stores that other feeds speak of and sales do not know."""
         if not self._is_there("sales"):
             return []
@@ -118,41 +119,41 @@ class Intake:
         for feed in _ABOUT_SALES:
             for column, what in (("sku_id", "SKUs"), ("store_id", "stores")):
                 names = self._names.get((feed, column), set()) - self._names.get(("sales", column), set())
-                unknown = sorted(names - self._held_among("sales", column, names))
+                unknown = sorted(names - self._stored_among("sales", column, names))
                 message = f"{len(unknown):,} {what} that sales do not know: {first_ten(unknown)}"
                 remedy = "Their rows are kept and not used; look whether both feeds write the names alike."
                 found += _warning(feed, f"unknown {what}", len(unknown), message, remedy)
         return found
 
-    def _unplaced(self) -> list[Finding]:
+    def _unplaced(self) -> list[FeedFinding]:
         """Return members of sales that a hierarchy lacks."""
         found = []
         for feed, column in _MEMBERS.items():
             sold = self._names.get(("sales", column), set())
             if sold and self._is_there(feed):
                 without = sold - self._names.get((feed, column), set())
-                lacking = sorted(without - self._held_among(feed, column, without))
+                lacking = sorted(without - self._stored_among(feed, column, without))
                 message = f"it lacks {len(lacking):,} {column} of sales: {first_ten(lacking)}"
                 remedy = "A run needs a place for each: add them before the next one."
                 found += _warning(feed, "missing members", len(lacking), message, remedy)
         return found
 
-    def _nowhere(self) -> list[Finding]:
+    def _nowhere(self) -> list[FeedFinding]:
         """Return events that are limited to a store or node which nobody knows."""
         asked = self._names.get(("events", "store_node"), set()) - {ALL_STORES}
         for feed, column in (("sales", "store_id"), ("store_hierarchy", "store_id"), ("store_hierarchy", "node_id")):
             asked = asked - self._names.get((feed, column), set())
-            asked = asked - self._held_among(feed, column, asked)
+            asked = asked - self._stored_among(feed, column, asked)
         message = f"events are limited to {len(asked):,} stores or nodes that are not known: {first_ten(sorted(asked))}"
         remedy = f"Use `{ALL_STORES}`, a store_id or a node of the store hierarchy; until then they count nowhere."
         return _warning("events", "unknown nodes", len(asked), message, remedy)
 
     def _is_there(self, feed: str) -> bool:
-        return any(name == feed for name, _ in self._names) or self._held.rows(feed) is not None
+        return any(name == feed for name, _ in self._names) or self._stored.rows(feed) is not None
 
-    def _held_among(self, feed: str, column: str, names: set[str]) -> set[str]:
+    def _stored_among(self, feed: str, column: str, names: set[str]) -> set[str]:
         """Return which of some names the held rows of a feed have; only read where there is something to ask."""
-        rows = self._held.rows(feed) if names else None
+        rows = self._stored.rows(feed) if names else None
         if rows is None:
             return set()
         wanted = pl.LazyFrame({column: sorted(names)})
@@ -160,11 +161,11 @@ class Intake:
         return set(found[column].to_list())
 
 
-def _warning(feed: str, kind: str, rows: int, message: str, remedy: str) -> list[Finding]:
-    return [Finding(feed, kind, is_error=False, rows=rows, message=message, remedy=remedy)] if rows else []
+def _warning(feed: str, kind: str, rows: int, message: str, remedy: str) -> list[FeedFinding]:
+    return [FeedFinding(feed, kind, is_error=False, rows=rows, message=message, remedy=remedy)] if rows else []
 
 
-def _known_too_early(batch: Batch) -> list[Finding]:
+def _known_too_early(batch: Batch) -> list[FeedFinding]:
     day_start = midnight(pl.col("event_date"))
     early = batch.frame.lazy().filter(pl.col("known_at") < day_start).collect()
     if early.is_empty():
@@ -172,10 +173,12 @@ def _known_too_early(batch: Batch) -> list[Finding]:
     rows = "; ".join(str(row) for row in early.head(FIRST).rows(named=True))
     message = f"{early.height:,} rows were known before their day began: {rows}"
     remedy = f"Correct known_at (in UTC) or event_date in source `{batch.source}`."
-    return [Finding(batch.feed, "known too early", is_error=True, rows=early.height, message=message, remedy=remedy)]
+    return [
+        FeedFinding(batch.feed, "known too early", is_error=True, rows=early.height, message=message, remedy=remedy)
+    ]
 
 
-def _known_late(batch: Batch) -> list[Finding]:
+def _known_late(batch: Batch) -> list[FeedFinding]:
     """Return a warning if most rows look as if they had been known when they were ingested, not when they were said."""
     day_end = midnight(pl.col("event_date") + timedelta(days=1))
     late = int(batch.frame.select((pl.col("known_at") > day_end + LONGEST_LAG).sum()).item())
@@ -186,7 +189,7 @@ def _known_late(batch: Batch) -> list[Finding]:
     return _warning(batch.feed, "known late", late, message, remedy)
 
 
-def _broken_tree(batch: Batch) -> list[Finding]:
+def _broken_tree(batch: Batch) -> list[FeedFinding]:
     """Return where the memberships of a batch, newest first, are not a tree; more may be held, so it only warns."""
     member = _MEMBERS[batch.feed]
     key = [member, "depth"]
@@ -204,17 +207,19 @@ def _broken_tree(batch: Batch) -> list[Finding]:
 _OTHER: Final = {"sku_id": "store_id", "store_id": "sku_id"}
 
 
-def _without_needless(batch: Batch, new: pl.LazyFrame, held: pl.LazyFrame) -> pl.LazyFrame:
+def _without_needless(batch: Batch, new: pl.LazyFrame, stored: pl.LazyFrame) -> pl.LazyFrame:
     """Leave out assumed rows of keys on which the source has spoken: what follows from silence is no correction."""
     if batch.assumed is None or batch.assumed.is_empty():
         return new
     key = batch.assumed.columns
-    spoken = held.select(batch.contract.names).join(new, on=batch.contract.names, how="anti")
+    spoken = stored.select(batch.contract.names).join(new, on=batch.contract.names, how="anti")
     needless = batch.assumed.lazy().join(spoken, on=key, how="semi")
     return new.join(needless, on=key, how="anti", maintain_order="left")
 
 
-def _without_additions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) -> tuple[pl.DataFrame, list[Finding]]:
+def _without_additions(
+    batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame
+) -> tuple[pl.DataFrame, list[FeedFinding]]:
     """Leave out rows that only fill a column which the feed got after they had been stored, and say so.
 
     What was known at a moment does not change afterwards: the rows stay as they were, and days to come have the column.
@@ -223,36 +228,36 @@ def _without_additions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) ->
     if not later or fresh[list(later)].null_count().sum_horizontal().item() == fresh.height * len(later):
         return fresh, []
     before = [name for name in batch.contract.names if name not in later]
-    silent = held.filter(pl.all_horizontal(pl.col(later).is_null())).select(before)
+    silent = stored.filter(pl.all_horizontal(pl.col(later).is_null())).select(before)
     kept = fresh.lazy().join(silent, on=before, how="anti", nulls_equal=True, maintain_order="left").collect()
     message = f"{fresh.height - kept.height:,} rows say {', '.join(later)} of days that were stored without it"
     remedy = "Those days stay as they were; to have it on all days, take the source into a new home folder."
     return kept, _warning(batch.feed, "later column", fresh.height - kept.height, message, remedy)
 
 
-def _contradictions(batch: Batch, fresh: pl.DataFrame, held: pl.LazyFrame) -> list[Finding]:
+def _contradictions(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame) -> list[FeedFinding]:
     key, columns = list(batch.contract.key), batch.contract.names
-    other = fresh.lazy().join(held.select(columns), on=columns, how="anti", nulls_equal=True, maintain_order="left")
-    again = other.join(held.select(key), on=key, how="semi", maintain_order="left").collect(engine="streaming")
+    other = fresh.lazy().join(stored.select(columns), on=columns, how="anti", nulls_equal=True, maintain_order="left")
+    again = other.join(stored.select(key), on=key, how="semi", maintain_order="left").collect(engine="streaming")
     if again.is_empty():
         return []
     named = "; ".join(str(row) for row in again.head(3).select(pl.all().cast(pl.String)).rows(named=True))
     message = f"{again.height:,} rows say something else than before, as known at the same moment: {named}"
     remedy = "A correction needs a later known_at: map a column of the source, or set it among the constants."
-    return [Finding(batch.feed, "contradiction", is_error=True, rows=again.height, message=message, remedy=remedy)]
+    return [FeedFinding(batch.feed, "contradiction", is_error=True, rows=again.height, message=message, remedy=remedy)]
 
 
-Expect = Callable[[Batch], list[str]]
+BatchExpectations = Callable[[Batch], list[str]]
 
 
-def expectation_findings(batch: Batch, expect: Expect) -> list[Finding]:
+def expectation_findings(batch: Batch, expect: BatchExpectations) -> list[FeedFinding]:
     """Return what is beyond the contract and not as expected, in the words of the suite."""
     return [
-        Finding(batch.feed, "expectation", is_error=True, rows=batch.frame.height, message=sentence, remedy="")
+        FeedFinding(batch.feed, "expectation", is_error=True, rows=batch.frame.height, message=sentence, remedy="")
         for sentence in expect(batch)
     ]
 
 
-def errors_among(findings: Iterable[Finding]) -> bool:
+def errors_among(findings: Iterable[FeedFinding]) -> bool:
     """Whether any of the findings is an error."""
     return any(finding.is_error for finding in findings)

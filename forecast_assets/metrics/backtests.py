@@ -22,23 +22,19 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.contracts import DEMAND_CLASSES, EVALUATION_REPORTS, OWN_METHOD, QUANTILES
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.contracts import BACKTESTED_METHOD, DEMAND_CLASSES, EVALUATION_REPORTS, QUANTILES
+from forecast_assets.core.arrays import Bools, Codes, Floats, Names
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, Level
 from forecast_assets.metrics.levels import LEVEL, BeforeReconciliation, Nodes, Scales, level_ratios, node_rmsse
 from forecast_assets.metrics.quantiles import QuantileScores
-from forecast_assets.metrics.ratios import Key, Ratio, Ratios, pooled
+from forecast_assets.metrics.ratios import MetricKey, Ratio, Ratios, pooled
 from forecast_assets.metrics.risks import calibration_error, roc_auc
 from forecast_assets.models.calibration import STEP_EDGES
-
-Names = npt.NDArray[np.str_]
-Codes = npt.NDArray[np.int64]
 
 SEASONAL_NAIVE: Final = "seasonal_naive"
 STATISTICAL: Final = "statistical"
@@ -117,7 +113,7 @@ class Backtest:
     @property
     def expected(self) -> dict[str, Floats]:
         """[n, H] Units expected, by method."""
-        return {OWN_METHOD: self.expected_sales, **self.others}
+        return {BACKTESTED_METHOD: self.expected_sales, **self.others}
 
     @property
     def rated(self) -> tuple[Floats, Floats]:
@@ -129,7 +125,7 @@ class Backtest:
 
 
 @dataclass(frozen=True)
-class Division:
+class Segmentation:
     """One way to divide rows into segments: by series, or by days ahead.
 
     Attributes:
@@ -190,7 +186,7 @@ def report(backtests: Sequence[Backtest]) -> pl.DataFrame:
         InputError: As `measure`.
     """
     overall = measure(backtests).filter(pl.col("cutoff").is_null()).drop("cutoff")
-    ours = overall.filter(pl.col("method") == OWN_METHOD).drop("method")
+    ours = overall.filter(pl.col("method") == BACKTESTED_METHOD).drop("method")
     naive = overall.filter(pl.col("method").is_in([SEASONAL_NAIVE, CLIMATOLOGY]))
     baseline = naive.select(*EVALUATION_REPORTS.key, pl.col("value").alias("baseline_value"))
     beside = ours.join(baseline, on=list(EVALUATION_REPORTS.key), how="left", validate="1:1", maintain_order="left")
@@ -247,7 +243,7 @@ def _rows(cutoff: date | None, ratios: Ratios, backtests: Sequence[Backtest]) ->
     probability, happened = (np.concatenate(part) for part in zip(*(each.rated for each in backtests), strict=True))
     if len(probability):
         for metric, score in (("roc_auc", roc_auc), ("calibration_error", calibration_error)):
-            yield (cutoff, OWN_METHOD, ALL, ALL, metric, score(probability, happened), len(probability))
+            yield (cutoff, BACKTESTED_METHOD, ALL, ALL, metric, score(probability, happened), len(probability))
 
 
 def _largest_level_biases(ratios: Ratios) -> Ratios:
@@ -255,7 +251,7 @@ def _largest_level_biases(ratios: Ratios) -> Ratios:
     found: Ratios = {}
     for key, ratio in ratios.items():
         if (key.segment_kind, key.metric) == (LEVEL, "bias") and ratio.value is not None:
-            name = Key(key.method, ALL, ALL, "largest_level_bias")
+            name = MetricKey(key.method, ALL, ALL, "largest_level_bias")
             largest = max(abs(ratio.value), found[name].numerator if name in found else 0.0)
             found[name] = Ratio(largest, 1.0, found[name].rows + 1 if name in found else 1)
     return found
@@ -273,7 +269,7 @@ def _ratios(backtest: Backtest) -> Ratios:
                 division.names, *(division.sums(each) for each in (numerator, denominator, judged)), strict=True
             )
             for name, top, below, rows in parts:
-                found[Key(method, division.kind, name, metric)] = Ratio(float(top), float(below), int(rows))
+                found[MetricKey(method, division.kind, name, metric)] = Ratio(float(top), float(below), int(rows))
     found |= _series_rmsse(backtest, nodes, scales, divisions)
     found |= _wspl(backtest, scores, scales.absolute[nodes.series])
     return found | level_ratios(
@@ -281,25 +277,25 @@ def _ratios(backtest: Backtest) -> Ratios:
     )
 
 
-def _divisions(backtest: Backtest) -> Iterator[Division]:
+def _divisions(backtest: Backtest) -> Iterator[Segmentation]:
     """The ways in which rows are divided into segments."""
     series_count, horizon = backtest.sales.shape
-    yield Division(ALL, (ALL,), np.zeros(series_count, dtype=np.int64))
+    yield Segmentation(ALL, (ALL,), np.zeros(series_count, dtype=np.int64))
     classes = [name for name in DEMAND_CLASSES if (backtest.demand_class == name).any()]
-    yield Division("demand_class", classes, np.argmax(backtest.demand_class[:, None] == np.array(classes), axis=1))
+    yield Segmentation("demand_class", classes, np.argmax(backtest.demand_class[:, None] == np.array(classes), axis=1))
     edges = (0, *STEP_EDGES)
     steps = [f"{after + 1}-{until}" for after, until in pairwise(edges)] + [f"{edges[-1] + 1}+"]
-    yield Division("step", steps, np.searchsorted(STEP_EDGES, np.arange(1, horizon + 1)), axis=0)
-    yield Division("day_ahead", [str(day) for day in range(1, horizon + 1)], np.arange(horizon), axis=0)
+    yield Segmentation("step", steps, np.searchsorted(STEP_EDGES, np.arange(1, horizon + 1)), axis=0)
+    yield Segmentation("day_ahead", [str(day) for day in range(1, horizon + 1)], np.arange(horizon), axis=0)
     if backtest.hierarchy is not None:
         yield from _by_node("product_node", backtest.hierarchy.product_levels[1])
         yield from _by_node("store_node", backtest.hierarchy.store_levels[1])
 
 
-def _by_node(kind: str, level: Level) -> Iterator[Division]:
+def _by_node(kind: str, level: Level) -> Iterator[Segmentation]:
     """Divide series by the widest level below the total, unless that is the SKU or otherwise too fine to be read."""
     if level.name != PRODUCT and len(level.nodes) <= MOST_NODES:
-        yield Division(kind, level.nodes, level.code)
+        yield Segmentation(kind, level.nodes, level.code)
 
 
 # Method, metric, and [n, H] what is summed, what it is divided by, and which days enter.
@@ -310,7 +306,7 @@ def _cells(backtest: Backtest, scores: QuantileScores) -> Iterator[_Cell]:
     """Row by row what metrics are made of; 0 on days that do not enter."""
     for method, forecast in backtest.expected.items():
         yield from _errors(method, "", backtest.sales, forecast)
-    for method, forecast in ((OWN_METHOD, backtest.mean), (SEASONAL_NAIVE, backtest.naive_demand)):
+    for method, forecast in ((BACKTESTED_METHOD, backtest.mean), (SEASONAL_NAIVE, backtest.naive_demand)):
         yield from _errors(method, "demand_", backtest.demand, forecast)
     yield from _quantile_cells(backtest, scores)
     yield from _brier_cells(backtest)
@@ -331,9 +327,9 @@ def _errors(method: str, prefix: str, actual: Floats, forecast: Floats) -> Itera
 
 def _quantile_cells(backtest: Backtest, scores: QuantileScores) -> Iterator[_Cell]:
     asked = scores.asked
-    yield OWN_METHOD, "scaled_pinball_loss", 2 * scores.loss, np.where(asked, backtest.demand, 0.0), asked
+    yield BACKTESTED_METHOD, "scaled_pinball_loss", 2 * scores.loss, np.where(asked, backtest.demand, 0.0), asked
     for percent, inside in scores.inside.items():
-        yield OWN_METHOD, f"coverage_{percent}", inside, asked.astype(np.float64), asked
+        yield BACKTESTED_METHOD, f"coverage_{percent}", inside, asked.astype(np.float64), asked
 
 
 def _brier_cells(backtest: Backtest) -> Iterator[_Cell]:
@@ -346,11 +342,11 @@ def _brier_cells(backtest: Backtest) -> Iterator[_Cell]:
         return
     ones = is_rated.astype(np.float64)
     share = happened[is_rated].mean()
-    yield OWN_METHOD, "brier", np.where(is_rated, (probability - happened) ** 2, 0.0), ones, is_rated
+    yield BACKTESTED_METHOD, "brier", np.where(is_rated, (probability - happened) ** 2, 0.0), ones, is_rated
     yield CLIMATOLOGY, "brier", np.where(is_rated, (share - happened) ** 2, 0.0), ones, is_rated
 
 
-def _series_rmsse(backtest: Backtest, nodes: Nodes, scales: Scales, divisions: Sequence[Division]) -> Ratios:
+def _series_rmsse(backtest: Backtest, nodes: Nodes, scales: Scales, divisions: Sequence[Segmentation]) -> Ratios:
     """Mean RMSSE of the series of each segment; days ahead are not divided, since a series' days make one root."""
     found: Ratios = {}
     for method, forecast in backtest.expected.items():
@@ -359,7 +355,7 @@ def _series_rmsse(backtest: Backtest, nodes: Nodes, scales: Scales, divisions: S
         for division in (each for each in divisions if each.axis):
             totals, counts = division.sums(np.nan_to_num(rmsse)), division.sums(judged)
             for name, total, count in zip(division.names, totals, counts, strict=True):
-                found[Key(method, division.kind, name, "rmsse")] = Ratio(float(total), float(count), int(count))
+                found[MetricKey(method, division.kind, name, "rmsse")] = Ratio(float(total), float(count), int(count))
     return found
 
 
@@ -373,14 +369,14 @@ def _wspl(backtest: Backtest, scores: QuantileScores, scale: Floats) -> Ratios:
     # Of a point forecast, the mean pinball loss over levels symmetric about one half is half its absolute error.
     naive = np.abs(backtest.naive_demand - backtest.demand) / 2
     found: Ratios = {}
-    for method, losses in ((OWN_METHOD, ours), (SEASONAL_NAIVE, naive)):
+    for method, losses in ((BACKTESTED_METHOD, ours), (SEASONAL_NAIVE, naive)):
         days = (~np.isnan(losses)).sum(axis=1)
         can_be = (days > 0) & (scale > 0)
         weight = backtest.weights[can_be]
         if weight.sum() > 0:
             scaled = np.nan_to_num(losses[can_be]).sum(axis=1) / days[can_be] / scale[can_be]
             value = float((weight * scaled).sum() / weight.sum())
-            found[Key(method, ALL, ALL, "wspl")] = Ratio(value, 1.0, int(days[can_be].sum()))
+            found[MetricKey(method, ALL, ALL, "wspl")] = Ratio(value, 1.0, int(days[can_be].sum()))
     return found
 
 
@@ -398,7 +394,7 @@ def _stability(earlier: Backtest | None, later: Backtest) -> Ratios:
         old, new = earlier.expected[method][first, days : days + width], later.expected[method][second, :width]
         both = ~np.isnan(old) & ~np.isnan(new)
         change = float(np.abs(new - old)[both].sum())
-        found[Key(method, ALL, ALL, "stability")] = Ratio(change, float(new[both].sum()), int(both.sum()))
+        found[MetricKey(method, ALL, ALL, "stability")] = Ratio(change, float(new[both].sum()), int(both.sum()))
     return found
 
 

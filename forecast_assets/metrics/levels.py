@@ -21,15 +21,12 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.contracts import OWN_METHOD
-from forecast_assets.core.arrays import Floats
+from forecast_assets.contracts import BACKTESTED_METHOD
+from forecast_assets.core.arrays import Codes, Floats
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.hierarchy.membership import PRODUCT, STORE, TOTAL
-from forecast_assets.metrics.ratios import Key, Ratio, Ratios
-
-Codes = npt.NDArray[np.int64]
+from forecast_assets.metrics.ratios import MetricKey, Ratio, Ratios
 
 LEVEL: Final = "level"
 # Days of history that are summed at a time: all of them over all nodes would take many times the room of the panel.
@@ -158,13 +155,13 @@ def level_ratios(
         found |= _biases(nodes, method, actual, error, days)
         found |= _scaled(nodes, method, _rmsse(error, days, scales), nodes.sums(weight[:, None])[:, 0])
     if before is not None:
-        found |= _biases_before(nodes, sales, forecasts[OWN_METHOD], before)
+        found |= _biases_before(nodes, sales, forecasts[BACKTESTED_METHOD], before)
     return found
 
 
 def _biases_before(nodes: Nodes, sales: Floats, expected: Floats, before: BeforeReconciliation) -> Ratios:
     """Biases of each level before reconciliation, of sums of series and of nodes' own forecasts."""
-    sums = _biases(nodes, OWN_METHOD, *_laid_out(nodes, sales, before.expected_sales))
+    sums = _biases(nodes, BACKTESTED_METHOD, *_laid_out(nodes, sales, before.expected_sales))
     found = _renamed(sums, "before_reconciliation")
     if before.node_demand is None or before.demand is None:
         return found
@@ -174,7 +171,7 @@ def _biases_before(nodes: Nodes, sales: Floats, expected: Floats, before: Before
     kept = np.divide(actual + error, published, out=np.zeros_like(published), where=published > 0)
     of_nodes = np.full_like(published, np.nan)
     of_nodes[: nodes.series.start] = before.node_demand * kept[: nodes.series.start]
-    own = _biases(nodes, OWN_METHOD, actual, of_nodes - actual, days)
+    own = _biases(nodes, BACKTESTED_METHOD, actual, of_nodes - actual, days)
     return found | _renamed(
         {key: ratio for key, ratio in own.items() if not np.isnan(ratio.numerator)}, "of_node_forecasts"
     )
@@ -220,7 +217,7 @@ def _biases(nodes: Nodes, method: str, actual: Floats, error: Floats, days: Floa
         "node_bias": np.abs(error.sum(axis=1)),
     }
     return {
-        Key(method, LEVEL, level, metric): Ratio(float(total), float(sold[at]), int(judged[at]))
+        MetricKey(method, LEVEL, level, metric): Ratio(float(total), float(sold[at]), int(judged[at]))
         for metric, values in measured.items()
         for at, (level, total) in enumerate(zip(nodes.levels, nodes.per_level(values), strict=True))
     }
@@ -242,12 +239,12 @@ def _scaled(nodes: Nodes, method: str, rmsse: Floats, weight: Floats) -> Ratios:
     weights, weighted = nodes.per_level(weight * is_judged), nodes.per_level(weight * values)
     found: Ratios = {}
     for at, level in enumerate(nodes.levels):
-        found[Key(method, LEVEL, level, "rmsse")] = Ratio(float(totals[at]), float(counts[at]), int(counts[at]))
+        found[MetricKey(method, LEVEL, level, "rmsse")] = Ratio(float(totals[at]), float(counts[at]), int(counts[at]))
         if weights[at] > 0:
             mean = float(weighted[at] / weights[at])
-            found[Key(method, LEVEL, level, "wrmsse")] = Ratio(mean, 1.0, int(counts[at]))
+            found[MetricKey(method, LEVEL, level, "wrmsse")] = Ratio(mean, 1.0, int(counts[at]))
     of_levels = [ratio for key, ratio in found.items() if key.metric == "wrmsse"]
     if of_levels:
         mean = sum(ratio.numerator for ratio in of_levels) / len(of_levels)
-        found[Key(method, "all", "all", "wrmsse")] = Ratio(mean, 1.0, sum(ratio.rows for ratio in of_levels))
+        found[MetricKey(method, "all", "all", "wrmsse")] = Ratio(mean, 1.0, sum(ratio.rows for ratio in of_levels))
     return found

@@ -50,10 +50,10 @@ class QuantileScores:
         for start in range(0, len(asked), _SLICE_SERIES):
             rows = slice(start, start + _SLICE_SERIES)
             few = asked[rows]
-            came, said = demand[rows][few], quantiles[rows][few]
-            losses = pinball_losses(came, said)
+            actual, said = demand[rows][few], quantiles[rows][few]
+            losses = pinball_losses(actual, said)
             loss[rows][few], wspl_loss[rows][few] = losses.mean(axis=1), losses[:, _WSPL_PLACES].mean(axis=1)
             for share, (_, low, high) in zip(inside, INTERVALS, strict=True):
-                share[rows][few] = share_inside(came, said, low, high)
+                share[rows][few] = share_inside(actual, said, low, high)
         percents = (percent for percent, _, _ in INTERVALS)
         return cls(asked, loss, wspl_loss, dict(zip(percents, inside, strict=True)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Key(NamedTuple):
+class MetricKey(NamedTuple):
     """What a metric is of.
 
     Attributes:
@@ -47,14 +47,14 @@ class Ratio:
         return Ratio(self.numerator + other.numerator, self.denominator + other.denominator, self.rows + other.rows)
 
 
-Ratios = dict[Key, Ratio]
+Ratios = dict[MetricKey, Ratio]
 
 
 def pooled(parts: Iterable[Ratios]) -> Ratios:
     """Add up the ratios of several cutoffs, name by name, in the order of the cutoffs.
 
     Example:
-        >>> wape = Key("version", "all", "all", "wape")
+        >>> wape = MetricKey("version", "all", "all", "wape")
         >>> pooled([{wape: Ratio(1.0, 4.0, 2)}, {wape: Ratio(2.0, 4.0, 2)}])[wape].value
         0.375
     """

@@ -31,12 +31,12 @@ def roc_auc(probability: Floats, happened: Floats) -> float | None:
     """
     from scipy.stats import rankdata
 
-    came = float(happened.sum())
-    pairs = came * (len(happened) - came)
+    positives = float(happened.sum())
+    pairs = positives * (len(happened) - positives)
     if pairs == 0:
         return None
     ranks_of_those = float(rankdata(probability)[happened > 0].sum())
-    return (ranks_of_those - came * (came + 1) / 2) / pairs
+    return (ranks_of_those - positives * (positives + 1) / 2) / pairs
 
 
 def calibration_error(probability: Floats, happened: Floats) -> float | None:
@@ -59,5 +59,5 @@ def calibration_error(probability: Floats, happened: Floats) -> float | None:
     if not len(probability):
         return None
     bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    said, came = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probability, happened))
-    return float(np.abs(said - came).sum() / len(probability))
+    said, actual = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probability, happened))
+    return float(np.abs(said - actual).sum() / len(probability))

@@ -4,11 +4,9 @@ What belongs here: proper scores and coverage of quantile forecasts. What does n
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from forecast_assets.contracts import QUANTILES
-
-Floats = npt.NDArray[np.float64]
+from forecast_assets.core.arrays import Floats
 
 
 def pinball_losses(actual: Floats, quantiles: Floats) -> Floats:

@@ -14,14 +14,10 @@ from itertools import pairwise, product
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILES
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Codes, Floats, Names
 from forecast_assets.core.errors import InputError, first_ten
-
-Names = npt.NDArray[np.str_]
-Codes = npt.NDArray[np.int64]
 
 # Upper ends, in units per day and in days ahead; above the last is one segment more.
 SIZE_EDGES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)

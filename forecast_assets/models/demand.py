@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Bools, Floats, Names
 from forecast_assets.features.demand_class import demand_class
 from forecast_assets.features.panel import Panel
 
@@ -30,7 +29,7 @@ _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedSales:
     """Sales and how much of each day they speak for.
 
     Attributes:
@@ -54,12 +53,12 @@ class LevelAndDemand:
         demand: [n, T] level times factors, units: that of `uncensor` but for rounding; NaN where sales are unknown.
     """
 
-    observed: Observed
+    observed: ObservedSales
     level: Floats
     demand: Floats
 
 
-def observe(panel: Panel, factors: Floats | None = None) -> Observed:
+def observe(panel: Panel, factors: Floats | None = None) -> ObservedSales:
     """Return sales beside their exposure, the form in which every estimate here reads them.
 
     A level is then units over exposure-weighted factors: the same as adding lost sales and averaging, without the
@@ -76,9 +75,9 @@ def observe(panel: Panel, factors: Floats | None = None) -> Observed:
     is_bound = panel.is_censored & ~has_hours & is_known
     exposure = np.where(has_hours, 1.0 - panel.missed_share, 1.0) * is_known
     if not is_bound.any():
-        return Observed(sales, exposure, is_known)
+        return ObservedSales(sales, exposure, is_known)
     weights = np.ones_like(sales) if factors is None else factors
-    return Observed(_mean_above_bounds(sales, exposure, is_bound, weights), exposure, is_known)
+    return ObservedSales(_mean_above_bounds(sales, exposure, is_bound, weights), exposure, is_known)
 
 
 def uncensor(panel: Panel, factors: Floats | None = None) -> Floats:
@@ -157,9 +156,7 @@ def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
     return np.asarray(1.0 - np.sqrt(np.maximum(1.0 - own, 0.0) * (1.0 - of_all)))
 
 
-def classify(
-    panel: Panel, season: Floats | None = None, season_deviation: Floats | None = None
-) -> npt.NDArray[np.str_]:
+def classify(panel: Panel, season: Floats | None = None, season_deviation: Floats | None = None) -> Names:
     """Return the demand class of each series, [n]; days on an empty shelf do not count as days without demand.
 
     Args:

@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Rows
+from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.features.demand_class import DEAD_DAYS
 from forecast_assets.features.panel import Panel
-
-Depths = npt.NDArray[np.int64]
 
 # Inputs of a series at its cutoff, then those of the single day ahead.
 SERIES_INPUTS: Final = (
@@ -59,7 +56,7 @@ class Unusualness:
     """
 
     score: Floats
-    most_unusual: npt.NDArray[np.int64]
+    most_unusual: Ints
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Reference:
         depth, most_unusual = self._depths(*_inputs(panel))
         return Unusualness(np.asarray(self.below)[depth], most_unusual)
 
-    def _depths(self, of_series: Floats, of_steps: Floats) -> tuple[Depths, Depths]:
+    def _depths(self, of_series: Floats, of_steps: Floats) -> tuple[Ints, Ints]:
         """[n, H] depth of the deepest input, and which it is; of equals the first."""
         series = np.stack([self._depth(name, of_series[at]) for at, name in enumerate(SERIES_INPUTS)])
         steps = np.stack([self._depth(name, of_steps[at]) for at, name in enumerate(STEP_INPUTS)])
@@ -106,7 +103,7 @@ class Reference:
         )
         return np.maximum(step_deepest, deepest), which
 
-    def _depth(self, name: str, values: Floats) -> Depths:
+    def _depth(self, name: str, values: Floats) -> Ints:
         """In how many of the tails values lie; one more if they lie twice as far out as all of training did."""
         low, high = np.asarray(self.low[name]), np.asarray(self.high[name])
         if not len(low):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats, Groups
+from forecast_assets.core.arrays import Bools, Floats, Groups, Names
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
@@ -76,20 +76,20 @@ class Forecasts:
         out_of_distribution: [n, H] how unlike training the inputs are, 0..1; None where nobody recorded training's.
         nodes: Forecasts of the upper nodes that reconciliation listens to; None for the exact sums of the series, so
             that reconciliation finds nothing to correct.
-        beside: [n, H] means of other methods that the version holds, by the name that evaluation reports compare them
-            under.
+        alternatives: [n, H] means of other methods that the version holds, by the name that evaluation reports
+            compare them under.
     """
 
     mean: Floats
     quantiles: Floats
-    demand_class: npt.NDArray[np.str_]
+    demand_class: Names
     model_used: npt.NDArray[np.object_]
     is_fallback: Bools
     components: Mapping[str, Floats] = field(default_factory=dict)
     lost_share: Floats | None = None
     out_of_distribution: Floats | None = None
     nodes: NodeForecasts | None = None
-    beside: Mapping[str, Floats] = field(default_factory=dict)
+    alternatives: Mapping[str, Floats] = field(default_factory=dict)
 
     def lost_share_or(self, usual: Floats) -> Floats:
         """Return which share of demand is expected to meet an empty shelf, where the forecasts do not say the usual.

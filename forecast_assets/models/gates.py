@@ -13,7 +13,7 @@ COVERAGE_TOLERANCE: Final = 0.1
 _MEASURED: Final = ("wape", "bias", "coverage_80")
 
 
-class Overall:
+class OverallMetrics:
     """What a report says of all rows together.
 
     Args:
@@ -61,7 +61,7 @@ def backtest_gates(report: pl.DataFrame) -> dict[str, bool]:
     Args:
         report: Contract `evaluation_reports`.
     """
-    overall = Overall(report)
+    overall = OverallMetrics(report)
     if not overall.saw_sales:
         # Nothing was sold in the backtests, so nothing was shown.
         return {"backtests_saw_sales": False}

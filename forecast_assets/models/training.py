@@ -123,16 +123,16 @@ class Fitted:
 
     Attributes:
         artifact: The version.
-        judged: Past cutoffs to judge it at; None for versions trained the same way as of the last one or two horizons.
+        past_cutoffs: Where to judge it; None for versions trained the same way as of the last one or two horizons.
         measures: What is measured besides: rows of contract `evaluation_reports`.
     """
 
     artifact: Artifact
-    judged: Sequence[PastCutoff] | None = None
+    past_cutoffs: Sequence[PastCutoff] | None = None
     measures: pl.DataFrame | None = None
 
 
-def judged_at(
+def past_cutoffs_at(
     inputs: TrainingInputs, rows: Rows, origins: Sequence[int], version: Callable[[int, Panel, Rows], Artifact]
 ) -> list[PastCutoff]:
     """Return past cutoffs of the panel that a version is trained on.
@@ -174,7 +174,7 @@ def retrained(inputs: TrainingInputs, train: Callable[[TrainingInputs], Fitted])
     panel = inputs.panel
     most = len(training_rows(panel.series.height, panel.history_days + panel.horizon_days))
     rows = spread_rows(panel.series.height, min(most, _EVALUATED_SERIES))
-    return judged_at(
+    return past_cutoffs_at(
         inputs,
         rows,
         backtest_origins(panel, inputs.horizon)[:MOST_ORIGINS],

@@ -15,7 +15,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import FIRST, InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, Millionths, from_units, to_units
-from forecast_assets.corrections.restatements import changed_rows, days_read, snapshot_behind
+from forecast_assets.corrections.restatements import changed_rows, days_read, source_snapshot
 from forecast_assets.history.as_known import History
 from forecast_assets.operations.reading import read_product
 from resources.ledger.entries.publish import Publication
@@ -157,7 +157,7 @@ def _most_moved(joined: pl.DataFrame, changes: dict[str, Millionths]) -> pl.Data
 def _inputs(stores: Stores, first: Publication, second: Publication) -> pl.DataFrame:
     """Return the input rows that differ; source, moment and reason are those of the run that knew more."""
     runs = (first, second)
-    before, after = (History.of(snapshot_behind(stores, run.products), stores.observations) for run in runs)
+    before, after = (History.of(source_snapshot(stores, run.products), stores.observations) for run in runs)
     days = max(days_read(stores, run) for run in runs)
     horizon = max(run.key.forecast_horizon for run in runs)
     if (before.known_until, len(before.batches)) <= (after.known_until, len(after.batches)):
@@ -177,7 +177,7 @@ def _made_from(stores: Stores, first: Publication, second: Publication) -> list[
 def _description(stores: Stores, publication: Publication) -> dict[str, str]:
     products = {name: stores.predictions.version(version) for name, version in publication.products.items()}
     forecasts, risks = products["forecasts"], products["stockout_risks"]
-    snapshot = snapshot_behind(stores, publication.products)
+    snapshot = source_snapshot(stores, publication.products)
     return {
         "known until": snapshot.facts["known_until"],
         "model artifact": forecasts.inputs["model_artifacts"],

@@ -61,7 +61,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuiltProduct:
     """A product beside its rebuilt self.
 
     Attributes:
@@ -85,7 +85,7 @@ class Rebuilt:
         return self.has_same_bytes and not self.manifest
 
 
-def paired(products: Iterable[tuple[ProductVersion, ProductVersion | None]]) -> tuple[Rebuilt, ...]:
+def paired(products: Iterable[tuple[ProductVersion, ProductVersion | None]]) -> tuple[RebuiltProduct, ...]:
     """Put products beside their rebuilt selves and compare their manifests.
 
     A manifest names code and libraries, so one that others wrote is another one whatever it says of the product: only
@@ -95,14 +95,14 @@ def paired(products: Iterable[tuple[ProductVersion, ProductVersion | None]]) -> 
     Args:
         products: As recorded and as rebuilt, each after what it was made from.
     """
-    found: list[Rebuilt] = []
+    found: list[RebuiltProduct] = []
     recorded_as: dict[str, str] = {}
     for recorded, rebuilt in products:
         manifest: tuple[ColumnDifference, ...] = ()
         if rebuilt is not None:
             manifest = _difference_of_manifests(recorded, rebuilt, recorded_as)
             recorded_as[rebuilt.version] = recorded.version
-        found.append(Rebuilt(recorded, rebuilt, manifest))
+        found.append(RebuiltProduct(recorded, rebuilt, manifest))
     return tuple(found)
 
 
@@ -144,7 +144,9 @@ def _difference_of_manifests(
     if not is_same_code or _hashes(recorded) != _hashes(rebuilt):
         return ()
     inputs = {name: made if name == "batches" else recorded_as.get(made, made) for name, made in rebuilt.inputs.items()}
-    sides = [dict(_leaves(said)) for said in (_said(recorded, recorded.inputs), _said(rebuilt, inputs))]
+    sides = [
+        dict(_leaves(said)) for said in (_manifest_values(recorded, recorded.inputs), _manifest_values(rebuilt, inputs))
+    ]
     # 1 and 1.0 are equal, but not the same text.
     texts = [{at: repr(value) for at, value in side.items()} for side in sides]
     return tuple(
@@ -154,7 +156,7 @@ def _difference_of_manifests(
     )
 
 
-def _said(made: ProductVersion, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest_values(made: ProductVersion, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a manifest says of a product beside code, libraries and files."""
     return {
         "product": made.product,

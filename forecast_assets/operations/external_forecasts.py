@@ -1,4 +1,4 @@
-"""Forecasts made elsewhere, from a file to published runs of a version of their own.
+"""External forecasts, from a file to published runs of a version of their own.
 
 What belongs here: the order of it: everything that is wrong is said before anything is stored, then the version is
 registered if it is new, then each prediction date is published by its own ledger entry, oldest first. What does not:
@@ -30,10 +30,10 @@ from forecast_assets.core.keys import DAILY, Cadence, RunKey, require_version_na
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history.as_known import History
 from forecast_assets.models.demand import classify
-from forecast_assets.models.external.arrival import LEAST_COMPLETENESS
+from forecast_assets.models.external.registration import LEAST_COMPLETENESS
 from forecast_assets.models.family import family
-from forecast_assets.operations.use_cases import Outcome, UseCases
-from forecast_assets.scoring.context import build_hierarchy, given_behind
+from forecast_assets.operations.use_cases import RunOutcome, UseCases
+from forecast_assets.scoring.context import build_hierarchy, given_inputs_of
 from forecast_assets.sources.external_fit import Coherence, coherence, external_frame, missing_series, series_problems
 from forecast_assets.sources.external_forecasts import (
     ForecastsFile,
@@ -50,7 +50,7 @@ _OVER: Final = ("dead", "ended")
 
 
 @dataclass(frozen=True)
-class Request:
+class ExternalForecastsRequest:
     """What to publish.
 
     Attributes:
@@ -88,7 +88,7 @@ class PlannedDate:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExternalForecastsPlan:
     """A file in which nothing is wrong.
 
     Attributes:
@@ -98,13 +98,13 @@ class Plan:
         is_new: Whether the version has to be registered first.
     """
 
-    request: Request
+    request: ExternalForecastsRequest
     file: ForecastsFile
     dates: tuple[PlannedDate, ...]
     is_new: bool
 
 
-def plan_forecasts(runner: UseCases, request: Request) -> Plan:
+def plan_external_forecasts(runner: UseCases, request: ExternalForecastsRequest) -> ExternalForecastsPlan:
     """Read a file and compare it with the snapshots of its prediction dates, which are made if need be.
 
     Raises:
@@ -131,10 +131,12 @@ def plan_forecasts(runner: UseCases, request: Request) -> Plan:
             problems += found
     runner.progress("prediction dates compared", len(keys), len(keys))
     _raise_all(file, problems, errors)
-    return Plan(request, near, tuple(dates), is_new)
+    return ExternalForecastsPlan(request, near, tuple(dates), is_new)
 
 
-def publish_forecasts(runner: UseCases, plan: Plan) -> Iterator[tuple[Outcome, Coherence | None]]:
+def publish_external_forecasts(
+    runner: UseCases, plan: ExternalForecastsPlan
+) -> Iterator[tuple[RunOutcome, Coherence | None]]:
     """Register the version if it is new and publish each date, oldest first.
 
     Yields:
@@ -163,7 +165,7 @@ def publish_forecasts(runner: UseCases, plan: Plan) -> Iterator[tuple[Outcome, C
 
 
 def _is_new(runner: UseCases, version: str) -> bool:
-    """Whether the name is free; one that was made elsewhere goes on under it.
+    """Whether the name is free; an external version goes on under it.
 
     Raises:
         AlreadyRegisteredError: If it names a version that was trained here.
@@ -172,7 +174,7 @@ def _is_new(runner: UseCases, version: str) -> bool:
     if known is not None and family(known.family).given != EXTERNAL_FORECASTS.name:
         raise AlreadyRegisteredError(
             f"`{version}` is a version of the family `{known.family}` (ledger entry {known.sequence}).",
-            remedy="Choose another name for what was made elsewhere.",
+            remedy="Choose another name for these external forecasts.",
             model_version=version,
             sequence=known.sequence,
         )
@@ -180,7 +182,7 @@ def _is_new(runner: UseCases, version: str) -> bool:
 
 
 def _compare(
-    runner: UseCases, request: Request, file: ForecastsFile, key: RunKey, *, is_readable: bool
+    runner: UseCases, request: ExternalForecastsRequest, file: ForecastsFile, key: RunKey, *, is_readable: bool
 ) -> tuple[PlannedDate, list[str]]:
     """Compare what a file says of one date with its snapshot, or with what is published of it."""
     if key in runner.stores.ledger.state().publications:
@@ -220,7 +222,7 @@ def _series(runner: UseCases, snapshot: ProductVersion) -> pl.DataFrame:
 def _published(runner: UseCases, key: RunKey) -> ProductVersion:
     """Return the forecasts that a published run was made from."""
     store = runner.stores.predictions
-    (made,) = given_behind(store, store.publication(key).products.values())
+    (made,) = given_inputs_of(store, store.publication(key).products.values())
     return made
 
 
@@ -255,7 +257,7 @@ def _raise_all(file: ForecastsFile, problems: list[str], errors: list[ForecastAs
         raise errors[0]
 
 
-def _store(runner: UseCases, file: ForecastsFile, request: Request, key: RunKey) -> ProductVersion:
+def _store(runner: UseCases, file: ForecastsFile, request: ExternalForecastsRequest, key: RunKey) -> ProductVersion:
     """Store what a file says of one run, with where it comes from."""
     stores = runner.stores
     snapshot = stores.predictions.staged("feature_snapshots", key.prediction_date)
@@ -284,8 +286,8 @@ def _store(runner: UseCases, file: ForecastsFile, request: Request, key: RunKey)
     )
 
 
-def _register(runner: UseCases, plan: Plan, versions: list[str]) -> None:
-    """Register the version by the file that it arrives with, unless another process was quicker."""
+def _register(runner: UseCases, plan: ExternalForecastsPlan, versions: list[str]) -> None:
+    """Register the version by its first file, unless another process was quicker."""
     days = [planned.key.prediction_date for planned in plan.dates]
     try:
         runner.register_external(
@@ -295,7 +297,7 @@ def _register(runner: UseCases, plan: Plan, versions: list[str]) -> None:
         _is_new(runner, plan.request.model_version)
 
 
-def _newest_known(runner: UseCases, plan: Plan, last: date) -> date:
+def _newest_known(runner: UseCases, plan: ExternalForecastsPlan, last: date) -> date:
     """Return the newest day that a snapshot can be made of and that the file looks ahead to, at least its last date."""
     reach = plan.file.rows["target_date"].max()
     newest = min(runner.stores.observations.newest_day("sales"), reach if isinstance(reach, date) else last)
@@ -308,7 +310,7 @@ def _newest_known(runner: UseCases, plan: Plan, last: date) -> date:
     return newest
 
 
-def _score(runner: UseCases, key: RunKey) -> Outcome:
+def _score(runner: UseCases, key: RunKey) -> RunOutcome:
     """Publish a run; if another process was quicker, whether it published the same is looked at next."""
     try:
         return runner.score(key)

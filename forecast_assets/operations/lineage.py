@@ -11,7 +11,7 @@ from typing import Any
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import PredictionId, parse_run_or_row
 from forecast_assets.operations.reading import is_past, one_series
-from forecast_assets.scoring.context import given_behind
+from forecast_assets.scoring.context import given_inputs_of
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.entries.register import VersionRecord
@@ -33,7 +33,7 @@ class Lineage:
             snapshot were made from; each once.
         model: The registered model version.
         batches: Observation batches by id, of every snapshot among the products.
-        outside: Versions of the forecasts made elsewhere that the run's base forecasts repeat.
+        external_forecasts: Versions of the external forecasts that the run's base forecasts repeat.
         head: Sequence and hash of the ledger entry that this was read at.
         is_past: Whether that position was asked for.
     """
@@ -45,7 +45,7 @@ class Lineage:
     products: Mapping[str, ProductVersion]
     model: VersionRecord
     batches: Mapping[str, BatchRecord]
-    outside: frozenset[str]
+    external_forecasts: frozenset[str]
     head: tuple[int, str]
     is_past: bool
 
@@ -102,7 +102,7 @@ def lineage_of(stores: Stores, identifier: str) -> Lineage:
         products,
         model,
         dict(zip(named, stores.observations.named(named), strict=True)),
-        frozenset(made.version for made in given_behind(stores.predictions, publication.products.values())),
+        frozenset(made.version for made in given_inputs_of(stores.predictions, publication.products.values())),
         (state.sequence, state.head),
         is_past(stores),
     )

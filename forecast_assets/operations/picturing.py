@@ -29,8 +29,8 @@ def draw_forecast(stores: Stores, publication: Publication, store_id: str, sku_i
     with new_file(out, [".png"]) as scratch:
         forecast = one_series(stores, publication, "forecasts", store_id, sku_id)
         past = series_history(stores, publication, store_id, sku_id, days=days)
-        came = series_after(stores, publication, store_id, sku_id)
-        scratch.write_bytes(history_and_fan_png(past, forecast, came, title=_title(publication, store_id, sku_id)))
+        actuals = series_after(stores, publication, store_id, sku_id)
+        scratch.write_bytes(history_and_fan_png(past, forecast, actuals, title=_title(publication, store_id, sku_id)))
 
 
 def draw_drivers(stores: Stores, publication: Publication, store_id: str, sku_id: str, out: Path) -> None:

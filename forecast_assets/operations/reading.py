@@ -15,9 +15,9 @@ from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey
-from forecast_assets.corrections.restatements import snapshot_behind
+from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.history.as_known import History
-from forecast_assets.history.series import past_of
+from forecast_assets.history.series import past_observations
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.scoring.context import build_hierarchy
 from resources.ledger.entries.publish import Publication
@@ -29,7 +29,7 @@ FORMATS: Final = (".parquet", ".csv")
 HISTORY_DAYS: Final = 364
 
 
-def as_they_stood(stores: Stores, position: int | datetime) -> Stores:
+def stores_as_of(stores: Stores, position: int | datetime) -> Stores:
     """Return the stores as they stood at a position of the ledger, for reading; nothing can be recorded there.
 
     Args:
@@ -152,7 +152,7 @@ def scan_predictions(
     not hashed; `read_product` and verifying the store do that.
 
     Args:
-        stores: Where everything is; `as_they_stood` gives those of a past position.
+        stores: Where everything is; `stores_as_of` gives those of a past position.
         product: A published product.
         model_version: Model version; never implied.
         cadence: Rhythm of the runs.
@@ -324,12 +324,12 @@ def published_runs(stores: Stores) -> dict[str, Publication]:
     return {str(each.key): each for each in published}
 
 
-def known_history(stores: Stores, publication: Publication) -> History:
+def run_history(stores: Stores, publication: Publication) -> History:
     """Return the observations that a published run was made from."""
-    return History.of(snapshot_behind(stores, publication.products), stores.observations)
+    return History.of(source_snapshot(stores, publication.products), stores.observations)
 
 
-def places_of(stores: Stores, publication: Publication) -> pl.DataFrame:
+def hierarchy_places(stores: Stores, publication: Publication) -> pl.DataFrame:
     """Return where each series of a published run stands in the hierarchies, as they stood for that run.
 
     Returns:
@@ -338,7 +338,7 @@ def places_of(stores: Stores, publication: Publication) -> pl.DataFrame:
     """
     series = scan_product(stores, publication, "forecasts").filter(pl.col("step") == 1)
     keys = series.select("store_id", "sku_id").collect()
-    hierarchy = build_hierarchy(keys, known_history(stores, publication))
+    hierarchy = build_hierarchy(keys, run_history(stores, publication))
     sides = (("product", hierarchy.product_levels), ("store", hierarchy.store_levels))
     nodes = [pl.Series(f"{side}:{level.name}", level.members) for side, levels in sides for level in levels]
     return hierarchy.series.with_columns(nodes)
@@ -354,7 +354,7 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
         NotReadyError: If nothing of the cadence has been measured.
     """
     days = sorted(day for measured, day in stores.ledger.state().measurements if measured == cadence)
-    newest = [stores.ledger.state().measured(cadence, day) for day in days]
+    newest = [stores.ledger.state().newest_measurement(cadence, day) for day in days]
     frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest if each]
     if not frames:
         raise NotReadyError(
@@ -385,9 +385,9 @@ def series_history(
     Raises:
         InputError: If nothing is known of that SKU in that store on those days.
     """
-    history = known_history(stores, publication)
+    history = run_history(stores, publication)
     since = history.cutoff - timedelta(days=days - 1)
-    told = past_of(history, _named_series(store_id, sku_id), since)
+    told = past_observations(history, _named_series(store_id, sku_id), since)
     if told.is_empty():
         raise InputError(
             f"{publication.key} knows no sales of {sku_id} in {store_id} since {since}.",
@@ -412,7 +412,7 @@ def series_after(stores: Stores, publication: Publication, store_id: str, sku_id
     last = key.prediction_date + timedelta(days=key.forecast_horizon)
     batches = tuple(stores.observations.batches())
     after = History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
-    told = past_of(after, _named_series(store_id, sku_id), key.prediction_date + timedelta(days=1))
+    told = past_observations(after, _named_series(store_id, sku_id), key.prediction_date + timedelta(days=1))
     return told.drop("store_id", "sku_id")
 
 

@@ -40,9 +40,9 @@ def overlay(stores: Stores, keep: Path | None) -> Iterator[Stores]:
 
 
 def verify_inputs(
-    stores: Stores, snapshots: Iterable[ProductVersion], made: Iterable[ProductVersion], report: Progress
+    stores: Stores, snapshots: Iterable[ProductVersion], made: Iterable[ProductVersion], progress: Progress
 ) -> None:
-    """Re-hash what is not rebuilt but read: batches, artifact, files made elsewhere.
+    """Re-hash what is not rebuilt but read: batches, artifact, external files.
 
     Raises:
         ChangedFileError: Naming the first that is not as recorded.
@@ -51,22 +51,22 @@ def verify_inputs(
     batches, others = stores.observations.named(ids), list(made)
     total = len(batches) + len(others)
     for done, batch in enumerate(batches):
-        report("check inputs", done, total)
+        progress("check inputs", done, total)
         stores.observations.verify(batch)
     for each in others:
         stores.predictions.verify_files(each)
-    report("check inputs", total, total)
+    progress("check inputs", total, total)
 
 
-def rebuild_snapshots(scratch: Stores, snapshots: Sequence[ProductVersion], report: Progress) -> None:
+def rebuild_snapshots(scratch: Stores, snapshots: Sequence[ProductVersion], progress: Progress) -> None:
     """Compute snapshots again where the stages of a run look for them."""
     for done, snapshot in enumerate(snapshots):
-        report("rebuild snapshot", done, len(snapshots))
+        progress("rebuild snapshot", done, len(snapshots))
         write_rebuilt(snapshot, scratch)
-    report("rebuild snapshot", len(snapshots), len(snapshots))
+    progress("rebuild snapshot", len(snapshots), len(snapshots))
 
 
-def made_again(scratch: Stores, product: str, key: str) -> ProductVersion | None:
+def rebuilt_product(scratch: Stores, product: str, key: str) -> ProductVersion | None:
     """Return what was made on an overlay; None if it was not made."""
     try:
         return scratch.predictions.staged(product, key)

@@ -20,12 +20,12 @@ from forecast_assets.core.errors import ChangedFileError, InputError, ReplayDiff
 from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest
-from forecast_assets.corrections.restatements import snapshot_behind
+from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.operations.differences import (
     NO_VALUE,
     Difference,
-    Rebuilt,
+    RebuiltProduct,
     causes_of,
     difference_of_rows,
     difference_of_values,
@@ -33,12 +33,12 @@ from forecast_assets.operations.differences import (
 )
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.operations.rebuilding import (
-    made_again,
     overlay,
     rebuild_snapshots,
+    rebuilt_product,
     verify_inputs,
 )
-from forecast_assets.scoring.context import RunContext, given_behind
+from forecast_assets.scoring.context import RunContext, given_inputs_of
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
 from resources.ledger.entries.publish import Publication
@@ -66,7 +66,7 @@ class Replay:
 
     of: str
     sequence: int
-    products: tuple[Rebuilt, ...]
+    products: tuple[RebuiltProduct, ...]
     cpu: str
     assumed: tuple[str, ...]
     causes: tuple[str, ...]
@@ -121,7 +121,7 @@ def replay(
     stores: Stores,
     settings: Settings,
     key: RunKey,
-    report: Progress,
+    progress: Progress,
     *,
     rows: Sequence[PredictionId] = (),
     keep: Path | None = None,
@@ -135,7 +135,7 @@ def replay(
         stores: Where everything is.
         settings: How much of the machine to use; what shapes numbers is taken from the records.
         key: The run: any cadence, revision and family.
-        report: Called with stage, done and total.
+        progress: Called with stage, done and total.
         rows: Published rows of the run to show beside their rebuilt selves.
         keep: New or empty folder in which to leave what was rebuilt.
 
@@ -146,23 +146,23 @@ def replay(
     """
     publication = stores.predictions.publication(key)
     _require_rows(stores, publication, rows)
-    snapshot = snapshot_behind(stores, publication.products)
+    snapshot = source_snapshot(stores, publication.products)
     recorded = _products_of(stores, publication)
     artifact = stores.predictions.version(stores.registry.model_version(key.model_version).artifact)
-    outside = given_behind(stores.predictions, publication.products.values())
-    verify_inputs(stores, [snapshot], [artifact, *outside], report)
+    external_forecasts = given_inputs_of(stores.predictions, publication.products.values())
+    verify_inputs(stores, [snapshot], [artifact, *external_forecasts], progress)
     request, assumed = _request_of(key, snapshot, recorded, settings)
     with overlay(stores.as_of(publication.sequence - 1), keep) as scratch:
-        rebuild_snapshots(scratch, [snapshot], report)
-        for made in outside:
+        rebuild_snapshots(scratch, [snapshot], progress)
+        for made in external_forecasts:
             scratch.predictions.stage(made, key)
-        score(RunContext(scratch, request, report))
+        score(RunContext(scratch, request, progress))
         products = (
             (snapshot, scratch.predictions.staged(snapshot.product, snapshot.key)),
-            *((made, made_again(scratch, name, str(key))) for name, made in recorded.items()),
+            *((made, rebuilt_product(scratch, name, str(key))) for name, made in recorded.items()),
         )
         return compared(
-            stores, scratch, str(key), publication.sequence, products, publication.cpu, assumed, report,
+            stores, scratch, str(key), publication.sequence, products, publication.cpu, assumed, progress,
             rows={row: _side_by_side(stores, scratch, publication, row) for row in rows},
         )  # fmt: skip
 
@@ -215,7 +215,7 @@ def _side_by_side(stores: Stores, scratch: Stores, publication: Publication, row
     for name in PUBLISHED:
         if not set(SERIES_STEP_KEY) <= set(PRODUCTS[name].names):
             continue
-        made = made_again(scratch, name, str(publication.key))
+        made = rebuilt_product(scratch, name, str(publication.key))
         published = _values_of(_published(stores, publication, name), row)
         rebuilt = _values_of(None if made is None else scratch.predictions.scan(made), row)
         columns = [column for column in {**published, **rebuilt} if column not in SERIES_STEP_KEY]
@@ -256,7 +256,7 @@ def compared(
     products: Sequence[tuple[ProductVersion, ProductVersion | None]],
     cpu: str,
     assumed: tuple[str, ...],
-    report: Progress,
+    progress: Progress,
     *,
     rows: Mapping[PredictionId, pl.DataFrame] | None = None,
 ) -> Replay:
@@ -270,17 +270,17 @@ def compared(
         products: As recorded and as rebuilt (None if it was not), each after what it was made from.
         cpu: Type of processor that they were made on; empty where nobody recorded it.
         assumed: Settings that nobody recorded, with the values that were taken.
-        report: Called with stage, done and total.
+        progress: Called with stage, done and total.
         rows: Rows to show.
     """
     found = paired(products)
     first = next((each for each in found if not each.is_equal), None)
     damaged = []
     for done, each in enumerate(found):
-        report("compare", done, len(found))
+        progress("compare", done, len(found))
         damaged += [file.path for file in each.recorded.files if each.has_same_bytes and not _is_intact(stores, file)]
     difference = None if first is None else _difference(stores, scratch, first)
-    report("compare", len(found), len(found))
+    progress("compare", len(found), len(found))
     return Replay(
         of=of,
         sequence=sequence,
@@ -302,7 +302,7 @@ def _is_intact(stores: Stores, file: ProductFile) -> bool:
         return False
 
 
-def _difference(stores: Stores, scratch: Stores, found: Rebuilt) -> Difference:
+def _difference(stores: Stores, scratch: Stores, found: RebuiltProduct) -> Difference:
     product = found.recorded.product
     if found.rebuilt is None:
         return Difference(product, only_published=found.recorded.rows)

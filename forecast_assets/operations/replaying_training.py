@@ -12,7 +12,7 @@ from typing import Final
 from forecast_assets.contracts import EXTERNAL_FORECASTS
 from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import RunOptions, TrainingRequest
-from forecast_assets.operations.rebuilding import made_again, overlay, rebuild_snapshots, verify_inputs
+from forecast_assets.operations.rebuilding import overlay, rebuild_snapshots, rebuilt_product, verify_inputs
 from forecast_assets.operations.replaying import Replay, compared
 from forecast_assets.scoring.context import load_artifact
 from forecast_assets.settings import Settings
@@ -24,7 +24,7 @@ _SNAPSHOTS: Final = ("feature_snapshots", "evaluation_snapshot")
 
 
 def replay_training(
-    stores: Stores, settings: Settings, name: str, report: Progress, *, keep: Path | None = None
+    stores: Stores, settings: Settings, name: str, progress: Progress, *, keep: Path | None = None
 ) -> Replay:
     """Rebuild the artifact and the evaluation report of a model version from its training snapshot; compare the bytes.
 
@@ -39,19 +39,19 @@ def replay_training(
     artifact, evaluation = read(version.artifact), read(version.evaluation_report)
     snapshots = {each: read(artifact.inputs[each]) for each in _SNAPSHOTS if each in artifact.inputs}
     files = {each: read(made) for each, made in artifact.inputs.items() if each.startswith(EXTERNAL_FORECASTS.name)}
-    verify_inputs(stores, snapshots.values(), files.values(), report)
+    verify_inputs(stores, snapshots.values(), files.values(), progress)
     fitted = load_artifact(stores, version)
     request = _request_of(artifact, snapshots, files)
     with overlay(stores.as_of(version.sequence - 1), keep) as scratch:
         distinct = list({made.version: made for made in snapshots.values()}.values())
-        rebuild_snapshots(scratch, distinct, report)
+        rebuild_snapshots(scratch, distinct, progress)
         options = RunOptions(history_days=fitted.history_days, workers=settings.workers)
-        train_version(TrainingContext(scratch, request, options, report))
+        train_version(TrainingContext(scratch, request, options, progress))
         products = (
             *((made, scratch.predictions.staged(made.product, made.key)) for made in distinct),
-            *((made, made_again(scratch, made.product, name)) for made in (artifact, evaluation)),
+            *((made, rebuilt_product(scratch, made.product, name)) for made in (artifact, evaluation)),
         )
-        return compared(stores, scratch, name, version.sequence, products, version.cpu, (), report)
+        return compared(stores, scratch, name, version.sequence, products, version.cpu, (), progress)
 
 
 def _request_of(

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
-from forecast_assets.accuracy.run_days import Pasts
+from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.core.errors import IncompleteInputsError, InputError
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
@@ -22,9 +22,9 @@ from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, 
 from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.history import History
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding
-from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
+from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
@@ -36,7 +36,7 @@ from resources.stores.home import Stores, open_stores
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run did.
 
     Attributes:
@@ -81,7 +81,7 @@ class UseCases(ABC):
         """Score, check and publish a run; return how many checks passed."""
 
     @abstractmethod
-    def measure_day(self, cadence: str, day: date, *, shows: bool, pasts: Pasts) -> None:
+    def measure_day(self, cadence: str, day: date, *, shows: bool, cache: RunKnowledgeCache) -> None:
         """Measure and record the published forecasts of a day."""
 
     @abstractmethod
@@ -125,20 +125,20 @@ class UseCases(ABC):
             ContractError: With everything that is wrong with any of the batches.
         """
         expect = partial(_unexpected, self.settings.expectations_folder)
-        outcome = ingest_batches(batches, self.stores.observations, expect=expect, report=self.progress)
+        outcome = ingest_batches(batches, self.stores.observations, expect=expect, progress=self.progress)
         return replace(outcome, notes=(*outcome.notes, *self.show_batches(outcome.added)))
 
-    def inspect(self, batches: Iterable[Batch]) -> list[Finding]:
+    def inspect(self, batches: Iterable[Batch]) -> list[FeedFinding]:
         """Return everything that `ingest` would find; nothing is stored, not even the home folder is made."""
         with TemporaryDirectory(prefix="forecast-assets-") as scratch:
             expect = partial(_unexpected, Path(scratch))
-            return inspect_batches(batches, self.held(), expect=expect, report=self.progress)
+            return inspect_batches(batches, self.stored_rows(), expect=expect, progress=self.progress)
 
-    def held(self) -> Held:
+    def stored_rows(self) -> StoredRows:
         """Return what the store holds, or nothing if there is no store yet."""
         if not self.stores.ledger.state().sequence:
-            return NOTHING_HELD
-        return Held.by(self.stores.observations, self.stores.observations.batches)
+            return NO_STORED_ROWS
+        return StoredRows.by(self.stores.observations, self.stores.observations.batches)
 
     # --- snapshots and versions ---
 
@@ -166,7 +166,7 @@ class UseCases(ABC):
         self.train_version(TrainingRequest(version, family, cutoff, horizon))
 
     def register_external(self, version: str, given: Sequence[str], *, cutoff: date, evaluated_on: date) -> None:
-        """Register a version made elsewhere.
+        """Register an external version.
 
         Args:
             version: Its name.
@@ -191,18 +191,18 @@ class UseCases(ABC):
         self._require_day_of_the_store(key.prediction_date)
         require_possible(self.stores, key)
 
-    def score(self, key: RunKey) -> Outcome:
+    def score(self, key: RunKey) -> RunOutcome:
         """Score and publish one date with one version; if that is published already, say so and do nothing."""
         if key in self.stores.ledger.state().publications:
             # A run that was killed between its commit and its catalogue left the catalogue behind.
             self.refresh_catalogue()
-            return Outcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
+            return RunOutcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
         self.require_possible(key)
         require_given(self.stores, key, self.stores.registry.model_version(key.model_version))
         self.snapshot(key.prediction_date)
         return self._published(RunRequest(key, self.options))
 
-    def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> Outcome:
+    def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> RunOutcome:
         """Publish a new revision of a run, from what has become known since; the revisions before it stay.
 
         Args:
@@ -234,11 +234,11 @@ class UseCases(ABC):
         self.make_snapshot(key.prediction_date, correction)
         return self._published(RunRequest(revision, self.options, correction))
 
-    def _published(self, request: RunRequest) -> Outcome:
+    def _published(self, request: RunRequest) -> RunOutcome:
         passed = self.publish_run(request)
         publication = self.stores.predictions.publication(request.key)
         self.refresh_catalogue()
-        return Outcome(publication, is_new=True, checks_passed=passed)
+        return RunOutcome(publication, is_new=True, checks_passed=passed)
 
     # --- accuracy ---
 
@@ -257,10 +257,10 @@ class UseCases(ABC):
             LostRaceError: If another process recorded other numbers of a day in between; run again.
             NotAcceptedError: If a check failed; days before it stay measured.
         """
-        due, pasts = due_days(self.stores, cadence, first, last), Pasts()
+        due, cache = due_days(self.stores, cadence, first, last), RunKnowledgeCache()
         for at, day in enumerate(due):
             self.progress("measure days", at, len(due))
-            self.measure_day(cadence, day, shows=day == due[-1], pasts=pasts)
+            self.measure_day(cadence, day, shows=day == due[-1], cache=cache)
         self.progress("measure days", len(due), len(due))
         self.refresh_catalogue()
         return due

@@ -6,6 +6,7 @@ Sums and means here are for the eye, in floats.
 
 from forecast_assets.plots.canvas import Markdown, as_markdown_image
 from forecast_assets.plots.drivers import driver_steps, drivers_png, waterfall_png
+from forecast_assets.plots.notable import notable_series
 from forecast_assets.plots.quality import (
     accuracy_by_step_png,
     accuracy_over_days_png,
@@ -16,7 +17,6 @@ from forecast_assets.plots.quality import (
 )
 from forecast_assets.plots.runs import demand_class_png, risk_calendar_png
 from forecast_assets.plots.series import history_and_fan_png, node_png, totals_png
-from forecast_assets.plots.telling import telling_series
 from forecast_assets.plots.terminal import terminal_forecast_plot
 
 __all__ = [
@@ -33,8 +33,8 @@ __all__ = [
     "evaluation_png",
     "history_and_fan_png",
     "node_png",
+    "notable_series",
     "risk_calendar_png",
-    "telling_series",
     "terminal_forecast_plot",
     "totals_png",
     "waterfall_png",

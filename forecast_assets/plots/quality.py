@@ -66,7 +66,7 @@ def error_by_segment_png(report: pl.DataFrame, metric: str = "wape", *, title: s
         metric: Name of the metric.
         title: What the picture is of.
     """
-    said = _said(report, metric).filter(~pl.col("segment_kind").is_in(["step", "day_ahead"]))
+    said = _metric_rows(report, metric).filter(~pl.col("segment_kind").is_in(["step", "day_ahead"]))
     places = _places(said)
     figure, axes = new_axes("", height=1.2 + _SEGMENT_HEIGHT * places.height)
     for look, (name, rows) in zip(_LOOKS, _methods(said), strict=False):
@@ -92,7 +92,7 @@ def error_by_step_png(report: pl.DataFrame, metric: str = "wape", *, title: str 
         metric: Name of the metric.
         title: What the picture is of.
     """
-    said = _said(report, metric).filter(pl.col("segment_kind") == "day_ahead")
+    said = _metric_rows(report, metric).filter(pl.col("segment_kind") == "day_ahead")
     figure, axes = new_axes(_metric_name(metric))
     for look, (name, rows) in zip(_LOOKS, _methods(said), strict=False):
         steps = rows.with_columns(pl.col("segment").cast(pl.Int32)).sort("segment")
@@ -102,7 +102,7 @@ def error_by_step_png(report: pl.DataFrame, metric: str = "wape", *, title: str 
     return png_bytes(figure, axes, title=title)
 
 
-def _said(report: pl.DataFrame, metric: str) -> pl.DataFrame:
+def _metric_rows(report: pl.DataFrame, metric: str) -> pl.DataFrame:
     """Known values of a metric in the unit of the picture, one row per segment and method."""
     rows = report.filter(pl.col("metric") == metric)
     if "method" not in rows.columns:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.contracts import OWN_METHOD
+from forecast_assets.contracts import BACKTESTED_METHOD
 from forecast_assets.plots.canvas import (
     BLUE,
     FAINT,
@@ -50,9 +50,9 @@ def bias_by_level_png(report: pl.DataFrame) -> bytes:
     axes.axvspan(0, _TOLERATED_BIAS, color=GREEN, alpha=0.12, linewidth=0, label="within 3%")
     for method, metric, label, colour, shape in (
         ("seasonal_naive", "node_bias", "seasonal naive", FAINT, "s"),
-        (OWN_METHOD, "node_bias_before_reconciliation", "base, summed", VERMILION, "D"),
-        (OWN_METHOD, "node_bias_of_node_forecasts", "base, node's own", ORANGE, "^"),
-        (OWN_METHOD, "node_bias", "reconciled, as published", BLUE, "o"),
+        (BACKTESTED_METHOD, "node_bias_before_reconciliation", "base, summed", VERMILION, "D"),
+        (BACKTESTED_METHOD, "node_bias_of_node_forecasts", "base, node's own", ORANGE, "^"),
+        (BACKTESTED_METHOD, "node_bias", "reconciled, as published", BLUE, "o"),
     ):
         found = rows.filter(pl.col("method") == method, pl.col("metric") == metric).drop_nulls("value")
         marks = found.join(places, on="segment", maintain_order="left")
@@ -150,4 +150,4 @@ def _name_cutoffs(axes: Any, cutoffs: Sequence[date]) -> None:
 
 
 def _words(method: str) -> str:
-    return "this version" if method == OWN_METHOD else method.replace("_", " ")
+    return "this version" if method == BACKTESTED_METHOD else method.replace("_", " ")

@@ -29,7 +29,7 @@ _FANS: Final = (
 
 
 def history_and_fan_png(
-    history: pl.DataFrame, forecast: pl.DataFrame, came: pl.DataFrame | None = None, *, title: str = ""
+    history: pl.DataFrame, forecast: pl.DataFrame, actuals: pl.DataFrame | None = None, *, title: str = ""
 ) -> bytes:
     """Draw one series: its past sales, the forecast with its central 50, 80 and 95 percent, and what came.
 
@@ -38,11 +38,11 @@ def history_and_fan_png(
             shaded. May be empty.
         forecast: `target_date`, units of `forecast_units` (or `base_units`: before reconciliation), of
             `expected_sales_units` where there is one, and of the quantiles, of one series, sorted by step.
-        came: Days after the history, in its columns, as far as they are known; None where nobody asks.
+        actuals: Days after the history, in its columns, as far as they are known; None where nobody asks.
         title: What the picture is of.
     """
     figure, axes = new_axes("units per day")
-    after = history.clear() if came is None else came
+    after = history.clear() if actuals is None else actuals
     _shade_stockouts(axes, pl.concat([history, after], how="diagonal_relaxed"))
     axes.plot(*_sales(history), color=INK, linewidth=1.1, label="sales")
     for low, high, opacity, label in _FANS:

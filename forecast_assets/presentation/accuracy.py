@@ -60,7 +60,7 @@ _LEGEND: Final = (
 
 
 @dataclass(frozen=True)
-class Question:
+class AccuracyQuery:
     """What to show.
 
     Attributes:
@@ -78,16 +78,16 @@ class Question:
     by: str | None = None
 
 
-def accuracy_sql(question: Question) -> str:
+def accuracy_sql(query: AccuracyQuery) -> str:
     """Return the query over `audit.forecast_accuracy` that answers a question."""
-    split, chosen = _SPLITS[question.by]
+    split, chosen = _SPLITS[query.by]
     wanted = {
-        "model_version = ": question.model_version,
-        "target_date >= DATE ": question.first,
-        "target_date <= DATE ": question.last,
+        "model_version = ": query.model_version,
+        "target_date >= DATE ": query.first,
+        "target_date <= DATE ": query.last,
     }
     conditions = [
-        f"is_newest AND cadence = '{question.cadence}' AND {chosen}",
+        f"is_newest AND cadence = '{query.cadence}' AND {chosen}",
         *(f"{condition}'{value}'" for condition, value in wanted.items() if value),
     ]
     columns = [*_KIND, *split, *(f"{expression} AS {name}" for name, expression in _MEASURES.items())]
@@ -101,38 +101,38 @@ def accuracy_sql(question: Question) -> str:
     )
 
 
-def require_answerable(stores: Stores, question: Question) -> None:
+def require_answerable(stores: Stores, query: AccuracyQuery) -> None:
     """Refuse a question that has no answer, before anything is measured.
 
     Raises:
         InputError: If the first day lies after the last.
         UnknownVersionError: If there is no such version.
     """
-    if question.first and question.last and question.first > question.last:
-        raise InputError(f"--from {question.first} lies after --to {question.last}.", remedy="Swap them.")
-    if question.model_version is not None:
-        stores.registry.model_version(question.model_version)
+    if query.first and query.last and query.first > query.last:
+        raise InputError(f"--from {query.first} lies after --to {query.last}.", remedy="Swap them.")
+    if query.model_version is not None:
+        stores.registry.model_version(query.model_version)
 
 
-def accuracy_text(catalogue: Path, question: Question, measured: Sequence[date]) -> str:
+def accuracy_text(catalogue: Path, query: AccuracyQuery, measured: Sequence[date]) -> str:
     """Say what was measured and how forecasts did, and show the query that gives the same numbers.
 
     Args:
         catalogue: The BI catalogue of the ledger's head.
-        question: What to show.
+        query: What to show.
         measured: Days that were measured just now.
 
     Raises:
         NotReadyError: If nothing has been measured that answers the question, with why.
     """
-    sql = accuracy_sql(question)
+    sql = accuracy_sql(query)
     with duckdb.connect(str(catalogue), read_only=True) as connection:
         answer = connection.execute(sql)
         names = [column[0] for column in answer.description]
         rows = answer.fetchall()
     if not rows:
         raise NotReadyError(
-            f"No {question.cadence} forecast of these days has been measured.",
+            f"No {query.cadence} forecast of these days has been measured.",
             remedy=Sentence(
                 "It takes a published run (",
                 Action("runs"),
@@ -143,7 +143,7 @@ def accuracy_text(catalogue: Path, question: Question, measured: Sequence[date])
         )
     body = table([_HEADS.get(name, name) for name in names], [_plain(row) for row in rows])
     legend = "\n".join(wrap(_LEGEND, _LINE))
-    head = _measured_text(question.cadence, measured)
+    head = _measured_text(query.cadence, measured)
     return f"{head}\n\n{body}\n\n{legend}\n\nThe same in SQL: duckdb -readonly {catalogue}\n\n{sql};"
 
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from forecast_assets.contracts import OWN_METHOD
+from forecast_assets.contracts import BACKTESTED_METHOD
 from forecast_assets.core.wording import counted, moment_text
 from forecast_assets.metrics.descriptions import METHODS, METRICS, title_text, value_text
 from forecast_assets.presentation.text import table
-from resources.ledger.entries.evaluate import Compared, Evaluation
+from resources.ledger.entries.evaluate import BacktestRecord, ComparedMethod
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:
-    from forecast_assets.backtesting.backtest import Evaluated
+    from forecast_assets.backtesting.backtest import BacktestOutcome
 
 # Metrics that people look at first.
 HEADLINES: Final = (
@@ -43,18 +43,22 @@ def overall(report: pl.DataFrame) -> pl.DataFrame:
 
 def methods_of(report: pl.DataFrame) -> list[str]:
     """Return the methods of a report: the version first, baselines of single metrics last."""
-    found = [name for name in report["method"].unique(maintain_order=True) if name != OWN_METHOD]
-    return [OWN_METHOD, *(name for name in found if name not in _LAST), *(name for name in found if name in _LAST)]
+    found = [name for name in report["method"].unique(maintain_order=True) if name != BACKTESTED_METHOD]
+    return [
+        BACKTESTED_METHOD,
+        *(name for name in found if name not in _LAST),
+        *(name for name in found if name in _LAST),
+    ]
 
 
-def method_words(method: str) -> str:
+def method_label(method: str) -> str:
     """Return what people call a method.
 
     Example:
-        >>> method_words("version"), method_words("seasonal_naive")
+        >>> method_label("version"), method_label("seasonal_naive")
         ('this version', 'seasonal naive')
     """
-    return "this version" if method == OWN_METHOD else method.replace("_", " ")
+    return "this version" if method == BACKTESTED_METHOD else method.replace("_", " ")
 
 
 def headline_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
@@ -75,7 +79,7 @@ def headline_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
 
 def headline_columns(report: pl.DataFrame) -> list[str]:
     """Return the heads of the columns of `headline_rows`."""
-    return ["metric", *map(method_words, methods_of(overall(report))), "perfect"]
+    return ["metric", *map(method_label, methods_of(overall(report))), "perfect"]
 
 
 def level_bias_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
@@ -84,7 +88,7 @@ def level_bias_rows(report: pl.DataFrame) -> list[tuple[str | None, ...]]:
     Before it a level has two forecasts: its series' base forecasts added up, and what its nodes were forecast by
     themselves; None where reconciliation listens to no forecast of the level.
     """
-    rows = overall(report).filter(pl.col("segment_kind") == "level", pl.col("method") == OWN_METHOD)
+    rows = overall(report).filter(pl.col("segment_kind") == "level", pl.col("method") == BACKTESTED_METHOD)
     values = {(level, metric): value for level, metric, value in rows.select("segment", "metric", "value").iter_rows()}
     metrics = [f"{prefix}{metric}" for prefix in ("", "node_") for metric, _ in _LEVEL_BIASES]
     return [
@@ -107,21 +111,21 @@ def glossary_rows(report: pl.DataFrame) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def method_word_rows(report: pl.DataFrame) -> list[tuple[str, str]]:
+def method_label_rows(report: pl.DataFrame) -> list[tuple[str, str]]:
     """Return what each method of a report is, where its name is not that of a version."""
-    return [(method_words(name), METHODS[name]) for name in methods_of(report) if name in METHODS]
+    return [(method_label(name), METHODS[name]) for name in methods_of(report) if name in METHODS]
 
 
-def method_rows(methods: Sequence[Compared]) -> list[tuple[str, str, str, str]]:
+def method_rows(methods: Sequence[ComparedMethod]) -> list[tuple[str, str, str, str]]:
     """Return what each method was at each cutoff: cutoff, method, words, artifact."""
-    return [(each.cutoff, method_words(each.method), what_it_was(each), each.artifact[:12]) for each in methods]
+    return [(each.cutoff, method_label(each.method), method_description(each), each.artifact[:12]) for each in methods]
 
 
-def what_it_was(method: Compared) -> str:
+def method_description(method: ComparedMethod) -> str:
     """Say what a method was at a cutoff.
 
     Example:
-        >>> what_it_was(Compared("2025-06-02", "version", "stat-1", "statistical", True, "a", "f"))
+        >>> method_description(ComparedMethod("2025-06-02", "version", "stat-1", "statistical", True, "a", "f"))
         'recipe of stat-1 (statistical), trained as of 2025-06-02'
     """
     if not method.model_version:
@@ -131,8 +135,8 @@ def what_it_was(method: Compared) -> str:
     return f"recipe of {method.model_version} ({method.family}), trained as of {method.cutoff}"
 
 
-def summary(record: Evaluation) -> str:
-    """Say what was evaluated, in one line."""
+def summary(record: BacktestRecord) -> str:
+    """Say what was backtested, in one line."""
     first, last = record.cutoffs[0], record.cutoffs[-1]
     return (
         f"{record.model_version}, {record.cadence} forecasts {record.forecast_horizon} days ahead from "
@@ -141,24 +145,24 @@ def summary(record: Evaluation) -> str:
     )
 
 
-def evaluated_text(evaluated: "Evaluated", page: str) -> str:
-    """Show the headline figures of an evaluation, what each method was, and where the rest is."""
-    record = evaluated.record
+def backtest_text(outcome: "BacktestOutcome", page: str) -> str:
+    """Show the headline figures of a backtest, what each method was, and where the rest is."""
+    record = outcome.record
     done = f"Recorded as ledger entry {record.sequence}."
-    if not evaluated.is_new:
+    if not outcome.is_new:
         done = f"Ledger entry {record.sequence} has this very report; nothing changed."
     return "\n\n".join(
         (
-            table(headline_columns(evaluated.report), headline_rows(evaluated.report), title=summary(record)),
+            table(headline_columns(outcome.report), headline_rows(outcome.report), title=summary(record)),
             table(("cutoff", "method", "what it was", "artifact"), method_rows(record.methods)),
-            "\n".join((*evaluated.notes, done, f"Pictures, segments, levels, and what each metric is: {page}")),
+            "\n".join((*outcome.notes, done, f"Pictures, segments, levels, and what each metric is: {page}")),
         )
     )
 
 
 def newest_report_text(stores: Stores, version: str) -> str:
     """Show the headline figures of the newest backtest report of a version; nothing where there is none."""
-    record = stores.ledger.state().evaluated(version)
+    record = stores.ledger.state().newest_backtest(version)
     if record is None:
         return ""
     report = stores.predictions.read(stores.predictions.version(record.product_version))

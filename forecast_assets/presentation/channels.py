@@ -8,8 +8,14 @@ from datetime import datetime
 from typing import Final
 
 from forecast_assets.core.keys import CADENCES, Cadence
-from resources.ledger.channels import DISPLACED_FOR, Term, appointments, live_versions, terms
-from resources.ledger.entries.channel_moves import Appointment
+from resources.ledger.channels import (
+    FORMER_CHAMPION_LIVE_FOR,
+    ServingPeriod,
+    channel_moves,
+    live_versions,
+    serving_periods,
+)
+from resources.ledger.entries.channel_moves import ChannelMove
 from resources.ledger.state import LedgerState
 
 # Prediction dates that consumers are likely to read; as many are looked at for rows of the version gone back to.
@@ -20,11 +26,11 @@ _LATER: Final = (
 )
 
 
-def standing_text(standing: Appointment) -> str:
+def unchanged_channel_text(current_move: ChannelMove) -> str:
     """Say that a channel points where it was asked to point."""
     return (
-        f"{standing.channel} is {standing.model_version} already (ledger entry {standing.sequence}, "
-        f"{standing.recorded_at}, by {standing.by}: {standing.reason}); nothing changed."
+        f"{current_move.channel} is {current_move.model_version} already (ledger entry {current_move.sequence}, "
+        f"{current_move.recorded_at}, by {current_move.by}: {current_move.reason}); nothing changed."
     )
 
 
@@ -36,27 +42,27 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
         channel: The channel.
         sequence: Ledger entry that moved it.
     """
-    history = [each for each in appointments(state, channel) if each.sequence <= sequence]
-    move, *served = history[-1], *terms(history[:-1])
-    was = f", was {served[-1].model_version}" if served else ""
+    history = [each for each in channel_moves(state, channel) if each.sequence <= sequence]
+    move, *periods = history[-1], *serving_periods(history[:-1])
+    was = f", was {periods[-1].model_version}" if periods else ""
     lines = [
         f"{channel} is now {move.model_version}{was} (ledger entry {sequence}, by {move.by}: {move.reason})",
-        *(_gone_back_lines(state, move, served) if move.is_rollback else ()),
+        *(_gone_back_lines(state, move, periods) if move.is_rollback else ()),
     ]
     cadence = cadence_of(channel)
-    if served and channel == cadence.champion:
-        until = datetime.fromisoformat(move.recorded_at) + DISPLACED_FOR
+    if periods and channel == cadence.champion:
+        until = datetime.fromisoformat(move.recorded_at) + FORMER_CHAMPION_LIVE_FOR
         lines.append(
-            f"{served[-1].model_version} goes on being scored until {until.isoformat()}, so that there is a way back."
+            f"{periods[-1].model_version} goes on being scored until {until.isoformat()}, so that there is a way back."
         )
-    return "\n".join((*lines, *((_LATER,) if served else ())))
+    return "\n".join((*lines, *((_LATER,) if periods else ())))
 
 
-def _gone_back_lines(state: LedgerState, move: Appointment, served: list[Term]) -> list[str]:
+def _gone_back_lines(state: LedgerState, move: ChannelMove, periods: list[ServingPeriod]) -> list[str]:
     version, cadence = move.model_version, cadence_of(move.channel)
-    before = next(term for term in reversed(served) if term.model_version == version)
+    before = next(term for term in reversed(periods) if term.model_version == version)
     lines = [f"{version} had served from {before.since} to {before.until}."]
-    known = {term.model_version for term in served}
+    known = {term.model_version for term in periods}
     published = {
         (key.prediction_date, key.model_version)
         for key in state.publications

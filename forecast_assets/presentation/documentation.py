@@ -69,7 +69,7 @@ The view `audit.forecast_accuracy` over all model versions, with `measured_seque
 
 _BACKTESTS: Final = """\
 The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the
-ledger entry), `is_newest` and `known_until` besides. [evaluation.md](evaluation.md) says how to read it."""
+ledger entry), `is_newest` and `known_until` besides. [Backtests](backtests.md) says how to read it."""
 
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
@@ -94,7 +94,7 @@ def products_markdown() -> str:
 
 def kinds_markdown() -> str:
     """Return the table of all kinds of ledger entries in `docs/store-format.md`."""
-    rows = ((f"`{kind.name}`", kind.happened, kind.keeps) for kind in KINDS.values())
+    rows = ((f"`{kind.name}`", kind.meaning, kind.kept_state) for kind in KINDS.values())
     return _table(("kind", "what has happened", "what readers keep of it"), rows)
 
 

@@ -1,4 +1,4 @@
-"""Forecasts made elsewhere in words: what their file holds, and what became of each date.
+"""External forecasts in words: what their file holds, and what became of each date.
 
 What belongs here: what `ingest forecasts` prints. What does not: reading or publishing.
 """
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.errors import first_ten
-from forecast_assets.operations.external_forecasts import Plan
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.external_forecasts import ExternalForecastsPlan
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.sources.external_fit import COHERENT_WITHIN, Coherence
 
 
-def plan_text(plan: Plan) -> str:
+def external_plan_text(plan: ExternalForecastsPlan) -> str:
     """Say what a file holds, what it leaves out, and what takes its place."""
     file, keys = plan.file, [planned.key for planned in plan.dates]
     days = first_ten(key.prediction_date for key in keys)
@@ -33,7 +33,7 @@ def _quantiles_text(levels: Sequence[float]) -> str:
     return f"Quantiles given: {given}{follow if left else ''}."
 
 
-def published_text(outcome: Outcome, coherence: Coherence | None) -> str:
+def external_outcome_text(outcome: RunOutcome, coherence: Coherence | None) -> str:
     """Say what became of one prediction date."""
     publication = outcome.publication
     if not outcome.is_new:

@@ -27,16 +27,16 @@ def lineage_text(found: Lineage, *, lists_all: bool = False) -> str:
         found: The lineage.
         lists_all: Whether every batch and every acceptance is listed, not only counted.
     """
-    return tree(_Teller(found, lists_all=lists_all).root())
+    return tree(_LineageTree(found, lists_all=lists_all).root())
 
 
-class _Teller:
+class _LineageTree:
     """Tells every product once; where it is met again, it says so."""
 
     def __init__(self, found: Lineage, *, lists_all: bool) -> None:
         self._found = found
         self._lists_all = lists_all
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._made_by = _made_by(next(iter(found.products.values())))
 
     def root(self) -> Branch:
@@ -73,18 +73,18 @@ class _Teller:
     def _product(self, name: str, version: str) -> Branch:
         made = self._found.products[version]
         label = f"{name} {version}" if name == made.product else f"{name}: {made.product} {version}"
-        if version in self._told:
+        if version in self._shown:
             return Branch(f"{label} (see above)")
-        self._told.add(version)
+        self._shown.add(version)
         inputs = [self._product(each, of) for each, of in made.inputs.items() if each != "batches"]
-        return Branch(label, (*self._said(made), *inputs, *self._batches(made)))
+        return Branch(label, (*self._fact_branches(made), *inputs, *self._batches(made)))
 
-    def _said(self, made: ProductVersion) -> Iterator[Branch]:
+    def _fact_branches(self, made: ProductVersion) -> Iterator[Branch]:
         yield Branch(f"made for {made.key}")
         yield from (Branch(_file_text(file)) for file in made.files)
         if "file_sha256" in made.facts:
             # Beside the run's own file there are those that the version was registered with, perhaps of other dates.
-            what = "made elsewhere" if made.version in self._found.outside else "registered with"
+            what = "external file" if made.version in self._found.external_forecasts else "registered with"
             yield Branch(f"{what} {made.facts['file']}, SHA-256 {made.facts['file_sha256']}, for {made.key}")
         yield from (Branch(f"{name.replace('_', ' ')} {made.facts[name]}") for name in _FACTS if name in made.facts)
         if "specs" in made.facts:

@@ -8,7 +8,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.wording import counted, moment_text
 from forecast_assets.presentation.text import table
-from resources.ledger.entries import KINDS, Words
+from resources.ledger.entries import KINDS, EntryDescription
 from resources.ledger.log import Entry
 from resources.stores.home import Stores
 
@@ -31,13 +31,15 @@ def log_text(stores: Stores, *, top: int, kind: str | None = None) -> str:
             f"The ledger has no entry{f' of the kind {kind}' if kind else ''} yet.",
             remedy=Sentence("The first one is made by: ", Action("ingest simulated", given=("DIR",))),
         )
-    rows = [(str(entry.sequence), moment_text(entry.recorded_at), entry.kind, *said(entry)) for entry in found[:top]]
+    rows = [
+        (str(entry.sequence), moment_text(entry.recorded_at), entry.kind, *log_line(entry)) for entry in found[:top]
+    ]
     shown = table(("entry", "when", "kind", "what", "by", "why"), rows)
     left = len(found) - top
     return f"{shown}\n{counted(left, 'earlier entry', 'earlier entries')}; show more with --top" if left > 0 else shown
 
 
-def said(entry: Entry) -> Words:
+def log_line(entry: Entry) -> EntryDescription:
     """Return what happened by an entry, who decided it and why; the last two are empty where nobody was asked."""
     kind = KINDS[entry.kind]
-    return kind.words(kind.read(entry))
+    return kind.describe(kind.read(entry))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from forecast_assets.core.errors import FIRST, first_ten
-from forecast_assets.operations.differences import NO_VALUE, ColumnDifference, Difference, Rebuilt
+from forecast_assets.operations.differences import NO_VALUE, ColumnDifference, Difference, RebuiltProduct
 from forecast_assets.operations.replaying import Replay
 from forecast_assets.presentation.text import table
 from resources.store.manifests import ProductVersion
@@ -50,7 +50,7 @@ def _hash(made: ProductVersion) -> str:
     return ", ".join(file.sha256[:12] for file in made.files)
 
 
-def _outcome(each: Rebuilt) -> str:
+def _outcome(each: RebuiltProduct) -> str:
     if each.rebuilt is None:
         return "not made"
     if each.manifest:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from forecast_assets.backtesting.actuals import Said
-from forecast_assets.contracts import OWN_METHOD
-from forecast_assets.history.series import past_of
+from forecast_assets.backtesting.actuals import ForecastFrames
+from forecast_assets.contracts import BACKTESTED_METHOD
+from forecast_assets.history.series import past_observations
 from forecast_assets.metrics.calibration_curves import quantile_shares, risk_reliability
 from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.plots import (
@@ -23,7 +23,7 @@ from forecast_assets.plots import (
     error_by_segment_png,
     error_by_step_png,
     history_and_fan_png,
-    telling_series,
+    notable_series,
 )
 from forecast_assets.plots.reports import (
     bias_by_level_png,
@@ -37,9 +37,9 @@ from forecast_assets.presentation.backtests import (
     headline_rows,
     level_bias_columns,
     level_bias_rows,
+    method_label,
+    method_label_rows,
     method_rows,
-    method_word_rows,
-    method_words,
     methods_of,
     overall,
     summary,
@@ -48,7 +48,7 @@ from forecast_assets.presentation.text import is_number
 from resources.orchestration.markdown import markdown_table
 
 if TYPE_CHECKING:
-    from forecast_assets.backtesting.backtest import Cutoff, Evaluated
+    from forecast_assets.backtesting.backtest import BacktestCutoff, BacktestOutcome
 
 # Days of past sales in a picture of a series.
 _SHOWN_DAYS: Final = 56
@@ -71,18 +71,18 @@ tr.first td { font-weight: 600; }
 """.strip()
 
 
-def report_pictures(evaluated: "Evaluated") -> dict[str, bytes]:
+def report_pictures(outcome: "BacktestOutcome") -> dict[str, bytes]:
     """Draw the pictures of a report.
 
     Returns:
         PNGs by name, in the order of the page; what there is nothing to draw of is left out.
     """
-    report, together = evaluated.report, overall(evaluated.report)
+    report, together = outcome.report, overall(outcome.report)
     segments = together.filter(pl.col("segment_kind").is_in(["all", *_SEGMENTS]))
-    bins = risk_reliability(evaluated.backtests)
-    shares = quantile_shares(evaluated.backtests)
+    bins = risk_reliability(outcome.backtests)
+    shares = quantile_shares(outcome.backtests)
     # A line takes two cutoffs.
-    pictures = {"error_by_cutoff": error_by_cutoff_png(report)} if len(evaluated.cutoffs) > 1 else {}
+    pictures = {"error_by_cutoff": error_by_cutoff_png(report)} if len(outcome.cutoffs) > 1 else {}
     pictures |= {
         "error_by_segment": error_by_segment_png(segments),
         "error_by_day_ahead": error_by_step_png(together),
@@ -92,21 +92,21 @@ def report_pictures(evaluated: "Evaluated") -> dict[str, bytes]:
         pictures["calibration_of_quantiles"] = quantile_calibration_png(shares)
     if bins.height:
         pictures["calibration_of_risk"] = risk_reliability_png(bins)
-    return pictures | _fans(evaluated.cutoffs[-1])
+    return pictures | _fans(outcome.cutoffs[-1])
 
 
-def _fans(cutoff: "Cutoff") -> dict[str, bytes]:
+def _fans(cutoff: "BacktestCutoff") -> dict[str, bytes]:
     """Draw telling series of the last cutoff, with what came."""
-    said, known = Said.by(cutoff.runs[0]), cutoff.known
-    chosen = telling_series(said.forecasts, said.risks)
+    said, known = ForecastFrames.of(cutoff.runs[0]), cutoff.known
+    chosen = notable_series(said.forecasts, said.risks)
     if not chosen:
         return {}
     series = pl.DataFrame([*chosen.values()], schema=["store_id", "sku_id"], orient="row").unique(maintain_order=True)
-    past = past_of(known, series, known.cutoff - timedelta(days=_SHOWN_DAYS - 1))
-    came = past_of(cutoff.came.history, series, known.cutoff + timedelta(days=1))
+    past = past_observations(known, series, known.cutoff - timedelta(days=_SHOWN_DAYS - 1))
+    actuals = past_observations(cutoff.actuals.history, series, known.cutoff + timedelta(days=1))
     return {
         name: history_and_fan_png(
-            *(_own(rows, *one) for rows in (past, said.forecasts, came)),
+            *(_own(rows, *one) for rows in (past, said.forecasts, actuals)),
             title=f"{one[1]} in {one[0]}: {name.replace('_', ' ')}, as of {known.cutoff}",
         )
         for name, one in chosen.items()
@@ -117,21 +117,21 @@ def _own(rows: pl.DataFrame, store_id: str, sku_id: str) -> pl.DataFrame:
     return rows.filter(store_id=store_id, sku_id=sku_id)
 
 
-def report_page(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> str:
+def report_page(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> str:
     """Return the page of a report.
 
     Args:
-        evaluated: The report.
+        outcome: The report.
         pictures: PNGs by name, as `report_pictures` draws them.
     """
-    record = evaluated.record
+    record = outcome.record
     title = f"Backtests of {record.model_version}"
     body = "\n".join(
         (
             f"<h1>{escape(title)}</h1>",
             f'<p class="note">{escape(summary(record))}.</p>',
-            *(f'<p class="warning">{escape(note)}</p>' for note in evaluated.notes),
-            *_sections(evaluated, pictures),
+            *(f'<p class="warning">{escape(note)}</p>' for note in outcome.notes),
+            *_sections(outcome, pictures),
             f'<p class="note">Ledger entry {record.sequence}; product version {record.product_version}.</p>',
         )
     )
@@ -142,13 +142,13 @@ def report_page(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def report_metadata(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> dict[str, str]:
+def report_metadata(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> dict[str, str]:
     """Return tables and pictures as Markdown by name, as the Dagster UI shows them."""
-    report = evaluated.report
+    report = outcome.report
     tables: dict[str, tuple[Sequence[str], Sequence[Sequence[str | None]]]] = {
         "headlines": (headline_columns(report), headline_rows(report)),
         "bias_before_and_after_reconciliation": (level_bias_columns(), level_bias_rows(report)),
-        "methods": (_METHOD_HEADS, method_rows(evaluated.record.methods)),
+        "methods": (_METHOD_HEADS, method_rows(outcome.record.methods)),
         "metrics": (_GLOSSARY_HEADS, glossary_rows(report)),
     }
     shown = {
@@ -159,8 +159,8 @@ def report_metadata(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> di
     return {**shown, **images}
 
 
-def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator[str]:
-    report = evaluated.report
+def _sections(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> Iterator[str]:
+    report = outcome.report
     together = overall(report)
     said = dict(pictures)
 
@@ -171,8 +171,8 @@ def _sections(evaluated: "Evaluated", pictures: Mapping[str, bytes]) -> Iterator
     yield _section("How it did", _HOW, _table(headline_columns(report), headline_rows(report)))
     yield _section(
         "What was compared", _COMPARED,
-        _table(("method", "what it is"), method_word_rows(report)),
-        _table(_METHOD_HEADS, method_rows(evaluated.record.methods)),
+        _table(("method", "what it is"), method_label_rows(report)),
+        _table(_METHOD_HEADS, method_rows(outcome.record.methods)),
     )  # fmt: skip
     yield _section("From cutoff to cutoff", _CUTOFFS, picture("error_by_cutoff"), _cutoff_table(report))
     yield _section(
@@ -264,7 +264,7 @@ def _cutoff_table(report: pl.DataFrame) -> str:
     wide = found.pivot("metric", index=["cutoff", "method"], values="value", aggregate_function="first")
     metrics = wide.columns[2:]
     named = [
-        (str(cutoff), method_words(method), *map(value_text, metrics, values))
+        (str(cutoff), method_label(method), *map(value_text, metrics, values))
         for cutoff, method, *values in wide.iter_rows()
     ]
     return _table(("cutoff", "method", *map(title_text, metrics)), named)
@@ -275,7 +275,9 @@ def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str])
     rows = together.filter(pl.col("segment_kind").is_in(kinds), pl.col("metric").is_in(metrics))
     values = {tuple(row[:4]): row[4] for row in rows.select(_CELL).iter_rows()}
     counted = (
-        rows.filter(pl.col("method") == OWN_METHOD).group_by(_PLACE, maintain_order=True).agg(pl.col("rows").max())
+        rows.filter(pl.col("method") == BACKTESTED_METHOD)
+        .group_by(_PLACE, maintain_order=True)
+        .agg(pl.col("rows").max())
     )
     shown = [metric for metric in metrics if metric in rows["metric"]]
     others = [name for name in methods_of(together)[1:] if (rows["method"] == name).any()]
@@ -284,12 +286,12 @@ def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str])
             kind.replace("_", " "),
             segment,
             count,
-            *(value_text(metric, values.get((kind, segment, OWN_METHOD, metric))) for metric in shown),
+            *(value_text(metric, values.get((kind, segment, BACKTESTED_METHOD, metric))) for metric in shown),
             *(value_text("wape", values.get((kind, segment, name, "wape"))) for name in others),
         )
         for kind, segment, count in counted.iter_rows()
     ]
-    heads = [*map(title_text, shown), *(f"wape of {method_words(name)}" for name in others)]
+    heads = [*map(title_text, shown), *(f"wape of {method_label(name)}" for name in others)]
     return _table(["divided by", "segment", "rows", *heads], lines)
 
 

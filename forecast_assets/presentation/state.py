@@ -18,10 +18,10 @@ from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:
-    from forecast_assets.ingestion.findings import Finding
+    from forecast_assets.ingestion.findings import FeedFinding
     from forecast_assets.ingestion.ingest import IngestOutcome
     from forecast_assets.operations.backfilling import BackfilledDate
-    from forecast_assets.operations.use_cases import Outcome
+    from forecast_assets.operations.use_cases import RunOutcome
 
 from forecast_assets.presentation.backtests import newest_report_text
 from forecast_assets.presentation.channels import live_text
@@ -43,7 +43,7 @@ def ingest_text(outcome: "IngestOutcome") -> str:
     return "\n".join((body, *outcome.notes, *found, done))
 
 
-def findings_text(findings: Sequence["Finding"]) -> str:
+def findings_text(findings: Sequence["FeedFinding"]) -> str:
     """List what is wrong with batches, errors first, each with what to do."""
     if not findings:
         return "Nothing is wrong."
@@ -102,7 +102,7 @@ def versions_text(stores: Stores, now: datetime | None = None) -> str:
     ]
     history = [
         (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, a.model_version, a.by, a.reason)
-        for a in state.appointments
+        for a in state.channel_moves
     ]
     parts = [table(("version", "family", "cutoff", "features", "channel", "live", "gates", "registered"), rows)]
     if history:
@@ -200,7 +200,7 @@ def runs_text(stores: Stores) -> str:
     return table(("run", "forecast rows", "checks accepted", "ledger entry", "published", "corrected by"), rows)
 
 
-def outcome_text(stores: Stores, outcome: "Outcome") -> str:
+def outcome_text(stores: Stores, outcome: "RunOutcome") -> str:
     """Say what a run published."""
     publication = outcome.publication
     if not outcome.is_new:

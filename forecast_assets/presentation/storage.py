@@ -10,7 +10,7 @@ from typing import Final
 
 from forecast_assets.core.errors import FIRST
 from forecast_assets.presentation.text import table
-from resources.maintenance.vacuuming import Vacuumed
+from resources.maintenance.vacuuming import VacuumResult
 from resources.maintenance.verification import Verification
 from resources.orchestration.recorded_heads import RecordedHead
 from resources.store.blobs import Blob
@@ -51,7 +51,9 @@ def _head_line(found: Verification, recorded: RecordedHead) -> str:
     return f"Head of {recorded.where}: {recorded.head} {'is' if is_there else 'IS NOT'} an entry of this ledger"
 
 
-def vacuum_text(found: Vacuumed, catalogues: Sequence[Path], heads: Sequence[RecordedHead], *, is_removed: bool) -> str:
+def vacuum_text(
+    found: VacuumResult, catalogues: Sequence[Path], heads: Sequence[RecordedHead], *, is_removed: bool
+) -> str:
     """Say what was removed, or would be, per folder, with the first paths."""
     lines = []
     if found.taken_over:

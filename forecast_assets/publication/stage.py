@@ -22,8 +22,8 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
 )
 from forecast_assets.core.errors import NotAcceptedError
-from forecast_assets.corrections.restatements import require_change, restatement, snapshot_behind
-from forecast_assets.plots import as_markdown_image, telling_series, totals_png
+from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
+from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
@@ -66,7 +66,7 @@ def _summary(run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, ris
         .sort("target_date")
     )
     return {
-        **fan_pictures(run.history, frame, telling_series(frame, run.read(risks, _AT_RISK))),
+        **fan_pictures(run.history, frame, notable_series(frame, run.read(risks, _AT_RISK))),
         "all_stores_and_skus": as_markdown_image(totals_png(_past(run), total), "units per day"),
         "aggregate_rows": aggregates.height,
     }
@@ -102,7 +102,7 @@ def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:
     key, asked = run.key, run.request.correction
     if not key.revision or asked is None:
         return None
-    made_from = snapshot_behind(run.stores, products).facts["known_until"]
+    made_from = source_snapshot(run.stores, products).facts["known_until"]
     if made_from != asked.known_until.isoformat():
         raise NotAcceptedError(
             f"The products of {key} were made from what was known by {made_from}, not by "

@@ -69,13 +69,13 @@ def run_context(
     """Return the context of the run whose partition is being made: one for all its stages in this process."""
     key = run_key(context, cadence.name, run)
     request = RunRequest(key, run.options, run.correction_request)
-    return run.kept(str(key), lambda: RunContext(stores.open(), request, progress.reporter(context.log)))
+    return run.cached(str(key), lambda: RunContext(stores.open(), request, progress.reporter(context.log)))
 
 
 def run_stage(stage: Stage, contract: Contract, run: RunContext) -> dg.MaterializeResult[None]:
     """Run a stage, store what it makes, and return what the UI shows of it."""
     result = stage(run)
-    return materialized(contract, run.keep(result), result)
+    return materialized(contract, run.write(result), result)
 
 
 def materialized(

@@ -141,7 +141,7 @@ class RunContext:
         store = self.stores.predictions
         if self.key.revision:
             before = store.publication(revision_before(self.key))
-            (made,) = given_behind(store, before.products.values())
+            (made,) = given_inputs_of(store, before.products.values())
             return made
         require_given(self.stores, self.key, self.model)
         return store.staged(self.family.given, self.key)
@@ -202,7 +202,7 @@ class RunContext:
         """Return the rows of a product, every file verified; all columns if none are named."""
         return self.stores.predictions.read(product, columns)
 
-    def keep(self, result: StageResult) -> ProductVersion:
+    def write(self, result: StageResult) -> ProductVersion:
         """Store what a stage made; return the version of its own product.
 
         Raises:
@@ -227,7 +227,7 @@ def load_artifact(stores: Stores, model: VersionRecord) -> Artifact:
     return loaded
 
 
-def given_behind(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
+def given_inputs_of(store: PredictionStore, versions: Iterable[str]) -> list[ProductVersion]:
     """Return what a run was given from outside, by what its base forecasts name; nothing for one that was not.
 
     The lineage of a run also holds what its version was registered with, which may be of other dates.

@@ -10,16 +10,16 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.history.as_known import History
-from forecast_assets.history.series import past_of
+from forecast_assets.history.series import past_observations
 from forecast_assets.plots import Markdown, as_markdown_image, drivers_png, history_and_fan_png
 
 # Days of past sales in a picture.
 SHOWN_DAYS: Final = 56
 
-Chosen = Mapping[str, tuple[str, str]]
+PicturedSeries = Mapping[str, tuple[str, str]]
 
 
-def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> dict[str, Markdown]:
+def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: PicturedSeries) -> dict[str, Markdown]:
     """Draw the past of some series, days out of stock shaded, and their forecasts.
 
     Args:
@@ -33,11 +33,11 @@ def fan_pictures(history: History, forecasts: pl.DataFrame, chosen: Chosen) -> d
     if not chosen:
         return {}
     series = pl.DataFrame([*chosen.values()], schema=["store_id", "sku_id"], orient="row").unique(maintain_order=True)
-    past = past_of(history, series, history.cutoff - timedelta(days=SHOWN_DAYS - 1))
+    past = past_observations(history, series, history.cutoff - timedelta(days=SHOWN_DAYS - 1))
     return _drawn(chosen, lambda *one: history_and_fan_png(_own(past, *one), _own(forecasts, *one), title=_title(*one)))
 
 
-def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, Markdown]:
+def driver_pictures(explanations: pl.DataFrame, chosen: PicturedSeries) -> dict[str, Markdown]:
     """Draw the drivers of some series over the days ahead.
 
     Args:
@@ -50,7 +50,7 @@ def driver_pictures(explanations: pl.DataFrame, chosen: Chosen) -> dict[str, Mar
     return _drawn(chosen, lambda *one: drivers_png(_own(explanations, *one), title=_title(*one)))
 
 
-def _drawn(chosen: Chosen, draw: Callable[[str, str], bytes]) -> dict[str, Markdown]:
+def _drawn(chosen: PicturedSeries, draw: Callable[[str, str], bytes]) -> dict[str, Markdown]:
     """Return the picture of each choice; a series that was chosen for two reasons is drawn once."""
     pictures = {one: as_markdown_image(draw(*one), _title(*one)) for one in dict.fromkeys(chosen.values())}
     return {name: pictures[one] for name, one in chosen.items()}

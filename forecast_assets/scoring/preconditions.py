@@ -33,7 +33,7 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
 
     Raises:
         NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to. Gates that only a
-            channel asks for do not count: a version made elsewhere may serve under its own name without them.
+            channel asks for do not count: an external version may serve under its own name without them.
     """
     failed = model.failed_gates(for_channel=False)
     if failed:
@@ -77,7 +77,7 @@ def require_horizon(stores: Stores, key: RunKey, model: VersionRecord) -> None:
 
 
 def require_given(stores: Stores, key: RunKey, model: VersionRecord) -> None:
-    """Refuse a first run of a version made elsewhere for which no file has been ingested.
+    """Refuse a first run of an external version for which no file has been ingested.
 
     Raises:
         NotStagedError: With what ingests it.
@@ -85,7 +85,7 @@ def require_given(stores: Stores, key: RunKey, model: VersionRecord) -> None:
     product = family(model.family).given
     if product is not None and not key.revision and not stores.predictions.is_staged(product, key):
         raise NotStagedError(
-            f"`{key.model_version}` is made elsewhere, and no file with its forecasts for {key} was ingested.",
+            f"`{key.model_version}` is external, and no file with its forecasts for {key} was ingested.",
             remedy=Sentence(
                 "Ingest it: ",
                 Action(

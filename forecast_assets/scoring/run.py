@@ -54,4 +54,4 @@ def score(
     """
     names = [*STAGES]
     chosen = names[names.index(first) : names.index(last) + 1]
-    return {name: context.keep(STAGES[name](context)) for name in chosen}
+    return {name: context.write(STAGES[name](context)) for name in chosen}

@@ -15,7 +15,7 @@ from forecast_assets.plots import Markdown
 Summary = Mapping[str, int | float | str | Markdown | pl.DataFrame | Mapping[str, bool]]
 
 
-def nothing() -> Summary:
+def empty_summary() -> Summary:
     """Return a summary that says nothing."""
     return {}
 
@@ -34,7 +34,7 @@ class StageResult:
     frames: Mapping[str, pl.DataFrame]
     inputs: Mapping[str, Any]
     facts: Mapping[str, Any]
-    summary: Callable[[], Summary] = nothing
+    summary: Callable[[], Summary] = empty_summary
 
     @property
     def product(self) -> str:

@@ -11,13 +11,9 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from forecast_assets.core.arrays import Bools, Ints, Names
 from forecast_assets.core.errors import SourceError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 PLAN_DAYS: Final = 42
 FEWEST_DAYS: Final = 120
@@ -141,10 +137,10 @@ class Assortment:
         closing: [skus] day number from which nothing is demanded any more; ``NEVER`` for all but dead products.
     """
 
-    sku_ids: npt.NDArray[np.str_]
-    store_ids: npt.NDArray[np.str_]
-    sku_nodes: npt.NDArray[np.str_]
-    store_nodes: npt.NDArray[np.str_]
+    sku_ids: Names
+    store_ids: Names
+    sku_nodes: Names
+    store_nodes: Names
     demand_type: Ints
     launch: Ints
     closing: Ints
@@ -180,12 +176,12 @@ def make_assortment(settings: SimulatorSettings) -> Assortment:
     )
 
 
-def _numbers(count: int, digits: int) -> npt.NDArray[np.str_]:
+def _numbers(count: int, digits: int) -> Names:
     """Number members from 1, zero-filled so that they sort as numbers do."""
     return np.char.zfill(np.arange(1, count + 1).astype(str), max(digits, len(str(count))))
 
 
-def _spread(rows: tuple[tuple[str, str, str], ...], count: int) -> npt.NDArray[np.str_]:
+def _spread(rows: tuple[tuple[str, str, str], ...], count: int) -> Names:
     """Spread the leaves evenly over `count` members, in order, so that identifiers sort like nodes."""
     return np.array(rows)[np.arange(count) * len(rows) // count]
 

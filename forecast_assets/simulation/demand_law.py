@@ -12,15 +12,12 @@ from datetime import date
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from forecast_assets.core.arrays import Bools, Floats, Ints
 from forecast_assets.simulation.assortment import (
     DEMAND_TYPES,
     FESTIVALS,
     Assortment,
-    Bools,
-    Floats,
-    Ints,
     SimulatorSettings,
     calendar,
     event_matrix,
@@ -115,7 +112,7 @@ def draw(random: np.random.Generator, law: DemandLaw, day: int, paths: int) -> I
     shape = (len(law.activity), paths)
     size = random.standard_gamma(law.dispersion[:, None], shape)
     size *= (law.mean_units[:, day] / (law.activity * law.dispersion))[:, None]
-    asked: npt.NDArray[np.int64] = random.poisson(size)
+    asked: Ints = random.poisson(size)
     return np.where(random.random(shape) < law.activity[:, None], asked, 0)
 
 

@@ -25,6 +25,7 @@ from forecast_assets.contracts import (
     STORE_HIERARCHY,
     TIMESTAMP,
 )
+from forecast_assets.core.arrays import Bools, Ints, Names
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.simulation.assortment import (
     FESTIVALS,
@@ -32,24 +33,21 @@ from forecast_assets.simulation.assortment import (
     PRODUCT_LEVELS,
     STORE_LEVELS,
     Assortment,
-    Bools,
-    Ints,
     SimulatorSettings,
     calendar,
     event_matrix,
 )
 from forecast_assets.simulation.demand_law import Offers
-from forecast_assets.simulation.replenishment import Played, Terms
+from forecast_assets.simulation.replenishment import ReplenishmentTerms, SupplyHistory
 
 SOON: Final = timedelta(hours=6)
 LATER: Final = timedelta(hours=30)
-AT_ONCE: Final = timedelta(0)
+NO_LAG: Final = timedelta(0)
 _EVENTS_KNOWN_DAYS: Final = 365
 _LATE_SHARE: Final = 0.01
 _RESTATED_SHARE: Final = 0.005
 _DISAGREEING_SHARE: Final = 0.005
 
-Micros = npt.NDArray[np.int64]
 _HOUR: Final = 3_600_000_000
 _DAY: Final = 24 * _HOUR
 
@@ -95,7 +93,7 @@ class Cells:
             "event_date": days_after(self.settings.start, self.day),
         }
 
-    def day_end(self, lag: timedelta) -> Micros:
+    def day_end(self, lag: timedelta) -> Ints:
         """Return [rows] the end of the cell's day plus a lag, in microseconds since 1970."""
         return moments(self.settings.start, self.day + 1, lag)
 
@@ -105,31 +103,35 @@ def days_after(start: date, day: Ints) -> pl.Series:
     return pl.Series(day + (start - date(1970, 1, 1)).days, dtype=pl.Int32).cast(pl.Date)
 
 
-def moments(start: date, day: Ints, lag: timedelta) -> Micros:
+def moments(start: date, day: Ints, lag: timedelta) -> Ints:
     """Return the midnight at which day numbers begin plus a lag, in microseconds since 1970."""
     return (day + (start - date(1970, 1, 1)).days) * _DAY + lag // timedelta(microseconds=1)
 
 
-def known(micros: Micros) -> pl.Series:
+def known(micros: Ints) -> pl.Series:
     """Return microseconds since 1970 as knowledge times."""
     return pl.Series(micros, dtype=pl.Int64).cast(TIMESTAMP)
 
 
 def make_feeds(
-    settings: SimulatorSettings, assortment: Assortment, offers: Offers, terms: Terms, played: Played
+    settings: SimulatorSettings,
+    assortment: Assortment,
+    offers: Offers,
+    terms: ReplenishmentTerms,
+    supply: SupplyHistory,
 ) -> tuple[Batch, ...]:
     """Return one batch per source and feed, each sorted by event date, then key."""
     cells = Cells.of(settings, assortment, settings.days)
-    sales = cells.pick(played.sales).astype(np.int64)
+    sales = cells.pick(supply.sales).astype(np.int64)
     return (
         Batch("sales", "pos", 0.9, SOON, _pos_sales(cells, sales)),
         Batch("sales", "backoffice", 0.7, LATER, _backoffice_sales(cells, sales)),
-        Batch("inventory_positions", "wms", 0.9, SOON, _positions(cells, terms, played)),
-        Batch("purchase_orders", "erp", 0.9, SOON, _purchase_orders(settings, assortment, played)),
-        Batch("prices", "pricing", 0.9, AT_ONCE, _prices(settings, assortment, offers)),
-        Batch("events", "calendar", 0.9, AT_ONCE, _events(settings)),
-        Batch("product_hierarchy", "masterdata", 0.9, AT_ONCE, _products(settings, assortment)),
-        Batch("store_hierarchy", "masterdata", 0.9, AT_ONCE, _stores(settings, assortment)),
+        Batch("inventory_positions", "wms", 0.9, SOON, _positions(cells, terms, supply)),
+        Batch("purchase_orders", "erp", 0.9, SOON, _purchase_orders(settings, assortment, supply)),
+        Batch("prices", "pricing", 0.9, NO_LAG, _prices(settings, assortment, offers)),
+        Batch("events", "calendar", 0.9, NO_LAG, _events(settings)),
+        Batch("product_hierarchy", "masterdata", 0.9, NO_LAG, _products(settings, assortment)),
+        Batch("store_hierarchy", "masterdata", 0.9, NO_LAG, _stores(settings, assortment)),
     )
 
 
@@ -152,7 +154,7 @@ def _backoffice_sales(cells: Cells, sales: Ints) -> pl.DataFrame:
     return _sales(cells, cells.day_end(LATER), np.where(differs, _wrong(random, sales), sales))
 
 
-def _sales(cells: Cells, known_at: Micros, units: Ints) -> pl.DataFrame:
+def _sales(cells: Cells, known_at: Ints, units: Ints) -> pl.DataFrame:
     columns = {**cells.names(), "known_at": known(known_at), "sales_units": units.astype(np.float64)}
     return pl.DataFrame(columns).select(SALES.names)
 
@@ -164,13 +166,13 @@ def _wrong(random: np.random.Generator, units: Ints) -> Ints:
     return np.where(is_short, units - error, units + error)
 
 
-def _positions(cells: Cells, terms: Terms, played: Played) -> pl.DataFrame:
+def _positions(cells: Cells, terms: ReplenishmentTerms, supply: SupplyHistory) -> pl.DataFrame:
     series = cells.series
     return pl.DataFrame(
         {
             **cells.names(),
             "known_at": known(cells.day_end(SOON)),
-            "on_hand_units": cells.pick(played.on_hand).astype(np.float64),
+            "on_hand_units": cells.pick(supply.on_hand).astype(np.float64),
             "lead_time_days": terms.lead_time_days[series],
             "lead_time_deviation_days": terms.lead_time_deviation_days[series],
             "review_period_days": pl.repeat(1, len(series), dtype=pl.Int32, eager=True),
@@ -180,9 +182,9 @@ def _positions(cells: Cells, terms: Terms, played: Played) -> pl.DataFrame:
     ).select(INVENTORY_POSITIONS.names)
 
 
-def _purchase_orders(settings: SimulatorSettings, assortment: Assortment, played: Played) -> pl.DataFrame:
+def _purchase_orders(settings: SimulatorSettings, assortment: Assortment, supply: SupplyHistory) -> pl.DataFrame:
     """Return a row when an order is placed and, once it has arrived, another with the day it did."""
-    orders = played.orders
+    orders = supply.orders
     numbers = np.flatnonzero(orders.placed < settings.days)
     rows = np.repeat(numbers, 1 + (orders.received[numbers] < settings.days))
     is_receipt = np.append(False, rows[1:] == rows[:-1])
@@ -211,7 +213,7 @@ def _prices(settings: SimulatorSettings, assortment: Assortment, offers: Offers)
     return pl.DataFrame(
         {
             **cells.names(),
-            "known_at": known(moments(settings.start, cells.day - PLAN_DAYS, AT_ONCE)),
+            "known_at": known(moments(settings.start, cells.day - PLAN_DAYS, NO_LAG)),
             "unit_price": np.round(list_price * ratio, 2),
             "price_ratio": ratio,
             "is_promotion": cells.pick(offers.is_promotion),
@@ -227,7 +229,7 @@ def _events(settings: SimulatorSettings) -> pl.DataFrame:
             "event_name": np.array(list(FESTIVALS))[festival].tolist(),
             "store_node": [ALL_STORES] * len(day),
             "event_date": days_after(settings.start, day),
-            "known_at": known(moments(settings.start, day - _EVENTS_KNOWN_DAYS, AT_ONCE)),
+            "known_at": known(moments(settings.start, day - _EVENTS_KNOWN_DAYS, NO_LAG)),
         }
     ).select(EVENTS.names)
 
@@ -244,9 +246,7 @@ def _stores(settings: SimulatorSettings, assortment: Assortment) -> pl.DataFrame
     return _dated(members, settings, since).select(STORE_HIERARCHY.names)
 
 
-def _memberships(
-    column: str, members: npt.NDArray[np.str_], nodes: npt.NDArray[np.str_], levels: tuple[str, ...]
-) -> pl.DataFrame:
+def _memberships(column: str, members: Names, nodes: Names, levels: tuple[str, ...]) -> pl.DataFrame:
     """Return one row per member and level, widest level first."""
     return pl.DataFrame(
         {
@@ -261,5 +261,5 @@ def _memberships(
 def _dated(members: pl.DataFrame, settings: SimulatorSettings, since: Ints) -> pl.DataFrame:
     return members.with_columns(
         event_date=days_after(settings.start, since),
-        known_at=known(moments(settings.start, since, AT_ONCE)),
+        known_at=known(moments(settings.start, since, NO_LAG)),
     )

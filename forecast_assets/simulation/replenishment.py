@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from forecast_assets.simulation.assortment import Floats, Ints, SimulatorSettings
+from forecast_assets.core.arrays import Floats, Ints
+from forecast_assets.simulation.assortment import SimulatorSettings
 from forecast_assets.simulation.demand_law import DemandLaw, draw
 
 PATHS: Final = 400
@@ -22,11 +23,11 @@ LONGEST_LEAD_DAYS: Final = 40
 _BADLY_MANAGED: Final = 0.3
 _BLOCK: Final = 1000
 
-Progress = Callable[[str, float], None]
+ShareProgress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReplenishmentTerms:
     """Declared replenishment terms of each series.
 
     Attributes:
@@ -41,9 +42,9 @@ class Terms:
     reorder_point_units: Ints
     order_up_to_units: Ints
 
-    def at(self, series: slice | Ints) -> "Terms":
+    def at(self, series: slice | Ints) -> "ReplenishmentTerms":
         """Return the terms of some of the series."""
-        return Terms(
+        return ReplenishmentTerms(
             self.lead_time_days[series],
             self.lead_time_deviation_days[series],
             self.reorder_point_units[series],
@@ -73,7 +74,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Played:
+class SupplyHistory:
     """What happened: [series, days] demand, sales and units on hand at the end of the day, and every order."""
 
     demand: Ints
@@ -90,7 +91,7 @@ class _State:
     arrivals: Ints
 
 
-def make_terms(settings: SimulatorSettings, law: DemandLaw) -> Terms:
+def make_terms(settings: SimulatorSettings, law: DemandLaw) -> ReplenishmentTerms:
     """Draw lead times and set s and S from the usual demand; some series get too little safety stock."""
     random = settings.stream(3)
     lead_mean = random.integers(2, 9, settings.series).astype(np.float64)
@@ -104,10 +105,12 @@ def make_terms(settings: SimulatorSettings, law: DemandLaw) -> Terms:
     )
     reorder_point = np.maximum(np.rint(usual * cover + safety * spread), 0).astype(np.int64)
     lot = np.maximum(np.rint(usual * random.uniform(2, 7, settings.series)), 1).astype(np.int64)
-    return Terms(lead_mean, lead_deviation, reorder_point, reorder_point + lot)
+    return ReplenishmentTerms(lead_mean, lead_deviation, reorder_point, reorder_point + lot)
 
 
-def play(settings: SimulatorSettings, law: DemandLaw, terms: Terms, launch: Ints) -> Played:
+def simulate_supply(
+    settings: SimulatorSettings, law: DemandLaw, terms: ReplenishmentTerms, launch: Ints
+) -> SupplyHistory:
     """Play history and the horizon after it.
 
     Args:
@@ -135,11 +138,15 @@ def play(settings: SimulatorSettings, law: DemandLaw, terms: Terms, launch: Ints
         position += placed[:, day]
         ordering = np.flatnonzero(placed[:, day])
         arrivals[ordering, day + lead[ordering, day]] += placed[ordering, day]
-    return Played(demand, opening - on_hand, on_hand, _orders(placed, lead))
+    return SupplyHistory(demand, opening - on_hand, on_hand, _orders(placed, lead))
 
 
 def true_probabilities(
-    settings: SimulatorSettings, law: DemandLaw, terms: Terms, played: Played, progress: Progress
+    settings: SimulatorSettings,
+    law: DemandLaw,
+    terms: ReplenishmentTerms,
+    supply: SupplyHistory,
+    progress: ShareProgress,
 ) -> Floats:
     """Return [series, horizon] the probability of unmet demand on each day after the end, from the true state then.
 
@@ -150,13 +157,15 @@ def true_probabilities(
     blocks = []
     for first in range(0, settings.series, _BLOCK):
         rows = slice(first, min(first + _BLOCK, settings.series))
-        state = _state_at_end(random, settings, terms, played, rows)
+        state = _state_at_end(random, settings, terms, supply, rows)
         blocks.append(_unmet_share(random, settings, law.rows(rows), terms.at(rows), state))
         progress("true stock-out probabilities", rows.stop / settings.series)
     return np.concatenate(blocks)
 
 
-def draw_remaining_lead_times(random: np.random.Generator, terms: Terms, elapsed: Ints, draws: int) -> Ints:
+def draw_remaining_lead_times(
+    random: np.random.Generator, terms: ReplenishmentTerms, elapsed: Ints, draws: int
+) -> Ints:
     """Draw [rows, draws] whole lead times of orders that have already waited, by inverting their distribution.
 
     Args:
@@ -180,7 +189,7 @@ def draw_remaining_lead_times(random: np.random.Generator, terms: Terms, elapsed
     return np.maximum(lead, elapsed[:, None] + 1)
 
 
-def _lead_times(random: np.random.Generator, terms: Terms, draws: int) -> Ints:
+def _lead_times(random: np.random.Generator, terms: ReplenishmentTerms, draws: int) -> Ints:
     """Draw [series, draws] lead times of new orders: a normal rounded to whole days, at least one."""
     normal = random.standard_normal((len(terms.lead_time_days), draws))
     days = np.rint(terms.lead_time_days[:, None] + terms.lead_time_deviation_days[:, None] * normal)
@@ -201,22 +210,26 @@ def _orders(placed: Ints, lead: Ints) -> Orders:
 
 
 def _state_at_end(
-    random: np.random.Generator, settings: SimulatorSettings, terms: Terms, played: Played, rows: slice
+    random: np.random.Generator,
+    settings: SimulatorSettings,
+    terms: ReplenishmentTerms,
+    supply: SupplyHistory,
+    rows: slice,
 ) -> _State:
     """Copy the stock of the last day to every path and draw when the orders still open then arrive."""
     last, count = settings.days - 1, rows.stop - rows.start
-    waiting = played.orders.open_after(last)
+    waiting = supply.orders.open_after(last)
     mine = (waiting.series >= rows.start) & (waiting.series < rows.stop)
     series, elapsed = waiting.series[mine], last - waiting.placed[mine]
     day_ahead = draw_remaining_lead_times(random, terms.at(series), elapsed, PATHS) - elapsed[:, None] - 1
     arrivals = np.zeros((settings.horizon + LONGEST_LEAD_DAYS, count, PATHS), dtype=np.int64)
     where = (day_ahead, (series - rows.start)[:, None], np.arange(PATHS)[None, :])
     np.add.at(arrivals, where, waiting.units[mine][:, None])
-    return _State(np.repeat(played.on_hand[rows, last, None], PATHS, axis=1), arrivals)
+    return _State(np.repeat(supply.on_hand[rows, last, None], PATHS, axis=1), arrivals)
 
 
 def _unmet_share(
-    random: np.random.Generator, settings: SimulatorSettings, law: DemandLaw, terms: Terms, state: _State
+    random: np.random.Generator, settings: SimulatorSettings, law: DemandLaw, terms: ReplenishmentTerms, state: _State
 ) -> Floats:
     """Play the days ahead on every path; return [rows, horizon] the share of paths with unmet demand."""
     stock, arrivals = state.stock, state.arrivals

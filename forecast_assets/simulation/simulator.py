@@ -15,15 +15,22 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.simulation.assortment import DEMAND_TYPES, Assortment, Floats, SimulatorSettings, make_assortment
+from forecast_assets.simulation.assortment import DEMAND_TYPES, Assortment, SimulatorSettings, make_assortment
 from forecast_assets.simulation.demand_law import DemandLaw, make_law, make_offers
 from forecast_assets.simulation.feeds import Cells, make_feeds
-from forecast_assets.simulation.replenishment import Played, Progress, make_terms, play, true_probabilities
+from forecast_assets.simulation.replenishment import (
+    ShareProgress,
+    SupplyHistory,
+    make_terms,
+    simulate_supply,
+    true_probabilities,
+)
 from forecast_assets.sources.files import write_folder
 from forecast_assets.sources.simulated import FEEDS_FILE, FORMAT, FORMAT_VERSION
 
-__all__ = ["Simulation", "SimulatorSettings", "simulate", "write_native"]
+__all__ = ["Simulation", "SimulatorSettings", "simulate_retailer", "write_native"]
 
 _ROW_GROUP: Final = 100_000
 
@@ -48,7 +55,7 @@ class Simulation:
     series: pl.DataFrame
 
 
-def simulate(settings: SimulatorSettings, progress: Progress | None = None) -> Simulation:
+def simulate_retailer(settings: SimulatorSettings, progress: ShareProgress | None = None) -> Simulation:
     """Play a retailer; the same settings give the same simulation.
 
     Args:
@@ -61,16 +68,16 @@ def simulate(settings: SimulatorSettings, progress: Progress | None = None) -> S
     law = make_law(settings, assortment, offers)
     terms = make_terms(settings, law)
     report("demand and stock", 0.0)
-    played = play(settings, law, terms, assortment.launch[assortment.sku_of_series])
+    supply = simulate_supply(settings, law, terms, assortment.launch[assortment.sku_of_series])
     report("demand and stock", 1.0)
-    probabilities = true_probabilities(settings, law, terms, played, report)
+    probabilities = true_probabilities(settings, law, terms, supply, report)
     report("feeds", 0.0)
-    feeds = make_feeds(settings, assortment, offers, terms, played)
+    feeds = make_feeds(settings, assortment, offers, terms, supply)
     report("feeds", 1.0)
     return Simulation(
         settings,
         feeds,
-        _truth(Cells.of(settings, assortment, settings.days + settings.horizon), law, played),
+        _truth(Cells.of(settings, assortment, settings.days + settings.horizon), law, supply),
         _probabilities(settings, assortment, probabilities),
         _series(assortment),
     )
@@ -94,10 +101,10 @@ def write_native(simulation: Simulation, folder: Path) -> bool:
     return write_folder(folder, FEEDS_FILE, facts, lambda draft: _write_files(simulation, draft))
 
 
-def make_native(settings: SimulatorSettings, folder: Path, progress: Progress | None = None) -> bool:
+def make_native(settings: SimulatorSettings, folder: Path, progress: ShareProgress | None = None) -> bool:
     """Simulate and write a retailer, unless the folder holds it already; see `write_native`."""
     return write_folder(
-        folder, FEEDS_FILE, describe(settings), lambda draft: _write_files(simulate(settings, progress), draft)
+        folder, FEEDS_FILE, describe(settings), lambda draft: _write_files(simulate_retailer(settings, progress), draft)
     )
 
 
@@ -144,15 +151,15 @@ def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
     frame.write_parquet(path, compression="zstd", row_group_size=_ROW_GROUP)
 
 
-def _truth(cells: Cells, law: DemandLaw, played: Played) -> pl.DataFrame:
-    demand, sales = played.demand[cells.series, cells.day], played.sales[cells.series, cells.day]
+def _truth(cells: Cells, law: DemandLaw, supply: SupplyHistory) -> pl.DataFrame:
+    demand, sales = supply.demand[cells.series, cells.day], supply.sales[cells.series, cells.day]
     return pl.DataFrame(
         {
             **cells.names(),
             "demand_units": demand.astype(np.float64),
             "mean_demand_units": law.mean_units[cells.series, cells.day],
             "sales_units": sales.astype(np.float64),
-            "on_hand_units": cells.pick(played.on_hand).astype(np.float64),
+            "on_hand_units": cells.pick(supply.on_hand).astype(np.float64),
             "is_stockout": demand > sales,
             "lost_units": (demand - sales).astype(np.float64),
         }

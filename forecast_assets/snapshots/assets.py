@@ -36,6 +36,6 @@ def build_snapshot_asset(start: date, feeds: Iterable[str], feed_tolerance: floa
         day = date.fromisoformat(context.partition_key)
         asked = SnapshotContext(stores.open(), day, feed_tolerance, run.known_until)
         result = make_snapshot(asked)
-        return materialized(CONTRACT, asked.keep(result), result)
+        return materialized(CONTRACT, asked.write(result), result)
 
     return feature_snapshots

@@ -41,7 +41,7 @@ class SnapshotContext:
     feed_tolerance: float
     known_until: datetime | None = None
 
-    def keep(self, result: StageResult) -> ProductVersion:
+    def write(self, result: StageResult) -> ProductVersion:
         """Store the snapshot."""
         day = self.prediction_date
         return self.stores.predictions.write(

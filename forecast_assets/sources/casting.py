@@ -12,7 +12,7 @@ import polars as pl
 
 from forecast_assets.contracts import TIMESTAMP, Column
 from forecast_assets.core.errors import FIRST, first_ten
-from forecast_assets.ingestion.findings import FIRST_DAY, LAST_DAY, Finding, is_in_range
+from forecast_assets.ingestion.findings import FIRST_DAY, LAST_DAY, FeedFinding, is_in_range
 
 _TRUE: Final = ("true", "t", "yes", "y", "1")
 _FALSE: Final = ("false", "f", "no", "n", "0")
@@ -40,7 +40,7 @@ class Notation:
 
 
 @dataclass(frozen=True)
-class Origin:
+class RowSource:
     """Where rows come from, for messages.
 
     Attributes:
@@ -53,8 +53,8 @@ class Origin:
 
 
 def cast_column(
-    values: pl.Series, column: Column, notation: Notation, *, feed: str, origin: Origin
-) -> tuple[pl.Series, list[Finding]]:
+    values: pl.Series, column: Column, notation: Notation, *, feed: str, row_source: RowSource
+) -> tuple[pl.Series, list[FeedFinding]]:
     """Return a column in the contract's type; what cannot be read is null there, and a finding.
 
     Args:
@@ -62,13 +62,17 @@ def cast_column(
         column: What the contract wants.
         notation: How the table writes values.
         feed: For the finding.
-        origin: For the finding.
+        row_source: For the finding.
 
     Example:
         >>> from forecast_assets.contracts import SALES
         >>> units = SALES.columns[-1]
         >>> made, found = cast_column(
-        ...     pl.Series(["1,5", "x"]), units, Notation(decimal_comma=True), feed="sales", origin=Origin("a.csv", 2)
+        ...     pl.Series(["1,5", "x"]),
+        ...     units,
+        ...     Notation(decimal_comma=True),
+        ...     feed="sales",
+        ...     row_source=RowSource("a.csv", 2),
         ... )
         >>> made.to_list(), found[0].message
         ([1.5, None], "a.csv: `sales_units` cannot be read as a number in 1 rows: row 3 'x'")
@@ -81,11 +85,13 @@ def cast_column(
     what, remedy = _WORDS.get(column.dtype, ("a value", ""))
     at = bad.arg_true()
     said = given.cast(pl.String) if given.dtype.is_temporal() else given
-    shown = [f"row {row + origin.first_row} {said[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
+    shown = [f"row {row + row_source.first_row} {said[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
     left = f" and {len(at) - FIRST:,} more" if len(at) > FIRST else ""
-    message = f"{origin.name}: `{column.name}` cannot be read as {what} in {len(at):,} rows: {first_ten(shown)}{left}"
+    message = (
+        f"{row_source.name}: `{column.name}` cannot be read as {what} in {len(at):,} rows: {first_ten(shown)}{left}"
+    )
     return made.alias(column.name), [
-        Finding(feed, "unreadable", is_error=True, rows=len(at), message=message, remedy=remedy, column=column.name)
+        FeedFinding(feed, "unreadable", is_error=True, rows=len(at), message=message, remedy=remedy, column=column.name)
     ]
 
 

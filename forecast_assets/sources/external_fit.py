@@ -1,4 +1,4 @@
-"""How forecasts made elsewhere fit a snapshot: which series are missing or unknown, and whether upper rows are sums.
+"""How external forecasts fit a snapshot: which series are missing or unknown, and whether upper rows are sums.
 
 What belongs here: comparing one prediction date of a file with the series and the hierarchy of its snapshot, and laying
 it out as the product `external_forecasts`. What does not: the file by itself (``forecasts_file``), storing, publishing.

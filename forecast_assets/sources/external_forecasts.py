@@ -1,4 +1,4 @@
-"""Reader of forecasts that were made elsewhere: one CSV or Parquet file, any number of prediction dates.
+"""Reader of external forecasts: one CSV or Parquet file, any number of prediction dates.
 
 What belongs here: from a file to typed rows, and everything that is wrong with the file by itself. What does not:
 comparing it with a snapshot (``forecasts_fit``), storing or publishing.

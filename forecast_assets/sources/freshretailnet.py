@@ -33,7 +33,7 @@ from forecast_assets.contracts import (
     STORE_HIERARCHY,
 )
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding
+from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.files import require_folder, scan_parquet
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, TRADING, with_demand_share
@@ -133,14 +133,14 @@ def _stock_status(daily: pl.DataFrame) -> pl.DataFrame:
     return daily.with_columns(_at_day_end(), out, trading, share).select(STOCK_STATUS.names)
 
 
-def _unfit_hours(status: pl.DataFrame) -> tuple[Finding, ...]:
+def _unfit_hours(status: pl.DataFrame) -> tuple[FeedFinding, ...]:
     """Say of how many days the hours are missing or contradict the number of hours without stock."""
     rows = status[DEMAND_SHARE].null_count()
     if rows == 0:
         return ()
     message = f"{HOURLY_FILE} lacks {rows:,} days, or has another number of trading hours without stock on them"
     remedy = "On these days missed demand is taken as spread evenly over the day; give the hours of the same export."
-    return (Finding("stock_status", "hours", is_error=False, rows=rows, message=message, remedy=remedy),)
+    return (FeedFinding("stock_status", "hours", is_error=False, rows=rows, message=message, remedy=remedy),)
 
 
 def _prices(offers: pl.DataFrame) -> pl.DataFrame:

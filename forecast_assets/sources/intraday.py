@@ -14,10 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.core.errors import InputError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 HOURS: Final = 24
 # Series-days that sales spread evenly over trading hours count as, against those that were seen.

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, EVENTS, PRICES, PRODUCT_HIERARCHY, SALES, STORE_HIERARCHY
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
@@ -38,9 +38,6 @@ PRICE_DAYS: Final = 28
 EVENT_DAYS: Final = 364
 RATIO_WEEKS: Final = 52
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _TRUST: Final = 0.9
 _PRODUCT_LEVELS: Final = {"category": "cat_id", "department": "dept_id"}
@@ -65,7 +62,7 @@ def read_m5(folder: Path) -> Iterator[Batch]:
     sales_path = require_m5(folder)
     calendar = read_calendar(folder)
     items = read_items(sales_path, calendar)
-    table = _Table(calendar, items, read_prices(folder, items.series, calendar))
+    table = _M5Tables(calendar, items, read_prices(folder, items.series, calendar))
     yield from (_batch(feed, frame) for feed, frame in _described(table).items() if frame.height)
     for since, until in _half_years(items.first_day, calendar.last_day):
         yield from (_batch(feed, frame) for feed, frame in table.between(since, until) if frame.height)
@@ -83,7 +80,7 @@ def _half_years(first: date, last: date) -> list[tuple[date, date]]:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _M5Tables:
     """Sales and prices of n series as matrices.
 
     Attributes:
@@ -161,7 +158,7 @@ class _Table:
         )
 
 
-def _described(table: _Table) -> dict[str, pl.DataFrame]:
+def _described(table: _M5Tables) -> dict[str, pl.DataFrame]:
     series, first = table.items.series, table.items.first_day
     return {
         "product_hierarchy": _memberships(series, "item_id", "sku_id", _PRODUCT_LEVELS, first).select(

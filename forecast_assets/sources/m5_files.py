@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.core.errors import FIRST, SourceError, first_ten
 from forecast_assets.sources.files import require_folder, require_single
 
@@ -22,8 +23,6 @@ SHORTER_SALES_FILE: Final = "sales_train_validation.csv"
 CALENDAR_FILE: Final = "calendar.csv"
 PRICES_FILE: Final = "sell_prices.csv"
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _WHAT: Final = f"the M5 files: {SALES_FILE}, {CALENDAR_FILE} and {PRICES_FILE}"
 _SERIES: Final = dict.fromkeys(("item_id", "dept_id", "cat_id", "store_id", "state_id"), pl.String)

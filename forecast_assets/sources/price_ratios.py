@@ -11,21 +11,21 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.stored_rows import StoredRows
 
 TRAILING_DAYS: Final = 365
 
 _SERIES: Final = ["sku_id", "store_id"]
 _KEY: Final = [*_SERIES, "event_date"]
-_WORD: Final = [*_KEY, "known_at", "unit_price"]
+_PRICE_ROW: Final = [*_KEY, "known_at", "unit_price"]
 
 
-def highest_prices(prices: pl.DataFrame, held: Held, source: str) -> pl.Series:
+def highest_prices(prices: pl.DataFrame, stored: StoredRows, source: str) -> pl.Series:
     """Return the highest price of each row's series in the year up to its day, as known when the row was.
 
     Args:
         prices: One delivery, with the key of the contract and `unit_price`.
-        held: What is held already.
+        stored: What is held already.
         source: Whose held prices count.
 
     Returns:
@@ -37,12 +37,12 @@ def highest_prices(prices: pl.DataFrame, held: Held, source: str) -> pl.Series:
         >>> said = [datetime(2025, 1, day, tzinfo=UTC) for day in (1, 3, 3)]
         >>> words = {"event_date": days, "known_at": said, "unit_price": [100.0, 10.0, 9.0]}
         >>> prices = pl.DataFrame({"sku_id": "A", "store_id": "S", **words})
-        >>> highest_prices(prices, Held.of({}), "erp").to_list()
+        >>> highest_prices(prices, StoredRows.of({}), "erp").to_list()
         [100.0, 10.0, 10.0]
     """
-    rows = prices.select(_WORD).with_row_index("row")
+    rows = prices.select(_PRICE_ROW).with_row_index("row")
     asked = rows.drop_nulls(["event_date", "unit_price"])
-    words = _words(asked, _earlier(asked, held, source))
+    words = _price_intervals(asked, _earlier(asked, stored, source))
     # Where a day has one word only, that counts; of the others it depends on the moment which one does.
     lasting, passing = words.filter("is_only"), words.filter(~pl.col("is_only"))
     found = pl.concat([_highest_lasting(asked, lasting), _highest_passing(asked, passing)])
@@ -50,21 +50,21 @@ def highest_prices(prices: pl.DataFrame, held: Held, source: str) -> pl.Series:
     return rows.join(highest, on="row", how="left", maintain_order="left")["highest"]
 
 
-def _earlier(asked: pl.DataFrame, held: Held, source: str) -> pl.LazyFrame | None:
+def _earlier(asked: pl.DataFrame, stored: StoredRows, source: str) -> pl.LazyFrame | None:
     first, last = asked["event_date"].min(), asked["event_date"].max()
     if not isinstance(first, date) or not isinstance(last, date):
         return None
-    return held.rows("prices", source=source, since=first - timedelta(days=TRAILING_DAYS), until=last)
+    return stored.rows("prices", source=source, since=first - timedelta(days=TRAILING_DAYS), until=last)
 
 
-def _words(asked: pl.DataFrame, earlier: pl.LazyFrame | None) -> pl.DataFrame:
+def _price_intervals(asked: pl.DataFrame, earlier: pl.LazyFrame | None) -> pl.DataFrame:
     """Return each price of a day, when it was known, `until` when it stood and whether it `is_only`; no repetitions."""
     series = asked.select(_SERIES).unique()
-    said = asked.select(_WORD)
+    said = asked.select(_PRICE_ROW)
     if earlier is not None:
-        held = earlier.select(_WORD).join(series.lazy(), on=_SERIES, how="semi")
-        said = pl.concat([held.collect(engine="streaming"), said])
-    said = said.sort(_WORD)
+        stored = earlier.select(_PRICE_ROW).join(series.lazy(), on=_SERIES, how="semi")
+        said = pl.concat([stored.collect(engine="streaming"), said])
+    said = said.sort(_PRICE_ROW)
     changes = said.filter(~_is_like([*_KEY, "unit_price"], 1))
     has_next = _is_like(_KEY, -1)
     return changes.with_columns(

@@ -25,15 +25,15 @@ import polars as pl
 from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
 from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding
-from forecast_assets.ingestion.held import NOTHING_HELD, Held
+from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.moments import midnight
-from forecast_assets.sources.casting import Notation, Origin, cast_column
+from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
+from forecast_assets.sources.casting import Notation, RowSource, cast_column
 from forecast_assets.sources.databases import read_database
 from forecast_assets.sources.files import require_single
 from forecast_assets.sources.price_ratios import highest_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
-from forecast_assets.sources.zero_days import held_spans, no_spans, spans_of, with_zero_days
+from forecast_assets.sources.zero_days import no_spans, spans_of, stored_spans, with_zero_days
 
 SINCE_EVER: Final = date(1970, 1, 1)
 
@@ -45,29 +45,29 @@ _LIST_PRICE: Final = Column("list_price", pl.Float64, "price without promotion",
 
 
 @dataclass(frozen=True)
-class _Table:
+class _SourceTable:
     """One file, table or query: where its rows come from, and how to fetch them."""
 
-    origin: Origin
+    row_source: RowSource
     fetch: Callable[[], pl.DataFrame]
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _CastRows:
     """Rows in the contract's types, as far as the table has them, and what could not be read."""
 
     frame: pl.DataFrame
-    findings: tuple[Finding, ...]
+    findings: tuple[FeedFinding, ...]
     name: str
 
 
-def read_tables(path: Path, held: Held = NOTHING_HELD) -> Iterator[Batch]:
+def read_tables(path: Path, stored: StoredRows = NO_STORED_ROWS) -> Iterator[Batch]:
     """Read every table of a mapping, one at a time.
 
     Args:
         path: The mapping; files and databases are relative to it.
-        held: What the store holds already, for what depends on earlier days: days without a sale, and the highest price
-            of the trailing year.
+        stored: What the store holds already, for what depends on earlier days: days without a sale, and the highest
+            price of the trailing year.
 
     Returns:
         One batch per file, table or query, in the order of the mapping and of the file names. Values that cannot be
@@ -78,14 +78,14 @@ def read_tables(path: Path, held: Held = NOTHING_HELD) -> Iterator[Batch]:
     """
     mapping = read_mapping(path)
     tables = [(table, _tables(table, path.parent)) for table in mapping.feed]
-    return (batch for table, found in tables for batch in _Feed(mapping, table, held).batches(found))
+    return (batch for table, found in tables for batch in _Feed(mapping, table, stored).batches(found))
 
 
-def _tables(table: FeedTable, folder: Path) -> list[_Table]:
+def _tables(table: FeedTable, folder: Path) -> list[_SourceTable]:
     if table.database is not None:
         path = folder / table.database
         name = f"{path.name} {table.table or 'query'}"
-        return [_Table(Origin(name), partial(read_database, path, table=table.table, query=table.query))]
+        return [_SourceTable(RowSource(name), partial(read_database, path, table=table.table, query=table.query))]
     return [_file(path, table) for path in _matching(folder, str(table.file))]
 
 
@@ -102,11 +102,11 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _file(path: Path, table: FeedTable) -> _Table:
+def _file(path: Path, table: FeedTable) -> _SourceTable:
     if path.suffix.lower() == ".parquet":
-        return _Table(Origin(path.name), partial(_read_parquet, path))
+        return _SourceTable(RowSource(path.name), partial(_read_parquet, path))
     if path.suffix.lower() in _CSV:
-        return _Table(Origin(path.name, first_row=2), partial(_read_csv, path, table))
+        return _SourceTable(RowSource(path.name, first_row=2), partial(_read_csv, path, table))
     raise SourceError(f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*_CSV, '.parquet']}.")
 
 
@@ -140,43 +140,45 @@ def _read_csv(path: Path, table: FeedTable) -> pl.DataFrame:
 class _Feed:
     """One `[[feed]]` of a mapping."""
 
-    def __init__(self, mapping: TableMapping, table: FeedTable, held: Held) -> None:
+    def __init__(self, mapping: TableMapping, table: FeedTable, stored: StoredRows) -> None:
         hours = mapping.declared_lag_hours if table.declared_lag_hours is None else table.declared_lag_hours
         self._table = table
         self._contract = FEEDS[table.feed]
-        self._held = held
+        self._stored = stored
         self._source = table.source or mapping.source
         self._trust = mapping.trust if table.trust is None else table.trust
         self._lag = timedelta(hours=hours)
         self._notation = Notation(
             table.date_format, table.known_at_format, table.decimal_comma, tuple(table.missing_values)
         )
-        self._told = no_spans()
+        self._spans = no_spans()
 
-    def batches(self, tables: Sequence[_Table]) -> Iterator[Batch]:
+    def batches(self, tables: Sequence[_SourceTable]) -> Iterator[Batch]:
         """Return one batch per table; prices whose ratio looks back a year are one batch."""
-        rows: Iterator[_Rows] = (self._typed(table) for table in tables)
+        rows: Iterator[_CastRows] = (self._typed(table) for table in tables)
         said = {*self._table.columns, *self._table.constants}
         if self._contract.name == "prices" and not said & {"price_ratio", "list_price"}:
             rows = iter([_together(list(rows))])
         return (self._batch(each) for each in rows)
 
-    def _typed(self, table: _Table) -> _Rows:
+    def _typed(self, table: _SourceTable) -> _CastRows:
         """Fetch a table and cast its columns; those that are missing are findings unless something follows for them."""
         raw = table.fetch()
         absent = sorted({*self._table.columns.values(), *self._table.levels.values()} - set(raw.columns))
-        findings = [self._absent(table.origin, absent, raw)] if absent else []
+        findings = [self._absent(table.row_source, absent, raw)] if absent else []
         made = []
         for column in self._wanted():
             values = self._values(raw, column)
             if values is not None:
                 series, found = cast_column(
-                    values, column, self._notation, feed=self._contract.name, origin=table.origin
+                    values, column, self._notation, feed=self._contract.name, row_source=table.row_source
                 )
                 made.append(series)
                 findings += found
         frame = pl.DataFrame(made)
-        return _Rows(self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.origin.name)
+        return _CastRows(
+            self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.row_source.name
+        )
 
     def _wanted(self) -> list[Column]:
         """Return the columns to look for: the contract's, and what stands for some of them."""
@@ -191,10 +193,12 @@ class _Feed:
         name = self._table.columns.get(column.name, column.name)
         return raw[name] if name in raw.columns else None
 
-    def _absent(self, origin: Origin, absent: list[str], raw: pl.DataFrame) -> Finding:
-        message = f"{origin.name} lacks the columns {absent} that the mapping names; found {raw.columns}"
+    def _absent(self, row_source: RowSource, absent: list[str], raw: pl.DataFrame) -> FeedFinding:
+        message = f"{row_source.name} lacks the columns {absent} that the mapping names; found {raw.columns}"
         remedy = "Correct `columns` in the mapping, or `separator` if all names stand in one."
-        return Finding(self._contract.name, "columns", is_error=True, rows=raw.height, message=message, remedy=remedy)
+        return FeedFinding(
+            self._contract.name, "columns", is_error=True, rows=raw.height, message=message, remedy=remedy
+        )
 
     def _unpivoted(self, wide: pl.DataFrame) -> pl.DataFrame:
         """Return one row per member and level of a hierarchy with a column per level; a repeated one counts once."""
@@ -206,7 +210,7 @@ class _Feed:
         ]
         return pl.concat(levels).unique(maintain_order=True) if levels else wide
 
-    def _batch(self, rows: _Rows) -> Batch:
+    def _batch(self, rows: _CastRows) -> Batch:
         frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
         assumed = None
         if set(self._contract.names) <= set(frame.columns):
@@ -263,14 +267,14 @@ class _Feed:
             return midnight(day - timedelta(days=self._table.known_days_ahead))
         return midnight(day + timedelta(days=1)) + self._lag
 
-    def _unknowable(self, frame: pl.DataFrame) -> list[Finding]:
+    def _unknowable(self, frame: pl.DataFrame) -> list[FeedFinding]:
         """Return a finding if prices or events do not say when they were known."""
         is_plan = self._contract.name in {"prices", "events"}
         if not is_plan or "known_at" in frame.columns or self._table.known_days_ahead is not None:
             return []
         message = "nothing says when its rows became known"
         remedy = "Say known_days_ahead = 28 (days before their day; 0 for not ahead), or map known_at."
-        return [Finding(self._contract.name, "columns", True, frame.height, message, remedy, "known_at")]
+        return [FeedFinding(self._contract.name, "columns", True, frame.height, message, remedy, "known_at")]
 
     def _with_ratio(self, frame: pl.DataFrame) -> pl.DataFrame:
         if "price_ratio" in frame.columns or not {"unit_price", "event_date", *_SERIES} <= set(frame.columns):
@@ -280,24 +284,24 @@ class _Feed:
         if "known_at" not in frame.columns:
             # That is a finding already; nothing is stored.
             return frame.with_columns(price_ratio=pl.lit(None, pl.Float64))
-        return frame.with_columns(price_ratio=_ratio(highest_prices(frame, self._held, self._source)))
+        return frame.with_columns(price_ratio=_ratio(highest_prices(frame, self._stored, self._source)))
 
     def _filled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add days without a sale, also of series that only earlier deliveries have."""
         first, last = frame["event_date"].min(), frame["event_date"].max()
         if not isinstance(first, date) or not isinstance(last, date):
             return frame
-        told = pl.concat([self._told, held_spans(self._held, self._source, first, last)])
-        filled = with_zero_days(frame, told, self._lag)
-        both = pl.concat([self._told, spans_of(filled.lazy())])
-        self._told = both.group_by(_SERIES).agg(pl.col("first").min(), pl.col("last").max())
+        spans = pl.concat([self._spans, stored_spans(self._stored, self._source, first, last)])
+        filled = with_zero_days(frame, spans, self._lag)
+        both = pl.concat([self._spans, spans_of(filled.lazy())])
+        self._spans = both.group_by(_SERIES).agg(pl.col("first").min(), pl.col("last").max())
         return filled
 
 
-def _together(rows: list[_Rows]) -> _Rows:
+def _together(rows: list[_CastRows]) -> _CastRows:
     frame = pl.concat([each.frame for each in rows], how="diagonal")
     findings = tuple(finding for each in rows for finding in each.findings)
-    return _Rows(frame, findings, first_ten(each.name for each in rows))
+    return _CastRows(frame, findings, first_ten(each.name for each in rows))
 
 
 def _repeated(name: str, value: Any, height: int) -> pl.Series:

@@ -13,8 +13,8 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.ingestion.held import Held
 from forecast_assets.ingestion.moments import midnight
+from forecast_assets.ingestion.stored_rows import StoredRows
 
 SERIES: Final = ["sku_id", "store_id"]
 # A series that only earlier deliveries have gets zeros for so long after its last sale.
@@ -36,18 +36,18 @@ def spans_of(rows: pl.LazyFrame) -> pl.DataFrame:
     return spans.collect(engine="streaming").drop_nulls("last").select(list(_SPANS))
 
 
-def held_spans(held: Held, source: str, since: date, until: date) -> pl.DataFrame:
+def stored_spans(stored: StoredRows, source: str, since: date, until: date) -> pl.DataFrame:
     """Return the spans of a source's held series in the weeks before and during a delivery."""
-    rows = held.rows("sales", source=source, since=since - timedelta(days=CARRIED_DAYS), until=until)
+    rows = stored.rows("sales", source=source, since=since - timedelta(days=CARRIED_DAYS), until=until)
     return no_spans() if rows is None else spans_of(rows)
 
 
-def with_zero_days(sales: pl.DataFrame, told: pl.DataFrame, lag: timedelta) -> pl.DataFrame:
+def with_zero_days(sales: pl.DataFrame, spans: pl.DataFrame, lag: timedelta) -> pl.DataFrame:
     """Add rows of zero for days without a sale.
 
     Args:
         sales: Rows of the sales contract: one delivery.
-        told: `sku_id, store_id, first, last` of the source's series before this delivery, as of `spans_of`.
+        spans: `sku_id, store_id, first, last` of the source's series before this delivery, as of `spans_of`.
         lag: Declared lag: a day without a sale is known when its day is complete, but not before the first row of its
             store and day.
 
@@ -68,7 +68,7 @@ def with_zero_days(sales: pl.DataFrame, told: pl.DataFrame, lag: timedelta) -> p
     stores = sales.group_by("store_id").agg(begin=day.min(), end=day.max())
     own = sales.group_by(SERIES).agg(first=day.min())
     until = pl.col("last") + timedelta(days=CARRIED_DAYS)
-    carried = told.join(stores, on="store_id").with_columns(until=until).filter(pl.col("until") >= pl.col("begin"))
+    carried = spans.join(stores, on="store_id").with_columns(until=until).filter(pl.col("until") >= pl.col("begin"))
     begun = carried.select(*SERIES, "until", first=pl.max_horizontal("first", "begin"))
     # A series of its own rows goes on to the end of the delivery, which speaks for all of its days.
     starts = pl.concat([own.with_columns(until=pl.lit(date.max)), begun], how="diagonal")

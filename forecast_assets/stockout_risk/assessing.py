@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, SERIES_STEP_KEY, STOCKOUT_RISKS
+from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate
+from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate_stock
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
-
-Floats = npt.NDArray[np.float64]
 
 _INVENTORY, _STATUS, _NONE = range(len(RISK_METHODS))
 _INVENTORY_PARTS: Final = (
@@ -38,7 +36,7 @@ class _Values:
     """The columns of the frame as [n, H] millionths, each with the cells that are known."""
 
     millionths: dict[str, Millionths]
-    known: dict[str, npt.NDArray[np.bool_]]
+    known: dict[str, Bools]
 
     @classmethod
     def unknown(cls, shape: tuple[int, int]) -> "_Values":
@@ -47,7 +45,7 @@ class _Values:
             {name: np.zeros(shape, dtype=np.bool_) for name in _VALUES},
         )
 
-    def put(self, name: str, rows: npt.NDArray[np.intp], millionths: Millionths, known: npt.NDArray[np.bool_]) -> None:
+    def put(self, name: str, rows: Rows, millionths: Millionths, known: Bools) -> None:
         self.millionths[name][rows] = np.where(known, millionths, 0)
         self.known[name][rows] = known
 
@@ -70,7 +68,7 @@ def risk_frame(
     thresholds: Mapping[str, float] = RISK_THRESHOLDS,
     paths: int = DEFAULT_PATHS,
     lost_share: Floats | None = None,
-    foreseen_share: Floats | None = None,
+    forecast_lost_share: Floats | None = None,
 ) -> pl.DataFrame:
     """Assess every row of a run.
 
@@ -86,7 +84,7 @@ def risk_frame(
         paths: Sampled futures of a series with a position.
         lost_share: [n] share of demand that usually meets an empty shelf, 0..1, for series that are rated by their
             stock status; if left out, by `usual_lost_share` from the panel alone.
-        foreseen_share: [n, H] the same for each day, where the model version forecasts it; NaN where it does not.
+        forecast_lost_share: [n, H] the same for each day, where the model version forecasts it; NaN where it does not.
 
     Returns:
         Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
@@ -104,7 +102,7 @@ def risk_frame(
         _put_simulated(
             values, np.flatnonzero(supply.has_position), _demand(reconciled, panel, rho, shape), supply, paths
         )
-    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share, foreseen_share)
+    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share, forecast_lost_share)
     values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
     columns = [values.column(name) for name in _VALUES]
     frame = reconciled.with_columns(
@@ -151,7 +149,7 @@ def _band(probability: pl.Series, cuts: list[int]) -> pl.Series:
     return pl.select(known.alias("risk_band")).to_series()
 
 
-def _methods(panel: Panel, supply: Supply) -> npt.NDArray[np.int64]:
+def _methods(panel: Panel, supply: Supply) -> Ints:
     has_record = ~np.isnan(panel.out_of_stock_share).all(axis=1)
     return np.where(supply.has_position, _INVENTORY, np.where(has_record, _STATUS, _NONE))
 
@@ -167,8 +165,8 @@ def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[in
     )
 
 
-def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, supply: Supply, paths: int) -> None:
-    risk = simulate(demand.take(rows), supply.take(rows), paths)
+def _put_simulated(values: _Values, rows: Rows, demand: Demand, supply: Supply, paths: int) -> None:
+    risk = simulate_stock(demand.take(rows), supply.take(rows), paths)
     known = ~np.isnan(risk.lost_units)
     stages = to_millionths(np.nan_to_num(risk.stages))
     values.put("stockout_probability", rows, stages[-1], known)
@@ -181,11 +179,11 @@ def _put_simulated(values: _Values, rows: npt.NDArray[np.intp], demand: Demand, 
 
 def _put_rated(
     values: _Values,
-    rows: npt.NDArray[np.intp],
+    rows: Rows,
     forecast: Millionths,
     panel: Panel,
     lost_share: Floats | None,
-    foreseen_share: Floats | None,
+    forecast_lost_share: Floats | None,
 ) -> None:
     if not len(rows):
         return
@@ -196,8 +194,8 @@ def _put_rated(
     probability = to_millionths(risk.probability[rows, :width])
     usual = to_millionths(risk.usual_probability[rows, :width])
     lost_of_day = spread_over_days(share, risk.out_of_stock_share[:, :width])[rows]
-    if foreseen_share is not None:
-        lost_of_day = np.where(np.isnan(foreseen_share[rows]), lost_of_day, foreseen_share[rows])
+    if forecast_lost_share is not None:
+        lost_of_day = np.where(np.isnan(forecast_lost_share[rows]), lost_of_day, forecast_lost_share[rows])
     lost = to_millionths(forecast[rows] / SCALE * lost_of_day)
     values.put("stockout_probability", rows, probability, known)
     values.put("usual_probability", rows, usual, known)

@@ -20,15 +20,11 @@ from datetime import date
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUANTILES
+from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.features.panel import SERIES_KEY
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 DEFAULT_PATHS: Final = 300
 SEED: Final = 0x5_70C_0017
@@ -58,7 +54,7 @@ class Demand:
     rho: Floats
     is_whole_units: Bools
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Demand":
+    def take(self, rows: Rows) -> "Demand":
         """Return the series at ``rows``."""
         return Demand(self.mean[rows], self.quantiles[rows], self.rho[rows], self.is_whole_units[rows])
 
@@ -109,7 +105,7 @@ class Supply:
         """[n] days for which supply is known: all with a policy, else lead time plus review period, rounded up."""
         return np.where(self.has_policy, np.inf, np.ceil(self.lead_time_days + self.review_days))
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Supply":
+    def take(self, rows: Rows) -> "Supply":
         """Return the series at ``rows``, which are distinct, and their orders."""
         new_row = np.full(len(self.on_hand), -1, dtype=np.int64)
         new_row[rows] = np.arange(len(rows))
@@ -184,7 +180,7 @@ def _floats(column: pl.Series) -> Floats:
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def simulate(demand: Demand, supply: Supply, paths: int = DEFAULT_PATHS, chunk: int = _CHUNK) -> InventoryRisk:
+def simulate_stock(demand: Demand, supply: Supply, paths: int = DEFAULT_PATHS, chunk: int = _CHUNK) -> InventoryRisk:
     """Simulate the stock of n series over H days.
 
     Assumes that unmet demand is lost, not back-ordered, and that a declared policy is followed. Memory is bounded by
@@ -215,7 +211,7 @@ def simulate(demand: Demand, supply: Supply, paths: int = DEFAULT_PATHS, chunk: 
     return InventoryRisk(stages, lost_units, days_of_cover(supply.on_hand, demand.mean))
 
 
-def _chunks(rows: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]:
+def _chunks(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import (
@@ -21,6 +20,7 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
     Contract,
 )
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.models.demand import uncensor, usual_lost_share
@@ -61,14 +61,14 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
     forecast = run.read(reconciled, of_reconciled(supply))
     rho = _rho(base, artifact.rho)
     share = _lost_share(run, panel)
-    foreseen = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
+    forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
     return risk_frame(
         forecast, panel, supply, rho, artifact.risk_thresholds, run.options.risk_paths,
-        lost_share=share, foreseen_share=foreseen,
+        lost_share=share, forecast_lost_share=forecast_lost,
     )  # fmt: skip
 
 
-def _lost_share(run: RunContext, panel: Panel) -> npt.NDArray[np.float64] | None:
+def _lost_share(run: RunContext, panel: Panel) -> Floats | None:
     """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
     if np.isnan(panel.out_of_stock_share).all():
         return None
@@ -86,7 +86,7 @@ def _rows(history: History, contract: Contract, since: date | None = None) -> pl
     return pl.DataFrame(schema=contract.schema) if rows is None else rows.collect()
 
 
-def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
     """[n] correlation between the days of a series, by its demand class."""
     classes = base.filter(pl.col("step") == 1)["demand_class"]
     return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()

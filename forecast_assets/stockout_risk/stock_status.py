@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.features.panel import Panel
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # Half-lives in days, chosen on FreshRetailNet with cutoffs up to 2024-05-14: a series' own record ages fastest.
 SERIES_HALF_LIFE: Final = 5.0
@@ -58,7 +55,7 @@ class StatusRisk:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _StatusHistory:
     """Values of n series on T days with what is known beside them; `sku` and `store` are codes from 0."""
 
     values: Floats
@@ -71,8 +68,8 @@ class _Record:
     def days(self) -> int:
         return int(self.values.shape[1])
 
-    def until(self, days: int) -> "_Record":
-        return _Record(self.values[:, :days], self.price_ratio, self.weekday, self.sku, self.store)
+    def until(self, days: int) -> "_StatusHistory":
+        return _StatusHistory(self.values[:, :days], self.price_ratio, self.weekday, self.sku, self.store)
 
 
 def assess_status(panel: Panel) -> StatusRisk:
@@ -93,8 +90,8 @@ def assess_status(panel: Panel) -> StatusRisk:
     sku, store = _codes(panel, "sku_id"), _codes(panel, "store_id")
     any_hour = np.where(known, (share > 0).astype(np.float64), np.nan)
     horizon, price = panel.horizon_days, _planned_price(panel)
-    usual, rest = _predict(_Record(any_hour, price, weekday, sku, store), horizon)
-    share_usual, share_rest = _predict(_Record(share, price, weekday, sku, store), horizon)
+    usual, rest = _predict(_StatusHistory(any_hour, price, weekday, sku, store), horizon)
+    share_usual, share_rest = _predict(_StatusHistory(share, price, weekday, sku, store), horizon)
     return StatusRisk(
         probability=np.clip(usual + rest, _LEAST, _MOST),
         usual_probability=np.clip(usual, _LEAST, _MOST),
@@ -130,14 +127,14 @@ def _planned_price(panel: Panel) -> Floats:
     return price
 
 
-def _predict(record: _Record, horizon: int) -> tuple[Floats, Floats]:
+def _predict(record: _StatusHistory, horizon: int) -> tuple[Floats, Floats]:
     """[n, H] twice: what is usual, and what the series' own days and planned price add."""
     level, deviations = _deviations(record, horizon)
     weighted = deviations * _weights(record, horizon)[:, None, None]
     return level + weighted[:_POOLS].sum(axis=0), weighted[_POOLS:].sum(axis=0)
 
 
-def _weights(record: _Record, horizon: int) -> Floats:
+def _weights(record: _StatusHistory, horizon: int) -> Floats:
     """[6] Weights that would have predicted the last days best, drawn towards the defaults by a ridge."""
     defaults = np.array(DEFAULT_WEIGHTS)
     held_out = min(horizon, record.days - _LEAST_HISTORY_DAYS)
@@ -171,7 +168,7 @@ def _recency(days: int, half_life: float) -> Floats:
     return np.asarray(0.5 ** (np.arange(days - 1, -1, -1) / half_life))
 
 
-def _deviations(record: _Record, horizon: int) -> tuple[Floats, Floats]:
+def _deviations(record: _StatusHistory, horizon: int) -> tuple[Floats, Floats]:
     """[H] the rate of all series, and [6, n, H] shrunk deviations from it, in the order of the default weights."""
     days = record.days
     residuals, rates = _centred(record.values)
@@ -189,7 +186,7 @@ def _deviations(record: _Record, horizon: int) -> tuple[Floats, Floats]:
     return _level(rates, known, record.weekday, horizon), out
 
 
-def _pooled(record: _Record, residuals: Floats, known: Floats, weights: Floats, explained: Floats) -> Floats:
+def _pooled(record: _StatusHistory, residuals: Floats, known: Floats, weights: Floats, explained: Floats) -> Floats:
     """[2, n] deviations of each series' SKU, and of its store after its SKU, beyond what is explained already."""
     seen = (known * weights).sum(axis=1)
     left = (residuals * weights).sum(axis=1) - explained * seen
@@ -210,7 +207,7 @@ def _own(residuals: Floats, known: Floats, explained: Floats) -> Floats:
     return np.asarray(((residuals * weights).sum(axis=1) - explained * seen) / (seen + SERIES_PRIOR_DAYS))
 
 
-def _price_deviation(record: _Record, horizon: int) -> Floats:
+def _price_deviation(record: _StatusHistory, horizon: int) -> Floats:
     """[n, H] planned price ratio less its recent average; 0 without a plan."""
     days = record.days
     weights = _recency(days, POOL_HALF_LIFE)

@@ -55,7 +55,7 @@ def backtest_report_spec() -> dg.AssetSpec:
         group_name="training",
         description=description(
             BACKTEST_REPORTS,
-            "Made by an evaluation and recorded in the ledger; all of them: `audit.backtest_reports`.",
+            "Made by a backtest and recorded in the ledger; all of them: `audit.backtest_reports`.",
         ),
         metadata={"dagster/column_schema": column_schema(BACKTEST_REPORTS)},
         kinds={"polars", "parquet"},

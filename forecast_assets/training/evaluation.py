@@ -79,7 +79,7 @@ def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, w
         expected_sales=made.mean * (1.0 - made.lost_share_or(usual)),
         others={
             SEASONAL_NAIVE: seasonal_naive(past.sales, past.horizon_days),
-            **{name: mean * (1.0 - usual[:, None]) for name, mean in made.beside.items()},
+            **{name: mean * (1.0 - usual[:, None]) for name, mean in made.alternatives.items()},
         },
         demand=_that_came(demand, past),
         mean=made.mean,
@@ -91,8 +91,8 @@ def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, w
 
 def _that_came(values: Floats, past: Panel) -> Floats:
     """[n, H] What came after a past cutoff; NaN on days that are not known yet."""
-    came = values[:, past.history_days : past.history_days + past.horizon_days]
-    return np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)
+    actual = values[:, past.history_days : past.history_days + past.horizon_days]
+    return np.pad(actual, ((0, 0), (0, past.horizon_days - actual.shape[1])), constant_values=np.nan)
 
 
 def seasonal_naive(history: Floats, horizon: int) -> Floats:

@@ -19,11 +19,11 @@ from forecast_assets.models.training import GivenDate, TrainingInputs, retrained
 from forecast_assets.training.evaluation import evaluate
 
 # Past dates that what was given is judged on, evenly spread; more would cost time and say little more.
-JUDGED_DATES: Final = 8
+EVALUATED_DATES: Final = 8
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What training a version gives.
 
     Attributes:
@@ -35,7 +35,7 @@ class Trained:
     report: pl.DataFrame | None
 
 
-def train_version(family: ModelFamily[Any], inputs: TrainingInputs) -> Trained:
+def fit_version(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingResult:
     """Make a version, and judge it at past cutoffs unless the inputs say not to.
 
     Raises:
@@ -43,16 +43,16 @@ def train_version(family: ModelFamily[Any], inputs: TrainingInputs) -> Trained:
     """
     fitted = family.train(inputs)
     if not inputs.evaluates:
-        return Trained(fitted.artifact, None)
+        return TrainingResult(fitted.artifact, None)
     report = evaluate(
         family,
-        retrained(inputs, family.train) if fitted.judged is None else fitted.judged,
+        retrained(inputs, family.train) if fitted.past_cutoffs is None else fitted.past_cutoffs,
         fitted.measures,
         history_days=inputs.history_days,
         workers=inputs.workers,
         progress=inputs.progress,
     )
-    return Trained(fitted.artifact, report)
+    return TrainingResult(fitted.artifact, report)
 
 
 def inputs_of_snapshot(
@@ -104,9 +104,9 @@ def inputs_of_given(
     panel = _panel_of(given[0], history, history_days)
     since = [(later.cutoff - each.rows["prediction_date"][0]).days for each in given]
     past = [at for at, days in enumerate(since) if days > 0]
-    judged = {past[at] for at in spread_rows(len(past), JUDGED_DATES)} if past else set()
+    evaluated = {past[at] for at in spread_rows(len(past), EVALUATED_DATES)} if past else set()
     dates = [
-        replace(each, known=_panel_of(each, later, history_days + days), days_since=days) if at in judged else each
+        replace(each, known=_panel_of(each, later, history_days + days), days_since=days) if at in evaluated else each
         for at, (each, days) in enumerate(zip(given, since, strict=True))
     ]
     return TrainingInputs(

@@ -20,8 +20,7 @@ from forecast_assets.models.training import GivenDate, TrainingInputs
 from forecast_assets.plots import as_markdown_image, evaluation_png
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.scoring.stage import StageResult, Summary
-from forecast_assets.training.fitting import Trained, inputs_of_given, inputs_of_snapshot
-from forecast_assets.training.fitting import train_version as fit_version
+from forecast_assets.training.fitting import TrainingResult, fit_version, inputs_of_given, inputs_of_snapshot
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -61,7 +60,7 @@ class TrainedVersion:
 
 
 def train_version(training: TrainingContext) -> TrainedVersion:
-    """Train a model version on the snapshot of its cutoff, or take in one made elsewhere; store it with its report.
+    """Train a model version on the snapshot of its cutoff, or take in an external one; store it with its report.
 
     Raises:
         AlreadyRegisteredError: If the name is taken.
@@ -72,26 +71,26 @@ def train_version(training: TrainingContext) -> TrainedVersion:
     _require_free(stores, request.model_version)
     snapshot = stores.predictions.staged("feature_snapshots", request.cutoff)
     chosen = family(request.family) if request.given else family_to_train(request.family)
-    laid_out = _given(training, snapshot) if request.given else _learned_from(training, chosen, snapshot)
+    prepared = _given_inputs(training, snapshot) if request.given else _snapshot_inputs(training, chosen, snapshot)
     inputs = replace(
-        laid_out.inputs,
+        prepared.inputs,
         evaluates=request.evaluates,
         workers=training.options.workers,
         progress=training.progress,
     )
-    made_from = {"feature_snapshots": snapshot.version, **laid_out.made_from}
-    return _stored(stores, request, fit_version(chosen, inputs), made_from)
+    made_from = {"feature_snapshots": snapshot.version, **prepared.made_from}
+    return _write(stores, request, fit_version(chosen, inputs), made_from)
 
 
 @dataclass(frozen=True)
-class _LaidOut:
+class _PreparedInputs:
     """What a version is trained from, and the product versions that it was made from besides the snapshot."""
 
     inputs: TrainingInputs
     made_from: Mapping[str, str]
 
 
-def _learned_from(training: TrainingContext, chosen: ModelFamily[Any], snapshot: ProductVersion) -> _LaidOut:
+def _snapshot_inputs(training: TrainingContext, chosen: ModelFamily[Any], snapshot: ProductVersion) -> _PreparedInputs:
     """Lay out the series of a snapshot."""
     stores = training.stores
     history, features = History.of(snapshot, stores.observations), stores.predictions.read(snapshot)
@@ -103,10 +102,10 @@ def _learned_from(training: TrainingContext, chosen: ModelFamily[Any], snapshot:
         horizon=training.request.horizon,
         history_days=training.options.history_days,
     )
-    return _LaidOut(inputs, {})
+    return _PreparedInputs(inputs, {})
 
 
-def _given(training: TrainingContext, snapshot: ProductVersion) -> _LaidOut:
+def _given_inputs(training: TrainingContext, snapshot: ProductVersion) -> _PreparedInputs:
     """Lay out what was given from outside."""
     stores, request = training.stores, training.request
     store = stores.predictions
@@ -122,10 +121,12 @@ def _given(training: TrainingContext, snapshot: ProductVersion) -> _LaidOut:
         history_days=training.options.history_days,
     )
     named = {f"{version.product} {version.facts['prediction_date']}": version.version for version in versions}
-    return _LaidOut(inputs, {**named, "evaluation_snapshot": later.version})
+    return _PreparedInputs(inputs, {**named, "evaluation_snapshot": later.version})
 
 
-def _stored(stores: Stores, request: TrainingRequest, trained: Trained, inputs: Mapping[str, str]) -> TrainedVersion:
+def _write(
+    stores: Stores, request: TrainingRequest, trained: TrainingResult, inputs: Mapping[str, str]
+) -> TrainedVersion:
     name, fitted = request.model_version, trained.artifact
     facts = {
         "family": request.family,

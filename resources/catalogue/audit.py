@@ -20,7 +20,7 @@ import polars as pl
 from forecast_assets.contracts import TIMESTAMP, Contract
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import StorageError
-from resources.ledger.entries.audit import AuditColumn, AuditTable, ColumnType, MadeRows, Placed
+from resources.ledger.entries.audit import AuditColumn, AuditTable, ColumnType, ComputedRows, LedgerRecord
 from resources.ledger.records import ProductFile
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
@@ -104,13 +104,13 @@ class AuditRows:
                 left = sequences[sum(size for size, _ in smaller) :]
                 made = self._made(table, [record for sequence in left for record in by_entry[sequence]])
                 data = to_parquet(pl.concat([*(part for _, part in smaller), pl.DataFrame(made.rows, schema=schema)]))
-                if not made.is_whole:
+                if not made.is_complete:
                     # What could not be read now may be mended later: looked at again by the next build.
                     path = path.with_stem(f"{path.stem}-incomplete-{sha256(data)[:12]}")
                 _write(path, data)
             yield str(path)
 
-    def _made(self, table: AuditTable, records: Sequence[Placed]) -> MadeRows:
+    def _made(self, table: AuditTable, records: Sequence[LedgerRecord]) -> ComputedRows:
         return table.rows_of(records, self)
 
     def _path(self, name: str, schema: Mapping[str, Any], sequences: Sequence[int]) -> Path:

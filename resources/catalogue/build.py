@@ -132,10 +132,10 @@ def _rows_named(catalogues: Iterable[Path]) -> set[str] | None:
     for path in catalogues:
         try:
             with duckdb.connect(str(path), read_only=True) as connection:
-                said = connection.execute("SELECT sql FROM duckdb_views() WHERE schema_name = 'audit'").fetchall()
+                sql = connection.execute("SELECT sql FROM duckdb_views() WHERE schema_name = 'audit'").fetchall()
         except duckdb.Error:
             return None
-        named |= {name for (sql,) in said for name in re.findall(rf"/{ROWS}/([^/']+)'", sql)}
+        named |= {name for (sql,) in sql for name in re.findall(rf"/{ROWS}/([^/']+)'", sql)}
     return named
 
 
@@ -145,7 +145,7 @@ def _refreshed(store: PredictionStore, folder: Path, connect: Connect, *, anew: 
             rows = AuditRows(store, folder / ROWS, anew=anew)
             sequence = rows.state.sequence
             target = _built(list(statements(store, rows)), sequence, folder, None if anew else folder / LINK, connect)
-            with _alone(folder):
+            with _exclusive_lock(folder):
                 # Another publication came in between: its catalogue must not be hidden behind this one.
                 if store.ledger.state().sequence == sequence:
                     _point(folder / LINK, target)
@@ -154,25 +154,25 @@ def _refreshed(store: PredictionStore, folder: Path, connect: Connect, *, anew: 
                     target.unlink()
 
 
-def _built(said: Sequence[str], sequence: int, folder: Path, present: Path | None, connect: Connect) -> Path:
+def _built(sql: Sequence[str], sequence: int, folder: Path, present: Path | None, connect: Connect) -> Path:
     """Return a catalogue file that says this: the one that the present link points at, if it is that, or a new one.
 
     Its name holds a hash of all it says, head and paths of files among it: a store that was made anew, cut or moved has
     another catalogue, even if it has as many entries.
     """
-    content = sha256("\n".join(said).encode())
+    content = sha256("\n".join(sql).encode())
     name = f"catalogue-{sequence:012d}-{content[:12]}"
     if present is not None and _is_as_built(present, name):
         return present.resolve()
     # A name of its own: nobody may have left a write-ahead log for it, and of two builders at once both are right.
     target = folder / f"{name}-{uuid4().hex[:8]}.duckdb"
     with connect() as connection:
-        _build_file(said, target, connection)
+        _build_file(sql, target, connection)
     return target
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Let one process at a time look at the ledger and move the link: of two, the later must not show the earlier."""
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -199,14 +199,14 @@ def _log(target: Path) -> Path:
     return target.with_name(f"{target.name}.wal")
 
 
-def _build_file(said: Iterable[str], target: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def _build_file(sql: Iterable[str], target: Path, connection: duckdb.DuckDBPyConnection) -> None:
     scratch = target.with_name(f".{target.name}")
     try:
         connection.execute(f"ATTACH {text(scratch)} AS built (STORAGE_VERSION '{STORAGE_VERSION}')")
         try:
             # One transaction: alone, every statement would wait for the disk.
             connection.begin()
-            for statement in said:
+            for statement in sql:
                 connection.execute(statement)
             connection.commit()
             connection.execute("CHECKPOINT built")

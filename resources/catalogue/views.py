@@ -134,12 +134,12 @@ def _table(view: TableView, rows: AuditRows) -> str:
 
 def _nested(view: NestedView, rows: AuditRows) -> str:
     """Return the query over nested rows, then over the rows that they name by number."""
-    beside = ", ".join(column.name for column in view.beside)
-    shown = [column.name for column in view.shown]
+    beside = ", ".join(column.name for column in view.parent_columns)
+    shown = [column.name for column in view.nested_columns]
     name, old, new = view.renamed
     nested = f"SELECT {beside}, unnest({view.nested}) AS l FROM {_parquet(rows.files(view.table))}"  # noqa: S608
     taken = ", ".join(f"l.{column} AS {column}" for column in shown)
-    numbered = {name: f"replace({name}, {text(old)}, {text(new)})", **view.said_of_numbered}
+    numbered = {name: f"replace({name}, {text(old)}, {text(new)})", **view.numbered_columns}
     said = ", ".join(f"{numbered.get(column, 'NULL')} AS {column}" for column in shown)
     numbers = f"SELECT {beside}, l.{name} AS {name}, unnest(l.{view.numbers}) AS number FROM ({nested})"  # noqa: S608
     return (
@@ -155,18 +155,18 @@ def _product_files(view: ProductView, store: PredictionStore, rows: AuditRows) -
     # Where the files are, so that their names can be told from the names that the rows have.
     root = paths[0].removesuffix(files[0].path) if files else ""
     names = ", ".join(f"product.{_name(name)}" for name in view.product.names)
-    own = ", ".join([view.sequence, *(name for name in view.beside if name not in (view.sequence, "is_newest"))])
+    own = ", ".join([view.sequence, *(name for name in view.extra_columns if name not in (view.sequence, "is_newest"))])
     # Two records may share a file, and a file says nothing of its records.
-    told_of = ", ".join(view.told_of)
-    newest = f"{view.sequence} = max({view.sequence}) OVER (PARTITION BY {told_of}) AS is_newest"
+    subject_columns = ", ".join(view.subject_columns)
+    newest = f"{view.sequence} = max({view.sequence}) OVER (PARTITION BY {subject_columns}) AS is_newest"
     select = (
-        f"SELECT {names}, {', '.join(view.beside)} FROM read_parquet({_list(paths)}, "  # noqa: S608
+        f"SELECT {names}, {', '.join(view.extra_columns)} FROM read_parquet({_list(paths)}, "  # noqa: S608
         "hive_partitioning=false, filename='recorded_file') AS product "
         f"JOIN (SELECT path, {own}, {newest} FROM {_parquet(recorded)}) AS recorded "
         f"ON product.recorded_file = {text(root)} || recorded.path"
     )
     described = {column.name: column.description for column in view.product.columns}
-    comments = {**described, **view.beside}
+    comments = {**described, **view.extra_columns}
     yield from _view(f"audit.{_name(view.product.name)}", select, _described(view.product), comments)
 
 

@@ -1,4 +1,4 @@
-"""Who served when: what follows from the appointments of a channel.
+"""Who served when: what follows from the moves of a channel.
 
 What belongs here: terms, the way back, which versions are live. What does not: moving a channel, or reading anything.
 """
@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from forecast_assets.core.keys import Cadence
-from resources.ledger.entries.channel_moves import Appointment, Channels
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
 from resources.ledger.state import LedgerState
 
 # As many days as a daily run looks ahead: by then the first forecasts of the new champion are measured to their last
 # day, so that whoever finds them worse finds fresh rows of the version before.
-DISPLACED_FOR: Final = timedelta(days=28)
+FORMER_CHAMPION_LIVE_FOR: Final = timedelta(days=28)
 
 
 @dataclass(frozen=True)
-class Term:
+class ServingPeriod:
     """A time in which a channel pointed at one version.
 
     Attributes:
@@ -45,26 +45,28 @@ class LiveVersion:
     until: datetime | None = None
 
 
-def appointments(state: LedgerState, channel: str) -> list[Appointment]:
-    """Return the appointments of one channel, oldest first."""
+def channel_moves(state: LedgerState, channel: str) -> list[ChannelMove]:
+    """Return the moves of one channel, oldest first."""
     return state.part(Channels).of(channel)
 
 
-def terms(history: Sequence[Appointment]) -> list[Term]:
+def serving_periods(history: Sequence[ChannelMove]) -> list[ServingPeriod]:
     """Return who served when, oldest first; the same version appointed again goes on.
 
     Args:
         history: Appointments of one channel, oldest first.
     """
-    changes: list[Appointment] = []
-    for appointment in history:
-        if not changes or changes[-1].model_version != appointment.model_version:
-            changes.append(appointment)
+    changes: list[ChannelMove] = []
+    for move in history:
+        if not changes or changes[-1].model_version != move.model_version:
+            changes.append(move)
     ends = [*(change.recorded_at for change in changes[1:]), None]
-    return [Term(change.model_version, change.recorded_at, end) for change, end in zip(changes, ends, strict=False)]
+    return [
+        ServingPeriod(change.model_version, change.recorded_at, end) for change, end in zip(changes, ends, strict=False)
+    ]
 
 
-def way_back(history: Sequence[Appointment]) -> list[str]:
+def promotion_stack(history: Sequence[ChannelMove]) -> list[str]:
     """Return the versions that lead to the present one, which is the last; a rollback goes back along them.
 
     What was rolled back from is no longer among them: rolling back twice goes back twice, not to and fro between two
@@ -73,15 +75,15 @@ def way_back(history: Sequence[Appointment]) -> list[str]:
     Args:
         history: Appointments of one channel, oldest first.
     """
-    way: list[str] = []
-    for appointment in history:
-        version = appointment.model_version
-        if appointment.is_rollback and version in way:
-            while way[-1] != version:
-                way.pop()
-        elif version not in way[-1:]:
-            way.append(version)
-    return way
+    stack: list[str] = []
+    for move in history:
+        version = move.model_version
+        if move.is_rollback and version in stack:
+            while stack[-1] != version:
+                stack.pop()
+        elif version not in stack[-1:]:
+            stack.append(version)
+    return stack
 
 
 def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[LiveVersion]:
@@ -95,14 +97,14 @@ def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[L
         cadence: Whose channels.
         now: The present moment.
     """
-    served = terms(appointments(state, cadence.champion))
-    until: dict[str, datetime | None] = {term.model_version: None for term in served[-1:]}
+    periods = serving_periods(channel_moves(state, cadence.champion))
+    until: dict[str, datetime | None] = {term.model_version: None for term in periods[-1:]}
     challenger = state.channel(cadence.challenger)
     if challenger is not None:
         until[challenger] = None
     # The last displacement first: of several terms of a version the latest counts.
-    for term in reversed(served[:-1]):
-        end = datetime.fromisoformat(str(term.until)) + DISPLACED_FOR
+    for term in reversed(periods[:-1]):
+        end = datetime.fromisoformat(str(term.until)) + FORMER_CHAMPION_LIVE_FOR
         if now < end:
             until.setdefault(term.model_version, end)
     return [LiveVersion(version, end) for version, end in until.items()]

@@ -36,8 +36,8 @@ from forecast_assets.core.errors import (
     VacuumUnderWayError,
     first_ten,
 )
-from resources.ledger.entries import KINDS, Proposed
-from resources.ledger.records import Body, canonical
+from resources.ledger.entries import KINDS, ProposedEntry
+from resources.ledger.records import EntryBody, canonical
 from resources.ledger.state import RESTORE, UPGRADE, LedgerState
 from resources.store.blobs import BlobStore, sha256
 
@@ -45,7 +45,7 @@ FORMAT: Final = 1
 ATTEMPTS: Final = 100
 BUNDLE: Final = 100
 # How far behind a missing entry others are looked for without listing all.
-PLACES_BEHIND: Final = 3
+LOOK_AHEAD_ENTRIES: Final = 3
 # How long an append waits for a vacuum to end, and how often it looks.
 VACUUM_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.2
@@ -68,7 +68,7 @@ class Entry:
     previous: str
     kind: str
     recorded_at: str
-    body: Body
+    body: EntryBody
     hash: str
 
     @classmethod
@@ -142,7 +142,7 @@ class Ledger:
     def append(
         self,
         kind: str,
-        body: Body,
+        body: EntryBody,
         admit: Callable[[LedgerState], None] | None = None,
         *,
         names: Sequence[str] = (),
@@ -162,7 +162,7 @@ class Ledger:
             VacuumUnderWayError: If files are being removed for longer than a minute.
             MissingFileError: If a vacuum has removed one of the files.
         """
-        admit = admit or partial(KINDS[kind].admit, KINDS[kind].read(Proposed(kind, body)))
+        admit = admit or partial(KINDS[kind].admit, KINDS[kind].read(ProposedEntry(kind, body)))
         for _ in range(ATTEMPTS):
             self._catch_up(is_thorough=True)
             self._require_present(names)
@@ -272,7 +272,7 @@ class Ledger:
         data = self._blobs.find(wanted)
         if data is not None:
             return data
-        if not is_thorough and not self._is_anything_behind():
+        if not is_thorough and not self._has_later_entries():
             return None
         # What was listed but not found a moment ago was appended in between.
         return self._blobs.find(wanted) if self._listed() else None
@@ -298,8 +298,8 @@ class Ledger:
             self._take(data)
             self._unbundled.append(data)
 
-    def _is_anything_behind(self) -> bool:
-        behind = range(self._state.sequence + 2, self._state.sequence + 2 + PLACES_BEHIND)
+    def _has_later_entries(self) -> bool:
+        behind = range(self._state.sequence + 2, self._state.sequence + 2 + LOOK_AHEAD_ENTRIES)
         return any(self._blobs.has(entry_path(sequence)) for sequence in behind)
 
     # --- bundles ---
@@ -379,7 +379,7 @@ class PastLedger(Ledger):
     def append(
         self,
         kind: str,
-        body: Body,
+        body: EntryBody,
         admit: Callable[[LedgerState], None] | None = None,
         *,
         names: Sequence[str] = (),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Body = Mapping[str, Any]
-Known = TypeVar("Known", bound="DataclassInstance")
+EntryBody = Mapping[str, Any]
+RecordT = TypeVar("RecordT", bound="DataclassInstance")
 
 
 def canonical(value: Any) -> bytes:
@@ -26,7 +26,7 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def with_known_fields(kind: type[Known], facts: Body) -> Known:
+def with_known_fields(kind: type[RecordT], facts: EntryBody) -> RecordT:
     """Return a record of those facts that this release has fields for: a later release may have added others.
 
     Raises:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from forecast_assets.core.errors import BrokenChainError, InputError, UnknownEntryError, first_ten
 from forecast_assets.core.keys import RunKey
-from resources.ledger.entries import KINDS, Recorded, StateParts
-from resources.ledger.entries.base import Sayings
-from resources.ledger.entries.channel_moves import Appointment, Channels
-from resources.ledger.entries.evaluate import Evaluation, Evaluations
+from resources.ledger.entries import KINDS, EntryLike, FoldedState
+from resources.ledger.entries.base import UniqueFacts
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
+from resources.ledger.entries.evaluate import BacktestRecord, BacktestRecords
 from resources.ledger.entries.ingest import Batches, BatchRecord
 from resources.ledger.entries.measure import Measurement, Measurements
 from resources.ledger.entries.publish import Publication, Publications
@@ -23,10 +23,10 @@ RESTORE: Final = "Restore the ledger folder from a backup; do not edit it."
 UPGRADE: Final = "A later release wrote it: upgrade this installation to that release; the store is as it should be."
 
 
-class LedgerState(StateParts):
+class LedgerState(FoldedState):
     """What is true after the entries folded so far: a part for each class that kinds keep, the usual ones by name."""
 
-    def fold(self, entry: Recorded) -> Any:
+    def fold(self, entry: EntryLike) -> Any:
         """Take in the next entry.
 
         Returns:
@@ -45,7 +45,7 @@ class LedgerState(StateParts):
             )
         try:
             record = kind.read(entry)
-            self._require_first(kind.said_once(record), entry)
+            self._require_first(kind.unique_fact(record), entry)
             kind.fold(record, self)
         except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
             raise BrokenChainError(
@@ -54,13 +54,13 @@ class LedgerState(StateParts):
         self.sequence, self.head, self.recorded_at = entry.sequence, entry.hash, entry.recorded_at
         return record
 
-    def _require_first(self, saying: str, entry: Recorded) -> None:
+    def _require_first(self, fact: str, entry: EntryLike) -> None:
         """Refuse to take in twice what never changes: nobody appends it, so somebody wrote it past the ledger."""
-        if not saying:
+        if not fact:
             return
-        first = self.part(Sayings).first.setdefault(saying, entry.sequence)
+        first = self.part(UniqueFacts).first.setdefault(fact, entry.sequence)
         if first != entry.sequence:
-            raise BrokenChainError(f"Ledger entry {entry.sequence} {saying} again; entry {first} did.", remedy=RESTORE)
+            raise BrokenChainError(f"Ledger entry {entry.sequence} {fact} again; entry {first} did.", remedy=RESTORE)
 
     # --- what callers ask ---
 
@@ -80,9 +80,9 @@ class LedgerState(StateParts):
         return self.part(Versions).by_name
 
     @property
-    def appointments(self) -> list[Appointment]:
+    def channel_moves(self) -> list[ChannelMove]:
         """Appointments of all channels, oldest first."""
-        return self.part(Channels).appointments
+        return self.part(Channels).channel_moves
 
     @property
     def publications(self) -> dict[RunKey, Publication]:
@@ -95,9 +95,9 @@ class LedgerState(StateParts):
         return self.part(Measurements).by_day
 
     @property
-    def evaluations(self) -> dict[str, list[Evaluation]]:
-        """Evaluations by model version, oldest first."""
-        return self.part(Evaluations).by_version
+    def backtests(self) -> dict[str, list[BacktestRecord]]:
+        """Backtests by model version, oldest first."""
+        return self.part(BacktestRecords).by_version
 
     @property
     def vacuums(self) -> list[Vacuum]:
@@ -111,12 +111,12 @@ class LedgerState(StateParts):
 
     def channel(self, name: str) -> str | None:
         """Return the version a channel points at now, or None."""
-        return next((a.model_version for a in reversed(self.appointments) if a.channel == name), None)
+        return next((a.model_version for a in reversed(self.channel_moves) if a.channel == name), None)
 
-    def measured(self, cadence: str, target_date: date) -> Measurement | None:
+    def newest_measurement(self, cadence: str, target_date: date) -> Measurement | None:
         """Return the newest measurement of a day, or None."""
         return self.part(Measurements).newest(cadence, target_date)
 
-    def evaluated(self, model_version: str) -> Evaluation | None:
-        """Return the newest evaluation of a version, or None."""
-        return self.part(Evaluations).newest(model_version)
+    def newest_backtest(self, model_version: str) -> BacktestRecord | None:
+        """Return the newest backtest of a version, or None."""
+        return self.part(BacktestRecords).newest(model_version)

@@ -22,6 +22,7 @@ from forecast_assets.core.errors import (
     UnknownEntryError,
     first_ten,
 )
+from forecast_assets.core.progress import Progress, silent
 from resources.ledger.entries import KINDS
 from resources.ledger.entries.base import GENESIS
 from resources.ledger.log import Entry, entry_path, head_text, is_entry
@@ -43,13 +44,12 @@ NAMED_GAP: Final = 100
 # What reading raises of JSON that is not of the form that it should have.
 MALFORMED: Final = (TypeError, ValueError, AttributeError, KeyError)
 
-Progress = Callable[[str, int, int], None]
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileFinding:
     """One file that is not as it was written.
 
     Attributes:
@@ -64,7 +64,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """What a file of the ledger says; nothing but its hash if it is no entry."""
 
     hash: str
@@ -79,14 +79,14 @@ class Survey:
         sequence: The last entry.
         named: SHA-256s under which entries and manifests name each path; empty for an acceptance of the first release.
         products: Product versions that are named and as they were written, by version.
-        condemned: Paths that a vacuum was to remove.
+        paths_to_remove: Paths that a vacuum was to remove.
         findings: What is wrong with entries and manifests, by path.
 
     Args:
         blobs: The store.
         pool: Threads that read.
         heads: Heads that were recorded elsewhere.
-        report: Told a stage, what is done, and all that is known of by then.
+        progress: Told a stage, what is done, and all that is known of by then.
     """
 
     def __init__(
@@ -95,22 +95,22 @@ class Survey:
         pool: ThreadPoolExecutor,
         heads: Sequence[tuple[int, str]] = (),
         *,
-        report: Progress | None = None,
+        progress: Progress = silent,
     ) -> None:
         self.blobs = blobs
         self.pool = pool
-        self._report = report or (lambda *_: None)
+        self._progress = progress
         self.named: dict[str, set[str]] = {}
         self.products: dict[str, ProductVersion] = {}
-        self.condemned: set[str] = set()
-        self.findings: dict[str, Finding] = {}
+        self.paths_to_remove: set[str] = set()
+        self.findings: dict[str, FileFinding] = {}
         self._manifests = Manifests(blobs)
         self._batches: set[str] = set()
         # What entries repeat of manifests, and which entry does.
         self._copies: list[tuple[str, tuple[str, str, tuple[ProductFile, ...] | None]]] = []
         self._roots: dict[str, None] = {}
         # Entries that said what is said once only: that a run is published, or a version registered.
-        self._sayings: dict[str, int] = {}
+        self._unique_facts: dict[str, int] = {}
         self.links = self._read_entries()
         self.sequence = max(self.links, default=0)
         self._check_chain(heads)
@@ -131,7 +131,7 @@ class Survey:
 
     def find(self, kind: str, path: str, why: str) -> None:
         """Note what is wrong with a file; the first word on it stands."""
-        self.findings.setdefault(path, Finding(kind, path, why))
+        self.findings.setdefault(path, FileFinding(kind, path, why))
 
     def mapped(self, function: Callable[[_Item], _Found], items: Sequence[_Item]) -> Iterator[tuple[_Item, _Found]]:
         """Apply a function in several threads, a few hundred items at a time."""
@@ -141,18 +141,18 @@ class Survey:
 
     # --- entries ---
 
-    def _read_entries(self) -> dict[int, Link]:
+    def _read_entries(self) -> dict[int, ChainLink]:
         names = [name for name in self.blobs.names_after("ledger", "ledger/") if is_entry(name)]
-        links: dict[int, Link] = {}
+        links: dict[int, ChainLink] = {}
         for done, (name, data) in enumerate(self.mapped(partial(bytes_or_finding, self.blobs), names), 1):
-            self._report("read, entries", done, len(names))
-            if isinstance(data, Finding):
+            self._progress("read, entries", done, len(names))
+            if isinstance(data, FileFinding):
                 self.find(data.kind, name, data.why)
             else:
                 links[number_in(name)] = self._read_entry(name, data)
         return links
 
-    def _read_entry(self, name: str, data: bytes) -> Link:
+    def _read_entry(self, name: str, data: bytes) -> ChainLink:
         self.named[name] = {sha256(data)}
         try:
             entry = Entry.parse(data)
@@ -162,14 +162,14 @@ class Survey:
         except MALFORMED as error:
             self.find(CHANGED, name, f"Its body is not what its kind says: {error!r}.")
         else:
-            return Link(entry.hash, entry.sequence, entry.previous)
-        return _said_by(data)
+            return ChainLink(entry.hash, entry.sequence, entry.previous)
+        return _parse_link(data)
 
     def _take(self, entry: Entry, name: str) -> None:
         """Note what one entry names, whatever becomes of the others."""
         record, kind = LedgerState().fold(entry), KINDS[entry.kind]
-        self._say_once(name, kind.said_once(record))
-        named = kind.names(record)
+        self._require_unique(name, kind.unique_fact(record))
+        named = kind.references(record)
         self._batches.update(named.batches)
         for path, expected in named.files:
             self._name(name, path, expected)
@@ -177,15 +177,15 @@ class Survey:
         self._root(name, *named.products)
         for version, checks in named.acceptances.items():
             self._name_acceptances(name, version, checks.items())
-        for path, expected in named.condemned:
+        for path, expected in named.removal_lists:
             self._name(name, path, expected)
-            self.condemned.update(condemned_by(self.blobs, path, expected) or ())
+            self.paths_to_remove.update(paths_to_remove(self.blobs, path, expected) or ())
 
-    def _say_once(self, by: str, saying: str) -> None:
+    def _require_unique(self, by: str, fact: str) -> None:
         """Find the later of two entries that say the same; each alone is a right entry."""
-        first = self._sayings.setdefault(saying, number_in(by)) if saying else number_in(by)
+        first = self._unique_facts.setdefault(fact, number_in(by)) if fact else number_in(by)
         if first != number_in(by):
-            self.find(CHANGED, by, f"It {saying} again; entry {first} did.")
+            self.find(CHANGED, by, f"It {fact} again; entry {first} did.")
 
     def _name_acceptances(self, by: str, version: str, checks: Iterable[tuple[str, str]]) -> None:
         for check, recorded in checks:
@@ -239,7 +239,7 @@ class Survey:
             "entry, or one before it and all after that, were rewritten.",
         )
 
-    def _check_link(self, sequence: int, link: Link, heads: Sequence[tuple[int, str]]) -> None:
+    def _check_link(self, sequence: int, link: ChainLink, heads: Sequence[tuple[int, str]]) -> None:
         path, before = entry_path(sequence), self.links.get(sequence - 1)
         if link.sequence is None:
             # No entry at all: there is a finding already.
@@ -258,7 +258,7 @@ class Survey:
         if is_ambiguous:
             self.find(CHANGED, entry_path(sequence - 1), f"Entry {sequence}, which may be wrong, names other bytes.")
 
-    def _is_confirmed(self, sequence: int, link: Link, heads: Sequence[tuple[int, str]]) -> bool:
+    def _is_confirmed(self, sequence: int, link: ChainLink, heads: Sequence[tuple[int, str]]) -> bool:
         """Whether what comes after an entry, or a recorded head, says that its bytes are right."""
         after = self.links.get(sequence + 1)
         return (after is not None and after.previous == link.hash) or (sequence, link.hash) in heads
@@ -274,14 +274,14 @@ class Survey:
             parents: dict[str, None] = {}
             for version, made in self.mapped(self.product, waiting):
                 done += 1
-                if isinstance(made, Finding):
+                if isinstance(made, FileFinding):
                     self.find(made.kind, made.path, made.why)
                 else:
                     self.products[version] = made
                     self._take_product(made)
                     parents |= {parent: None for parent in made.parents if parent not in seen}
                 # What these were made from is not known before they are read.
-                self._report("read, manifests", done, len(seen) + len(parents))
+                self._progress("read, manifests", done, len(seen) + len(parents))
             waiting = list(parents)
             seen |= parents
 
@@ -292,20 +292,20 @@ class Survey:
         for parent in made.parents:
             self._name(by, manifest_path(parent), parent)
 
-    def product(self, version: str) -> ProductVersion | Finding:
+    def product(self, version: str) -> ProductVersion | FileFinding:
         """Return a product version by the hash of its manifest, or what is wrong with the manifest."""
         path = manifest_path(version)
         try:
             made = self._manifests.version(version)
             _require_readable(made)
         except MissingFileError:
-            return Finding(MISSING, path, "It is not there.")
+            return FileFinding(MISSING, path, "It is not there.")
         except ChangedFileError:
-            return Finding(CHANGED, path, "Its bytes do not hash to its name.")
+            return FileFinding(CHANGED, path, "Its bytes do not hash to its name.")
         except StorageError as error:
             return unreadable(self.blobs, path, error)
         except MALFORMED as error:
-            return Finding(CHANGED, path, f"It is no manifest: {error!r}.")
+            return FileFinding(CHANGED, path, f"It is no manifest: {error!r}.")
         return made
 
     def _check_copies(self) -> None:
@@ -329,7 +329,7 @@ class Survey:
                 self.find(CHANGED, manifest_path(version), why)
 
 
-def condemned_by(blobs: BlobStore, path: str, expected: str) -> list[str] | None:
+def paths_to_remove(blobs: BlobStore, path: str, expected: str) -> list[str] | None:
     """Return the paths that a vacuum was to remove, or None if its list is not as it was written, or is none.
 
     Args:
@@ -338,18 +338,18 @@ def condemned_by(blobs: BlobStore, path: str, expected: str) -> list[str] | None
         expected: Its SHA-256.
     """
     data = bytes_or_finding(blobs, path)
-    if isinstance(data, Finding) or sha256(data) != expected:
+    if isinstance(data, FileFinding) or sha256(data) != expected:
         return None
     try:
         paths = json.loads(data)["paths"]
-        for condemned in paths:
-            _require_inside(condemned)
+        for paths_to_remove in paths:
+            _require_inside(paths_to_remove)
     except MALFORMED:
         return None
     return list(paths)
 
 
-def bytes_or_finding(blobs: BlobStore, path: str) -> bytes | Finding:
+def bytes_or_finding(blobs: BlobStore, path: str) -> bytes | FileFinding:
     """Return the bytes under a path, or what is wrong with it.
 
     Raises:
@@ -358,12 +358,12 @@ def bytes_or_finding(blobs: BlobStore, path: str) -> bytes | Finding:
     try:
         return blobs.get(path)
     except MissingFileError:
-        return Finding(MISSING, path, "It is not there.")
+        return FileFinding(MISSING, path, "It is not there.")
     except StorageError as error:
         return unreadable(blobs, path, error)
 
 
-def unreadable(blobs: BlobStore, path: str, error: StorageError) -> Finding:
+def unreadable(blobs: BlobStore, path: str, error: StorageError) -> FileFinding:
     """Return the finding of a file that the disk does not give; a bucket that does not answer is none of a file.
 
     Raises:
@@ -371,16 +371,16 @@ def unreadable(blobs: BlobStore, path: str, error: StorageError) -> Finding:
     """
     if not blobs.is_local:
         raise error
-    return Finding(UNREADABLE, path, str(error))
+    return FileFinding(UNREADABLE, path, str(error))
 
 
-def _said_by(data: bytes) -> Link:
+def _parse_link(data: bytes) -> ChainLink:
     """Return what a file that is no usable entry says of its place, so that its neighbours are judged rightly."""
     try:
         raw = json.loads(data)
-        return Link(sha256(data), raw["sequence"], raw["previous"])
+        return ChainLink(sha256(data), raw["sequence"], raw["previous"])
     except (ValueError, KeyError, TypeError):
-        return Link(sha256(data))
+        return ChainLink(sha256(data))
 
 
 def number_in(path: str) -> int:

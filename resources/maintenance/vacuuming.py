@@ -28,12 +28,13 @@ from forecast_assets.core.errors import (
     StorageError,
     VacuumUnderWayError,
 )
-from resources.ledger.entries.vacuum import VACUUM, MovedError, Vacuum, Vacuums
+from forecast_assets.core.progress import Progress, silent
+from resources.ledger.entries.vacuum import VACUUM, LedgerMovedError, Vacuum, Vacuums
 from resources.ledger.entries.vacuumed import VACUUMED, VacuumEnd
 from resources.ledger.log import Ledger
 from resources.ledger.records import canonical
 from resources.ledger.state import LedgerState
-from resources.maintenance.survey import THREADS, Finding, Progress, Survey, condemned_by
+from resources.maintenance.survey import THREADS, FileFinding, Survey, paths_to_remove
 from resources.maintenance.verification import Verification, verify_store
 from resources.store.blobs import Blob, BlobStore, named_hash, sha256, translated
 from resources.store.manifests import ProductVersion
@@ -43,21 +44,21 @@ LEAST_AGE: Final = timedelta(days=1)
 ATTEMPTS: Final = 20
 # A bucket has no lock that ends with its holder. There a vacuum stops removing in time, well before another one may
 # take it for killed.
-REMOVING: Final = timedelta(minutes=30)
-KILLED: Final = timedelta(hours=1)
+REMOVAL_LIMIT: Final = timedelta(minutes=30)
+PRESUMED_DEAD_AFTER: Final = timedelta(hours=1)
 # After how many removals it is looked up whether the vacuum is still the one that is open.
-LOOK_EVERY: Final = 100
+CHECK_EVERY_REMOVALS: Final = 100
 # In a bucket, a removal that was not answered may still arrive; nothing may be named until it has.
-ARRIVING: Final = timedelta(seconds=30)
+UNANSWERED_REMOVAL_WAIT: Final = timedelta(seconds=30)
 # Goes on while the machine is suspended, where there is such a clock; the monotonic one may stand still.
 CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# A run may start from snapshots and outside forecasts, and they fix what a date may know. Which days are due to be
+# A run may start from snapshots and external forecasts, and they fix what a date may know. Which days are due to be
 # measured is asked of the pointers to what was measured: without them, all days are.
-KEPT: Final = ("staging/feature_snapshots/", "staging/external_forecasts/", "staging/forecast_accuracy/")
+KEPT_PREFIXES: Final = ("staging/feature_snapshots/", "staging/external_forecasts/", "staging/forecast_accuracy/")
 
 
 @dataclass(frozen=True)
-class Vacuumed:
+class VacuumResult:
     """What a vacuum removed, or would remove.
 
     Attributes:
@@ -79,13 +80,13 @@ class Vacuumed:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _VacuumContext:
     """A store, and what every step of a vacuum needs of it."""
 
     blobs: BlobStore
     ledger: Ledger
     by: str
-    report: Progress
+    progress: Progress
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
 
     def survey(self) -> Survey:
@@ -94,7 +95,7 @@ class _Work:
         Raises:
             FindingsError: If entries or manifests are not as they were written: then it cannot be known.
         """
-        survey = Survey(self.blobs, self.pool, report=self.report)
+        survey = Survey(self.blobs, self.pool, progress=self.progress)
         _require_none(list(survey.findings.values()))
         return survey
 
@@ -106,8 +107,8 @@ def vacuum_store(
     by: str = "",
     older_than: timedelta = SAFE_AGE,
     expect_heads: Sequence[str] = (),
-    report: Progress | None = None,
-) -> Vacuumed:
+    progress: Progress = silent,
+) -> VacuumResult:
     """Remove what no entry names and is older than a safe age; only look, unless somebody answers for it.
 
     Never removed: what an entry names, and acceptances of product versions that one names; staged snapshots, outside
@@ -122,7 +123,7 @@ def vacuum_store(
             wrote hours ago.
         expect_heads: Heads of the ledger recorded elsewhere; each must be an entry, else the end of the ledger is gone
             and with it what it named.
-        report: Told a stage, what is done, and all there is.
+        progress: Told a stage, what is done, and all there is.
 
     Raises:
         InputError: If the age is too short.
@@ -134,23 +135,23 @@ def vacuum_store(
     if older_than < LEAST_AGE:
         raise InputError(f"{older_than} is too short an age.", remedy="Give a day at least; 7 days are the default.")
     before = datetime.now(UTC) - older_than
-    work = _Work(blobs, ledger, by, report or (lambda *_: None))
-    with work.pool:
+    context = _VacuumContext(blobs, ledger, by, progress)
+    with context.pool:
         if not by:
-            verification = _verified(work, expect_heads)
-            files = _condemned(work.survey(), verification, before)
-            return Vacuumed(files, kept=len(verification.leftovers) - len(files))
-        with _alone(blobs):
-            return _remove_all(work, before, expect_heads)
+            verification = _verified(context, expect_heads)
+            files = _removable(context.survey(), verification, before)
+            return VacuumResult(files, kept=len(verification.leftovers) - len(files))
+        with _exclusive_lock(blobs):
+            return _remove_all(context, before, expect_heads)
 
 
-def _remove_all(work: _Work, before: datetime, expect_heads: Sequence[str]) -> Vacuumed:
-    killed = work.ledger.state().open_vacuum
-    again = () if killed is None else _take_over(work, killed)
-    verification = _verified(work, expect_heads)
-    files, vacuum = _begin(work, verification, before)
-    removed = _end(work, vacuum) if vacuum is not None else ()
-    return Vacuumed(
+def _remove_all(context: _VacuumContext, before: datetime, expect_heads: Sequence[str]) -> VacuumResult:
+    killed = context.ledger.state().open_vacuum
+    again = () if killed is None else _take_over(context, killed)
+    verification = _verified(context, expect_heads)
+    files, vacuum = _begin(context, verification, before)
+    removed = _end(context, vacuum) if vacuum is not None else ()
+    return VacuumResult(
         files=(*again, *removed),
         kept=len(verification.leftovers) - len(files),
         taken_over=0 if killed is None else killed.sequence,
@@ -158,13 +159,13 @@ def _remove_all(work: _Work, before: datetime, expect_heads: Sequence[str]) -> V
     )
 
 
-def _verified(work: _Work, expect_heads: Sequence[str]) -> Verification:
-    verification = verify_store(work.blobs, expect_heads=expect_heads, report=work.report)
+def _verified(context: _VacuumContext, expect_heads: Sequence[str]) -> Verification:
+    verification = verify_store(context.blobs, expect_heads=expect_heads, progress=context.progress)
     _require_none(verification.findings)
     return verification
 
 
-def _require_none(findings: Sequence[Finding]) -> None:
+def _require_none(findings: Sequence[FileFinding]) -> None:
     if findings:
         raise FindingsError([f"{finding.path} ({finding.kind})" for finding in findings])
 
@@ -172,11 +173,11 @@ def _require_none(findings: Sequence[Finding]) -> None:
 # --- what may go ---
 
 
-def _condemned(survey: Survey, verification: Verification, before: datetime) -> tuple[Blob, ...]:
+def _removable(survey: Survey, verification: Verification, before: datetime) -> tuple[Blob, ...]:
     """Return the leftovers that may go, as they are now: some may have been written to, or named, since."""
     leftovers = {blob.path for blob in verification.leftovers} - survey.named.keys()
     present = [blob for blob in survey.blobs.everything() if blob.path not in survey.named]
-    roots = [blob.path for blob in present if blob.path.startswith(KEPT) or blob.written_at >= before]
+    roots = [blob.path for blob in present if blob.path.startswith(KEPT_PREFIXES) or blob.written_at >= before]
     needed = {*survey.named, *roots, *_reached(survey, roots)}
     return tuple(
         blob
@@ -215,19 +216,21 @@ def _version_at(blobs: BlobStore, path: str) -> str | None:
 # --- removing ---
 
 
-def _begin(work: _Work, verification: Verification, before: datetime) -> tuple[tuple[Blob, ...], Vacuum | None]:
+def _begin(
+    context: _VacuumContext, verification: Verification, before: datetime
+) -> tuple[tuple[Blob, ...], Vacuum | None]:
     """Append the entry that says what is to be removed, unless nothing is."""
     for _ in range(ATTEMPTS):
-        survey = work.survey()
-        files = _condemned(survey, verification, before)
+        survey = context.survey()
+        files = _removable(survey, verification, before)
         if not files:
             return (), None
         listed = canonical({"paths": [blob.path for blob in files]})
-        work.blobs.create_addressed(f"vacuums/{sha256(listed)}.json", listed)
-        vacuum = Vacuum(work.by, len(files), sum(blob.size for blob in files), sha256(listed))
+        context.blobs.create_addressed(f"vacuums/{sha256(listed)}.json", listed)
+        vacuum = Vacuum(context.by, len(files), sum(blob.size for blob in files), sha256(listed))
         try:
-            return files, _said_begun(work, vacuum, partial(VACUUM.admit, vacuum, at=survey.sequence))
-        except MovedError:
+            return files, _said_begun(context, vacuum, partial(VACUUM.admit, vacuum, at=survey.sequence))
+        except LedgerMovedError:
             continue
     raise LostRaceError(
         f"Others appended to the ledger {ATTEMPTS} times while names were collected. Nothing was removed.",
@@ -235,61 +238,61 @@ def _begin(work: _Work, verification: Verification, before: datetime) -> tuple[t
     )
 
 
-def _take_over(work: _Work, killed: Vacuum) -> tuple[Blob, ...]:
+def _take_over(context: _VacuumContext, killed: Vacuum) -> tuple[Blob, ...]:
     """End a vacuum whose process was killed, under an entry of one's own: of two that try, one gets it."""
-    if not work.blobs.is_local and datetime.now(UTC) - _moment(killed) < KILLED:
+    if not context.blobs.is_local and datetime.now(UTC) - _moment(killed) < PRESUMED_DEAD_AFTER:
         raise VacuumUnderWayError(killed.sequence)
     try:
-        work.survey()
+        context.survey()
     except FindingsError:
         # What may go cannot be known. Ending without removing is always safe, and whoever publishes need not wait.
-        _say_ended(work, killed)
+        _record_end(context, killed)
         raise
-    vacuum = replace(killed, by=work.by)
-    return _end(work, _said_begun(work, vacuum, partial(VACUUM.admit, vacuum, instead_of=killed)))
+    vacuum = replace(killed, by=context.by)
+    return _end(context, _said_begun(context, vacuum, partial(VACUUM.admit, vacuum, instead_of=killed)))
 
 
-def _end(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
-    """Remove what a vacuum condemned and no entry names, and say that it is over, also if removing failed."""
+def _end(context: _VacuumContext, vacuum: Vacuum) -> tuple[Blob, ...]:
+    """Remove what a vacuum listed and no entry names, and say that it is over, also if removing failed."""
     try:
-        removed = _remove(work, vacuum)
+        removed = _remove(context, vacuum)
     except ForecastAssetsError:
         with suppress(ForecastAssetsError):
-            _say_ended(work, vacuum)
+            _record_end(context, vacuum)
         raise
-    _say_ended(work, vacuum)
+    _record_end(context, vacuum)
     return removed
 
 
-def _said_begun(work: _Work, vacuum: Vacuum, admit: Callable[[LedgerState], None]) -> Vacuum:
-    return VACUUM.read(work.ledger.append(VACUUM.name, VACUUM.body(vacuum), admit))
+def _said_begun(context: _VacuumContext, vacuum: Vacuum, admit: Callable[[LedgerState], None]) -> Vacuum:
+    return VACUUM.read(context.ledger.append(VACUUM.name, VACUUM.body(vacuum), admit))
 
 
-def _say_ended(work: _Work, vacuum: Vacuum) -> None:
-    work.ledger.append(VACUUMED.name, VACUUMED.body(VacuumEnd(vacuum.sequence)))
+def _record_end(context: _VacuumContext, vacuum: Vacuum) -> None:
+    context.ledger.append(VACUUMED.name, VACUUMED.body(VacuumEnd(vacuum.sequence)))
 
 
-def _remove(work: _Work, vacuum: Vacuum) -> tuple[Blob, ...]:
+def _remove(context: _VacuumContext, vacuum: Vacuum) -> tuple[Blob, ...]:
     began = time.clock_gettime(CLOCK)
-    paths = condemned_by(work.blobs, vacuum.path, vacuum.listed)
+    paths = paths_to_remove(context.blobs, vacuum.path, vacuum.listed)
     if paths is None:
         raise FindingsError([f"{vacuum.path} (changed)"])
     # Whatever names files waits by now: these are all the names there are until the end.
-    named = work.survey().named
-    present = {blob.path: blob for blob in work.blobs.everything()}
+    named = context.survey().named
+    present = {blob.path: blob for blob in context.blobs.everything()}
     # What somebody has written since may be about to be named.
     going = [path for path in paths if path in present and present[path].written_at < _moment(vacuum)]
     going = sorted((path for path in going if not _is_needed(path, named)), key=_rank)
     for done, path in enumerate(going):
-        if done % LOOK_EVERY == 0:
-            work.ledger.state().part(Vacuums).require_open(vacuum.sequence)
-        if not work.blobs.is_local and time.clock_gettime(CLOCK) - began > REMOVING.total_seconds():
+        if done % CHECK_EVERY_REMOVALS == 0:
+            context.ledger.state().part(Vacuums).require_open(vacuum.sequence)
+        if not context.blobs.is_local and time.clock_gettime(CLOCK) - began > REMOVAL_LIMIT.total_seconds():
             raise StorageError(
-                f"Removing took longer than {REMOVING}: {done:,} of {len(going):,} files are gone.",
+                f"Removing took longer than {REMOVAL_LIMIT}: {done:,} of {len(going):,} files are gone.",
                 remedy="Run the same command again; it removes the others.",
             )
-        _remove_one(work.blobs, path)
-        work.report("removed, files", done + 1, len(going))
+        _remove_one(context.blobs, path)
+        context.progress("removed, files", done + 1, len(going))
     return tuple(present[path] for path in going)
 
 
@@ -298,7 +301,7 @@ def _remove_one(blobs: BlobStore, path: str) -> None:
         blobs.remove(path)
     except StorageError:
         if not blobs.is_local:
-            time.sleep(ARRIVING.total_seconds())
+            time.sleep(UNANSWERED_REMOVAL_WAIT.total_seconds())
         raise
 
 
@@ -312,7 +315,7 @@ def _moment(vacuum: Vacuum) -> datetime:
 
 
 @contextmanager
-def _alone(blobs: BlobStore) -> Iterator[None]:
+def _exclusive_lock(blobs: BlobStore) -> Iterator[None]:
     """Keep other vacuums of this folder away; the lock ends with the process, however that ends."""
     if not blobs.is_local or not blobs.root.exists():
         yield

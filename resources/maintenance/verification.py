@@ -13,6 +13,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, MissingFileError, StorageError, first_ten
+from forecast_assets.core.progress import Progress, silent
 from resources.ledger.log import BUNDLE, entry_path, head_text, is_entry
 from resources.ledger.records import ProductFile
 from resources.maintenance.survey import (
@@ -21,8 +22,7 @@ from resources.maintenance.survey import (
     MISSING,
     THREADS,
     UNEXPECTED,
-    Finding,
-    Progress,
+    FileFinding,
     Survey,
     bytes_or_finding,
     number_in,
@@ -59,13 +59,13 @@ class Verification:
     head: str
     files: int
     bytes: int
-    findings: tuple[Finding, ...]
+    findings: tuple[FileFinding, ...]
     leftovers: tuple[Blob, ...]
     named: frozenset[str]
     confirmed: frozenset[str]
 
 
-def verify_store(blobs: BlobStore, *, expect_heads: Iterable[str] = (), report: Progress | None = None) -> Verification:
+def verify_store(blobs: BlobStore, *, expect_heads: Iterable[str] = (), progress: Progress = silent) -> Verification:
     """Re-hash everything that the ledger names, walk its chain, and look at everything else in the store.
 
     Safe while others write: what comes after the start is left out. Nothing is written.
@@ -74,7 +74,7 @@ def verify_store(blobs: BlobStore, *, expect_heads: Iterable[str] = (), report: 
         blobs: The store, in a folder or in a bucket.
         expect_heads: Heads of the ledger, `SEQUENCE:HASH`, that were recorded elsewhere; each must be an entry. Only
             with one of them can a cut or rewritten tail be seen.
-        report: Told a stage, what is done, and all there is: entries, manifests, then bytes.
+        progress: Told a stage, what is done, and all there is: entries, manifests, then bytes.
 
     Raises:
         InputError: If a head is not one.
@@ -83,8 +83,8 @@ def verify_store(blobs: BlobStore, *, expect_heads: Iterable[str] = (), report: 
     heads = [parsed_head(text) for text in expect_heads]
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            survey = Survey(blobs, pool, heads, report=report)
-            return _Verifier(survey, report or _silent).verified(heads)
+            survey = Survey(blobs, pool, heads, progress=progress)
+            return _Verifier(survey, progress).verified(heads)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -120,10 +120,10 @@ def parsed_head(text: str) -> tuple[int, str]:
 class _Verifier:
     """Hashes what a survey found named, and tells apart what else is in the store."""
 
-    def __init__(self, survey: Survey, report: Progress) -> None:
+    def __init__(self, survey: Survey, progress: Progress) -> None:
         self._survey = survey
         self._blobs = survey.blobs
-        self._report = report
+        self._progress = progress
         # Listed after the entries: whatever these name was there by then.
         self._present = {blob.path: blob for blob in self._blobs.everything()}
         self._whole = sum(blob.size for blob in self._present.values())
@@ -139,7 +139,7 @@ class _Verifier:
         self._check_bundles(sorted(path for path in ledger if _BUNDLE.fullmatch(path)))
         known = {*survey.named, *ledger}
         leftovers = self._check_others([blob for path, blob in present.items() if path not in known])
-        self._report("verified, bytes", self._whole, self._whole)
+        self._progress("verified, bytes", self._whole, self._whole)
         return Verification(
             entries=len(survey.links),
             head=survey.head,
@@ -161,7 +161,7 @@ class _Verifier:
             if finding is not None:
                 self._survey.find(finding.kind, path, finding.why)
 
-    def _check(self, path: str) -> Finding | None:
+    def _check(self, path: str) -> FileFinding | None:
         expected = self._survey.named[path]
         try:
             actual = self._blobs.hash_of(path)
@@ -169,15 +169,17 @@ class _Verifier:
             # Entries of the first release name acceptances without their hash.
             is_right = not wrong and ("" not in expected or _is_acceptance(path, self._blobs.get(path)))
         except MissingFileError:
-            return Finding(MISSING, path, self._why_missing(path))
+            return FileFinding(MISSING, path, self._why_missing(path))
         except StorageError as error:
             return unreadable(self._blobs, path, error)
         if is_right:
             return None
-        return Finding(CHANGED, path, f"Its SHA-256 is {actual}; recorded is {first_ten(wrong) or 'another check'}.")
+        return FileFinding(
+            CHANGED, path, f"Its SHA-256 is {actual}; recorded is {first_ten(wrong) or 'another check'}."
+        )
 
     def _why_missing(self, path: str) -> str:
-        return "A vacuum was to remove it." if path in self._survey.condemned else "It is not there."
+        return "A vacuum was to remove it." if path in self._survey.paths_to_remove else "It is not there."
 
     # --- what no entry names ---
 
@@ -195,7 +197,7 @@ class _Verifier:
     def _check_bundle(self, path: str, last: int) -> None:
         """Compare a bundle with the entries; where an entry is damaged, the entry after it says what is right."""
         data = bytes_or_finding(self._blobs, path)
-        if isinstance(data, Finding):
+        if isinstance(data, FileFinding):
             self._survey.find(data.kind, path, data.why)
             return
         lines, links = data.split(b"\n"), self._survey.links
@@ -233,17 +235,17 @@ class _Verifier:
                 for file in made.files:
                     self._unfinished.setdefault(file.path, set()).add(file.sha256)
 
-    def _check_other(self, path: str) -> Finding | None:
+    def _check_other(self, path: str) -> FileFinding | None:
         """Return what is wrong with a file that no entry names; None if a killed run may have left it."""
         if path.startswith(f"{SCRATCH}/") or _TORN.search(path):
             return None
         try:
             why = self._why_unexpected(path)
         except MissingFileError:
-            return Finding(MISSING, path, "It was removed meanwhile.")
+            return FileFinding(MISSING, path, "It was removed meanwhile.")
         except StorageError as error:
             return unreadable(self._blobs, path, error)
-        return Finding(UNEXPECTED, path, f"No entry names it, and {why}.") if why else None
+        return FileFinding(UNEXPECTED, path, f"No entry names it, and {why}.") if why else None
 
     def _why_unexpected(self, path: str) -> str:
         if path.startswith("staging/"):
@@ -262,8 +264,8 @@ class _Verifier:
         if not re.fullmatch("[0-9a-f]{64}", version):
             return "it does not point at a product version"
         made = self._survey.products.get(version) or self._survey.product(version)
-        if isinstance(made, Finding):
-            is_vacuumed = made.kind == MISSING and made.path in self._survey.condemned
+        if isinstance(made, FileFinding):
+            is_vacuumed = made.kind == MISSING and made.path in self._survey.paths_to_remove
             return "" if is_vacuumed else f"it points at `{made.path}`: {made.why}"
         if staging_path(made.product, made.key) != path:
             return f"it points at `{made.product}` of {made.key}"
@@ -272,13 +274,13 @@ class _Verifier:
 
     def _is_there(self, file: ProductFile) -> bool:
         # Its bytes are hashed under its own path.
-        return file.path in self._present or file.path in self._survey.condemned or self._blobs.has(file.path)
+        return file.path in self._present or file.path in self._survey.paths_to_remove or self._blobs.has(file.path)
 
     # --- work in groups ---
 
     def _in_groups(
-        self, check: Callable[[str], Finding | None], paths: Sequence[str]
-    ) -> Iterator[tuple[str, Finding | None]]:
+        self, check: Callable[[str], FileFinding | None], paths: Sequence[str]
+    ) -> Iterator[tuple[str, FileFinding | None]]:
         groups = list(self._grouped(paths))
         for group, found in self._survey.mapped(lambda group: [check(path) for path in group], groups):
             self._advance(group)
@@ -302,7 +304,7 @@ class _Verifier:
 
     def _advance(self, paths: Iterable[str]) -> None:
         self._done += sum(self._size(path) for path in paths)
-        self._report("verified, bytes", min(self._done, self._whole - 1), self._whole)
+        self._progress("verified, bytes", min(self._done, self._whole - 1), self._whole)
 
 
 def _is_acceptance(path: str, data: bytes) -> bool:
@@ -313,7 +315,3 @@ def _is_acceptance(path: str, data: bytes) -> bool:
         return found is not None and (said["product_version"], said["check"]) == found.groups()
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total

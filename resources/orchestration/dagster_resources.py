@@ -21,7 +21,7 @@ from partitions import MODEL_VERSION, PREDICTION_DATE
 from resources.catalogue.build import refresh_catalogue
 from resources.stores.home import Stores, open_stores
 
-Kept = TypeVar("Kept")
+CachedT = TypeVar("CachedT")
 
 LOG_EVERY_SECONDS: Final = 5.0
 
@@ -103,7 +103,7 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     history_days: int = 364
     risk_paths: int = 300
     workers: int | None = None
-    _kept: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _cached: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def options(self) -> RunOptions:
@@ -126,11 +126,11 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         asked = self.correction_request
         return None if asked is None else asked.known_until
 
-    def kept(self, name: str, make: Callable[[], Kept]) -> Kept:
+    def cached(self, name: str, make: Callable[[], CachedT]) -> CachedT:
         """Return what this run of Dagster keeps under a name; made at the first call, gone with the run."""
-        if name not in self._kept:
-            self._kept[name] = make()
-        found: Kept = self._kept[name]
+        if name not in self._cached:
+            self._cached[name] = make()
+        found: CachedT = self._cached[name]
         return found
 
 

@@ -31,20 +31,20 @@ from forecast_assets.core.errors import (
 from resources.store.blobs import CHUNK, Blob, BlobStore, first_line, named_hash, sha256, translated
 
 # How many small blobs are asked of a bucket at once.
-AT_ONCE: Final = 16
+MAX_CONCURRENCY: Final = 16
 # A bucket that does not answer is an error within half a minute; the library's defaults are minutes.
-CONNECT: Final = timedelta(seconds=4)
-ANSWER: Final = timedelta(seconds=8)
+CONNECT_TIMEOUT: Final = timedelta(seconds=4)
+ANSWER_TIMEOUT: Final = timedelta(seconds=8)
 RETRIES: Final[Any] = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=8),
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=3), "base": 2},
 }
 # What is larger is given this long to be sent, since an answer comes after the last byte only.
-LARGE: Final = 4 << 20
-SENDING: Final = timedelta(minutes=10)
+LARGE_BYTES: Final = 4 << 20
+SEND_TIMEOUT: Final = timedelta(minutes=10)
 # How often a name is tried that somebody else was writing and did not write, and the pause before.
-CONFLICTS: Final = 10
+CONFLICT_ATTEMPTS: Final = 10
 CONFLICT_SECONDS: Final = 0.2
 _RESTORE: Final = "Restore it from a backup."
 _PROVIDERS: Final = ("AWS", "GOOGLE", "AZURE")
@@ -71,7 +71,7 @@ class BucketStore(BlobStore):
     def __init__(self, url: str, mirror: Path) -> None:
         self.url = url.rstrip("/")
         super().__init__(mirror / sha256(self.url.encode())[:12])
-        self._store = self._opened(ANSWER)
+        self._store = self._opened(ANSWER_TIMEOUT)
         self._mirror = BlobStore(self.root)
 
     def _opened(self, patience: timedelta) -> Any:
@@ -79,9 +79,9 @@ class BucketStore(BlobStore):
         allows_http = any(os.environ.get(f"{name}_ALLOW_HTTP", "").lower() == "true" for name in _PROVIDERS)
         client: Any = {
             "allow_http": allows_http,
-            "connect_timeout": CONNECT,
+            "connect_timeout": CONNECT_TIMEOUT,
             "read_timeout": patience,
-            "timeout": max(patience, SENDING),
+            "timeout": max(patience, SEND_TIMEOUT),
         }
         try:
             return from_url(self.url, client_options=client, retry_config=RETRIES)
@@ -94,10 +94,10 @@ class BucketStore(BlobStore):
 
     @cached_property
     def _patient(self) -> Any:
-        return self._opened(SENDING)
+        return self._opened(SEND_TIMEOUT)
 
     def _sender(self, data: bytes) -> Any:
-        return self._patient if len(data) > LARGE else self._store
+        return self._patient if len(data) > LARGE_BYTES else self._store
 
     @staticmethod
     def _translated(place: str | Path) -> AbstractContextManager[None]:
@@ -108,7 +108,7 @@ class BucketStore(BlobStore):
         return f"{self.url}/{path}"
 
     def _create(self, path: str, data: bytes) -> bool:
-        for _ in range(CONFLICTS):
+        for _ in range(CONFLICT_ATTEMPTS):
             try:
                 obstore.put(self._sender(data), path, data, mode="create")
             except AlreadyExistsError:
@@ -146,8 +146,8 @@ class BucketStore(BlobStore):
 
     def find_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
         """Yield the bytes under each path, or None; several are asked for at once."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for some in (paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)):
+        with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
+            for some in (paths[at : at + MAX_CONCURRENCY] for at in range(0, len(paths), MAX_CONCURRENCY)):
                 yield from pool.map(self.find, some)
 
     def _pieces(self, path: str) -> Iterator[bytes]:

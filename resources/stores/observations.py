@@ -67,7 +67,7 @@ class ObservationStore:
         self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
     ) -> tuple[BatchRecord, bytes]:
         """Return what the ledger would say of a batch, and the bytes of its file; nothing is written."""
-        data = to_parquet(_without_unsaid(feed, frame))
+        data = to_parquet(_without_empty_later_columns(feed, frame))
         name = sha256(data)
         path = f"observations/{feed}/{name}.parquet"
         spans = frame.select(
@@ -86,7 +86,7 @@ class ObservationStore:
             path,
             frame.height,
             **spans,
-            is_single_word=_is_single_word(feed, frame),
+            is_single_word=_has_one_row_per_key_and_day(feed, frame),
         )
         return record, data
 
@@ -175,7 +175,7 @@ class ObservationStore:
 
     def last_known_at(self, batch: BatchRecord) -> datetime:
         """Return when the last row of a batch became known."""
-        return batch.last_known_at or self._last_word(batch, batch.last_event_date)
+        return batch.last_known_at or self._last_known_at(batch, batch.last_event_date)
 
     def newest_knowledge(self, prediction_date: date) -> datetime:
         """Return when the newest word on the days up to a date became known; plans of later days do not count.
@@ -197,10 +197,10 @@ class ObservationStore:
         )
         for batch, over in zip(said, is_over, strict=True):
             if not over and self.last_known_at(batch) > newest:
-                newest = max(newest, self._last_word(batch, prediction_date))
+                newest = max(newest, self._last_known_at(batch, prediction_date))
         return newest
 
-    def _last_word(self, batch: BatchRecord, until: date) -> datetime:
+    def _last_known_at(self, batch: BatchRecord, until: date) -> datetime:
         rows = pl.scan_parquet(self._blobs.local(batch.path), glob=False).filter(pl.col("event_date") <= until)
         found: datetime = rows.select(pl.col("known_at").max()).collect().item()
         return found
@@ -295,11 +295,11 @@ def contested_days(batches: Iterable[BatchRecord]) -> list[tuple[date, date]]:
     return spans
 
 
-def _without_unsaid(feed: str, frame: pl.DataFrame) -> pl.DataFrame:
+def _without_empty_later_columns(feed: str, frame: pl.DataFrame) -> pl.DataFrame:
     later = [name for name in LATER_COLUMNS.get(feed, ()) if name in frame.columns]
     return frame.drop(name for name in later if frame[name].null_count() == frame.height)
 
 
-def _is_single_word(feed: str, frame: pl.DataFrame) -> bool:
+def _has_one_row_per_key_and_day(feed: str, frame: pl.DataFrame) -> bool:
     key = [name for name in FEEDS[feed].key if name != "known_at"]
     return "event_date" in key and not has_repeated_keys(frame, key)

@@ -1,6 +1,6 @@
 """The prediction store: writing product versions, their acceptances, and the commit that makes a run visible.
 
-What belongs here: writing and reading frames, accepting, publishing, measuring, evaluating.
+What belongs here: writing and reading frames, accepting, publishing, measuring, backtesting.
 What does not: computing, checking or overriding any number.
 """
 
@@ -26,8 +26,8 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.keys import RunKey
 from resources.ledger.entries import EntryKind
-from resources.ledger.entries.base import Record
-from resources.ledger.entries.evaluate import EVALUATE, Evaluation
+from resources.ledger.entries.base import RecordT
+from resources.ledger.entries.evaluate import EVALUATE, BacktestRecord
 from resources.ledger.entries.measure import MEASURE, Measurement
 from resources.ledger.entries.publish import PUBLISH, Correction, Publication, revision_before
 from resources.ledger.log import Entry, Ledger
@@ -273,7 +273,7 @@ class PredictionStore(Manifests):
 
     # --- accuracy ---
 
-    def measure(
+    def record_measurement(
         self,
         cadence: str,
         target_date: date,
@@ -311,7 +311,7 @@ class PredictionStore(Manifests):
         )
 
         def as_this(state: LedgerState) -> Measurement | None:
-            newest = state.measured(cadence, target_date)
+            newest = state.newest_measurement(cadence, target_date)
             return newest if newest is not None and newest.numbers == measured.numbers else None
 
         records = [acceptance_path(product.version, check) for check in passed]
@@ -325,15 +325,15 @@ class PredictionStore(Manifests):
 
     # --- backtests ---
 
-    def evaluate(self, product: ProductVersion, body: Mapping[str, Any]) -> tuple[Evaluation, bool]:
-        """Commit the evaluation of a model version, unless its newest one is this very product.
+    def record_backtest(self, product: ProductVersion, body: Mapping[str, Any]) -> tuple[BacktestRecord, bool]:
+        """Commit the backtest of a model version, unless its newest one is this very product.
 
         Args:
             product: The product `backtest_reports` of the version.
-            body: Fields of `Evaluation` but the product's own.
+            body: Fields of `BacktestRecord` but the product's own.
 
         Returns:
-            The newest evaluation of the version, and whether this call recorded it.
+            The newest backtest of the version, and whether this call recorded it.
 
         Raises:
             UnknownVersionError: If the version is not registered.
@@ -343,8 +343,8 @@ class PredictionStore(Manifests):
         for made in behind:
             self.verify_files(made)
 
-        def as_this(state: LedgerState) -> Evaluation | None:
-            newest = state.evaluated(str(body["model_version"]))
+        def as_this(state: LedgerState) -> BacktestRecord | None:
+            newest = state.newest_backtest(str(body["model_version"]))
             return newest if newest is not None and newest.product_version == product.version else None
 
         def append() -> Entry:
@@ -354,8 +354,8 @@ class PredictionStore(Manifests):
         return self._append_once(EVALUATE, as_this, append)
 
     def _append_once(
-        self, kind: EntryKind[Record], as_this: Callable[[LedgerState], Record | None], append: Callable[[], Entry]
-    ) -> tuple[Record, bool]:
+        self, kind: EntryKind[RecordT], as_this: Callable[[LedgerState], RecordT | None], append: Callable[[], Entry]
+    ) -> tuple[RecordT, bool]:
         """Append an entry unless the newest of what it tells of says the same, now or after a lost race.
 
         Args:

@@ -13,8 +13,8 @@ from typing import Any
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
-from resources.ledger.channels import appointments, way_back
-from resources.ledger.entries.channel_moves import Appointment
+from resources.ledger.channels import channel_moves, promotion_stack
+from resources.ledger.entries.channel_moves import ChannelMove
 from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
 from resources.ledger.entries.rollback import ROLLBACK
@@ -67,9 +67,9 @@ class Registry:
         """
         return self.ledger.state().part(Versions).known(name)
 
-    def standing(self, channel: str) -> Appointment | None:
-        """Return the appointment that a channel stands at, or None if it points at nothing."""
-        return next(reversed(appointments(self.ledger.state(), channel)), None)
+    def current_move(self, channel: str) -> ChannelMove | None:
+        """Return the newest move of a channel, or None if it points at nothing."""
+        return next(reversed(channel_moves(self.ledger.state(), channel)), None)
 
     def promote(self, name: str, *, by: str, reason: str, channel: str = "champion") -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
@@ -81,8 +81,8 @@ class Registry:
                 than the channel's cadence looks.
         """
         _require_decision("promotion", channel, by, reason)
-        move = Appointment(channel, name, by, reason)
-        admit = partial(PROMOTE.admit, move, trained_for=self._trained_for)
+        move = ChannelMove(channel, name, by, reason)
+        admit = partial(PROMOTE.admit, move, trained_horizon=self._trained_horizon)
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
 
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:
@@ -105,12 +105,12 @@ class Registry:
             LostRaceError: If somebody else moved the channel meanwhile and no version was named.
         """
         _require_decision("rollback", channel, by, reason)
-        seen = appointments(self.ledger.state(), channel)
-        move = Appointment(channel, to or _before(channel, way_back(seen)), by, reason)
-        admit = partial(ROLLBACK.admit, move, trained_for=self._trained_for, seen=seen if to is None else None)
+        seen = channel_moves(self.ledger.state(), channel)
+        move = ChannelMove(channel, to or _before(channel, promotion_stack(seen)), by, reason)
+        admit = partial(ROLLBACK.admit, move, trained_horizon=self._trained_horizon, seen=seen if to is None else None)
         return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
 
-    def _trained_for(self, artifact: str) -> int | None:
+    def _trained_horizon(self, artifact: str) -> int | None:
         days: int | None = self._manifests.version(artifact).facts.get("horizon")
         return days
 
@@ -133,11 +133,11 @@ def _require_decision(what: str, channel: str, by: str, reason: str) -> None:
         raise InputError(f"There is no channel `{channel}`.", remedy=f"Name one of {first_ten(CHANNELS)}.")
 
 
-def _before(channel: str, way: Sequence[str]) -> str:
-    if len(way) > 1:
-        return way[-2]
+def _before(channel: str, stack: Sequence[str]) -> str:
+    if len(stack) > 1:
+        return stack[-2]
     raise NothingToRollBackError(
-        f"`{channel}` has pointed at {f'nothing before `{way[-1]}`' if way else 'nothing yet'}.",
+        f"`{channel}` has pointed at {f'nothing before `{stack[-1]}`' if stack else 'nothing yet'}.",
         remedy=Sentence(
             "Name any version that it has pointed at with --to; or promote one: ",
             Action("promote", {"by": "NAME", "reason": "TEXT"}, given=("VERSION",)),

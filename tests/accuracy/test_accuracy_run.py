@@ -15,8 +15,8 @@ from forecast_assets.core.errors import NotAcceptedError, NotPublishedError
 from forecast_assets.core.keys import DAILY, WEEKLY
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.use_cases import Outcome
-from forecast_assets.presentation.accuracy import Question, accuracy_text
+from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.presentation.accuracy import AccuracyQuery, accuracy_text
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from resources.orchestration.dagster_home import Launches
@@ -24,7 +24,7 @@ from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
-Published = tuple[Runner, Outcome]
+Published = tuple[Runner, RunOutcome]
 DAYS = [RETAILER.end + timedelta(days=step) for step in (1, 2)]
 LAUNCHES = Launches(dg.DagsterInstance.ephemeral(), "daily_accuracy")
 
@@ -48,7 +48,7 @@ def _again(frame: pl.DataFrame, feed: str, day: date, late: int, more: float) ->
 @pytest.fixture(scope="module")
 def measured(
     published: Published, simulation: Simulation, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Runner, Outcome]:
+) -> tuple[Runner, RunOutcome]:
     """A copy of the published home, two days later, with both days measured."""
     runner = copied(published[0], tmp_path_factory.mktemp("measured") / "home")
     for day in DAYS:
@@ -115,7 +115,7 @@ def test_measuring_again_does_nothing_until_a_day_is_restated(
     before = runner.stores.ledger.state().sequence
     assert runner.measure("daily") == []
     assert runner.stores.ledger.state().sequence == before
-    first = runner.stores.ledger.state().measured("daily", DAYS[1])
+    first = runner.stores.ledger.state().newest_measurement("daily", DAYS[1])
     arrive(runner, simulation, DAYS[1], more=2.0)
     assert runner.measure("daily") == [DAYS[1]]
     both = runner.stores.ledger.state().measurements["daily", DAYS[1]]
@@ -167,7 +167,9 @@ def test_the_asset_shows_pictures_rows_and_checks(measured: Published) -> None:
     metadata = shown.asset_materialization.metadata
     for name in ("accuracy_by_days_ahead", "accuracy_over_days", "coverage_and_reliability"):
         assert "data:image/png;base64," in str(metadata[name].value)
-    assert metadata["ledger_sequence"].value == runner.stores.ledger.state().measured("daily", DAYS[1]).sequence  # type: ignore[union-attr]
+    assert (
+        metadata["ledger_sequence"].value == runner.stores.ledger.state().newest_measurement("daily", DAYS[1]).sequence
+    )  # type: ignore[union-attr]
 
 
 def test_the_sensor_asks_for_the_oldest_day_that_is_due_and_waits_for_the_newest_to_be_complete(
@@ -201,7 +203,7 @@ def sales_of(runner: Runner, simulation: Simulation, day: date) -> None:
 def test_the_command_shows_the_query_that_gives_its_numbers(measured: Published, by: str | None) -> None:
     runner, _ = measured
     path = runner.settings.catalogue_path
-    text = accuracy_text(path, Question("daily", "stat-1", DAYS[0], DAYS[1], by), [])
+    text = accuracy_text(path, AccuracyQuery("daily", "stat-1", DAYS[0], DAYS[1], by), [])
     query = text.split("\n\n")[-1]
     answer = sql(runner, query.removesuffix(";"))
     assert answer

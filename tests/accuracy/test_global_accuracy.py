@@ -12,14 +12,15 @@ import polars as pl
 import pytest
 
 from bench.library import library_forecasts
-from bench.scoring import Floats, bias, wape
+from bench.scoring import bias, wape
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.scoring import preconditions
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
 from forecast_assets.sources.freshretailnet import SAMPLE_FILE, read_freshretailnet
 
 FAMILY = "combined"
@@ -79,7 +80,7 @@ def fresh(real_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scor
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     """A simulated retailer; what came is the demand that its law expects, which no feed tells."""
-    made = simulate(RETAILER)
+    made = simulate_retailer(RETAILER)
     key = RunKey("daily", RETAILER.end, "simulated-1", MONTH)
     published = publish(tmp_path_factory.mktemp("simulated"), made.batches, key)
     series = published.select(KEY).unique().sort(KEY)

@@ -8,7 +8,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.accuracy.inputs import PRODUCT, day_inputs, due_days, newest_word, read_actuals, require_measurable
+from forecast_assets.accuracy.inputs import (
+    PRODUCT,
+    day_inputs,
+    due_days,
+    newest_known_at,
+    read_actuals,
+    require_measurable,
+)
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.contracts import FORECAST_ACCURACY, SALES
 from forecast_assets.core.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
@@ -33,7 +40,7 @@ def record(stores: Stores, late: int = 0, since: int = 0, checks: tuple[str, ...
         FORECAST_ACCURACY, rows(late), key=f"daily/{TARGET}", folder="accuracy", inputs={"batches": []},
         facts={"known_until": f"2025-06-0{5 - late}T12:00:00+00:00", "runs": 1},
     )  # fmt: skip
-    return stores.predictions.measure("daily", TARGET, version, since=since, required_checks=checks)
+    return stores.predictions.record_measurement("daily", TARGET, version, since=since, required_checks=checks)
 
 
 def say(stores: Stores, days: list[date], units: float = 4.0, known: int = 1) -> None:
@@ -60,7 +67,7 @@ def stage(stores: Stores, day: date) -> None:
 
 def commit(stores: Stores, day: date) -> None:
     version = stores.predictions.staged(PRODUCT, f"daily/{day}")
-    stores.predictions.measure("daily", day, version, since=0, required_checks=())
+    stores.predictions.record_measurement("daily", day, version, since=0, required_checks=())
 
 
 def test_days_are_due_when_a_run_looks_at_them_and_sales_have_come(stores: Stores) -> None:
@@ -101,7 +108,7 @@ def test_what_cannot_be_measured_says_why(stores: Stores) -> None:
         require_measurable(day_inputs(stores.ledger.state(), "daily", FIRST))
     say(stores, [date(2025, 1, 1), date(2025, 1, 3)])
     with pytest.raises(IncompleteInputsError, match="no feed has a row of 2025-01-02"):
-        newest_word(stores, day_inputs(stores.ledger.state(), "daily", FIRST))
+        newest_known_at(stores, day_inputs(stores.ledger.state(), "daily", FIRST))
 
 
 def test_sales_are_as_of_the_newest_word_on_the_day(stores: Stores) -> None:
@@ -110,7 +117,7 @@ def test_sales_are_as_of_the_newest_word_on_the_day(stores: Stores) -> None:
     say(stores, [FIRST], units=5.0, known=3)
     say(stores, [date(2025, 1, 3)], units=9.0, known=30)
     inputs = day_inputs(stores.ledger.state(), "daily", FIRST)
-    moment = newest_word(stores, inputs)
+    moment = newest_known_at(stores, inputs)
     assert moment == datetime(2025, 1, 5, tzinfo=UTC)
     assert read_actuals(stores, inputs, moment).sales["sales_units"].to_list() == [5.0, 5.0]
     earlier = read_actuals(stores, inputs, moment - timedelta(days=1))
@@ -132,15 +139,15 @@ def test_a_restated_day_is_another_measurement_and_both_stay(stores: Stores) -> 
     assert is_new
     assert stores.ledger.state().measurements["daily", TARGET] == [first, second]
     reread = open_stores(stores.predictions._blobs.root).ledger.state()
-    assert reread.measured("daily", TARGET) == second
-    assert reread.measured("weekly", TARGET) is None
+    assert reread.newest_measurement("daily", TARGET) == second
+    assert reread.newest_measurement("weekly", TARGET) is None
 
 
 def test_a_slower_process_with_other_numbers_is_told_to_run_again(stores: Stores) -> None:
     first, _ = record(stores)
     with pytest.raises(LostRaceError, match=rf"measured the daily forecasts of {TARGET} meanwhile \(ledger entry 1\)"):
         record(stores, late=1)
-    assert stores.ledger.state().measured("daily", TARGET) == first
+    assert stores.ledger.state().newest_measurement("daily", TARGET) == first
 
 
 def test_of_several_processes_at_once_one_records_and_all_are_right(stores: Stores) -> None:

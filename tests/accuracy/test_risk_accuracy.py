@@ -4,26 +4,24 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pytest
 
 from forecast_assets.contracts import QUANTILES
+from forecast_assets.core.arrays import Floats
 from forecast_assets.simulation.assortment import make_assortment
 from forecast_assets.simulation.demand_law import draw, make_law, make_offers
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer
 from forecast_assets.stockout_risk import inventory
 from forecast_assets.stockout_risk.inventory import Demand, supply_at
 from forecast_assets.stockout_risk.stock_status import assess_status
 from tests.support.risk_cases import panel
 
-Floats = npt.NDArray[np.float64]
-
 
 def test_probabilities_match_those_of_a_simulated_retailer() -> None:
     """Given its true law of demand, whose own simulation shares no code with this one; its error is up to 0.025."""
     settings = SimulatorSettings(skus=24, stores=4, days=150, seed=3)
-    retailer = simulate(settings)
+    retailer = simulate_retailer(settings)
     assortment = make_assortment(settings)
     law = make_law(settings, assortment, make_offers(settings, assortment))
     ahead = slice(settings.days, settings.days + settings.horizon)
@@ -36,7 +34,7 @@ def test_probabilities_match_those_of_a_simulated_retailer() -> None:
     feeds = {batch.feed: batch.frame for batch in retailer.batches}
     orders = feeds["purchase_orders"].sort("order_id", "known_at").unique("order_id", keep="last")
     stock = supply_at(series, feeds["inventory_positions"], orders, settings.end)
-    found = inventory.simulate(demand, stock).probability
+    found = inventory.simulate_stock(demand, stock).probability
     true = retailer.stockout_probability.join(series, on=["store_id", "sku_id"]).sort("row", "step")
     error = found - true["true_stockout_probability"].to_numpy().reshape(found.shape)
     assert abs(error.mean()) < 0.004

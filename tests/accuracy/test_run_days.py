@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.accuracy import run_days
-from forecast_assets.accuracy.run_days import Pasts, RunDay, read_run
+from forecast_assets.accuracy.run_days import RunDay, RunKnowledgeCache, read_run
 from forecast_assets.contracts import PRODUCT_HIERARCHY, SALES
 from forecast_assets.core.errors import ChangedFileError
 from forecast_assets.core.keys import RunKey
@@ -86,7 +86,7 @@ def shop(stores: Stores) -> Stores:
 
 
 def test_a_day_of_a_run_is_read_with_what_is_measured_and_no_more(shop: Stores) -> None:
-    said = read_run(shop, publish(shop, "stat-1"), DAYS[9], Pasts())
+    said = read_run(shop, publish(shop, "stat-1"), DAYS[9], RunKnowledgeCache())
     assert said.forecasts.select("store_id", "sku_id").rows() == SERIES
     assert said.forecasts["forecast_units"].cast(pl.Int64).to_list() == [10] * 4
     assert "step" not in said.forecasts.columns
@@ -112,15 +112,15 @@ def test_what_the_time_of_a_run_knew_is_read_once_for_all_its_days(
 
     monkeypatch.setattr(Hierarchy, "build", build_noted)
     monkeypatch.setattr(run_days, "_seasonal_naive", naive_noted)
-    pasts, runs = Pasts(), [publish(shop, "stat-1"), publish(shop, "stat-2", more=1)]
-    read: list[RunDay] = [read_run(shop, run, day, pasts) for day in DAYS for run in runs]
+    cache, runs = RunKnowledgeCache(), [publish(shop, "stat-1"), publish(shop, "stat-2", more=1)]
+    read: list[RunDay] = [read_run(shop, run, day, cache) for day in DAYS for run in runs]
     assert len(built) == 1, "both runs have the same series and memberships"
     assert resolved == [day for day in DAYS[:7] for _ in runs], "a second week repeats the first"
     assert [one.naive["naive_units"][0] for one in read[14:]] == [one.naive["naive_units"][0] for one in read[:14]]
 
 
 def test_files_are_hashed_once_and_again_when_they_changed(shop: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, pasts, hashed = publish(shop, "stat-1"), Pasts(), []
+    run, cache, hashed = publish(shop, "stat-1"), RunKnowledgeCache(), []
     hash_of = BlobStore.hash_of
 
     def noted(store: BlobStore, path: str) -> str:
@@ -129,18 +129,18 @@ def test_files_are_hashed_once_and_again_when_they_changed(shop: Stores, monkeyp
 
     monkeypatch.setattr(BlobStore, "hash_of", noted)
     for day in DAYS:
-        read_run(shop, run, day, pasts)
+        read_run(shop, run, day, cache)
     assert len(hashed) == 2
     forecasts = shop.predictions.version(run.products["forecasts"])
     Path(shop.predictions.paths(forecasts.files)[0]).write_bytes(b"something else")
     with pytest.raises(ChangedFileError, match=r"r0\.parquet` changed after it was written"):
-        read_run(shop, run, DAYS[0], pasts)
+        read_run(shop, run, DAYS[0], cache)
 
 
 def test_no_more_pasts_are_kept_than_fit(shop: Stores) -> None:
     runs = [publish(shop, f"stat-{number}", more=number) for number in range(4)]
-    pasts, none = Pasts(most_series=8), Pasts(most_series=1)
+    cache, none = RunKnowledgeCache(most_series=8), RunKnowledgeCache(most_series=1)
     for run in runs:
-        said = read_run(shop, run, DAYS[0], pasts)
+        said = read_run(shop, run, DAYS[0], cache)
         assert read_run(shop, run, DAYS[0], none).naive.equals(said.naive)
-    assert (len(pasts), len(none)) == (2, 1)
+    assert (len(cache), len(none)) == (2, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from forecast_assets.automation import triggers
 from forecast_assets.automation.triggers import (
-    Waiting,
+    SensorCursor,
     build_schedules,
     build_sensors,
     scoring_request,
@@ -179,7 +179,7 @@ def test_a_version_that_cannot_serve_is_not_launched(stores: Stores, launches: L
 
 def displaced(stores: Stores, days: float) -> datetime:
     """The moment so long after the last move of a channel."""
-    moved_at = datetime.fromisoformat(stores.ledger.state().appointments[-1].recorded_at)
+    moved_at = datetime.fromisoformat(stores.ledger.state().channel_moves[-1].recorded_at)
     return moved_at + timedelta(days=days)
 
 
@@ -366,8 +366,8 @@ def test_waiting_days_are_read_again_only_once_the_ledger_has_moved(
     assert tick(cursor) == (first, cursor)
     assert asked_of == days(8, 9, 10), "nothing was ingested, so nothing is read"
     put(stores, rows.filter(late & (pl.col("event_date") < date(2025, 1, 10))))
-    waiting = Waiting.read(cursor, stores.ledger.state().sequence, 0.5)
+    waiting = SensorCursor.read(cursor, stores.ledger.state().sequence, 0.5)
     assert asked(snapshot_request(stores, 0.5, launches, waiting)) == "2025-01-08"
     assert asked_of == days(8, 9, 10, 8)
-    assert Waiting.read(cursor, 2, 0.5).reasons == Waiting.read(cursor, 1, 0.6).reasons == {}
-    assert list(Waiting.read(cursor, 1, 0.5).reasons) == ["2025-01-08", "2025-01-09", "2025-01-10"]
+    assert SensorCursor.read(cursor, 2, 0.5).reasons == SensorCursor.read(cursor, 1, 0.6).reasons == {}
+    assert list(SensorCursor.read(cursor, 1, 0.5).reasons) == ["2025-01-08", "2025-01-09", "2025-01-10"]

@@ -1,4 +1,4 @@
-"""Evaluating a version at past cutoffs: as of what was known then, recorded once, shown on a page."""
+"""Backtesting a version at past cutoffs: as of what was known then, recorded once, shown on a page."""
 
 import base64
 import re
@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from forecast_assets.backtesting.actuals import Said
-from forecast_assets.backtesting.backtest import Evaluated, Question, evaluate, last_cutoffs
+from forecast_assets.backtesting.actuals import ForecastFrames
+from forecast_assets.backtesting.backtest import BacktestOutcome, BacktestRequest, last_cutoffs, run_backtests
 from forecast_assets.cli import cli
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECASTS, OWN_METHOD, STOCKOUT_RISKS
+from forecast_assets.contracts import BACKTEST_REPORTS, BACKTESTED_METHOD, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.errors import (
     HorizonError,
     IncompleteInputsError,
@@ -27,13 +27,17 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.keys import RunKey
 from forecast_assets.launch import Runner
-from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
+from forecast_assets.operations.external_forecasts import (
+    ExternalForecastsRequest,
+    plan_external_forecasts,
+    publish_external_forecasts,
+)
 from forecast_assets.operations.reading import read_product
 from forecast_assets.presentation.backtests import newest_report_text, overall, summary
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.report_page import report_metadata, report_page, report_pictures
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.simulated import read_simulated
 from resources.maintenance.verification import verify_store
 
@@ -54,8 +58,8 @@ def runner_on(home: Path) -> Runner:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """A store with two versions of one recipe, trained a week apart, and nothing published."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    write_native(simulate(RETAILER), folder / "native")
+    folder = tmp_path_factory.mktemp("backtested")
+    write_native(simulate_retailer(RETAILER), folder / "native")
     made = runner_on(folder / "home")
     made.ingest(read_simulated(folder / "native"))
     for version, cutoff in (("stat-0", EARLY), ("stat-1", LATE)):
@@ -64,12 +68,12 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 
 @pytest.fixture(scope="module")
-def evaluated(runner: Runner) -> Evaluated:
-    return ask(runner, Question("stat-1", [LATE, EARLY], against=["stat-0"]))
+def outcome(runner: Runner) -> BacktestOutcome:
+    return ask(runner, BacktestRequest("stat-1", [LATE, EARLY], against=["stat-0"]))
 
 
-def ask(runner: Runner, question: Question) -> Evaluated:
-    return evaluate(runner.stores, runner.settings, question, silent)
+def ask(runner: Runner, request: BacktestRequest) -> BacktestOutcome:
+    return run_backtests(runner.stores, runner.settings, request, silent)
 
 
 def copied(runner: Runner, home: Path) -> Runner:
@@ -84,8 +88,8 @@ def value(report: pl.DataFrame, metric: str, method: str = "version", cutoff: da
     return float(rows["value"].item())
 
 
-def test_a_version_is_judged_at_each_cutoff_beside_what_it_has_to_beat(evaluated: Evaluated) -> None:
-    report = BACKTEST_REPORTS.validate(evaluated.report)
+def test_a_version_is_judged_at_each_cutoff_beside_what_it_has_to_beat(outcome: BacktestOutcome) -> None:
+    report = BACKTEST_REPORTS.validate(outcome.report)
     assert report["model_version"].unique().to_list() == ["stat-1"]
     assert set(report["cutoff"]) == {EARLY, LATE, None}
     assert {"version", "stat-0", "seasonal_naive"} <= set(report["method"])
@@ -95,21 +99,23 @@ def test_a_version_is_judged_at_each_cutoff_beside_what_it_has_to_beat(evaluated
     assert 0 <= value(report, "brier") <= 1
 
 
-def test_the_figures_are_those_of_the_matrices(evaluated: Evaluated) -> None:
+def test_the_figures_are_those_of_the_matrices(outcome: BacktestOutcome) -> None:
     """WAPE of one cutoff, from the sales of the simulator and the forecasts of the run."""
-    late = evaluated.cutoffs[-1]
-    said = Said.by(late.runs[0]).forecasts
-    came = late.came.history.feed("sales", since=LATE + timedelta(days=1))
+    late = outcome.cutoffs[-1]
+    said = ForecastFrames.of(late.runs[0]).forecasts
+    came = late.actuals.history.feed("sales", since=LATE + timedelta(days=1))
     assert came is not None
     sales = came.select("store_id", "sku_id", pl.col("event_date").alias("target_date"), "sales_units").collect()
     rows = said.join(sales, on=["store_id", "sku_id", "target_date"], how="inner")
     assert rows.height == said.height == 12 * DAYS
     missed = (rows["expected_sales_units"].cast(pl.Float64) - rows["sales_units"]).abs().sum()
-    assert value(evaluated.report, "wape", cutoff=LATE) == pytest.approx(missed / rows["sales_units"].sum())
+    assert value(outcome.report, "wape", cutoff=LATE) == pytest.approx(missed / rows["sales_units"].sum())
 
 
-def test_a_version_scores_itself_from_its_cutoff_on_and_its_recipe_before(runner: Runner, evaluated: Evaluated) -> None:
-    methods = {(each.cutoff, each.method): each for each in evaluated.record.methods}
+def test_a_version_scores_itself_from_its_cutoff_on_and_its_recipe_before(
+    runner: Runner, outcome: BacktestOutcome
+) -> None:
+    methods = {(each.cutoff, each.method): each for each in outcome.record.methods}
     early, late = methods[EARLY.isoformat(), "version"], methods[LATE.isoformat(), "version"]
     assert (early.is_recipe, late.is_recipe) == (True, False)
     assert late.artifact == runner.stores.registry.model_version("stat-1").artifact
@@ -117,39 +123,39 @@ def test_a_version_scores_itself_from_its_cutoff_on_and_its_recipe_before(runner
     # Trained as of the same cutoff by the same recipe, the two are the same.
     known = runner.stores.predictions
     trained = known.read_bytes(known.version(runner.stores.registry.model_version("stat-0").artifact))
-    own = evaluated.cutoffs[0].runs[0]
-    assert own.piece.stores.predictions.read_bytes(own.artifact) == trained
+    own = outcome.cutoffs[0].runs[0]
+    assert own.step.stores.predictions.read_bytes(own.artifact) == trained
     for metric in ("wape", "bias"):
-        assert value(evaluated.report, metric, cutoff=EARLY) == value(evaluated.report, metric, "stat-0", EARLY)
+        assert value(outcome.report, metric, cutoff=EARLY) == value(outcome.report, metric, "stat-0", EARLY)
 
 
 def test_forecasts_are_those_that_a_run_of_that_day_publishes(
-    runner: Runner, evaluated: Evaluated, tmp_path: Path
+    runner: Runner, outcome: BacktestOutcome, tmp_path: Path
 ) -> None:
     scored = copied(runner, tmp_path / "home")
     published = scored.score(RunKey("daily", LATE, "stat-1", DAYS)).publication
-    ours = Said.by(evaluated.cutoffs[-1].runs[0]).forecasts
+    ours = ForecastFrames.of(outcome.cutoffs[-1].runs[0]).forecasts
     assert read_product(scored.stores, published, "forecasts").equals(ours)
 
 
-def test_nothing_is_published_but_the_report(runner: Runner, evaluated: Evaluated) -> None:
+def test_nothing_is_published_but_the_report(runner: Runner, outcome: BacktestOutcome) -> None:
     state = runner.stores.ledger.state()
     assert not state.publications
     assert list(state.versions) == ["stat-0", "stat-1"]
-    assert state.evaluated("stat-1") == evaluated.record
+    assert state.newest_backtest("stat-1") == outcome.record
     assert not verify_store(runner.stores.blobs).findings
-    assert runner.stores.predictions.read(evaluated.product).equals(evaluated.report)
+    assert runner.stores.predictions.read(outcome.product).equals(outcome.report)
 
 
 def test_asked_again_nothing_is_made_and_nothing_recorded(
-    runner: Runner, evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, outcome: BacktestOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for made in ("make_snapshot", "train_version", "score"):
-        monkeypatch.setattr(f"forecast_assets.backtesting.past_runs.{made}", never)
+        monkeypatch.setattr(f"forecast_assets.backtesting.runs.{made}", never)
     before = runner.stores.ledger.state().sequence
-    again = ask(runner, Question("stat-1", [EARLY, LATE, LATE], against=["stat-0", "stat-1"]))
+    again = ask(runner, BacktestRequest("stat-1", [EARLY, LATE, LATE], against=["stat-0", "stat-1"]))
     assert not again.is_new
-    assert again.record == evaluated.record
+    assert again.record == outcome.record
     assert runner.stores.ledger.state().sequence == before
 
 
@@ -158,21 +164,21 @@ def never(*_: object, **__: object) -> None:
 
 
 def test_interrupted_it_leaves_nothing_half_made_and_goes_on_to_the_same_bytes(
-    runner: Runner, evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, outcome: BacktestOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = copied(runner, tmp_path / "home")
     shutil.rmtree(other.settings.backtests_folder)
     head = other.stores.ledger.state().sequence
-    question = Question("stat-1", [LATE, EARLY], against=["stat-0"])
+    request = BacktestRequest("stat-1", [LATE, EARLY], against=["stat-0"])
     with monkeypatch.context() as patched:
-        patched.setattr("forecast_assets.backtesting.past_runs.score", interrupt)
+        patched.setattr("forecast_assets.backtesting.runs.score", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            ask(other, question)
+            ask(other, request)
     kept = sorted(path.name.split("-")[0] for path in other.settings.backtests_folder.iterdir())
     assert kept == ["snapshot", "training"]
     assert other.stores.ledger.state().sequence == head
-    again = ask(other, question)
-    assert again.product == evaluated.product
+    again = ask(other, request)
+    assert again.product == outcome.product
     assert not again.is_new
 
 
@@ -181,18 +187,18 @@ def interrupt(*_: object, **__: object) -> None:
 
 
 def test_interrupted_before_forecasts_are_assembled_it_makes_again_what_was_damaged_meanwhile(
-    runner: Runner, evaluated: Evaluated, tmp_path: Path
+    runner: Runner, outcome: BacktestOutcome, tmp_path: Path
 ) -> None:
-    del evaluated
+    del outcome
     other = copied(runner, tmp_path / "home")
-    whole = ask(other, Question("stat-1", [LATE])).product
+    whole = ask(other, BacktestRequest("stat-1", [LATE])).product
     bench = other.settings.backtests_folder
     for folder in bench.glob("forecasts-*"):
         shutil.rmtree(folder)
     for file in bench.glob("scoring-*/predictions/base_forecasts/**/*.parquet"):
         file.chmod(0o644)
         file.write_bytes(file.read_bytes()[:-1])
-    assert ask(other, Question("stat-1", [LATE])).product == whole
+    assert ask(other, BacktestRequest("stat-1", [LATE])).product == whole
 
 
 def test_made_elsewhere_it_is_compared_with_a_statistical_version_and_the_champion(
@@ -201,19 +207,19 @@ def test_made_elsewhere_it_is_compared_with_a_statistical_version_and_the_champi
     other = copied(runner, tmp_path / "home")
     other.stores.registry.promote("stat-1", by="ana", reason="first")
     take_over(other, tmp_path)
-    found = ask(other, Question("planners-1", [LATE]))
+    found = ask(other, BacktestRequest("planners-1", [LATE]))
     methods = {each.method: each for each in found.record.methods}
     assert list(methods) == ["version", "champion", "statistical"]
     assert methods["champion"].model_version == "stat-1"
     assert methods["statistical"].is_recipe is True
     ones = found.cutoffs[-1].backtest.expected_sales
     assert np.all(ones <= 1.0)
-    with pytest.raises(InputError, match=f"`planners-1` is made elsewhere, so it cannot be trained as of {EARLY}"):
-        ask(other, Question("planners-1", [EARLY, LATE]))
+    with pytest.raises(InputError, match=f"`planners-1` is external, so it cannot be trained as of {EARLY}"):
+        ask(other, BacktestRequest("planners-1", [EARLY, LATE]))
 
 
 def take_over(runner: Runner, folder: Path) -> None:
-    """Publish one unit per day of every series, made elsewhere, as of the late cutoff."""
+    """Publish one unit per day of every series, as external forecasts, as of the late cutoff."""
     sales = runner.history(LATE).feed("sales")
     assert sales is not None
     rows = sales.select("store_id", "sku_id").unique().join(pl.LazyFrame({"step": range(1, DAYS + 1)}), how="cross")
@@ -222,13 +228,17 @@ def take_over(runner: Runner, folder: Path) -> None:
         "store_id", "sku_id", prediction_date=pl.lit(LATE),
         target_date=pl.lit(LATE) + pl.duration(days=pl.col("step")), forecast_units=1.0,
     ).collect().write_csv(file)  # fmt: skip
-    list(publish_forecasts(runner, plan_forecasts(runner, Request(file, "planners-1"))))
+    list(
+        publish_external_forecasts(
+            runner, plan_external_forecasts(runner, ExternalForecastsRequest(file, "planners-1"))
+        )
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"cutoffs": []}, InputError, "no cutoff to evaluate at"),
+        ({"cutoffs": []}, InputError, "no cutoff to backtest at"),
         ({"cutoffs": [END]}, InputError, f"{END} cannot be cutoffs: sales are known from .* to {END}"),
         ({"cutoffs": [date(2024, 1, 1)]}, InputError, "2024-01-01 cannot be cutoffs"),
         ({"horizon": 14}, HorizonError, "`stat-1` is trained for 7 days ahead, and 14 were asked of it"),
@@ -240,16 +250,16 @@ def take_over(runner: Runner, folder: Path) -> None:
         ({"cutoffs": [RETAILER.end - timedelta(days=115)]}, InputError, "history"),
     ],
 )
-def test_what_cannot_be_evaluated_says_why(
+def test_what_cannot_be_backtested_says_why(
     runner: Runner, change: dict[str, object], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        ask(runner, replace(Question("stat-1", [LATE]), **change))
+        ask(runner, replace(BacktestRequest("stat-1", [LATE]), **change))
 
 
 def test_days_that_are_not_known_yet_are_left_out_and_told(runner: Runner) -> None:
     near = END - timedelta(days=3)
-    found = ask(runner, Question("stat-1", [near]))
+    found = ask(runner, BacktestRequest("stat-1", [near]))
     assert found.notes == (f"Of the days after {near}, 43% of all series and days are known; the others are left out.",)
     rows = found.report.filter(pl.col("cutoff").is_null(), segment_kind="all", metric="wape", method="version")
     assert rows["rows"].to_list() == [12 * 3]
@@ -258,7 +268,7 @@ def test_days_that_are_not_known_yet_are_left_out_and_told(runner: Runner) -> No
 def test_a_cutoff_without_any_day_behind_it_is_refused(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("forecast_assets.history.as_known.History.feed", lambda *_, **__: None)
     with pytest.raises(IncompleteInputsError, match=f"`sales` has no rows of the days after {LATE}"):
-        ask(runner, Question("stat-1", [LATE]))
+        ask(runner, BacktestRequest("stat-1", [LATE]))
 
 
 def test_the_newest_cutoffs_leave_all_days_ahead_known(runner: Runner) -> None:
@@ -275,13 +285,13 @@ def test_the_newest_cutoffs_leave_all_days_ahead_known(runner: Runner) -> None:
 
 
 @pytest.fixture(scope="module")
-def pictures(evaluated: Evaluated) -> dict[str, bytes]:
-    return report_pictures(evaluated)
+def pictures(outcome: BacktestOutcome) -> dict[str, bytes]:
+    return report_pictures(outcome)
 
 
-def test_the_page_needs_nothing_else_and_says_everything(evaluated: Evaluated, pictures: dict[str, bytes]) -> None:
-    page = report_page(evaluated, pictures)
-    assert page == report_page(evaluated, report_pictures(evaluated)), "the same report, the same bytes"
+def test_the_page_needs_nothing_else_and_says_everything(outcome: BacktestOutcome, pictures: dict[str, bytes]) -> None:
+    page = report_page(outcome, pictures)
+    assert page == report_page(outcome, report_pictures(outcome)), "the same report, the same bytes"
     assert not re.search(r"<script|<link|https?://|@import|url\(", page)
     images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert len(images) == len(pictures) >= 7
@@ -289,12 +299,12 @@ def test_the_page_needs_nothing_else_and_says_everything(evaluated: Evaluated, p
     for words in ("Backtests of stat-1", "How it did", "Bias by level: base to reconciled",
                   "node bias: base, node&#x27;s own", "What the metrics are", "climatology", "wape (% of sales)",
                   f"recipe of stat-1 (statistical), trained as of {EARLY}", "A few series, with what came",
-                  evaluated.product.version):  # fmt: skip
+                  outcome.product.version):  # fmt: skip
         assert words in page, words
 
 
-def test_one_cutoff_makes_no_line(evaluated: Evaluated) -> None:
-    assert "error_by_cutoff" not in report_pictures(replace(evaluated, cutoffs=evaluated.cutoffs[-1:]))
+def test_one_cutoff_makes_no_line(outcome: BacktestOutcome) -> None:
+    assert "error_by_cutoff" not in report_pictures(replace(outcome, cutoffs=outcome.cutoffs[-1:]))
 
 
 def test_a_segment_that_only_a_later_cutoff_has_stands_with_its_kind() -> None:
@@ -308,20 +318,20 @@ def test_a_segment_that_only_a_later_cutoff_has_stands_with_its_kind() -> None:
     assert overall(report)["segment"].to_list() == ["all", "smooth", "new", "NL"]
 
 
-def test_one_cutoff_is_named_once(evaluated: Evaluated) -> None:
-    assert f"2 cutoffs, {EARLY} to {LATE}; " in summary(evaluated.record)
-    assert f"1 cutoff, {LATE}; " in summary(replace(evaluated.record, cutoffs=(evaluated.record.cutoffs[-1],)))
+def test_one_cutoff_is_named_once(outcome: BacktestOutcome) -> None:
+    assert f"2 cutoffs, {EARLY} to {LATE}; " in summary(outcome.record)
+    assert f"1 cutoff, {LATE}; " in summary(replace(outcome.record, cutoffs=(outcome.record.cutoffs[-1],)))
 
 
-def test_names_cannot_break_the_page(evaluated: Evaluated) -> None:
-    record = replace(evaluated.record, model_version="<b>x</b>")
-    page = report_page(replace(evaluated, record=record), {})
+def test_names_cannot_break_the_page(outcome: BacktestOutcome) -> None:
+    record = replace(outcome.record, model_version="<b>x</b>")
+    page = report_page(replace(outcome, record=record), {})
     assert "<b>" not in page
     assert "Nothing could be measured" in page
 
 
-def test_dagster_shows_tables_and_pictures(evaluated: Evaluated, pictures: dict[str, bytes]) -> None:
-    shown = report_metadata(evaluated, pictures)
+def test_dagster_shows_tables_and_pictures(outcome: BacktestOutcome, pictures: dict[str, bytes]) -> None:
+    shown = report_metadata(outcome, pictures)
     assert shown["headlines"].startswith("| metric | this version | seasonal naive | stat-0 |")
     assert "| wape (% of sales) |" in shown["headlines"]
     assert "| total x total |" in shown["bias_before_and_after_reconciliation"]
@@ -330,11 +340,11 @@ def test_dagster_shows_tables_and_pictures(evaluated: Evaluated, pictures: dict[
     assert all(shown[name].startswith("![") for name in pictures)
 
 
-def test_versions_and_log_tell_of_the_newest_report(runner: Runner, evaluated: Evaluated) -> None:
+def test_versions_and_log_tell_of_the_newest_report(runner: Runner, outcome: BacktestOutcome) -> None:
     told = newest_report_text(runner.stores, "stat-1")
     assert told.startswith("Newest backtest report (entry ")
     assert newest_report_text(runner.stores, "stat-0") == ""
-    entry = evaluated.record.sequence
+    entry = outcome.record.sequence
     (line,) = (
         line for line in log_text(runner.stores, top=50, kind="evaluate").split("\n") if line.startswith(f"{entry} ")
     )
@@ -359,10 +369,10 @@ def call(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 def test_the_command_writes_a_page_records_the_report_and_shows_it(
-    call: Call, runner: Runner, evaluated: Evaluated, tmp_path: Path
+    call: Call, runner: Runner, outcome: BacktestOutcome, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
-    code, told = call("evaluate", "--version", "stat-1", "--last", 2, "--against", "stat-0", "--out", page)
+    code, told = call("backtest", "--version", "stat-1", "--last", 2, "--against", "stat-0", "--out", page)
     assert code == 0
     assert "this version" in told
     assert f"Pictures, segments, levels, and what each metric is: {page}" in told.replace("\n", "")
@@ -375,7 +385,7 @@ def test_the_command_writes_a_page_records_the_report_and_shows_it(
             "SELECT count(*), count(DISTINCT evaluated_sequence), max(forecast_horizon) FROM audit.backtest_reports "
             "WHERE model_version = 'stat-1' AND is_newest"
         ).fetchall()
-    assert row == (evaluated.report.height, 1, DAYS)
+    assert row == (outcome.report.height, 1, DAYS)
     assert "Newest backtest report" in call("versions", "stat-1")[1]
 
 
@@ -387,22 +397,34 @@ def dg_key() -> object:
 
 def test_the_command_says_what_it_needs(call: Call, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Either --cutoffs or --last is needed"):
-        call("evaluate", "--version", "stat-1")
+        call("backtest", "--version", "stat-1")
     with pytest.raises(InputError, match="Either --cutoffs or --last"):
-        call("evaluate", "--version", "stat-1", "--last", 1, "--cutoffs", LATE)
+        call("backtest", "--version", "stat-1", "--last", 1, "--cutoffs", LATE)
     with pytest.raises(InputError, match="does not exist"):
-        call("evaluate", "--version", "stat-1", "--last", 1, "--out", tmp_path / "no/report.html")
+        call("backtest", "--version", "stat-1", "--last", 1, "--out", tmp_path / "no/report.html")
     with pytest.raises(InputError, match=r"End it in \.html"):
-        call("evaluate", "--version", "stat-1", "--last", 1, "--out", tmp_path / "report.txt")
+        call("backtest", "--version", "stat-1", "--last", 1, "--out", tmp_path / "report.txt")
     mine = tmp_path / "mine.html"
     mine.write_text("not a report")
     with pytest.raises(InputError, match=r"mine\.html` exists"):
-        call("evaluate", "--version", "stat-1", "--last", 1, "--out", mine)
+        call("backtest", "--version", "stat-1", "--last", 1, "--out", mine)
     assert mine.read_text() == "not a report"
-    code, told = call("evaluate", "--version", "stat-1", "--cutoffs", "soon")
+    code, told = call("backtest", "--version", "stat-1", "--cutoffs", "soon")
     assert code == 2
     assert "`soon` is not a date" in told
-    assert "Examples:" in call("evaluate", "--help")[1]
+    assert "Examples:" in call("backtest", "--help")[1]
+
+
+def test_the_command_goes_by_its_older_name_too(call: Call) -> None:
+    with pytest.raises(InputError, match="Either --cutoffs or --last is needed"):
+        call("evaluate", "--version", "stat-1")
+    code, told = call("evaluate", "--version", "stat-1", "--cutoffs", "soon")
+    assert (code, "`soon` is not a date" in told) == (2, True)
+    older, newer = (call(name, "--help")[1].replace(name, "NAME", 1) for name in ("evaluate", "backtest"))
+    assert older == newer
+    listed = call("--help")[1]
+    assert "  backtest " in listed
+    assert "  evaluate " not in listed
 
 
 def test_a_reader_of_sql_finds_no_report_where_there_is_none(stores: object, tmp_path: Path) -> None:
@@ -417,17 +439,17 @@ def test_a_reader_of_sql_finds_no_report_where_there_is_none(stores: object, tmp
     assert without_words == []
 
 
-def test_what_a_method_forecast_is_named_by_hash(evaluated: Evaluated) -> None:
-    for cutoff in evaluated.cutoffs:
+def test_what_a_method_forecast_is_named_by_hash(outcome: BacktestOutcome) -> None:
+    for cutoff in outcome.cutoffs:
         for run in cutoff.runs:
-            last = FORECASTS if run.method.name == OWN_METHOD else STOCKOUT_RISKS
-            assert run.record().forecasts == run.piece.made[last.name].version
+            last = FORECASTS if run.method.name == BACKTESTED_METHOD else STOCKOUT_RISKS
+            assert run.record().forecasts == run.step.made[last.name].version
 
 
-def test_only_of_the_version_is_made_what_would_be_published(evaluated: Evaluated) -> None:
+def test_only_of_the_version_is_made_what_would_be_published(outcome: BacktestOutcome) -> None:
     """Nobody reads the explanations of what it is compared with."""
-    for own, other in (cutoff.runs for cutoff in evaluated.cutoffs):
-        assert {"forecasts", "stockout_risks"} <= set(own.piece.made)
-        assert "forecasts" not in other.piece.made
+    for own, other in (cutoff.runs for cutoff in outcome.cutoffs):
+        assert {"forecasts", "stockout_risks"} <= set(own.step.made)
+        assert "forecasts" not in other.step.made
         with pytest.raises(NotStagedError):
-            other.piece.stores.predictions.staged("forecast_explanations", other.key)
+            other.step.stores.predictions.staged("forecast_explanations", other.key)

@@ -1,4 +1,4 @@
-"""Base forecasts of a version made elsewhere: taken over to the last decimal, and left alone by reconciliation."""
+"""Base forecasts of an external version: taken over to the last decimal, and left alone by reconciliation."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -46,7 +46,7 @@ def artifact() -> ExternalArtifact:
 
 
 def external_frames(said: pl.DataFrame, artifact: ExternalArtifact, key: RunKey = KEY) -> tuple[pl.DataFrame, ...]:
-    """Base forecasts of a version made elsewhere, of series and of upper nodes."""
+    """Base forecasts of an external version, of series and of upper nodes."""
     groups = HIERARCHY.product_groups(artifact.group_level)
     inputs = ForecastInputs(PANEL, groups, HIERARCHY, given=said, key=key)
     return forecast_frames(key, PANEL, HIERARCHY, EXTERNAL_FAMILY, EXTERNAL_FAMILY.forecast(artifact, inputs))
@@ -117,7 +117,7 @@ def test_a_correction_says_that_a_series_that_came_since_waits_for_the_next_file
     corrected = replace(KEY, revision=1)
     words = (
         r"r1 cannot be made: series have arrived that the file behind .*/r0 does not have: \('S0', 'K001'\)\. "
-        r"A correction of forecasts made elsewhere keeps its series.*Ingest the next file with these series"
+        r"A correction of external forecasts keeps its series.*Ingest the next file with these series"
     )
     with pytest.raises(InputError, match=words):
         external_frames(said, artifact, corrected)

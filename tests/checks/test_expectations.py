@@ -12,12 +12,12 @@ from checks.expectations import ExpectationOutcome, expectations, validate_feed,
 from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED, Column, Contract
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.quantities import UNITS
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer
 
 
 @pytest.fixture(scope="session")
 def feeds() -> dict[str, pl.DataFrame]:
-    batches = simulate(SimulatorSettings(skus=6, stores=2, days=150)).batches
+    batches = simulate_retailer(SimulatorSettings(skus=6, stores=2, days=150)).batches
     return {batch.feed: batch.frame for batch in batches if batch.source != "backoffice"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from tests.support.command import Call, caller
 
 RUN = ("run", "--cadence", "daily", "--date")
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "retailer"
-    write_native(simulate(SimulatorSettings(skus=12, stores=2, days=130, seed=3)), folder)
+    write_native(simulate_retailer(SimulatorSettings(skus=12, stores=2, days=130, seed=3)), folder)
     return folder
 
 
@@ -263,7 +263,7 @@ def test_a_table_is_checked_without_a_trace_and_then_taken_in(call: Call, home: 
     assert (code, "Nothing is wrong.\nNothing was stored: this only looked." in text) == (0, True)
     assert not home.exists()
     code, text = call("ingest", "table", "--mapping", mapping)
-    assert (code, "Recorded as ledger entry 1." in text) == (0, True), text
+    assert (code, "EntryLike as ledger entry 1." in text) == (0, True), text
     code, text = call("ingest", "table", "--mapping", mapping)
     assert (code, "Everything was there already" in text) == (0, True)
 
@@ -299,7 +299,7 @@ def test_a_simulated_folder_can_be_checked(call: Call, home: Path, source: Path)
 def test_holidays_are_taken_in_once(call: Call) -> None:
     arguments = ["ingest", "holidays", "--country", "US", "--from", "2015-01-01", "--to", "2016-12-31"]
     code, text = call(*arguments)
-    assert (code, "holidays_us" in text, "Recorded as ledger entry 1." in text) == (0, True, True), text
+    assert (code, "holidays_us" in text, "EntryLike as ledger entry 1." in text) == (0, True, True), text
     assert "Everything was there already" in call(*arguments)[1]
     code, text = call(*arguments[:3], "XX", *arguments[4:])
     assert (code, "There is no country `XX`. Known: AD" in text) == (2, True)

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.cli.failures import from_outside
+from forecast_assets.cli.failures import as_own_error
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
 
 
@@ -36,7 +36,7 @@ def test_a_cut_or_missing_file_is_an_integrity_error_whoever_reads_it(cut: Path)
             lambda path=path: pl.scan_parquet(path).collect(),
             lambda path=path: duckdb.read_parquet(str(path)).fetchall(),
         ):
-            found = from_outside(error_of(read))
+            found = as_own_error(error_of(read))
             assert isinstance(found, ChangedFileError), path
             assert "restore it from a backup" in str(found)
 
@@ -51,7 +51,7 @@ def test_a_full_or_read_only_disk_is_a_storage_error(tmp_path: Path) -> None:
     read_only.close()
     connection.close()
     for error in (full, refused, OSError(errno.EROFS, "Read-only file system")):
-        found = from_outside(error)
+        found = as_own_error(error)
         assert isinstance(found, StorageError), error
         assert "Free space or make the folder writable" in str(found)
 
@@ -65,9 +65,9 @@ def test_a_cause_of_our_own_is_told_as_it_is() -> None:
         except ForecastAssetsError as error:
             raise RuntimeError("a library wraps it") from error
 
-    assert from_outside(error_of(wrapped)) is inner
+    assert as_own_error(error_of(wrapped)) is inner
 
 
 def test_a_defect_stays_a_defect() -> None:
-    assert from_outside(ValueError("the length of parquet floors")) is None
-    assert from_outside(ZeroDivisionError("division by zero")) is None
+    assert as_own_error(ValueError("the length of parquet floors")) is None
+    assert as_own_error(ZeroDivisionError("division by zero")) is None

@@ -151,9 +151,9 @@ def test_it_follows_a_ledger_whose_copies_of_a_hundred_entries_are_gone(stores: 
 
 def test_it_says_from_where_to_where_since_when_and_what_goes_on(stores: Stores) -> None:
     promoted(stores, "stat-1", "stat-2")
-    first, second = stores.ledger.state().appointments
+    first, second = stores.ledger.state().channel_moves
     lines = rolled_back()
-    move = stores.ledger.state().appointments[-1]
+    move = stores.ledger.state().channel_moves[-1]
     until = datetime.fromisoformat(move.recorded_at) + timedelta(days=28)
     assert lines[:2] == [
         f"champion is now stat-1, was stat-2 (ledger entry {move.sequence}, by ana: worse on promotions)",
@@ -285,7 +285,7 @@ def test_versions_says_who_is_live_until_when_and_what_was_a_rollback(stores: St
     promoted(stores, "stat-1", "stat-2")
     register(stores, "stat-3")
     rolled_back()
-    moved_at = datetime.fromisoformat(stores.ledger.state().appointments[-1].recorded_at)
+    moved_at = datetime.fromisoformat(stores.ledger.state().channel_moves[-1].recorded_at)
     lines = {line.split()[0]: line for line in called("versions").output.splitlines() if line}
     end = (moved_at + timedelta(days=28)).isoformat()
     assert f"until {end}" in lines["stat-2"]

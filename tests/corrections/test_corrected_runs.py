@@ -28,13 +28,13 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.keys import DAILY
 from forecast_assets.corrections import restatements
-from forecast_assets.corrections.restatements import newest_revisions, pending
+from forecast_assets.corrections.restatements import newest_revisions, pending_restatements
 from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS, compare_runs
 from forecast_assets.operations.reading import read_product, resolve_run
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.corrections import comparison_text
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
@@ -60,7 +60,7 @@ def restated_sales(simulation: Simulation) -> Batch:
 
 @pytest.fixture(scope="module")
 def restated(
-    published: tuple[Runner, Outcome], simulation: Simulation, tmp_path_factory: pytest.TempPathFactory
+    published: tuple[Runner, RunOutcome], simulation: Simulation, tmp_path_factory: pytest.TempPathFactory
 ) -> Runner:
     """A copy of the published home in which a day was restated afterwards; nobody has corrected anything."""
     runner = copied(published[0], tmp_path_factory.mktemp("restated") / "home")
@@ -76,7 +76,7 @@ class Corrected:
     killed_by: int
     after_kill: dict[Any, Publication]
     staged: dict[str, list[str]]
-    outcome: Outcome
+    outcome: RunOutcome
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def command(runner: Runner, *arguments: str) -> tuple[BaseException | None, str]
 
 
 def test_a_restated_day_is_listed_and_changes_nothing_by_itself(restated: Runner) -> None:
-    (found,) = pending(restated.stores, newest_revisions(restated.stores.ledger.state()))
+    (found,) = pending_restatements(restated.stores, newest_revisions(restated.stores.ledger.state()))
     (row,) = found.rows.rows(named=True)
     assert (found.publication.key, found.now_known_until) == (KEY, NOW)
     assert (row["event_date"], row["after"], row["source"], row["known_at"]) == (DAY, "sales_units 40", "pos", NOW)
@@ -129,7 +129,7 @@ def test_a_correction_killed_at_its_commit_leaves_nothing_and_made_again_has_the
 
 
 def test_the_first_revision_keeps_its_bytes_and_its_place_in_every_view(
-    published: tuple[Runner, Outcome], corrected: Corrected
+    published: tuple[Runner, RunOutcome], corrected: Corrected
 ) -> None:
     stores, first = corrected.runner.stores, published[1].publication
     assert stores.predictions.publication(KEY) == first
@@ -307,7 +307,7 @@ def test_an_artifact_is_read_once_however_many_runs_are_compared(
         restatements, "load_artifact", lambda stores, model: read.append(model.family) or real(stores, model)
     )
     runs = newest_revisions(restated.stores.ledger.state()) * 3
-    assert len(list(pending(restated.stores, runs))) == 3
+    assert len(list(pending_restatements(restated.stores, runs))) == 3
     assert read == ["statistical"]
 
 

@@ -9,8 +9,8 @@ import pytest
 from forecast_assets.contracts import BASE_FORECASTS, COMPONENTS, FORECAST_EXPLANATIONS
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.quantities import publish
-from forecast_assets.explanations.circumstances import Circumstances
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
+from forecast_assets.explanations.explanation_context import ExplanationContext
 from forecast_assets.features.panel import Panel
 from forecast_assets.stockout_risk.assessing import risk_frame
 from tests.support.risk_cases import panel, reconciled, supply
@@ -47,13 +47,13 @@ def _run(on_hand: float = 6.0, price: float = 0.0, weekday: float = 0.0, lift: f
     return base, forecasts, risk_frame(forecasts, on, stock, np.zeros(3))
 
 
-def _features(on_hand: float = 6.0) -> Circumstances:
+def _features(on_hand: float = 6.0) -> ExplanationContext:
     facts = {
         "on_hand_units": [on_hand, None, None],
         "lead_time_days": [3.0, None, None],
         "days_out_of_stock_28d_share": [None, 0.5, None],
     }
-    return Circumstances(series=pl.DataFrame({"store_id": ["S"] * 3, "sku_id": SERIES, **facts}))
+    return ExplanationContext(series=pl.DataFrame({"store_id": ["S"] * 3, "sku_id": SERIES, **facts}))
 
 
 def _row(frame: pl.DataFrame, sku: str, step: int = 1) -> dict[str, object]:

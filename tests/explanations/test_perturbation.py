@@ -9,7 +9,7 @@ import pytest
 
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.sources.simulated import read_simulated
 from tests.support.retailers import KEY, RETAILER, copied
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("brief_runs")
 KEY_COLUMNS = ["store_id", "sku_id", "step"]
 
 
-def explained(runner: Runner, outcome: Outcome) -> pl.DataFrame:
+def explained(runner: Runner, outcome: RunOutcome) -> pl.DataFrame:
     risks = read_product(runner.stores, outcome.publication, "stockout_risks")
     frame = read_product(runner.stores, outcome.publication, "forecast_explanations")
     wanted = risks.select(*KEY_COLUMNS, "stockout_probability", "on_hand_probability")
@@ -26,7 +26,7 @@ def explained(runner: Runner, outcome: Outcome) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def busiest(published: tuple[Runner, Outcome]) -> tuple[str, str]:
+def busiest(published: tuple[Runner, RunOutcome]) -> tuple[str, str]:
     runner, outcome = published
     frame = read_product(runner.stores, outcome.publication, "forecasts")
     totals = frame.group_by("store_id", "sku_id").agg(pl.col("forecast_units").sum()).sort("forecast_units", "sku_id")
@@ -51,7 +51,11 @@ NEW_VALUES = {
 
 
 def test_a_planned_price_moves_the_price_driver_of_its_day(
-    trained: Runner, published: tuple[Runner, Outcome], retailer_folder: Path, busiest: tuple[str, str], tmp_path: Path
+    trained: Runner,
+    published: tuple[Runner, RunOutcome],
+    retailer_folder: Path,
+    busiest: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
     store, sku = busiest
     day = RETAILER.end + timedelta(days=3)
@@ -67,7 +71,11 @@ def test_a_planned_price_moves_the_price_driver_of_its_day(
 
 
 def test_stock_on_hand_moves_the_stock_drivers_of_its_series(
-    trained: Runner, published: tuple[Runner, Outcome], retailer_folder: Path, busiest: tuple[str, str], tmp_path: Path
+    trained: Runner,
+    published: tuple[Runner, RunOutcome],
+    retailer_folder: Path,
+    busiest: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
     store, sku = busiest
     where = (pl.col("store_id") == store) & (pl.col("sku_id") == sku) & (pl.col("event_date") == RETAILER.end)

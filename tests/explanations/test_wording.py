@@ -9,11 +9,11 @@ import pytest
 
 from forecast_assets.contracts import BASE_NODE_FORECASTS, COMPONENTS, FEEDS
 from forecast_assets.core.quantities import publish
-from forecast_assets.explanations.circumstances import ROW_FACTS, Circumstances, events_by_store
+from forecast_assets.explanations.explanation_context import ROW_FACTS, ExplanationContext, events_by_store
 from forecast_assets.explanations.forecast_wording import forecast_reason
 from forecast_assets.explanations.levels_above import largest_gaps, node_names
+from forecast_assets.explanations.not_computed import SEASON_DAYS, not_computed
 from forecast_assets.explanations.phrases import capitalised
-from forecast_assets.explanations.wants import SEASON_DAYS, not_computed
 from forecast_assets.hierarchy import Hierarchy
 from tests.support.forecast_cases import two_by_two
 
@@ -243,7 +243,7 @@ def test_facts_of_the_same_rows_are_lined_up_as_those_in_another_order() -> None
         target_date=pl.lit(date(2025, 7, 4))
     )
     gaps = rows.select("store_id", "sku_id", "step").with_columns(node_name=pl.Series(["x", None, "z"]))
-    told = [Circumstances(gaps=part).lined_up(rows) for part in (gaps, gaps.reverse(), gaps.head(1))]
+    told = [ExplanationContext(gaps=part).row_facts(rows) for part in (gaps, gaps.reverse(), gaps.head(1))]
     assert [each["node_name"].to_list() for each in told] == [["x", None, "z"], ["x", None, "z"], ["x", None, None]]
 
 
@@ -254,8 +254,8 @@ def test_facts_are_lined_up_with_rows_whatever_is_left_out() -> None:
         {"store_id": ["S"], "sku_id": ["A"], "target_date": days[1:], "planned_price_ratio": [0.9],
          "is_promotion_planned": [True]}
     )  # fmt: skip
-    told = Circumstances(plan=plan).lined_up(rows)
+    told = ExplanationContext(plan=plan).row_facts(rows)
     assert told.schema == pl.Schema(ROW_FACTS)
     assert told["planned_price_ratio"].to_list() == [None, 0.9]
     assert told["has_plan"].to_list() == [False, True]
-    assert Circumstances().lined_up(rows)["has_plan"].to_list() == [None, None]
+    assert ExplanationContext().row_facts(rows)["has_plan"].to_list() == [None, None]

@@ -47,7 +47,7 @@ class Shop:
 
     def delivers(self, name: str, rows: pl.DataFrame) -> IngestOutcome:
         rows.write_csv(self.folder / f"sales_{name}.csv")
-        return self.runner.ingest(read_tables(self.folder / "mapping.toml", self.runner.held()))
+        return self.runner.ingest(read_tables(self.folder / "mapping.toml", self.runner.stored_rows()))
 
     def missing(self, day: date) -> tuple[str, ...]:
         return readiness(known_history(self.runner.stores, day), 0.2).missing

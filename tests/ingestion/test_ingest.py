@@ -25,7 +25,7 @@ def taken(stores: Stores, *batches: Batch, unexpected: dict[str, list[str]] | No
         iter(batches),
         stores.observations,
         expect=lambda each: (unexpected or {}).get(each.feed, []),
-        report=lambda *_: None,
+        progress=lambda *_: None,
     )
 
 
@@ -53,7 +53,7 @@ def test_only_one_batch_is_in_memory_at_a_time(stores: Stores) -> None:
             yield each
             del each
 
-    outcome = ingest_batches(made(), stores.observations, expect=lambda _: [], report=lambda *_: None)
+    outcome = ingest_batches(made(), stores.observations, expect=lambda _: [], progress=lambda *_: None)
     assert len(outcome.added) == 6
     assert most <= 1
     assert len({each.sequence for each in outcome.added}) == 1
@@ -128,7 +128,7 @@ def meanwhile(stores: Stores, ours: Batch, theirs: Batch) -> IngestOutcome:
         yield ours
         taken(stores, theirs)
 
-    return ingest_batches(made(), stores.observations, expect=lambda _: [], report=lambda *_: None)
+    return ingest_batches(made(), stores.observations, expect=lambda _: [], progress=lambda *_: None)
 
 
 def test_of_two_ingests_at_once_that_speak_of_the_same_days_the_second_is_refused(stores: Stores) -> None:
@@ -163,7 +163,7 @@ def test_inspecting_says_the_same_and_stores_nothing(tmp_path: Path) -> None:
     found = runner.inspect(broken)
     assert [(each.kind, each.is_error) for each in found] == [("too small", True)]
     assert list(tmp_path.iterdir()) == []
-    assert inspect_batches([batch(sales([1]))], expect=lambda _: [], report=lambda *_: None) == []
+    assert inspect_batches([batch(sales([1]))], expect=lambda _: [], progress=lambda *_: None) == []
 
 
 def test_a_failing_dagster_does_not_undo_a_recorded_ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from forecast_assets.contracts import EVENTS, SALES
 from forecast_assets.core.errors import ContractError, SourceError
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.findings import Finding, contract_findings, require_no_errors
-from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.findings import FeedFinding, contract_findings, require_no_errors
 from forecast_assets.ingestion.intake import Intake
+from forecast_assets.ingestion.stored_rows import StoredRows
 from tests.support.intake_cases import findings_of
 
 
@@ -36,7 +36,7 @@ def batch(frame: pl.DataFrame) -> Batch:
 
 def test_a_whole_batch_passes_unchanged() -> None:
     given = batch(sales([1, 2, 3]))
-    judged = Intake(Held.of({})).take(given)
+    judged = Intake(StoredRows.of({})).take(given)
     assert judged.findings == []
     assert judged.new.equals(given.frame)
 
@@ -104,7 +104,7 @@ def test_the_contract_comes_first(frame: pl.DataFrame) -> None:
 
 
 def test_a_restatement_of_single_days_is_no_gap_where_the_days_between_are_held() -> None:
-    held = Held.of({"sales": sales([1, 2, 3, 4, 5])})
+    held = StoredRows.of({"sales": sales([1, 2, 3, 4, 5])})
     restated = batch(sales([1, 5], delay_days=9))
     assert findings_of(restated, held) == []
     with pytest.raises(ContractError, match="miss days"):
@@ -112,7 +112,7 @@ def test_a_restatement_of_single_days_is_no_gap_where_the_days_between_are_held(
 
 
 def test_a_gap_between_what_is_held_and_what_arrives_is_a_late_day() -> None:
-    held = Held.of({"sales": sales([1, 2, 3])})
+    held = StoredRows.of({"sales": sales([1, 2, 3])})
     assert findings_of(batch(sales([4])), held) == []
     (late,) = findings_of(batch(sales([6])), held)
     assert (late.kind, late.is_error, late.rows) == ("late days", False, 2)
@@ -121,12 +121,12 @@ def test_a_gap_between_what_is_held_and_what_arrives_is_a_late_day() -> None:
 
 
 def test_days_are_judged_on_both_sides_of_what_arrives() -> None:
-    (late,) = findings_of(batch(sales([6])), Held.of({"sales": sales([1, 2, 3, 8])}))
+    (late,) = findings_of(batch(sales([6])), StoredRows.of({"sales": sales([1, 2, 3, 8])}))
     assert "2025-01-04, 2025-01-05, 2025-01-07" in late.message
 
 
 def test_a_new_series_or_an_older_gap_is_no_late_day() -> None:
-    held = Held.of({"sales": sales([1, 2, 3, 7, 8])})
+    held = StoredRows.of({"sales": sales([1, 2, 3, 7, 8])})
     assert findings_of(batch(sales([9])), held) == []
     assert findings_of(batch(sales([20], "B")), held) == []
     assert findings_of(batch(sales([7], delay_days=5)), held) == []
@@ -134,11 +134,11 @@ def test_a_new_series_or_an_older_gap_is_no_late_day() -> None:
 
 def test_a_hole_that_is_held_in_part_is_named_only_where_it_is_not() -> None:
     with pytest.raises(ContractError, match=r"store S: 2025-01-04, 2025-01-05, 2025-01-06\."):
-        require_no_errors(findings_of(batch(sales([1, 7])), Held.of({"sales": sales([1, 2, 3])})))
+        require_no_errors(findings_of(batch(sales([1, 7])), StoredRows.of({"sales": sales([1, 2, 3])})))
 
 
-def taken(*batches: Batch, held: Held | None = None) -> list[Finding]:
-    intake = Intake(held or Held.of({}))
+def taken(*batches: Batch, held: StoredRows | None = None) -> list[FeedFinding]:
+    intake = Intake(held or StoredRows.of({}))
     found = [finding for each in batches for finding in intake.take(each).findings]
     return [*found, *intake.finish()]
 
@@ -149,7 +149,7 @@ def test_batches_of_one_delivery_are_judged_as_one() -> None:
     (gap,) = taken(batch(sales([1, 2])), batch(sales([4, 5])))
     assert (gap.kind, gap.is_error, gap.rows) == ("missing days", True, 1)
     assert "SKU A at store S: 2025-01-03" in gap.message
-    assert taken(batch(sales([1, 2])), batch(sales([4, 5])), held=Held.of({"sales": sales([3])})) == []
+    assert taken(batch(sales([1, 2])), batch(sales([4, 5])), held=StoredRows.of({"sales": sales([3])})) == []
 
 
 def test_between_deliveries_a_day_may_still_come() -> None:
@@ -166,7 +166,7 @@ def test_many_batches_are_carried_as_runs_of_days() -> None:
 
 
 def test_a_row_said_otherwise_at_the_same_moment_is_a_contradiction() -> None:
-    held = Held.of({"sales": sales([1, 2])}, source="pos", trust=0.9)
+    held = StoredRows.of({"sales": sales([1, 2])}, source="pos", trust=0.9)
     (found,) = findings_of(batch(sales([2], units=7.0)), held)
     assert (found.kind, found.is_error, found.rows) == ("contradiction", True, 1)
     assert "'event_date': '2025-01-02'" in found.message
@@ -176,7 +176,7 @@ def test_a_row_said_otherwise_at_the_same_moment_is_a_contradiction() -> None:
 
 
 def test_rows_that_are_held_unchanged_are_not_new() -> None:
-    held = Held.of({"sales": sales([1, 2])}, source="pos", trust=0.9)
+    held = StoredRows.of({"sales": sales([1, 2])}, source="pos", trust=0.9)
     judged = Intake(held).take(batch(sales([1, 2, 3])))
     assert judged.new["event_date"].to_list() == [date(2025, 1, 3)]
     trusted_otherwise = Intake(held).take(replace(batch(sales([1, 2, 3])), trust=0.5))
@@ -254,7 +254,7 @@ def test_names_that_sales_do_not_know_are_a_warning_whatever_comes_first() -> No
     assert [(each.kind, each.is_error) for each in found] == [("unknown SKUs", False), ("unknown stores", False)]
     assert "1 SKUs that sales do not know: Z" in found[0].message
     assert taken(about("prices", prices("A")), batch(sales([1]))) == []
-    assert taken(about("prices", prices("B")), held=Held.of({"sales": sales([1], "B")})) == []
+    assert taken(about("prices", prices("B")), held=StoredRows.of({"sales": sales([1], "B")})) == []
     assert taken(about("prices", prices("B"))) == []
 
 
@@ -273,7 +273,7 @@ def test_members_that_a_given_hierarchy_lacks_are_named() -> None:
     (found,) = taken(batch(sales([1], "B")), tree)
     assert (found.kind, found.is_error, found.rows) == ("missing members", False, 1)
     assert "lacks 1 sku_id of sales: B" in found.message
-    (again,) = taken(batch(sales([1], "B")), held=Held.of({"product_hierarchy": tree.frame}))
+    (again,) = taken(batch(sales([1], "B")), held=StoredRows.of({"product_hierarchy": tree.frame}))
     assert again.message == found.message
     assert taken(batch(sales([1], "B"))) == []
 
@@ -296,7 +296,7 @@ def test_events_for_a_node_that_nobody_knows_are_named() -> None:
 
 
 def test_what_a_reader_found_is_not_said_twice() -> None:
-    told = Finding("sales", "unreadable", is_error=True, rows=1, message="bad", remedy="", column="sales_units")
+    told = FeedFinding("sales", "unreadable", is_error=True, rows=1, message="bad", remedy="", column="sales_units")
     frame = sales([1]).with_columns(sales_units=pl.lit(None, pl.Float64))
     assert findings_of(replace(batch(frame), findings=(told,))) == [told]
 
@@ -318,7 +318,7 @@ def status(share: list[float | None], hours: float = 4.0) -> Batch:
 
 
 def test_days_stored_before_a_column_was_there_stay_as_they_are_and_new_days_get_it() -> None:
-    held = Held.of({"stock_status": status([None, None]).frame}, source="pos", trust=0.9)
+    held = StoredRows.of({"stock_status": status([None, None]).frame}, source="pos", trust=0.9)
     judged = Intake(held).take(status([0.1, 0.2, 0.3]))
     assert judged.new["event_date"].to_list() == [date(2025, 1, 3)]
     (finding,) = judged.findings
@@ -329,9 +329,9 @@ def test_days_stored_before_a_column_was_there_stay_as_they_are_and_new_days_get
 
 
 def test_another_value_of_a_later_column_or_beside_it_is_a_contradiction() -> None:
-    held = Held.of({"stock_status": status([0.1, 0.2]).frame}, source="pos", trust=0.9)
+    held = StoredRows.of({"stock_status": status([0.1, 0.2]).frame}, source="pos", trust=0.9)
     judged = Intake(held).take(status([0.1, 0.3]))
     assert [finding.kind for finding in judged.findings] == ["contradiction"]
-    silent = Held.of({"stock_status": status([None]).frame}, source="pos", trust=0.9)
+    silent = StoredRows.of({"stock_status": status([None]).frame}, source="pos", trust=0.9)
     judged = Intake(silent).take(status([0.1], hours=5.0))
     assert [finding.kind for finding in judged.findings] == ["contradiction"]

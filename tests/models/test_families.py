@@ -33,7 +33,7 @@ from forecast_assets.models.family import (
 )
 from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.models.training import TrainingInputs
-from forecast_assets.training.fitting import Trained, train_version
+from forecast_assets.training.fitting import TrainingResult, fit_version
 from tests.support.family_cases import LastWeek, given_date, registered
 from tests.support.forecast_cases import lawful_panel, one_group, products
 
@@ -65,8 +65,8 @@ class Case:
         return ForecastInputs(PANEL, GROUPS, HIERARCHY, given, workers=1)
 
     @cached_property
-    def trained(self) -> Trained:
-        return train_version(self.family, self.training)
+    def trained(self) -> TrainingResult:
+        return fit_version(self.family, self.training)
 
     @property
     def artifact(self) -> Artifact:
@@ -151,7 +151,7 @@ def test_a_version_is_judged_on_days_that_it_has_not_seen_and_passes_or_fails_ga
 
 
 def test_who_only_wants_the_artifact_gets_no_report(case: Case) -> None:
-    few = train_version(case.family, replace(case.training, evaluates=False))
+    few = fit_version(case.family, replace(case.training, evaluates=False))
     assert few.report is None
 
 

@@ -13,15 +13,15 @@ import polars as pl
 import pytest
 
 from forecast_assets.launch import Runner
-from forecast_assets.operations.reading import places_of, read_product, series_after, series_history
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.notebook import choose, chosen
 from tests.support.products import make_accuracy
 from tests.support.retailers import KEY, RETAILER
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
-Published = tuple[Runner, Outcome]
+Published = tuple[Runner, RunOutcome]
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
@@ -146,7 +146,7 @@ def test_a_notebook_is_also_a_script(published: Published) -> None:
 
 def test_the_history_of_a_series_is_what_the_run_knew(published: Published) -> None:
     runner, outcome = published
-    places = places_of(runner.stores, outcome.publication)
+    places = hierarchy_places(runner.stores, outcome.publication)
     store_id, sku_id = places.select("store_id", "sku_id").row(0)
     found = series_history(runner.stores, outcome.publication, store_id, sku_id, days=30)
     assert found["event_date"].max() == RETAILER.end

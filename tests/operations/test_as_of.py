@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from forecast_assets.core.errors import InputError, NotPublishedError, RefusedError
-from forecast_assets.operations.reading import as_they_stood, read_product, resolve_run
-from forecast_assets.presentation.log import log_text, said
+from forecast_assets.operations.reading import read_product, resolve_run, stores_as_of
+from forecast_assets.presentation.log import log_line, log_text
 from resources.ledger.entries import KINDS
 from resources.ledger.entries.base import GENESIS
 from resources.ledger.log import Ledger, PastLedger, entry_path
@@ -80,27 +80,27 @@ def units(stores: Stores) -> int:
 def test_what_was_read_before_a_correction_is_read_again(stores: Stores) -> None:
     with pytest.raises(NotPublishedError, match="has been corrected"):
         units(stores)
-    assert units(as_they_stood(stores, 4)) == 4
+    assert units(stores_as_of(stores, 4)) == 4
     with pytest.raises(NotPublishedError, match="Nothing is published"):
-        units(as_they_stood(stores, 3))
+        units(stores_as_of(stores, 3))
 
 
 @pytest.mark.parametrize("position", range(1, len(DAYS) + 1))
 def test_every_position_has_the_head_it_had(stores: Stores, position: int) -> None:
     entry = stores.ledger.entries()[position - 1]
-    state = as_they_stood(stores, position).ledger.state()
+    state = stores_as_of(stores, position).ledger.state()
     assert (state.sequence, state.head, state.recorded_at) == (position, entry.hash, entry.recorded_at)
 
 
 def test_a_moment_is_the_last_entry_recorded_by_it(stores: Stores) -> None:
     at = datetime(2025, 3, 12, 8, 3, 5, tzinfo=UTC)
     second = timedelta(seconds=1)
-    stood = [as_they_stood(stores, moment).ledger.state().sequence for moment in (at - second, at, at + second)]
+    stood = [stores_as_of(stores, moment).ledger.state().sequence for moment in (at - second, at, at + second)]
     assert stood == [2, 3, 3]
 
 
 def test_the_past_takes_nothing_in(stores: Stores) -> None:
-    past = as_they_stood(stores, 2)
+    past = stores_as_of(stores, 2)
     for record in (
         lambda: past.registry.promote("stat-1", by="ana", reason="too late"),
         lambda: past.registry.register({"model_version": "stat-9", **vars(stores.registry.model_version("stat-1"))}),
@@ -113,7 +113,7 @@ def test_the_past_takes_nothing_in(stores: Stores) -> None:
 
 
 def test_the_past_stays_while_others_append(stores: Stores) -> None:
-    past = as_they_stood(stores, 4)
+    past = stores_as_of(stores, 4)
     before = past.ledger.state().head
     publish(stores, run_key(2))
     assert (past.ledger.state().head, past.ledger.state().sequence) == (before, 4)
@@ -124,23 +124,23 @@ def test_the_past_stays_while_others_append(stores: Stores) -> None:
 def test_before_the_first_entry_there_is_nothing_to_read(stores: Stores, tmp_path: Path) -> None:
     for position in (0, datetime(2025, 3, 10, 7, tzinfo=UTC)):
         with pytest.raises(InputError, match="had not begun then: its first entry is of 2025-03-10T08:01:05"):
-            as_they_stood(stores, position)
+            stores_as_of(stores, position)
     with pytest.raises(InputError, match="it has no entry"):
-        as_they_stood(open_stores(tmp_path / "empty"), datetime(2025, 3, 10, tzinfo=UTC))
+        stores_as_of(open_stores(tmp_path / "empty"), datetime(2025, 3, 10, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("position", [7, 1000, -1])
 def test_a_number_that_no_entry_has_is_refused(stores: Stores, position: int) -> None:
     with pytest.raises(InputError, match=f"has 6 entries, so there is no position {position}"):
-        as_they_stood(stores, position)
+        stores_as_of(stores, position)
 
 
 def test_a_moment_by_which_more_may_be_recorded_is_refused(stores: Stores) -> None:
     now = datetime.now(UTC)
     for moment in (now, now + timedelta(days=1)):
         with pytest.raises(InputError, match=r"is not over.*newest entry, 6\."):
-            as_they_stood(stores, moment)
-    assert as_they_stood(stores, now - timedelta(seconds=2)).ledger.state().sequence == 6
+            stores_as_of(stores, moment)
+    assert stores_as_of(stores, now - timedelta(seconds=2)).ledger.state().sequence == 6
 
 
 def test_a_moment_before_a_newest_entry_whose_clock_ran_ahead_is_settled(
@@ -151,9 +151,9 @@ def test_a_moment_before_a_newest_entry_whose_clock_ran_ahead_is_settled(
     with monkeypatch.context() as patched:
         patched.setattr("resources.ledger.log.datetime", _Clock)
         stores.registry.promote("stat-1", by="ben", reason="from a machine that is two days ahead")
-    assert as_they_stood(stores, datetime.now(UTC) + timedelta(days=1)).ledger.state().sequence == 6
+    assert stores_as_of(stores, datetime.now(UTC) + timedelta(days=1)).ledger.state().sequence == 6
     with pytest.raises(InputError, match="is not over"):
-        as_they_stood(stores, _Clock.told + timedelta(days=1))
+        stores_as_of(stores, _Clock.told + timedelta(days=1))
 
 
 def test_a_moment_is_a_whole_past_though_the_clocks_of_the_first_release_went_back(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_every_kind_of_entry_has_words(tmp_path: Path) -> None:
     assert {entry.kind for entry in stores.ledger.entries()} == set(KINDS)
     lines = log_text(stores, top=100).splitlines()
     assert len(lines) > len(KINDS)
-    told = {entry.kind: said(entry) for entry in stores.ledger.entries()}
+    told = {entry.kind: log_line(entry) for entry in stores.ledger.entries()}
     assert told["rollback"] == ("champion is stat-1 again", "ben", "worse on promotions")
     assert told["vacuum"] == (f"removing 1 file that no entry names, {len(LEFTOVER)} bytes", "ops", "")
     assert told["vacuumed"].what.startswith("the vacuum of entry ")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from forecast_assets.operations.differences import Rebuilt, difference_of_rows, difference_of_values, paired
+from forecast_assets.operations.differences import RebuiltProduct, difference_of_rows, difference_of_values, paired
 from resources.ledger.records import ProductFile
 from resources.store.manifests import ProductVersion
 
@@ -19,7 +19,7 @@ def made(version: str, *, inputs: Mapping[str, Any] | None = None, **other: Any)
     return replace(first, **other)
 
 
-def fields_of(rebuilt: Rebuilt) -> list[tuple[str, str, str]]:
+def fields_of(rebuilt: RebuiltProduct) -> list[tuple[str, str, str]]:
     return [(each.column, each.published, each.rebuilt) for each in rebuilt.manifest]
 
 

@@ -1,4 +1,4 @@
-"""Forecasts made elsewhere, end to end: published as a version of their own by the same path as all others."""
+"""External forecasts, end to end: published as a version of their own by the same path as all others."""
 
 import re
 from collections.abc import Callable
@@ -30,19 +30,24 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.launch import Runner
-from forecast_assets.operations.external_forecasts import Plan, Request, plan_forecasts, publish_forecasts
+from forecast_assets.operations.external_forecasts import (
+    ExternalForecastsPlan,
+    ExternalForecastsRequest,
+    plan_external_forecasts,
+    publish_external_forecasts,
+)
 from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.actions import error_text
-from forecast_assets.presentation.external_forecasts import plan_text, published_text
+from forecast_assets.presentation.external_forecasts import external_outcome_text, external_plan_text
 from forecast_assets.presentation.lineage import lineage_text
 from forecast_assets.presentation.state import version_text, versions_text
-from forecast_assets.scoring.context import given_behind
+from forecast_assets.scoring.context import given_inputs_of
 from forecast_assets.simulation.simulator import Simulation
 from partitions import scoring_partition
 from resources.catalogue.build import build_catalogue
-from resources.ledger.channels import DISPLACED_FOR
+from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR
 from resources.orchestration.dagster_home import Launches
 from tests.corrections.test_corrected_runs import restated_sales
 from tests.support.brief_runs import in_full
@@ -55,17 +60,19 @@ ROW = ["store_id", "sku_id", "step"]
 PLANNERS = replace(KEY, model_version="planners-1")
 
 
-def publish(runner: Runner, request: Request) -> tuple[Plan, list[Outcome], list[str]]:
-    plan = plan_forecasts(runner, request)
-    done = list(publish_forecasts(runner, plan))
-    return plan, [outcome for outcome, _ in done], [published_text(*each) for each in done]
+def publish(
+    runner: Runner, request: ExternalForecastsRequest
+) -> tuple[ExternalForecastsPlan, list[RunOutcome], list[str]]:
+    plan = plan_external_forecasts(runner, request)
+    done = list(publish_external_forecasts(runner, plan))
+    return plan, [outcome for outcome, _ in done], [external_outcome_text(*each) for each in done]
 
 
-Published = tuple[Runner, Path, Plan, list[Outcome], list[str]]
+Published = tuple[Runner, Path, ExternalForecastsPlan, list[RunOutcome], list[str]]
 
 
 @pytest.fixture(scope="module")
-def taken_over(published: tuple[Runner, Outcome], tmp_path_factory: pytest.TempPathFactory) -> Published:
+def taken_over(published: tuple[Runner, RunOutcome], tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The published run of the statistical version and its aggregates, as a CSV file of another one."""
     folder = tmp_path_factory.mktemp("outside")
     runner = copied(published[0], folder / "home")
@@ -76,7 +83,7 @@ def taken_over(published: tuple[Runner, Outcome], tmp_path_factory: pytest.TempP
     file = folder / "planners.csv"
     pl.concat([forecasts, upper], how="diagonal_relaxed").write_csv(file)
     with in_full():
-        return runner, file, *publish(runner, Request(file, "planners-1"))
+        return runner, file, *publish(runner, ExternalForecastsRequest(file, "planners-1"))
 
 
 def rows_of(runner: Runner, key: RunKey, product: str) -> pl.DataFrame:
@@ -117,7 +124,7 @@ def test_lineage_leads_to_the_file_and_its_bytes(taken_over: Published) -> None:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     said = lineage_text(lineage_of(runner.stores, str(PLANNERS)))
     assert plan.file.sha256 == digest
-    assert f"made elsewhere planners.csv, SHA-256 {digest}" in said
+    assert f"external file planners.csv, SHA-256 {digest}" in said
     store = runner.stores.predictions
     ancestors = store.lineage(outcomes[0].publication.products.values())
     assert {"external_forecasts", "base_forecasts", "model_artifacts", "feature_snapshots"} <= {
@@ -130,8 +137,8 @@ def test_upper_rows_are_compared_with_the_sums_and_used_for_nothing_else(taken_o
     assert plan.file.upper.height == rows_of(runner, KEY, "aggregate_forecasts").height
     assert "are within 0.1% of the sum of their series; what is published is the sums" in said[0]
     assert "The widest gap is 100.0%, at total total" in said[0]
-    assert f"planners.csv (SHA-256 {plan.file.sha256[:12]})" in plan_text(plan)
-    assert file.name in plan_text(plan)
+    assert f"planners.csv (SHA-256 {plan.file.sha256[:12]})" in external_plan_text(plan)
+    assert file.name in external_plan_text(plan)
 
 
 def test_it_serves_under_its_own_name_and_may_not_be_promoted(taken_over: Published) -> None:
@@ -148,7 +155,7 @@ def test_it_serves_under_its_own_name_and_may_not_be_promoted(taken_over: Publis
 def test_the_same_file_again_changes_nothing(taken_over: Published) -> None:
     runner, file, *_ = taken_over
     before = runner.stores.ledger.state().sequence
-    _, outcomes, said = publish(runner, Request(file, "planners-1"))
+    _, outcomes, said = publish(runner, ExternalForecastsRequest(file, "planners-1"))
     assert not outcomes[0].is_new
     assert "is already published (ledger entry" in said[0]
     assert runner.stores.ledger.state().sequence == before
@@ -168,7 +175,7 @@ def test_other_numbers_under_the_same_key_are_refused_by_row(taken_over: Publish
         r"is already published \(ledger entry \d+\) with other numbers in 1 rows \(store/SKU/step S-01/[^ ]+/1\), and"
     )
     with pytest.raises(RefusedError, match=said):
-        plan_forecasts(runner, Request(path, "planners-1"))
+        plan_external_forecasts(runner, ExternalForecastsRequest(path, "planners-1"))
 
 
 def test_series_that_are_missing_unknown_or_wrong_are_all_named_at_once(taken_over: Published, tmp_path: Path) -> None:
@@ -183,7 +190,7 @@ def test_series_that_are_missing_unknown_or_wrong_are_all_named_at_once(taken_ov
         ),
     )
     with pytest.raises(SourceError) as caught:
-        plan_forecasts(runner, Request(path, "planners-2"))
+        plan_external_forecasts(runner, ExternalForecastsRequest(path, "planners-2"))
     for words in (
         "edited.csv cannot be published: (1) a negative `forecast_units` in 1 of", "1 series are not in the snapshot",
         "S-99/", "series of the snapshot of 2025-06-30 are not in the file: S-01/", "--missing zero",
@@ -191,11 +198,13 @@ def test_series_that_are_missing_unknown_or_wrong_are_all_named_at_once(taken_ov
         assert words in str(caught.value)
     assert "planners-2" not in runner.stores.ledger.state().versions
     no_food = pl.col("sku_id").is_null() | ~pl.col("sku_id").str.starts_with("FOOD")
-    half = Request(edited(file, tmp_path, lambda rows: rows.filter(no_food)), "planners-2", fill_missing=True)
+    half = ExternalForecastsRequest(
+        edited(file, tmp_path, lambda rows: rows.filter(no_food)), "planners-2", fill_missing=True
+    )
     with pytest.raises(
         SourceError, match=r"\d+ of the \d+ series of the snapshot of 2025-06-30 still sell and are not in"
     ):
-        plan_forecasts(runner, half)
+        plan_external_forecasts(runner, half)
 
 
 def test_a_name_that_was_trained_here_is_refused(taken_over: Published) -> None:
@@ -203,7 +212,7 @@ def test_a_name_that_was_trained_here_is_refused(taken_over: Published) -> None:
     with pytest.raises(
         AlreadyRegisteredError, match=r"`stat-1` is a version of the family `statistical`.*Choose another"
     ):
-        plan_forecasts(runner, Request(file, "stat-1"))
+        plan_external_forecasts(runner, ExternalForecastsRequest(file, "stat-1"))
 
 
 def moved(file: Path, folder: Path, days: int) -> Path:
@@ -214,18 +223,18 @@ def moved(file: Path, folder: Path, days: int) -> Path:
 def test_a_date_whose_sales_are_not_there_yet_waits(taken_over: Published, tmp_path: Path) -> None:
     runner, file, *_ = taken_over
     with pytest.raises(IncompleteInputsError, match="Inputs for 2025-07-01 are not complete"):
-        plan_forecasts(runner, Request(moved(file, tmp_path, 1), "planners-1"))
+        plan_external_forecasts(runner, ExternalForecastsRequest(moved(file, tmp_path, 1), "planners-1"))
 
 
 def test_a_date_before_the_version_is_refused(taken_over: Published, tmp_path: Path) -> None:
     runner, file, *_ = taken_over
     with pytest.raises(NotAcceptedError, match="Ingest the forecasts of earlier days as another version"):
-        plan_forecasts(runner, Request(moved(file, tmp_path, -1), "planners-1"))
+        plan_external_forecasts(runner, ExternalForecastsRequest(moved(file, tmp_path, -1), "planners-1"))
 
 
 def test_a_run_without_a_file_says_what_to_ingest(taken_over: Published) -> None:
     runner, *_ = taken_over
-    said = "made elsewhere, and no file with its forecasts for .*/7/r0 was ingested. Ingest it: forecast-assets ingest"
+    said = "external, and no file with its forecasts for .*/7/r0 was ingested. Ingest it: forecast-assets ingest"
     with pytest.raises(NotStagedError) as caught:
         runner.score(replace(PLANNERS, forecast_horizon=7))
     assert re.search(said, error_text(caught.value))
@@ -238,19 +247,19 @@ def test_of_two_ingests_at_once_the_slower_finds_the_same_numbers_or_is_refused(
     late = replace(taken_over[2], is_new=False, dates=(replace(taken_over[2].dates[0], is_published=False),))
     real, calls = runner.score, list[RunKey]()
 
-    def quicker(key: RunKey) -> Outcome:
+    def quicker(key: RunKey) -> RunOutcome:
         calls.append(key)
         if len(calls) == 1:
             raise AlreadyPublishedError(key, 6)
         return real(key)
 
     monkeypatch.setattr(runner, "score", quicker)
-    assert [outcome.is_new for outcome, _ in publish_forecasts(runner, late)] == [False]
+    assert [outcome.is_new for outcome, _ in publish_external_forecasts(runner, late)] == [False]
     other = replace(late.file, rows=late.file.rows.with_columns(pl.col("forecast_units") + 1))
     with pytest.raises(
         RefusedError, match=r"planners-1/28/r0 was published meanwhile with other numbers \(ledger entry 6\)"
     ):
-        list(publish_forecasts(runner, replace(late, file=other)))
+        list(publish_external_forecasts(runner, replace(late, file=other)))
 
 
 def test_a_correction_takes_the_same_forecasts_with_what_is_known_now(
@@ -328,12 +337,14 @@ def hindsight(runner: Runner, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def resumed(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, list[Outcome]]:
+def resumed(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, list[RunOutcome]]:
     """Two dates in one Parquet file, interrupted after the first."""
     folder = tmp_path_factory.mktemp("vendor")
     runner = copied(trained, folder / "home")
-    request = Request(hindsight(runner, folder), "vendor-2", horizon=7, columns={"qty": "forecast_units"})
-    interrupted = publish_forecasts(runner, plan_forecasts(runner, request))
+    request = ExternalForecastsRequest(
+        hindsight(runner, folder), "vendor-2", horizon=7, columns={"qty": "forecast_units"}
+    )
+    interrupted = publish_external_forecasts(runner, plan_external_forecasts(runner, request))
     assert next(interrupted)[0].is_new
     interrupted.close()
     state = runner.stores.ledger.state()
@@ -341,7 +352,7 @@ def resumed(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return runner, publish(runner, request)[1]
 
 
-def test_an_interrupted_file_goes_on_where_it_stopped(resumed: tuple[Runner, list[Outcome]]) -> None:
+def test_an_interrupted_file_goes_on_where_it_stopped(resumed: tuple[Runner, list[RunOutcome]]) -> None:
     runner, outcomes = resumed
     assert [outcome.is_new for outcome in outcomes] == [False, True]
     assert [outcome.publication.key.prediction_date for outcome in outcomes] == PAST
@@ -352,7 +363,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(resumed: tuple[Runner, lis
 
 
 def test_a_correction_of_the_second_date_of_a_file_takes_that_date(
-    resumed: tuple[Runner, list[Outcome]], simulation: Simulation, tmp_path: Path
+    resumed: tuple[Runner, list[RunOutcome]], simulation: Simulation, tmp_path: Path
 ) -> None:
     runner, second = copied(resumed[0], tmp_path / "home"), resumed[1][1].publication.key
     first = resumed[1][0].publication.key
@@ -361,28 +372,28 @@ def test_a_correction_of_the_second_date_of_a_file_takes_that_date(
     ours = rows_of(runner, made.publication.key, "forecasts")
     assert ours["forecast_units"].equals(rows_of(runner, second, "forecasts")["forecast_units"])
     assert ours["forecast_units"].sum() != rows_of(runner, first, "forecasts")["forecast_units"].sum()
-    (file,) = given_behind(runner.stores.predictions, made.publication.products.values())
+    (file,) = given_inputs_of(runner.stores.predictions, made.publication.products.values())
     assert file.key == str(second)
     lines = lineage_text(lineage_of(runner.stores, str(made.publication.key))).splitlines()
-    own = [line for line in lines if "made elsewhere" in line]
+    own = [line for line in lines if "external file" in line]
     assert len(own) == 1
     assert str(second) in own[0]
     assert [str(first) in line for line in lines if "registered with" in line] == [True]
 
 
 def test_the_lineage_check_refuses_the_numbers_of_another_date(
-    resumed: tuple[Runner, list[Outcome]], monkeypatch: pytest.MonkeyPatch
+    resumed: tuple[Runner, list[RunOutcome]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores, (first, second) = resumed[0].stores, [outcome.publication for outcome in resumed[1]]
     product = stores.predictions.version(second.products["forecasts"])
     assert lineage_breaks(stores, product, second.key) == []
-    others = given_behind(stores.predictions, first.products.values())
-    monkeypatch.setattr("checks.lineage.given_behind", lambda *_: others)
+    others = given_inputs_of(stores.predictions, first.products.values())
+    monkeypatch.setattr("checks.lineage.given_inputs_of", lambda *_: others)
     said = f"its numbers are those of the file of {first.key}, not of {second.key}"
     assert lineage_breaks(stores, product, second.key) == [said]
 
 
-def test_quantiles_that_are_not_given_are_completed(resumed: tuple[Runner, list[Outcome]]) -> None:
+def test_quantiles_that_are_not_given_are_completed(resumed: tuple[Runner, list[RunOutcome]]) -> None:
     runner, outcomes = resumed
     frame = rows_of(runner, outcomes[0].publication.key, "forecasts")
     assert (frame["q900_units"] == frame["forecast_units"] * 2 + Decimal(1)).all()
@@ -393,7 +404,7 @@ def test_quantiles_that_are_not_given_are_completed(resumed: tuple[Runner, list[
 
 
 def test_past_dates_whose_sales_are_known_are_measured_beside_seasonal_naive(
-    resumed: tuple[Runner, list[Outcome]],
+    resumed: tuple[Runner, list[RunOutcome]],
 ) -> None:
     runner, _ = resumed
     record = runner.stores.registry.model_version("vendor-2")
@@ -408,7 +419,7 @@ def test_past_dates_whose_sales_are_known_are_measured_beside_seasonal_naive(
 
 
 def test_the_sensor_waits_for_the_file_of_a_champion_made_elsewhere(
-    resumed: tuple[Runner, list[Outcome]], tmp_path: Path
+    resumed: tuple[Runner, list[RunOutcome]], tmp_path: Path
 ) -> None:
     runner = copied(resumed[0], tmp_path / "home")
     body = {"channel": "champion", "model_version": "vendor-2", "by": "tests", "reason": "waits"}
@@ -418,12 +429,12 @@ def test_the_sensor_waits_for_the_file_of_a_champion_made_elsewhere(
     assert isinstance(asked, dg.SensorResult), "the champion before it goes on meanwhile"
     assert asked.run_requests is not None
     assert asked.run_requests[0].partition_key == scoring_partition(END, "stat-1")
-    asked = scoring_request(runner.stores, DAILY, launches, datetime.now(UTC) + DISPLACED_FOR)
+    asked = scoring_request(runner.stores, DAILY, launches, datetime.now(UTC) + FORMER_CHAMPION_LIVE_FOR)
     assert isinstance(asked, dg.SkipReason)
     assert "no file with its forecasts for daily/2025-06-30/vendor-2/28/r0 was ingested" in str(asked.skip_message)
 
 
-def test_the_catalogue_can_be_built_again(resumed: tuple[Runner, list[Outcome]], tmp_path: Path) -> None:
+def test_the_catalogue_can_be_built_again(resumed: tuple[Runner, list[RunOutcome]], tmp_path: Path) -> None:
     runner, outcomes = resumed
     with duckdb.connect() as connection:
         path = build_catalogue(runner.stores.predictions, tmp_path / "catalogue", connection)

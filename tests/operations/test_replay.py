@@ -19,11 +19,15 @@ from forecast_assets.core.errors import ChangedFileError, InputError, NotPublish
 from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.launch import Runner
 from forecast_assets.operations import differences, replaying
-from forecast_assets.operations.external_forecasts import Request, plan_forecasts, publish_forecasts
+from forecast_assets.operations.external_forecasts import (
+    ExternalForecastsRequest,
+    plan_external_forecasts,
+    publish_external_forecasts,
+)
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import Replay, replay
 from forecast_assets.operations.replaying_training import replay_training
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.replaying import replay_text
 from forecast_assets.simulation.simulator import Simulation
 from resources.ledger.entries.publish import Publication
@@ -36,7 +40,7 @@ from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
-Published = tuple[Runner, Outcome]
+Published = tuple[Runner, RunOutcome]
 FIRST = replace(KEY, revision=1)
 PLANNERS = replace(KEY, model_version="planners-1")
 CHANGED = "reconciled_forecasts"
@@ -72,7 +76,11 @@ def later(published: Published, simulation: Simulation, tmp_path_factory: pytest
     runner.correct(KEY, by="ana", reason="the till sent it again")
     file = folder / "planners.csv"
     read_product(runner.stores, published[1].publication, "forecasts").write_csv(file)
-    list(publish_forecasts(runner, plan_forecasts(runner, Request(file, "planners-1"))))
+    list(
+        publish_external_forecasts(
+            runner, plan_external_forecasts(runner, ExternalForecastsRequest(file, "planners-1"))
+        )
+    )
     return runner
 
 

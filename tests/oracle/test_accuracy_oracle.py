@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.accuracy.measuring import Actuals, measure_run
+from forecast_assets.accuracy.measuring import DayActuals, measure_run
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILE_COLUMNS, QUANTILES, RISK_BANDS
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import publish
@@ -23,7 +23,7 @@ CATEGORY = {f"k{at:02}": f"c{at % 3}" for at in range(SKUS)}
 REGION = {f"s{at}": f"r{at % 2}" for at in range(STORES)}
 
 
-def case(seed: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Actuals, Hierarchy]:
+def case(seed: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, DayActuals, Hierarchy]:
     rng = np.random.default_rng(seed)
     series = pl.DataFrame(
         [(store, sku) for store in REGION for sku in CATEGORY if rng.random() < 0.9],
@@ -44,7 +44,7 @@ def case(seed: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Actuals, 
     naive = series.with_columns(naive_units=pl.Series(rng.poisson(5, n).astype(float))).sample(fraction=0.9, seed=seed)
     sales = series.with_columns(sales_units=pl.Series(rng.poisson(5, n).astype(float))).sample(fraction=0.8, seed=seed)
     out = series.with_columns(is_stockout=pl.Series(rng.random(n) < 0.3)).sample(fraction=0.7, seed=seed)
-    return said, risk, naive, Actuals(sales, out), Hierarchy.build(series, tree(CATEGORY, "sku_id", "category"),
+    return said, risk, naive, DayActuals(sales, out), Hierarchy.build(series, tree(CATEGORY, "sku_id", "category"),
                                                                    tree(REGION, "store_id", "region"))  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.contracts import PRICES
-from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.stored_rows import StoredRows
 from forecast_assets.sources.price_ratios import highest_prices
 
 DAYS = (date(2024, 1, 1), date(2024, 1, 2), date(2024, 12, 30), date(2024, 12, 31), date(2025, 1, 1))
@@ -41,6 +41,6 @@ def test_highest_prices_are_those_of_the_newest_words_known_by_then(
     first = {(sku, day): min(hour for *key, hour in said if key == [sku, day]) for sku, day, _ in said}
     words = [(sku, day, hour - first[sku, day], price) for (sku, day, hour), price in said.items()]
     cut = min(held_rows, len(words) - 1)
-    held = Held.of({"prices": frame(words[:cut])}, source="erp")
+    held = StoredRows.of({"prices": frame(words[:cut])}, source="erp")
     found = highest_prices(frame(words[cut:]), held, "erp").to_list()
     assert found == [searched(row, words) for row in words[cut:]]

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.stockout_risk import inventory
-from forecast_assets.stockout_risk.inventory import Demand, Supply, simulate
+from forecast_assets.stockout_risk.inventory import Demand, Supply, simulate_stock
 from tests.support.risk_cases import poisson_demand, supply
 
 PATHS, HORIZON = 60, 12
@@ -59,7 +59,7 @@ def test_a_plain_loop_finds_the_same_probabilities(rho: float, review: float, de
             due[lead - elapsed] = due.get(lead - elapsed, 0.0) + units
         leads = [_lead(deviation, inventory._strata(inventory._LEAD_TIME, day, PATHS)[path]) for day in range(HORIZON)]
         short.append(_one_path([day[path] for day in draws], 5.0, due, terms, leads))
-    assert simulate(demand, terms, paths=PATHS).probability[0] == pytest.approx(np.mean(short, axis=0), abs=1e-12)
+    assert simulate_stock(demand, terms, paths=PATHS).probability[0] == pytest.approx(np.mean(short, axis=0), abs=1e-12)
 
 
 def _lead(deviation: float, uniform: float) -> int:

@@ -8,10 +8,10 @@ from forecast_assets.simulation.assortment import SimulatorSettings, make_assort
 from forecast_assets.simulation.demand_law import DemandLaw, draw, make_law, make_offers
 from forecast_assets.simulation.replenishment import (
     PATHS,
-    Terms,
+    ReplenishmentTerms,
     draw_remaining_lead_times,
     make_terms,
-    play,
+    simulate_supply,
     true_probabilities,
 )
 
@@ -31,7 +31,7 @@ def test_remaining_lead_times_are_those_of_orders_that_have_not_arrived() -> Non
     mean, deviation, elapsed = 4.0, 1.5, 4
     drawn = np.clip(np.rint(random.normal(mean, deviation, 400_000)), 1, 40)
     kept = drawn[drawn > elapsed]
-    terms = Terms(np.array([mean]), np.array([deviation]), np.array([0]), np.array([1]))
+    terms = ReplenishmentTerms(np.array([mean]), np.array([deviation]), np.array([0]), np.array([1]))
     remaining = draw_remaining_lead_times(random, terms, np.array([elapsed]), 100_000)[0]
     for days in range(1, 12):
         assert (remaining == days).mean() == pytest.approx((kept == days).mean(), abs=0.01)
@@ -39,7 +39,7 @@ def test_remaining_lead_times_are_those_of_orders_that_have_not_arrived() -> Non
 
 @pytest.mark.parametrize("elapsed", [0, 2, 3])
 def test_a_lead_time_without_deviation_is_certain(elapsed: int) -> None:
-    terms = Terms(np.array([4.0]), np.array([0.0]), np.array([0]), np.array([1]))
+    terms = ReplenishmentTerms(np.array([4.0]), np.array([0.0]), np.array([0]), np.array([1]))
     drawn = draw_remaining_lead_times(np.random.default_rng(3), terms, np.array([elapsed]), 50)
     assert set(drawn.ravel().tolist()) == {4}
 
@@ -50,13 +50,13 @@ def test_the_first_days_probability_is_the_tail_of_demand_beyond_the_stock() -> 
     assortment = make_assortment(settings)
     law = make_law(settings, assortment, make_offers(settings, assortment))
     terms = make_terms(settings, law)
-    played = play(settings, law, terms, assortment.launch[assortment.sku_of_series])
-    found = true_probabilities(settings, law, terms, played, lambda _what, _share: None)[:, 0]
+    supply = simulate_supply(settings, law, terms, assortment.launch[assortment.sku_of_series])
+    found = true_probabilities(settings, law, terms, supply, lambda _what, _share: None)[:, 0]
     last = settings.days - 1
     waits = np.zeros(settings.series, dtype=bool)
-    waits[played.orders.open_after(last).series] = True
+    waits[supply.orders.open_after(last).series] = True
     mean = law.mean_units[:, settings.days] / law.activity
-    tail = nbinom.sf(played.on_hand[:, last], law.dispersion, law.dispersion / (law.dispersion + mean))
+    tail = nbinom.sf(supply.on_hand[:, last], law.dispersion, law.dispersion / (law.dispersion + mean))
     expected = law.activity * tail
     error = np.sqrt(np.maximum(expected * (1 - expected), 0.25 / PATHS) / PATHS)
     apart = (np.abs(found - expected) / error)[~waits]

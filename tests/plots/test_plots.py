@@ -157,9 +157,9 @@ def test_days_out_of_stock_are_drawn() -> None:
 def test_what_came_is_drawn_over_the_forecast_and_its_stockouts_are_shaded() -> None:
     alone = plots.history_and_fan_png(_history(), _forecast())
     assert plots.history_and_fan_png(_history(), _forecast(), _came().clear()) == alone
-    came = plots.history_and_fan_png(_history(), _forecast(), _came())
+    actuals = plots.history_and_fan_png(_history(), _forecast(), _came())
     in_stock = plots.history_and_fan_png(_history(), _forecast(), _came().with_columns(is_stockout=pl.lit(value=False)))
-    assert len({alone, came, in_stock}) == 3
+    assert len({alone, actuals, in_stock}) == 3
 
 
 def test_base_forecasts_are_drawn_without_expected_sales() -> None:

@@ -1,11 +1,11 @@
 """What holds for all forecasts, coherent or not."""
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.quantities import to_millionths
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.reconciliation.reconciling import reconcile
@@ -14,7 +14,6 @@ from tests.support.forecast_cases import products, series_of
 SERIES = series_of(24, stores=3)
 HIERARCHY = Hierarchy.build(SERIES, products(*((f"K{i:03d}", f"c{i % 2}") for i in range(8))), None)
 SUMMING = HIERARCHY.information.matrix
-Floats = npt.NDArray[np.float64]
 
 units = st.floats(0.0, 500.0).map(lambda value: 0.0 if value < 0.01 else value)
 forecasts = arrays(np.float64, (24, 3), elements=units)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from forecast_assets.stockout_risk import inventory
-from forecast_assets.stockout_risk.inventory import simulate
+from forecast_assets.stockout_risk.inventory import simulate_stock
 from tests.support.risk_cases import poisson_demand, supply
 
 HORIZON, PATHS = 6, 50
@@ -24,8 +24,8 @@ Orders = list[tuple[int, int, float]]
 def test_more_stock_never_raises_the_risk(mean: Means, stock: float, more: float, orders: Orders, rho: float) -> None:
     """Without a policy: with one, more stock can put an order off."""
     demand = poisson_demand(mean, rho)
-    less = simulate(demand, supply([stock] * 2, lead=9, deviation=1, orders=orders), PATHS)
-    richer = simulate(demand, supply([stock + more] * 2, lead=9, deviation=1, orders=orders), PATHS)
+    less = simulate_stock(demand, supply([stock] * 2, lead=9, deviation=1, orders=orders), PATHS)
+    richer = simulate_stock(demand, supply([stock + more] * 2, lead=9, deviation=1, orders=orders), PATHS)
     assert (richer.stages <= less.stages).all()
     assert (richer.lost_units <= less.lost_units + 1e-9).all()
 
@@ -36,7 +36,7 @@ def test_each_supply_takes_risk_away_and_losses_stay_below_demand(
     mean: Means, stock: float, orders: Orders, policy: tuple[float, float]
 ) -> None:
     demand = poisson_demand(mean)
-    risk = simulate(demand, supply([stock] * 2, lead=9, deviation=1, policy=policy, orders=orders), PATHS)
+    risk = simulate_stock(demand, supply([stock] * 2, lead=9, deviation=1, policy=policy, orders=orders), PATHS)
     assert (np.diff(risk.stages, axis=0) <= 0).all()
     assert ((risk.stages >= 0) & (risk.stages <= 1)).all()
     assert (risk.lost_units <= demand.mean).all()

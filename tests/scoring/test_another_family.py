@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from forecast_assets.backtesting.backtest import Question, evaluate
+from forecast_assets.backtesting.backtest import BacktestRequest, run_backtests
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import silent
@@ -78,7 +78,7 @@ def test_run_and_training_are_rebuilt_byte_for_byte(runner: Runner) -> None:
 
 def test_it_is_judged_at_past_cutoffs_also_before_its_own(runner: Runner) -> None:
     cutoffs = [date(2025, 6, 2), date(2025, 6, 16)]
-    judged = evaluate(runner.stores, runner.settings, Question(VERSION, cutoffs, horizon=7), silent)
+    judged = run_backtests(runner.stores, runner.settings, BacktestRequest(VERSION, cutoffs, horizon=7), silent)
     methods = {(one.cutoff, one.method): one for one in judged.record.methods}
     assert methods["2025-06-02", "version"].is_recipe
     assert not methods["2025-06-16", "version"].is_recipe

@@ -24,7 +24,7 @@ from forecast_assets.definitions import build_defs
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.simulated import read_simulated
 from resources.maintenance.verification import verify_store
 from tests.support.brief_runs import make_brief
@@ -72,7 +72,7 @@ class Twins:
 @pytest.fixture(scope="module")
 def twins(started: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
     folder = tmp_path_factory.mktemp("twins")
-    write_native(simulate(RETAILER), folder / "native")
+    write_native(simulate_retailer(RETAILER), folder / "native")
     with pytest.MonkeyPatch.context() as patch:
         lead_to(started, patch)
         # What they leave out knows nothing of where the store is.

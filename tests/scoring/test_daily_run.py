@@ -31,7 +31,7 @@ from forecast_assets.core.errors import (
 from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
@@ -45,7 +45,7 @@ from tests.torture.sizes import size
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
-Published = tuple[Runner, Outcome]
+Published = tuple[Runner, RunOutcome]
 SNAPSHOTS = Launches(dg.DagsterInstance.ephemeral(), "feature_pipeline")
 SCORING = Launches(dg.DagsterInstance.ephemeral(), "daily_scoring")
 

@@ -19,9 +19,9 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.launch import Runner
 from forecast_assets.models.artifact import Artifact
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, Cutoff, Record
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, CutoffInputs, TreePanel
 from forecast_assets.models.statistical.effects import Factors
-from forecast_assets.simulation.simulator import simulate
+from forecast_assets.simulation.simulator import simulate_retailer
 from forecast_assets.training import evaluation
 from tests.support import canaries
 from tests.support.canaries import HORIZON, Run
@@ -47,7 +47,7 @@ class Retailers:
 
 @pytest.fixture(scope="module")
 def retailers(tmp_path_factory: pytest.TempPathFactory) -> Retailers:
-    simulation = simulate(canaries.RETAILER)
+    simulation = simulate_retailer(canaries.RETAILER)
     homes = tmp_path_factory.mktemp("canaries")
     clean, planted = (canaries.new_runner(homes / name) for name in ("clean", "planted"))
     clean.ingest(canaries.honest(simulation))
@@ -218,8 +218,12 @@ def inputs_at(panel: Panel, origin: int) -> bytes:
     """What trees are shown of the days after a past cutoff."""
     days = panel.history_days + panel.horizon_days
     plain = Factors(*[np.ones((SERIES, days))] * 5)
-    record = Record.of(panel, plain, one_group(SERIES), ["all"], 0.1)
-    return Cutoff(record, origin, np.arange(origin + 1, origin + 8)).inputs(DEFAULT_INPUTS, np.arange(SERIES)).tobytes()
+    record = TreePanel.of(panel, plain, one_group(SERIES), ["all"], 0.1)
+    return (
+        CutoffInputs(record, origin, np.arange(origin + 1, origin + 8))
+        .inputs(DEFAULT_INPUTS, np.arange(SERIES))
+        .tobytes()
+    )
 
 
 def require_the_same_inputs(panel: Panel, origin: int) -> None:

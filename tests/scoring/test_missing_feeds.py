@@ -13,7 +13,7 @@ from checks.expectations import ExpectationOutcome
 from forecast_assets.core.keys import RunKey
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.operations.reading import read_product
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
 from tests.support.brief_runs import in_full
 from tests.support.retailers import new_runner
 
@@ -66,7 +66,7 @@ class Read:
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return simulate(RETAILER)
+    return simulate_retailer(RETAILER)
 
 
 @pytest.fixture

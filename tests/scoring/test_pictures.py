@@ -7,7 +7,7 @@ import pytest
 
 from forecast_assets.contracts import SALES, STOCK_STATUS
 from forecast_assets.history.as_known import History
-from forecast_assets.history.series import past_of
+from forecast_assets.history.series import past_observations
 from forecast_assets.scoring import pictures as run_pictures
 from forecast_assets.scoring.pictures import driver_pictures, fan_pictures
 from resources.stores.home import open_stores
@@ -48,12 +48,12 @@ def _series(*skus: str) -> pl.DataFrame:
 
 
 def test_the_past_is_that_of_the_series_asked_for_as_it_was_known(history: History) -> None:
-    past = past_of(history, _series("B", "A"), CUTOFF - timedelta(days=2))
+    past = past_observations(history, _series("B", "A"), CUTOFF - timedelta(days=2))
     assert past["sku_id"].to_list() == ["A"] * 3 + ["B"] * 3
     assert past["sales_units"].to_list() == [4.0, 3.0, 2.0] * 2
     assert past["is_stockout"].to_list() == [None, None, True, None, None, None]
     assert past["out_of_stock_share"].drop_nulls().to_list() == [3 / 16]
-    assert past_of(history, _series("Z"), CUTOFF - timedelta(days=2)).is_empty()
+    assert past_observations(history, _series("Z"), CUTOFF - timedelta(days=2)).is_empty()
 
 
 @pytest.mark.parametrize("product", ["forecasts", "base_forecasts"])

@@ -14,7 +14,7 @@ from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.launch import Runner
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.run import score
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.simulated import read_simulated
 from resources.store.overlay import OverlayStore
 from resources.stores.home import Stores
@@ -52,7 +52,9 @@ def made_by(stores: Stores, key: RunKey, meet: Callable[[], object] = lambda: No
 def other_home(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """Another retailer with a version of the same name, as of the same day."""
     folder = tmp_path_factory.mktemp("other")
-    write_native(simulate(SimulatorSettings(skus=12, stores=3, days=160, seed=5, end=RETAILER.end)), folder / "native")
+    write_native(
+        simulate_retailer(SimulatorSettings(skus=12, stores=3, days=160, seed=5, end=RETAILER.end)), folder / "native"
+    )
     made = new_runner(folder / "home")
     made.ingest(read_simulated(folder / "native"))
     made.train(family="statistical", version="stat-1", cutoff=RETAILER.end, horizon=28)

@@ -6,7 +6,7 @@ import pytest
 
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.simulation.simulator import Simulation
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -15,7 +15,7 @@ KEY = ["store_id", "sku_id", "target_date"]
 
 
 @pytest.fixture(scope="module")
-def scored(published: tuple[Runner, Outcome], simulation: Simulation) -> pl.DataFrame:
+def scored(published: tuple[Runner, RunOutcome], simulation: Simulation) -> pl.DataFrame:
     runner, outcome = published
     truth = simulation.truth.rename({"event_date": "target_date"}).with_columns(pl.col("is_stockout").cast(pl.Float64))
     products = [
@@ -27,13 +27,13 @@ def scored(published: tuple[Runner, Outcome], simulation: Simulation) -> pl.Data
     return forecasts.join(wanted, on=KEY).join(truth, on=KEY, suffix="_true")
 
 
-def test_every_published_row_has_its_truth(scored: pl.DataFrame, published: tuple[Runner, Outcome]) -> None:
+def test_every_published_row_has_its_truth(scored: pl.DataFrame, published: tuple[Runner, RunOutcome]) -> None:
     runner, outcome = published
     assert scored.height == read_product(runner.stores, outcome.publication, "forecasts").height
 
 
 def test_stockout_risk_beats_climatology(
-    scored: pl.DataFrame, simulation: Simulation, published: tuple[Runner, Outcome]
+    scored: pl.DataFrame, simulation: Simulation, published: tuple[Runner, RunOutcome]
 ) -> None:
     end = published[1].publication.key.prediction_date
     past = simulation.truth.filter(pl.col("event_date") <= end)

@@ -19,9 +19,9 @@ from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.operations.backfilling import backfill_keys
 from forecast_assets.operations.reading import read_product, resolve_run
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.actions import error_text
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
 from tests.support.brief_runs import in_full
 from tests.support.replayed_rows import picked, require_replayed
 from tests.support.retailers import copied, new_runner
@@ -38,7 +38,7 @@ PLANS = {"prices", "events"}
 
 @pytest.fixture(scope="module")
 def retailer() -> Simulation:
-    return simulate(RETAILER)
+    return simulate_retailer(RETAILER)
 
 
 def batches(retailer: Simulation, *, later: bool) -> list[Batch]:
@@ -71,16 +71,16 @@ def later(retailer: Simulation, as_of_sunday: Runner, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="module")
-def outcome(later: Runner) -> Outcome:
+def outcome(later: Runner) -> RunOutcome:
     with in_full():
         return later.score(KEY)
 
 
-def test_random_weekly_rows_are_rebuilt_to_the_published_values(later: Runner, outcome: Outcome) -> None:
+def test_random_weekly_rows_are_rebuilt_to_the_published_values(later: Runner, outcome: RunOutcome) -> None:
     require_replayed(later, KEY, picked(later, 20)[outcome.publication.key])
 
 
-def test_every_product_keeps_its_contract_for_90_days(later: Runner, outcome: Outcome) -> None:
+def test_every_product_keeps_its_contract_for_90_days(later: Runner, outcome: RunOutcome) -> None:
     assert outcome.is_new
     assert resolve_run(later.stores, "weekly", SUNDAY, "stat-weekly-1") == outcome.publication
     for name in PUBLISHED:
@@ -90,14 +90,14 @@ def test_every_product_keeps_its_contract_for_90_days(later: Runner, outcome: Ou
     assert all(len(checks) >= 3 for checks in outcome.publication.accepted.values())
 
 
-def test_no_observation_after_the_cutoff_is_read(as_of_sunday: Runner, later: Runner, outcome: Outcome) -> None:
+def test_no_observation_after_the_cutoff_is_read(as_of_sunday: Runner, later: Runner, outcome: RunOutcome) -> None:
     then = as_of_sunday.score(KEY)
     for name in PUBLISHED:
         before = read_product(as_of_sunday.stores, then.publication, name)
         assert before.equals(read_product(later.stores, outcome.publication, name)), name
 
 
-def test_sql_names_the_weekly_views(later: Runner, outcome: Outcome) -> None:
+def test_sql_names_the_weekly_views(later: Runner, outcome: RunOutcome) -> None:
     frame = read_product(later.stores, outcome.publication, "forecasts")
     with duckdb.connect(str(later.settings.catalogue_path), read_only=True) as connection:
         found = connection.execute(
@@ -154,7 +154,7 @@ def call(runner: Runner, *arguments: object) -> Said:
     return Said(code, out.getvalue(), err.getvalue())
 
 
-def test_a_backfill_says_what_it_did_and_what_waits(later: Runner, outcome: Outcome) -> None:
+def test_a_backfill_says_what_it_did_and_what_waits(later: Runner, outcome: RunOutcome) -> None:
     assert outcome.publication
     keys = backfill_keys("weekly", "stat-weekly-1", SUNDAY, date(2025, 7, 6), None)
     assert len(keys) == 4

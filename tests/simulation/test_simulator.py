@@ -14,7 +14,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import SourceError
 from forecast_assets.simulation.assortment import DEMAND_TYPES, make_assortment
 from forecast_assets.simulation.m5_writer import week_number, write_m5
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer, write_native
 
 SETTINGS = SimulatorSettings(skus=25, stores=2, days=200)
 KEY = ["sku_id", "store_id", "event_date"]
@@ -22,7 +22,7 @@ KEY = ["sku_id", "store_id", "event_date"]
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return simulate(SETTINGS)
+    return simulate_retailer(SETTINGS)
 
 
 def feed(simulation: Simulation, name: str, source: str | None = None) -> pl.DataFrame:
@@ -36,8 +36,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes(simulation: Simulation, tmp_path: Path) -> None:
     assert write_native(simulation, tmp_path / "first")
-    assert write_native(simulate(SETTINGS), tmp_path / "second")
-    assert write_native(simulate(replace(SETTINGS, seed=8)), tmp_path / "other")
+    assert write_native(simulate_retailer(SETTINGS), tmp_path / "second")
+    assert write_native(simulate_retailer(replace(SETTINGS, seed=8)), tmp_path / "other")
     first, other = hashes(tmp_path / "first"), hashes(tmp_path / "other")
     assert first == hashes(tmp_path / "second")
     assert len(first) == 12
@@ -212,7 +212,7 @@ def test_true_probabilities_agree_with_what_happened(simulation: Simulation) -> 
 
 
 def test_stock_outs_are_as_common_as_in_shops_and_uneven() -> None:
-    truth = simulate(SimulatorSettings(skus=60, stores=3, days=200)).truth
+    truth = simulate_retailer(SimulatorSettings(skus=60, stores=3, days=200)).truth
     by_series = truth.group_by("sku_id", "store_id").agg(pl.col("is_stockout").mean())["is_stockout"]
     assert 0.04 < truth["is_stockout"].mean() < 0.10
     assert by_series.quantile(0.9) > 3 * by_series.median()

@@ -1,4 +1,4 @@
-"""Forecasts made elsewhere beside a snapshot: series that are missing or unknown, and upper rows beside their sums."""
+"""External forecasts beside a snapshot: series that are missing or unknown, and upper rows beside their sums."""
 
 from datetime import date, timedelta
 from decimal import Decimal

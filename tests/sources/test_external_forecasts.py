@@ -1,4 +1,4 @@
-"""Files of forecasts made elsewhere: what is read, and every mistake by its message, all of them at once."""
+"""Files of external forecasts: what is read, and every mistake by its message, all of them at once."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal

@@ -16,7 +16,7 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches
 from forecast_assets.simulation.m5_writer import write_m5
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
 from forecast_assets.sources.m5 import read_m5
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores
@@ -223,7 +223,7 @@ def test_of_many_wrong_rows_ten_are_shown(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return simulate(SimulatorSettings(skus=12, stores=2, days=200))
+    return simulate_retailer(SimulatorSettings(skus=12, stores=2, days=200))
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,7 @@ def ingest(stores: Stores, folder: Path) -> IngestOutcome:
         del batch
         return []
 
-    return ingest_batches(read_m5(folder), stores.observations, expect=nothing, report=lambda *_: None)
+    return ingest_batches(read_m5(folder), stores.observations, expect=nothing, progress=lambda *_: None)
 
 
 def test_more_days_change_only_the_last_batch_of_sales(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from forecast_assets.core.errors import SourceError
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from forecast_assets.sources.simulated import read_simulated
 from tests.support.intake_cases import findings_of
@@ -21,7 +21,7 @@ SETTINGS = SimulatorSettings(skus=6, stores=1, days=120)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native") / "retailer"
-    write_native(simulate(SETTINGS), folder)
+    write_native(simulate_retailer(SETTINGS), folder)
     return folder
 
 
@@ -31,7 +31,7 @@ def folder(written: Path, tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_what_is_read(written: Path) -> None:
-    made, found = simulate(SETTINGS).batches, read_simulated(written)
+    made, found = simulate_retailer(SETTINGS).batches, read_simulated(written)
     assert [(b.feed, b.source, b.trust, b.declared_lag) for b in found] == [
         (b.feed, b.source, b.trust, b.declared_lag) for b in made
     ]

@@ -11,7 +11,7 @@ import pytest
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import SourceError
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.held import Held
+from forecast_assets.ingestion.stored_rows import StoredRows
 from forecast_assets.presentation.actions import error_text, sentence_text
 from forecast_assets.sources.table_mapping import EXAMPLE, read_mapping
 from forecast_assets.sources.tables import read_tables
@@ -185,7 +185,7 @@ def test_a_day_after_another_carries_on_the_series_that_sold_nothing(tmp_path: P
     expected = [("A", 3.0), ("B", 0.0)]
     assert second.frame.select("sku_id", "sales_units").rows() == expected
     (tmp_path / "d1.csv").unlink()
-    held = Held.of({"sales": first.frame}, source="erp", trust=0.8)
+    held = StoredRows.of({"sales": first.frame}, source="erp", trust=0.8)
     (again,) = read_tables(tmp_path / "mapping.toml", held)
     assert again.frame.equals(second.frame)
     (alone,) = read_tables(tmp_path / "mapping.toml")
@@ -193,7 +193,7 @@ def test_a_day_after_another_carries_on_the_series_that_sold_nothing(tmp_path: P
 
 
 def test_the_zeros_of_a_store_whose_file_is_late_are_not_made_up(tmp_path: Path) -> None:
-    held = Held.of(
+    held = StoredRows.of(
         {"sales": one(tmp_path, SALES, s=f"{PLAIN}A,S,2025-01-01,1\nA,T,2025-01-01,1\n").frame}, source="erp"
     )
     (tmp_path / "mapping.toml").write_text(f'{HEAD}{SALES}missing_days = "zero"\n')
@@ -213,7 +213,7 @@ def test_a_series_is_carried_on_for_35_days_after_its_last_sale(tmp_path: Path) 
     assert carried["event_date"].to_list() == days[:36]
     assert carried["sales_units"].sum() == 4.0
     # Zeros that are held by now carry it no further, nor does a longer delivery.
-    held = Held.of({"sales": pl.concat([each.frame for each in batches[:30]])}, source="erp", trust=0.8)
+    held = StoredRows.of({"sales": pl.concat([each.frame for each in batches[:30]])}, source="erp", trust=0.8)
     for name in files:
         (tmp_path / f"{name}.csv").unlink()
     rows = "".join(f"A,S,{day},1\n" for day in days[30:])
@@ -265,7 +265,7 @@ def test_without_a_list_price_it_is_over_the_highest_of_the_trailing_year(tmp_pa
     old = one(tmp_path, PRICES, p="sku_id,store_id,event_date,unit_price\nA,S,2024-06-01,4\nA,S,2023-06-01,9\n")
     alone = one(tmp_path, PRICES, p=OFFER.format("", "", ""))
     assert alone.frame["price_ratio"].to_list() == [1.0, 0.75]
-    held = Held.of({"prices": old.frame}, source="erp")
+    held = StoredRows.of({"prices": old.frame}, source="erp")
     (looking_back,) = read_tables(tmp_path / "mapping.toml", held)
     assert looking_back.frame["price_ratio"].to_list() == [0.5, 0.375]
     feed = PRICES.replace("p.csv", "p*.csv")
@@ -284,7 +284,7 @@ def test_a_mistaken_price_counts_only_until_it_is_corrected(tmp_path: Path) -> N
     assert batch.frame["price_ratio"].to_list() == [1.0, 1.0, 0.1, 0.9]
     before = one(tmp_path, PRICES, p=WORDS + mistaken)
     assert before.frame["price_ratio"].to_list() == [1.0, 0.1]
-    held = Held.of({"prices": before.frame}, source="erp", trust=0.8)
+    held = StoredRows.of({"prices": before.frame}, source="erp", trust=0.8)
     (tmp_path / "p.csv").write_text(WORDS + corrected)
     (after,) = read_tables(tmp_path / "mapping.toml", held)
     assert after.frame["price_ratio"].to_list() == [1.0, 0.9]
@@ -305,7 +305,7 @@ def test_a_price_that_was_held_twice_counts_as_it_last_stood(tmp_path: Path) -> 
         schema=FEEDS["prices"].schema, orient="row",
     )  # fmt: skip
     one(tmp_path, PRICES, p=f"{WORDS}A,S,2025-01-05,2025-01-05,5\n")
-    (batch,) = read_tables(tmp_path / "mapping.toml", Held.of({"prices": held}, source="erp"))
+    (batch,) = read_tables(tmp_path / "mapping.toml", StoredRows.of({"prices": held}, source="erp"))
     assert batch.frame["price_ratio"].to_list() == [0.5]
 
 

@@ -9,12 +9,12 @@ from scipy.stats import norm, poisson
 
 from forecast_assets.contracts import INVENTORY_POSITIONS, PURCHASE_ORDERS
 from forecast_assets.stockout_risk import inventory
-from forecast_assets.stockout_risk.inventory import Demand, days_of_cover, remaining_days, simulate, supply_at
+from forecast_assets.stockout_risk.inventory import Demand, days_of_cover, remaining_days, simulate_stock, supply_at
 from tests.support.risk_cases import certain_demand, poisson_demand, supply
 
 
 def test_certain_demand_runs_out_on_the_day_that_arithmetic_says() -> None:
-    risk = simulate(certain_demand([[2.0] * 5]), supply([5.0], lead=9))
+    risk = simulate_stock(certain_demand([[2.0] * 5]), supply([5.0], lead=9))
     assert risk.probability.tolist() == [[0, 0, 1, 1, 1]]
     assert risk.lost_units.tolist() == [[0, 0, 1, 2, 2]]
     assert risk.days_of_cover.tolist() == [2.5]
@@ -22,43 +22,43 @@ def test_certain_demand_runs_out_on_the_day_that_arithmetic_says() -> None:
 
 def test_an_open_order_arrives_at_the_opening_of_its_day() -> None:
     """Placed 2 days ago with a lead of 4: in the opening stock of day 2."""
-    risk = simulate(certain_demand([[2.0] * 4]), supply([2.0], lead=4, orders=[(0, 2, 3.0)]))
+    risk = simulate_stock(certain_demand([[2.0] * 4]), supply([2.0], lead=4, orders=[(0, 2, 3.0)]))
     assert risk.stages[1].tolist() == [[0, 1, 1, 1]]
     assert risk.stages[2].tolist() == [[0, 0, 1, 1]]
     assert risk.lost_units.tolist() == [[0, 0, 1, 2]]
 
 
 def test_an_overdue_order_is_expected_at_the_next_opening() -> None:
-    risk = simulate(certain_demand([[2.0] * 3]), supply([0.0], lead=3, orders=[(0, 11, 4.0)]))
+    risk = simulate_stock(certain_demand([[2.0] * 3]), supply([0.0], lead=3, orders=[(0, 11, 4.0)]))
     assert risk.probability.tolist() == [[0, 0, 1]]
 
 
 def test_the_declared_policy_orders_at_the_end_of_the_day_and_receives_after_its_lead_time() -> None:
     """Day 1 leaves 3, at s: orders 7, open on day 3 after day 2 left 1 (lost 0). Then 8 - 2 = 6, 4, 2 at s: 8 ..."""
-    risk = simulate(certain_demand([[2.0, 2, 2, 2, 2, 2]]), supply([5.0], lead=2, policy=(3.0, 10.0)))
+    risk = simulate_stock(certain_demand([[2.0, 2, 2, 2, 2, 2]]), supply([5.0], lead=2, policy=(3.0, 10.0)))
     assert risk.stages[2].tolist() == [[0, 0, 1, 1, 1, 1]]
     assert risk.stages[3].tolist() == [[0, 0, 0, 0, 0, 0]]
 
 
 def test_orders_wait_for_the_review_day() -> None:
     """Reviews at the end of days 3 and 6; the order of day 3 arrives on day 4."""
-    risk = simulate(certain_demand([[1.0] * 5]), supply([1.0], lead=1, review=3, policy=(5.0, 9.0)))
+    risk = simulate_stock(certain_demand([[1.0] * 5]), supply([1.0], lead=1, review=3, policy=(5.0, 9.0)))
     assert risk.probability.tolist() == [[0, 1, 1, 0, 0]]
 
 
 def test_units_on_order_count_towards_the_reorder_point() -> None:
     """9 units on order keep the position above s, so that nothing more is ordered before they arrive."""
     on_order = supply([1.0], lead=3, policy=(4.0, 9.0), orders=[(0, 0, 9.0)])
-    risk = simulate(certain_demand([[1.0] * 12]), on_order)
+    risk = simulate_stock(certain_demand([[1.0] * 12]), on_order)
     assert risk.probability[0, :3].tolist() == [0, 1, 0]
     assert np.array_equal(risk.probability[0], np.eye(12)[1])
 
 
 def test_without_a_policy_the_risk_ends_at_lead_time_plus_review() -> None:
-    risk = simulate(certain_demand([[1.0] * 6]), supply([9.0], lead=2.4, review=2))
+    risk = simulate_stock(certain_demand([[1.0] * 6]), supply([9.0], lead=2.4, review=2))
     assert np.isnan(risk.probability[0]).tolist() == [False] * 5 + [True]
     assert np.isnan(risk.lost_units[0]).tolist() == [False] * 5 + [True]
-    undeclared = simulate(certain_demand([[1.0] * 6]), supply([9.0], lead=2.4, review=np.nan))
+    undeclared = simulate_stock(certain_demand([[1.0] * 6]), supply([9.0], lead=2.4, review=np.nan))
     assert np.isnan(undeclared.probability[0]).tolist() == [False] * 4 + [True] * 2
 
 
@@ -69,7 +69,7 @@ def test_cover_is_interpolated_and_open_where_stock_outlasts_the_horizon() -> No
 
 
 def test_nothing_asked_for_is_nothing_lost() -> None:
-    risk = simulate(certain_demand([[0.0, 0.0]]), supply([0.0]))
+    risk = simulate_stock(certain_demand([[0.0, 0.0]]), supply([0.0]))
     assert not risk.stages.any()
     assert not risk.lost_units.any()
 
@@ -80,10 +80,10 @@ def test_a_series_risk_does_not_depend_on_the_other_series_nor_on_the_chunk() ->
     stock = supply(
         (mean[:, 0] * 3).tolist(), deviation=1.0, policy=(4.0, 12.0), orders=[(4, 1, 5.0), (2, 0, 3.0), (4, 3, 2.0)]
     )
-    together = simulate(demand, stock, paths=100)
-    apart = simulate(demand, stock, paths=100, chunk=2)
+    together = simulate_stock(demand, stock, paths=100)
+    apart = simulate_stock(demand, stock, paths=100, chunk=2)
     rows = np.array([4, 2])
-    alone = simulate(demand.take(rows), stock.take(rows), paths=100)
+    alone = simulate_stock(demand.take(rows), stock.take(rows), paths=100)
     assert np.array_equal(together.stages, apart.stages)
     assert np.array_equal(together.lost_units, apart.lost_units)
     assert np.array_equal(together.stages[:, rows], alone.stages)
@@ -92,8 +92,8 @@ def test_a_series_risk_does_not_depend_on_the_other_series_nor_on_the_chunk() ->
 
 def test_a_longer_horizon_does_not_change_the_days_before_it() -> None:
     mean = np.full((1, 12), 2.0)
-    long = simulate(poisson_demand(mean, 0.2), supply([5.0], deviation=1.0, policy=(4.0, 9.0)))
-    short = simulate(poisson_demand(mean[:, :5], 0.2), supply([5.0], deviation=1.0, policy=(4.0, 9.0)))
+    long = simulate_stock(poisson_demand(mean, 0.2), supply([5.0], deviation=1.0, policy=(4.0, 9.0)))
+    short = simulate_stock(poisson_demand(mean[:, :5], 0.2), supply([5.0], deviation=1.0, policy=(4.0, 9.0)))
     assert np.array_equal(long.probability[:, :5], short.probability)
 
 
@@ -101,7 +101,7 @@ def test_a_longer_horizon_does_not_change_the_days_before_it() -> None:
 def test_first_day_reproduces_the_poisson_distribution(mean: float) -> None:
     """A stock of k fails on the first day with probability P(demand > k)."""
     stocks = np.arange(int(mean * 2) + 3)
-    risk = simulate(poisson_demand(np.full((len(stocks), 1), mean)), supply(stocks.tolist()), paths=500)
+    risk = simulate_stock(poisson_demand(np.full((len(stocks), 1), mean)), supply(stocks.tolist()), paths=500)
     assert np.abs(risk.probability[:, 0] - poisson.sf(stocks, mean)).max() < 0.04
     expected_lost = [sum((n - k) * poisson.pmf(n, mean) for n in range(k, 60)) for k in stocks]
     assert np.abs(risk.lost_units[:, 0] - expected_lost).max() < 0.04 * max(mean, 1.0)
@@ -119,7 +119,7 @@ def test_draws_keep_the_mean_of_the_forecast_and_are_whole_where_sales_are() -> 
 
 def test_where_every_quantile_is_zero_the_mean_falls_on_the_rarest_paths() -> None:
     demand = Demand(np.array([[0.004]]), np.zeros((1, 1, 13)), np.zeros(1), np.array([False]))
-    risk = simulate(demand, supply([0.0]), paths=400)
+    risk = simulate_stock(demand, supply([0.0]), paths=400)
     assert 0 < risk.probability[0, 0] <= 0.01
     assert risk.lost_units[0, 0] == pytest.approx(0.004)
 
@@ -127,8 +127,8 @@ def test_where_every_quantile_is_zero_the_mean_falls_on_the_rarest_paths() -> No
 def test_days_that_go_together_empty_the_shelf_later_or_sooner_than_independent_ones() -> None:
     """Stock above the expected total: only a run of good days empties it, and correlation makes runs."""
     mean = np.full((1, 10), 4.0)
-    independent = simulate(poisson_demand(mean, 0.0), supply([50.0], lead=20)).probability[0, -1]
-    together = simulate(poisson_demand(mean, 0.5), supply([50.0], lead=20)).probability[0, -1]
+    independent = simulate_stock(poisson_demand(mean, 0.0), supply([50.0], lead=20)).probability[0, -1]
+    together = simulate_stock(poisson_demand(mean, 0.5), supply([50.0], lead=20)).probability[0, -1]
     assert together > independent + 0.02
 
 

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 from tests.support.risk_cases import panel
 
 DAYS, HORIZON = 70, 14
-Floats = npt.NDArray[np.float64]
 STORES = [f"S{store}" for store in range(10) for _ in range(30)]
 SKUS = [f"K{sku:02d}" for _ in range(10) for sku in range(30)]
 

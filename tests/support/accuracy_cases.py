@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.accuracy.measuring import Actuals
+from forecast_assets.accuracy.measuring import DayActuals
 from forecast_assets.contracts import QUANTILE_COLUMNS
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
@@ -46,11 +46,11 @@ def naive() -> pl.DataFrame:
     return frame({"naive_units": NAIVE}, SERIES[:3])
 
 
-def actuals(*, late: int = 0) -> Actuals:
+def actuals(*, late: int = 0) -> DayActuals:
     """What came; the rows of the last ``late`` series have not arrived."""
     known = SERIES[: 4 - late]
     sales = frame({"sales_units": SALES[: len(known)]}, known, sales_units=pl.Float64)
-    return Actuals(sales, frame({"is_stockout": STOCKOUTS}, SERIES[:3]))
+    return DayActuals(sales, frame({"is_stockout": STOCKOUTS}, SERIES[:3]))
 
 
 def hierarchy() -> Hierarchy:

@@ -28,7 +28,7 @@ from forecast_assets.history.as_known import History
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.models.artifact import Artifact
-from forecast_assets.models.boosted.inputs import View
+from forecast_assets.models.boosted.inputs import SeriesView
 from forecast_assets.models.family import family as family_of
 from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.settings import Settings
@@ -287,11 +287,13 @@ def knows_what_came_later(patch: pytest.MonkeyPatch) -> None:
 def reads_rows_whenever_known(patch: pytest.MonkeyPatch) -> None:
     """Leak: a history does not ask when its rows were known."""
 
-    def said(self: History, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+    def unresolved_feed(
+        self: History, name: str, *, since: date | None = None, ahead_days: int = 0
+    ) -> pl.LazyFrame | None:
         first, last = self._window(name, since, ahead_days)
         return self.store.scan(self.batches, name, since=first, until=last)
 
-    patch.setattr(History, "said", said)
+    patch.setattr(History, "unresolved_feed", unresolved_feed)
 
 
 def reads_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
@@ -309,7 +311,7 @@ def uses_any_plan(patch: pytest.MonkeyPatch) -> None:
     """Leak: models read prices and promotions of days whose plan is not known."""
     patch.setattr("forecast_assets.models.statistical.effects._without_plan", lambda _panel, factor: factor)
     patch.setattr(
-        "forecast_assets.models.boosted.inputs.Cutoff.offered",
+        "forecast_assets.models.boosted.inputs.CutoffInputs.offered",
         lambda cutoff, name, rows, columns: getattr(cutoff.record, name)[rows[:, None], columns],
     )
 
@@ -329,12 +331,12 @@ def shows_a_day_more(patch: pytest.MonkeyPatch) -> None:
 def inputs_read_a_day_ahead(patch: pytest.MonkeyPatch) -> None:
     """Leak: windows of the trees' inputs end a day after the cutoff."""
 
-    def recent(self: View, name: str, days: int) -> Floats:
+    def recent(self: SeriesView, name: str, days: int) -> Floats:
         span = self.cutoff.span(days)
         matrix: Floats = getattr(self.record, name)[self.rows, span.start + 1 : span.stop + 1]
         return matrix
 
-    patch.setattr(View, "recent", recent)
+    patch.setattr(SeriesView, "recent", recent)
 
 
 def trained(family: str, panel: Panel) -> Artifact:

@@ -63,7 +63,7 @@ def registered(family: ModelFamily[Any]) -> Iterator[ModelFamily[Any]]:
 
 
 def given_forecasts(panel: Panel) -> pl.DataFrame:
-    """Forecasts made elsewhere of a panel's series: the last week again, with a median."""
+    """External forecasts of a panel's series: the last week again, with a median."""
     key = RunKey("daily", panel.cutoff, "planners-1", panel.horizon_days)
     week = publish(seasonal_naive(panel.sales, panel.horizon_days), "forecast_units")
     others = (pl.lit(None, UNITS).alias(name) for name in QUANTILE_COLUMNS if name != "q500_units")

@@ -11,7 +11,7 @@ from forecast_assets.models.artifact import NO_GROUPS
 from forecast_assets.models.family import family_to_train
 from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS
 from forecast_assets.models.training import TrainingInputs
-from forecast_assets.training.fitting import Trained, train_version
+from forecast_assets.training.fitting import TrainingResult, fit_version
 
 
 def fit(
@@ -26,7 +26,7 @@ def fit(
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = NO_GROUPS,
     evaluates: bool = True,
-) -> Trained:
+) -> TrainingResult:
     """Train a version of a family from a panel."""
     inputs = TrainingInputs(
         panel=panel,
@@ -39,4 +39,4 @@ def fit(
         workers=workers,
         progress=progress,
     )
-    return train_version(family_to_train(family), inputs)
+    return fit_version(family_to_train(family), inputs)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
-from resources.ledger.entries.evaluate import Evaluation
+from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
 from resources.maintenance.vacuuming import vacuum_store
@@ -31,7 +31,7 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, publish, correct, measure, evaluate and vacuum."""
+    """Ingest, register, promote, roll back, publish, correct, measure, backtest and vacuum."""
     ingest(stores)
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
@@ -42,7 +42,7 @@ def every_kind(stores: Stores) -> None:
     publish(stores, run_key(1), units=5)
     publish(stores, run_key(revision=1), units=9)
     measure(stores)
-    evaluate(stores)
+    record_backtest(stores)
     vacuum(stores)
 
 
@@ -54,11 +54,11 @@ def measure(stores: Stores, since: int = 0) -> None:
         facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
-    stores.predictions.measure("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
+    stores.predictions.record_measurement("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
 
 
 def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:
-    """Write the report of an evaluation that is not recorded yet."""
+    """Write the report of a backtest that is not recorded yet."""
     return stores.predictions.write(
         BACKTEST_REPORTS, products.make_backtests(version, wape), key=version,
         folder=f"backtest_reports/model_version={version}",
@@ -66,14 +66,14 @@ def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> Produ
     )  # fmt: skip
 
 
-def evaluate(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[Evaluation, bool]:
-    """Evaluate a version at one past cutoff."""
+def record_backtest(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> tuple[BacktestRecord, bool]:
+    """Record a backtest of a version at one past cutoff."""
     made = report(stores, version, wape)
     method = {"cutoff": "2025-01-01", "method": "version", "model_version": version, "family": "statistical",
               "is_recipe": False, "artifact": made.inputs["model_artifacts"], "forecasts": "0" * 64}  # fmt: skip
     body = {"model_version": version, "cadence": "daily", "forecast_horizon": 7, "cutoffs": ["2025-01-01"],
             "methods": [method], "known_until": "2025-01-09T06:00:00+00:00"}  # fmt: skip
-    return stores.predictions.evaluate(made, body)
+    return stores.predictions.record_backtest(made, body)
 
 
 def vacuum(stores: Stores) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from forecast_assets.core.keys import RunKey
 from forecast_assets.launch import Runner
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate, write_native
+from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.simulated import read_simulated
 from tests.support.brief_runs import in_full, make_brief
 
@@ -28,7 +28,7 @@ def brief_runs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def simulation() -> Simulation:
-    return simulate(RETAILER)
+    return simulate_retailer(RETAILER)
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def trained(retailer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def published(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, Outcome]:
+def published(trained: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, RunOutcome]:
     """A copy of the trained home with one published run."""
     runner = copied(trained, tmp_path_factory.mktemp("published") / "home")
     with in_full():

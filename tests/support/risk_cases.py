@@ -5,15 +5,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES, RECONCILED_FORECASTS
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.quantities import publish
 from forecast_assets.features.panel import Panel
 from forecast_assets.stockout_risk.inventory import Demand, Supply
 
-Floats = npt.NDArray[np.float64]
 FIRST = date(2025, 1, 6)  # a Monday
 NO_ORDERS: Sequence[tuple[int, int, float]] = ()
 

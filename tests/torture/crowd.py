@@ -23,7 +23,7 @@ import sqlalchemy
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.core.errors import AlreadyPublishedError, LostRaceError
 from forecast_assets.core.keys import RunKey
-from resources.ledger.entries.evaluate import Evaluation
+from resources.ledger.entries.evaluate import BacktestRecord
 from resources.store.blobs import sha256
 from resources.store.parquet import to_parquet
 from resources.stores.home import Stores
@@ -127,20 +127,20 @@ class Deeds:
     Attributes:
         attempts: Its tries to publish.
         measured: Whether its measurement stood, repeated one that stood, or lost.
-        evaluated: The evaluation that all others record too, as it stands, and whether this writer recorded it.
-        own: Ledger entry of an evaluation of its own.
+        backtested: The backtest that all others record too, as it stands, and whether this writer recorded it.
+        own: Ledger entry of a backtest of its own.
     """
 
     attempts: tuple[Attempt, ...]
     measured: str
-    evaluated: tuple[Evaluation, bool]
+    backtested: tuple[BacktestRecord, bool]
     own: int
 
 
 def write(place: Place, meeting: Path, number: int, writers: int, rounds: int, measured: bytes) -> Deeds:
     """Publish runs that all others want too, and runs of one's own; ingest, register and promote in between.
 
-    At the end all measure the same day, evaluate the same version, and each evaluates another one in its own way.
+    At the end all measure the same day, backtest the same version, and each backtests another one in its own way.
     """
     stores = place.open()
     attempts = []
@@ -156,10 +156,10 @@ def write(place: Place, meeting: Path, number: int, writers: int, rounds: int, m
             register(stores, f"stat-{at + 2}")
         attempts += [_attempt(stores, key, number + 1) for key in (shared_key(at), own_key(number, at))]
     Meeting(meeting).wait_for(f"end-{number}", writers * (rounds + 1))
-    evaluated = ledger_cases.evaluate(stores)
-    own, is_new = ledger_cases.evaluate(stores, "stat-2", wape_of(number))
+    backtested = ledger_cases.record_backtest(stores)
+    own, is_new = ledger_cases.record_backtest(stores, "stat-2", wape_of(number))
     assert is_new
-    return Deeds(tuple(attempts), _measure(stores, measured), evaluated, own.sequence)
+    return Deeds(tuple(attempts), _measure(stores, measured), backtested, own.sequence)
 
 
 def shared_key(at: int) -> RunKey:
@@ -203,7 +203,7 @@ def _measure(stores: Stores, data: bytes) -> str:
         inputs={"batches": []}, facts={"known_until": "2025-06-05T12:00:00+00:00", "runs": 1},
     )  # fmt: skip
     try:
-        _, is_new = stores.predictions.measure("daily", CUTOFF, product, since=0, required_checks=())
+        _, is_new = stores.predictions.record_measurement("daily", CUTOFF, product, since=0, required_checks=())
     except LostRaceError:
         return "lost"
     return "stood" if is_new else "repeated"
@@ -254,7 +254,7 @@ REPORTS: Final = (
     "SELECT evaluated_sequence, value, is_newest FROM audit.backtest_reports "
     "WHERE method = 'version' AND cutoff IS NULL ORDER BY ALL"
 )
-# Before every run its version is evaluated.
+# Before every run its version is backtested.
 ENTRIES_OF_DAY: Final = 2
 
 
@@ -279,8 +279,8 @@ def look(query: Query, before: int) -> int:
     assert query(RISKS) == [(len(days),)]
     assert query(KEYS) == [(str(run_key(day)),) for day in days]
     assert query(LINKS) == [(len(days),)]
-    evaluated = [before + ENTRIES_OF_DAY * day + 1 for day in days]
-    assert query(REPORTS) == [(entry, wape_of(day), day == days[-1]) for day, entry in enumerate(evaluated)]
+    backtested = [before + ENTRIES_OF_DAY * day + 1 for day in days]
+    assert query(REPORTS) == [(entry, wape_of(day), day == days[-1]) for day, entry in enumerate(backtested)]
     return int(head)
 
 
@@ -404,8 +404,8 @@ def read_by_python(place: Place, meeting: Path, before: int) -> Sight:
                 frame = stores.predictions.read(stores.predictions.version(version))
                 assert frame.equals(product_frame(name, run_key(day), units_of(day)))
                 reads += 1
-        for day, evaluation in list(enumerate(state.evaluations["stat-1"]))[-3:]:
-            report = stores.predictions.read(stores.predictions.version(evaluation.product_version))
+        for day, record in list(enumerate(state.backtests["stat-1"]))[-3:]:
+            report = stores.predictions.read(stores.predictions.version(record.product_version))
             assert report.equals(products.make_backtests("stat-1", wape_of(day)))
             reads += 1
         connections += 1

@@ -26,7 +26,7 @@ import duckdb
 import pandera.polars  # noqa: F401 - loaded before forking, not in every case
 import polars as pl
 
-from forecast_assets.cli.failures import from_outside
+from forecast_assets.cli.failures import as_own_error
 from forecast_assets.contracts import FORECAST_ACCURACY, PUBLISHED, Contract
 from forecast_assets.core.errors import AlreadyPublishedError, AlreadyRegisteredError, ForecastAssetsError, StorageError
 from forecast_assets.core.keys import RunKey
@@ -43,7 +43,7 @@ from tests.torture.injection import Call, Harm, Report, arm, preloaded
 PATIENCE: Final = 120
 REPOSITORY: Final = Path(__file__).parents[2]
 DONE: Final = "done"
-# What every evaluation here has found; a report that is not recorded has found another.
+# What every backtest here has found; a report that is not recorded has found another.
 WAPE: Final = 0.25
 
 
@@ -120,12 +120,12 @@ def measure(home: Path) -> str:
         facts={"known_until": "2025-06-05T12:00:00+00:00", "runs": 1},
     )  # fmt: skip
     predictions.accept(made.version, "sums_are_right")
-    predictions.measure("daily", TARGET, made, since=0, required_checks=["sums_are_right"])
+    predictions.record_measurement("daily", TARGET, made, since=0, required_checks=["sums_are_right"])
     return DONE
 
 
-def evaluate(home: Path) -> str:
-    ledger_cases.evaluate(stores_of(home), wape=WAPE)
+def backtest(home: Path) -> str:
+    ledger_cases.record_backtest(stores_of(home), wape=WAPE)
     return DONE
 
 
@@ -165,9 +165,9 @@ def _write_report(stores: Stores) -> None:
 
 
 def _leave_old_products(stores: Stores) -> None:
-    """Leave what a run and an evaluation wrote a month ago that did not commit, beside an evaluation that did."""
+    """Leave what a run and a backtest wrote a month ago that did not commit, beside a backtest that did."""
     store_cases.stage(stores, DAYS[2], units_of(DAYS[2]))
-    ledger_cases.evaluate(stores, wape=WAPE)
+    ledger_cases.record_backtest(stores, wape=WAPE)
     ledger_cases.report(stores, wape=2 * WAPE)
     month_ago = time.time() - 30 * 86_400
     for blob in stores.blobs.everything():
@@ -192,9 +192,9 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "a new champion": Scenario(prepared(DAYS[0]), register, ["register", "promote"]),
     "a rollback": Scenario(prepared(DAYS[0], then=_promote_both), roll_back, ["rollback"]),
     "a measurement": Scenario(prepared(DAYS[0]), measure, ["measure"]),
-    "an evaluation": Scenario(prepared(DAYS[0]), evaluate, ["evaluate"]),
-    "an evaluation that was stopped before its commit": Scenario(
-        prepared(DAYS[0], then=_write_report), evaluate, ["evaluate"]
+    "a backtest": Scenario(prepared(DAYS[0]), backtest, ["evaluate"]),
+    "a backtest that was stopped before its commit": Scenario(
+        prepared(DAYS[0], then=_write_report), backtest, ["evaluate"]
     ),
     "a vacuum": Scenario(
         prepared(*DAYS[:2], then=_leave_old_products),
@@ -229,9 +229,9 @@ def look(home: Path) -> Seen:
         for product, version in publication.products.items():
             found = stores.predictions.read(stores.predictions.version(version))
             assert found.equals(expected_frame(product, key)), f"{product} of {key} has other values"
-    for evaluation in stores.ledger.state().evaluations.get("stat-1", []):
-        found = stores.predictions.read(stores.predictions.version(evaluation.product_version))
-        assert found.equals(products.make_backtests("stat-1", WAPE)), f"{evaluation} has another report"
+    for record in stores.ledger.state().backtests.get("stat-1", []):
+        found = stores.predictions.read(stores.predictions.version(record.product_version))
+        assert found.equals(products.make_backtests("stat-1", WAPE)), f"{record} has another report"
     findings = verify_store(stores.blobs).findings
     assert not findings, findings
     _look_at_catalogue(home, [entry.hash for entry in entries], list(publications))
@@ -319,7 +319,7 @@ def _outcome(scenario: Scenario, home: Path) -> str:
     try:
         return scenario.act(home)
     except Exception as error:
-        known = error if isinstance(error, ForecastAssetsError) else from_outside(error)
+        known = error if isinstance(error, ForecastAssetsError) else as_own_error(error)
         if known is None:
             raise
         return f"{type(known).__name__}: {known}"

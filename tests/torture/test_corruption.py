@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from forecast_assets.core.errors import ChangedFileError
-from resources.ledger.entries.evaluate import Evaluation
+from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.log import bundle_path, bundled, entry_path, is_entry
 from resources.ledger.records import canonical
 from resources.maintenance.verification import verify_store
@@ -34,7 +34,7 @@ class Scene:
     head: str
     named: tuple[str, ...]
     paths: tuple[str, ...]
-    evaluation: Evaluation
+    backtest: BacktestRecord
 
     def found(self, *, with_head: bool) -> dict[str, str]:
         heads = [self.head] if with_head else []
@@ -89,7 +89,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         store_cases.publish(stores, store_cases.run_key(day))
     store_cases.publish(stores, store_cases.run_key(1, revision=1), units=5)
     measure(stores)
-    evaluation, _ = ledger_cases.evaluate(stores)
+    backtest, _ = ledger_cases.record_backtest(stores)
     day = 1
     while stores.ledger.state().sequence < ENTRIES - 1:
         store_cases.ingest(stores, day)
@@ -98,7 +98,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     verification = verify_store(stores.blobs)
     assert verification.entries == ENTRIES
     paths = tuple(sorted(blob.path for blob in stores.blobs.everything()))
-    return Scene(root, stores, verification.head, tuple(sorted(verification.named)), paths, evaluation)
+    return Scene(root, stores, verification.head, tuple(sorted(verification.named)), paths, backtest)
 
 
 def measure(stores: Stores) -> None:
@@ -107,7 +107,7 @@ def measure(stores: Stores) -> None:
         facts={"known_until": "k", "runs": 1},
     )  # fmt: skip
     stores.predictions.accept(product.version, "adds_up")
-    stores.predictions.measure("daily", store_cases.CUTOFF, product, since=0, required_checks=["adds_up"])
+    stores.predictions.record_measurement("daily", store_cases.CUTOFF, product, since=0, required_checks=["adds_up"])
 
 
 @contextmanager
@@ -289,9 +289,9 @@ def test_a_flipped_bit_in_a_batch_accuses_no_other_file(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", ["flipped", "cut", "swapped"])
-def test_a_damaged_report_of_an_evaluation_is_named_not_read_and_not_evaluated_over(scene: Scene, kind: str) -> None:
-    stores, evaluation = scene.stores, scene.evaluation
-    (file,) = stores.predictions.version(evaluation.product_version).files
+def test_a_damaged_report_of_a_backtest_is_named_not_read_and_not_backtested_over(scene: Scene, kind: str) -> None:
+    stores, backtest = scene.stores, scene.backtest
+    (file,) = stores.predictions.version(backtest.product_version).files
     other = stores.predictions.version(stores.ledger.state().publications[store_cases.run_key(0)].products["forecasts"])
     with damaged(scene) as damage:
         data = damage.read(file.path)
@@ -300,10 +300,10 @@ def test_a_damaged_report_of_an_evaluation_is_named_not_read_and_not_evaluated_o
         damage.write(file.path, harm[kind])
         assert scene.found(with_head=True) == {file.path: "changed"}
         with pytest.raises(ChangedFileError, match="changed after it was written"):
-            stores.predictions.read(stores.predictions.version(evaluation.product_version))
+            stores.predictions.read(stores.predictions.version(backtest.product_version))
         with pytest.raises(ChangedFileError, match="does not hold what its name says"):
-            ledger_cases.evaluate(stores)
-    assert ledger_cases.evaluate(stores) == (evaluation, False)
+            ledger_cases.record_backtest(stores)
+    assert ledger_cases.record_backtest(stores) == (backtest, False)
     assert stores.ledger.state().sequence == ENTRIES
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from resources.catalogue.build import LINK, refresh_catalogue
 from resources.stores.home import open_stores
-from tests.support.ledger_cases import evaluate
+from tests.support.ledger_cases import record_backtest
 from tests.support.places import Place
 from tests.support.store_cases import register, required, run_key
 from tests.torture.crowd import (
@@ -62,7 +62,7 @@ def read_while_publishing(folder: Path) -> Seen:
 
     def publish(day: int) -> None:
         key = run_key(day)
-        evaluate(stores, wape=wape_of(day))
+        record_backtest(stores, wape=wape_of(day))
         stores.predictions.publish(key, staged(stores, key, units_of(day)), required)
         # As a run does: the asset builds the catalogue, and the command looks whether it is there.
         built = refresh_catalogue(stores.predictions, link.parent)

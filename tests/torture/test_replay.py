@@ -12,7 +12,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.launch import Runner
 from forecast_assets.models.boosted.model import COMBINED
 from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import SimulatorSettings, simulate
+from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from tests.support.brief_runs import make_brief
 from tests.support.replayed_rows import picked, require_replayed
@@ -47,7 +47,7 @@ def require_picked_rows_replayed(runner: Runner, keys: list[RunKey]) -> None:
 @pytest.mark.skipif(size(0, 1) == 0, reason="the sample is of runs that tests/scoring publishes anyway")
 def test_random_rows_of_a_retailer_are_rebuilt_to_the_published_values(tmp_path: Path) -> None:
     runner = Runner(Settings(home=tmp_path, workers=1, risk_paths=60))
-    runner.ingest(simulate(RETAILER).batches)
+    runner.ingest(simulate_retailer(RETAILER).batches)
     for version, family in FAMILIES.items():
         runner.train(family=family, version=version, cutoff=END - timedelta(days=10), horizon=30)
     runner.train(family="statistical", version="stat-2", cutoff=END - timedelta(days=3), horizon=14)

@@ -59,7 +59,7 @@ def write_at_once(place: Place, meeting: Path, writers: int, rounds: int) -> Wri
     require_one_winner_each(attempts, writers, rounds)
     require_nothing_lost(place, attempts)
     require_one_measurement(place, done)
-    require_every_evaluation_once(place, done)
+    require_every_backtest_once(place, done)
     return Written(place, writers, rounds, done)
 
 
@@ -94,15 +94,15 @@ def require_one_measurement(place: Place, done: Sequence[Deeds]) -> None:
     assert outcomes == {"stood": 1, "repeated": len(done) // 2 - 1, "lost": len(done) // 2}
 
 
-def require_every_evaluation_once(place: Place, done: Sequence[Deeds]) -> None:
+def require_every_backtest_once(place: Place, done: Sequence[Deeds]) -> None:
     stores = place.open()
-    evaluations = stores.ledger.state().evaluations
-    # Who comes later has the evaluation that stands.
-    assert {evaluation for evaluation, _ in (deeds.evaluated for deeds in done)} == set(evaluations["stat-1"])
-    assert len(evaluations["stat-1"]) == sum(is_new for _, is_new in (deeds.evaluated for deeds in done)) == 1
+    backtests = stores.ledger.state().backtests
+    # Who comes later has the backtest that stands.
+    assert {record for record, _ in (deeds.backtested for deeds in done)} == set(backtests["stat-1"])
+    assert len(backtests["stat-1"]) == sum(is_new for _, is_new in (deeds.backtested for deeds in done)) == 1
     own = {deeds.own: number for number, deeds in enumerate(done)}
-    assert [one.sequence for one in evaluations["stat-2"]] == sorted(own)
-    for one in evaluations["stat-2"]:
+    assert [one.sequence for one in backtests["stat-2"]] == sorted(own)
+    for one in backtests["stat-2"]:
         report = stores.predictions.read(stores.predictions.version(one.product_version))
         assert report.equals(products.make_backtests("stat-2", wape_of(own[one.sequence])))
 
@@ -122,7 +122,7 @@ def test_the_race_was_one(written: Written) -> None:
 def test_ingests_and_promotions_in_between_are_recorded(written: Written) -> None:
     state, rounds = written.place.open().ledger.state(), range(written.rounds)
     assert len(state.batches) == written.rounds
-    assert [appointment.reason for appointment in state.appointments] == [f"round {at}" for at in rounds]
+    assert [move.reason for move in state.channel_moves] == [f"round {at}" for at in rounds]
     assert list(state.versions) == ["stat-1", *(f"stat-{at + 2}" for at in rounds)]
 
 

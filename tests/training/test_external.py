@@ -1,4 +1,4 @@
-"""Registration of what was made elsewhere: what is measured, who may serve, and who may be promoted."""
+"""Registration of external forecasts: what is measured, who may serve, and who may be promoted."""
 
 from datetime import date
 
@@ -18,7 +18,7 @@ from forecast_assets.models.external.artifact import ExternalArtifact
 from forecast_assets.models.external.family import EXTERNAL_FAMILY
 from forecast_assets.models.training import GivenDate, TrainingInputs
 from forecast_assets.scoring.preconditions import require_servable
-from forecast_assets.training.fitting import train_version
+from forecast_assets.training.fitting import fit_version
 from resources.ledger.entries.register import CHANNEL_GATES
 from resources.stores.home import Stores
 from tests.support.forecast_cases import lawful_panel, one_group, panel_of
@@ -47,7 +47,7 @@ def made(mean: Floats, missing: int = 0) -> pl.DataFrame:
     )
 
 
-def arrival_report(
+def external_report(
     said: pl.DataFrame,
     facts: dict[str, int] | None = None,
     *,
@@ -59,13 +59,13 @@ def arrival_report(
     given = [GivenDate(said, {**FILE, **(facts or NO_UPPER)}, known, days_since)]
     hierarchy = Hierarchy.build(first.series, None, None)
     inputs = TrainingInputs(first, one_group(first.series.height), hierarchy, HORIZON, given=given)
-    trained = train_version(EXTERNAL_FAMILY, inputs)
+    trained = fit_version(EXTERNAL_FAMILY, inputs)
     assert isinstance(trained.artifact, ExternalArtifact)
     assert trained.artifact.first_file == {"name": "f", "sha256": "0"}
     return EVALUATION_REPORTS.validate(trained.report)
 
 
-def arrival_gates(report: pl.DataFrame) -> dict[str, bool]:
+def external_gates(report: pl.DataFrame) -> dict[str, bool]:
     return EXTERNAL_FAMILY.gates(report)
 
 
@@ -79,7 +79,7 @@ def after_first() -> Floats:
 
 def test_a_file_without_past_dates_may_serve_and_not_be_promoted() -> None:
     facts = {"upper_nodes": 40, "coherent_upper_nodes": 30}
-    report = arrival_report(made(after_first()), facts)
+    report = external_report(made(after_first()), facts)
     found = values(report)
     assert found["completeness"] == 1.0
     assert found["quantiles_in_order"] == 1.0
@@ -87,12 +87,12 @@ def test_a_file_without_past_dates_may_serve_and_not_be_promoted() -> None:
     assert found["coherent_upper_nodes_share"] == 0.75
     recent = FIRST.sales[:, -28:].sum(axis=0).mean()
     assert found["forecast_over_recent_sales"] == pytest.approx(after_first().sum(axis=0).mean() / recent)
-    assert arrival_gates(report) == {"file_is_sound": True, "backtest_beats_seasonal_naive": False}
+    assert external_gates(report) == {"file_is_sound": True, "backtest_beats_seasonal_naive": False}
 
 
 def test_past_dates_are_measured_beside_seasonal_naive() -> None:
     said = made(np.broadcast_to(after_first().mean(axis=1, keepdims=True), after_first().shape))
-    report = arrival_report(said, known=PANEL, days_since=HORIZON)
+    report = external_report(said, known=PANEL, days_since=HORIZON)
     overall = report.filter(segment_kind="all")
     wape, naive = overall.filter(metric="wape").select("value", "baseline_value").row(0)
     week = FIRST.sales[:, -7:]
@@ -100,7 +100,7 @@ def test_past_dates_are_measured_beside_seasonal_naive() -> None:
     assert naive == pytest.approx(expected)
     assert wape < naive
     assert values(report)["bias"] == pytest.approx(0.0, abs=1e-6)
-    gates = arrival_gates(report)
+    gates = external_gates(report)
     assert set(gates) == {"file_is_sound", *CHANNEL_GATES}
     assert gates["backtest_beats_seasonal_naive"]
     assert gates["backtest_bias_within_10_percent"]
@@ -108,25 +108,25 @@ def test_past_dates_are_measured_beside_seasonal_naive() -> None:
 
 def test_forecasts_that_lose_to_seasonal_naive_do_not_pass() -> None:
     said = made(after_first()[::-1])
-    report = arrival_report(said, known=PANEL, days_since=HORIZON)
-    assert not arrival_gates(report)["backtest_beats_seasonal_naive"]
+    report = external_report(said, known=PANEL, days_since=HORIZON)
+    assert not external_gates(report)["backtest_beats_seasonal_naive"]
 
 
 def test_days_that_are_not_known_yet_are_not_measured() -> None:
     said = made(after_first())
     later: Panel = PANEL.as_of(10)
-    report = arrival_report(said, known=later, days_since=4)
+    report = external_report(said, known=later, days_since=4)
     assert report.filter(segment_kind="all", metric="wape")["rows"].to_list() == [100 * 4]
     assert values(report)["wape"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_series_that_still_sell_and_are_missing_make_a_file_unsound() -> None:
-    few, many = (arrival_report(made(after_first(), missing)) for missing in (5, 6))
-    assert arrival_gates(few)["file_is_sound"]
-    assert not arrival_gates(many)["file_is_sound"]
+    few, many = (external_report(made(after_first(), missing)) for missing in (5, 6))
+    assert external_gates(few)["file_is_sound"]
+    assert not external_gates(many)["file_is_sound"]
     silent = panel_of(np.concatenate([FIRST.sales[:94], np.zeros((6, FIRST.sales.shape[1]))])[::-1], horizon=HORIZON)
-    dead = arrival_report(made(after_first(), 6), first=silent)
-    assert arrival_gates(dead)["file_is_sound"]
+    dead = external_report(made(after_first(), 6), first=silent)
+    assert external_gates(dead)["file_is_sound"]
 
 
 def test_who_may_serve_and_who_may_be_promoted_are_different_questions(stores: Stores) -> None:

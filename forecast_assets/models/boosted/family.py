@@ -16,7 +16,7 @@ from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.selection import training_rows
 from forecast_assets.models.statistical.artifact import FAMILY as STATISTICAL
 from forecast_assets.models.statistical.nodes import forecast_nodes
-from forecast_assets.models.training import MOST_ORIGINS, Fitted, TrainingInputs, judged_at
+from forecast_assets.models.training import MOST_ORIGINS, Fitted, TrainingInputs, past_cutoffs_at
 
 # One matrix of so many cells takes 300 MB.
 _MOST_CELLS: Final = 36_000_000
@@ -47,7 +47,9 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             group_level=inputs.group_level,
         )
         everyone = np.arange(inputs.panel.series.height)
-        return Fitted(versions[0], judged_at(inputs, everyone, origins, lambda origin, _past, _rows: versions[origin]))
+        return Fitted(
+            versions[0], past_cutoffs_at(inputs, everyone, origins, lambda origin, _past, _rows: versions[origin])
+        )
 
     def training_rows(self, count: int, days: int) -> Rows:
         """Return all series as long as a matrix of them stays small: trees learn from what a product does elsewhere."""
@@ -62,7 +64,7 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
         made = forecast_global(
             inputs.panel, artifact, inputs.product_groups, progress=inputs.progress, workers=inputs.workers
         )
-        series = replace(made.series, beside={STATISTICAL: made.statistical.mean})
+        series = replace(made.series, alternatives={STATISTICAL: made.statistical.mean})
         if inputs.hierarchy is None:
             return series
         nodes = forecast_nodes(

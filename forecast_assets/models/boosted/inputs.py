@@ -16,15 +16,11 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, InputMatrix, Rows
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import observe
 from forecast_assets.models.statistical.effects import Factors
-
-Codes = npt.NDArray[np.intp]
-Inputs = npt.NDArray[np.float32]
 
 # A level is the demand of four weeks; with little to go by it is drawn towards that of a quarter.
 BASE_DAYS: Final = 28
@@ -123,7 +119,7 @@ def inputs_version(specs: Sequence[InputSpec]) -> str:
 
 
 @dataclass(frozen=True)
-class Record:
+class TreePanel:
     """What inputs are computed from: a panel with its factors, its relatives and what its sales speak for.
 
     Attributes:
@@ -152,14 +148,14 @@ class Record:
     price: Floats
     promotion: Floats
     events: Bools
-    relatives: Mapping[str, Codes]
+    relatives: Mapping[str, GroupCodes]
     group: Floats
     smallest: float
 
     @classmethod
     def of(
         cls, panel: Panel, factors: Factors, product_groups: Groups, categories: Sequence[str], smallest: float
-    ) -> "Record":
+    ) -> "TreePanel":
         """Read a panel.
 
         Args:
@@ -200,7 +196,7 @@ class Record:
         return self.factors[:, : self.units.shape[1]] * self.exposure
 
 
-def base_level(record: Record, rows: Rows, origin: int) -> Floats:
+def base_level(record: TreePanel, rows: Rows, origin: int) -> Floats:
     """[k] Level of some series at a cutoff, units on a plain day: the last four weeks, drawn towards the last 91 days.
 
     Args:
@@ -211,7 +207,7 @@ def base_level(record: Record, rows: Rows, origin: int) -> Floats:
     return np.maximum(_level(record, rows, origin, BASE_DAYS), record.smallest)
 
 
-class Cutoff:
+class CutoffInputs:
     """A cutoff of a record, from which inputs of days ahead are read; what all series together say is computed once.
 
     Args:
@@ -220,7 +216,7 @@ class Cutoff:
         targets: [h] columns of the days ahead.
     """
 
-    def __init__(self, record: Record, origin: int, targets: Rows) -> None:
+    def __init__(self, record: TreePanel, origin: int, targets: Rows) -> None:
         self.record, self.origin, self.targets = record, origin, targets
         self.base = base_level(record, np.arange(len(record.units)), origin)
         self._of: dict[tuple[str, str], Any] = {}
@@ -230,7 +226,7 @@ class Cutoff:
         """[n] whether any day of the last 91 speaks for a level."""
         return np.asarray(self.record.exposure[:, self.span(LONGEST_DAYS)].sum(axis=1) > _LEAST_EXPOSURE)
 
-    def inputs(self, specs: Sequence[InputSpec], rows: Rows) -> Inputs:
+    def inputs(self, specs: Sequence[InputSpec], rows: Rows) -> InputMatrix:
         """Return the inputs of some series on all days ahead.
 
         Args:
@@ -240,7 +236,7 @@ class Cutoff:
         Returns:
             [k * h, f] in the order of series, then days.
         """
-        view = View(self, rows)
+        view = SeriesView(self, rows)
         out = np.empty((len(rows), len(self.targets), len(specs)), dtype=np.float32)
         for place, spec in enumerate(specs):
             out[:, :, place] = KINDS[spec.kind](view, spec)
@@ -352,10 +348,10 @@ class Cutoff:
         return self._of[what, of]
 
 
-class View:
+class SeriesView:
     """Some series at a cutoff, as kinds of inputs read them."""
 
-    def __init__(self, cutoff: Cutoff, rows: Rows) -> None:
+    def __init__(self, cutoff: CutoffInputs, rows: Rows) -> None:
         self.cutoff, self.rows, self.record = cutoff, rows, cutoff.record
         self.base = cutoff.base[rows, None]
 
@@ -388,7 +384,7 @@ class View:
         return np.asarray(values[self.record.relatives[of][self.rows]])
 
 
-def _level(record: Record, rows: Rows, origin: int, days: int) -> Floats:
+def _level(record: TreePanel, rows: Rows, origin: int, days: int) -> Floats:
     """[k] Units over exposure of the last days, drawn towards that of 91 days as if by one day more."""
 
     def sums(length: int) -> tuple[Floats, Floats]:
@@ -400,17 +396,17 @@ def _level(record: Record, rows: Rows, origin: int, days: int) -> Floats:
     return np.asarray((units + _PRIOR_DAYS * usual) / (seen + _PRIOR_DAYS))
 
 
-def _level_log(view: View, _spec: InputSpec) -> Floats:
+def _level_log(view: SeriesView, _spec: InputSpec) -> Floats:
     return np.asarray(np.log(view.base / view.record.smallest))
 
 
-def _level_ratio(view: View, spec: InputSpec) -> Floats:
+def _level_ratio(view: SeriesView, spec: InputSpec) -> Floats:
     level = np.maximum(_level(view.record, view.rows, view.cutoff.origin, spec.days), view.record.smallest)
     return np.asarray(np.log(level[:, None] / view.base))
 
 
-def _rates_by(statistic: Callable[..., Any]) -> "Kind":
-    def compute(view: View, spec: InputSpec) -> Floats:
+def _rates_by(statistic: Callable[..., Any]) -> "InputFunction":
+    def compute(view: SeriesView, spec: InputSpec) -> Floats:
         rates = view.rates[:, -spec.days :]
         nothing = np.isnan(rates).all(axis=1, keepdims=True)
         found = statistic(np.where(nothing, 1.0, rates), axis=1, keepdims=True)
@@ -419,52 +415,52 @@ def _rates_by(statistic: Callable[..., Any]) -> "Kind":
     return compute
 
 
-def _idle(view: View, spec: InputSpec) -> Floats:
+def _idle(view: SeriesView, spec: InputSpec) -> Floats:
     known = view.recent("is_known", spec.days) > 0
     idle = known & (view.recent("units", spec.days) <= 0)
     return np.asarray(idle.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1))
 
 
-def _same_weekday(view: View, _spec: InputSpec) -> Floats:
+def _same_weekday(view: SeriesView, _spec: InputSpec) -> Floats:
     return view.cutoff.same_weekday(view.rates, view.first, 1.0)
 
 
-def _weekday(view: View, _spec: InputSpec) -> Floats:
+def _weekday(view: SeriesView, _spec: InputSpec) -> Floats:
     return view.record.panel.weekday[view.cutoff.targets][None].astype(np.float64)
 
 
-def _step(view: View, _spec: InputSpec) -> Floats:
+def _step(view: SeriesView, _spec: InputSpec) -> Floats:
     return (view.cutoff.targets - view.cutoff.origin)[None].astype(np.float64)
 
 
-def _price_ratio(view: View, spec: InputSpec) -> Floats:
+def _price_ratio(view: SeriesView, spec: InputSpec) -> Floats:
     return view.ahead("price") / np.maximum(_price_mean(view, spec), _SMALLEST_PRICE)
 
 
-def _price_mean(view: View, spec: InputSpec) -> Floats:
+def _price_mean(view: SeriesView, spec: InputSpec) -> Floats:
     return np.asarray(view.recent("price", spec.days).mean(axis=1, keepdims=True))
 
 
-def _price_lowest(view: View, spec: InputSpec) -> Floats:
+def _price_lowest(view: SeriesView, spec: InputSpec) -> Floats:
     return np.asarray(view.recent("price", spec.days).min(axis=1, keepdims=True))
 
 
-def _promotion_share(view: View, spec: InputSpec) -> Floats:
+def _promotion_share(view: SeriesView, spec: InputSpec) -> Floats:
     return np.asarray(view.recent("promotion", spec.days).mean(axis=1, keepdims=True))
 
 
-def _unserved(view: View, spec: InputSpec) -> Floats:
+def _unserved(view: SeriesView, spec: InputSpec) -> Floats:
     known = view.recent("is_known", spec.days)
     gone = known - view.recent("exposure", spec.days)
     return np.asarray(gone.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1))
 
 
-def _out_of_stock_days(view: View, spec: InputSpec) -> Floats:
+def _out_of_stock_days(view: SeriesView, spec: InputSpec) -> Floats:
     gone = view.recent("is_known", spec.days) - view.recent("exposure", spec.days)
     return np.asarray((gone > 0).mean(axis=1, keepdims=True))
 
 
-def _unserved_weekday(view: View, _spec: InputSpec) -> Floats:
+def _unserved_weekday(view: SeriesView, _spec: InputSpec) -> Floats:
     known = view.recent("is_known", _WEEKDAY_DAYS)
     gone = np.where(known, 1.0 - view.recent("exposure", _WEEKDAY_DAYS), np.nan)
     return view.cutoff.same_weekday(gone, view.first, 0.0)
@@ -476,9 +472,9 @@ def _log_ratio(units: Floats, expected: Floats, smallest: float) -> Floats:
     return np.asarray(np.log((units + little) / (expected + little)))
 
 
-Kind = Callable[[View, InputSpec], Floats]
+InputFunction = Callable[[SeriesView, InputSpec], Floats]
 
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, InputFunction]] = {
     "level": _level_log,
     "group": lambda view, _spec: view.record.group[view.rows, None],
     "level_ratio": _level_ratio,
@@ -508,7 +504,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def _codes(names: Groups) -> Codes:
+def _codes(names: Groups) -> GroupCodes:
     return np.unique(names, return_inverse=True)[1].astype(np.intp)
 
 

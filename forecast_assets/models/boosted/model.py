@@ -24,11 +24,11 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import DEMAND_CLASSES
-from forecast_assets.core.arrays import Floats, Groups, Rows
+from forecast_assets.core.arrays import Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import KINDS, Cutoff, InputSpec, Record, inputs_version
+from forecast_assets.models.boosted.inputs import KINDS, CutoffInputs, InputSpec, TreePanel, inputs_version
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.trees import Trees
 from forecast_assets.models.calibration import Calibration
@@ -238,9 +238,9 @@ def forecast_global(
         workers: Processes for slow models of the statistical part; all cores if left out.
     """
     statistical = forecast_series(panel, artifact.statistical, product_groups, workers=workers)
-    record = Record.of(panel, statistical.history.factors, product_groups, artifact.categories, artifact.smallest)
-    cutoff = cutoff_of(record)
-    rows = served(statistical.demand_class)
+    record = TreePanel.of(panel, statistical.history.factors, product_groups, artifact.categories, artifact.smallest)
+    cutoff = scoring_cutoff(record)
+    rows = forecast_by_trees(statistical.demand_class)
     rows = rows[cutoff.is_seen[rows]]
     share = artifact.share_of(statistical.demand_class) * cutoff.is_seen[:, None]
     components = {name: values.copy() for name, values in statistical.components.items()}
@@ -254,8 +254,8 @@ def forecast_global(
             components[name][some] += share[some] * (values - components[name][some])
         trees[some] = np.sum(list(own.values()), axis=0)
         if artifact.kept is not None and lost is not None:
-            foreseen = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
-            lost[some] = usual[some] + SHARES[artifact.family] * (foreseen - usual[some])
+            forecast_lost = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
+            lost[some] = usual[some] + SHARES[artifact.family] * (forecast_lost - usual[some])
         progress(SERIES_STAGE, start + len(some), len(rows))
     mean = statistical.mean + share * (trees - statistical.mean)
     series = replace(
@@ -271,19 +271,19 @@ def forecast_global(
     return GlobalForecasts(series, statistical, trees)
 
 
-def served(demand_class: Groups) -> Rows:
+def forecast_by_trees(demand_class: Groups) -> Rows:
     """Return which series trees forecast: those with a record of their own."""
     return np.flatnonzero(~np.isin(demand_class, WITHOUT_LEVEL))
 
 
-def cutoff_of(record: Record) -> Cutoff:
+def scoring_cutoff(record: TreePanel) -> CutoffInputs:
     """Return a panel's own cutoff with the days of its horizon."""
     days = record.panel.history_days
-    return Cutoff(record, days - 1, np.arange(days, days + record.panel.horizon_days))
+    return CutoffInputs(record, days - 1, np.arange(days, days + record.panel.horizon_days))
 
 
 def explained(
-    cutoff: Cutoff, factors: Factors, rows: Rows, trees: Trees, inputs: npt.NDArray[np.float32]
+    cutoff: CutoffInputs, factors: Factors, rows: Rows, trees: Trees, inputs: InputMatrix
 ) -> dict[str, Floats]:
     """Forecast some series, taken apart by the logarithmic mean.
 
@@ -332,7 +332,7 @@ def share_out(level: Floats, logs: Mapping[str, Floats]) -> dict[str, Floats]:
     return units
 
 
-def kept_share(trees: Trees, inputs: npt.NDArray[np.float32]) -> Floats:
+def kept_share(trees: Trees, inputs: InputMatrix) -> Floats:
     """[k] Share of demand that finds stock, at most all of it."""
     return np.asarray(np.exp(np.minimum(trees.score(inputs), 0.0)))
 

@@ -12,8 +12,8 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, first_ten
 
 _REMEDY: Final = "Train the version again."
@@ -76,7 +76,7 @@ def _is_tree(block: str, at: int, inputs: int) -> bool:
     return bool(((features >= 0) & (features < inputs)).all()) and _is_connected(numbers, leaves)
 
 
-def _numbers(said: Mapping[str, str], leaves: int) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+def _numbers(said: Mapping[str, str], leaves: int) -> Iterator[tuple[str, Floats]]:
     """Read what a tree says of its splits and leaves: also what scoring never looks at, since LightGBM reads it all.
 
     Raises:
@@ -93,7 +93,7 @@ def _numbers(said: Mapping[str, str], leaves: int) -> Iterator[tuple[str, npt.ND
         yield name, values
 
 
-def _has_its_categories(said: Mapping[str, str], numbers: Mapping[str, npt.NDArray[np.float64]]) -> bool:
+def _has_its_categories(said: Mapping[str, str], numbers: Mapping[str, Floats]) -> bool:
     """Return whether every split by categories names a set of them, and all sets are there.
 
     Raises:
@@ -111,7 +111,7 @@ def _has_its_categories(said: Mapping[str, str], numbers: Mapping[str, npt.NDArr
     return bool(are_whole and ((named >= 0) & (named < len(starts) - 1)).all())
 
 
-def _is_connected(numbers: Mapping[str, npt.NDArray[np.float64]], leaves: int) -> bool:
+def _is_connected(numbers: Mapping[str, Floats], leaves: int) -> bool:
     """Return whether every node but the root has one parent, which comes before it; leaf k is written as -k - 1."""
     if leaves == 1:
         return True

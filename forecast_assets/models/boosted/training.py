@@ -19,19 +19,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, Cutoff, Inputs, Record
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, CutoffInputs, TreePanel
 from forecast_assets.models.boosted.model import (
     COMBINED,
     GLOBAL,
     GlobalArtifact,
     GlobalForecasts,
+    forecast_by_trees,
     forecast_global,
-    served,
 )
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 from forecast_assets.models.calibration import calibrate
@@ -190,7 +190,7 @@ def _fit(
     is_known = ~np.isnan(history.demand)
     levels = ratio(np.where(is_known, history.level, 0.0).sum(axis=1), is_known.sum(axis=1).astype(np.float64))
     smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
-    record = Record.of(recent, history.factors, product_groups, categories, smallest)
+    record = TreePanel.of(recent, history.factors, product_groups, categories, smallest)
     demand, kept = _fit_both(record, horizon, grown, workers)
     artifact = GlobalArtifact(
         family, statistical, demand, kept, DEFAULT_INPUTS, categories, smallest, {}, statistical.calibration, {}
@@ -211,7 +211,7 @@ class _Examples:
         has_status: [k] whether the hours without stock are known.
     """
 
-    inputs: Inputs
+    inputs: InputMatrix
     log_offset: Floats
     units: Floats
     exposure: Floats
@@ -223,7 +223,7 @@ class _Examples:
 
 
 def _fit_both(
-    record: Record, horizon: int, grown: Callable[[int], None], workers: int | None
+    record: TreePanel, horizon: int, grown: Callable[[int], None], workers: int | None
 ) -> tuple[Trees, Trees | None]:
     """Trees for demand, and for the share of it that is sold where stock status is known and something was sold.
 
@@ -259,7 +259,7 @@ def _fit_both(
     return demand, fit(told.inputs, told.sales / scale, offset, rounds=_KEPT_ROUNDS, progress=sold)
 
 
-def _examples(record: Record, horizon: int) -> _Examples:
+def _examples(record: TreePanel, horizon: int) -> _Examples:
     """Choose cutoffs, series and days evenly, so many that the rows fit the budget."""
     rows = np.arange(len(record.units))
     days = record.panel.history_days
@@ -283,12 +283,12 @@ def _cutoffs(days: int) -> npt.NDArray[np.intp]:
     return np.unique(np.linspace(first, days - 2, count).astype(np.intp))
 
 
-def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_step: int, turn: int) -> _Examples:
+def _examples_of(record: TreePanel, rows: Rows, origin: int, horizon: int, every_step: int, turn: int) -> _Examples:
     last = record.panel.history_days - 1
     targets = np.arange(origin + 1 + turn % every_step, min(origin + horizon, last) + 1, every_step)
     if not len(targets):
         targets = np.array([origin + 1])
-    cutoff = Cutoff(record, origin, targets)
+    cutoff = CutoffInputs(record, origin, targets)
     rows = rows[_is_live(cutoff)[rows]]
     cells = rows[:, None], targets
     found = _Examples(
@@ -302,7 +302,7 @@ def _examples_of(record: Record, rows: Rows, origin: int, horizon: int, every_st
     return found.only(record.is_known[cells].ravel())
 
 
-def _is_live(cutoff: Cutoff) -> Bools:
+def _is_live(cutoff: CutoffInputs) -> Bools:
     """[n] Whether a series would have been forecast by trees then, by what was known then.
 
     Those that died since are among them: trees that only see survivors learn that nothing ever ends.
@@ -319,42 +319,42 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     made = forecast_global(past, older.artifact, older.groups, workers=workers)
     later = own.past.take(_same_series(own.past, older.past)).recent(history_days + days)
     demand = clean(later, own.artifact.statistical.effects, older.groups).demand
-    came = demand[:, past.history_days : past.history_days + past.horizon_days]
-    came = np.pad(came, ((0, 0), (0, past.horizon_days - came.shape[1])), constant_values=np.nan)
+    actual = demand[:, past.history_days : past.history_days + past.horizon_days]
+    actual = np.pad(actual, ((0, 0), (0, past.horizon_days - actual.shape[1])), constant_values=np.nan)
     series, level = made.series, made.statistical.history.level
     usual = np.maximum(np.nan_to_num(level).mean(axis=1, keepdims=True), 10.0 * own.artifact.smallest)
-    shares = _shares(came, made, usual)
+    shares = _shares(actual, made, usual)
     share = replace(older.artifact, family=COMBINED, shares=shares).share_of(series.demand_class)
     mixed = made.statistical.mean + share * (made.trees - made.statistical.mean)
     is_mixed = own.artifact.family == COMBINED
     return replace(
         own.artifact,
         shares=shares if is_mixed else {},
-        calibration=calibrate(mixed if is_mixed else made.trees, came, series.demand_class).completed(
+        calibration=calibrate(mixed if is_mixed else made.trees, actual, series.demand_class).completed(
             own.artifact.statistical.calibration
         ),
-        comparisons=_losses(came, made, usual),
+        comparisons=_losses(actual, made, usual),
     )
 
 
-def _shares(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, float]:
+def _shares(actual: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, float]:
     """Share of the trees by demand class that would have been best, drawn towards a half by so many series.
 
     Least squares over the level, as level models are compared, of what came less the statistical forecast on the
     difference of the two.
     """
-    apart = np.where(np.isnan(came), 0.0, made.trees - made.statistical.mean)
-    missed = np.nan_to_num(came - made.statistical.mean)
+    apart = np.where(np.isnan(actual), 0.0, made.trees - made.statistical.mean)
+    missed = np.nan_to_num(actual - made.statistical.mean)
     wanted, room = (apart * missed / usual).sum(axis=1), (apart**2 / usual).sum(axis=1)
     found = {}
-    for name in np.unique(made.series.demand_class[served(made.series.demand_class)]):
+    for name in np.unique(made.series.demand_class[forecast_by_trees(made.series.demand_class)]):
         rows = np.flatnonzero(made.series.demand_class == name)
         best = np.clip(wanted[rows].sum() / max(room[rows].sum(), _TINY), 0.0, 1.0)
         found[str(name)] = float((len(rows) * best + _HALF_SERIES * 0.5) / (len(rows) + _HALF_SERIES))
     return found
 
 
-def _losses(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, dict[str, float]]:
+def _losses(actual: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, dict[str, float]]:
     """Mean squared error over the level of each family by demand class, as level models are compared.
 
     The families combined are so by halves: shares that were learned from these days would flatter them.
@@ -366,10 +366,10 @@ def _losses(came: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, dic
         COMBINED: 0.5 * (made.trees + made.statistical.mean),
     }
     found: dict[str, dict[str, float]] = {}
-    for name in np.unique(demand_class[served(demand_class)]):
+    for name in np.unique(demand_class[forecast_by_trees(demand_class)]):
         rows = np.flatnonzero(demand_class == name)
-        errors = {each: (came[rows] - mean[rows]) ** 2 / usual[rows] for each, mean in candidates.items()}
-        if bool(np.isfinite(came[rows]).any()):
+        errors = {each: (actual[rows] - mean[rows]) ** 2 / usual[rows] for each, mean in candidates.items()}
+        if bool(np.isfinite(actual[rows]).any()):
             found[str(name)] = {each: float(np.nanmean(squares)) for each, squares in errors.items()}
     return found
 

@@ -22,10 +22,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, InputMatrix
 from forecast_assets.core.errors import InputError
-
-Inputs = npt.NDArray[np.float32]
 
 # Chosen on FreshRetailNet's earlier weeks and the simulator: docs/models.md. Seeds and column-wise histograms with
 # `deterministic` give the same trees for any number of threads; row-wise ones add up in as many blocks as there are
@@ -112,7 +110,7 @@ class Trees:
             _table(tree["tree_structure"], columns, 1 + len(place)) for tree in self.booster.dump_model()["tree_info"]
         ]
 
-    def contributions(self, inputs: Inputs) -> Floats:
+    def contributions(self, inputs: InputMatrix) -> Floats:
         """Take scores apart.
 
         Args:
@@ -126,12 +124,12 @@ class Trees:
         start[0] = self.start
         return self._added_up(inputs, start, self.tables)
 
-    def score(self, inputs: Inputs) -> Floats:
+    def score(self, inputs: InputMatrix) -> Floats:
         """[k] Sum of each row's leaf values."""
         values = [table.sum(axis=1, keepdims=True) for table in self.tables]
         return self._added_up(inputs, np.array([self.start]), values)[:, 0]
 
-    def _added_up(self, inputs: Inputs, start: Floats, tables: Sequence[Floats]) -> Floats:
+    def _added_up(self, inputs: InputMatrix, start: Floats, tables: Sequence[Floats]) -> Floats:
         """[k, w] ``start`` [w] and, tree after tree, the row for each one's leaf of the tree's table [leaves, w]."""
         out = np.empty((len(inputs), len(start)))
         out[:] = start
@@ -142,7 +140,7 @@ class Trees:
                 _add_rows(out[first + begin : first + begin + some.shape[1]], some, tables)
         return out
 
-    def _leaves(self, inputs: Inputs) -> npt.NDArray[np.int32]:
+    def _leaves(self, inputs: InputMatrix) -> npt.NDArray[np.int32]:
         leaves = self.booster.predict(inputs, pred_leaf=True)
         return np.asarray(leaves, dtype=np.int32).reshape(len(inputs), -1)
 
@@ -157,7 +155,7 @@ def _add_rows(out: Floats, leaves: npt.NDArray[np.int32], tables: Sequence[Float
 
 
 def fit_trees(
-    inputs: Inputs,
+    inputs: InputMatrix,
     units: Floats,
     log_offset: Floats,
     *,

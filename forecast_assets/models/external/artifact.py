@@ -1,11 +1,11 @@
-"""The external family: forecasts made elsewhere, completed to what later stages need.
+"""The external family: external forecasts, completed to what later stages need.
 
-What belongs here: the artifact of a version made elsewhere, and the quantiles that its files leave out. What does not:
+What belongs here: the artifact of an external version, and the quantiles that its files leave out. What does not:
 reading files, or any opinion on the mean, which is published as it came.
 
-What an outside model does to its errors is not known, so quantiles that it leaves out are learned from the series
+What an external model does to its errors is not known, so quantiles that it leaves out are learned from the series
 instead: as multiples of the mean by split conformal prediction (see `calibration`), where the mean of the last four
-weeks, with the week's pooled shape, stands in for the outside forecast. That is a plain forecast, so the intervals are
+weeks, with the week's pooled shape, stands in for the external forecast. That is a plain forecast, so the intervals are
 rather too wide than too narrow for a better one.
 """
 
@@ -15,10 +15,9 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from forecast_assets.contracts import QUANTILES
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Names
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.artifact import BaseArtifact
@@ -31,7 +30,7 @@ from forecast_assets.models.selection import LEAST_HISTORY_DAYS, spread_rows
 FAMILY: Final = "external"
 FORMAT: Final = 1
 # What `model_used` says of rows that came with the file.
-MADE_ELSEWHERE: Final = "external"
+EXTERNAL_MODEL: Final = "external"
 
 _WEEK: Final = 7
 _ORIGINS: Final = 3
@@ -42,16 +41,16 @@ _LEVELS: Final = np.array(QUANTILES)
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalArtifact(BaseArtifact):
-    """What registration of a version made elsewhere decides; the forecasts themselves come with the file of each run.
+    """What registration of an external version decides; the forecasts themselves come with the file of each run.
 
     Attributes:
-        first_file: `name` and `sha256` of the file that the version arrived with.
+        first_file: `name` and `sha256` of the version's first file.
         columns: Columns of that file that were renamed: its names to ours.
         quantile_levels: Probabilities of the quantiles that it had.
         calibration: Quantile factors for those that are missing, and correlations, learned from the series' history.
         horizon_days: Any that a cadence allows, since the file of a run says how far it looks.
 
-    `reference` says what the series were like at registration, in place of what the outside model was trained on.
+    `reference` says what the series were like at registration, in place of what the external model was trained on.
     """
 
     first_file: Mapping[str, str]
@@ -65,7 +64,7 @@ class ExternalArtifact(BaseArtifact):
         """Correlation between the normal scores of two days of a series, by demand class."""
         return dict(self.calibration.rho)
 
-    def quantiles(self, mean: Floats, demand_class: npt.NDArray[np.str_], given: Mapping[float, Floats]) -> Floats:
+    def quantiles(self, mean: Floats, demand_class: Names, given: Mapping[float, Floats]) -> Floats:
         """Complete the quantiles of a run; see `complete_quantiles`.
 
         Args:
@@ -109,7 +108,7 @@ def register_external(
 
     Args:
         panel: n series, T days of history, H ahead, as of the first prediction date.
-        first_file: `name` and `sha256` of the file that it arrived with.
+        first_file: `name` and `sha256` of its first file.
         columns: Columns of the file that were renamed.
         quantile_levels: Probabilities of the quantiles that the file has.
         history_days: Days of history that scoring will read.
@@ -141,9 +140,11 @@ def calibrate_recent_average(panel: Panel) -> Calibration:
         return calibrate(nothing, nothing, classify(few)[:1])
     demand = uncensor(few)
     pasts = [few.as_of(days) for days in back]
-    came = [demand[:, past.history_days : past.history_days + horizon] for past in pasts]
+    actual = [demand[:, past.history_days : past.history_days + horizon] for past in pasts]
     expected = [recent_average(past) for past in pasts]
-    return calibrate(np.concatenate(expected), np.concatenate(came), np.concatenate([classify(past) for past in pasts]))
+    return calibrate(
+        np.concatenate(expected), np.concatenate(actual), np.concatenate([classify(past) for past in pasts])
+    )
 
 
 def recent_average(panel: Panel) -> Floats:

@@ -16,9 +16,9 @@ from forecast_assets.contracts import EXTERNAL_FORECASTS
 from forecast_assets.core.errors import InputError
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.demand import classify
-from forecast_assets.models.external.arrival import arrival_gates, arrival_measures
-from forecast_assets.models.external.artifact import FAMILY, MADE_ELSEWHERE, ExternalArtifact, register_external
+from forecast_assets.models.external.artifact import EXTERNAL_MODEL, FAMILY, ExternalArtifact, register_external
 from forecast_assets.models.external.given import given_quantiles, matrix, require_same_date, require_same_series
+from forecast_assets.models.external.registration import external_gates, external_measures
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.statistical.levels import ZERO
@@ -26,13 +26,13 @@ from forecast_assets.models.training import Fitted, GivenDate, PastCutoff, Train
 
 
 class ExternalFamily(ModelFamily[ExternalArtifact]):
-    """Forecasts made elsewhere: taken over to the last decimal, with the quantiles that they leave out."""
+    """External forecasts: taken over to the last decimal, with the quantiles that they leave out."""
 
     name = FAMILY
     given = EXTERNAL_FORECASTS.name
 
     def train(self, inputs: TrainingInputs) -> Fitted:
-        """Register what was made elsewhere by the dates that it arrives with, and judge it on those that are past."""
+        """Register external forecasts by the dates of their first file, and judge them on those that are past."""
         first = inputs.given[0].facts
         artifact = register_external(
             inputs.panel,
@@ -41,7 +41,7 @@ class ExternalFamily(ModelFamily[ExternalArtifact]):
             quantile_levels=tuple(first["quantile_levels"]),
             history_days=inputs.history_days,
         )
-        return Fitted(artifact, past_cutoffs(artifact, inputs.given), arrival_measures(inputs.panel, inputs.given))
+        return Fitted(artifact, past_cutoffs(artifact, inputs.given), external_measures(inputs.panel, inputs.given))
 
     def read(self, content: bytes) -> ExternalArtifact:
         """Read the artifact's JSON."""
@@ -63,14 +63,14 @@ class ExternalFamily(ModelFamily[ExternalArtifact]):
             mean=mean,
             quantiles=artifact.quantiles(mean, demand_class, given_quantiles(rows, panel.horizon_days)),
             demand_class=demand_class,
-            model_used=np.where(is_missing, ZERO, MADE_ELSEWHERE).astype(np.object_),
+            model_used=np.where(is_missing, ZERO, EXTERNAL_MODEL).astype(np.object_),
             is_fallback=np.asarray(is_missing, dtype=np.bool_),
             out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel),
         )
 
     def gates(self, report: pl.DataFrame) -> dict[str, bool]:
         """Ask for a sound file, and for channels for backtests too."""
-        return arrival_gates(report)
+        return external_gates(report)
 
 
 def past_cutoffs(artifact: ExternalArtifact, given: Sequence[GivenDate]) -> list[PastCutoff]:

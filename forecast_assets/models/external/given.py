@@ -62,7 +62,7 @@ def require_same_series(key: RunKey | None, panel: Panel, rows: pl.DataFrame) ->
     if key is not None and key.revision and lacking:
         raise InputError(
             f"{key} cannot be made: series have arrived that the file behind {replace(key, revision=0)} does not have: "
-            f"{first_ten(lacking)}. A correction of forecasts made elsewhere keeps its series.",
+            f"{first_ten(lacking)}. A correction of external forecasts keeps its series.",
             remedy="What is published stays. Ingest the next file with these series: they are published from its date "
             "on; or ingest this date with them as another version.",
         )

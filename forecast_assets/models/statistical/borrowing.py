@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Names, Rows
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import ratio
-
-Codes = npt.NDArray[np.intp]
 
 PREFIX: Final = "BorrowedLevel"
 BORROWED: Final = tuple(f"{PREFIX}({days})" for days in (3, 1, 7, 14))
@@ -33,7 +30,7 @@ _PRIOR_PRODUCTS: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Borrowed:
+class BorrowedLevels:
     """What is known of n series by themselves and through their parents.
 
     Attributes:
@@ -60,7 +57,7 @@ def borrow(
     recent: Floats,
     is_new: Bools,
     is_established: Bools,
-) -> Borrowed:
+) -> BorrowedLevels:
     """Work out what the parents of every series lead to expect of it.
 
     Assumes that stores differ by a factor that is the same for all products of a group.
@@ -86,19 +83,19 @@ def borrow(
     count = np.bincount(sku)
     prior = _PRIOR_DAYS * _sum(sku, typical) / np.maximum(count, 1)
     against = ratio(_sum(sku, sold) + prior * young, _sum(sku, seen * typical) + prior)
-    return Borrowed(against[sku] * typical, units, days)
+    return BorrowedLevels(against[sku] * typical, units, days)
 
 
-def _sum(code: Codes, values: Floats) -> Floats:
+def _sum(code: GroupCodes, values: Floats) -> Floats:
     """Sums by unit, in the order of the rows."""
     return np.bincount(code, weights=values).astype(np.float64)
 
 
-def _codes(names: npt.NDArray[np.str_]) -> Codes:
+def _codes(names: Names) -> GroupCodes:
     return np.asarray(np.unique(names.astype(str), return_inverse=True)[1])
 
 
-def _typical(recent: Floats, is_established: Bools, store: Codes, sku: Codes, group: Codes) -> Floats:
+def _typical(recent: Floats, is_established: Bools, store: GroupCodes, sku: GroupCodes, group: GroupCodes) -> Floats:
     """[n] Level of the group of each series times the scale of its store in that group.
 
     A store's scale compares like with like: its products against the same products everywhere, so that a store is not
@@ -116,13 +113,13 @@ def _typical(recent: Floats, is_established: Bools, store: Codes, sku: Codes, gr
     return np.asarray(by_group * own)
 
 
-def _mean(code: Codes, values: Floats, counted: Bools, towards: Floats) -> Floats:
+def _mean(code: GroupCodes, values: Floats, counted: Bools, towards: Floats) -> Floats:
     """[n] Mean of the counted values of each one's unit, drawn towards another by as much as five values."""
     total, count = _sum(code, values), _sum(code, counted.astype(np.float64))
     return np.asarray((total[code] + _PRIOR_SERIES * towards) / (count[code] + _PRIOR_SERIES))
 
 
-def _young_against_typical(sku: Codes, sold: Floats, expected: Floats) -> float:
+def _young_against_typical(sku: GroupCodes, sold: Floats, expected: Floats) -> float:
     """How young products sell against the typical level, each product counted once, drawn towards alike."""
     expected_by_sku = _sum(sku, expected)
     rates = ratio(_sum(sku, sold), expected_by_sku)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats, Groups
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.demand import Observed, observe, ratio, trailing_level
+from forecast_assets.models.demand import ObservedSales, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
 
 # Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
@@ -263,12 +262,12 @@ def _group(slopes: Floats, weekday: Floats, events: Mapping[str, float] | None =
     return GroupEffects(elasticity, uplift, tuple(float(value) for value in weekday), dict(events or {}))
 
 
-def _expected(observed: Observed, exposure: Floats) -> Floats:
+def _expected(observed: ObservedSales, exposure: Floats) -> Floats:
     """[n, T] units that the trailing level leads to expect."""
     return trailing_level(observed.units, exposure, 3 * WEEK) * exposure
 
 
-def _sum_by(code: npt.NDArray[np.intp], values: Floats) -> Floats:
+def _sum_by(code: GroupCodes, values: Floats) -> Floats:
     """Sum [n, ...] values by group, in the order of the rows."""
     out = np.zeros((int(code.max(initial=-1)) + 1, *values.shape[1:]))
     np.add.at(out, code, values)
@@ -281,7 +280,7 @@ def _by_weekday(panel: Panel, values: Floats) -> Floats:
     return np.stack([values[:, days == day].sum(axis=1) for day in range(WEEK)], axis=1)
 
 
-def _weekday_factors(panel: Panel, observed: Observed, exposure: Floats, code: npt.NDArray[np.intp]) -> Floats:
+def _weekday_factors(panel: Panel, observed: ObservedSales, exposure: Floats, code: GroupCodes) -> Floats:
     """[G, 7] factors, averaging 1; a group with little demand is drawn towards all."""
     expected = _by_weekday(panel, _expected(observed, exposure))
     units = _by_weekday(panel, observed.units)
@@ -336,7 +335,7 @@ def _event_factors(panel: Panel, units: Floats, expected: Floats) -> dict[str, f
 
 
 def _group_events(
-    panel: Panel, units: Floats, expected: Floats, pooled: Mapping[str, float], code: npt.NDArray[np.intp]
+    panel: Panel, units: Floats, expected: Floats, pooled: Mapping[str, float], code: GroupCodes
 ) -> list[dict[str, float]]:
     """Factors of each event in each of G groups, drawn towards the pooled ones."""
     out: list[dict[str, float]] = [{} for _ in range(int(code.max(initial=-1)) + 1)]
@@ -363,7 +362,7 @@ def _daily_dispersion(units: Floats, expected: Floats) -> float:
     return _dispersion(units.sum(axis=0), expected.sum(axis=0))
 
 
-def _slopes(units: Floats, exposure: Floats, covariates: Floats, code: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+def _slopes(units: Floats, exposure: Floats, covariates: Floats, code: GroupCodes) -> tuple[Floats, Floats]:
     """[G, 2] slopes by group and [2] of all, by Newton's method."""
     blocks = _Blocks(units, exposure, covariates)
     noise = _dispersion(units, blocks.fitted(np.zeros((len(units), 2))))
@@ -398,7 +397,7 @@ class _Blocks:
         shape = self.exposure * _clipped(np.exp(_apply(slopes, self.covariates)))
         return shape * self._spread(ratio(self._sums(self.units), self._sums(shape)))
 
-    def score(self, slopes: Floats, code: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def score(self, slopes: Floats, code: GroupCodes) -> tuple[Floats, Floats]:
         """[G, 2] gradient and [G, 2, 2] curvature of the conditional Poisson likelihood."""
         fitted = self.fitted(slopes)
         total = self._sums(fitted)

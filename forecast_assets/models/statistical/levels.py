@@ -19,11 +19,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Rows
+from forecast_assets.core.arrays import Bools, Floats, Names, Rows
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.progress import Progress, silent
 
-Names = npt.NDArray[np.str_]
 Chunk = tuple[str, Rows]
 
 AVERAGE: Final = "HistoricAverage"

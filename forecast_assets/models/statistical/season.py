@@ -15,13 +15,9 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Names
 from forecast_assets.models.demand import ratio
-
-Names = npt.NDArray[np.str_]
-Codes = npt.NDArray[np.intp]
 
 WAVES: Final = 3
 DAYS_IN_YEAR: Final = 365.25
@@ -116,7 +112,7 @@ def fit_season(units: Floats, exposure: Floats, last_date: date, sku_ids: Names,
     periods = min(units.shape[1] // PERIOD_DAYS, MOST_YEARS * PERIODS_IN_YEAR)
     if periods < LEAST_PERIODS:
         raise ValueError(f"{units.shape[1]} days show no yearly season; it takes {LEAST_HISTORY_DAYS}.")
-    record = _Record.of(units, exposure, periods, last_date)
+    record = _PeriodSums.of(units, exposure, periods, last_date)
     pooled = record.by(np.zeros(len(units), dtype=np.intp)).shrunk(np.zeros((1, _COEFFICIENTS)))
     groups, group = np.unique(product_groups, return_inverse=True)
     by_group = record.by(group).shrunk(np.repeat(pooled, len(groups), axis=0))
@@ -130,7 +126,7 @@ def _named(names: Names, coefficients: Floats) -> dict[str, tuple[float, ...]]:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _PeriodSums:
     """Units and what the usual level leads to expect, [n, P] by period of 28 days back from the cutoff; oldest first.
 
     Attributes:
@@ -144,7 +140,7 @@ class _Record:
     waves: Floats
 
     @classmethod
-    def of(cls, units: Floats, exposure: Floats, periods: int, last_date: date) -> "_Record":
+    def of(cls, units: Floats, exposure: Floats, periods: int, last_date: date) -> "_PeriodSums":
         days = periods * PERIOD_DAYS
         starts = np.arange(0, days, PERIOD_DAYS)
         sums, seen = (np.add.reduceat(values[:, -days:], starts, axis=1) for values in (units, exposure))
@@ -152,7 +148,7 @@ class _Record:
         waves = basis(last_date - timedelta(days=days - 1), days).reshape(_COEFFICIENTS, periods, PERIOD_DAYS)
         return cls(sums, level[:, None] * seen, waves.mean(axis=2))
 
-    def by(self, code: Codes) -> "_Years":
+    def by(self, code: GroupCodes) -> "_Years":
         """Sum over the series of each unit (product, group, all) and fit each of its years."""
         count = int(code.max(initial=-1)) + 1
         units, expected = np.zeros((count, self.units.shape[1])), np.zeros((count, self.units.shape[1]))
@@ -209,7 +205,7 @@ class _Years:
     """
 
     waves: Floats
-    is_known: npt.NDArray[np.bool_]
+    is_known: Bools
     units: Floats
 
     def shrunk(self, towards: Floats) -> Floats:

@@ -8,16 +8,15 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from forecast_assets.contracts import COMPONENTS
-from forecast_assets.core.arrays import Floats, Groups, Rows
+from forecast_assets.core.arrays import Floats, Groups, Names, Rows
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import classify, level_and_demand, trailing_level
 from forecast_assets.models.forecasts import Forecasts
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.borrowing import BORROWED, Borrowed, borrow
+from forecast_assets.models.statistical.borrowing import BORROWED, BorrowedLevels, borrow
 from forecast_assets.models.statistical.effects import Effects, Factors, lay_out_factors, season_deviation
 from forecast_assets.models.statistical.levels import ZERO, LevelPaths, forecast_levels
 
@@ -30,7 +29,7 @@ _LENT_HALF_LIFE: Final = 14.0
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedSeries:
     """Series without what is explained: the ground that level models stand on.
 
     Attributes:
@@ -44,8 +43,8 @@ class Cleaned:
     factors: Factors
     level: Floats
     demand: Floats
-    demand_class: npt.NDArray[np.str_]
-    borrowed: Borrowed
+    demand_class: Names
+    borrowed: BorrowedLevels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +55,10 @@ class SeriesForecasts(Forecasts):
         history: What the forecasts rest on.
     """
 
-    history: Cleaned
+    history: CleanedSeries
 
 
-def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
+def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeries:
     """Estimate demand and divide what is explained out of it.
 
     Args:
@@ -74,7 +73,7 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
     has_begun = np.maximum.accumulate(observed.is_known, axis=1)
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
-    return Cleaned(
+    return CleanedSeries(
         factors,
         np.where(has_begun, found.level, np.nan),
         found.demand,
@@ -84,16 +83,16 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> Cleaned:
 
 
 def _borrow(
-    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, demand_class: npt.NDArray[np.str_]
-) -> Borrowed:
+    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, demand_class: Names
+) -> BorrowedLevels:
     recent = trailing_level(units, exposure, _LENT_HALF_LIFE)[:, -1]
     is_new, is_established = demand_class == "new", ~np.isin(demand_class, WITHOUT_LEVEL)
     return borrow(panel, product_groups, units.sum(axis=1), exposure.sum(axis=1), recent, is_new, is_established)
 
 
 def level_paths(
-    history: Cleaned,
-    names: npt.NDArray[np.str_],
+    history: CleanedSeries,
+    names: Names,
     horizon: int,
     *,
     rows: Rows | None = None,
@@ -141,7 +140,7 @@ def forecast_series(
     history = clean(panel, artifact.effects, product_groups)
     names = np.array([artifact.models[str(name)] for name in history.demand_class])
     levels = level_paths(history, names, panel.horizon_days, progress=progress, workers=workers)
-    ahead = ahead_of(history.factors, panel)
+    ahead = horizon_factors(history.factors, panel)
     components = decompose(levels, ahead)
     mean = np.prod([levels.path, *ahead], axis=0)
     return SeriesForecasts(
@@ -156,7 +155,7 @@ def forecast_series(
     )
 
 
-def ahead_of(factors: Factors, panel: Panel) -> list[Floats]:
+def horizon_factors(factors: Factors, panel: Panel) -> list[Floats]:
     """Return the factors of the horizon, [n, H] each, in the order of the components they make."""
     all_days = (factors.weekday, factors.season, factors.price, factors.promotion, factors.event)
     return [factor[:, panel.history_days :] for factor in all_days]

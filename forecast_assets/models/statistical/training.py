@@ -9,9 +9,8 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, Names, Rows
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
@@ -38,7 +37,7 @@ from forecast_assets.models.statistical.levels import (
     forecast_levels,
 )
 from forecast_assets.models.statistical.nodes import NODES, node_index
-from forecast_assets.models.statistical.series import Cleaned, ahead_of, clean, level_paths
+from forecast_assets.models.statistical.series import CleanedSeries, clean, horizon_factors, level_paths
 
 Losses = dict[str, float]
 
@@ -89,7 +88,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class SelectionBacktest:
     """Some series at an origin, cleaned with a choice of effects.
 
     Attributes:
@@ -101,14 +100,14 @@ class Backtest:
         on_event: [k, H] whether an event falls on the day.
     """
 
-    history: Cleaned
+    history: CleanedSeries
     factors: Floats
     ahead: Floats
     product_groups: Groups
     demand: Floats
     on_event: Bools
 
-    def forecast(self, names: npt.NDArray[np.str_], rows: Rows, workers: int | None) -> Floats:
+    def forecast(self, names: Names, rows: Rows, workers: int | None) -> Floats:
         """[r, H] units forecast by the named model of each of the r chosen series."""
         levels = level_paths(self.history, names, self.ahead.shape[1], rows=rows, workers=workers)
         return levels.path * self.ahead[rows]
@@ -165,9 +164,9 @@ def train_statistical(
     steps = len(starts) + 4
     effects = _all_effects(panel, groups, history_days)
     report(1, steps)
-    came = _demand_that_came(panel, replace(effects, season=None), groups, starts, history_days)
+    actual = _actual_demand(panel, replace(effects, season=None), groups, starts, history_days)
     origins = []
-    for number, (start, demand) in enumerate(zip(starts, came, strict=True)):
+    for number, (start, demand) in enumerate(zip(starts, actual, strict=True)):
         past = panel.as_of(start)
         origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
         report(number + 2, steps)
@@ -209,27 +208,27 @@ def _all_effects(panel: Panel, product_groups: Groups, history_days: int) -> Eff
     return with_season(panel, fit_effects(panel.recent(history_days), product_groups), product_groups)
 
 
-def _demand_that_came(
+def _actual_demand(
     panel: Panel, effects: Effects, product_groups: Groups, starts: list[int], history_days: int
 ) -> list[Floats]:
     """[n, H] demand of the days after each origin, with the best effects there are; NaN for what had not begun."""
     recent = panel.recent(max(history_days, starts[-1] + LEAST_HISTORY_DAYS))
     demand = clean(recent, effects, product_groups).demand
-    came = []
+    actual = []
     for start in starts:
         known = ~np.isnan(panel.sales[:, : panel.history_days - start])
         days = slice(recent.history_days - start, recent.history_days - start + panel.horizon_days)
-        came.append(np.where(known.any(axis=1, keepdims=True), demand[:, days], np.nan))
-    return came
+        actual.append(np.where(known.any(axis=1, keepdims=True), demand[:, days], np.nan))
+    return actual
 
 
-def _backtest(origin: Origin, season: str, events: str, history_days: int, most: int) -> Backtest:
+def _backtest(origin: Origin, season: str, events: str, history_days: int, most: int) -> SelectionBacktest:
     rows = spread_rows(origin.past.series.height, most)
     few, groups = origin.past.recent(history_days).take(rows), origin.product_groups[rows]
     history = clean(few, variant(origin.effects, season, events), groups)
-    ahead = np.prod(ahead_of(history.factors, few), axis=0)
+    ahead = np.prod(horizon_factors(history.factors, few), axis=0)
     factors = history.factors.product[:, : few.history_days]
-    return Backtest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
+    return SelectionBacktest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
 
 
 def _on_event(panel: Panel) -> Bools:
@@ -318,7 +317,7 @@ def _with_launches(origin: Origin) -> Origin:
 
 
 def _choose_models(
-    backtests: list[Backtest], launched: Backtest, workers: int | None, with_theta: Sequence[str]
+    backtests: list[SelectionBacktest], launched: SelectionBacktest, workers: int | None, with_theta: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Losses]]:
     """Return the model of each demand class, and the losses of all candidates of classes that the backtests saw."""
     models, losses = {**_FIXED, **_DEFAULTS}, {}
@@ -331,7 +330,7 @@ def _choose_models(
 
 
 def _candidate_losses(
-    demand_class: str, backtests: list[Backtest], workers: int | None, with_theta: Sequence[str]
+    demand_class: str, backtests: list[SelectionBacktest], workers: int | None, with_theta: Sequence[str]
 ) -> Losses:
     """Loss of each candidate; the slow one is listed only where it is better by so much that it is worth its time."""
     if not any((backtest.history.demand_class == demand_class).any() for backtest in backtests):
@@ -346,7 +345,9 @@ def _candidate_losses(
     return {**quick, THETA: slow * quick[best]}
 
 
-def _loss(backtests: list[Backtest], demand_class: str, most: int, name: str, workers: int | None = None) -> float:
+def _loss(
+    backtests: list[SelectionBacktest], demand_class: str, most: int, name: str, workers: int | None = None
+) -> float:
     """Mean loss of a model over the series of a class."""
     parts = []
     for backtest in backtests:
@@ -355,7 +356,7 @@ def _loss(backtests: list[Backtest], demand_class: str, most: int, name: str, wo
     return _mean_known(parts)
 
 
-def _best_node_model(backtests: list[Backtest], means: list[Floats]) -> tuple[str, Losses]:
+def _best_node_model(backtests: list[SelectionBacktest], means: list[Floats]) -> tuple[str, Losses]:
     """Return the model by which the sums of product groups come closest to what was asked for, and all losses.
 
     The constant 1 is among them: where sums know nothing that their series do not, reconciling then changes nothing.
@@ -364,7 +365,7 @@ def _best_node_model(backtests: list[Backtest], means: list[Floats]) -> tuple[st
     return min(losses, key=lambda name: losses[name]), losses
 
 
-def _node_loss(name: str, backtest: Backtest, mean: Floats) -> float:
+def _node_loss(name: str, backtest: SelectionBacktest, mean: Floats) -> float:
     from scipy import sparse
 
     _, group = np.unique(backtest.product_groups, return_inverse=True)
@@ -379,6 +380,6 @@ def _node_loss(name: str, backtest: Backtest, mean: Floats) -> float:
     return float(ratio(errors**2, sums).sum())
 
 
-def _forecast_all(backtest: Backtest, models: Mapping[str, str], workers: int | None) -> Floats:
+def _forecast_all(backtest: SelectionBacktest, models: Mapping[str, str], workers: int | None) -> Floats:
     names = np.array([models[str(name)] for name in backtest.history.demand_class])
     return backtest.forecast(names, np.arange(len(names)), workers)

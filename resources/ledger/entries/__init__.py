@@ -13,16 +13,25 @@ from pkgutil import iter_modules
 
 from resources.ledger.entries.base import (
     KINDS,
+    EntryDescription,
     EntryKind,
-    Named,
-    Proposed,
-    Recorded,
-    StateParts,
-    Words,
+    EntryLike,
+    FoldedState,
+    ProposedEntry,
+    References,
     register_kind,
 )
 
-__all__ = ["KINDS", "EntryKind", "Named", "Proposed", "Recorded", "StateParts", "Words", "register_kind"]
+__all__ = [
+    "KINDS",
+    "EntryDescription",
+    "EntryKind",
+    "EntryLike",
+    "FoldedState",
+    "ProposedEntry",
+    "References",
+    "register_kind",
+]
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")

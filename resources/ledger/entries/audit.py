@@ -14,9 +14,9 @@ from resources.store.manifests import ProductVersion
 
 if TYPE_CHECKING:
     from forecast_assets.contracts import Contract
-    from resources.ledger.entries.base import StateParts
+    from resources.ledger.entries.base import FoldedState
 
-Row = dict[str, Any]
+AuditRow = dict[str, Any]
 
 
 class ColumnType(Enum):
@@ -50,7 +50,7 @@ class AuditColumn:
     nullable: bool = False
 
 
-class Placed(Protocol):
+class LedgerRecord(Protocol):
     """A record of an entry."""
 
     @property
@@ -62,7 +62,7 @@ class AuditSource(Protocol):
     """What rows are made from, besides records."""
 
     @property
-    def state(self) -> "StateParts":
+    def state(self) -> "FoldedState":
         """What is true at the entry that the views are of."""
 
     def recorded_at(self, sequence: int) -> str:
@@ -72,16 +72,16 @@ class AuditSource(Protocol):
         """Return those product versions whose manifests are there and unchanged; ask for several at once."""
 
 
-class MadeRows(NamedTuple):
+class ComputedRows(NamedTuple):
     """Rows of some records.
 
     Attributes:
         rows: The rows, in the order of the records.
-        is_whole: Whether everything could be read; what could not be is looked at again by the next build.
+        is_complete: Whether everything could be read; what could not be is looked at again by the next build.
     """
 
-    rows: list[Row]
-    is_whole: bool = True
+    rows: list[AuditRow]
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ class AuditTable:
 
     name: str
     columns: tuple[AuditColumn, ...]
-    records: Callable[["StateParts"], Iterable[Placed]]
-    rows: Callable[[Sequence[Any], AuditSource], MadeRows] | None = None
+    records: Callable[["FoldedState"], Iterable[LedgerRecord]]
+    rows: Callable[[Sequence[Any], AuditSource], ComputedRows] | None = None
 
-    def rows_of(self, records: Sequence[Placed], source: AuditSource) -> MadeRows:
+    def rows_of(self, records: Sequence[LedgerRecord], source: AuditSource) -> ComputedRows:
         """Return the rows of some records, all of each entry that is among them."""
         if self.rows is not None:
             return self.rows(records, source)
-        return MadeRows([{c.name: getattr(record, c.name) for c in self.columns} for record in records])
+        return ComputedRows([{c.name: getattr(record, c.name) for c in self.columns} for record in records])
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,12 @@ class NestedView:
         description: What it shows.
         key: Columns that identify a row.
         table: Whose rows have others nested in them.
-        beside: Columns of these that are shown beside each nested row.
+        parent_columns: Columns of these that are shown beside each nested row.
         nested: Column with the nested rows.
-        shown: Columns of the nested rows.
+        nested_columns: Columns of the nested rows.
         numbers: Column of the nested rows with numbers of rows of `numbered`.
         numbered: The other table; its rows have a `number`.
-        said_of_numbered: What columns show of a numbered row, by names of its columns; the others are empty.
+        numbered_columns: What columns show of a numbered row, by names of its columns; the others are empty.
         renamed: Column that is taken over from the nested row with one part of its text replaced by another.
     """
 
@@ -155,18 +155,18 @@ class NestedView:
     description: str
     key: tuple[str, ...]
     table: AuditTable
-    beside: tuple[AuditColumn, ...]
+    parent_columns: tuple[AuditColumn, ...]
     nested: str
-    shown: tuple[AuditColumn, ...]
+    nested_columns: tuple[AuditColumn, ...]
     numbers: str
     numbered: AuditTable
-    said_of_numbered: Mapping[str, str]
+    numbered_columns: Mapping[str, str]
     renamed: tuple[str, str, str]
 
     @property
     def columns(self) -> tuple[AuditColumn, ...]:
         """The columns that it shows."""
-        return (*self.beside, *self.shown)
+        return (*self.parent_columns, *self.nested_columns)
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,15 @@ class ProductView:
         product: Contract of the product, whose name is that of the view.
         table: Rows that name the files, each with `FILE_COLUMNS`.
         sequence: Column of them with the number of the entry.
-        told_of: Columns of them that say what a record tells of; the newest of each is marked.
-        beside: Columns beside the product's, with what they mean: of the table, and `is_newest`.
+        subject_columns: Columns of them that say what a record tells of; the newest of each is marked.
+        extra_columns: Columns beside the product's, with what they mean: of the table, and `is_newest`.
     """
 
     product: "Contract"
     table: AuditTable
     sequence: str
-    told_of: tuple[str, ...]
-    beside: Mapping[str, str]
+    subject_columns: tuple[str, ...]
+    extra_columns: Mapping[str, str]
 
 
 AuditView = TableView | NestedView | ProductView
@@ -201,7 +201,7 @@ FILE_COLUMNS: Final = (
 )
 
 
-class ProductRecord(Placed, Protocol):
+class ProductRecord(LedgerRecord, Protocol):
     """A record of a product that an entry records by itself."""
 
     @property
@@ -214,20 +214,20 @@ class ProductRecord(Placed, Protocol):
 
 
 def file_rows(
-    records: Sequence[ProductRecord], source: AuditSource, said_by: Callable[[Any], Row], sequence: str
-) -> MadeRows:
+    records: Sequence[ProductRecord], source: AuditSource, columns_of: Callable[[Any], AuditRow], sequence: str
+) -> ComputedRows:
     """Return a row for each file of the product of each record.
 
     Args:
         records: What entries say.
         source: Where manifests are.
-        said_by: Returns what else a row says of its record.
+        columns_of: Returns what else a row says of its record.
         sequence: Name of the column with the number of the entry.
     """
     made = source.readable([record.product_version for record in records])
     rows = [
         {
-            **said_by(record),
+            **columns_of(record),
             sequence: record.sequence,
             "known_until": datetime.fromisoformat(record.known_until),
             **asdict(file),
@@ -236,4 +236,4 @@ def file_rows(
         if record.product_version in made
         for file in made[record.product_version].files
     ]
-    return MadeRows(rows, all(record.product_version in made for record in records))
+    return ComputedRows(rows, all(record.product_version in made for record in records))

@@ -10,18 +10,18 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from resources.ledger.entries.audit import AuditView
-from resources.ledger.records import Body, ProductFile, with_known_fields
+from resources.ledger.records import EntryBody, ProductFile, with_known_fields
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 GENESIS: Final = "0" * 64
 
-Record = TypeVar("Record", bound="DataclassInstance")
-Part = TypeVar("Part")
+RecordT = TypeVar("RecordT", bound="DataclassInstance")
+PartT = TypeVar("PartT")
 
 
-class Recorded(Protocol):
+class EntryLike(Protocol):
     """What folding needs of a ledger entry."""
 
     @property
@@ -37,7 +37,7 @@ class Recorded(Protocol):
         """When it was appended, ISO 8601 in UTC."""
 
     @property
-    def body(self) -> Body:
+    def body(self) -> EntryBody:
         """The particulars."""
 
     @property
@@ -46,17 +46,17 @@ class Recorded(Protocol):
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposedEntry:
     """What is to be appended and has no place yet: read like an entry, so that its kind can judge it."""
 
     kind: str
-    body: Body
+    body: EntryBody
     sequence: int = 0
     recorded_at: str = ""
     hash: str = ""
 
 
-class StateParts:  # noqa: PLW1641
+class FoldedState:  # noqa: PLW1641
     """What is true after some entries, in parts: each kind keeps what follows from its entries in a class of its own.
 
     It changes with every entry, so it has no hash.
@@ -73,16 +73,16 @@ class StateParts:  # noqa: PLW1641
         self.recorded_at = ""
         self._parts: dict[type, Any] = {}
 
-    def part(self, kept: type[Part]) -> Part:
+    def part(self, kept: type[PartT]) -> PartT:
         """Return what is kept under a class, which starts as the class makes it without arguments."""
         if kept not in self._parts:
             self._parts[kept] = kept()
-        found: Part = self._parts[kept]
+        found: PartT = self._parts[kept]
         return found
 
     def __eq__(self, other: object) -> bool:
         """Whether the same is true; a part that nobody has asked for yet is one in which nothing is kept."""
-        if not isinstance(other, StateParts):
+        if not isinstance(other, FoldedState):
             return NotImplemented
         places = [(state.sequence, state.head, state.recorded_at) for state in (self, other)]
         kept = {*self._parts, *other._parts}
@@ -90,7 +90,7 @@ class StateParts:  # noqa: PLW1641
 
 
 @dataclass
-class Sayings:
+class UniqueFacts:
     """What was said that is said once only.
 
     Attributes:
@@ -100,7 +100,7 @@ class Sayings:
     first: dict[str, int] = field(default_factory=dict)
 
 
-class Words(NamedTuple):
+class EntryDescription(NamedTuple):
     """What an entry says to people: what happened, who decided it, and why; empty where nobody was asked."""
 
     what: str
@@ -109,7 +109,7 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Named:
+class References:
     """What an entry names, so that it is kept, hashed by whoever verifies, and missed when it is gone.
 
     Attributes:
@@ -118,7 +118,7 @@ class Named:
         copies: What the entry repeats of manifests: name, product version, its files.
         products: Product versions; with them all files of theirs, and all that they were made from.
         acceptances: SHA-256 of the record of each check, by product version and check; empty where nobody said.
-        condemned: Path and SHA-256 of lists of files that were to be removed.
+        removal_lists: Path and SHA-256 of lists of files that were to be removed.
     """
 
     files: Sequence[tuple[str, str]] = ()
@@ -126,10 +126,10 @@ class Named:
     copies: Sequence[tuple[str, str, tuple[ProductFile, ...] | None]] = ()
     products: Sequence[str] = ()
     acceptances: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    condemned: Sequence[tuple[str, str]] = ()
+    removal_lists: Sequence[tuple[str, str]] = ()
 
 
-class EntryKind(ABC, Generic[Record]):
+class EntryKind(ABC, Generic[RecordT]):
     """All that is to be known of one kind of entry.
 
     A record is a frozen dataclass with what an entry says. Its fields `sequence` and `recorded_at` are the entry's
@@ -137,44 +137,44 @@ class EntryKind(ABC, Generic[Record]):
 
     Attributes:
         name: What entries store as their kind; never changes.
-        happened: What such an entry says has happened, one sentence for the documents.
-        keeps: What readers keep of it, and which one counts where several say something.
+        meaning: What such an entry says has happened, one sentence for the documents.
+        kept_state: What readers keep of it, and which one counts where several say something.
         record: Class of its records.
     """
 
     name: ClassVar[str]
-    happened: ClassVar[str]
-    keeps: ClassVar[str]
-    record: type[Record]
+    meaning: ClassVar[str]
+    kept_state: ClassVar[str]
+    record: type[RecordT]
 
-    def read(self, entry: Recorded) -> Record:
+    def read(self, entry: EntryLike) -> RecordT:
         """Return what an entry says; fields that a later release added are left out.
 
         Raises:
             TypeError: If a field is missing.
         """
-        return with_known_fields(self.record, {**entry.body, **place_of(entry)})
+        return with_known_fields(self.record, {**entry.body, **position_fields(entry)})
 
-    def body(self, record: Record) -> dict[str, Any]:
+    def body(self, record: RecordT) -> dict[str, Any]:
         """Return what is stored of a record, ready for JSON."""
         said = {name: value for name, value in asdict(record).items() if name not in ("sequence", "recorded_at")}
         return {name: value.isoformat() if isinstance(value, date) else value for name, value in said.items()}
 
-    def said_once(self, record: Record) -> str:
+    def unique_fact(self, record: RecordT) -> str:
         """Return what may be said once only, such as `registers stat-1`; empty if it may be said again."""
         del record
         return ""
 
     @abstractmethod
-    def fold(self, record: Record, state: StateParts) -> None:
+    def fold(self, record: RecordT, state: FoldedState) -> None:
         """Take in what follows from the next entry."""
 
-    def names(self, record: Record) -> Named:
+    def references(self, record: RecordT) -> References:
         """Return which files an entry names."""
         del record
-        return Named()
+        return References()
 
-    def admit(self, record: Record, state: StateParts) -> None:
+    def admit(self, record: RecordT, state: FoldedState) -> None:
         """Refuse what may not follow; asked again after every lost race.
 
         A rule that needs more than these, such as what the writer had seen, takes it by keyword.
@@ -188,7 +188,7 @@ class EntryKind(ABC, Generic[Record]):
         return ()
 
     @abstractmethod
-    def words(self, record: Record) -> Words:
+    def describe(self, record: RecordT) -> EntryDescription:
         """Return what happened, in words for people."""
 
 
@@ -210,6 +210,6 @@ def register_kind(kind: _Kind) -> _Kind:
     return kind
 
 
-def place_of(entry: Recorded) -> Body:
+def position_fields(entry: EntryLike) -> EntryBody:
     """Return the fields of a record that say where in the ledger it is."""
     return {"sequence": entry.sequence, "recorded_at": entry.recorded_at}

@@ -9,16 +9,16 @@ from typing import Any
 
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import WEEKLY
-from resources.ledger.entries.base import EntryKind, Recorded, StateParts, place_of
+from resources.ledger.entries.base import EntryKind, EntryLike, FoldedState, position_fields
 from resources.ledger.entries.register import VersionRecord
 from resources.ledger.records import with_known_fields
 
 # Returns how many days ahead a version was trained for, by the product version of its artifact; None if nobody said.
-TrainedFor = Callable[[str], int | None]
+TrainedHorizon = Callable[[str], int | None]
 
 
 @dataclass(frozen=True)
-class Appointment:
+class ChannelMove:
     """A channel was pointed at a version.
 
     Attributes:
@@ -45,46 +45,46 @@ class Channels:
     """What follows from moves of channels.
 
     Attributes:
-        appointments: Of all channels, oldest first.
+        channel_moves: Of all channels, oldest first.
     """
 
-    appointments: list[Appointment] = field(default_factory=list)
+    channel_moves: list[ChannelMove] = field(default_factory=list)
 
-    def of(self, channel: str) -> list[Appointment]:
-        """Return the appointments of one channel, oldest first."""
-        return [appointment for appointment in self.appointments if appointment.channel == channel]
+    def of(self, channel: str) -> list[ChannelMove]:
+        """Return the moves of one channel, oldest first."""
+        return [move for move in self.channel_moves if move.channel == channel]
 
 
-class ChannelMove(EntryKind[Appointment]):
+class ChannelMoveKind(EntryKind[ChannelMove]):
     """A channel points at a version from here on.
 
     Attributes:
         is_rollback: Whether moves of this kind go back.
     """
 
-    record = Appointment
+    record = ChannelMove
     is_rollback: bool
 
-    def read(self, entry: Recorded) -> Appointment:
+    def read(self, entry: EntryLike) -> ChannelMove:
         """Return the appointment of an entry."""
-        facts = {**entry.body, **place_of(entry), "is_rollback": self.is_rollback}
-        return with_known_fields(Appointment, facts)
+        facts = {**entry.body, **position_fields(entry), "is_rollback": self.is_rollback}
+        return with_known_fields(ChannelMove, facts)
 
-    def body(self, record: Appointment) -> dict[str, Any]:
+    def body(self, record: ChannelMove) -> dict[str, Any]:
         """Return the JSON form; which way it went is said by the kind."""
         return {name: getattr(record, name) for name in ("channel", "model_version", "by", "reason")}
 
-    def fold(self, record: Appointment, state: StateParts) -> None:
+    def fold(self, record: ChannelMove, state: FoldedState) -> None:
         """Keep the appointment behind those before it."""
-        state.part(Channels).appointments.append(record)
+        state.part(Channels).channel_moves.append(record)
 
 
-def lacking_reach(record: VersionRecord, channel: str, trained_for: TrainedFor) -> str:
+def horizon_problem(record: VersionRecord, channel: str, trained_horizon: TrainedHorizon) -> str:
     """Say why a version could never serve the cadence which follows the channel; nothing if it could."""
     if channel not in (WEEKLY.champion, WEEKLY.challenger):
         # No version is trained for fewer days than the shortest daily run.
         return ""
-    days = trained_for(record.artifact)
+    days = trained_horizon(record.artifact)
     if days is None or days >= WEEKLY.shortest_horizon:
         return ""
     return (
@@ -93,9 +93,9 @@ def lacking_reach(record: VersionRecord, channel: str, trained_for: TrainedFor) 
     )
 
 
-def why_not(record: VersionRecord, channel: str, trained_for: TrainedFor) -> str:
+def serving_problem(record: VersionRecord, channel: str, trained_horizon: TrainedHorizon) -> str:
     """Say why a channel may not point at a version; nothing if it may."""
     failed = record.failed_gates(for_channel=True)
     if failed:
         return f"its evaluation report fails {first_ten(failed)}."
-    return lacking_reach(record, channel, trained_for)
+    return horizon_problem(record, channel, trained_horizon)

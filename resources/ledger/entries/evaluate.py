@@ -1,6 +1,8 @@
-"""`evaluate`: a model version was evaluated at past cutoffs, beside other methods.
+"""`evaluate`: a model version was backtested at past cutoffs, beside other methods.
 
-What belongs here: all that is to be known of this kind of entry. What does not: evaluating.
+The kind has the name that entries store; everywhere else this is a backtest.
+
+What belongs here: all that is to be known of this kind of entry. What does not: backtesting.
 """
 
 from collections.abc import Sequence
@@ -16,17 +18,25 @@ from resources.ledger.entries.audit import (
     AuditTable,
     AuditView,
     ColumnType,
-    MadeRows,
+    ComputedRows,
     ProductView,
     file_rows,
 )
-from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, place_of, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryKind,
+    EntryLike,
+    FoldedState,
+    References,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.entries.register import Versions
 from resources.ledger.records import with_known_fields
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedMethod:
     """What a method of a backtest report was at one cutoff.
 
     Attributes:
@@ -49,8 +59,8 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A model version was evaluated at past cutoffs.
+class BacktestRecord:
+    """A model version was backtested at past cutoffs.
 
     Attributes:
         model_version: The version.
@@ -69,7 +79,7 @@ class Evaluation:
     cadence: str
     forecast_horizon: int
     cutoffs: tuple[str, ...]
-    methods: tuple[Compared, ...]
+    methods: tuple[ComparedMethod, ...]
     known_until: str
     product_version: str
     numbers: str
@@ -78,56 +88,56 @@ class Evaluation:
 
 
 @dataclass
-class Evaluations:
-    """What follows from evaluations.
+class BacktestRecords:
+    """What follows from backtests.
 
     Attributes:
         by_version: By model version, oldest first.
     """
 
-    by_version: dict[str, list[Evaluation]] = field(default_factory=dict)
+    by_version: dict[str, list[BacktestRecord]] = field(default_factory=dict)
 
-    def newest(self, model_version: str) -> Evaluation | None:
-        """Return the newest evaluation of a version, or None."""
+    def newest(self, model_version: str) -> BacktestRecord | None:
+        """Return the newest backtest of a version, or None."""
         return next(reversed(self.by_version.get(model_version, [])), None)
 
 
-class EvaluateKind(EntryKind[Evaluation]):
-    """Evaluations, from their products to the view `backtest_reports`."""
+class EvaluateKind(EntryKind[BacktestRecord]):
+    """Backtests, from their products to the view `backtest_reports`."""
 
     name = "evaluate"
-    happened = "a model version was evaluated at past cutoffs, as of what was known at each"
-    keeps = "evaluations by version; the last counts, the earlier ones stay readable"
-    record = Evaluation
+    meaning = "a model version was backtested at past cutoffs, as of what was known at each"
+    kept_state = "backtests by version; the last counts, the earlier ones stay readable"
+    record = BacktestRecord
 
-    def read(self, entry: Recorded) -> Evaluation:
-        """Return the evaluation of an entry."""
+    def read(self, entry: EntryLike) -> BacktestRecord:
+        """Return the backtest of an entry."""
         listed = {
             "cutoffs": tuple(entry.body["cutoffs"]),
-            "methods": tuple(with_known_fields(Compared, each) for each in entry.body["methods"]),
+            "methods": tuple(with_known_fields(ComparedMethod, each) for each in entry.body["methods"]),
         }
-        return with_known_fields(Evaluation, {**entry.body, **listed, **place_of(entry)})
+        return with_known_fields(BacktestRecord, {**entry.body, **listed, **position_fields(entry)})
 
-    def fold(self, record: Evaluation, state: StateParts) -> None:
-        """Keep the evaluation behind the earlier ones of its version."""
-        state.part(Evaluations).by_version.setdefault(record.model_version, []).append(record)
+    def fold(self, record: BacktestRecord, state: FoldedState) -> None:
+        """Keep the backtest behind the earlier ones of its version."""
+        state.part(BacktestRecords).by_version.setdefault(record.model_version, []).append(record)
 
-    def names(self, record: Evaluation) -> Named:
+    def references(self, record: BacktestRecord) -> References:
         """Return the product."""
-        return Named(products=(record.product_version,))
+        return References(products=(record.product_version,))
 
-    def admit(self, record: Evaluation, state: StateParts) -> None:
+    def admit(self, record: BacktestRecord, state: FoldedState) -> None:
         """Refuse a version that does not exist, and what the newest entry of the version says already.
 
         Raises:
             UnknownVersionError: If there is no such version.
-            LostRaceError: If its newest evaluation is this very product.
+            LostRaceError: If its newest backtest is this very product.
         """
         name = state.part(Versions).known(record.model_version).model_version
-        newest = state.part(Evaluations).newest(name)
+        newest = state.part(BacktestRecords).newest(name)
         if newest is not None and newest.product_version == record.product_version:
             raise LostRaceError(
-                f"Another process recorded the same evaluation of `{name}` meanwhile.",
+                f"Another process recorded the same backtest of `{name}` meanwhile.",
                 remedy="Run the same command again.",
                 model_version=name,
             )
@@ -141,8 +151,8 @@ class EvaluateKind(EntryKind[Evaluation]):
                 product=BACKTEST_REPORTS,
                 table=EVALUATED,
                 sequence="evaluated_sequence",
-                told_of=("of_version",),
-                beside={
+                subject_columns=("of_version",),
+                extra_columns={
                     "cadence": "rhythm of the runs that were made for it",
                     "forecast_horizon": "days ahead of those runs",
                     "evaluated_sequence": "ledger entry that recorded the report",
@@ -152,24 +162,24 @@ class EvaluateKind(EntryKind[Evaluation]):
             ),
         )
 
-    def words(self, record: Evaluation) -> Words:
-        """Return which version was evaluated at how many cutoffs, and beside which methods."""
-        from forecast_assets.contracts import OWN_METHOD
+    def describe(self, record: BacktestRecord) -> EntryDescription:
+        """Return which version was backtested at how many cutoffs, and beside which methods."""
+        from forecast_assets.contracts import BACKTESTED_METHOD
 
-        others = ["seasonal naive", *sorted({each.method for each in record.methods} - {OWN_METHOD})]
-        return Words(
+        others = ["seasonal naive", *sorted({each.method for each in record.methods} - {BACKTESTED_METHOD})]
+        return EntryDescription(
             f"{record.model_version}: {record.cadence} forecasts {record.forecast_horizon} days ahead at "
             f"{counted(len(record.cutoffs), 'cutoff')} up to {record.cutoffs[-1]}, beside {', '.join(others)}"
         )
 
 
-def _recorded(state: StateParts) -> Sequence[Evaluation]:
-    return [one for versions in state.part(Evaluations).by_version.values() for one in versions]
+def _recorded(state: FoldedState) -> Sequence[BacktestRecord]:
+    return [one for versions in state.part(BacktestRecords).by_version.values() for one in versions]
 
 
-def _rows(evaluations: Sequence[Evaluation], source: AuditSource) -> MadeRows:
+def _rows(backtests: Sequence[BacktestRecord], source: AuditSource) -> ComputedRows:
     return file_rows(
-        evaluations,
+        backtests,
         source,
         lambda one: {
             "of_version": one.model_version,
@@ -180,7 +190,7 @@ def _rows(evaluations: Sequence[Evaluation], source: AuditSource) -> MadeRows:
     )
 
 
-# Which file of `backtest_reports` is of which evaluation.
+# Which file of `backtest_reports` is of which backtest.
 EVALUATED: Final = AuditTable(
     "evaluated",
     (

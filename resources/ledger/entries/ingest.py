@@ -19,11 +19,11 @@ from resources.ledger.entries.audit import (
     AuditTable,
     AuditView,
     ColumnType,
-    MadeRows,
+    ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, register_kind
-from resources.ledger.records import Body, canonical, with_known_fields
+from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, FoldedState, References, register_kind
+from resources.ledger.records import EntryBody, canonical, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class BatchRecord:
         }
 
     @classmethod
-    def read(cls, body: Body, sequence: int) -> "BatchRecord":
+    def read(cls, body: EntryBody, sequence: int) -> "BatchRecord":
         """Read the JSON form."""
         dates = {name: date.fromisoformat(body[name]) for name in ("first_event_date", "last_event_date")}
         moments = {
@@ -142,11 +142,11 @@ class IngestKind(EntryKind[Ingest]):
     """Batches, from their files to the view `batches`."""
 
     name = "ingest"
-    happened = "observation batches became readable"
-    keeps = "batches by id; the first of an id stays"
+    meaning = "observation batches became readable"
+    kept_state = "batches by id; the first of an id stays"
     record = Ingest
 
-    def read(self, entry: Recorded) -> Ingest:
+    def read(self, entry: EntryLike) -> Ingest:
         """Return the batches of an entry, each with its place."""
         batches = tuple(BatchRecord.read(each, entry.sequence) for each in entry.body["batches"])
         start = entry.body.get("start_date")
@@ -157,7 +157,7 @@ class IngestKind(EntryKind[Ingest]):
         start = {} if record.start_date is None else {"start_date": record.start_date.isoformat()}
         return {"batches": [batch.body() for batch in record.batches], **start}
 
-    def fold(self, record: Ingest, state: StateParts) -> None:
+    def fold(self, record: Ingest, state: FoldedState) -> None:
         """Keep the batches; of two ingests of the same batch at once both record it, and the first stands."""
         kept = state.part(Batches)
         for batch in record.batches:
@@ -165,14 +165,14 @@ class IngestKind(EntryKind[Ingest]):
         if kept.start_date is None:
             kept.start_date = record.start_date
 
-    def names(self, record: Ingest) -> Named:
+    def references(self, record: Ingest) -> References:
         """Return the files of the batches, and the ids by which snapshots name them."""
-        return Named(
+        return References(
             files=[(batch.path, batch.sha256) for batch in record.batches],
             batches=[batch.batch_id for batch in record.batches],
         )
 
-    def admit(self, record: Ingest, state: StateParts, *, judged_at: int | None = None) -> None:
+    def admit(self, record: Ingest, state: FoldedState, *, judged_at: int | None = None) -> None:
         """Refuse batches that were judged without what another ingest has recorded meanwhile.
 
         Batches are content-addressed, so naming the same one twice changes nothing.
@@ -186,12 +186,12 @@ class IngestKind(EntryKind[Ingest]):
         Raises:
             LostRaceError: If since then something else was recorded of a feed, a source and days of theirs.
         """
-        unheard = [] if judged_at is None else _recorded_since(judged_at, record.batches, state.part(Batches))
-        if unheard:
+        concurrent = [] if judged_at is None else _recorded_since(judged_at, record.batches, state.part(Batches))
+        if concurrent:
             named = first_ten(
                 f"`{other.feed}` from {other.source}, {other.first_event_date} to {other.last_event_date} "
                 f"(ledger entry {other.sequence})"
-                for other in unheard
+                for other in concurrent
             )
             raise LostRaceError(
                 f"Another ingest recorded the same days meanwhile: {named}. Nothing of this one was recorded.",
@@ -210,35 +210,37 @@ class IngestKind(EntryKind[Ingest]):
             ),
         )
 
-    def words(self, record: Ingest) -> Words:
+    def describe(self, record: Ingest) -> EntryDescription:
         """Return how many batches of which feeds, from whom, and of which days."""
         batches = record.batches
         feeds = sorted({batch.feed for batch in batches})
         rows = ", ".join(f"{feed} {sum(b.rows for b in batches if b.feed == feed):,}" for feed in feeds)
         sources = ", ".join(sorted({batch.source for batch in batches}))
         first, last = min(b.first_event_date for b in batches), max(b.last_event_date for b in batches)
-        return Words(f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}")
+        return EntryDescription(
+            f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}"
+        )
 
 
 def _recorded_since(judged_at: int, ours: Sequence[BatchRecord], kept: Batches) -> list[BatchRecord]:
     """Return the later batches of others that speak of what one of ours speaks of."""
     own = {batch.batch_id for batch in ours}
     others = [other for name, other in kept.by_id.items() if other.sequence > judged_at and name not in own]
-    return [other for other in others if any(_speaks_of_the_same(other, batch) for batch in ours)]
+    return [other for other in others if any(_covers_same_days(other, batch) for batch in ours)]
 
 
-def _speaks_of_the_same(one: BatchRecord, other: BatchRecord) -> bool:
+def _covers_same_days(one: BatchRecord, other: BatchRecord) -> bool:
     is_same = (one.feed, one.source) == (other.feed, other.source)
     return is_same and one.overlaps(other.first_event_date, other.last_event_date)
 
 
-def _recorded(state: StateParts) -> Iterable[BatchRecord]:
+def _recorded(state: FoldedState) -> Iterable[BatchRecord]:
     return state.part(Batches).by_id.values()
 
 
-def _rows(batches: Sequence[BatchRecord], source: AuditSource) -> MadeRows:
+def _rows(batches: Sequence[BatchRecord], source: AuditSource) -> ComputedRows:
     numbers = source.state.part(Batches).numbers()
-    return MadeRows(
+    return ComputedRows(
         [
             {
                 "number": numbers[batch.batch_id],

@@ -17,11 +17,19 @@ from resources.ledger.entries.audit import (
     AuditTable,
     AuditView,
     ColumnType,
-    MadeRows,
+    ComputedRows,
     ProductView,
     file_rows,
 )
-from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, place_of, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryKind,
+    EntryLike,
+    FoldedState,
+    References,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.records import with_known_fields
 
 
@@ -71,24 +79,24 @@ class MeasureKind(EntryKind[Measurement]):
     """Measurements, from their acceptances to the view `forecast_accuracy`."""
 
     name = "measure"
-    happened = "published forecasts of a day were measured against its sales"
-    keeps = "measurements by cadence and day; the last counts, the earlier ones stay readable"
+    meaning = "published forecasts of a day were measured against its sales"
+    kept_state = "measurements by cadence and day; the last counts, the earlier ones stay readable"
     record = Measurement
 
-    def read(self, entry: Recorded) -> Measurement:
+    def read(self, entry: EntryLike) -> Measurement:
         """Return the measurement of an entry."""
         day = date.fromisoformat(entry.body["target_date"])
-        return with_known_fields(Measurement, {**entry.body, **place_of(entry), "target_date": day})
+        return with_known_fields(Measurement, {**entry.body, **position_fields(entry), "target_date": day})
 
-    def fold(self, record: Measurement, state: StateParts) -> None:
+    def fold(self, record: Measurement, state: FoldedState) -> None:
         """Keep the measurement behind the earlier ones of its day."""
         state.part(Measurements).by_day.setdefault((record.cadence, record.target_date), []).append(record)
 
-    def names(self, record: Measurement) -> Named:
+    def references(self, record: Measurement) -> References:
         """Return the product with its acceptances."""
-        return Named(products=(record.product_version,), acceptances={record.product_version: record.acceptances})
+        return References(products=(record.product_version,), acceptances={record.product_version: record.acceptances})
 
-    def admit(self, record: Measurement, state: StateParts, *, since: int | None = None) -> None:
+    def admit(self, record: Measurement, state: FoldedState, *, since: int | None = None) -> None:
         """Refuse a measurement of a day that was measured after its inputs were read.
 
         Args:
@@ -120,8 +128,8 @@ class MeasureKind(EntryKind[Measurement]):
                 product=FORECAST_ACCURACY,
                 table=MEASURED,
                 sequence="measured_sequence",
-                told_of=("cadence", "target_date"),
-                beside={
+                subject_columns=("cadence", "target_date"),
+                extra_columns={
                     "measured_sequence": "ledger entry that recorded the measurement",
                     "is_newest": "whether no later measurement of the day and cadence exists; sum these alone",
                     "known_until": "moment of knowledge of the sales: when the newest row of the day became known",
@@ -129,19 +137,19 @@ class MeasureKind(EntryKind[Measurement]):
             ),
         )
 
-    def words(self, record: Measurement) -> Words:
+    def describe(self, record: Measurement) -> EntryDescription:
         """Return which forecasts were measured, how many runs, and as of when."""
-        return Words(
+        return EntryDescription(
             f"{record.cadence} forecasts of {record.target_date}: {counted(record.runs, 'run')}, by sales known until "
             f"{moment_text(record.known_until)}"
         )
 
 
-def _recorded(state: StateParts) -> Sequence[Measurement]:
+def _recorded(state: FoldedState) -> Sequence[Measurement]:
     return [one for days in state.part(Measurements).by_day.values() for one in days]
 
 
-def _rows(measurements: Sequence[Measurement], source: AuditSource) -> MadeRows:
+def _rows(measurements: Sequence[Measurement], source: AuditSource) -> ComputedRows:
     return file_rows(
         measurements,
         source,

@@ -10,32 +10,34 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAcceptedError, first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import StateParts, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, FoldedState, register_kind
 from resources.ledger.entries.channel_moves import (
-    Appointment,
     ChannelMove,
+    ChannelMoveKind,
     Channels,
-    TrainedFor,
-    lacking_reach,
+    TrainedHorizon,
+    horizon_problem,
 )
 from resources.ledger.entries.register import CHANNEL_GATES, Versions
 
 
-class PromoteKind(ChannelMove):
+class PromoteKind(ChannelMoveKind):
     """Promotions; with them comes the view `channel_history`, which shows rollbacks too."""
 
     name = "promote"
-    happened = "a channel points at a version from here on"
-    keeps = "where each channel points; the last `promote` or `rollback` counts"
+    meaning = "a channel points at a version from here on"
+    kept_state = "where each channel points; the last `promote` or `rollback` counts"
     is_rollback = False
 
-    def admit(self, record: Appointment, state: StateParts, *, trained_for: TrainedFor = lambda _: None) -> None:
+    def admit(
+        self, record: ChannelMove, state: FoldedState, *, trained_horizon: TrainedHorizon = lambda _: None
+    ) -> None:
         """Refuse a version that may not serve.
 
         Args:
             record: What is to be recorded.
             state: What it would follow.
-            trained_for: Returns how many days ahead a version was trained for.
+            trained_horizon: Returns how many days ahead a version was trained for.
 
         Raises:
             UnknownVersionError: If there is no such version.
@@ -48,12 +50,14 @@ class PromoteKind(ChannelMove):
             raise NotAcceptedError(
                 f"`{version.model_version}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
                 remedy=Sentence(
-                    "Look at it: ", Action("versions", given=(version.model_version,)), f"; {_way_out(failed)}."
+                    "Look at it: ",
+                    Action("versions", given=(version.model_version,)),
+                    f"; {_promotion_remedy(failed)}.",
                 ),
                 model_version=version.model_version,
                 failed=failed,
             )
-        lacking = lacking_reach(version, record.channel, trained_for)
+        lacking = horizon_problem(version, record.channel, trained_horizon)
         if lacking:
             raise NotAcceptedError(
                 lacking,
@@ -75,15 +79,15 @@ class PromoteKind(ChannelMove):
             ),
         )
 
-    def words(self, record: Appointment) -> Words:
+    def describe(self, record: ChannelMove) -> EntryDescription:
         """Return where the channel points, who decided and why."""
-        return Words(f"{record.channel} is {record.model_version}", record.by, record.reason)
+        return EntryDescription(f"{record.channel} is {record.model_version}", record.by, record.reason)
 
 
-def _way_out(failed: Sequence[str]) -> str:
+def _promotion_remedy(failed: Sequence[str]) -> str:
     if CHANNEL_GATES.issuperset(failed):
         return (
-            "it may serve under its own name; to promote what was made elsewhere, ingest it as another version, from a "
+            "it may serve under its own name; to promote external forecasts, ingest them as another version, from a "
             "file with past prediction dates on which it beats seasonal naive"
         )
     return "train a better one"
@@ -101,6 +105,6 @@ CHANNEL_HISTORY: Final = AuditTable(
         AuditColumn("is_rollback", ColumnType.BOOLEAN,
                     "whether it went back to a version that it had pointed at before"),
     ),
-    lambda state: state.part(Channels).appointments,
+    lambda state: state.part(Channels).channel_moves,
 )  # fmt: skip
 PROMOTE: Final = register_kind(PromoteKind())

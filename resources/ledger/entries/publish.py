@@ -17,16 +17,16 @@ from resources.ledger.entries.audit import (
     RECORDED_AT,
     SEQUENCE,
     AuditColumn,
+    AuditRow,
     AuditSource,
     AuditTable,
     AuditView,
     ColumnType,
-    MadeRows,
+    ComputedRows,
     NestedView,
-    Row,
     TableView,
 )
-from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, FoldedState, References, register_kind
 from resources.ledger.entries.ingest import BATCHES
 from resources.ledger.entries.register import Versions
 from resources.ledger.entries.run_links import LINK_COLUMNS, NESTED_COLUMNS, links_of
@@ -99,11 +99,11 @@ class PublishKind(EntryKind[Publication]):
     """Published runs, from their files to the views `publications` and `lineage`."""
 
     name = "publish"
-    happened = "a run is visible from here on, all of its products at once"
-    keeps = "publications by key; a key comes once"
+    meaning = "a run is visible from here on, all of its products at once"
+    kept_state = "publications by key; a key comes once"
     record = Publication
 
-    def read(self, entry: Recorded) -> Publication:
+    def read(self, entry: EntryLike) -> Publication:
         """Return the publication of an entry."""
         body, products = entry.body, entry.body["products"]
         files = {
@@ -138,25 +138,25 @@ class PublishKind(EntryKind[Publication]):
             **correction,
         }
 
-    def said_once(self, record: Publication) -> str:
+    def unique_fact(self, record: Publication) -> str:
         """A published run never changes."""
         return f"publishes {record.key}"
 
-    def fold(self, record: Publication, state: StateParts) -> None:
+    def fold(self, record: Publication, state: FoldedState) -> None:
         """Keep the publication by its key."""
         state.part(Publications).by_key[record.key] = record
 
-    def names(self, record: Publication) -> Named:
+    def references(self, record: Publication) -> References:
         """Return the products with their files and acceptances."""
         copies = [(name, version, record.files.get(name)) for name, version in record.products.items()]
-        return Named(
+        return References(
             # Entries of the first release say nothing of files.
             copies=copies if record.files else (),
             products=tuple(record.products.values()),
             acceptances=record.acceptances,
         )
 
-    def admit(self, record: Publication, state: StateParts) -> None:
+    def admit(self, record: Publication, state: FoldedState) -> None:
         """Refuse a key that is taken, a correction of nothing, and a version that does not exist.
 
         Raises:
@@ -193,24 +193,24 @@ class PublishKind(EntryKind[Publication]):
                 "snapshots, observation batches, model artifact, report, code and libraries.",
                 key=("publication_key", "link", "version", "path"),
                 table=table,
-                beside=KEY_COLUMNS,
+                parent_columns=KEY_COLUMNS,
                 nested="links",
-                shown=LINK_COLUMNS,
+                nested_columns=LINK_COLUMNS,
                 numbers="batches",
                 numbered=BATCHES,
-                said_of_numbered={
+                numbered_columns={
                     "product": "feed", "version": "batch_id", "path": "path", "sha256": "sha256", "rows": "rows",
                 },
                 renamed=("link", "_snapshot", "_batch"),
             ),
         )  # fmt: skip
 
-    def words(self, record: Publication) -> Words:
+    def describe(self, record: Publication) -> EntryDescription:
         """Return which run, how many products and checks, what it corrects, who corrected it and why."""
         checks = sum(len(checks) for checks in record.accepted.values())
         corrects = f"; corrects {record.correction.corrects}" if record.key.revision else ""
         what = f"{record.key}: {len(record.products)} products, {counted(checks, 'check')} accepted{corrects}"
-        return Words(what, record.correction.by, record.correction.reason)
+        return EntryDescription(what, record.correction.by, record.correction.reason)
 
 
 def revision_before(key: RunKey) -> RunKey:
@@ -257,15 +257,15 @@ def publications_table() -> AuditTable:
     )  # fmt: skip
 
 
-def _rows(publications: Sequence[Publication], source: AuditSource, published: Sequence[str]) -> MadeRows:
+def _rows(publications: Sequence[Publication], source: AuditSource, published: Sequence[str]) -> ComputedRows:
     versions = source.state.part(Versions).by_name
     runs = [({name: one.products[name] for name in published}, versions[one.key.model_version]) for one in publications]
-    links, is_whole = links_of(runs, source)
+    links, is_complete = links_of(runs, source)
     rows = [{**_row(one, published), "links": of} for one, of in zip(publications, links, strict=True)]
-    return MadeRows(rows, is_whole)
+    return ComputedRows(rows, is_complete)
 
 
-def _row(publication: Publication, published: Sequence[str]) -> Row:
+def _row(publication: Publication, published: Sequence[str]) -> AuditRow:
     return {
         "publication_key": str(publication.key),
         **vars(publication.key),

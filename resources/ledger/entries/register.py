@@ -11,10 +11,18 @@ from typing import Any, Final
 from forecast_assets.core.errors import AlreadyRegisteredError, UnknownVersionError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryKind, Named, Recorded, StateParts, Words, place_of, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryKind,
+    EntryLike,
+    FoldedState,
+    References,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.records import with_known_fields
 
-# Gates that only a channel asks for: what was made elsewhere may serve under its own name without them.
+# Gates that only a channel asks for: an external version may serve under its own name without them.
 CHANNEL_GATES: Final = frozenset(
     {
         "backtest_beats_seasonal_naive",
@@ -87,28 +95,28 @@ class RegisterKind(EntryKind[VersionRecord]):
     """Model versions, from what they were made from to the view `model_versions`."""
 
     name = "register"
-    happened = "a model version exists from here on"
-    keeps = "versions by name; a name comes once"
+    meaning = "a model version exists from here on"
+    kept_state = "versions by name; a name comes once"
     record = VersionRecord
 
-    def read(self, entry: Recorded) -> VersionRecord:
+    def read(self, entry: EntryLike) -> VersionRecord:
         """Return the version of an entry."""
         cutoff = date.fromisoformat(entry.body["cutoff"])
-        return with_known_fields(VersionRecord, {**entry.body, **place_of(entry), "cutoff": cutoff})
+        return with_known_fields(VersionRecord, {**entry.body, **position_fields(entry), "cutoff": cutoff})
 
-    def said_once(self, record: VersionRecord) -> str:
+    def unique_fact(self, record: VersionRecord) -> str:
         """A version never changes."""
         return f"registers {record.model_version}"
 
-    def fold(self, record: VersionRecord, state: StateParts) -> None:
+    def fold(self, record: VersionRecord, state: FoldedState) -> None:
         """Keep the version by its name."""
         state.part(Versions).by_name[record.model_version] = record
 
-    def names(self, record: VersionRecord) -> Named:
+    def references(self, record: VersionRecord) -> References:
         """Return the products that the version links to."""
-        return Named(products=(record.artifact, record.evaluation_report, record.training_snapshot))
+        return References(products=(record.artifact, record.evaluation_report, record.training_snapshot))
 
-    def admit(self, record: VersionRecord, state: StateParts) -> None:
+    def admit(self, record: VersionRecord, state: FoldedState) -> None:
         """Refuse a name that is taken.
 
         Raises:
@@ -135,11 +143,11 @@ class RegisterKind(EntryKind[VersionRecord]):
             ),
         )
 
-    def words(self, record: VersionRecord) -> Words:
+    def describe(self, record: VersionRecord) -> EntryDescription:
         """Return name, family, cutoff and whether the gates passed."""
         failed = record.failed_gates(for_channel=True)
         gates = f"{counted(len(failed), 'gate')} failed" if failed else "gates passed"
-        return Words(f"{record.model_version}: {record.family}, trained up to {record.cutoff}; {gates}")
+        return EntryDescription(f"{record.model_version}: {record.family}, trained up to {record.cutoff}; {gates}")
 
 
 MODEL_VERSIONS: Final = AuditTable(

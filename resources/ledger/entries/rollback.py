@@ -8,39 +8,39 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, NotAcceptedError, NothingToRollBackError, first_ten
-from resources.ledger.entries.base import StateParts, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, FoldedState, register_kind
 from resources.ledger.entries.channel_moves import (
-    Appointment,
     ChannelMove,
+    ChannelMoveKind,
     Channels,
-    TrainedFor,
-    why_not,
+    TrainedHorizon,
+    serving_problem,
 )
 from resources.ledger.entries.register import Versions
 
 
-class RollbackKind(ChannelMove):
+class RollbackKind(ChannelMoveKind):
     """Rollbacks; the view `channel_history` shows them beside promotions."""
 
     name = "rollback"
-    happened = "a channel points back at a version that it had pointed at before"
-    keeps = "where each channel points; the last `promote` or `rollback` counts"
+    meaning = "a channel points back at a version that it had pointed at before"
+    kept_state = "where each channel points; the last `promote` or `rollback` counts"
     is_rollback = True
 
     def admit(
         self,
-        record: Appointment,
-        state: StateParts,
+        record: ChannelMove,
+        state: FoldedState,
         *,
-        trained_for: TrainedFor = lambda _: None,
-        seen: Sequence[Appointment] | None = None,
+        trained_horizon: TrainedHorizon = lambda _: None,
+        seen: Sequence[ChannelMove] | None = None,
     ) -> None:
         """Refuse a version that the channel never pointed at, or that may not serve any more.
 
         Args:
             record: What is to be recorded.
             state: What it would follow.
-            trained_for: Returns how many days ahead a version was trained for.
+            trained_horizon: Returns how many days ahead a version was trained for.
             seen: Appointments of the channel from which it followed where to go back to; None if somebody named it.
 
         Raises:
@@ -68,10 +68,10 @@ class RollbackKind(ChannelMove):
                 channel=channel,
                 model_version=target,
             )
-        barred = why_not(versions.by_name[target], channel, trained_for)
+        barred = serving_problem(versions.by_name[target], channel, trained_horizon)
         if barred:
             others = [name for name in earlier if name != present]
-            fit = [name for name in others if not why_not(versions.by_name[name], channel, trained_for)]
+            fit = [name for name in others if not serving_problem(versions.by_name[name], channel, trained_horizon)]
             raise NotAcceptedError(
                 f"`{channel}` cannot go back to `{target}`: {barred}",
                 remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
@@ -79,9 +79,9 @@ class RollbackKind(ChannelMove):
                 model_version=target,
             )
 
-    def words(self, record: Appointment) -> Words:
+    def describe(self, record: ChannelMove) -> EntryDescription:
         """Return where the channel points again, who decided and why."""
-        return Words(f"{record.channel} is {record.model_version} again", record.by, record.reason)
+        return EntryDescription(f"{record.channel} is {record.model_version} again", record.by, record.reason)
 
 
 ROLLBACK: Final = register_kind(RollbackKind())

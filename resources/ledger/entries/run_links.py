@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from resources.ledger.entries.audit import AuditColumn, AuditSource, ColumnType, Row
+from resources.ledger.entries.audit import AuditColumn, AuditRow, AuditSource, ColumnType
 from resources.ledger.entries.ingest import Batches
 from resources.ledger.entries.register import VersionRecord
 from resources.ledger.records import canonical
@@ -41,12 +41,12 @@ LINK_COLUMNS: Final = (
 # What runs were made from lies beside them; batches by their numbers, since there are many.
 NESTED_COLUMNS: Final = (*LINK_COLUMNS, AuditColumn("batches", ColumnType.INT32S))
 
-_Made = Mapping[str, ProductVersion | None]
+_ReadManifests = Mapping[str, ProductVersion | None]
 
 
 def links_of(
     runs: Sequence[tuple[Mapping[str, str], VersionRecord]], source: AuditSource
-) -> tuple[list[list[Row]], bool]:
+) -> tuple[list[list[AuditRow]], bool]:
     """Return the links of each run, and whether all manifests could be read.
 
     Args:
@@ -63,7 +63,9 @@ def links_of(
     return links, None not in made.values()
 
 
-def _rows(link: str, version: str, made: _Made, numbers: Mapping[str, int], model: VersionRecord) -> Iterator[Row]:
+def _rows(
+    link: str, version: str, made: _ReadManifests, numbers: Mapping[str, int], model: VersionRecord
+) -> Iterator[AuditRow]:
     product = made[version]
     if product is None:
         yield {"link": link, "version": version, "batches": []}
@@ -111,7 +113,7 @@ class _Walk:
         self.links |= dict.fromkeys([*self.products.items(), *trained.items()])
         self._waiting: list[tuple[str, str]] = list(self.links)
 
-    def unread(self, made: _Made) -> set[str]:
+    def unread(self, made: _ReadManifests) -> set[str]:
         """Go on as far as manifests are there; return those that are still wanted."""
         while ready := [link for link in self._waiting if link[1] in made]:
             self._waiting = [link for link in self._waiting if link[1] not in made]

@@ -11,10 +11,10 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, VacuumUnderWayError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryKind, Named, StateParts, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, FoldedState, References, register_kind
 
 
-class MovedError(Exception):
+class LedgerMovedError(Exception):
     """Somebody appended an entry since the names were collected that decide what may go."""
 
 
@@ -77,22 +77,22 @@ class VacuumKind(EntryKind[Vacuum]):
     """Vacuums, from the list of what they condemn to the view `vacuums`."""
 
     name = "vacuum"
-    happened = "files that no entry names are being removed"
-    keeps = "nothing but that files may be gone; until its `vacuumed`, entries that name files wait"
+    meaning = "files that no entry names are being removed"
+    kept_state = "nothing but that files may be gone; until its `vacuumed`, entries that name files wait"
     record = Vacuum
 
-    def fold(self, record: Vacuum, state: StateParts) -> None:
+    def fold(self, record: Vacuum, state: FoldedState) -> None:
         """Keep the vacuum as the open one."""
         kept = state.part(Vacuums)
         kept.begun.append(record)
         kept.open = record
 
-    def names(self, record: Vacuum) -> Named:
+    def references(self, record: Vacuum) -> References:
         """Return the list of what was to be removed."""
-        return Named(condemned=((record.path, record.listed),))
+        return References(removal_lists=((record.path, record.listed),))
 
     def admit(
-        self, record: Vacuum, state: StateParts, *, instead_of: Vacuum | None = None, at: int | None = None
+        self, record: Vacuum, state: FoldedState, *, instead_of: Vacuum | None = None, at: int | None = None
     ) -> None:
         """Refuse a second vacuum beside an open one, and one that does not know all names.
 
@@ -104,7 +104,7 @@ class VacuumKind(EntryKind[Vacuum]):
 
         Raises:
             VacuumUnderWayError: If another one is open, or the one that was to be taken over is not.
-            MovedError: If there are newer entries.
+            LedgerMovedError: If there are newer entries.
         """
         del record
         found = state.part(Vacuums).open
@@ -112,7 +112,7 @@ class VacuumKind(EntryKind[Vacuum]):
         if in_the_way is not None and found != instead_of:
             raise VacuumUnderWayError(in_the_way.sequence)
         if at is not None and state.sequence != at:
-            raise MovedError
+            raise LedgerMovedError
 
     def views(self) -> Sequence[AuditView]:
         """Return the view `vacuums`."""
@@ -126,9 +126,11 @@ class VacuumKind(EntryKind[Vacuum]):
             ),
         )
 
-    def words(self, record: Vacuum) -> Words:
+    def describe(self, record: Vacuum) -> EntryDescription:
         """Return how much is removed, and who asked for it."""
-        return Words(f"removing {counted(record.files, 'file')} that no entry names, {record.bytes:,} bytes", record.by)
+        return EntryDescription(
+            f"removing {counted(record.files, 'file')} that no entry names, {record.bytes:,} bytes", record.by
+        )
 
 
 VACUUMS: Final = AuditTable(

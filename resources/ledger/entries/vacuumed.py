@@ -6,7 +6,7 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 from dataclasses import dataclass
 from typing import Final
 
-from resources.ledger.entries.base import EntryKind, StateParts, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, FoldedState, register_kind
 from resources.ledger.entries.vacuum import Vacuums
 
 
@@ -29,16 +29,16 @@ class VacuumedKind(EntryKind[VacuumEnd]):
     """Ends of vacuums; the view `vacuums` shows that they began."""
 
     name = "vacuumed"
-    happened = "the removing has ended"
-    keeps = "nothing; entries that name files wait no more"
+    meaning = "the removing has ended"
+    kept_state = "nothing; entries that name files wait no more"
     record = VacuumEnd
 
-    def fold(self, record: VacuumEnd, state: StateParts) -> None:
+    def fold(self, record: VacuumEnd, state: FoldedState) -> None:
         """No vacuum is open any more."""
         del record
         state.part(Vacuums).open = None
 
-    def admit(self, record: VacuumEnd, state: StateParts) -> None:
+    def admit(self, record: VacuumEnd, state: FoldedState) -> None:
         """Refuse to end a vacuum that is not the open one.
 
         Raises:
@@ -46,9 +46,9 @@ class VacuumedKind(EntryKind[VacuumEnd]):
         """
         state.part(Vacuums).require_open(record.vacuum)
 
-    def words(self, record: VacuumEnd) -> Words:
+    def describe(self, record: VacuumEnd) -> EntryDescription:
         """Return which vacuum has ended."""
-        return Words(f"the vacuum of entry {record.vacuum} has ended")
+        return EntryDescription(f"the vacuum of entry {record.vacuum} has ended")
 
 
 VACUUMED: Final = register_kind(VacuumedKind())

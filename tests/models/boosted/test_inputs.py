@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from forecast_assets.core.arrays import InputMatrix
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, KINDS, Cutoff, Inputs, Record, inputs_version
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, KINDS, CutoffInputs, TreePanel, inputs_version
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import train_statistical
@@ -37,12 +38,12 @@ def within(factors: Factors, first: int, last: int) -> Factors:
     return Factors(**{name: values[:, first:last] for name, values in vars(factors).items()})
 
 
-def record(panel: Panel, factors: Factors, groups: np.ndarray | None = None) -> Record:
-    return Record.of(panel, factors, one_group(COUNT) if groups is None else groups, ("all",), 0.01)
+def record(panel: Panel, factors: Factors, groups: np.ndarray | None = None) -> TreePanel:
+    return TreePanel.of(panel, factors, one_group(COUNT) if groups is None else groups, ("all",), 0.01)
 
 
-def inputs(panel: Panel, factors: Factors) -> Inputs:
-    return Cutoff(record(panel, factors), ORIGIN, TARGETS).inputs(DEFAULT_INPUTS, ROWS)
+def inputs(panel: Panel, factors: Factors) -> InputMatrix:
+    return CutoffInputs(record(panel, factors), ORIGIN, TARGETS).inputs(DEFAULT_INPUTS, ROWS)
 
 
 def test_there_is_a_column_for_each_input_and_a_row_for_each_day(panel: Panel, factors: Factors) -> None:
@@ -75,11 +76,11 @@ def test_what_training_sees_of_a_past_cutoff_is_what_scoring_saw_then(panel: Pan
     """One definition: the same bits from a panel that ended then, also if it began later."""
     back = DAYS - 1 - ORIGIN
     then = panel.as_of(back)
-    at_the_time = Cutoff(record(then, within(factors, 0, then.history_days + HORIZON)), ORIGIN, TARGETS)
+    at_the_time = CutoffInputs(record(then, within(factors, 0, then.history_days + HORIZON)), ORIGIN, TARGETS)
     trained = inputs(panel, factors)
     np.testing.assert_array_equal(at_the_time.inputs(DEFAULT_INPUTS, ROWS), trained)
     late = then.recent(95)
-    recent = Cutoff(
+    recent = CutoffInputs(
         record(late, within(factors, then.history_days - 95, then.history_days + HORIZON)), 94, np.arange(95, 109)
     )
     np.testing.assert_array_equal(recent.inputs(DEFAULT_INPUTS, ROWS), trained)
@@ -89,12 +90,12 @@ def test_inputs_do_not_depend_on_units(panel: Panel, factors: Factors) -> None:
     """Twice the units, twice the level that counts as nothing: the same inputs."""
     doubled = replace(record(panel, factors), smallest=0.02)
     doubled = replace(doubled, units=2.0 * doubled.units)
-    made = Cutoff(doubled, ORIGIN, TARGETS).inputs(DEFAULT_INPUTS, ROWS)
+    made = CutoffInputs(doubled, ORIGIN, TARGETS).inputs(DEFAULT_INPUTS, ROWS)
     np.testing.assert_allclose(made, inputs(panel, factors), rtol=1e-5, atol=1e-5)
 
 
 def test_some_series_have_the_inputs_that_they_have_among_all(panel: Panel, factors: Factors) -> None:
-    cutoff = Cutoff(record(panel, factors), ORIGIN, TARGETS)
+    cutoff = CutoffInputs(record(panel, factors), ORIGIN, TARGETS)
     few = np.array([3, 17])
     whole = cutoff.inputs(DEFAULT_INPUTS, ROWS).reshape(COUNT, HORIZON, -1)
     np.testing.assert_array_equal(cutoff.inputs(DEFAULT_INPUTS, few).reshape(2, HORIZON, -1), whole[few])
@@ -111,7 +112,9 @@ def test_what_is_not_known_ahead_today_was_not_known_ahead_then(panel: Panel, fa
     )
     np.testing.assert_array_equal(inputs(garbled, factors), inputs(unplanned, factors))
     moved = replace(factors, price=np.c_[factors.price[:, : ORIGIN + 1], 2.0 * factors.price[:, ORIGIN + 1 :]])
-    ours, theirs = (Cutoff(record(unplanned, each), ORIGIN, TARGETS).log_offset(ROWS) for each in (factors, moved))
+    ours, theirs = (
+        CutoffInputs(record(unplanned, each), ORIGIN, TARGETS).log_offset(ROWS) for each in (factors, moved)
+    )
     np.testing.assert_allclose(ours, theirs)
     known = inputs(panel, factors).reshape(COUNT, HORIZON, -1)[:, :, NAMES.index("price")]
     stands_in = inputs(unplanned, factors).reshape(COUNT, HORIZON, -1)[:, :, NAMES.index("price")]

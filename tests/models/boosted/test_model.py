@@ -8,7 +8,7 @@ import pytest
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.boosted.inputs import Cutoff, Record
+from forecast_assets.models.boosted.inputs import CutoffInputs, TreePanel
 from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
 from forecast_assets.models.boosted.training import _is_live, train_global
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
@@ -171,8 +171,8 @@ def test_only_a_family_beside_the_statistical_one_moves_levels_above(
     assert part.nodes is not None
     sums = inputs.hierarchy.information.matrix @ both.mean
     np.testing.assert_array_equal(both.nodes.mean, 0.5 * (part.nodes.mean + sums))
-    np.testing.assert_array_equal(both.beside["statistical"], part.mean)
-    assert not part.beside
+    np.testing.assert_array_equal(both.alternatives["statistical"], part.mean)
+    assert not part.alternatives
 
 
 def test_a_retailer_that_sold_nothing_is_refused_by_name() -> None:
@@ -242,7 +242,7 @@ def test_trees_learn_from_series_that_died_since(panel: Panel) -> None:
     sales[7, 50:], sales[8, 50:], sales[9, :50] = 0.0, np.nan, np.nan
     dying = replace(panel, sales=sales)
     factors = Factors(*[np.ones((COUNT, 112 + HORIZON))] * 5)
-    record = Record.of(dying, factors, one_group(COUNT), ("all",), 0.01)
-    then, now = (_is_live(Cutoff(record, origin, np.array([origin + 1]))) for origin in (49, 110))
+    record = TreePanel.of(dying, factors, one_group(COUNT), ("all",), 0.01)
+    then, now = (_is_live(CutoffInputs(record, origin, np.array([origin + 1]))) for origin in (49, 110))
     assert then[7:10].tolist() == [True, True, False]
     assert now[7:10].tolist() == [False, False, True]

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from forecast_assets.core.arrays import InputMatrix
 from forecast_assets.core.errors import InputError
-from forecast_assets.models.boosted.trees import Inputs, Trees, fit_trees
+from forecast_assets.models.boosted.trees import Trees, fit_trees
 
 NAMES = ("size", "price", "kind", "noise")
 DRIVERS = ("level_units", "price_units", "level_units", "trend_units")
 
 
-def examples(count: int = 20_000, seed: int = 0) -> tuple[Inputs, np.ndarray]:
+def examples(count: int = 20_000, seed: int = 0) -> tuple[InputMatrix, np.ndarray]:
     random = np.random.default_rng(seed)
     inputs = random.normal(size=(count, len(NAMES))).astype(np.float32)
     inputs[:, 2] = random.integers(0, 6, count)

@@ -56,8 +56,8 @@ def test_learned_quantiles_cover_what_comes() -> None:
     learned = calibrate_recent_average(panel.as_of(14))
     mean = recent_average(panel.as_of(14))
     quantiles = learned.quantiles(mean, np.full(len(mean), "smooth"))
-    came = panel.sales[:, -14:]
-    inside = (came >= quantiles[:, :, 3]) & (came <= quantiles[:, :, 9])
+    actual = panel.sales[:, -14:]
+    inside = (actual >= quantiles[:, :, 3]) & (actual <= quantiles[:, :, 9])
     assert abs(inside.mean() - 0.8) < 0.06
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.models.statistical.borrowing import BORROWED, Borrowed, borrow
+from forecast_assets.models.statistical.borrowing import BORROWED, BorrowedLevels, borrow
 from forecast_assets.models.statistical.levels import ZERO
 from forecast_assets.models.statistical.series import WITHOUT_LEVEL
 from forecast_assets.models.statistical.training import _CANDIDATES
@@ -13,7 +13,7 @@ from tests.support.forecast_cases import panel_of
 ONE_ROW = np.array([0])
 
 
-def _borrow(rows: list[tuple[str, str, str, float, float, bool]]) -> Borrowed:
+def _borrow(rows: list[tuple[str, str, str, float, float, bool]]) -> BorrowedLevels:
     """Rows of store, SKU, group, units, days, is new; the others are established at units / days."""
     store, sku, group, units, days, is_new = (list(column) for column in zip(*rows, strict=True))
     panel = panel_of(np.zeros((len(rows), 7)), series=pl.DataFrame({"store_id": store, "sku_id": sku}))
@@ -23,10 +23,10 @@ def _borrow(rows: list[tuple[str, str, str, float, float, bool]]) -> Borrowed:
 
 
 def test_own_days_weigh_against_the_parents_days() -> None:
-    known = Borrowed(parent=np.array([10.0]), units=np.array([12.0]), days=np.array([3.0]))
+    known = BorrowedLevels(parent=np.array([10.0]), units=np.array([12.0]), days=np.array([3.0]))
     assert known.level("BorrowedLevel(3)", ONE_ROW).tolist() == [7.0]
     assert known.level("BorrowedLevel(1)", ONE_ROW).tolist() == [5.5]
-    unseen = Borrowed(parent=np.array([10.0]), units=np.array([0.0]), days=np.array([0.0]))
+    unseen = BorrowedLevels(parent=np.array([10.0]), units=np.array([0.0]), days=np.array([0.0]))
     assert unseen.level("BorrowedLevel(7)", ONE_ROW).tolist() == [10.0]
 
 

@@ -23,7 +23,7 @@ from forecast_assets.operations.lineage import lineage_of
 from forecast_assets.presentation.actions import error_text
 from resources.catalogue.audit import GROUPS, AuditRows
 from resources.catalogue.build import build_catalogue, refresh_catalogue, superseded_files
-from resources.ledger.entries.audit import AuditTable, MadeRows
+from resources.ledger.entries.audit import AuditTable, ComputedRows
 from resources.ledger.entries.publish import publications_table
 from resources.ledger.records import canonical
 from resources.store.blobs import sha256
@@ -552,7 +552,7 @@ def test_files_that_become_one_are_joined_and_say_what_manifests_say(stores: Sto
     asked: list[int] = []
     real = AuditRows._made
 
-    def counted(self: AuditRows, table: AuditTable, publications: Sequence[Any]) -> MadeRows:
+    def counted(self: AuditRows, table: AuditTable, publications: Sequence[Any]) -> ComputedRows:
         asked.append(len(publications))
         return real(self, table, publications)
 

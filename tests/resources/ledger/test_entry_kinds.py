@@ -24,7 +24,7 @@ from forecast_assets.core.errors import AlreadyPublishedError, RefusedError, Unk
 from forecast_assets.presentation.documentation import kinds_markdown
 from forecast_assets.presentation.log import log_text
 from resources.ledger import entries
-from resources.ledger.entries import KINDS, EntryKind, Named, StateParts, Words, register_kind
+from resources.ledger.entries import KINDS, EntryDescription, EntryKind, FoldedState, References, register_kind
 from resources.ledger.entries.audit import (
     RECORDED_AT,
     AuditColumn,
@@ -41,7 +41,7 @@ from resources.maintenance.survey import CHANGED, MISSING
 from resources.maintenance.verification import verify_store
 from resources.store.blobs import sha256
 from resources.stores.home import Stores, open_stores
-from tests.support.ledger_cases import evaluate, every_kind, measure
+from tests.support.ledger_cases import every_kind, measure, record_backtest
 from tests.support.store_cases import catalogue, ingest, publish, register, run_key
 
 REPOSITORY = Path(__file__).parents[3]
@@ -89,17 +89,17 @@ class NoteKind(EntryKind[Note]):
     """Notes, from their pictures to the view `notes`."""
 
     name = "note"
-    happened = "a planner noted something"
-    keeps = "notes by what they say"
+    meaning = "a planner noted something"
+    kept_state = "notes by what they say"
     record = Note
 
-    def fold(self, record: Note, state: StateParts) -> None:
+    def fold(self, record: Note, state: FoldedState) -> None:
         state.part(Notes).by_text[record.text] = record
 
-    def names(self, record: Note) -> Named:
-        return Named(files=[(record.path, record.sha256)])
+    def references(self, record: Note) -> References:
+        return References(files=[(record.path, record.sha256)])
 
-    def admit(self, record: Note, state: StateParts) -> None:
+    def admit(self, record: Note, state: FoldedState) -> None:
         before = state.part(Notes).by_text.get(record.text)
         if before is not None:
             raise AlreadyNotedError(f"{before.by} noted that already (ledger entry {before.sequence}).")
@@ -107,8 +107,8 @@ class NoteKind(EntryKind[Note]):
     def views(self) -> Sequence[AuditView]:
         return (TableView("notes", "one note", "What planners noted.", ("sequence",), NOTES),)
 
-    def words(self, record: Note) -> Words:
-        return Words(f"noted: {record.text}", record.by)
+    def describe(self, record: Note) -> EntryDescription:
+        return EntryDescription(f"noted: {record.text}", record.by)
 
 
 NOTES: Final = AuditTable(
@@ -202,7 +202,7 @@ def test_a_new_kind_has_words(with_notes: Stores) -> None:
 
 
 def test_a_new_kind_is_in_the_table_of_the_documents(note: NoteKind) -> None:
-    assert f"| `note` | {note.happened} | {note.keeps} |" in kinds_markdown().splitlines()
+    assert f"| `note` | {note.meaning} | {note.kept_state} |" in kinds_markdown().splitlines()
 
 
 def test_a_release_without_the_kind_refuses_the_ledger(with_notes: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def test_a_kind_is_the_module_of_its_name(name: str) -> None:
     kind = KINDS[name]
     assert type(kind).__module__ == f"resources.ledger.entries.{name}"
     assert type(kind).__doc__
-    for said in (kind.happened, kind.keeps):
+    for said in (kind.meaning, kind.kept_state):
         assert said
         assert said == said.strip(". ")
 
@@ -247,7 +247,7 @@ def test_every_module_of_a_kind_has_registered_it() -> None:
 
 IN_ITS_OWN_FILE = """
 from dataclasses import dataclass
-from resources.ledger.entries.base import EntryKind, Words, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
 
 @dataclass(frozen=True)
 class Greeting:
@@ -256,13 +256,13 @@ class Greeting:
     recorded_at: str = ""
 
 class GreetKind(EntryKind[Greeting]):
-    name, happened, keeps, record = "greet", "somebody greeted", "nothing", Greeting
+    name, meaning, kept_state, record = "greet", "somebody greeted", "nothing", Greeting
 
     def fold(self, record, state):
         pass
 
-    def words(self, record):
-        return Words(record.text)
+    def describe(self, record):
+        return EntryDescription(record.text)
 
 GREET = register_kind(GreetKind())
 """
@@ -304,7 +304,7 @@ def test_what_is_read_of_an_entry_is_what_is_written_of_it(all_kinds: Stores, na
 @pytest.mark.parametrize("name", KIND_NAMES)
 def test_a_kind_has_words_for_people_and_names_no_command(all_kinds: Stores, name: str) -> None:
     for entry in (entry for entry in all_kinds.ledger.entries() if entry.kind == name):
-        words = KINDS[name].words(KINDS[name].read(entry))
+        words = KINDS[name].describe(KINDS[name].read(entry))
         assert words.what
         assert "forecast-assets" not in " ".join(words)
 
@@ -315,7 +315,9 @@ def test_the_columns_of_a_kinds_views_are_described_and_its_rows_are_of_its_reco
 ) -> None:
     for view in KINDS[name].views():
         shown = (
-            view.beside.items() if isinstance(view, ProductView) else [(c.name, c.description) for c in view.columns]
+            view.extra_columns.items()
+            if isinstance(view, ProductView)
+            else [(c.name, c.description) for c in view.columns]
         )
         assert all(description for _, description in shown)
         records = [*view.table.records(all_kinds.ledger.state())]
@@ -407,7 +409,7 @@ def test_a_store_that_was_written_at_the_beginning_goes_on(beginning: Stores, tm
     publish(beginning, run_key(revision=1), units=9)
     publish(beginning, run_key(2))
     measure(beginning, since=beginning.ledger.state().sequence)
-    evaluate(beginning)
+    record_backtest(beginning)
     assert findings(beginning) == {}
     assert beginning.ledger.state() == open_stores(beginning.blobs.root).ledger.state()
     assert len(log_text(beginning, top=100).splitlines()) > beginning.ledger.state().sequence

@@ -3,7 +3,7 @@
 import pytest
 
 from forecast_assets.launch import Runner
-from forecast_assets.operations.use_cases import Outcome
+from forecast_assets.operations.use_cases import RunOutcome
 from resources.ledger.log import head_text
 from resources.maintenance.verification import verify_store
 from resources.orchestration.recorded_heads import recorded_heads
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("brief_runs")
 
 
 def test_a_published_home_verifies_with_the_heads_that_the_catalogue_and_dagster_recorded(
-    published: tuple[Runner, Outcome],
+    published: tuple[Runner, RunOutcome],
 ) -> None:
     runner, outcome = published
     heads = recorded_heads(runner.settings.catalogue_path, runner.settings.dagster_folder)

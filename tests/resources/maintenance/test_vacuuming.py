@@ -28,7 +28,7 @@ from resources.ledger import log as ledger_module
 from resources.ledger.log import entry_path, head_text
 from resources.ledger.records import canonical
 from resources.maintenance import vacuuming
-from resources.maintenance.vacuuming import Vacuumed, old_catalogues, vacuum_store
+from resources.maintenance.vacuuming import VacuumResult, old_catalogues, vacuum_store
 from resources.maintenance.verification import verify_store
 from resources.orchestration.dagster_home import open_instance
 from resources.store.blobs import Blob, BlobStore, sha256
@@ -68,7 +68,7 @@ def unfinished_products(stores: Stores) -> dict[str, str]:
     return {name: stores.predictions.staged(name, UNFINISHED).version for name in names}
 
 
-def remove(stores: Stores) -> Vacuumed:
+def remove(stores: Stores) -> VacuumResult:
     return vacuum_store(stores.blobs, stores.ledger, by="ana")
 
 
@@ -532,7 +532,7 @@ def test_in_a_bucket_a_vacuum_that_is_long_over_is_taken_over_under_an_entry_of_
 ) -> None:
     """So that of two that want to, one gets it, and the first one, should it wake up, cannot end it."""
     interrupted(bucket, monkeypatch)
-    monkeypatch.setattr(vacuuming, "KILLED", timedelta(0))
+    monkeypatch.setattr(vacuuming, "PRESUMED_DEAD_AFTER", timedelta(0))
     assert remove(bucket).taken_over
     kinds = [entry.kind for entry in bucket.ledger.entries()]
     assert kinds[-3:] == ["vacuum", "vacuum", "vacuumed"]
@@ -542,8 +542,8 @@ def test_in_a_bucket_a_vacuum_that_is_long_over_is_taken_over_under_an_entry_of_
 def test_in_a_bucket_a_vacuum_stops_well_before_another_may_take_it_over(
     bucket: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 2 * vacuuming.REMOVING <= vacuuming.KILLED
-    monkeypatch.setattr(vacuuming, "REMOVING", timedelta(seconds=-1))
+    assert 2 * vacuuming.REMOVAL_LIMIT <= vacuuming.PRESUMED_DEAD_AFTER
+    monkeypatch.setattr(vacuuming, "REMOVAL_LIMIT", timedelta(seconds=-1))
     before = paths(bucket)
     with pytest.raises(StorageError, match="Removing took longer"):
         remove(bucket)
@@ -574,7 +574,7 @@ def test_who_was_taken_for_killed_stops_removing(bucket: Stores, monkeypatch: py
             other.ledger.append("vacuumed", {"vacuum": other.ledger.state().sequence}, lambda _: None)
         removals.append(path)
 
-    monkeypatch.setattr(vacuuming, "LOOK_EVERY", 2)
+    monkeypatch.setattr(vacuuming, "CHECK_EVERY_REMOVALS", 2)
     monkeypatch.setattr(type(bucket.blobs), "remove", remove_and_end)
     with pytest.raises(LostRaceError, match="another one has ended it"):
         remove(bucket)

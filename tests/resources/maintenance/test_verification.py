@@ -116,7 +116,7 @@ def test_progress_is_told_of_every_stage_and_ends_at_all_there_is(filled: Stores
     def report(stage: str, done: int, total: int) -> None:
         told.setdefault(stage, []).append((done, total))
 
-    whole = verify_store(filled.blobs, report=report).bytes
+    whole = verify_store(filled.blobs, progress=report).bytes
     assert [*told] == ["read, entries", "read, manifests", "verified, bytes"]
     assert told["read, entries"][-1] == (4, 4)
     manifests = len([path for path in verify_store(filled.blobs).named if path.startswith("manifests/")])

@@ -72,7 +72,7 @@ def test_a_name_that_others_never_finish_is_an_error_and_not_a_name_that_is_take
     server: Server, bucket: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buckets, "CONFLICT_SECONDS", 0.0)
-    server.disturb(*[("PUT", "conflict")] * buckets.CONFLICTS)
+    server.disturb(*[("PUT", "conflict")] * buckets.CONFLICT_ATTEMPTS)
     error = failure(lambda: bucket.create(PATH, SALES))
     assert isinstance(error, StorageError)
     assert (
@@ -211,7 +211,7 @@ def test_an_endpoint_without_answers_is_an_error_within_half_a_minute(
     # A quarter of the waiting, for an eighth of a minute.
     retries = {**buckets.RETRIES, "retry_timeout": buckets.RETRIES["retry_timeout"] / 4}
     monkeypatch.setattr(buckets, "RETRIES", retries)
-    monkeypatch.setattr(buckets, "ANSWER", buckets.ANSWER / 4)
+    monkeypatch.setattr(buckets, "ANSWER_TIMEOUT", buckets.ANSWER_TIMEOUT / 4)
     with endpoint(answers) as nobody:
         monkeypatch.setenv("AWS_ENDPOINT_URL", nobody)
         store = BucketStore(f"s3://{BUCKET}/store", tmp_path)

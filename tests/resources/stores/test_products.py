@@ -30,7 +30,7 @@ from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion, acceptance_path, staging_path
 from resources.stores.home import Stores, open_stores
 from resources.stores.products import PredictionStore, snapshot_key
-from tests.support.ledger_cases import evaluate
+from tests.support.ledger_cases import record_backtest
 from tests.support.store_cases import register
 
 KEY = RunKey("daily", date(2025, 1, 1), "stat-1", 7)
@@ -200,7 +200,7 @@ def test_a_changed_file_is_found_before_a_measurement_is_committed(stores: Store
     intact = file.read_bytes()
 
     def measure() -> bool:
-        return stores.predictions.measure("daily", day, made, since=0, required_checks=["first"])[1]
+        return stores.predictions.record_measurement("daily", day, made, since=0, required_checks=["first"])[1]
 
     file.write_bytes(intact[:-1] + b"x")
     with pytest.raises(ChangedFileError, match=file.name):
@@ -210,7 +210,7 @@ def test_a_changed_file_is_found_before_a_measurement_is_committed(stores: Store
     assert measure()
 
 
-def test_of_the_same_evaluation_recorded_twice_at_once_one_stands(
+def test_of_the_same_backtest_recorded_twice_at_once_one_stands(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(stores)
@@ -218,16 +218,16 @@ def test_of_the_same_evaluation_recorded_twice_at_once_one_stands(
 
     def append_after_another(*arguments: Any, **names: Any) -> Any:
         monkeypatch.setattr(stores.ledger, "append", append)
-        others.append(evaluate(open_stores(tmp_path / "store")))
+        others.append(record_backtest(open_stores(tmp_path / "store")))
         return append(*arguments, **names)
 
     monkeypatch.setattr(stores.ledger, "append", append_after_another)
-    assert evaluate(stores) == (others[0][0], False)
+    assert record_backtest(stores) == (others[0][0], False)
     assert others[0][1]
-    assert stores.ledger.state().evaluations == {"stat-1": [others[0][0]]}
-    _, is_new = evaluate(stores, wape=0.5)
+    assert stores.ledger.state().backtests == {"stat-1": [others[0][0]]}
+    _, is_new = record_backtest(stores, wape=0.5)
     assert is_new
-    assert evaluate(stores)[1], "another one is the newest"
+    assert record_backtest(stores)[1], "another one is the newest"
 
 
 def test_a_changed_file_is_found_before_the_commit(stores: Stores, tmp_path: Path) -> None:

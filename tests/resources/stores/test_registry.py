@@ -17,8 +17,15 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import CHANNELS, DAILY, WEEKLY
-from resources.ledger.channels import DISPLACED_FOR, LiveVersion, Term, appointments, live_versions, terms
-from resources.ledger.entries.channel_moves import Appointment
+from resources.ledger.channels import (
+    FORMER_CHAMPION_LIVE_FOR,
+    LiveVersion,
+    ServingPeriod,
+    channel_moves,
+    live_versions,
+    serving_periods,
+)
+from resources.ledger.entries.channel_moves import ChannelMove
 from resources.ledger.log import Ledger
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores, open_stores
@@ -43,16 +50,16 @@ def went_to(registry: Registry, to: str | None = None, channel: str = "champion"
 
 
 def moves(*steps: tuple[str, int], channel: str = "champion", rollbacks: tuple[int, ...] = ()) -> LedgerState:
-    """A state after appointments, each so many days after the beginning."""
+    """A state after channel moves, each so many days after the beginning."""
     return appointed(
-        Appointment(channel, name, "ana", "a test", at + 1, (BEGIN + timedelta(days=day)).isoformat(), at in rollbacks)
+        ChannelMove(channel, name, "ana", "a test", at + 1, (BEGIN + timedelta(days=day)).isoformat(), at in rollbacks)
         for at, (name, day) in enumerate(steps)
     )
 
 
-def appointed(moved: Iterable[Appointment]) -> LedgerState:
+def appointed(moved: Iterable[ChannelMove]) -> LedgerState:
     state = LedgerState()
-    state.appointments.extend(moved)
+    state.channel_moves.extend(moved)
     return state
 
 
@@ -104,7 +111,7 @@ def test_a_rollback_is_one_entry_that_says_who_when_and_why_and_nothing_else_cha
     files = {blob.path for blob in stores.blobs.everything()}
     entry = registry.rollback(by="ben", reason="worse on promotions")
     assert {blob.path for blob in stores.blobs.everything()} - files == {f"ledger/{entry.sequence:012d}.json"}
-    move = open_stores(stores.blobs.root).ledger.state().appointments[-1]
+    move = open_stores(stores.blobs.root).ledger.state().channel_moves[-1]
     assert (move.by, move.reason, move.model_version, move.is_rollback) == ("ben", "worse on promotions", "a", True)
     assert datetime.fromisoformat(move.recorded_at).tzinfo is not None
 
@@ -236,7 +243,7 @@ def test_a_named_version_is_gone_back_to_whoever_moved_the_channel_meanwhile(
     other = open_stores(stores.blobs.root).registry
     in_between(monkeypatch, lambda: other.promote("c", by="ben", reason="better"))
     assert went_to(registry, "a") == "a"
-    assert [each.model_version for each in stores.ledger.state().appointments] == ["a", "b", "c", "a"]
+    assert [each.model_version for each in stores.ledger.state().channel_moves] == ["a", "b", "c", "a"]
 
 
 # --- terms and live versions ---
@@ -245,15 +252,15 @@ def test_a_named_version_is_gone_back_to_whoever_moved_the_channel_meanwhile(
 def test_terms_follow_one_another_and_the_present_one_has_no_end() -> None:
     state = moves(("a", 0), ("b", 2), ("b", 3), ("a", 5))
     days = [(BEGIN + timedelta(days=day)).isoformat() for day in (0, 2, 5)]
-    assert terms(appointments(state, "champion")) == [
-        Term("a", days[0], days[1]), Term("b", days[1], days[2]), Term("a", days[2], None),
+    assert serving_periods(channel_moves(state, "champion")) == [
+        ServingPeriod("a", days[0], days[1]), ServingPeriod("b", days[1], days[2]), ServingPeriod("a", days[2], None),
     ]  # fmt: skip
-    assert terms([]) == []
+    assert serving_periods([]) == []
 
 
 def test_a_former_champion_is_live_for_28_days_after_it_was_displaced() -> None:
     state = moves(("a", 0), ("b", 10))
-    assert timedelta(days=28) == DISPLACED_FOR
+    assert timedelta(days=28) == FORMER_CHAMPION_LIVE_FOR
     assert live(state, 37.9) == ["b", "a"]
     assert live(state, 38) == ["b"]
     assert live_versions(state, DAILY, BEGIN + timedelta(days=11)) == [
@@ -281,13 +288,13 @@ def test_promoting_the_champion_again_displaces_nobody_anew() -> None:
 
 
 def test_the_challenger_is_live_for_as_long_as_it_is_set_and_comes_after_the_champion() -> None:
-    champions = moves(("a", 0), ("b", 1)).appointments
-    state = appointed([*champions, *moves(("x", 2), channel="challenger").appointments])
+    champions = moves(("a", 0), ("b", 1)).channel_moves
+    state = appointed([*champions, *moves(("x", 2), channel="challenger").channel_moves])
     assert live(state, 3) == ["b", "x", "a"]
     assert live(state, 400) == ["b", "x"]
-    same = appointed([*champions, *moves(("b", 2), channel="challenger").appointments])
+    same = appointed([*champions, *moves(("b", 2), channel="challenger").channel_moves])
     assert live(same, 3) == ["b", "a"]
-    former = appointed([*champions, *moves(("a", 2), channel="challenger").appointments])
+    former = appointed([*champions, *moves(("a", 2), channel="challenger").channel_moves])
     assert live(former, 400) == ["b", "a"]
 
 
@@ -324,9 +331,9 @@ def test_the_registry_alone_sees_and_moves_what_the_stores_do(stores: Stores) ->
     promoted(stores, "a", "b")
     alone = open_registry(stores.blobs.root)
     assert went_to(alone) == "a"
-    standing = stores.registry.standing("champion")
-    assert standing is not None
-    assert (standing.model_version, standing.is_rollback) == ("a", True)
-    assert stores.registry.standing("challenger") is None
+    current_move = stores.registry.current_move("champion")
+    assert current_move is not None
+    assert (current_move.model_version, current_move.is_rollback) == ("a", True)
+    assert stores.registry.current_move("challenger") is None
     with pytest.raises(UnknownVersionError, match=r"Known: a, b"):
         alone.promote("z", **WHO)

@@ -10,7 +10,7 @@ import polars as pl
 _KEY: Final = ["store_id", "sku_id"]
 
 
-def telling_series(forecasts: pl.DataFrame, risks: pl.DataFrame | None = None) -> dict[str, tuple[str, str]]:
+def notable_series(forecasts: pl.DataFrame, risks: pl.DataFrame | None = None) -> dict[str, tuple[str, str]]:
     """Choose a few series to look at: the largest, the most at risk, and the largest that sells on few days.
 
     Args:

@@ -1,4 +1,4 @@
-"""What can be measured of a version made elsewhere when its first file arrives, and what it has to show.
+"""What can be measured of an external version when its first file is read, and what it has to show.
 
 What belongs here: measures of the file itself, and the gates of such a version. What does not: backtests of it, which
 are those of every version, or reading files.
@@ -20,7 +20,7 @@ from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import classify
 from forecast_assets.models.external.given import given_levels, matrix
-from forecast_assets.models.gates import Overall
+from forecast_assets.models.gates import OverallMetrics
 from forecast_assets.models.training import GivenDate
 
 # Share of the series that a sound file has, or that sell no more.
@@ -29,8 +29,8 @@ _RECENT_DAYS: Final = 28
 _OVER: Final = ("dead", "ended")
 
 
-def arrival_measures(panel: Panel, given: Sequence[GivenDate]) -> pl.DataFrame:
-    """Measure the file that a version made elsewhere arrives with.
+def external_measures(panel: Panel, given: Sequence[GivenDate]) -> pl.DataFrame:
+    """Measure the first file of an external version.
 
     Args:
         panel: The series as of the file's first prediction date.
@@ -63,13 +63,13 @@ def _rising(names: list[str]) -> list[pl.Expr]:
     return [pl.col(low) <= pl.col(high) for low, high in pairwise(names)]
 
 
-def arrival_gates(report: pl.DataFrame) -> dict[str, bool]:
-    """Return which conditions of serving, and of being promoted, a version made elsewhere meets.
+def external_gates(report: pl.DataFrame) -> dict[str, bool]:
+    """Return which conditions of serving, and of being promoted, an external version meets.
 
     Args:
         report: Contract `evaluation_reports`, with the measures of the file.
     """
-    overall = Overall(report)
+    overall = OverallMetrics(report)
     is_complete = overall.value_of("completeness") >= LEAST_COMPLETENESS
     sound = {"file_is_sound": is_complete and overall.value_of("quantiles_in_order") == 1.0}
     if not overall.saw_sales:

@@ -28,10 +28,10 @@ from resources.store.overlay import OverlayStore
 from resources.store.provenance import code_version, cpu_type, library_versions
 from resources.stores.home import Stores
 
-Made = Mapping[str, ProductVersion]
+ProductVersions = Mapping[str, ProductVersion]
 
 _UNFINISHED: Final = ".unfinished-"
-_MARK: Final = "made.json"
+_STEP_RECORD: Final = "made.json"
 _NAME_LENGTH: Final = 24
 _LEFT_BEHIND_SECONDS: Final = 86_400
 
@@ -45,7 +45,7 @@ class ProvisionalLedger(PastLedger):
 
 
 @dataclass(frozen=True)
-class Piece:
+class CachedStep:
     """A finished piece of work.
 
     Attributes:
@@ -54,10 +54,10 @@ class Piece:
     """
 
     stores: Stores
-    made: Made
+    made: ProductVersions
 
 
-class Workbench:
+class BacktestCache:
     """Work beside a store as it stood.
 
     Args:
@@ -71,15 +71,15 @@ class Workbench:
         self._ledger = stores.ledger
         self._folder = folder
 
-    def piece(
+    def step(
         self,
         stage: str,
         inputs: Mapping[str, Any],
-        make: Callable[[Stores], Made],
+        make: Callable[[Stores], ProductVersions],
         *,
         below: Stores | None = None,
         versions: Iterable[VersionRecord] = (),
-    ) -> Piece:
+    ) -> CachedStep:
         """Return a piece of work, made now unless it was made before from the same inputs by the same code.
 
         Args:
@@ -101,11 +101,11 @@ class Workbench:
             with translated(folder), self._unfinished() as scratch:
                 made = make(_over(blobs, scratch, ledger))
                 mark = {"inputs": made_from, "made": {name: version.version for name, version in made.items()}}
-                (scratch / _MARK).write_bytes(canonical(mark))
+                (scratch / _STEP_RECORD).write_bytes(canonical(mark))
                 # Another process may have finished it meanwhile, and be reading it.
                 found = _read(_over(blobs, folder, ledger), folder)
                 if found is None:
-                    _take_place(scratch, folder)
+                    _rename_into_place(scratch, folder)
             found = found or _read(_over(blobs, folder, ledger), folder)
         if found is None:
             raise ChangedFileError(f"`{folder}` is not as it was just written.", remedy="Check the disk; run again.")
@@ -127,19 +127,19 @@ def _over(blobs: BlobStore, folder: Path, ledger: Ledger) -> Stores:
     return Stores.on(OverlayStore(blobs, folder), ledger)
 
 
-def _read(stores: Stores, folder: Path) -> Piece | None:
+def _read(stores: Stores, folder: Path) -> CachedStep | None:
     """Return the piece in a folder; None if there is none, or if it is not as it was written."""
     try:
-        mark = json.loads((folder / _MARK).read_bytes())
+        mark = json.loads((folder / _STEP_RECORD).read_bytes())
         made = {name: stores.predictions.version(version) for name, version in mark["made"].items()}
         for version in made.values():
             stores.predictions.verify_files(version)
     except (OSError, ValueError, KeyError, ChangedFileError):
         return None
-    return Piece(stores, made)
+    return CachedStep(stores, made)
 
 
-def _take_place(scratch: Path, folder: Path) -> None:
+def _rename_into_place(scratch: Path, folder: Path) -> None:
     """Give finished work its name; of two processes that finish the same one, either may."""
     shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -26,7 +26,7 @@ _STEP_KEY: Final = [*SERIES_KEY, "step"]
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class ExplanationContext:
     """Facts of a run, each optional.
 
     Attributes:
@@ -44,7 +44,7 @@ class Circumstances:
     events: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None
 
-    def lined_up(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def row_facts(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return `ROW_FACTS` for rows of a run, in their order.
 
         Args:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
-from forecast_assets.backtesting.workbench import Made, Piece, Workbench
+from forecast_assets.backtesting.cache import BacktestCache, CachedStep, ProductVersions
 from forecast_assets.contracts import (
+    BACKTESTED_METHOD,
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     FORECAST_EXPLANATIONS,
     FORECASTS,
-    OWN_METHOD,
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
@@ -33,7 +33,7 @@ from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import SnapshotContext, make_snapshot
 from forecast_assets.training.stage import TrainingContext, train_version
-from resources.ledger.entries.evaluate import Compared
+from resources.ledger.entries.evaluate import ComparedMethod
 from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -95,21 +95,21 @@ class Method:
 
 
 @dataclass(frozen=True)
-class PastRun:
+class BacktestRun:
     """What a method forecast as of a cutoff.
 
     Attributes:
         key: The run; the version is a made-up one where it was trained as of the cutoff.
         method: The method.
         artifact: The artifact that scored.
-        piece: The stores with what the run made: of the version that is judged all that would be published, of others
+        step: The stores with what the run made: of the version that is judged all that would be published, of others
             what makes a number.
     """
 
     key: RunKey
     method: Method
     artifact: ProductVersion
-    piece: Piece
+    step: CachedStep
 
     @property
     def is_recipe(self) -> bool:
@@ -121,74 +121,74 @@ class PastRun:
         """Family of what scored."""
         return self.method.recipe.family
 
-    def record(self) -> Compared:
+    def record(self) -> ComparedMethod:
         """Return what the ledger says of it.
 
         What would not have been published is named by its risks, which follow from its forecasts.
         """
-        return Compared(
+        return ComparedMethod(
             cutoff=self.key.prediction_date.isoformat(),
             method=self.method.name,
             model_version="" if self.method.version is None else self.method.title,
             family=self.family,
             is_recipe=self.is_recipe,
             artifact=self.artifact.version,
-            forecasts=self.piece.made.get(FORECASTS.name, self.piece.made[STOCKOUT_RISKS.name]).version,
+            forecasts=self.step.made.get(FORECASTS.name, self.step.made[STOCKOUT_RISKS.name]).version,
         )
 
 
-class PastRuns:
+class BacktestRunner:
     """Makes runs as of past cutoffs.
 
     Args:
-        bench: Where they are made.
+        cache: Where they are made.
         settings: How much of the machine to use, and what shapes numbers: days of history, risk paths.
-        report: Called with stage, done and total.
+        progress: Called with stage, done and total.
     """
 
-    def __init__(self, bench: Workbench, settings: Settings, report: Progress) -> None:
-        self._bench = bench
+    def __init__(self, cache: BacktestCache, settings: Settings, progress: Progress) -> None:
+        self._cache = cache
         self._settings = settings
-        self._report = report
+        self._progress = progress
 
-    def snapshot(self, cutoff: date) -> Piece:
+    def snapshot(self, cutoff: date) -> CachedStep:
         """Make the feature snapshot of a cutoff, as a run of that day would.
 
         Raises:
             IncompleteInputsError: If inputs of the day are missing.
         """
-        stores = self._bench.stores
+        stores = self._cache.stores
         known_until = stores.observations.known_until(cutoff)
         fixed = None
         if stores.predictions.is_staged(SNAPSHOTS, cutoff):
             fixed = stores.predictions.staged(SNAPSHOTS, cutoff)
             known_until = datetime.fromisoformat(fixed.facts["known_until"])
 
-        def make(scratch: Stores) -> Made:
+        def make(scratch: Stores) -> ProductVersions:
             if fixed is not None:
                 # The first snapshot of a date fixes the moment of knowledge.
                 scratch.predictions.stage(fixed, cutoff)
             asked = SnapshotContext(scratch, cutoff, self._settings.feed_tolerance)
-            return {SNAPSHOTS: asked.keep(make_snapshot(asked))}
+            return {SNAPSHOTS: asked.write(make_snapshot(asked))}
 
         batches = sorted(batch.batch_id for batch in stores.observations.as_known(cutoff, known_until))
         inputs = {"cutoff": cutoff.isoformat(), "known_until": known_until.isoformat(), "batches": batches}
-        return self._bench.piece("snapshot", inputs, make)
+        return self._cache.step("snapshot", inputs, make)
 
-    def run(self, method: Method, cadence: str, horizon: int, snapshot: Piece) -> PastRun:
+    def run(self, method: Method, cadence: str, horizon: int, snapshot: CachedStep) -> BacktestRun:
         """Train where needed, and score; of the version that is judged, also assemble what would be published.
 
         Raises:
             HorizonError: If the method is not trained so far ahead.
-            InputError: If it is made elsewhere and cannot be trained as of the cutoff, or if the history is too short.
-            NotStagedError: If it is made elsewhere and no file has its forecasts of the cutoff.
+            InputError: If it is external and cannot be trained as of the cutoff, or if the history is too short.
+            NotStagedError: If it is external and no file has its forecasts of the cutoff.
         """
         made = snapshot.made[SNAPSHOTS]
         cutoff = date.fromisoformat(made.key)
         if horizon > method.recipe.horizon:
             raise HorizonError(
                 f"`{method.title}` is trained for {method.recipe.horizon} days ahead, and {horizon} were asked of it.",
-                remedy=f"Evaluate with --horizon {method.recipe.horizon} or less.",
+                remedy=f"Backtest with --horizon {method.recipe.horizon} or less.",
                 horizon=horizon,
                 trained=method.recipe.horizon,
             )
@@ -202,26 +202,26 @@ class PastRuns:
                     remedy="Or choose later cutoffs.",
                     cutoff=cutoff,
                 ) from error
-            version = _provisional(method.recipe, cutoff, made, trained.made[ARTIFACTS])
+            version = _unregistered_version(method.recipe, cutoff, made, trained.made[ARTIFACTS])
             below, fitted = trained.stores, trained.made[ARTIFACTS]
         else:
             # Its gates say who may follow it, not whether it may be measured.
             version, below = replace(method.version, gates={}), snapshot.stores
-            fitted = self._bench.stores.predictions.version(version.artifact)
+            fitted = self._cache.stores.predictions.version(version.artifact)
         key = RunKey(cadence, cutoff, version.model_version, horizon)
         scored = self._score(key, version, made, fitted, below)
-        if method.name == OWN_METHOD:
+        if method.name == BACKTESTED_METHOD:
             scored = self._assemble(key, version, scored)
-        return PastRun(key, method, fitted, scored)
+        return BacktestRun(key, method, fitted, scored)
 
-    def _train(self, recipe: Recipe, cutoff: date, snapshot: Piece) -> Piece:
+    def _train(self, recipe: Recipe, cutoff: date, snapshot: CachedStep) -> CachedStep:
         name, made = _recipe_name(recipe, cutoff), snapshot.made[SNAPSHOTS]
         request = TrainingRequest(name, recipe.family, cutoff, recipe.horizon, evaluates=False)
         options = RunOptions(history_days=recipe.history_days, workers=self._settings.workers)
 
-        def make(scratch: Stores) -> Made:
+        def make(scratch: Stores) -> ProductVersions:
             scratch.predictions.stage(made, cutoff)
-            return {ARTIFACTS: train_version(TrainingContext(scratch, request, options, self._report)).artifact}
+            return {ARTIFACTS: train_version(TrainingContext(scratch, request, options, self._progress)).artifact}
 
         inputs = {
             "snapshot": made.version,
@@ -231,20 +231,20 @@ class PastRuns:
             "horizon": recipe.horizon,
             "evaluates": False,
         }
-        return self._bench.piece("training", inputs, make, below=snapshot.stores)
+        return self._cache.step("training", inputs, make, below=snapshot.stores)
 
     def _score(
         self, key: RunKey, version: VersionRecord, snapshot: ProductVersion, fitted: ProductVersion, below: Stores
-    ) -> Piece:
+    ) -> CachedStep:
         """Forecast up to the stock-out risks, which is all that is read of what a version is compared with."""
         given = self._given(key, version)
         request = self._request(key)
 
-        def make(scratch: Stores) -> Made:
+        def make(scratch: Stores) -> ProductVersions:
             scratch.predictions.stage(snapshot, key.prediction_date)
             if given is not None:
                 scratch.predictions.stage(given, key)
-            score(RunContext(scratch, request, self._report), last=STOCKOUT_RISKS.name)
+            score(RunContext(scratch, request, self._progress), last=STOCKOUT_RISKS.name)
             return {name: scratch.predictions.staged(name, key) for name in _SCORED}
 
         inputs = {
@@ -254,20 +254,20 @@ class PastRuns:
             "risk_paths": request.options.risk_paths,
             "outside_forecasts": None if given is None else given.version,
         }
-        return self._bench.piece("scoring", inputs, make, below=below, versions=[version])
+        return self._cache.step("scoring", inputs, make, below=below, versions=[version])
 
-    def _assemble(self, key: RunKey, version: VersionRecord, scored: Piece) -> Piece:
+    def _assemble(self, key: RunKey, version: VersionRecord, scored: CachedStep) -> CachedStep:
         """Make of scored forecasts what would be published; its explanations are checked against it on the way."""
 
-        def make(scratch: Stores) -> Made:
+        def make(scratch: Stores) -> ProductVersions:
             for before in scored.made.values():
                 scratch.predictions.stage(before, key)
-            made = score(RunContext(scratch, self._request(key), self._report), first=FORECAST_EXPLANATIONS.name)
+            made = score(RunContext(scratch, self._request(key), self._progress), first=FORECAST_EXPLANATIONS.name)
             return {FORECASTS.name: made[FORECASTS.name]}
 
         inputs = {"key": str(key), **{name: made.version for name, made in scored.made.items()}}
-        whole = self._bench.piece("forecasts", inputs, make, below=scored.stores, versions=[version])
-        return Piece(whole.stores, {**scored.made, **whole.made})
+        whole = self._cache.step("forecasts", inputs, make, below=scored.stores, versions=[version])
+        return CachedStep(whole.stores, {**scored.made, **whole.made})
 
     def _request(self, key: RunKey) -> RunRequest:
         settings = self._settings
@@ -277,38 +277,38 @@ class PastRuns:
         product = family(version.family).given
         if product is None:
             return None
-        require_given(self._bench.stores, key, version)
-        return self._bench.stores.predictions.staged(product, key)
+        require_given(self._cache.stores, key, version)
+        return self._cache.stores.predictions.staged(product, key)
 
 
 def require_recipe(method: Method, cutoff: date) -> None:
     """Refuse what cannot be trained as of a cutoff.
 
     Raises:
-        InputError: If the method is made elsewhere.
+        InputError: If the method is external.
     """
     if family(method.recipe.family).given:
         first = "" if method.version is None else f" It begins with {method.version.cutoff}."
         raise InputError(
-            f"`{method.title}` is made elsewhere, so it cannot be trained as of {cutoff}.{first}",
+            f"`{method.title}` is external, so it cannot be trained as of {cutoff}.{first}",
             remedy="Choose cutoffs that its files have forecasts of, or leave it out.",
         )
 
 
-def is_possible(bench: Workbench, method: Method, cadence: str, horizon: int, cutoff: date) -> bool:
-    """Whether a method can be evaluated at a cutoff: what is made elsewhere only where a file has its forecasts."""
+def is_possible(cache: BacktestCache, method: Method, cadence: str, horizon: int, cutoff: date) -> bool:
+    """Whether a method can be backtested at a cutoff: an external one only where a file has its forecasts."""
     if horizon > method.recipe.horizon:
         return False
     product = family(method.recipe.family).given
     if product is None or method.version is None:
         return True
     key = RunKey(cadence, cutoff, method.version.model_version, horizon)
-    is_there = bench.stores.predictions.is_staged(product, key)
+    is_there = cache.stores.predictions.is_staged(product, key)
     return not method.is_recipe_at(cutoff) and is_there
 
 
 def cadence_horizon(cadence: str, horizon: int | None, trained: int) -> int:
-    """Return the days ahead to evaluate: as asked, or the cadence's own as far as the version was trained.
+    """Return the days ahead to backtest: as asked, or the cadence's own as far as the version was trained.
 
     Raises:
         HorizonError: If the cadence does not allow it, or nothing was asked and the version does not reach so far.
@@ -318,7 +318,7 @@ def cadence_horizon(cadence: str, horizon: int | None, trained: int) -> int:
         raise HorizonError(
             f"A {cadence} run looks {chosen.shortest_horizon} days ahead or more, and the version is trained for "
             f"{trained}.",
-            remedy=f"Evaluate a version that was trained with --horizon {chosen.shortest_horizon} or more.",
+            remedy=f"Backtest a version that was trained with --horizon {chosen.shortest_horizon} or more.",
             cadence=cadence,
             horizon=trained,
             shortest=chosen.shortest_horizon,
@@ -330,7 +330,9 @@ def _recipe_name(recipe: Recipe, cutoff: date) -> str:
     return f"{recipe.family}-as-of-{cutoff:%Y%m%d}"
 
 
-def _provisional(recipe: Recipe, cutoff: date, snapshot: ProductVersion, made: ProductVersion) -> VersionRecord:
+def _unregistered_version(
+    recipe: Recipe, cutoff: date, snapshot: ProductVersion, made: ProductVersion
+) -> VersionRecord:
     """A version that nobody registered, so that the stages of a run find it as they find every other."""
     return VersionRecord(
         model_version=_recipe_name(recipe, cutoff),

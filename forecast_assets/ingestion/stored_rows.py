@@ -16,7 +16,7 @@ _Scan = Callable[[str, str | None, date | None, date | None], pl.LazyFrame | Non
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredRows:
     """Rows that batches are compared with, read only in the windows that are asked for.
 
     Attributes:
@@ -26,11 +26,11 @@ class Held:
     scan: _Scan
 
     @classmethod
-    def of(cls, frames: Mapping[str, pl.DataFrame], *, source: str = "held", trust: float = 0.5) -> "Held":
+    def of(cls, frames: Mapping[str, pl.DataFrame], *, source: str = "held", trust: float = 0.5) -> "StoredRows":
         """Hold frames in memory.
 
         Example:
-            >>> Held.of({}).rows("sales") is None
+            >>> StoredRows.of({}).rows("sales") is None
             True
         """
 
@@ -44,7 +44,7 @@ class Held:
         return cls(scan)
 
     @classmethod
-    def by(cls, store: ObservationStore, batches: Callable[[], Iterable[BatchRecord]]) -> "Held":
+    def by(cls, store: ObservationStore, batches: Callable[[], Iterable[BatchRecord]]) -> "StoredRows":
         """Hold what a store's batches hold, asked for anew each time."""
 
         def scan(feed: str, asked: str | None, since: date | None, until: date | None) -> pl.LazyFrame | None:
@@ -67,4 +67,4 @@ class Held:
         return self.scan(feed, source, since, until)
 
 
-NOTHING_HELD = Held.of({})
+NO_STORED_ROWS = StoredRows.of({})

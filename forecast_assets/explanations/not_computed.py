@@ -59,9 +59,9 @@ def _season(longest: float | None) -> pl.Expr:
     return _where((pl.col("season_units") == 0).all(), text)
 
 
-def _always(is_wanting: bool, text: str) -> pl.Expr:
-    return pl.lit(text if is_wanting else None, pl.String)
+def _always(is_missing: bool, text: str) -> pl.Expr:
+    return pl.lit(text if is_missing else None, pl.String)
 
 
-def _where(is_wanting: pl.Expr, text: str) -> pl.Expr:
-    return pl.when(is_wanting).then(pl.lit(text))
+def _where(is_missing: pl.Expr, text: str) -> pl.Expr:
+    return pl.when(is_missing).then(pl.lit(text))
