@@ -22,6 +22,7 @@ from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
+from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
@@ -32,7 +33,7 @@ from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
-from forecast_assets.training.assets import backtest_report_spec, build_training_assets
+from forecast_assets.training.assets import build_training_assets
 from partitions import UNFIXED_START
 from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource
 from resources.stores.home import Stores
@@ -122,7 +123,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             history_days=settings.history_days, risk_paths=settings.risk_paths, workers=settings.workers
         ),
         "progress": ProgressReporter(),
-        "pasts": RunKnowledgeCache(),
+        "run_knowledge": RunKnowledgeCache(),
         "duckdb": DuckDBResource(database=":memory:"),
     }
 

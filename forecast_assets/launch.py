@@ -17,7 +17,6 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
 from checks.asset_checks import LINEAGE_CHECK
-from forecast_assets.accuracy.assets import MeasurementConfig
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.backtesting.backtest import BacktestOutcome
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
@@ -35,12 +34,12 @@ from forecast_assets.definitions import (
 )
 from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
-from forecast_assets.training.assets import TrainingConfig
 from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions, scoring_partition
 from resources.ledger.entries.ingest import BatchRecord
+from resources.orchestration.configs import CorrectionConfig, MeasurementConfig, TrainingConfig
 from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
-from resources.orchestration.dagster_resources import CallbackProgress, CorrectionConfig
+from resources.orchestration.dagster_resources import CallbackProgress
 from resources.orchestration.metadata import product_metadata
 
 Config = dict[str, Any]
@@ -85,7 +84,10 @@ class Runner(UseCases):
         operation = f"{cadence}__{FORECAST_ACCURACY.name}"
         config = {"ops": {operation: {"config": MeasurementConfig(shows=shows).model_dump()}}}
         self._run(
-            accuracy_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config, resources={"pasts": cache}
+            accuracy_job(CADENCES[cadence]),
+            partition_key=day.isoformat(),
+            config=config,
+            resources={"run_knowledge": cache},
         )
 
     def _show_version(self, version: str) -> None:

@@ -15,6 +15,7 @@ from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.keys import Cadence
 from forecast_assets.scoring.assets import rendered
 from partitions import prediction_dates
+from resources.orchestration.configs import MeasurementConfig
 from resources.orchestration.dagster_resources import ProgressReporter, StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 from resources.store.manifests import ProductVersion
@@ -34,16 +35,6 @@ class AccuracyChecks:
 
     specs: Callable[[dg.AssetKey], Sequence[dg.AssetCheckSpec]]
     run: CheckFunction
-
-
-class MeasurementConfig(dg.Config):
-    """What may differ from one measurement to the next.
-
-    Attributes:
-        shows: Whether to draw pictures and build the BI catalogue afterwards; of many days only the last needs them.
-    """
-
-    shows: bool = True
 
 
 def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: AccuracyChecks) -> dg.AssetsDefinition:
@@ -72,11 +63,11 @@ def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: Accurac
         config: MeasurementConfig,
         stores: dg.ResourceParam[StoresResource],
         progress: dg.ResourceParam[ProgressReporter],
-        pasts: dg.ResourceParam[RunKnowledgeCache],
+        run_knowledge: dg.ResourceParam[RunKnowledgeCache],
         duckdb: DuckDBResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         day = date.fromisoformat(context.partition_key)
-        asked = MeasurementContext(stores.open(), cadence.name, day, pasts, progress.reporter(context.log))
+        asked = MeasurementContext(stores.open(), cadence.name, day, run_knowledge, progress.reporter(context.log))
         since = asked.newest_entry()
         result = measure_day(asked)
         version = asked.write(result)

@@ -69,7 +69,10 @@ def run_context(
     """Return the context of the run whose partition is being made: one for all its stages in this process."""
     key = run_key(context, cadence.name, run)
     request = RunRequest(key, run.options, run.correction_request)
-    return run.cached(str(key), lambda: RunContext(stores.open(), request, progress.reporter(context.log)))
+    found = run.cached(str(key), lambda: RunContext(stores.open(), request))
+    # Each step has a log of its own.
+    found.progress = progress.reporter(context.log)
+    return found
 
 
 def run_stage(stage: Stage, contract: Contract, run: RunContext) -> dg.MaterializeResult[None]:

@@ -19,6 +19,7 @@ from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import CorrectionRequest, RunOptions, parse_moment
 from partitions import MODEL_VERSION, PREDICTION_DATE
 from resources.catalogue.build import refresh_catalogue
+from resources.orchestration.configs import CorrectionConfig
 from resources.stores.home import Stores, open_stores
 
 CachedT = TypeVar("CachedT")
@@ -64,25 +65,6 @@ class StoresResource:
         except StorageError as error:
             context.log.warning(str(error))
             return f"not built: {error}"
-
-
-class CorrectionConfig(dg.Config):
-    """What makes a run a correction.
-
-    Attributes:
-        known_until: Moment of knowledge, ISO 8601; what names no zone is UTC.
-        by: Who decided.
-        reason: Why.
-    """
-
-    known_until: str
-    by: str
-    reason: str
-
-    @classmethod
-    def of(cls, request: CorrectionRequest) -> "CorrectionConfig":
-        """Return a request in Dagster's form."""
-        return cls(known_until=request.known_until.isoformat(), by=request.by, reason=request.reason)
 
 
 class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,0 +1,67 @@
+"""Requests in the form that Dagster's configuration has: whole, and back again.
+
+What belongs here: what may be configured of a run, a training or a measurement. What does not: doing anything about it.
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from forecast_assets.core.run import CorrectionRequest, TrainingRequest
+
+
+class CorrectionConfig(dg.Config):
+    """What makes a run a correction.
+
+    Attributes:
+        known_until: Moment of knowledge, ISO 8601; what names no zone is UTC.
+        by: Who decided.
+        reason: Why.
+    """
+
+    known_until: str
+    by: str
+    reason: str
+
+    @classmethod
+    def of(cls, request: CorrectionRequest) -> "CorrectionConfig":
+        """Return a request in Dagster's form."""
+        return cls(known_until=request.known_until.isoformat(), by=request.by, reason=request.reason)
+
+
+class TrainingConfig(dg.Config):
+    """What to train; see `core.run.TrainingRequest`, with dates as 2024-06-11."""
+
+    family: str = "statistical"
+    cutoff: str
+    horizon: int | None = None
+    given: list[str] = []  # noqa: RUF012
+    evaluated_on: str | None = None
+
+    @classmethod
+    def of(cls, request: TrainingRequest) -> "TrainingConfig":
+        """Return a request in Dagster's form; the version is the partition."""
+        later = request.evaluated_on
+        return cls(
+            family=request.family,
+            cutoff=request.cutoff.isoformat(),
+            horizon=request.horizon,
+            given=[*request.given],
+            evaluated_on=None if later is None else later.isoformat(),
+        )
+
+    def request(self, model_version: str) -> TrainingRequest:
+        """Return what is asked for of a version."""
+        cutoff = date.fromisoformat(self.cutoff)
+        later = None if self.evaluated_on is None else date.fromisoformat(self.evaluated_on)
+        return TrainingRequest(model_version, self.family, cutoff, self.horizon, tuple(self.given), later)
+
+
+class MeasurementConfig(dg.Config):
+    """What may differ from one measurement to the next.
+
+    Attributes:
+        shows: Whether to draw pictures and build the BI catalogue afterwards; of many days only the last needs them.
+    """
+
+    shows: bool = True
