@@ -24,7 +24,7 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.progress import Progress, silent
 from resources.ledger.entries import KINDS
-from resources.ledger.entries.base import GENESIS
+from resources.ledger.entries.folded import GENESIS
 from resources.ledger.log import Entry, entry_path, head_text, is_entry
 from resources.ledger.records import ProductFile
 from resources.ledger.state import LedgerState

@@ -14,7 +14,7 @@ from forecast_assets.core.errors import InputError, NotPublishedError, RefusedEr
 from forecast_assets.operations.reading import read_product, resolve_run, stores_as_of
 from forecast_assets.presentation.log import log_line, log_text
 from resources.ledger.entries import KINDS
-from resources.ledger.entries.base import GENESIS
+from resources.ledger.entries.folded import GENESIS
 from resources.ledger.log import Ledger, PastLedger, entry_path
 from resources.ledger.records import canonical
 from resources.store.blobs import BlobStore, sha256

@@ -16,11 +16,11 @@ from resources.ledger.entries.base import (
     EntryDescription,
     EntryKind,
     EntryLike,
-    FoldedState,
     ProposedEntry,
     References,
     register_kind,
 )
+from resources.ledger.entries.folded import FoldedState
 
 __all__ = [
     "KINDS",

@@ -14,7 +14,7 @@ from resources.store.manifests import ProductVersion
 
 if TYPE_CHECKING:
     from forecast_assets.contracts import Contract
-    from resources.ledger.entries.base import FoldedState
+    from resources.ledger.entries.folded import FoldedState
 
 AuditRow = dict[str, Any]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import WEEKLY
-from resources.ledger.entries.base import EntryKind, EntryLike, FoldedState, position_fields
+from resources.ledger.entries.base import EntryKind, EntryLike, position_fields
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import VersionRecord
 from resources.ledger.records import with_known_fields
 

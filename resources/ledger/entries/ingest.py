@@ -22,7 +22,8 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, FoldedState, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, References, register_kind
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import EntryBody, canonical, with_known_fields
 
 

@@ -10,7 +10,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAcceptedError, first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, FoldedState, register_kind
+from resources.ledger.entries.base import EntryDescription, register_kind
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
     ChannelMoveKind,
@@ -18,6 +18,7 @@ from resources.ledger.entries.channel_moves import (
     TrainedHorizon,
     horizon_problem,
 )
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import CHANNEL_GATES, Versions
 
 

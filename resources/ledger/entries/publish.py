@@ -26,7 +26,8 @@ from resources.ledger.entries.audit import (
     NestedView,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, FoldedState, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, References, register_kind
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.ingest import BATCHES
 from resources.ledger.entries.register import Versions
 from resources.ledger.entries.run_links import LINK_COLUMNS, NESTED_COLUMNS, links_of

@@ -8,7 +8,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, NotAcceptedError, NothingToRollBackError, first_ten
-from resources.ledger.entries.base import EntryDescription, FoldedState, register_kind
+from resources.ledger.entries.base import EntryDescription, register_kind
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
     ChannelMoveKind,
@@ -16,6 +16,7 @@ from resources.ledger.entries.channel_moves import (
     TrainedHorizon,
     serving_problem,
 )
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import Versions
 
 

@@ -11,7 +11,8 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, VacuumUnderWayError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, EntryKind, FoldedState, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, References, register_kind
+from resources.ledger.entries.folded import FoldedState
 
 
 class LedgerMovedError(Exception):

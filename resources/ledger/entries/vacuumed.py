@@ -6,7 +6,8 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 from dataclasses import dataclass
 from typing import Final
 
-from resources.ledger.entries.base import EntryDescription, EntryKind, FoldedState, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.vacuum import Vacuums
 
 

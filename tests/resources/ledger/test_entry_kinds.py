@@ -34,7 +34,7 @@ from resources.ledger.entries.audit import (
     ProductView,
     TableView,
 )
-from resources.ledger.entries.base import GENESIS
+from resources.ledger.entries.folded import GENESIS
 from resources.ledger.log import Entry, entry_path
 from resources.ledger.records import canonical
 from resources.maintenance.survey import CHANGED, MISSING

@@ -13,7 +13,7 @@ import pytest
 
 from forecast_assets.cli.exit_codes import exit_code
 from forecast_assets.core.errors import AlreadyRegisteredError, BrokenChainError, StorageError, UnknownEntryError
-from resources.ledger.entries.base import GENESIS
+from resources.ledger.entries.folded import GENESIS
 from resources.ledger.log import Ledger, bundle_path, bundled, entry_path
 from resources.ledger.records import canonical
 from resources.ledger.state import LedgerState
