@@ -26,11 +26,11 @@ from resources.ledger.entries.base import (
     EntryDescription,
     EntryKind,
     EntryLike,
-    FoldedState,
     References,
     position_fields,
     register_kind,
 )
+from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import Versions
 from resources.ledger.records import with_known_fields
 
