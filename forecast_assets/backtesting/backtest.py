@@ -1,7 +1,7 @@
 """Backtesting a model version at past cutoffs, beside what it has to beat, and recording the report.
 
-What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (past_runs), laying
-it beside what came (backtests), metrics (training.metrics), or showing anything.
+What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (runs), laying it
+beside actuals (actuals), metrics (forecast_assets.metrics), or showing anything.
 """
 
 from collections.abc import Sequence

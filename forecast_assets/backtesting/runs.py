@@ -1,4 +1,4 @@
-"""Runs as of past cutoffs, by the code of the daily run, on a bench beside the store.
+"""Runs as of past cutoffs, by the code of the daily run, in a cache beside the store.
 
 What belongs here: which snapshot, artifact and settings a run of the past has. What does not: what came afterwards, or
 how good the run was.

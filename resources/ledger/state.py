@@ -81,7 +81,7 @@ class LedgerState(FoldedState):
 
     @property
     def channel_moves(self) -> list[ChannelMove]:
-        """Appointments of all channels, oldest first."""
+        """Moves of all channels, oldest first."""
         return self.part(Channels).channel_moves
 
     @property
