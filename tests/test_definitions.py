@@ -7,8 +7,9 @@ import pytest
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES
-from forecast_assets.definitions import build_defs
+from forecast_assets.definitions import build_defs, stores_resource
 from forecast_assets.settings import Settings
+from resources.ledger.log import Ledger
 
 STAGES = (
     "base_forecasts", "reconciled_forecasts", "stockout_risks", "forecast_explanations", "forecasts",
@@ -98,3 +99,16 @@ def test_a_deadline_stays_within_its_day(tmp_path: Path) -> None:
     policy = specs["feature_snapshots"].freshness_policy
     assert policy is not None
     assert policy.deadline_cron == "0 23 * * *"  # type: ignore[attr-defined]
+
+
+def test_loading_the_code_location_opens_the_ledger_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[Ledger]()
+    real = Ledger._open
+    monkeypatch.setattr(Ledger, "_open", lambda ledger: opened.append(ledger) or real(ledger))
+    defs = build_defs(settings=Settings(home=tmp_path))
+    defs.resolve_asset_graph()
+    assert len(opened) == 1
+    # Whoever has the stores open already hands them over, and nothing is opened again.
+    settings = Settings(home=tmp_path)
+    build_defs({"stores": stores_resource(settings, defs.resources["stores"].open())}, settings)
+    assert len(opened) == 1

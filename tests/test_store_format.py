@@ -190,7 +190,7 @@ def test_manifests_and_acceptances_are_described_field_by_field(stores: Stores) 
 
 
 def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("ledger", "verification"):
+    for module in ("ledger.log", "maintenance.verification"):
         monkeypatch.setattr(f"resources.{module}.BUNDLE", 3)
     stores = open_stores(tmp_path / "store")
     publish_linked(stores)

@@ -23,10 +23,7 @@ from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, report
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs
-from forecast_assets.models.gates import backtest_gates as gates
 from forecast_assets.models.training import PastCutoff
-
-__all__ = ["evaluate", "gates", "seasonal_naive"]
 
 SEASON: Final = 7
 EVALUATION_STAGE: Final = "evaluation"
@@ -58,8 +55,9 @@ def evaluate(
     for done, cutoff in enumerate(cutoffs, start=1):
         backtests.append(_backtest(family, cutoff, history_days, workers))
         progress(EVALUATION_STAGE, done, len(cutoffs))
-    parts = [*([] if measures is None else [measures]), *([report(backtests)] if backtests else [])]
-    return EVALUATION_REPORTS.conform(pl.concat(parts))
+    if measures is None:
+        return report(backtests)
+    return EVALUATION_REPORTS.conform(pl.concat([measures, *([report(backtests)] if backtests else [])]))
 
 
 def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, workers: int | None) -> Backtest:

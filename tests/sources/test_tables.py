@@ -465,9 +465,10 @@ def test_the_mapping_in_the_documents_is_valid(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_finding_is_documented() -> None:
-    sources = Path(__file__).parents[2] / "forecast_assets/sources"
-    page = (sources.parents[1] / "docs/sources.md").read_text()
-    modules = [(sources / f"{name}.py").read_text() for name in ("findings", "gaps", "intake", "casting")]
+    repository = Path(__file__).parents[2]
+    page = (repository / "docs/sources.md").read_text()
+    named_by = ("ingestion/findings", "ingestion/gaps", "ingestion/intake", "sources/casting")
+    modules = [(repository / f"forecast_assets/{name}.py").read_text() for name in named_by]
     kinds = {"columns", "types", "empty", "unreadable"}
     for text in modules:
         kinds |= set(re.findall(r'yield "([a-z ]+)"', text))

@@ -48,6 +48,9 @@ class LastWeek(ModelFamily[WeekArtifact]):
             is_fallback=np.zeros(len(mean), dtype=np.bool_),
         )
 
+    def gates(self, report: pl.DataFrame) -> dict[str, bool]:
+        return {"was_measured": not report.filter(metric="wape").is_empty()}
+
 
 @contextmanager
 def registered(family: ModelFamily[Any]) -> Iterator[ModelFamily[Any]]:
