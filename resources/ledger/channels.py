@@ -1,6 +1,7 @@
 """Who served when: what follows from the moves of a channel.
 
-What belongs here: serving periods, the promotion stack, which versions are live. What does not: moving a channel, or reading anything.
+What belongs here: serving periods, the promotion stack, which versions are live. What does not: moving a channel, or
+reading anything.
 """
 
 from collections.abc import Sequence

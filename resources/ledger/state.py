@@ -34,7 +34,7 @@ class LedgerState(FoldedState):
 
         Raises:
             UnknownEntryError: If this release does not know its kind.
-            BrokenChainError: If its body is not what its kind says, or if it says again what is said once only.
+            BrokenChainError: If its body is not what its kind says, or if it records again what is recorded once only.
         """
         kind = KINDS.get(entry.kind)
         if kind is None:
