@@ -82,7 +82,7 @@ def _is_same(one: pl.DataFrame | None, other: pl.DataFrame | None) -> bool:
 
 
 class RunKnowledgeCache:
-    """Pasts of runs by product version; the one longest unused goes first once there are too many series.
+    """What runs knew, by product version; the one longest unused goes first once there are too many series.
 
     Args:
         most_series: Series of all runs together that are kept; a single run is kept whatever its size.

@@ -222,7 +222,7 @@ def _snapshot_of(
             return f"The snapshot of {day} is there."
         state = stores.ledger.state()
         if state.start_date is None:
-            return f"Nothing has been ingested: {command_line(Action('ingest', given=('...',)))}"
+            return f"Nothing has been ingested: {command_line(Action('ingest', on=('...',)))}"
         if str(day) in known:
             return known[str(day)]
         missing = readiness(known_history(stores, day), feed_tolerance).missing
@@ -267,7 +267,7 @@ def scoring_request(
     """
     live = _live(stores, cadence, now)
     if not live:
-        promote = Action("promote", {"channel": cadence.champion, "by": "NAME", "reason": "TEXT"}, given=("VERSION",))
+        promote = Action("promote", {"channel": cadence.champion, "by": "NAME", "reason": "TEXT"}, on=("VERSION",))
         return dg.SkipReason(f"No {cadence.champion}: {command_line(promote)}.")
     newest = stores.observations.newest_day("sales")
     answer = _first_request(

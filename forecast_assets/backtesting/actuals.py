@@ -1,7 +1,7 @@
 """Forecasts of past cutoffs beside what came: the matrices that metrics are taken of.
 
-What belongs here: reading both sides and laying them out alike. What does not: making forecasts (past_runs), or any
-metric (training.metrics).
+What belongs here: reading both sides and laying them out alike. What does not: making forecasts (runs), or any
+metric (forecast_assets.metrics).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Backtesting a model version at past cutoffs, beside what it has to beat, and recording the report.
 
-What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (past_runs), laying
-it beside what came (backtests), metrics (training.metrics), or showing anything.
+What belongs here: which cutoffs and methods there are, and the record. What does not: making a run (runs), laying it
+beside actuals (actuals), metrics (forecast_assets.metrics), or showing anything.
 """
 
 from collections.abc import Sequence
@@ -197,7 +197,7 @@ def _required_cutoffs(stores: Stores, request: BacktestRequest, own: Method, hor
 def _horizon(stores: Stores, request: BacktestRequest, own: Method) -> int:
     """Return the days ahead: as asked; of an external version as its runs look; else as far as it was trained."""
     asked = request.horizon
-    if asked is None and family(own.recipe.family).given:
+    if asked is None and family(own.recipe.family).given_product:
         looked = {
             days for cutoff in request.cutoffs
             for days in stores.predictions.horizons(request.cadence, cutoff, request.version)

@@ -1,10 +1,10 @@
-"""A bench beside the store: what is made there is kept, found again by what it was made from, and never published.
+"""A cache beside the store: what is made there is kept, found again by what it was made from, and never published.
 
 What belongs here: overlays that outlive the process, and a ledger with versions that nobody registered. What does not:
 what is made on them.
 
-Each piece of work has a folder of its own over what it stands on. The folder gets its name only when the work is whole,
-so that a killed process leaves nothing that counts; the name follows from the inputs, so that the same work is not done
+Each step has a folder of its own over what it stands on. The folder gets its name only when the step is whole,
+so that a killed process leaves nothing that counts; the name follows from the inputs, so that the same step is not made
 twice. All of it can be removed at any time.
 """
 

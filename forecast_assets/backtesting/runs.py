@@ -1,4 +1,4 @@
-"""Runs as of past cutoffs, by the code of the daily run, on a bench beside the store.
+"""Runs as of past cutoffs, by the code of the daily run, in a cache beside the store.
 
 What belongs here: which snapshot, artifact and settings a run of the past has. What does not: what came afterwards, or
 how good the run was.
@@ -274,7 +274,7 @@ class BacktestRunner:
         return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers))
 
     def _given(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
-        product = family(version.family).given
+        product = family(version.family).given_product
         if product is None:
             return None
         require_given(self._cache.stores, key, version)
@@ -287,7 +287,7 @@ def require_recipe(method: Method, cutoff: date) -> None:
     Raises:
         InputError: If the method is external.
     """
-    if family(method.recipe.family).given:
+    if family(method.recipe.family).given_product:
         first = "" if method.version is None else f" It begins with {method.version.cutoff}."
         raise InputError(
             f"`{method.title}` is external, so it cannot be trained as of {cutoff}.{first}",
@@ -299,7 +299,7 @@ def is_possible(cache: BacktestCache, method: Method, cadence: str, horizon: int
     """Whether a method can be backtested at a cutoff: an external one only where a file has its forecasts."""
     if horizon > method.recipe.horizon:
         return False
-    product = family(method.recipe.family).given
+    product = family(method.recipe.family).given_product
     if product is None or method.version is None:
         return True
     key = RunKey(cadence, cutoff, method.version.model_version, horizon)

@@ -37,7 +37,7 @@ def _forecast(run: RunContext) -> Forecasts:
         panel=run.panel,
         product_groups=run.hierarchy.product_groups(run.artifact.group_level),
         hierarchy=run.hierarchy,
-        given=None if run.given is None else run.read(run.given),
+        given_rows=None if run.given is None else run.read(run.given),
         key=run.key,
         workers=run.options.workers,
         progress=run.progress,

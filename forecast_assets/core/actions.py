@@ -13,22 +13,22 @@ class Action:
     """A use case to call.
 
     Example:
-        >>> str(Action("promote", {"channel": "champion", "by": "NAME"}, given=("VERSION",)))
+        >>> str(Action("promote", {"channel": "champion", "by": "NAME"}, on=("VERSION",)))
         '`promote VERSION` with channel champion, by NAME'
 
     Attributes:
         name: Of the use case, for example `run`, or `ingest table` for one of several of a kind.
         arguments: By name; a word in capitals stands for what the reader chooses, True for what is merely asked for.
-        given: What it is done to: a version, a key or a folder, which needs no name.
+        on: What it is done to: a version, a key or a folder, which needs no name.
     """
 
     name: str
     arguments: Mapping[str, object] = field(default_factory=dict)
-    given: tuple[object, ...] = ()
+    on: tuple[object, ...] = ()
 
     def __str__(self) -> str:
         """Return it in words that are no door's."""
-        what = " ".join(str(part) for part in (self.name, *self.given))
+        what = " ".join(str(part) for part in (self.name, *self.on))
         said = [_argument(name, value) for name, value in self.arguments.items()]
         return f"`{what}` with {', '.join(said)}" if said else f"`{what}`"
 

@@ -221,7 +221,7 @@ class AlreadyPublishedError(RefusedError):
         super().__init__(
             f"{key} is already published (ledger entry {sequence}), and published numbers never change.",
             remedy=Sentence(
-                "Read it with: ", Action("show", given=("forecasts", "...")), "; or run another date or version."
+                "Read it with: ", Action("show", on=("forecasts", "...")), "; or run another date or version."
             ),
             key=key,
             sequence=sequence,

@@ -73,7 +73,7 @@ class TrainingRequest:
         family: Model family.
         cutoff: Last day that training may see.
         horizon: Days that backtests look ahead; None for what the length of the history allows.
-        given: Product versions of the first file of an external version, oldest date first.
+        given_versions: Product versions of the first file of an external version, oldest date first.
         evaluated_on: Prediction date of the snapshot whose sales an external version is measured on.
         evaluates: Whether to make the evaluation report too, without which a version cannot be registered.
     """
@@ -82,7 +82,7 @@ class TrainingRequest:
     family: str
     cutoff: date
     horizon: int | None = None
-    given: tuple[str, ...] = ()
+    given_versions: tuple[str, ...] = ()
     evaluated_on: date | None = None
     evaluates: bool = True
 

@@ -1,6 +1,6 @@
 """Curves of calibration: how often what was said to come with a probability came.
 
-What belongs here: counts behind a picture of calibration. What does not: single figures (training.metrics), or drawing.
+What belongs here: counts behind a picture of calibration. What does not: single figures (backtests, risks), or drawing.
 """
 
 from collections.abc import Sequence

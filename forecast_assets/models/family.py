@@ -42,13 +42,13 @@ class ModelFamily(ABC, Generic[A]):
 
     Attributes:
         name: What versions are registered with.
-        given: Name of the product that every run of the family is given from outside, such as `external_forecasts`.
-            Versions of such a family are registered rather than trained, from the first dates that were given; they
-            cannot be trained as of another cutoff. None for a family that is trained here.
+        given_product: Name of the product that every run of the family is given from outside, such as
+            `external_forecasts`. Versions of such a family are registered rather than trained, from the first dates
+            that were given; they cannot be trained as of another cutoff. None for a family that is trained here.
     """
 
     name: str
-    given: str | None = None
+    given_product: str | None = None
 
     @abstractmethod
     def train(self, inputs: TrainingInputs) -> Fitted:
@@ -158,12 +158,12 @@ def family(name: str) -> ModelFamily[Any]:
 
 def trained_families() -> "Mapping[str, ModelFamily[Any]]":
     """Return the families that are trained here, by name."""
-    return {name: each for name, each in families().items() if each.given is None}
+    return {name: each for name, each in families().items() if each.given_product is None}
 
 
 def given_products() -> frozenset[str]:
     """Return the names of the products that runs of any family are given from outside."""
-    return frozenset(each.given for each in families().values() if each.given is not None)
+    return frozenset(each.given_product for each in families().values() if each.given_product is not None)
 
 
 def family_to_train(name: str) -> ModelFamily[Any]:

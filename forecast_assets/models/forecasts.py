@@ -26,7 +26,7 @@ class ForecastInputs:
         panel: n series, T days of history, H ahead.
         product_groups: [n] group of each series, at the version's `group_level`.
         hierarchy: Crossed hierarchy of the same series; None where only series are asked for, not the nodes above them.
-        given: Contract `external_forecasts` of the same series, sorted by store, SKU and step, for a family whose
+        given_rows: Contract `external_forecasts` of the same series, sorted by store, SKU and step, for a family whose
             forecasts are given from outside; else None.
         key: The run, where it is one; for what errors say.
         workers: Threads, and processes for slow models; all cores if None.
@@ -36,7 +36,7 @@ class ForecastInputs:
     panel: Panel
     product_groups: Groups
     hierarchy: Hierarchy | None = None
-    given: pl.DataFrame | None = None
+    given_rows: pl.DataFrame | None = None
     key: RunKey | None = None
     workers: int | None = None
     progress: Progress = silent

@@ -59,7 +59,7 @@ class TrainingInputs:
         horizon: Days ahead that the version is trained for.
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
-        given: What was given from outside, oldest date first, for a family that is.
+        given_dates: What was given from outside, oldest date first, for a family that is.
         evaluates: Whether versions as of earlier cutoffs are judged too.
         workers: Threads, and processes for slow models; all cores if None.
         progress: Called with the stage, steps done and steps in all.
@@ -71,7 +71,7 @@ class TrainingInputs:
     horizon: int
     history_days: int = DEFAULT_HISTORY_DAYS
     group_level: str = NO_GROUPS
-    given: Sequence[GivenDate] = ()
+    given_dates: Sequence[GivenDate] = ()
     evaluates: bool = True
     workers: int | None = None
     progress: Progress = silent
@@ -105,7 +105,7 @@ class PastCutoff:
         rows: [k] which of them are judged.
         days: Days from the past cutoff to that of the panel. With fewer than H, days that are yet to come are left out.
         version: Returns the version that is judged, from the k series as of the past cutoff.
-        given: Contract `external_forecasts` of the k series, for a family that is given from outside.
+        given_rows: Contract `external_forecasts` of the k series, for a family that is given from outside.
     """
 
     panel: Panel
@@ -114,7 +114,7 @@ class PastCutoff:
     rows: Rows
     days: int
     version: Callable[[Panel], Artifact]
-    given: pl.DataFrame | None = None
+    given_rows: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)

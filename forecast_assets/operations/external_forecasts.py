@@ -171,7 +171,7 @@ def _is_new(runner: UseCases, version: str) -> bool:
         AlreadyRegisteredError: If it names a version that was trained here.
     """
     known = runner.stores.ledger.state().versions.get(version)
-    if known is not None and family(known.family).given != EXTERNAL_FORECASTS.name:
+    if known is not None and family(known.family).given_product != EXTERNAL_FORECASTS.name:
         raise AlreadyRegisteredError(
             f"`{version}` is a version of the family `{known.family}` (ledger entry {known.sequence}).",
             remedy="Choose another name for these external forecasts.",

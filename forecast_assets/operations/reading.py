@@ -215,7 +215,7 @@ def one_series(stores: Stores, publication: Publication, product: str, store_id:
     if found.is_empty():
         raise InputError(
             f"{publication.key} has no SKU {sku_id} in store {store_id}.",
-            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, given=("forecasts", "..."))),
+            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, on=("forecasts", "..."))),
             key=publication.key,
             store_id=store_id,
             sku_id=sku_id,

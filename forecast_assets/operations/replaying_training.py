@@ -65,6 +65,6 @@ def _request_of(
         date.fromisoformat(facts["cutoff"]),
         facts["horizon"],
         # Their names end in their dates: the order is that of the dates.
-        given=tuple(files[each].version for each in sorted(files)),
+        given_versions=tuple(files[each].version for each in sorted(files)),
         evaluated_on=None if later is None else date.fromisoformat(later.key),
     )

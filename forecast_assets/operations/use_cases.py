@@ -174,7 +174,9 @@ class UseCases(ABC):
             cutoff: First prediction date of that file; calibration sees nothing after it.
             evaluated_on: Prediction date of the snapshot whose sales past dates of the file are measured on.
         """
-        self.train_version(TrainingRequest(version, EXTERNAL, cutoff, given=tuple(given), evaluated_on=evaluated_on))
+        self.train_version(
+            TrainingRequest(version, EXTERNAL, cutoff, given_versions=tuple(given), evaluated_on=evaluated_on)
+        )
 
     # --- runs ---
 

@@ -69,7 +69,7 @@ def quantile_calibration_png(shares: pl.DataFrame) -> bytes:
     """Draw how often demand stayed at or below each quantile, and how what came spreads over the quantiles.
 
     Args:
-        shares: `low, high, share` of neighbouring quantiles, as `training.calibration_curves` counts them.
+        shares: `low, high, share` of neighbouring quantiles, as `metrics.calibration_curves` counts them.
     """
     figure, (left, right) = two_axes("days at or below the quantile (%)", "density; 1 is right")
     known = shares.drop_nulls("share")
@@ -102,7 +102,7 @@ def risk_reliability_png(bins: pl.DataFrame) -> bytes:
     """Draw how often stock-outs came by the probability that was said, and how many days had which.
 
     Args:
-        bins: `said, came, rows`, as `training.calibration_curves` counts them.
+        bins: `said, came, rows`, as `metrics.calibration_curves` counts them.
     """
     figure, (left, right) = two_axes("days with a stock-out (%)", "rows")
     left.plot([0, 100], [0, 100], color=FAINT, linewidth=0.9, linestyle=":")

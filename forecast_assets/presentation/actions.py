@@ -17,13 +17,13 @@ def command_line(action: Action) -> str:
     """Return the line to type.
 
     Example:
-        >>> command_line(Action("versions", given=("stat-1",)))
+        >>> command_line(Action("versions", on=("stat-1",)))
         'forecast-assets versions stat-1'
         >>> command_line(Action("vacuum", {"remove": True, "older_than_days": 30}))
         'forecast-assets vacuum --remove --older-than-days 30'
     """
     options = [part for name, value in action.arguments.items() for part in _option(name, value)]
-    return " ".join([COMMAND, action.name, *map(str, action.given), *options])
+    return " ".join([COMMAND, action.name, *map(str, action.on), *options])
 
 
 def option_name(argument: str) -> str:

@@ -60,9 +60,9 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
 
 def _gone_back_lines(state: LedgerState, move: ChannelMove, periods: list[ServingPeriod]) -> list[str]:
     version, cadence = move.model_version, cadence_of(move.channel)
-    before = next(term for term in reversed(periods) if term.model_version == version)
+    before = next(period for period in reversed(periods) if period.model_version == version)
     lines = [f"{version} had served from {before.since} to {before.until}."]
-    known = {term.model_version for term in periods}
+    known = {period.model_version for period in periods}
     published = {
         (key.prediction_date, key.model_version)
         for key in state.publications

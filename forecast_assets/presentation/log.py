@@ -29,7 +29,7 @@ def log_text(stores: Stores, *, top: int, kind: str | None = None) -> str:
     if not found:
         raise NotReadyError(
             f"The ledger has no entry{f' of the kind {kind}' if kind else ''} yet.",
-            remedy=Sentence("The first one is made by: ", Action("ingest simulated", given=("DIR",))),
+            remedy=Sentence("The first one is made by: ", Action("ingest simulated", on=("DIR",))),
         )
     rows = [
         (str(entry.sequence), moment_text(entry.recorded_at), entry.kind, *log_line(entry)) for entry in found[:top]

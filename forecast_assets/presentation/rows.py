@@ -58,7 +58,7 @@ def show_text(
     if frame.is_empty():
         raise InputError(
             f"No row of {publication.key} has SKU {sku or 'any'} in store {store or 'any'}.",
-            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, given=("forecasts", "..."))),
+            remedy=Sentence("Look at what there is: ", Action("show", {"top": 20}, on=("forecasts", "..."))),
         )
     return f"{table(columns, plain(frame).rows())}\n{publication.key}, ledger entry {publication.sequence}"
 

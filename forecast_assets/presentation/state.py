@@ -59,7 +59,7 @@ def feeds_text(stores: Stores) -> str:
     """List feeds with their sources, newest day and rows."""
     batches = stores.observations.batches()
     if not batches:
-        raise NotReadyError("Nothing has been ingested.", remedy=Sentence(Action("ingest simulated", given=("DIR",))))
+        raise NotReadyError("Nothing has been ingested.", remedy=Sentence(Action("ingest simulated", on=("DIR",))))
     frame = pl.DataFrame([{**b.body(), "first_known_at": str(b.first_known_at)} for b in batches])
     grouped = (
         frame.group_by("feed", "source")

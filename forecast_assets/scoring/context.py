@@ -72,7 +72,7 @@ class RunContext:
     # --- what it starts from ---
 
     def start(self) -> None:
-        """Start from the snapshot, after everything that must hold for a run does.
+        """Start from the snapshot, after everything that must hold for a run does; does nothing when called again.
 
         Raises:
             InputError: If a correction lacks its moment of knowledge, or what is none has one.
@@ -82,6 +82,9 @@ class RunContext:
             NotAcceptedError: If it may not serve this date.
             HorizonError: If it was not trained as far ahead.
         """
+        if self._snapshot is not None:
+            # What has been read follows from it: a newer one is that of another run.
+            return
         require_possible(self.stores, self.key)
         require_correctable(self.stores, self.request)
         name = snapshot_key(self.key.prediction_date, self.request.known_until)
@@ -100,8 +103,9 @@ class RunContext:
             self._snapshot = self.stores.predictions.version(version)
         elif self._snapshot.version != version:
             raise NotAcceptedError(
-                f"`{product}` of {self.key} was made from another snapshot: two runs of this key overlapped.",
-                remedy="Run it again.",
+                f"`{product}` of {self.key} was made from another snapshot: two runs of this key overlapped, or only "
+                "some of its assets were launched.",
+                remedy="Run the whole run again.",
             )
         self._made[product] = made
         return made
@@ -136,7 +140,7 @@ class RunContext:
         Raises:
             NotStagedError: If it has not been ingested.
         """
-        if self.family.given is None:
+        if self.family.given_product is None:
             return None
         store = self.stores.predictions
         if self.key.revision:
@@ -144,7 +148,7 @@ class RunContext:
             (made,) = given_inputs_of(store, before.products.values())
             return made
         require_given(self.stores, self.key, self.model)
-        return store.staged(self.family.given, self.key)
+        return store.staged(self.family.given_product, self.key)
 
     @cached_property
     def features(self) -> pl.DataFrame:

@@ -39,7 +39,7 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
     if failed:
         raise NotAcceptedError(
             f"`{model.model_version}` may not serve: its evaluation report fails {first_ten(failed)}.",
-            remedy=Sentence("Look at it: ", Action("versions", given=(model.model_version,)), "; train a better one."),
+            remedy=Sentence("Look at it: ", Action("versions", on=(model.model_version,)), "; train a better one."),
             key=key,
             failed=failed,
         )
@@ -48,7 +48,7 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
             f"`{model.model_version}` was trained on days up to {model.cutoff}, so a run for {key.prediction_date} "
             "would know its own future.",
             remedy="Ingest the forecasts of earlier days as another version."
-            if family(model.family).given
+            if family(model.family).given_product
             else f"Train a version with --cutoff {key.prediction_date} or earlier.",
             key=key,
             cutoff=model.cutoff,
@@ -82,7 +82,7 @@ def require_given(stores: Stores, key: RunKey, model: VersionRecord) -> None:
     Raises:
         NotStagedError: With what ingests it.
     """
-    product = family(model.family).given
+    product = family(model.family).given_product
     if product is not None and not key.revision and not stores.predictions.is_staged(product, key):
         raise NotStagedError(
             f"`{key.model_version}` is external, and no file with its forecasts for {key} was ingested.",
@@ -91,7 +91,7 @@ def require_given(stores: Stores, key: RunKey, model: VersionRecord) -> None:
                 Action(
                     "ingest forecasts",
                     {"model_version": key.model_version, "cadence": key.cadence, "horizon": key.forecast_horizon},
-                    given=("FILE",),
+                    on=("FILE",),
                 ),
             ),
             key=key,

@@ -66,7 +66,7 @@ def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, w
     past = panel.as_of(cutoff.days)
     artifact = cutoff.version(past)
     past, later = past.recent(history_days), panel.recent(history_days + cutoff.days)
-    made = family.forecast(artifact, ForecastInputs(past, groups, given=cutoff.given, workers=workers))
+    made = family.forecast(artifact, ForecastInputs(past, groups, given_rows=cutoff.given_rows, workers=workers))
     known = level_and_demand(past, artifact.factors(past, groups)).demand
     # What came is judged with effects that saw it, as the best estimate of it there is.
     demand = level_and_demand(later, artifact.factors(later, groups)).demand

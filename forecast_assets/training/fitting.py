@@ -115,7 +115,7 @@ def inputs_of_given(
         hierarchy=hierarchy,
         horizon=panel.horizon_days,
         history_days=history_days,
-        given=dates,
+        given_dates=dates,
     )
 
 

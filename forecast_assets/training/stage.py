@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.core.errors import AlreadyRegisteredError
+from forecast_assets.core.errors import AlreadyRegisteredError, InputError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import DEFAULT_OPTIONS, RunOptions, TrainingRequest
 from forecast_assets.history import History
@@ -70,8 +70,10 @@ def train_version(training: TrainingContext) -> TrainedVersion:
     stores, request = training.stores, training.request
     _require_free(stores, request.model_version)
     snapshot = stores.predictions.staged("feature_snapshots", request.cutoff)
-    chosen = family(request.family) if request.given else family_to_train(request.family)
-    prepared = _given_inputs(training, snapshot) if request.given else _snapshot_inputs(training, chosen, snapshot)
+    chosen = family(request.family) if request.given_versions else family_to_train(request.family)
+    prepared = (
+        _given_inputs(training, snapshot) if request.given_versions else _snapshot_inputs(training, chosen, snapshot)
+    )
     inputs = replace(
         prepared.inputs,
         evaluates=request.evaluates,
@@ -109,7 +111,7 @@ def _given_inputs(training: TrainingContext, snapshot: ProductVersion) -> _Prepa
     """Lay out what was given from outside."""
     stores, request = training.stores, training.request
     store = stores.predictions
-    versions = [store.version(version) for version in request.given]
+    versions = [store.version(version) for version in request.given_versions]
     given = [GivenDate(store.read(version), version.facts) for version in versions]
     history = History.of(snapshot, stores.observations)
     later = store.staged("feature_snapshots", request.evaluated_on or request.cutoff)
@@ -148,6 +150,23 @@ def _write(
             facts=facts,
         )
     return TrainedVersion(artifact, report, fitted.compared())
+
+
+def _family_of(request: TrainingRequest) -> ModelFamily[Any]:
+    """Return the family that is asked for.
+
+    Raises:
+        InputError: If there is none to train, or if it is given what it does not take.
+    """
+    if not request.given_versions:
+        return family_to_train(request.family)
+    chosen = family(request.family)
+    if chosen.given_product is None:
+        raise InputError(
+            f"The family `{request.family}` is trained here, so that nothing can be given to it.",
+            remedy="Leave `given_versions` out, or name a family whose forecasts come from outside.",
+        )
+    return chosen
 
 
 def _require_free(stores: Stores, version: str) -> None:

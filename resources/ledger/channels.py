@@ -1,6 +1,7 @@
 """Who served when: what follows from the moves of a channel.
 
-What belongs here: terms, the way back, which versions are live. What does not: moving a channel, or reading anything.
+What belongs here: serving periods, the promotion stack, which versions are live. What does not: moving a channel, or
+reading anything.
 """
 
 from collections.abc import Sequence
@@ -51,10 +52,10 @@ def channel_moves(state: LedgerState, channel: str) -> list[ChannelMove]:
 
 
 def serving_periods(history: Sequence[ChannelMove]) -> list[ServingPeriod]:
-    """Return who served when, oldest first; the same version appointed again goes on.
+    """Return who served when, oldest first; the same version promoted again goes on.
 
     Args:
-        history: Appointments of one channel, oldest first.
+        history: Moves of one channel, oldest first.
     """
     changes: list[ChannelMove] = []
     for move in history:
@@ -73,7 +74,7 @@ def promotion_stack(history: Sequence[ChannelMove]) -> list[str]:
     versions. After A, B, C and a rollback to B, the version before the present one is A.
 
     Args:
-        history: Appointments of one channel, oldest first.
+        history: Moves of one channel, oldest first.
     """
     stack: list[str] = []
     for move in history:
@@ -98,13 +99,13 @@ def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[L
         now: The present moment.
     """
     periods = serving_periods(channel_moves(state, cadence.champion))
-    until: dict[str, datetime | None] = {term.model_version: None for term in periods[-1:]}
+    until: dict[str, datetime | None] = {period.model_version: None for period in periods[-1:]}
     challenger = state.channel(cadence.challenger)
     if challenger is not None:
         until[challenger] = None
-    # The last displacement first: of several terms of a version the latest counts.
-    for term in reversed(periods[:-1]):
-        end = datetime.fromisoformat(str(term.until)) + FORMER_CHAMPION_LIVE_FOR
+    # The last displacement first: of several periods of a version the latest counts.
+    for period in reversed(periods[:-1]):
+        end = datetime.fromisoformat(str(period.until)) + FORMER_CHAMPION_LIVE_FOR
         if now < end:
-            until.setdefault(term.model_version, end)
+            until.setdefault(period.model_version, end)
     return [LiveVersion(version, end) for version, end in until.items()]

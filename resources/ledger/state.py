@@ -34,7 +34,7 @@ class LedgerState(FoldedState):
 
         Raises:
             UnknownEntryError: If this release does not know its kind.
-            BrokenChainError: If its body is not what its kind says, or if it says again what is said once only.
+            BrokenChainError: If its body is not what its kind says, or if it records again what is recorded once only.
         """
         kind = KINDS.get(entry.kind)
         if kind is None:
@@ -81,7 +81,7 @@ class LedgerState(FoldedState):
 
     @property
     def channel_moves(self) -> list[ChannelMove]:
-        """Appointments of all channels, oldest first."""
+        """Moves of all channels, oldest first."""
         return self.part(Channels).channel_moves
 
     @property

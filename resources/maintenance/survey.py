@@ -109,7 +109,7 @@ class Survey:
         # What entries repeat of manifests, and which entry does.
         self._copies: list[tuple[str, tuple[str, str, tuple[ProductFile, ...] | None]]] = []
         self._roots: dict[str, None] = {}
-        # Entries that said what is said once only: that a run is published, or a version registered.
+        # Entries by what they recorded that is recorded once only: that a run is published, or a version registered.
         self._unique_facts: dict[str, int] = {}
         self.links = self._read_entries()
         self.sequence = max(self.links, default=0)

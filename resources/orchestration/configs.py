@@ -35,7 +35,7 @@ class TrainingConfig(dg.Config):
     family: str = "statistical"
     cutoff: str
     horizon: int | None = None
-    given: list[str] = []  # noqa: RUF012
+    given_versions: list[str] = []  # noqa: RUF012
     evaluated_on: str | None = None
 
     @classmethod
@@ -46,7 +46,7 @@ class TrainingConfig(dg.Config):
             family=request.family,
             cutoff=request.cutoff.isoformat(),
             horizon=request.horizon,
-            given=[*request.given],
+            given_versions=[*request.given_versions],
             evaluated_on=None if later is None else later.isoformat(),
         )
 
@@ -54,7 +54,7 @@ class TrainingConfig(dg.Config):
         """Return what is asked for of a version."""
         cutoff = date.fromisoformat(self.cutoff)
         later = None if self.evaluated_on is None else date.fromisoformat(self.evaluated_on)
-        return TrainingRequest(model_version, self.family, cutoff, self.horizon, tuple(self.given), later)
+        return TrainingRequest(model_version, self.family, cutoff, self.horizon, tuple(self.given_versions), later)
 
 
 class MeasurementConfig(dg.Config):

@@ -86,7 +86,7 @@ class Manifests:
         if version is None:
             raise NotStagedError(
                 f"`{product}` has not been made for {key}.",
-                remedy=Sentence("Materialize the assets before it, or run them all: ", Action("run", given=("...",))),
+                remedy=Sentence("Materialize the assets before it, or run them all: ", Action("run", on=("...",))),
                 product=product,
                 key=key,
             )

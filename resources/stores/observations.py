@@ -187,7 +187,7 @@ class ObservationStore:
         if not said:
             raise NotReadyError(
                 f"Nothing of the days up to {prediction_date} has been ingested.",
-                remedy=Sentence("Ingest first: ", Action("ingest simulated", given=("DIR",)), "."),
+                remedy=Sentence("Ingest first: ", Action("ingest simulated", on=("DIR",)), "."),
                 prediction_date=prediction_date,
             )
         is_over = [batch.last_event_date <= prediction_date for batch in said]
@@ -262,7 +262,9 @@ class ObservationStore:
             raise NotReadyError(
                 f"Nothing of the feed `{feed}` has been ingested.",
                 remedy=Sentence(
-                    "Ingest first: ", Action("ingest simulated", given=("DIR",)), ", or: ingest freshretailnet DIR."
+                    "Ingest first: ",
+                    Action("ingest simulated", on=("DIR",)),
+                    ", or: ingest freshretailnet DIR.",
                 ),
                 feed=feed,
             )

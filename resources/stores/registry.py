@@ -140,7 +140,7 @@ def _before(channel: str, stack: Sequence[str]) -> str:
         f"`{channel}` has pointed at {f'nothing before `{stack[-1]}`' if stack else 'nothing yet'}.",
         remedy=Sentence(
             "Name any version that it has pointed at with --to; or promote one: ",
-            Action("promote", {"by": "NAME", "reason": "TEXT"}, given=("VERSION",)),
+            Action("promote", {"by": "NAME", "reason": "TEXT"}, on=("VERSION",)),
             ".",
         ),
         channel=channel,

@@ -48,7 +48,7 @@ def stage(stores: Stores, *days: date) -> None:
         )  # fmt: skip
 
 
-def appoint(stores: Stores, name: str, channel: str, *, horizon: int = 90, cutoff: str = "2025-01-01") -> None:
+def move_to(stores: Stores, name: str, channel: str, *, horizon: int = 90, cutoff: str = "2025-01-01") -> None:
     register(stores, name, horizon=horizon, cutoff=date.fromisoformat(cutoff))
     stores.registry.promote(name, by="ana", reason="test", channel=channel)
 
@@ -129,8 +129,8 @@ def test_both_cadences_follow_their_own_champion(stores: Stores) -> None:
     assert "No weekly-champion: forecast-assets promote VERSION --channel weekly-champion" in reason(
         scoring_request(stores, WEEKLY, launches[WEEKLY])
     )
-    appoint(stores, "stat-1", "champion", horizon=28)
-    appoint(stores, "stat-weekly-1", "weekly-champion")
+    move_to(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-weekly-1", "weekly-champion")
     assert reason(scoring_request(stores, WEEKLY, launches[WEEKLY])) == "Waiting for the snapshot of 2025-01-05."
     assert asked(snapshot_request(stores, 0.2, launches[DAILY])) == str(SUNDAY)
     stage(stores, SUNDAY, DAY)
@@ -140,7 +140,7 @@ def test_both_cadences_follow_their_own_champion(stores: Stores) -> None:
 
 def test_what_is_published_is_never_asked_for_again_even_if_it_is_restated(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
-    appoint(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-1", "champion", horizon=28)
     stage(stores, *days(9, 10))
     publish(stores, DAILY, "stat-1", *days(9, 10))
     put(stores, sales_rows(units=5.0), source="restated")
@@ -151,7 +151,7 @@ def test_what_is_published_is_never_asked_for_again_even_if_it_is_restated(store
 
 def test_days_that_were_missed_are_scored_oldest_first(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
-    appoint(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-1", "champion", horizon=28)
     stage(stores, *days(7, 8, 9, 10))
     publish(stores, DAILY, "stat-1", *days(7))
     scored = []
@@ -166,12 +166,12 @@ def test_a_version_that_cannot_serve_is_not_launched(stores: Stores, launches: L
     put(stores, sales_rows())
     stage(stores, SUNDAY)
     with pytest.raises(NotAcceptedError, match=r"`short` was trained for 28 days ahead, and weekly runs"):
-        appoint(stores, "short", "weekly-champion", horizon=28)
-    appoint(stores, "stat-1", "weekly-champion", horizon=60)
+        move_to(stores, "short", "weekly-champion", horizon=28)
+    move_to(stores, "stat-1", "weekly-champion", horizon=60)
     assert "`stat-1` was trained for 60 days ahead, and weekly runs of 90 days were asked of it." in reason(
         scoring_request(stores, WEEKLY, launches)
     )
-    appoint(stores, "stat-2", "weekly-champion", cutoff="2025-01-06")
+    move_to(stores, "stat-2", "weekly-champion", cutoff="2025-01-06")
     assert reason(scoring_request(stores, WEEKLY, launches, displaced(stores, 28))) == (
         "`stat-2` was trained on days up to 2025-01-06; the newest weekly date with sales is 2025-01-05."
     )
@@ -197,9 +197,9 @@ def with_former_champion(stores: Stores) -> None:
     """A champion that has published up to the 7th and was displaced on the 8th; snapshots are there up to the 10th."""
     put(stores, sales_rows())
     stage(stores, *days(5, 6, 7, 8, 9, 10))
-    appoint(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-1", "champion", horizon=28)
     publish(stores, DAILY, "stat-1", *days(5, 6, 7))
-    appoint(stores, "stat-2", "champion", horizon=28)
+    move_to(stores, "stat-2", "champion", horizon=28)
 
 
 def test_a_former_champion_goes_on_where_it_stopped_after_the_champion_was_served(
@@ -229,9 +229,9 @@ def test_a_challenger_begins_with_the_newest_date_and_not_with_the_past_of_the_c
 ) -> None:
     put(stores, sales_rows(9, end=date(2025, 1, 9)))
     stage(stores, *days(7, 8, 9, 10))
-    appoint(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-1", "champion", horizon=28)
     publish(stores, DAILY, "stat-1", *days(7, 8, 9))
-    appoint(stores, "new-1", "challenger", horizon=28)
+    move_to(stores, "new-1", "challenger", horizon=28)
     assert scored(stores, launches, displaced(stores, 0)) == ["new-1 9"]
     put(stores, sales_rows(1))
     assert scored(stores, launches, displaced(stores, 400)) == ["stat-1 10", "new-1 10"]
@@ -240,17 +240,17 @@ def test_a_challenger_begins_with_the_newest_date_and_not_with_the_past_of_the_c
 def test_a_former_champion_is_not_asked_for_days_that_it_was_trained_on(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
     stage(stores, *days(8, 9, 10))
-    appoint(stores, "late-1", "champion", horizon=28, cutoff="2025-01-10")
+    move_to(stores, "late-1", "champion", horizon=28, cutoff="2025-01-10")
     publish(stores, DAILY, "late-1", *days(8))
-    appoint(stores, "stat-2", "champion", horizon=28)
+    move_to(stores, "stat-2", "champion", horizon=28)
     assert scored(stores, launches, displaced(stores, 1)) == ["stat-2 10", "late-1 10"]
 
 
 def test_a_champion_that_cannot_serve_does_not_hold_up_the_version_before(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
     stage(stores, *days(10))
-    appoint(stores, "stat-1", "champion", horizon=28)
-    appoint(stores, "short-1", "challenger", horizon=7)
+    move_to(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "short-1", "challenger", horizon=7)
     register(stores, "vendor-1", family="external")
     stores.registry.promote("vendor-1", by="ana", reason="test")
     now = displaced(stores, 1)
@@ -279,7 +279,7 @@ def test_a_run_of_the_former_champion_under_way_does_not_make_the_champion_wait(
 
 def test_partitions_of_all_live_versions_are_added(stores: Stores, launches: Launches) -> None:
     with_former_champion(stores)
-    appoint(stores, "new-1", "challenger", horizon=28)
+    move_to(stores, "new-1", "challenger", horizon=28)
     answer = scoring_request(stores, DAILY, launches, displaced(stores, 1))
     assert isinstance(answer, dg.SensorResult)
     (added,) = answer.dynamic_partitions_requests or []
@@ -303,9 +303,9 @@ def test_the_same_request_is_not_launched_again_until_the_ledger_moves(stores: S
 def test_the_snapshot_that_only_a_former_champion_waits_for_is_made(stores: Stores, launches: Launches) -> None:
     put(stores, sales_rows())
     stage(stores, *days(10))
-    appoint(stores, "stat-1", "champion", horizon=28)
+    move_to(stores, "stat-1", "champion", horizon=28)
     publish(stores, DAILY, "stat-1", *days(8))
-    appoint(stores, "stat-2", "champion", horizon=28)
+    move_to(stores, "stat-2", "champion", horizon=28)
     assert asked(snapshot_request(stores, 0.2, launches, now=displaced(stores, 27))) == "2025-01-09"
     assert reason(snapshot_request(stores, 0.2, launches, now=displaced(stores, 28))) == (
         "The snapshot of 2025-01-10 is there."

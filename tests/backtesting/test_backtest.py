@@ -201,7 +201,7 @@ def test_interrupted_before_forecasts_are_assembled_it_makes_again_what_was_dama
     assert ask(other, BacktestRequest("stat-1", [LATE])).product == whole
 
 
-def test_made_elsewhere_it_is_compared_with_a_statistical_version_and_the_champion(
+def test_an_external_version_is_compared_with_a_statistical_version_and_the_champion(
     runner: Runner, tmp_path: Path
 ) -> None:
     other = copied(runner, tmp_path / "home")

@@ -48,7 +48,7 @@ def artifact() -> ExternalArtifact:
 def external_frames(said: pl.DataFrame, artifact: ExternalArtifact, key: RunKey = KEY) -> tuple[pl.DataFrame, ...]:
     """Base forecasts of an external version, of series and of upper nodes."""
     groups = HIERARCHY.product_groups(artifact.group_level)
-    inputs = ForecastInputs(PANEL, groups, HIERARCHY, given=said, key=key)
+    inputs = ForecastInputs(PANEL, groups, HIERARCHY, given_rows=said, key=key)
     return forecast_frames(key, PANEL, HIERARCHY, EXTERNAL_FAMILY, EXTERNAL_FAMILY.forecast(artifact, inputs))
 
 
@@ -68,7 +68,7 @@ def made(panel: Panel = PANEL, given: tuple[str, ...] = ()) -> pl.DataFrame:
 
 
 def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArtifact) -> None:
-    said = made(given=("q500_units", "q900_units"))
+    said = made(on=("q500_units", "q900_units"))
     base, nodes = external_frames(said, artifact)
     BASE_FORECASTS.validate(base)
     BASE_NODE_FORECASTS.validate(nodes)

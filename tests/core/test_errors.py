@@ -125,9 +125,7 @@ def test_facts_are_what_json_can_hold() -> None:
 
 
 def test_the_command_puts_an_action_as_a_line_and_the_rest_in_words() -> None:
-    remedy = Sentence(
-        "Make it: ", Action("run", KEY.arguments), "; or see ", Action("versions", given=("stat-1",)), "."
-    )
+    remedy = Sentence("Make it: ", Action("run", KEY.arguments), "; or see ", Action("versions", on=("stat-1",)), ".")
     error = NotPublishedError("Nothing is there.", remedy=remedy)
     assert error_text(error) == (
         "Nothing is there. Make it: forecast-assets run --cadence daily --date 2025-06-30 --model-version stat-1 "

@@ -55,13 +55,13 @@ class Case:
 
     @property
     def training(self) -> TrainingInputs:
-        first = PANEL if self.family.given is None else PANEL.as_of(HORIZON)
-        given = [] if self.family.given is None else [given_date(first, PANEL, HORIZON), given_date(PANEL)]
-        return TrainingInputs(first, GROUPS, HIERARCHY, HORIZON, given=given, workers=1)
+        first = PANEL if self.family.given_product is None else PANEL.as_of(HORIZON)
+        given = [] if self.family.given_product is None else [given_date(first, PANEL, HORIZON), given_date(PANEL)]
+        return TrainingInputs(first, GROUPS, HIERARCHY, HORIZON, given_dates=given, workers=1)
 
     @property
     def inputs(self) -> ForecastInputs:
-        given = None if self.family.given is None else given_date(PANEL).rows
+        given = None if self.family.given_product is None else given_date(PANEL).rows
         return ForecastInputs(PANEL, GROUPS, HIERARCHY, given, workers=1)
 
     @cached_property
@@ -124,7 +124,10 @@ def test_forecasts_have_their_shape_and_parts_that_add_up(case: Case) -> None:
     np.testing.assert_allclose(sum(parts.values()), made.mean, rtol=1e-12, atol=1e-12)
     nodes = made.nodes
     assert nodes is None or nodes.nodes.equals(HIERARCHY.information.nodes)
-    assert case.family.forecast(case.artifact, ForecastInputs(PANEL, GROUPS, given=case.inputs.given)).nodes is None
+    assert (
+        case.family.forecast(case.artifact, ForecastInputs(PANEL, GROUPS, given_rows=case.inputs.given_rows)).nodes
+        is None
+    )
 
 
 def test_frames_keep_their_contracts_and_say_who_made_them(case: Case) -> None:
@@ -144,7 +147,7 @@ def test_frames_keep_their_contracts_and_say_who_made_them(case: Case) -> None:
 def test_a_version_is_judged_on_days_that_it_has_not_seen_and_passes_or_fails_gates(case: Case) -> None:
     report = EVALUATION_REPORTS.validate(case.trained.report)
     rows = report.filter(segment_kind="all", metric="wape")["rows"].item()
-    assert rows == COUNT * HORIZON * (2 if case.family.given is None else 1)
+    assert rows == COUNT * HORIZON * (2 if case.family.given_product is None else 1)
     gates = case.family.gates(report)
     assert gates
     assert all(isinstance(passed, bool) for passed in gates.values())
@@ -158,7 +161,7 @@ def test_who_only_wants_the_artifact_gets_no_report(case: Case) -> None:
 def test_progress_is_told_by_stage(case: Case) -> None:
     seen: list[tuple[str, int, int]] = []
     inputs = ForecastInputs(
-        PANEL, GROUPS, HIERARCHY, case.inputs.given, workers=1, progress=lambda *told: seen.append(told)
+        PANEL, GROUPS, HIERARCHY, case.inputs.given_rows, workers=1, progress=lambda *told: seen.append(told)
     )
     case.family.forecast(case.artifact, inputs)
     assert {stage for stage, _, _ in seen} <= {"series forecast", "upper nodes forecast"}

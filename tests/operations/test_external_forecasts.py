@@ -418,7 +418,7 @@ def test_past_dates_whose_sales_are_known_are_measured_beside_seasonal_naive(
     assert 0.9 * frame.height <= overall["wape"]["rows"] <= frame.height
 
 
-def test_the_sensor_waits_for_the_file_of_a_champion_made_elsewhere(
+def test_the_sensor_waits_for_the_file_of_an_external_champion(
     resumed: tuple[Runner, list[RunOutcome]], tmp_path: Path
 ) -> None:
     runner = copied(resumed[0], tmp_path / "home")

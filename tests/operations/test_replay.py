@@ -146,9 +146,7 @@ def test_random_rows_of_a_correction_are_rebuilt_to_the_published_values(later: 
     assert found.products[-1].recorded.files != first
 
 
-def test_random_rows_of_a_version_made_elsewhere_are_rebuilt_to_the_published_values(
-    later: Runner, chosen: Chosen
-) -> None:
+def test_random_rows_of_an_external_version_are_rebuilt_to_the_published_values(later: Runner, chosen: Chosen) -> None:
     require_replayed(later, PLANNERS, chosen[PLANNERS])
 
 

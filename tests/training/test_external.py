@@ -58,7 +58,7 @@ def external_report(
     """Report of a version whose first file has one date, and what has become known since."""
     given = [GivenDate(said, {**FILE, **(facts or NO_UPPER)}, known, days_since)]
     hierarchy = Hierarchy.build(first.series, None, None)
-    inputs = TrainingInputs(first, one_group(first.series.height), hierarchy, HORIZON, given=given)
+    inputs = TrainingInputs(first, one_group(first.series.height), hierarchy, HORIZON, given_dates=given)
     trained = fit_version(EXTERNAL_FAMILY, inputs)
     assert isinstance(trained.artifact, ExternalArtifact)
     assert trained.artifact.first_file == {"name": "f", "sha256": "0"}

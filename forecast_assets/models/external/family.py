@@ -29,11 +29,11 @@ class ExternalFamily(ModelFamily[ExternalArtifact]):
     """External forecasts: taken over to the last decimal, with the quantiles that they leave out."""
 
     name = FAMILY
-    given = EXTERNAL_FORECASTS.name
+    given_product = EXTERNAL_FORECASTS.name
 
     def train(self, inputs: TrainingInputs) -> Fitted:
         """Register external forecasts by the dates of their first file, and judge them on those that are past."""
-        first = inputs.given[0].facts
+        first = inputs.given_dates[0].facts
         artifact = register_external(
             inputs.panel,
             first_file={"name": first["file"], "sha256": first["file_sha256"]},
@@ -41,7 +41,9 @@ class ExternalFamily(ModelFamily[ExternalArtifact]):
             quantile_levels=tuple(first["quantile_levels"]),
             history_days=inputs.history_days,
         )
-        return Fitted(artifact, past_cutoffs(artifact, inputs.given), external_measures(inputs.panel, inputs.given))
+        return Fitted(
+            artifact, past_cutoffs(artifact, inputs.given_dates), external_measures(inputs.panel, inputs.given_dates)
+        )
 
     def read(self, content: bytes) -> ExternalArtifact:
         """Read the artifact's JSON."""
@@ -49,7 +51,7 @@ class ExternalFamily(ModelFamily[ExternalArtifact]):
 
     def forecast(self, artifact: ExternalArtifact, inputs: ForecastInputs) -> Forecasts:
         """Take the file's numbers over; demand classes, and quantiles that it leaves out, follow from the history."""
-        panel, rows = inputs.panel, inputs.given
+        panel, rows = inputs.panel, inputs.given_rows
         if rows is None:
             raise InputError(
                 f"No forecasts of {inputs.key or panel.cutoff} were given.",
@@ -83,7 +85,7 @@ def past_cutoffs(artifact: ExternalArtifact, given: Sequence[GivenDate]) -> list
             rows=np.arange(each.known.series.height),
             days=each.days_since,
             version=lambda _past: artifact,
-            given=each.rows,
+            given_rows=each.rows,
         )
         for each in given
         if each.known is not None

@@ -57,10 +57,10 @@ class ProposedEntry:
 
 @dataclass
 class UniqueFacts:
-    """What was said that is said once only.
+    """Facts that may be recorded once only, such as `registers stat-1`.
 
     Attributes:
-        first: Entry that said it.
+        first: Entry that recorded each.
     """
 
     first: dict[str, int] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class EntryKind(ABC, Generic[RecordT]):
         return {name: value.isoformat() if isinstance(value, date) else value for name, value in said.items()}
 
     def unique_fact(self, record: RecordT) -> str:
-        """Return what may be said once only, such as `registers stat-1`; empty if it may be said again."""
+        """Return what may be recorded once only, such as `registers stat-1`; empty if it may come again."""
         del record
         return ""
 

@@ -67,7 +67,7 @@ class ChannelMoveKind(EntryKind[ChannelMove]):
     is_rollback: bool
 
     def read(self, entry: EntryLike) -> ChannelMove:
-        """Return the appointment of an entry."""
+        """Return the move of an entry."""
         facts = {**entry.body, **position_fields(entry), "is_rollback": self.is_rollback}
         return with_known_fields(ChannelMove, facts)
 
@@ -76,7 +76,7 @@ class ChannelMoveKind(EntryKind[ChannelMove]):
         return {name: getattr(record, name) for name in ("channel", "model_version", "by", "reason")}
 
     def fold(self, record: ChannelMove, state: FoldedState) -> None:
-        """Keep the appointment behind those before it."""
+        """Keep the move behind those before it."""
         state.part(Channels).channel_moves.append(record)
 
 

@@ -52,7 +52,7 @@ class PromoteKind(ChannelMoveKind):
                 f"`{version.model_version}` cannot be promoted: its evaluation report fails {first_ten(failed)}.",
                 remedy=Sentence(
                     "Look at it: ",
-                    Action("versions", given=(version.model_version,)),
+                    Action("versions", on=(version.model_version,)),
                     f"; {_promotion_remedy(failed)}.",
                 ),
                 model_version=version.model_version,

@@ -42,7 +42,7 @@ class RollbackKind(ChannelMoveKind):
             record: What is to be recorded.
             state: What it would follow.
             trained_horizon: Returns how many days ahead a version was trained for.
-            seen: Appointments of the channel from which it followed where to go back to; None if somebody named it.
+            seen: Moves of the channel from which it followed where to go back to; None if somebody named it.
 
         Raises:
             LostRaceError: If somebody else moved the channel meanwhile.

@@ -21,7 +21,7 @@ class LedgerMovedError(Exception):
 
 @dataclass(frozen=True)
 class Vacuum:
-    """Files that no entry named were condemned to be removed.
+    """Files that no entry named were listed for removal.
 
     Attributes:
         by: Who asked for it.
@@ -75,7 +75,7 @@ class Vacuums:
 
 
 class VacuumKind(EntryKind[Vacuum]):
-    """Vacuums, from the list of what they condemn to the view `vacuums`."""
+    """Vacuums, from the list of what they remove to the view `vacuums`."""
 
     name = "vacuum"
     meaning = "files that no entry names are being removed"

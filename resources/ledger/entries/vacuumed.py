@@ -13,7 +13,7 @@ from resources.ledger.entries.vacuum import Vacuums
 
 @dataclass(frozen=True)
 class VacuumEnd:
-    """A vacuum has ended, whether all that it condemned is gone or not.
+    """A vacuum has ended, whether all that it listed is gone or not.
 
     Attributes:
         vacuum: Ledger entry with which it began.

@@ -470,7 +470,7 @@ def test_a_killed_vacuum_can_be_ended_where_a_published_file_is_lost_and_goes_no
     assert stores.ledger.state().open_vacuum is None
 
 
-def test_a_list_that_condemns_published_files_removes_none_of_them(left: Stores) -> None:
+def test_a_list_that_names_published_files_removes_none_of_them(left: Stores) -> None:
     everything = canonical({"paths": sorted(paths(left))})
     left.blobs.create_addressed(f"vacuums/{sha256(everything)}.json", everything)
     body = {"by": "mallory", "files": len(paths(left)), "bytes": 0, "listed": sha256(everything)}

@@ -246,7 +246,7 @@ def test_a_named_version_is_gone_back_to_whoever_moved_the_channel_meanwhile(
     assert [each.model_version for each in stores.ledger.state().channel_moves] == ["a", "b", "c", "a"]
 
 
-# --- terms and live versions ---
+# --- serving periods and live versions ---
 
 
 def test_terms_follow_one_another_and_the_present_one_has_no_end() -> None:
