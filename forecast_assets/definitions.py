@@ -52,7 +52,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     chosen = settings or current_settings()
     resources = {**_resources(chosen), **(resource_overrides or {})}
     # Asked once, of the stores that runs use too: a code location is loaded often, and a long ledger takes a while.
-    start = resources["stores"].open().ledger.state().start_date or UNFIXED_START
+    stores: StoresResource = resources["stores"]
+    start = stores.open().ledger.state().start_date or UNFIXED_START
     snapshot = build_snapshot_asset(start, FEEDS, chosen.feed_tolerance)
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
@@ -78,11 +79,11 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for cadence, asset in accuracy.items()
             ),
         ],
-        schedules=build_schedules(chosen, FEATURE_PIPELINE),
+        schedules=build_schedules(chosen, stores, FEATURE_PIPELINE),
         sensors=[
-            *build_sensors(chosen, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
-            build_restatement_sensor(chosen),
-            *build_accuracy_sensors(chosen, {cadence: accuracy_job(cadence) for cadence in branches}),
+            *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
+            build_restatement_sensor(stores),
+            *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
         ],
         executor=_ONE,
         resources=resources,

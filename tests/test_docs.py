@@ -11,6 +11,7 @@ from typing import Any
 import click
 import duckdb
 import pytest
+import yaml
 
 from forecast_assets.cli import DEFECT, INTERRUPTED, cli
 from forecast_assets.cli.exit_codes import exit_code
@@ -20,6 +21,8 @@ from forecast_assets.core import errors
 from forecast_assets.core.keys import RunKey
 from forecast_assets.presentation.documentation import products_markdown
 from forecast_assets.settings import Settings
+from resources.ledger.entries import EntryKind
+from resources.orchestration.dagster_resources import RunResource
 from resources.stores.home import Stores
 from tests.resources.catalogue.test_catalogue import build, publish
 
@@ -266,3 +269,22 @@ def run(source: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(compile(source, "document", "exec"), names)  # noqa: S102
     return names
+
+
+def test_the_correction_that_the_ui_is_given_is_one_that_it_takes() -> None:
+    (text,) = re.findall(r"```yaml\n(resources:.*?)```", (REPOSITORY / "docs/operating.md").read_text(), re.DOTALL)
+    config = yaml.safe_load(text)["resources"]["run"]["config"]
+    asked = RunResource(**config).correction_request
+    assert asked is not None
+    assert (asked.by, asked.known_until.isoformat()) == ("ana", "2025-06-29T06:00:00+00:00")
+    assert RunKey.parse(config["key"]).revision == 1
+
+
+def test_the_steps_of_adding_a_kind_name_what_a_kind_has() -> None:
+    page = (REPOSITORY / "docs/architecture.md").read_text()
+    section = page.split("## Add a kind of ledger entry")[1].split("\n## ")[0]
+    asked = {name for name in vars(EntryKind) if not name.startswith("_")} | set(EntryKind.__annotations__)
+    assert {name for name in asked if f"`{name}`" not in section} == set()
+    steps = re.findall(r"^\d+\. \*\*.*?\*\* in `(\w+)`", section, re.MULTILINE)
+    assert len(steps) >= 4
+    assert set(steps) <= asked

@@ -13,19 +13,19 @@ import polars as pl
 from forecast_assets.core.errors import FIRST
 from forecast_assets.corrections.restatements import Restatement, newest_revisions, pending_restatements, to_correct
 from forecast_assets.presentation.actions import command_line
-from forecast_assets.settings import Settings
 from partitions import scoring_partition
 from resources.ledger.state import LedgerState
+from resources.orchestration.dagster_resources import StoresResource
 from resources.orchestration.markdown import markdown_table
 from resources.store.blobs import sha256
-from resources.stores.home import Stores, open_stores
+from resources.stores.home import Stores
 
 SENSOR_SECONDS: Final = 300
 # Older runs are compared when somebody asks for restatements.
 DAYS_LOOKED_BACK: Final = 14
 
 
-def build_restatement_sensor(settings: Settings) -> dg.SensorDefinition:
+def build_restatement_sensor(stores: StoresResource) -> dg.SensorDefinition:
     """Build the sensor that observes published runs whose inputs have changed."""
 
     @dg.sensor(
@@ -36,7 +36,7 @@ def build_restatement_sensor(settings: Settings) -> dg.SensorDefinition:
         "them. Never corrects by itself.",
     )
     def restatements(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return restatement_events(open_stores(settings.store, settings.mirror_folder), context.cursor)
+        return restatement_events(stores.reopened(), context.cursor)
 
     return restatements
 

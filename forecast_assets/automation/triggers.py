@@ -28,8 +28,9 @@ from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
 from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
 from resources.orchestration.dagster_home import Launches
+from resources.orchestration.dagster_resources import StoresResource
 from resources.store.provenance import code_version
-from resources.stores.home import Stores, open_stores
+from resources.stores.home import Stores
 
 SENSOR_SECONDS: Final = 60
 # Prediction dates that sensors look back, so that days whose rows came late are caught up.
@@ -38,12 +39,14 @@ DATES_LOOKED_BACK: Final[Mapping[str, int]] = {"daily": 14, "weekly": 4}
 ACCURACY_DAYS_LOOKED_BACK: Final = 90
 
 
-def build_schedules(settings: Settings, feature_pipeline: str) -> list[dg.ScheduleDefinition]:
+def build_schedules(settings: Settings, stores: StoresResource, feature_pipeline: str) -> list[dg.ScheduleDefinition]:
     """Build a schedule per cadence: the snapshot of the date that has just ended, if its inputs are complete."""
-    return [_schedule(settings, cadence, feature_pipeline) for cadence in CADENCES.values()]
+    return [_schedule(settings, stores, cadence, feature_pipeline) for cadence in CADENCES.values()]
 
 
-def _schedule(settings: Settings, cadence: Cadence, feature_pipeline: str) -> dg.ScheduleDefinition:
+def _schedule(
+    settings: Settings, stores: StoresResource, cadence: Cadence, feature_pipeline: str
+) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{cadence.name}_at_the_scheduled_hour",
         job_name=feature_pipeline,
@@ -55,14 +58,14 @@ def _schedule(settings: Settings, cadence: Cadence, feature_pipeline: str) -> dg
     )
     def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         ended = cadence.newest_date(context.scheduled_execution_time.date() - timedelta(days=1))
-        ask = _snapshot_of(open_stores(settings.store, settings.mirror_folder), settings.feed_tolerance)
+        ask = _snapshot_of(stores.reopened(), settings.feed_tolerance)
         return _first_request([partial(ask, ended)], Launches(context.instance, feature_pipeline))
 
     return scheduled
 
 
 def build_sensors(
-    settings: Settings, feature_pipeline: str, scoring_jobs: Mapping[Cadence, str]
+    settings: Settings, stores: StoresResource, feature_pipeline: str, scoring_jobs: Mapping[Cadence, str]
 ) -> list[dg.SensorDefinition]:
     """Build the sensors: snapshot when inputs are complete, scoring when snapshot and champion are there."""
 
@@ -75,14 +78,14 @@ def build_sensors(
         "missing.",
     )
     def snapshot(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        stores = open_stores(settings.store, settings.mirror_folder)
-        waiting = SensorCursor.read(context.cursor, stores.ledger.state().sequence, settings.feed_tolerance)
+        opened = stores.reopened()
+        waiting = SensorCursor.read(context.cursor, opened.ledger.state().sequence, settings.feed_tolerance)
         launches = Launches(context.instance, feature_pipeline)
-        answer = snapshot_request(stores, settings.feed_tolerance, launches, waiting)
+        answer = snapshot_request(opened, settings.feed_tolerance, launches, waiting)
         context.update_cursor(waiting.text)
         return answer
 
-    return [snapshot, *(_scoring_sensor(settings, cadence, job) for cadence, job in scoring_jobs.items())]
+    return [snapshot, *(_scoring_sensor(stores, cadence, job) for cadence, job in scoring_jobs.items())]
 
 
 @dataclass
@@ -235,7 +238,7 @@ def _snapshot_of(
     return ask
 
 
-def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.SensorDefinition:
+def _scoring_sensor(stores: StoresResource, cadence: Cadence, job: str) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{cadence.name}_scoring_when_snapshot_and_champion_are_there",
         job_name=job,
@@ -245,9 +248,7 @@ def _scoring_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Sensor
         f"versions: `{cadence.challenger}`, and who was champion in the last {FORMER_CHAMPION_LIVE_FOR.days} days.",
     )
     def scoring(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        return scoring_request(
-            open_stores(settings.store, settings.mirror_folder), cadence, Launches(context.instance, job)
-        )
+        return scoring_request(stores.reopened(), cadence, Launches(context.instance, job))
 
     return scoring
 
@@ -313,12 +314,14 @@ def _scoring_of(stores: Stores, key: RunKey) -> dg.RunRequest | str:
     return dg.RunRequest(run_key=run_key, partition_key=scoring_partition(key.prediction_date, key.model_version))
 
 
-def build_accuracy_sensors(settings: Settings, jobs: Mapping[Cadence, str]) -> list[dg.SensorDefinition]:
+def build_accuracy_sensors(
+    settings: Settings, stores: StoresResource, jobs: Mapping[Cadence, str]
+) -> list[dg.SensorDefinition]:
     """Build a sensor per cadence that measures past forecasts as sales arrive."""
-    return [_accuracy_sensor(settings, cadence, job) for cadence, job in jobs.items()]
+    return [_accuracy_sensor(settings, stores, cadence, job) for cadence, job in jobs.items()]
 
 
-def _accuracy_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.SensorDefinition:
+def _accuracy_sensor(settings: Settings, stores: StoresResource, cadence: Cadence, job: str) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{cadence.name}_accuracy_when_sales_arrive",
         job_name=job,
@@ -328,8 +331,7 @@ def _accuracy_sensor(settings: Settings, cadence: Cadence, job: str) -> dg.Senso
         f"restated, oldest first, of the last {ACCURACY_DAYS_LOOKED_BACK} days.",
     )
     def accuracy(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        stores = open_stores(settings.store, settings.mirror_folder)
-        return accuracy_request(stores, cadence, settings.feed_tolerance, Launches(context.instance, job))
+        return accuracy_request(stores.reopened(), cadence, settings.feed_tolerance, Launches(context.instance, job))
 
     return accuracy
 

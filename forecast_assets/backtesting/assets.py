@@ -8,7 +8,7 @@ from resources.orchestration.metadata import column_schema, description
 
 
 def backtest_report_spec() -> dg.AssetSpec:
-    """Return the asset of backtest reports; an evaluation makes them and reports it."""
+    """Return the asset of backtest reports; backtests make it, and whoever launches them reports it."""
     return dg.AssetSpec(
         key=BACKTEST_REPORTS.name,
         partitions_def=model_versions,

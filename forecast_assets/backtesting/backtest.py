@@ -32,14 +32,13 @@ from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import Progress
 from forecast_assets.history.as_known import History
-from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, measure
+from forecast_assets.metrics.backtests import SEASONAL_NAIVE, STATISTICAL, Backtest, measure
 from forecast_assets.models.family import BASELINE, family
 from forecast_assets.settings import Settings
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
-STATISTICAL: Final = "statistical"
 CHAMPION: Final = "champion"
 _STAGE: Final = "backtest cutoffs"
 

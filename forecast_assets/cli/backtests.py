@@ -79,13 +79,12 @@ def backtest(
         require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
-        from forecast_assets.backtesting.backtest import BacktestRequest, last_cutoffs, run_backtests
+        from forecast_assets.backtesting.backtest import BacktestRequest, last_cutoffs
 
         days = cutoffs
         if days is None:
             days = last_cutoffs(runner.stores, version, cadence, horizon, last or 1, every)
-        request = BacktestRequest(version, days, cadence, horizon, against)
-        _show(runner, run_backtests(runner.stores, runner.settings, request, runner.progress), out)
+        _show(runner, runner.backtest(BacktestRequest(version, days, cadence, horizon, against)), out)
 
     with_runner(work)
 
@@ -106,7 +105,6 @@ def _show(runner: "Runner", outcome: "BacktestOutcome", out: Path | None) -> Non
     with whole_file(page) if out is None else new_file(page, _PAGE) as scratch:
         scratch.write_text(report_page(outcome, pictures), encoding="utf-8")
     notes = runner.show_backtest(outcome, report_metadata(outcome, pictures))
-    runner.refresh_catalogue()
     click.echo("\n".join((backtest_text(outcome, str(page)), *notes)))
 
 

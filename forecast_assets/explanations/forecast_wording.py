@@ -23,6 +23,7 @@ from forecast_assets.explanations.phrases import (
     weekday,
     whole_percent,
 )
+from forecast_assets.models.external.artifact import EXTERNAL_MODEL
 
 # Columns of strings, dates and flags that the words read, with their types; the rest are floats.
 FACT_TYPES: Final = {
@@ -39,7 +40,6 @@ FACT_TYPES: Final = {
     "planned_price_ratio": pl.Float64,
     "node_gap_share": pl.Float64,
 }
-EXTERNAL: Final = "external"
 # Names of learned models, and of their combinations with others, begin so.
 LEARNED: Final = "LightGBM"
 # Models of new series that stand on their parents have names that begin so.
@@ -108,7 +108,7 @@ def _level() -> pl.Expr:
     return (
         pl.when(pl.col("level_units") <= 0)
         .then(None)
-        .when(pl.col("model_used") == EXTERNAL)
+        .when(pl.col("model_used") == EXTERNAL_MODEL)
         .then(pl.format("made elsewhere ({}): {} units", pl.col("model_version"), level))
         .when(is_rare)
         .then(pl.format("sells on few days, {} a day on average", level))

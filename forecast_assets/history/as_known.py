@@ -1,7 +1,7 @@
 """The past as it was known: resolved observations of a snapshot's batches, and the panel that follows from them.
 
 What belongs here: reading what a snapshot's manifest names, no more and no less. What does not: deciding which of two
-sources is right (sources.fusion), or any model.
+sources is right (history.fusion), or any model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

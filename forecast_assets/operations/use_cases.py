@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.backtesting.backtest import BacktestOutcome, BacktestRequest, run_backtests
 from forecast_assets.core.errors import IncompleteInputsError, InputError
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
@@ -242,7 +243,13 @@ class UseCases(ABC):
         self.refresh_catalogue()
         return RunOutcome(publication, is_new=True, checks_passed=passed)
 
-    # --- accuracy ---
+    # --- how good they are ---
+
+    def backtest(self, request: BacktestRequest) -> BacktestOutcome:
+        """Judge a version at past cutoffs, record the report and show it in SQL; see `backtesting.backtest`."""
+        outcome = run_backtests(self.stores, self.settings, request, self.progress)
+        self.refresh_catalogue()
+        return outcome
 
     def measure(self, cadence: str, first: date | None = None, last: date | None = None) -> list[date]:
         """Measure the published forecasts of every day that is due, oldest first; each day is recorded by itself.

@@ -58,6 +58,13 @@ class StoresResource:
             self._stores = open_stores(self._location, self._mirror_folder)
         return self._stores
 
+    def reopened(self) -> Stores:
+        """Return the stores with a ledger that is read anew; which files have been verified is remembered.
+
+        A sensor looks again and again, several of them at once, and for as long as the UI is open.
+        """
+        return Stores.on(self.open().blobs)
+
     def refreshed_catalogue(self, duckdb: DuckDBResource, context: dg.AssetExecutionContext) -> str:
         """Build the BI catalogue and return its file, or why it could not be built: what is recorded stays so."""
         try:
@@ -107,6 +114,11 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The moment of knowledge of a correction; None for that of the date itself."""
         asked = self.correction_request
         return None if asked is None else asked.known_until
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Let go of what a run kept when it ends, however it ends."""
+        del context
+        self._cached.clear()
 
     def cached(self, name: str, make: Callable[[], CachedT]) -> CachedT:
         """Return what this run of Dagster keeps under a name; made at the first call, gone with the run."""

@@ -17,6 +17,7 @@ from forecast_assets.automation.triggers import (
 )
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
+from forecast_assets.definitions import stores_resource
 from forecast_assets.history.as_known import History
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.readiness import Readiness
@@ -315,7 +316,7 @@ def test_the_snapshot_that_only_a_former_champion_waits_for_is_made(stores: Stor
 def test_schedules_make_the_snapshot_of_the_date_that_has_ended(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, schedule_hour_utc=6)
     put(open_stores(settings.store_folder), sales_rows())
-    daily, weekly = build_schedules(settings, "feature_pipeline")
+    daily, weekly = build_schedules(settings, stores_resource(settings), "feature_pipeline")
     assert (daily.cron_schedule, weekly.cron_schedule) == ("0 6 * * *", "0 6 * * 1")
     for schedule, at, expected in ((daily, DAY + timedelta(days=1), DAY), (weekly, SUNDAY + timedelta(days=1), SUNDAY)):
         context = dg.build_schedule_context(
@@ -328,7 +329,8 @@ def test_schedules_make_the_snapshot_of_the_date_that_has_ended(tmp_path: Path) 
 
 
 def test_sensors_look_where_the_settings_say(tmp_path: Path) -> None:
-    sensors = build_sensors(Settings(home=tmp_path), "feature_pipeline", {DAILY: "daily_scoring"})
+    settings = Settings(home=tmp_path)
+    sensors = build_sensors(settings, stores_resource(settings), "feature_pipeline", {DAILY: "daily_scoring"})
     for sensor in sensors:
         context = dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral())
         data = sensor.evaluate_tick(context)
@@ -352,7 +354,7 @@ def test_waiting_days_are_read_again_only_once_the_ledger_has_moved(
 
     monkeypatch.setattr(triggers, "readiness", noted)
     settings = Settings(home=tmp_path, feed_tolerance=0.5)
-    sensor = build_sensors(settings, "feature_pipeline", {})[0]
+    sensor = build_sensors(settings, stores_resource(settings), "feature_pipeline", {})[0]
 
     def tick(cursor: str | None) -> tuple[str | None, str | None]:
         with dg.build_sensor_context(instance=launches.instance, cursor=cursor) as context:

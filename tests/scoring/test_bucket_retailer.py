@@ -20,7 +20,7 @@ from forecast_assets.automation.triggers import build_sensors
 from forecast_assets.cli import cli
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import DAILY, RunKey
-from forecast_assets.definitions import build_defs
+from forecast_assets.definitions import build_defs, stores_resource
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
@@ -216,7 +216,7 @@ def test_sensors_look_into_the_bucket(found: Twins) -> None:
     settings = found.bucket.settings
     repository = build_defs(settings=settings).get_repository_def()
     said = []
-    for sensor in build_sensors(settings, "feature_pipeline", {DAILY: "daily_scoring"}):
+    for sensor in build_sensors(settings, stores_resource(settings), "feature_pipeline", {DAILY: "daily_scoring"}):
         with dg.build_sensor_context(
             instance=dg.DagsterInstance.ephemeral(), repository_def=repository, sensor_name=sensor.name
         ) as context:
