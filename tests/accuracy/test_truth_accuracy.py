@@ -100,7 +100,7 @@ def test_new_series_do_better_with_their_parents_than_with_their_own_average(
     assert (borrowed.demand_class[rows] == "new").all()
     truth = _truth(retailer)[rows]
     assert _wape(borrowed.mean[rows], truth) < 0.9 * _wape(alone.mean[rows], truth)
-    assert artifact.models["new"].startswith("BorrowedLevels")
+    assert artifact.models["new"].startswith("Borrowed")
 
 
 def test_what_has_ended_is_expected_to_sell_nothing_and_changes_nothing_else(

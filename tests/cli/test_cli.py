@@ -263,7 +263,7 @@ def test_a_table_is_checked_without_a_trace_and_then_taken_in(call: Call, home: 
     assert (code, "Nothing is wrong.\nNothing was stored: this only looked." in text) == (0, True)
     assert not home.exists()
     code, text = call("ingest", "table", "--mapping", mapping)
-    assert (code, "EntryLike as ledger entry 1." in text) == (0, True), text
+    assert (code, "Recorded as ledger entry 1." in text) == (0, True), text
     code, text = call("ingest", "table", "--mapping", mapping)
     assert (code, "Everything was there already" in text) == (0, True)
 
@@ -299,7 +299,7 @@ def test_a_simulated_folder_can_be_checked(call: Call, home: Path, source: Path)
 def test_holidays_are_taken_in_once(call: Call) -> None:
     arguments = ["ingest", "holidays", "--country", "US", "--from", "2015-01-01", "--to", "2016-12-31"]
     code, text = call(*arguments)
-    assert (code, "holidays_us" in text, "EntryLike as ledger entry 1." in text) == (0, True, True), text
+    assert (code, "holidays_us" in text, "Recorded as ledger entry 1." in text) == (0, True, True), text
     assert "Everything was there already" in call(*arguments)[1]
     code, text = call(*arguments[:3], "XX", *arguments[4:])
     assert (code, "There is no country `XX`. Known: AD" in text) == (2, True)
