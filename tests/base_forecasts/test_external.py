@@ -68,7 +68,7 @@ def made(panel: Panel = PANEL, given: tuple[str, ...] = ()) -> pl.DataFrame:
 
 
 def test_the_mean_is_the_level_and_nothing_else_is_claimed(artifact: ExternalArtifact) -> None:
-    said = made(on=("q500_units", "q900_units"))
+    said = made(given=("q500_units", "q900_units"))
     base, nodes = external_frames(said, artifact)
     BASE_FORECASTS.validate(base)
     BASE_NODE_FORECASTS.validate(nodes)
