@@ -29,6 +29,7 @@ from forecast_assets.contracts.feeds import (
     PURCHASE_ORDERS,
     SALES,
     STOCK_STATUS,
+    STORE_CLOSURES,
     STORE_HIERARCHY,
 )
 from forecast_assets.contracts.products import (
@@ -92,6 +93,7 @@ __all__ = [
     "SQUARED_UNITS",
     "STOCKOUT_RISKS",
     "STOCK_STATUS",
+    "STORE_CLOSURES",
     "STORE_HIERARCHY",
     "TIMESTAMP",
     "Column",

@@ -149,6 +149,20 @@ EVENTS = Contract(
     key=("event_name", "store_node", "event_date", "known_at"),
 )
 
+STORE_CLOSURES = Contract(
+    name="store_closures",
+    grain="one store, one day, as known at one moment",
+    description="Days on which a store is closed: the past, and the plan ahead. What is said here beats what silence "
+    "would mean; a later row with false takes it back.",
+    columns=(
+        store_column(),
+        event_date_column("day on which the store is closed"),
+        known_at_column(),
+        Column("is_closed", pl.Boolean, "whether the store is closed that day"),
+    ),
+    key=("store_id", "event_date", "known_at"),
+)
+
 PRODUCT_HIERARCHY = Contract(
     name="product_hierarchy",
     grain="one SKU and one level above it",
@@ -188,6 +202,7 @@ FEEDS: Final = {
         PURCHASE_ORDERS,
         PRICES,
         EVENTS,
+        STORE_CLOSURES,
         PRODUCT_HIERARCHY,
         STORE_HIERARCHY,
     )

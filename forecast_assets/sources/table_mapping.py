@@ -16,7 +16,7 @@ from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import LONGEST_LAG
 
 _HIERARCHIES: Final = ("product_hierarchy", "store_hierarchy")
-_PLANS: Final = ("prices", "events")
+_PLANS: Final = ("prices", "events", "store_closures")
 # What a mapping may name besides the contract's own columns.
 EXTRA_COLUMNS: Final = {"prices": ("list_price",)}
 
@@ -40,7 +40,7 @@ class FeedTable(BaseModel):
         decimal_comma: Whether numbers are written as 1.234,5.
         missing_values: Texts that stand for no value.
         missing_days: `zero` where only days with sales are listed.
-        known_days_ahead: Of prices and events: how many days before its day a row was known.
+        known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
         source: Who says so, if it differs from the mapping's.
         trust: Likewise.
         declared_lag_hours: Likewise.
@@ -49,8 +49,8 @@ class FeedTable(BaseModel):
     model_config = _STRICT
 
     feed: Literal[
-        "sales", "stock_status", "inventory_positions", "purchase_orders", "prices", "events", "product_hierarchy",
-        "store_hierarchy",
+        "sales", "stock_status", "inventory_positions", "purchase_orders", "prices", "events", "store_closures",
+        "product_hierarchy", "store_hierarchy",
     ]  # fmt: skip
     file: str | None = None
     database: str | None = None
@@ -102,7 +102,8 @@ class FeedTable(BaseModel):
             and self.separator != '"',
             f"constants {unfit} are not text, a date, true or false, or a number of at most 64 bits": not unfit,
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
-            "`known_days_ahead` is for prices and events": self.known_days_ahead is None or self.feed in _PLANS,
+            "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None
+            or self.feed in _PLANS,
         }
         return [complaint for complaint, is_right in said.items() if not is_right]
 
@@ -181,7 +182,7 @@ declared_lag_hours = 6     # how long after midnight (UTC) a day is complete
 
 [[feed]]
 feed = "sales"             # or: stock_status, inventory_positions, purchase_orders, prices, events,
-                           # product_hierarchy, store_hierarchy; one [[feed]] each
+                           # store_closures, product_hierarchy, store_hierarchy; one [[feed]] each
 file = "sales.csv"         # CSV or Parquet beside this file; "sales_*.csv" takes many
 # database = "shop.duckdb" # or a DuckDB database, with: table = "sales", or: query = "SELECT ..."
 separator = ";"

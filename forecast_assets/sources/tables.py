@@ -6,11 +6,12 @@ What does not: the mapping's own rules (``table_mapping``), reading single value
 What follows where a source does not say it:
 
 - `known_at`: the end of the event day plus the declared lag; of memberships the start of their event date; of prices
-  and events `known_days_ahead` days before their day. Never the time of ingestion.
+  events and closures `known_days_ahead` days before their day. Never the time of ingestion.
 - A purchase order that has been received is two rows: placed, known at the end of its day; and received, known at the
   end of that one.
 - `price_ratio`: over the list price; without one, over the highest price of the series in the trailing year.
-- `is_promotion`: not said, so false. `store_node` of events: all stores. Memberships without a date hold since 1970.
+- `is_promotion`: not said, so false. `store_node` of events: all stores. A row of closures: closed.
+  Memberships without a date hold since 1970.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from forecast_assets.sources.files import require_single
 from forecast_assets.sources.price_ratios import highest_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
 from forecast_assets.sources.zero_days import no_spans, spans_of, stored_spans, with_zero_days
+from resources.stores.observations import PLANNED
 
 SINCE_EVER: Final = date(1970, 1, 1)
 
@@ -241,6 +243,7 @@ class _Feed:
         follows = {
             "events": {"store_node": pl.lit(ALL_STORES)},
             "prices": {"is_promotion": pl.lit(value=False)},
+            "store_closures": {"is_closed": pl.lit(value=True)},
             **{feed: {"event_date": pl.lit(SINCE_EVER)} for feed in _MEMBERS},
         }.get(name, {})
         frame = frame.with_columns(
@@ -268,8 +271,8 @@ class _Feed:
         return midnight(day + timedelta(days=1)) + self._lag
 
     def _unknowable(self, frame: pl.DataFrame) -> list[FeedFinding]:
-        """Return a finding if prices or events do not say when they were known."""
-        is_plan = self._contract.name in {"prices", "events"}
+        """Return a finding if plans do not say when they were known."""
+        is_plan = self._contract.name in PLANNED
         if not is_plan or "known_at" in frame.columns or self._table.known_days_ahead is not None:
             return []
         message = "nothing says when its rows became known"

@@ -26,7 +26,7 @@ from resources.store.parquet import to_parquet
 # it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
 LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"stock_status": ("out_of_stock_demand_share",)}
 # Feeds whose rows after the cutoff are plans, known ahead.
-PLANNED: Final = frozenset({"prices", "events"})
+PLANNED: Final = frozenset({"prices", "events", "store_closures"})
 
 
 @dataclass(frozen=True)

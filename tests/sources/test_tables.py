@@ -377,7 +377,7 @@ def test_identifiers_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> No
         (f'{SALES}separator = "§"\n', "`separator` is one printable ASCII character or a tab.*not '§'"),
         (f"{SALES}[feed.constants]\nsales_units = {2**70}\n", "constants .'sales_units'. are not text.*64 bits"),
         (f"{SALES}[feed.constants]\nsales_units = [1]\n", "constants .'sales_units'. are not text"),
-        (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices and events"),
+        (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices, events and store_closures"),
         (f'{PRICES}missing_days = "zero"\n', "`missing_days` is for sales"),
         (f"{SALES}declared_lag_hours = 9999\n", "declared_lag_hours: Input should be less than or equal to 720"),
         (f'{SALES}separator = "tab"\n', "separator: String should have at most 1 character"),
