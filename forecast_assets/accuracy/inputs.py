@@ -15,6 +15,7 @@ from forecast_assets.accuracy.measuring import SERIES, DayActuals
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
+from forecast_assets.history.silence import SILENT_DAYS, Silence, silences
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
@@ -34,7 +35,7 @@ class DayInputs:
         cadence: Rhythm of the runs.
         target_date: The day.
         runs: Published runs whose horizon holds the day, by key.
-        batches: Batches with a word on the day.
+        batches: Batches with a word on the day, or on which it rests what silence means on it.
     """
 
     cadence: str
@@ -49,8 +50,15 @@ class DayInputs:
 
     @property
     def is_observed(self) -> bool:
-        """Whether any batch may have sales of the day."""
-        return any(batch.feed == "sales" for batch in self.batches)
+        """Whether any batch may have sales of the day, or tell that a silent store was closed."""
+        first, last = self.told_by
+        return any(batch.feed == "sales" and batch.overlaps(first, last) for batch in self.batches)
+
+    @property
+    def told_by(self) -> tuple[date, date]:
+        """First and last of the days whose words tell what came on the day."""
+        has_silence = any(batch.listed_days is not None for batch in self.batches)
+        return self.target_date, self.target_date + timedelta(days=SILENT_DAYS if has_silence else 0)
 
     @property
     def versions(self) -> dict[str, Any]:
@@ -64,12 +72,16 @@ class DayInputs:
 def day_inputs(state: LedgerState, cadence: str, target_date: date) -> DayInputs:
     """Return what a day's measurement rests on as the ledger stands."""
     runs = [run for key, run in state.publications.items() if key.cadence == cadence and _covers(run, target_date)]
-    batches = [
-        batch
-        for batch in state.batches.values()
-        if batch.feed in ACTUAL_FEEDS and batch.first_event_date <= target_date <= batch.last_event_date
-    ]
+    reading = {silence.source: silence for silence in silences(state.batches.values()) if silence.listed_days}
+    batches = [batch for batch in state.batches.values() if _tells(batch, target_date, reading)]
     return DayInputs(cadence, target_date, tuple(sorted(runs, key=lambda run: run.key)), tuple(batches))
+
+
+def _tells(batch: BatchRecord, day: date, reading: Mapping[str, Silence]) -> bool:
+    """Whether a batch has a word on a day, or one from which follows what its source's silence means on it."""
+    if batch.feed == "sales" and batch.source in reading:
+        return batch.overlaps(day - reading[batch.source].reach, day + timedelta(days=SILENT_DAYS))
+    return batch.feed in (*ACTUAL_FEEDS, "store_closures") and batch.overlaps(day, day)
 
 
 def _covers(run: Publication, day: date) -> bool:
@@ -126,7 +138,7 @@ def is_due(stores: Stores, state: LedgerState, inputs: DayInputs) -> bool:
 
 
 def newest_known_at(stores: Stores, inputs: DayInputs) -> datetime:
-    """Return when the newest row of the day became known: the moment that the measurement is as of.
+    """Return when the newest word that tells of the day became known: the moment that the measurement is as of.
 
     Raises:
         IncompleteInputsError: If the batches have no row of the day.
@@ -144,8 +156,8 @@ def newest_known_at(stores: Stores, inputs: DayInputs) -> datetime:
 
 
 def _rows(stores: Stores, inputs: DayInputs, feed: str) -> pl.LazyFrame | None:
-    day = inputs.target_date
-    return stores.observations.scan(inputs.batches, feed, since=day, until=day)
+    first, last = inputs.told_by if feed == "sales" else (inputs.target_date, inputs.target_date)
+    return stores.observations.scan(inputs.batches, feed, since=first, until=last)
 
 
 def read_actuals(stores: Stores, inputs: DayInputs, known_until: datetime) -> DayActuals:

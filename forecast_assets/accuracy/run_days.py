@@ -17,7 +17,6 @@ import polars as pl
 from forecast_assets.accuracy.measuring import READ_OF_FORECASTS, READ_OF_RISKS, SERIES, naive_days
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
-from forecast_assets.history.fusion import resolve
 from resources.ledger.entries.publish import Publication
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -149,10 +148,9 @@ def _of_day(stores: Stores, product: ProductVersion, columns: tuple[str, ...], d
 def _seasonal_naive(history: History, series: pl.DataFrame, target_date: date) -> pl.Series:
     """The last same weekday that was known, in the order of the series."""
     days = naive_days(history.cutoff, target_date)
-    rows = history.store.scan(history.batches, "sales", since=days[-1], until=days[0])
+    rows = history.feed("sales", days=days)
     if rows is None:
         return pl.Series("naive_units", [None] * series.height, dtype=pl.Float64)
-    same_weekday = rows.filter(pl.col("event_date").is_in(days))
-    known = resolve("sales", same_weekday, known_until=history.known_until).sort(*SERIES, "event_date")
+    known = rows.sort(*SERIES, "event_date")
     newest = known.unique(SERIES, keep="last", maintain_order=True).collect()
     return series.join(newest, on=SERIES, how="left", maintain_order="left")["sales_units"].alias("naive_units")

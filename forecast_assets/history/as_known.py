@@ -5,17 +5,18 @@ sources is right (history.fusion), or any model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import FEEDS, SALES
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import resolve, resolve_uncontested
+from forecast_assets.history.silence import RESOLVED_SALES, SILENT_DAYS, Silence, assumed_sales, silences
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.observations import PLANNED, ObservationStore, contested_days
@@ -23,6 +24,7 @@ from resources.stores.observations import PLANNED, ObservationStore, contested_d
 DateSpan = tuple[date, date]
 
 _DECIDED_DAYS: Final = 91
+_SALES_KEY: Final = ["sku_id", "store_id", "event_date"]
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,35 @@ class History:
     def _window(self, name: str, since: date | None, ahead_days: int) -> tuple[date | None, date]:
         return since, self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)
 
-    def feed(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
+    def feed(
+        self, name: str, *, since: date | None = None, ahead_days: int = 0, days: Sequence[date] | None = None
+    ) -> pl.LazyFrame | None:
         """Return one feed's resolved rows up to the cutoff, or None where no batch has the feed.
 
         Args:
             name: Feed.
             since: First event date to read.
             ahead_days: Days of plan after the cutoff to read, for feeds that know the future.
+            days: Read these days only, at least one; instead of `since`.
         """
+        since = min(days) if days else since
+        said = self._said(name, since, ahead_days, days)
+        if name != SALES.name or not any(batch.feed == name for batch in self.batches):
+            return said
+        resolved = pl.LazyFrame(schema=RESOLVED_SALES) if said is None else said
+        assumed = self.assumed_sales(resolved, since)
+        if assumed is None:
+            return said
+        read = pl.concat([resolved, assumed])
+        return read.filter(pl.col("event_date").is_in(days)) if days else read
+
+    def _said(self, name: str, since: date | None, ahead_days: int, days: Sequence[date] | None) -> pl.LazyFrame | None:
+        """Return the resolved rows that sources said."""
         rows = self.unresolved_feed(name, since=since, ahead_days=ahead_days)
         if rows is None:
             return None
+        if days:
+            rows = rows.filter(pl.col("event_date").is_in(days))
         if "event_date" not in FEEDS[name].key:
             return resolve(name, rows, known_until=self.known_until)
         window = self._window(name, since, ahead_days)
@@ -106,6 +126,58 @@ class History:
             for some in _portions(spans, *window)
         ]
         return pl.concat([resolve_uncontested(name, rows.filter(~_is_within(spans))), *decided])
+
+    def assumed_sales(
+        self, said: pl.LazyFrame, since: date | None = None, *, stores: Sequence[str] | None = None
+    ) -> pl.LazyFrame | None:
+        """Return the zeros that follow from what sources of sales did not say; None where silence means nothing.
+
+        Args:
+            said: Resolved rows of sales; their keys have a word and get no zero.
+            since: First event date.
+            stores: Of these stores only.
+        """
+        found = self.silences()
+        if not found:
+            return None
+        first = since or min(batch.first_event_date for batch in self.batches if batch.feed == SALES.name)
+        closures = self.closures(since=first - max(silence.reach for silence in found))
+        zeros = [
+            assumed_sales(words, closures, silence, since=first, until=self.cutoff)
+            for silence in found
+            if (words := self._words(silence, first, stores)) is not None
+        ]
+        if not zeros:
+            return None
+        # What two silent sources agree on comes once.
+        every = zeros[0] if len(zeros) == 1 else pl.concat(zeros).unique(_SALES_KEY, keep="first", maintain_order=True)
+        return every.join(said.select(_SALES_KEY), on=_SALES_KEY, how="anti")
+
+    def silences(self) -> list[Silence]:
+        """Return how the silence of each source of sales reads, as far as it means anything here."""
+        has_closures = any(batch.feed == "store_closures" for batch in self.batches)
+        return [each for each in silences(self.batches) if has_closures or each.listed_days is not None]
+
+    def closures(self, *, since: date | None = None, ahead_days: int = 0) -> pl.DataFrame:
+        """Return the store-days that were said to be closed or not, one row each: `store_id, event_date, is_closed`."""
+        rows = self.feed("store_closures", since=since, ahead_days=ahead_days)
+        columns = ["store_id", "event_date", "is_closed"]
+        if rows is None:
+            return pl.DataFrame(schema={name: FEEDS["store_closures"].schema[name] for name in columns})
+        return rows.select(columns).collect()
+
+    def _words(self, silence: Silence, since: date, stores: Sequence[str] | None) -> pl.LazyFrame | None:
+        """Return what a source said of sales, from as far back as its silence rests on to a few days after the cutoff.
+
+        What was known by then of days after the cutoff tells whether a store that was silent before was closed.
+        """
+        own = replace(
+            self,
+            batches=tuple(batch for batch in self.batches if batch.source == silence.source),
+            cutoff=self.cutoff + timedelta(days=SILENT_DAYS),
+        )
+        rows = own.unresolved_feed(SALES.name, since=since - silence.reach)
+        return rows if rows is None or stores is None else rows.filter(pl.col("store_id").is_in(stores))
 
     def feeds(
         self, names: Iterable[str] = FEEDS, *, since: date | None = None, ahead_days: int = 0

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import FEEDS, SALES
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history.as_known import History
 from forecast_assets.history.fusion import resolve
@@ -61,4 +61,10 @@ def _resolved_rows(history: History, feed: str, series: pl.DataFrame, since: dat
     # Plain comparisons of each column are answered by the statistics of row groups; a join alone reads everything.
     near = pl.all_horizontal(pl.col(name).is_in(series[name].unique().sort().to_list()) for name in SERIES_KEY)
     own = rows.filter(near).join(series.lazy().select(SERIES_KEY), on=SERIES_KEY, how="semi")
-    return resolve(feed, own, known_until=history.known_until).select(columns).collect()
+    said = resolve(feed, own, known_until=history.known_until)
+    stores = series["store_id"].unique().sort().to_list()
+    assumed = history.assumed_sales(said, since, stores=stores) if feed == SALES.name else None
+    if assumed is None:
+        return said.select(columns).collect()
+    zeros = assumed.join(series.lazy().select(SERIES_KEY), on=SERIES_KEY, how="semi")
+    return pl.concat([said.select(columns), zeros.select(columns)]).collect()

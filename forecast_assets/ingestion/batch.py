@@ -31,8 +31,8 @@ class Batch:
         frame: The contract's columns, sorted by `event_date` first, so that date windows prune row groups.
         delivery: What came in one piece. Within it a missing day is an error, also where it arrives as several batches;
             between two deliveries of a source it may still come.
-        assumed: Keys, without `known_at`, of rows that nobody said but that follow, for example a day without a sale.
-            They count only where the source has said nothing of the key before.
+        listed_days: Of sales that list only what was sold, so that silence means zero: how long after its last sale an
+            article is still listed (history.silence). None where a missing row is a gap.
         findings: What the reader found wrong already, for example values that it could not read (null in the frame).
 
     Raises:
@@ -46,7 +46,7 @@ class Batch:
     frame: pl.DataFrame
     delivery: str = ""
     findings: tuple[FeedFinding, ...] = ()
-    assumed: pl.DataFrame | None = None
+    listed_days: int | None = None
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:

@@ -85,7 +85,12 @@ class _Ingest:
 
     def _described(self, batch: Batch, frame: pl.DataFrame) -> tuple[BatchRecord, bytes]:
         return self.store.describe(
-            frame, feed=batch.feed, source=batch.source, trust=batch.trust, declared_lag=batch.declared_lag
+            frame,
+            feed=batch.feed,
+            source=batch.source,
+            trust=batch.trust,
+            declared_lag=batch.declared_lag,
+            listed_days=batch.listed_days,
         )
 
 

@@ -87,7 +87,7 @@ class Intake:
 
     def _note(self, batch: Batch) -> None:
         self._note_names(batch)
-        if batch.feed == "sales":
+        if batch.feed == "sales" and batch.listed_days is None:
             self._runs.append(runs_of(batch))
             if len(self._runs) >= _MERGE_EVERY:
                 self._runs = [joined(self._runs)]
@@ -107,8 +107,7 @@ class Intake:
         columns = batch.contract.names
         same_trust = stored.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
-        fresh = _without_needless(batch, new, stored).collect(engine="streaming")
-        fresh, additions = _without_additions(batch, fresh, stored)
+        fresh, additions = _without_additions(batch, new.collect(engine="streaming"), stored)
         return fresh, [*additions, *_contradictions(batch, fresh, stored)]
 
     def _unknown_members(self) -> list[FeedFinding]:
@@ -207,16 +206,6 @@ def _broken_tree(batch: Batch) -> list[FeedFinding]:
 _OTHER: Final = {"sku_id": "store_id", "store_id": "sku_id"}
 
 
-def _without_needless(batch: Batch, new: pl.LazyFrame, stored: pl.LazyFrame) -> pl.LazyFrame:
-    """Leave out assumed rows of keys on which the source has spoken: what follows from silence is no correction."""
-    if batch.assumed is None or batch.assumed.is_empty():
-        return new
-    key = batch.assumed.columns
-    spoken = stored.select(batch.contract.names).join(new, on=batch.contract.names, how="anti")
-    needless = batch.assumed.lazy().join(spoken, on=key, how="semi")
-    return new.join(needless, on=key, how="anti", maintain_order="left")
-
-
 def _without_additions(
     batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame
 ) -> tuple[pl.DataFrame, list[FeedFinding]]:
@@ -238,7 +227,11 @@ def _without_additions(
 def _contradictions(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame) -> list[FeedFinding]:
     key, columns = list(batch.contract.key), batch.contract.names
     other = fresh.lazy().join(stored.select(columns), on=columns, how="anti", nulls_equal=True, maintain_order="left")
-    again = other.join(stored.select(key), on=key, how="semi", maintain_order="left").collect(engine="streaming")
+    # A source that lists only what was sold never says zero: releases before this one made such rows up for it, and
+    # they give way to its own word.
+    word = pl.lit(value=True) if batch.listed_days is None else pl.col("sales_units") != 0
+    before = stored.filter(word).select(key)
+    again = other.join(before, on=key, how="semi", maintain_order="left").collect(engine="streaming")
     if again.is_empty():
         return []
     named = "; ".join(str(row) for row in again.head(3).select(pl.all().cast(pl.String)).rows(named=True))

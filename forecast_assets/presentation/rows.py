@@ -12,7 +12,7 @@ import polars as pl
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError
-from forecast_assets.history.fusion import resolve
+from forecast_assets.history import History
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import plain, table
 from resources.ledger.entries.publish import Publication
@@ -79,17 +79,13 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     if feed not in FEEDS or not {"sku_id", "store_id"} <= set(FEEDS[feed].names):
         raise InputError(f"`{feed}` has no row per SKU and store.", remedy=f"Choose one of: {', '.join(FEEDS)}.")
     moment = known_until.replace(tzinfo=UTC) if known_until else stores.observations.known_until(day)
-    rows = stores.observations.scan(stores.observations.batches(), feed, since=day, until=day)
-    said = (
-        pl.LazyFrame()
-        if rows is None
-        else rows.filter(pl.col("sku_id") == sku, pl.col("store_id") == store, pl.col("known_at") <= moment)
-    )
-    frame = said.collect()
-    if frame.is_empty():
+    history = History(stores.observations, tuple(stores.observations.batches()), day, moment)
+    said, counts = history.unresolved_feed(feed, since=day), history.feed(feed, days=[day])
+    own = (pl.col("sku_id") == sku, pl.col("store_id") == store)
+    resolved = pl.DataFrame() if counts is None else counts.filter(own).collect()
+    if said is None or resolved.is_empty():
         raise InputError(f"No source said anything of {sku} in {store} on {day}.", remedy=Sentence(Action("feeds")))
-    spoken = plain(frame.sort("known_at", "source"))
-    won = plain(resolve(feed, frame.lazy(), known_until=moment).drop("known_at").collect())
+    spoken, won = plain(said.filter(own).collect().sort("known_at", "source")), plain(resolved.drop("known_at"))
     return "\n\n".join(
         (
             f"As known at {moment:%Y-%m-%d %H:%M} UTC",

@@ -39,7 +39,8 @@ class FeedTable(BaseModel):
         separator: Between the fields of a CSV.
         decimal_comma: Whether numbers are written as 1.234,5.
         missing_values: Texts that stand for no value.
-        missing_days: `zero` where only days with sales are listed.
+        missing_days: `zero` where only what was sold is listed: silence is then a day without a sale, or a closed one.
+        listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
         known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
         source: Who says so, if it differs from the mapping's.
         trust: Likewise.
@@ -65,6 +66,7 @@ class FeedTable(BaseModel):
     decimal_comma: bool = False
     missing_values: list[str] = []
     missing_days: Literal["error", "zero"] = "error"
+    listed_days: int = Field(364, ge=1, le=3650)
     known_days_ahead: int | None = Field(None, ge=0, le=3650)
     source: str | None = None
     trust: float | None = Field(None, ge=0, le=1)
@@ -102,6 +104,8 @@ class FeedTable(BaseModel):
             and self.separator != '"',
             f"constants {unfit} are not text, a date, true or false, or a number of at most 64 bits": not unfit,
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
+            '`listed_days` needs `missing_days = "zero"`': self.missing_days == "zero"
+            or "listed_days" not in self.model_fields_set,
             "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None
             or self.feed in _PLANS,
         }

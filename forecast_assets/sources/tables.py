@@ -34,7 +34,6 @@ from forecast_assets.sources.databases import read_database
 from forecast_assets.sources.files import require_single
 from forecast_assets.sources.price_ratios import highest_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
-from forecast_assets.sources.zero_days import no_spans, spans_of, stored_spans, with_zero_days
 from resources.stores.observations import PLANNED
 
 SINCE_EVER: Final = date(1970, 1, 1)
@@ -68,8 +67,7 @@ def read_tables(path: Path, stored: StoredRows = NO_STORED_ROWS) -> Iterator[Bat
 
     Args:
         path: The mapping; files and databases are relative to it.
-        stored: What the store holds already, for what depends on earlier days: days without a sale, and the highest
-            price of the trailing year.
+        stored: What the store holds already, for what depends on earlier days: the reference price of a year.
 
     Returns:
         One batch per file, table or query, in the order of the mapping and of the file names. Values that cannot be
@@ -153,7 +151,6 @@ class _Feed:
         self._notation = Notation(
             table.date_format, table.known_at_format, table.decimal_comma, tuple(table.missing_values)
         )
-        self._spans = no_spans()
 
     def batches(self, tables: Sequence[_SourceTable]) -> Iterator[Batch]:
         """Return one batch per table; prices whose ratio looks back a year are one batch."""
@@ -214,12 +211,8 @@ class _Feed:
 
     def _batch(self, rows: _CastRows) -> Batch:
         frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
-        assumed = None
         if set(self._contract.names) <= set(frame.columns):
             frame = frame.select(self._contract.names)
-            if self._table.missing_days == "zero" and not findings:
-                said, frame = frame, self._filled(frame)
-                assumed = frame[said.height :].select(*_SERIES, "event_date")
             others = [name for name in self._contract.key if name != "event_date"]
             frame = frame.sort("event_date", *others, maintain_order=True)
         return Batch(
@@ -230,7 +223,7 @@ class _Feed:
             frame,
             delivery=rows.name,
             findings=tuple(findings),
-            assumed=assumed,
+            listed_days=self._table.listed_days if self._table.missing_days == "zero" else None,
         )
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -288,17 +281,6 @@ class _Feed:
             # That is a finding already; nothing is stored.
             return frame.with_columns(price_ratio=pl.lit(None, pl.Float64))
         return frame.with_columns(price_ratio=_ratio(highest_prices(frame, self._stored, self._source)))
-
-    def _filled(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add days without a sale, also of series that only earlier deliveries have."""
-        first, last = frame["event_date"].min(), frame["event_date"].max()
-        if not isinstance(first, date) or not isinstance(last, date):
-            return frame
-        spans = pl.concat([self._spans, stored_spans(self._stored, self._source, first, last)])
-        filled = with_zero_days(frame, spans, self._lag)
-        both = pl.concat([self._spans, spans_of(filled.lazy())])
-        self._spans = both.group_by(_SERIES).agg(pl.col("first").min(), pl.col("last").max())
-        return filled
 
 
 def _together(rows: list[_CastRows]) -> _CastRows:

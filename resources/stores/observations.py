@@ -52,10 +52,19 @@ class ObservationStore:
         self._ledger = ledger
 
     def write(
-        self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
+        self,
+        frame: pl.DataFrame,
+        *,
+        feed: str,
+        source: str,
+        trust: float,
+        declared_lag: timedelta,
+        listed_days: int | None = None,
     ) -> BatchRecord:
         """Write one batch; it stays invisible until ``record`` names it."""
-        record, data = self.describe(frame, feed=feed, source=source, trust=trust, declared_lag=declared_lag)
+        record, data = self.describe(
+            frame, feed=feed, source=source, trust=trust, declared_lag=declared_lag, listed_days=listed_days
+        )
         self.put(record, data)
         return record
 
@@ -64,7 +73,14 @@ class ObservationStore:
         self._blobs.create_addressed(record.path, data)
 
     def describe(
-        self, frame: pl.DataFrame, *, feed: str, source: str, trust: float, declared_lag: timedelta
+        self,
+        frame: pl.DataFrame,
+        *,
+        feed: str,
+        source: str,
+        trust: float,
+        declared_lag: timedelta,
+        listed_days: int | None = None,
     ) -> tuple[BatchRecord, bytes]:
         """Return what the ledger would say of a batch, and the bytes of its file; nothing is written."""
         data = to_parquet(_without_empty_later_columns(feed, frame))
@@ -87,6 +103,7 @@ class ObservationStore:
             frame.height,
             **spans,
             is_single_word=_has_one_row_per_key_and_day(feed, frame),
+            listed_days=listed_days,
         )
         return record, data
 

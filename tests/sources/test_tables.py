@@ -165,74 +165,13 @@ def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path: Path
     assert "lacks the columns ['event_date'" in found[1].message
 
 
-def test_only_days_with_sales_get_their_zeros_up_to_the_stores_last_day(tmp_path: Path) -> None:
+def test_of_a_source_that_lists_only_what_was_sold_its_own_rows_are_stored(tmp_path: Path) -> None:
     rows = "A,S,2025-01-01,1\nA,S,2025-01-03,2\nB,S,2025-01-04,5\nA,T,2025-01-02,1\n"
     batch = one(tmp_path, f'{SALES}missing_days = "zero"\n', s=PLAIN + rows)
     assert findings_of(batch) == []
-    made = batch.frame.sort("store_id", "sku_id", "event_date")
-    assert made.select("store_id", "sku_id", pl.col("event_date").dt.day(), "sales_units").rows() == [
-        ("S", "A", 1, 1.0), ("S", "A", 2, 0.0), ("S", "A", 3, 2.0), ("S", "A", 4, 0.0), ("S", "B", 4, 5.0),
-        ("T", "A", 2, 1.0),
-    ]  # fmt: skip
-    zero = made.row(1, named=True)
-    assert zero["known_at"] == moment("2025-01-02")
-
-
-def test_a_day_after_another_carries_on_the_series_that_sold_nothing(tmp_path: Path) -> None:
-    feed = '[[feed]]\nfeed = "sales"\nfile = "d*.csv"\nmissing_days = "zero"\n'
-    days = {"d1": "A,S,2025-01-01,1\nB,S,2025-01-01,2\n", "d2": "A,S,2025-01-02,3\n"}
-    first, second = mapped(tmp_path, feed, **{name: PLAIN + rows for name, rows in days.items()})
-    expected = [("A", 3.0), ("B", 0.0)]
-    assert second.frame.select("sku_id", "sales_units").rows() == expected
-    (tmp_path / "d1.csv").unlink()
-    held = StoredRows.of({"sales": first.frame}, source="erp", trust=0.8)
-    (again,) = read_tables(tmp_path / "mapping.toml", held)
-    assert again.frame.equals(second.frame)
-    (alone,) = read_tables(tmp_path / "mapping.toml")
-    assert alone.frame["sku_id"].to_list() == ["A"]
-
-
-def test_the_zeros_of_a_store_whose_file_is_late_are_not_made_up(tmp_path: Path) -> None:
-    held = StoredRows.of(
-        {"sales": one(tmp_path, SALES, s=f"{PLAIN}A,S,2025-01-01,1\nA,T,2025-01-01,1\n").frame}, source="erp"
-    )
-    (tmp_path / "mapping.toml").write_text(f'{HEAD}{SALES}missing_days = "zero"\n')
-    (tmp_path / "s.csv").write_text(f"{PLAIN}A,S,2025-01-02,1\n")
-    (batch,) = read_tables(tmp_path / "mapping.toml", held)
-    assert batch.frame["store_id"].to_list() == ["S"]
-
-
-def test_a_series_is_carried_on_for_35_days_after_its_last_sale(tmp_path: Path) -> None:
-    feed = '[[feed]]\nfeed = "sales"\nfile = "d*.csv"\nmissing_days = "zero"\n'
-    first = date(2025, 1, 1)
-    days = [first + timedelta(days=n) for n in range(60)]
-    files = {f"d{n:02d}": f"{PLAIN}A,S,{day},1\n" for n, day in enumerate(days)}
-    files["d00"] += f"C,S,{first},4\n"
-    batches = mapped(tmp_path, feed, **files)
-    carried = pl.concat([each.frame for each in batches]).filter(pl.col("sku_id") == "C")
-    assert carried["event_date"].to_list() == days[:36]
-    assert carried["sales_units"].sum() == 4.0
-    # Zeros that are held by now carry it no further, nor does a longer delivery.
-    held = StoredRows.of({"sales": pl.concat([each.frame for each in batches[:30]])}, source="erp", trust=0.8)
-    for name in files:
-        (tmp_path / f"{name}.csv").unlink()
-    rows = "".join(f"A,S,{day},1\n" for day in days[30:])
-    (tmp_path / "d.csv").write_text(PLAIN + rows)
-    (long,) = read_tables(tmp_path / "mapping.toml", held)
-    assert long.frame.filter(pl.col("sku_id") == "C")["event_date"].to_list() == days[30:36]
-
-
-def test_a_day_without_a_sale_is_not_known_before_its_store_spoke_of_the_day(tmp_path: Path) -> None:
-    text = "sku_id,store_id,event_date,known_at,sales_units\n"
-    rows = "A,S,2025-01-01,,1\nB,S,2025-01-01,,2\nA,S,2025-01-02,2025-01-08T00:00:00Z,3\nA,S,2025-01-04,,3\n"
-    batch = one(tmp_path, f'{SALES}missing_days = "zero"\n', s=text + rows)
-    zeros = batch.frame.filter(sales_units=0).sort("sku_id", "event_date")
-    assert zeros.select("sku_id", pl.col("event_date").dt.day(), "known_at").rows() == [
-        ("A", 3, moment("2025-01-03")), ("B", 2, datetime(2025, 1, 8, tzinfo=UTC)), ("B", 3, moment("2025-01-03")),
-        ("B", 4, moment("2025-01-04")),
-    ]  # fmt: skip
-    assert batch.assumed is not None
-    assert batch.assumed.height == 4
+    assert (batch.frame.height, batch.listed_days) == (4, 364)
+    assert one(tmp_path, f'{SALES}missing_days = "zero"\nlisted_days = 90\n').listed_days == 90
+    assert one(tmp_path, SALES).listed_days is None
 
 
 def test_levels_in_columns_become_memberships(tmp_path: Path) -> None:
@@ -379,6 +318,7 @@ def test_identifiers_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> No
         (f"{SALES}[feed.constants]\nsales_units = [1]\n", "constants .'sales_units'. are not text"),
         (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices, events and store_closures"),
         (f'{PRICES}missing_days = "zero"\n', "`missing_days` is for sales"),
+        (f"{SALES}listed_days = 90\n", '`listed_days` needs `missing_days = "zero"`'),
         (f"{SALES}declared_lag_hours = 9999\n", "declared_lag_hours: Input should be less than or equal to 720"),
         (f'{SALES}separator = "tab"\n', "separator: String should have at most 1 character"),
         (

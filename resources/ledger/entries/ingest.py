@@ -49,6 +49,8 @@ class BatchRecord:
             be asked.
         is_single_word: Whether no two rows say something of the same key and day, not even at different moments. Not
             known of old entries.
+        listed_days: Where the source lists only what was sold, so that its silence means zero: days after its last
+            sale on which an article is still listed. None where a missing row is a gap.
     """
 
     sha256: str
@@ -64,12 +66,14 @@ class BatchRecord:
     sequence: int = 0
     last_known_at: datetime | None = None
     is_single_word: bool = False
+    listed_days: int | None = None
 
     @property
     def batch_id(self) -> str:
-        """What snapshots name: a hash over the file and over who says so, how trusted and how late."""
+        """What snapshots name: a hash over the file and over who says so, how trusted, how late, and how it is read."""
+        silence = [] if self.listed_days is None else [{"listed_days": self.listed_days}]
         return hashlib.sha256(
-            canonical([self.sha256, self.feed, self.source, self.trust, self.declared_lag_hours])
+            canonical([self.sha256, self.feed, self.source, self.trust, self.declared_lag_hours, *silence])
         ).hexdigest()
 
     def overlaps(self, since: date | None, until: date | None) -> bool:
@@ -93,6 +97,7 @@ class BatchRecord:
             "first_known_at": self.first_known_at.isoformat(),
             **({} if self.last_known_at is None else {"last_known_at": self.last_known_at.isoformat()}),
             **({"is_single_word": True} if self.is_single_word else {}),
+            **({} if self.listed_days is None else {"listed_days": self.listed_days}),
         }
 
     @classmethod
