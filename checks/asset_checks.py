@@ -20,7 +20,9 @@ from checks.lineage import lineage_breaks
 from checks.rules import RULES, Rule, rules_of
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
 from forecast_assets.core.keys import Cadence
+from forecast_assets.history.silence import silences
 from partitions import prediction_dates, scoring_partitions
+from resources.ledger.entries.ingest import BatchRecord
 from resources.orchestration.dagster_resources import RunResource, StoresResource, run_key
 from resources.orchestration.markdown import markdown_table
 from resources.store.manifests import ProductVersion
@@ -137,19 +139,26 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
         opened = stores.open()
         store, day = opened.predictions, date.fromisoformat(context.partition_key)
         product = store.staged(rule.product, snapshot_key(day, run.known_until))
-        files = {product.product: store.paths(product.files), **_observations(opened, product, rule.reads, day)}
+        batches = opened.observations.named(product.inputs["batches"])
+        files = {product.product: store.paths(product.files), **_observations(opened, batches, rule.reads, day)}
+        known_until = datetime.fromisoformat(product.facts["known_until"])
         with duckdb.get_connection() as connection:
-            verdict = judge(rule, files, connection, datetime.fromisoformat(product.facts["known_until"]))
+            verdict = judge(rule, files, connection, known_until, has_silence=bool(silences(batches)))
         return _result(store, product, rule.name, verdict)
 
     return check
 
 
-def _observations(stores: Stores, snapshot: ProductVersion, feeds: Sequence[str], day: date) -> dict[str, list[str]]:
-    """Return the files of the snapshot's batches that have rows of the last week."""
-    batches = stores.observations.named(snapshot.inputs["batches"])
-    recent = [batch for batch in batches if batch.overlaps(day - timedelta(days=6), day)]
-    return {feed: [stores.observations.path(batch) for batch in recent if batch.feed == feed] for feed in feeds}
+def _observations(
+    stores: Stores, batches: Sequence[BatchRecord], feeds: Sequence[str], day: date
+) -> dict[str, list[str]]:
+    """Return the files of a snapshot's batches that have rows of the last week; all, where none has."""
+    files = {}
+    for feed in feeds:
+        own = [batch for batch in batches if batch.feed == feed]
+        recent = [batch for batch in own if batch.overlaps(day - timedelta(days=6), day)]
+        files[feed] = [stores.observations.path(batch) for batch in recent or own]
+    return files
 
 
 def _expectations_check(product_name: str, cadence: Cadence, start: date) -> dg.AssetChecksDefinition:

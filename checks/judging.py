@@ -38,6 +38,8 @@ def judge(
     files: Mapping[str, Sequence[str]],
     connection: duckdb.DuckDBPyConnection,
     known_until: datetime | None = None,
+    *,
+    has_silence: bool = False,
 ) -> Verdict:
     """Apply one rule.
 
@@ -46,7 +48,9 @@ def judge(
         files: Parquet files by product name: of `rule.product` and of all that it reads.
         connection: An in-memory connection; views of it are replaced.
         known_until: The moment by which a snapshot's rows had to be known.
+        has_silence: Whether a source of its rows lists only what was sold, so that silence means zero.
     """
+    connection.execute(f"SET VARIABLE has_silence = {has_silence}")
     if known_until is not None:
         connection.execute(f"SET VARIABLE known_until_us = {(known_until - _EPOCH) // timedelta(microseconds=1)}")
     views = {"product": files[rule.product], **{name: files[name] for name in rule.reads}}

@@ -4,8 +4,9 @@ What belongs here: what must hold of a product, why it matters, and what to do w
 What does not: Dagster, or where files are.
 
 A query reads `product` and, by name, the products that it was made from; of a snapshot, the observations that its
-manifest names, and as `getvariable('known_until_us')` the moment by which they had to be known. SQL is a second pair of
-eyes: the same promise, computed by another engine than the one that made the numbers.
+manifest names, as `getvariable('known_until_us')` the moment by which they had to be known, and as `has_silence`
+whether days without a word may count as zero. SQL is a second pair of eyes: the same promise, computed by another
+engine than the one that made the numbers.
 """
 
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ RULES: Final = (
         reads=("sales",),
         # Sources may disagree, so a day's sales lie between the least and the most that was said of it by then; where
         # one word was said, they are that word. A row of a later day, or one that became known later, falls outside.
+        # Where silence means zero, days without a word may be zeros or not known, so that the mean is lower at most.
         failing="""
             WITH said AS (
                 SELECT store_id, sku_id, event_date, min(sales_units) AS least, max(sales_units) AS most FROM sales
@@ -112,10 +114,13 @@ RULES: Final = (
                     AND event_date <= (SELECT max(prediction_date) FROM product)
                 GROUP BY ALL),
             known AS (
-                SELECT store_id, sku_id, avg(least) AS least_mean, avg(most) AS most_mean FROM said GROUP BY ALL)
+                SELECT store_id, sku_id, avg(most) AS most_mean,
+                    sum(least) / CASE WHEN getvariable('has_silence') THEN 7 ELSE count(*) END AS least_mean
+                FROM said GROUP BY ALL)
             SELECT store_id, sku_id, sales_mean_7d_units, least_mean, most_mean
             FROM product FULL JOIN known USING (store_id, sku_id)
-            WHERE (sales_mean_7d_units IS NULL) <> (least_mean IS NULL)
+            WHERE CASE WHEN getvariable('has_silence') AND least_mean IS NULL THEN sales_mean_7d_units <> 0
+                ELSE (sales_mean_7d_units IS NULL) <> (least_mean IS NULL) END
                 OR sales_mean_7d_units NOT BETWEEN least_mean - 1e-5 AND most_mean + 1e-5""",
         remedy="Rows were read that were not known by then, or some were left out: keep the store as it is and report "
         "the snapshot.",

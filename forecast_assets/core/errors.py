@@ -194,7 +194,13 @@ class IncompleteInputsError(NotReadyError):
         self.missing = tuple(missing)
         super().__init__(
             f"Inputs for {prediction_date} are not complete: {'; '.join(self.missing[:FIRST])}.",
-            remedy=Sentence("Ingest it, or run an earlier date; ", Action("feeds"), " shows each feed's newest day."),
+            remedy=Sentence(
+                "Ingest it, or run an earlier date; ",
+                Action("feeds"),
+                " shows each feed's newest day. If a store was closed, say so: ",
+                Action("ingest closed", {"store": "STORE", "from": "DAY", "to": "DAY", "by": "NAME", "reason": "TEXT"}),
+                ".",
+            ),
             prediction_date=prediction_date,
             missing=self.missing,
         )

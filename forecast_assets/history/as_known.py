@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, SALES
+from forecast_assets.contracts import FEEDS, SALES, STORE_CLOSURES
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
@@ -137,7 +137,7 @@ class History:
             since: First event date.
             stores: Of these stores only.
         """
-        found = self.silences()
+        found = silences(self.batches)
         if not found:
             return None
         first = since or min(batch.first_event_date for batch in self.batches if batch.feed == SALES.name)
@@ -153,17 +153,12 @@ class History:
         every = zeros[0] if len(zeros) == 1 else pl.concat(zeros).unique(_SALES_KEY, keep="first", maintain_order=True)
         return every.join(said.select(_SALES_KEY), on=_SALES_KEY, how="anti")
 
-    def silences(self) -> list[Silence]:
-        """Return how the silence of each source of sales reads, as far as it means anything here."""
-        has_closures = any(batch.feed == "store_closures" for batch in self.batches)
-        return [each for each in silences(self.batches) if has_closures or each.listed_days is not None]
-
     def closures(self, *, since: date | None = None, ahead_days: int = 0) -> pl.DataFrame:
         """Return the store-days that were said to be closed or not, one row each: `store_id, event_date, is_closed`."""
-        rows = self.feed("store_closures", since=since, ahead_days=ahead_days)
+        rows = self.feed(STORE_CLOSURES.name, since=since, ahead_days=ahead_days)
         columns = ["store_id", "event_date", "is_closed"]
         if rows is None:
-            return pl.DataFrame(schema={name: FEEDS["store_closures"].schema[name] for name in columns})
+            return pl.DataFrame(schema={name: STORE_CLOSURES.schema[name] for name in columns})
         return rows.select(columns).collect()
 
     def _words(self, silence: Silence, since: date, stores: Sequence[str] | None) -> pl.LazyFrame | None:

@@ -24,7 +24,7 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import SALES, TIMESTAMP
+from forecast_assets.contracts import SALES, STORE_CLOSURES, TIMESTAMP
 from resources.ledger.entries.ingest import BatchRecord
 
 ASSUMED_ZERO: Final = "assumed_zero"
@@ -70,14 +70,20 @@ class Silence:
 
 
 def silences(batches: Iterable[BatchRecord]) -> list[Silence]:
-    """Return how the silence of each source of sales reads, by its newest batch; sorted by source."""
+    """Return how the silence of each source of sales reads, by its newest batch; sorted by source.
+
+    Of a source whose silence means nothing only where closures were said.
+    """
+    known = list(batches)
+    has_closures = any(batch.feed == STORE_CLOSURES.name for batch in known)
     newest: dict[str, BatchRecord] = {}
-    for batch in sorted(batches, key=lambda batch: batch.sequence):
+    for batch in sorted(known, key=lambda batch: batch.sequence):
         if batch.feed == SALES.name:
             newest[batch.source] = batch
     return [
         Silence(source, batch.listed_days, timedelta(hours=batch.declared_lag_hours))
         for source, batch in sorted(newest.items())
+        if has_closures or batch.listed_days is not None
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.errors import first_ten
+from forecast_assets.history.silence import ASSUMED_CLOSED, ASSUMED_ZERO
 
 # Feeds with a row per series and day; a feed that the sources never had is not waited for.
 DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
@@ -76,7 +77,11 @@ def _assess_feed(feed: str, rows: pl.LazyFrame, day: date, tolerance: float) -> 
     found = int(today["rows"].sum())
     if not found:
         return 0, [f"`{feed}` has not reached {day}: its newest day is {counts['event_date'].max()!s}"]
-    return found, [*_missing_stores(feed, counts, today), *_short_rows(feed, counts, found, day, tolerance)]
+    return found, [
+        *_missing_stores(feed, counts, today),
+        *_short_rows(feed, counts, found, day, tolerance),
+        *_cut_stores(feed, window, day, tolerance),
+    ]
 
 
 def _silent(feed: str, day: date) -> str:
@@ -90,6 +95,34 @@ def _missing_stores(feed: str, counts: pl.DataFrame, today: pl.DataFrame) -> Seq
     expected = set(before.filter(pl.col("event_date") >= since)["store_id"])
     absent = sorted(expected - set(today["store_id"]))
     return [f"`{feed}` lacks {len(absent)} stores: {first_ten(absent)}"] if absent else []
+
+
+def _cut_stores(feed: str, window: pl.LazyFrame, day: date, tolerance: float) -> Sequence[str]:
+    """Name the stores that said much less of the day than on that weekday before, where silence would mean zero.
+
+    How many articles sell on a day varies by chance, about as a Poisson count does: three deviations are allowed for.
+    """
+    if "resolution" not in window.collect_schema().names():
+        return []
+    is_weekday = pl.col("event_date").dt.weekday() == day.isoweekday()
+    is_said = ~pl.col("resolution").is_in([ASSUMED_ZERO, ASSUMED_CLOSED])
+    said = (
+        window.filter(is_weekday)
+        .group_by("store_id", "event_date")
+        .agg(said=is_said.sum(), zeros=(pl.col("resolution") == ASSUMED_ZERO).sum())
+        .collect()
+    )
+    today = said.filter(pl.col("event_date") == day, pl.col("zeros") > 0)
+    before = (
+        said.filter(pl.col("event_date") < day, pl.col("said") > 0).group_by("store_id").agg(least=pl.col("said").min())
+    )
+    least = pl.col("least")
+    short = today.join(before, on="store_id").filter(pl.col("said") < least * (1 - tolerance) - 3 * least.sqrt())
+    named = [
+        f"{store} {said:,} instead of {least:,} or more"
+        for store, said, least in short.sort("store_id").select("store_id", "said", "least").iter_rows()
+    ]
+    return [f"`{feed}` has few rows on {day}, perhaps since a file was cut short: {first_ten(named)}"] if named else []
 
 
 def _short_rows(feed: str, counts: pl.DataFrame, found: int, day: date, tolerance: float) -> Sequence[str]:
