@@ -16,7 +16,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
 from forecast_assets.history.silence import SILENT_DAYS, Silence, silences
-from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.ingest import Batches, BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
@@ -72,8 +72,9 @@ class DayInputs:
 def day_inputs(state: LedgerState, cadence: str, target_date: date) -> DayInputs:
     """Return what a day's measurement rests on as the ledger stands."""
     runs = [run for key, run in state.publications.items() if key.cadence == cadence and _covers(run, target_date)]
-    reading = {silence.source: silence for silence in silences(state.batches.values()) if silence.listed_days}
-    batches = [batch for batch in state.batches.values() if _tells(batch, target_date, reading)]
+    current = state.part(Batches).current()
+    reading = {silence.source: silence for silence in silences(current) if silence.listed_days}
+    batches = [batch for batch in current if _tells(batch, target_date, reading)]
     return DayInputs(cadence, target_date, tuple(sorted(runs, key=lambda run: run.key)), tuple(batches))
 
 

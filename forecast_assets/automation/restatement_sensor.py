@@ -14,6 +14,7 @@ from forecast_assets.core.errors import FIRST
 from forecast_assets.corrections.restatements import Restatement, newest_revisions, pending_restatements, to_correct
 from forecast_assets.presentation.actions import command_line
 from partitions import scoring_partition
+from resources.ledger.entries.retract import Retractions
 from resources.ledger.state import LedgerState
 from resources.orchestration.dagster_resources import StoresResource
 from resources.orchestration.markdown import markdown_table
@@ -72,7 +73,10 @@ def restatement_events(stores: Stores, cursor: str | None) -> dg.SensorResult:
 def _newest_change(state: LedgerState) -> int:
     """Return the number of the newest ledger entry that can change what differs."""
     batches = (batch.sequence for batch in state.batches.values())
-    return max([*batches, *(publication.sequence for publication in state.publications.values())], default=0)
+    taken_back = (retraction.sequence for retraction in state.part(Retractions).made)
+    return max(
+        [*batches, *taken_back, *(publication.sequence for publication in state.publications.values())], default=0
+    )
 
 
 def _read(cursor: str | None) -> tuple[int | None, dict[str, str]]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from forecast_assets.base_forecasts.quality import quality_flags
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import Millionths, publish, to_millionths, to_units
 from forecast_assets.core.rows import rows_per_step
@@ -23,7 +23,12 @@ from forecast_assets.models.forecasts import Forecasts, NodeForecasts
 
 
 def forecast_frames(
-    key: RunKey, panel: Panel, hierarchy: Hierarchy, family: ModelFamily[Any], made: Forecasts
+    key: RunKey,
+    panel: Panel,
+    hierarchy: Hierarchy,
+    family: ModelFamily[Any],
+    made: Forecasts,
+    is_quarantined: Bools | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lay forecasts out as the products `base_forecasts` and `base_node_forecasts`.
 
@@ -34,6 +39,7 @@ def forecast_frames(
         family: The family that forecast them, which takes them apart; its name stands for the model of the m upper
             nodes where those are sums.
         made: Their forecasts.
+        is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
 
     Returns:
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
@@ -44,7 +50,7 @@ def forecast_frames(
         *(publish(made.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
         _share(made.lost_share, "lost_share"),
         _share(made.out_of_distribution, "out_of_distribution_score"),
-        quality_flags(panel, made.demand_class, made.is_fallback, made.out_of_distribution),
+        quality_flags(panel, made.demand_class, made.is_fallback, made.out_of_distribution, is_quarantined),
     )
     nodes = _sums(key, base, hierarchy, family.name) if made.nodes is None else _nodes(key, made.nodes)
     return BASE_FORECASTS.conform(rows), BASE_NODE_FORECASTS.conform(nodes)

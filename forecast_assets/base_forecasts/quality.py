@@ -27,6 +27,7 @@ def quality_flags(
     demand_class: Names,
     is_fallback: Bools,
     out_of_distribution: Floats | None,
+    is_quarantined: Bools | None = None,
 ) -> pl.Series:
     """Say why to look twice at rows.
 
@@ -34,13 +35,15 @@ def quality_flags(
     a percent of training's rows. `new_series`: of the class `new`. `short_history`: less than 56 known days.
     `mostly_out_of_stock`: in the last four weeks half of the demand, or more, met an empty shelf, so that sales say
     little of it; where only the end of a day is known, a day that ended with an empty shelf counts whole. `no_plan`:
-    prices are known, but not of this day.
+    prices are known, but not of this day. `quarantined_rows`: a row of the last observed day that is, or may be, of the
+    series was set aside, and the run went on without it.
 
     Args:
         panel: n series, T days of history, H ahead.
         demand_class: [n].
         is_fallback: [n].
         out_of_distribution: [n, H] scores; None where the version has none.
+        is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
 
     Returns:
         `quality_flags` of n x H rows, series by series: flags in the order of `contracts.QUALITY_FLAGS`, joined with
@@ -54,6 +57,7 @@ def quality_flags(
         "short_history": (_known_days(panel) < SHORT_HISTORY_DAYS)[:, None],
         "mostly_out_of_stock": (_empty_share(panel) >= MOSTLY_SHARE)[:, None],
         "no_plan": ~panel.has_plan & _has_prices(panel),
+        "quarantined_rows": np.zeros((1, 1), dtype=np.bool_) if is_quarantined is None else is_quarantined[:, None],
     }
     shape = panel.series.height, panel.horizon_days
     # Few combinations occur, so each text is made once: a bit of the code is a flag.

@@ -11,6 +11,7 @@ import polars as pl
 from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.base_forecasts.quality import deciding_inputs
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS
+from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.plots import as_markdown_image, demand_class_png, notable_series
 from forecast_assets.scoring.context import RunContext
@@ -26,7 +27,9 @@ def forecast_base(run: RunContext) -> StageResult:
         NotAcceptedError: If the model version may not serve the run.
     """
     run.start()
-    base, nodes = forecast_frames(run.key, run.panel, run.hierarchy, run.family, _forecast(run))
+    aside = quarantined_rows(run.history, since=run.history.cutoff)
+    is_quarantined = is_touched(run.panel.series, aside).to_numpy() if aside["is_open"].any() else None
+    base, nodes = forecast_frames(run.key, run.panel, run.hierarchy, run.family, _forecast(run), is_quarantined)
     given = {} if run.given is None else {run.given.product: run.given.version}
     frames = {BASE_NODE_FORECASTS.name: nodes, BASE_FORECASTS.name: base}
     return StageResult(frames, {**run.inputs, **given}, run.facts, partial(_summary, run, base, nodes))

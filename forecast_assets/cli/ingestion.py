@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from forecast_assets.cli import batches
 from forecast_assets.cli.common import DAY, examples, with_runner
 from forecast_assets.core.errors import ContractError, InputError
 from forecast_assets.core.keys import CADENCES
@@ -250,5 +251,8 @@ def ingest_forecasts(
 
     with_runner(work)
 
+
+for _command in batches.COMMANDS:
+    ingest.add_command(_command)
 
 COMMANDS: Final = (ingest,)

@@ -19,6 +19,7 @@ RISK_METHODS: Final = ("inventory_position", "stock_status", "none")
 # What may be said of a forecast beside its number; several are joined with `;` in this order.
 QUALITY_FLAGS: Final = (
     "fallback", "out_of_distribution", "new_series", "short_history", "mostly_out_of_stock", "no_plan",
+    "quarantined_rows",
 )  # fmt: skip
 
 SERIES_STEP_KEY: Final = (

@@ -163,6 +163,28 @@ STORE_CLOSURES = Contract(
     key=("store_id", "event_date", "known_at"),
 )
 
+QUARANTINED_ROWS = Contract(
+    name="quarantined_rows",
+    grain="one row of a delivery that was set aside",
+    description="Rows that break a rule, set aside so that the others of their delivery count. Until the source sends "
+    "them right, or somebody releases them, what they speak of is not known.",
+    columns=(
+        Column("of_feed", pl.String, "feed that the row belongs to"),
+        Column("delivery", pl.String, "file, table or query that it came in"),
+        Column("row_number", pl.Int64, "its row there, as people count them", at_least=1),
+        Column("sku_id", pl.String, "its stock-keeping unit; null where there is none to read", nullable=True),
+        Column("store_id", pl.String, "its store; null where there is none to read", nullable=True),
+        event_date_column("its day; of a row without a readable one the last day of its delivery"),
+        known_at_column(),
+        Column("has_day", pl.Boolean, "whether its day could be read"),
+        Column("reasons", pl.String, "what is wrong with it"),
+        Column("content", pl.String, "the row as it was read, a JSON object by column"),
+        Column("tolerated_rows", pl.Int64, "a run of the day goes on with so many such rows", at_least=0),
+        Column("tolerated_percent", pl.Float64, "or with such a share of the day's rows", at_least=0, at_most=100),
+    ),
+    key=("of_feed", "delivery", "row_number", "event_date", "known_at"),
+)
+
 PRODUCT_HIERARCHY = Contract(
     name="product_hierarchy",
     grain="one SKU and one level above it",
@@ -203,6 +225,7 @@ FEEDS: Final = {
         PRICES,
         EVENTS,
         STORE_CLOSURES,
+        QUARANTINED_ROWS,
         PRODUCT_HIERARCHY,
         STORE_HIERARCHY,
     )

@@ -199,6 +199,8 @@ class IncompleteInputsError(NotReadyError):
                 Action("feeds"),
                 " shows each feed's newest day. If a store was closed, say so: ",
                 Action("ingest closed", {"store": "STORE", "from": "DAY", "to": "DAY", "by": "NAME", "reason": "TEXT"}),
+                "; rows in quarantine: ",
+                Action("ingest quarantine list"),
                 ".",
             ),
             prediction_date=prediction_date,

@@ -238,10 +238,11 @@ def _changed_of_feed(
     if keys.is_empty():
         return None
     then, now = (_resolved(history, contract, keys, since, horizon) for history in (before, after))
-    joined = now.join(then, on=key, how="left", suffix=_BEFORE, nulls_equal=True)
+    joined = now.join(then, on=key, how="full", suffix=_BEFORE, nulls_equal=True, coalesce=True)
     values = [name for name in contract.names if name not in contract.key]
     differs = [pl.col(name).ne_missing(pl.col(name + _BEFORE)) for name in values]
-    changed = joined.filter(pl.any_horizontal(pl.col("source" + _BEFORE).is_null(), *differs))
+    came_or_went = pl.col("source").is_null() != pl.col("source" + _BEFORE).is_null()
+    changed = joined.filter(pl.any_horizontal(came_or_went, *differs))
     return changed.select(_restatement_columns(contract, values)).cast(pl.Schema(SCHEMA))
 
 
@@ -253,7 +254,11 @@ def _key(contract: Contract) -> list[str]:
 
 
 def _new_rows(feed: str, before: History, after: History, since: date | None, horizon: int) -> list[pl.LazyFrame]:
-    """Return what `before` did not read: rows of batches that it does not name, and later rows of those it does."""
+    """Return what `before` did not read, and what it read that was taken back.
+
+    These are rows of batches that it does not name, later rows of those it does, and rows of its batches that no
+    longer count.
+    """
     named = {batch.batch_id for batch in before.batches}
     of_feed = [batch for batch in after.batches if batch.feed == feed]
     new = [batch for batch in of_feed if batch.batch_id not in named]
@@ -265,7 +270,11 @@ def _new_rows(feed: str, before: History, after: History, since: date | None, ho
         for batches in (new, went_on)
     ]
     is_news = (pl.lit(value=True), pl.col("known_at") > before.known_until)
-    return [rows.filter(is_new) for rows, is_new in zip(said, is_news, strict=True) if rows is not None]
+    news = [rows.filter(is_new) for rows, is_new in zip(said, is_news, strict=True) if rows is not None]
+    counting = {batch.batch_id for batch in of_feed}
+    gone = tuple(batch for batch in before.batches if batch.feed == feed and batch.batch_id not in counting)
+    unsaid = replace(before, batches=gone).unresolved_feed(feed, since=since, ahead_days=horizon)
+    return news if unsaid is None else [*news, unsaid]
 
 
 def _resolved(

@@ -16,6 +16,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import resolve, resolve_uncontested
+from forecast_assets.history.quarantined import quarantined_rows, uncertain_sales
 from forecast_assets.history.silence import RESOLVED_SALES, SILENT_DAYS, Silence, assumed_sales, silences
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
@@ -151,7 +152,10 @@ class History:
             return None
         # What two silent sources agree on comes once.
         every = zeros[0] if len(zeros) == 1 else pl.concat(zeros).unique(_SALES_KEY, keep="first", maintain_order=True)
-        return every.join(said.select(_SALES_KEY), on=_SALES_KEY, how="anti")
+        uncertain = uncertain_sales(quarantined_rows(self, since=first))
+        return every.join(said.select(_SALES_KEY), on=_SALES_KEY, how="anti").join(
+            uncertain.lazy(), on=_SALES_KEY, how="anti"
+        )
 
     def closures(self, *, since: date | None = None, ahead_days: int = 0) -> pl.DataFrame:
         """Return the store-days that were said to be closed or not, one row each: `store_id, event_date, is_closed`."""

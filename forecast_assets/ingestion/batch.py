@@ -20,6 +20,19 @@ _SOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How many quarantined rows of a day a run of that day goes on with: the larger of the two.
+
+    Attributes:
+        rows: So many.
+        percent: So many of a hundred rows of the day, 0 to 100.
+    """
+
+    rows: int = 0
+    percent: float = 0.0
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows of one feed from one source.
 
@@ -33,6 +46,9 @@ class Batch:
             between two deliveries of a source it may still come.
         listed_days: Of sales that list only what was sold, so that silence means zero: how long after its last sale an
             article is still listed (history.silence). None where a missing row is a gap.
+        row_numbers: [rows] number of each row in its file, as people count; None where the reader does not say.
+        unreadable: [rows] which values of a row could not be read, in words; null where all could.
+        quarantine: Rows that break a rule are set aside, and so many of a day are tolerated; None to refuse the batch.
         findings: What the reader found wrong already, for example values that it could not read (null in the frame).
 
     Raises:
@@ -47,6 +63,9 @@ class Batch:
     delivery: str = ""
     findings: tuple[FeedFinding, ...] = ()
     listed_days: int | None = None
+    row_numbers: pl.Series | None = None
+    unreadable: pl.Series | None = None
+    quarantine: Tolerance | None = None
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:

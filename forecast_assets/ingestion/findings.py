@@ -142,7 +142,7 @@ def _types(contract: Contract, frame: pl.DataFrame) -> list[FeedFinding]:
 
 def _values(contract: Contract, column: Column, frame: pl.DataFrame, reported: Mapping[str, int]) -> list[FeedFinding]:
     """Return what is wrong with the values of one column, asked in one pass."""
-    asked = dict(_questions(column))
+    asked = dict(questions(column))
     if not asked:
         return []
     counts = frame.lazy().select(**{kind: (test.fill_null(value=False)).sum() for kind, (test, _) in asked.items()})
@@ -163,7 +163,8 @@ def _values(contract: Contract, column: Column, frame: pl.DataFrame, reported: M
     ]
 
 
-def _questions(column: Column) -> Iterable[tuple[str, tuple[pl.Expr, str]]]:
+def questions(column: Column) -> Iterable[tuple[str, tuple[pl.Expr, str]]]:
+    """Return what is asked of a column's values: what kind of thing, whether a row has it, and its words."""
     value = pl.col(column.name)
     if not column.nullable:
         yield "missing values", (value.is_null(), "is missing")

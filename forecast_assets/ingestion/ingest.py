@@ -11,12 +11,15 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import QUARANTINED_ROWS
 from forecast_assets.core.progress import Progress
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding, has_dates_in_range, require_no_errors
 from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Intake, errors_among, expectation_findings
+from forecast_assets.ingestion.quarantine import Sifted, sift
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.retract import Retraction
 from resources.stores.observations import ObservationStore
 
 _STAGE: Final = "check and store batches"
@@ -56,21 +59,56 @@ class _Ingest:
         # Read before the batches, so that nothing is taken for compared that was not.
         self.judged_at = self.store.sequence()
         self.recorded = {batch.batch_id: batch for batch in self.store.batches()}
+        self.taken_back = {name: word for name, word in self.store.retractions().items() if name not in self.recorded}
         stored = StoredRows.by(self.store, self.recorded.values)
-        earlier = StoredRows.by(self.store, lambda: [*self.recorded.values(), *self.written])
-        self.intake = Intake(stored, earlier)
+        self.earlier = StoredRows.by(self.store, lambda: [*self.recorded.values(), *self.written])
+        self.intake = Intake(stored, self.earlier)
 
     def take(self, batch: Batch) -> None:
-        """Judge a batch and, while nothing is wrong, write what is new of it."""
+        """Set aside what is not to count, judge the rest and, while nothing is wrong, write what is new of it."""
+        sifted = sift(batch, self.intake.last_day)
+        if sifted.aside is not None:
+            self._keep_aside(batch, sifted.aside)
+        self._take(sifted)
+
+    def _take(self, sifted: Sifted) -> None:
+        batch = sifted.batch
         described = self._described(batch, batch.frame) if _may_be_stored(batch) else None
+        if described and described[0].batch_id in self.taken_back:
+            self._leave_out(batch, self.taken_back[described[0].batch_id])
+            return
         if described and described[0].batch_id in self.recorded:
+            self.findings += batch.findings
             self.known.append(self.recorded[described[0].batch_id])
             self.intake.take_known(batch)
             return
-        judged = _judged(self.intake, batch, self.expect)
+        judged = _judged(self.intake, sifted, self.expect)
         self.findings += judged.findings
         if described and not errors_among(self.findings):
             self._keep(batch, judged.new, described)
+
+    def _leave_out(self, batch: Batch, word: Retraction) -> None:
+        name = batch.delivery or batch.source
+        message = f"{name} was taken back by {word.by} ({word.reason}) and is left out"
+        remedy = "Remove the file; or, if it was right after all, let the batch count again."
+        self.findings.append(FeedFinding(batch.feed, "taken back", False, batch.frame.height, message, remedy))
+
+    def _keep_aside(self, batch: Batch, aside: pl.DataFrame) -> None:
+        """Write the rows that were set aside, as far as they were not before."""
+        feed = QUARANTINED_ROWS.name
+        stored = self.earlier.rows(feed, source=batch.source)
+        if stored is not None:
+            held = stored.select(aside.columns)
+            aside = aside.lazy().join(held, on=aside.columns, how="anti", nulls_equal=True).collect()
+        if aside.is_empty():
+            return
+        record, data = self.store.describe(
+            aside, feed=feed, source=batch.source, trust=batch.trust, declared_lag=batch.declared_lag,
+            listed_days=batch.listed_days,
+        )  # fmt: skip
+        if record.batch_id not in self.taken_back:
+            self.store.put(record, data)
+            self.written.append(record)
 
     def _keep(self, batch: Batch, new: pl.DataFrame, described: tuple[BatchRecord, bytes]) -> None:
         if new.is_empty():
@@ -80,6 +118,9 @@ class _Ingest:
         if left_out:
             self.notes.append(f"{left_out:,} rows of `{batch.feed}` from {batch.source} were there already.")
         record, data = self._described(batch, new) if left_out else described
+        if record.batch_id in self.taken_back:
+            self._leave_out(batch, self.taken_back[record.batch_id])
+            return
         self.store.put(record, data)
         self.written.append(record)
 
@@ -95,7 +136,13 @@ class _Ingest:
 
 
 def ingest_batches(
-    batches: Iterable[Batch], store: ObservationStore, *, expect: BatchExpectations, progress: Progress
+    batches: Iterable[Batch],
+    store: ObservationStore,
+    *,
+    expect: BatchExpectations,
+    progress: Progress,
+    by: str = "",
+    reason: str = "",
 ) -> IngestOutcome:
     """Judge, write and record batches; nothing becomes visible unless all are in order.
 
@@ -107,6 +154,8 @@ def ingest_batches(
         store: Where they go.
         expect: From a batch to what is not as expected of it, in sentences.
         progress: Called with stage, done and total.
+        by: Who decided, where a person says it rather than a source.
+        reason: Why, likewise.
 
     Raises:
         ContractError: With every error of every batch.
@@ -117,7 +166,7 @@ def ingest_batches(
         ingest.take(batch)
     ingest.findings += ingest.intake.finish()
     require_no_errors(ingest.findings)
-    recorded = store.record(ingest.written, judged_at=ingest.judged_at)
+    recorded = store.record(ingest.written, judged_at=ingest.judged_at, by=by, reason=reason)
     return IngestOutcome(
         recorded.added,
         (*ingest.known, *recorded.known),
@@ -139,13 +188,20 @@ def inspect_batches(
         progress: Called with stage, done and total.
     """
     intake = Intake(stored)
-    found = [finding for batch in _counted(batches, progress) for finding in _judged(intake, batch, expect).findings]
+    found = [
+        finding
+        for batch in _counted(batches, progress)
+        for finding in _judged(intake, sift(batch, intake.last_day), expect).findings
+    ]
     return [*found, *intake.finish()]
 
 
-def _judged(intake: Intake, batch: Batch, expect: BatchExpectations) -> BatchVerdict:
+def _judged(intake: Intake, sifted: Sifted, expect: BatchExpectations) -> BatchVerdict:
+    batch = sifted.batch
+    if sifted.aside is not None and batch.frame.is_empty():
+        return BatchVerdict(list(batch.findings), batch.frame)
     judged = intake.take(batch)
-    if judged.has_error:
+    if judged.has_error or batch.frame.is_empty():
         return judged
     return BatchVerdict([*judged.findings, *expectation_findings(batch, expect)], judged.new)
 

@@ -5,8 +5,8 @@ What does not: reading sources, storing, or deciding which of two sources is rig
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
@@ -15,9 +15,11 @@ from forecast_assets.contracts import ALL_STORES
 from forecast_assets.core.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
+from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, latest_day
 from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_findings
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.ingestion.moments import midnight
+from forecast_assets.ingestion.silent_days import SilentDays
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.stores.observations import LATER_COLUMNS
 
@@ -59,14 +61,19 @@ class Intake:
         self._earlier = earlier or stored
         self._runs: list[pl.DataFrame] = []
         self._names: dict[tuple[str, str], set[str]] = {}
+        self._silent = SilentDays(stored)
+        self.last_day = latest_day()
 
     def take(self, batch: Batch) -> BatchVerdict:
         """Judge a batch by itself and against what its source said before."""
         told = {finding.column: finding.rows for finding in batch.findings if finding.column}
         found = [*batch.findings, *contract_findings(batch.contract, batch.frame, told)]
+        if batch.listed_days is not None and [finding.kind for finding in found] == ["empty"]:
+            return BatchVerdict([*batch.findings, _nothing_sold(batch)], batch.frame)
         if any(finding.kind in UNFIT for finding in found):
-            return BatchVerdict(found, batch.frame)
+            return BatchVerdict([_of_delivery(finding, batch) for finding in found], batch.frame)
         self._note(batch)
+        found += _impossible_days(batch, self.last_day)
         if batch.feed in _OBSERVED:
             found += [*_known_too_early(batch), *_known_late(batch)]
         if batch.feed in _MEMBERS:
@@ -83,7 +90,7 @@ class Intake:
     def finish(self) -> list[FeedFinding]:
         """Judge the batches together: missing days, and names that one feed has and another lacks."""
         gaps = gap_findings(joined(self._runs), self._stored)
-        return [*gaps, *self._unknown_members(), *self._unplaced(), *self._nowhere()]
+        return [*gaps, *self._silent.findings(), *self._unknown_members(), *self._unplaced(), *self._nowhere()]
 
     def _note(self, batch: Batch) -> None:
         self._note_names(batch)
@@ -91,6 +98,7 @@ class Intake:
             self._runs.append(runs_of(batch))
             if len(self._runs) >= _MERGE_EVERY:
                 self._runs = [joined(self._runs)]
+        self._silent.take(batch)
 
     def _note_names(self, batch: Batch) -> None:
         for column in ("sku_id", "store_id", "store_node", "node_id"):
@@ -162,6 +170,40 @@ class Intake:
 
 def _warning(feed: str, kind: str, rows: int, message: str, remedy: str) -> list[FeedFinding]:
     return [FeedFinding(feed, kind, is_error=False, rows=rows, message=message, remedy=remedy)] if rows else []
+
+
+def _nothing_sold(batch: Batch) -> FeedFinding:
+    message = f"{batch.delivery or batch.source} has no rows: nothing was sold"
+    remedy = "It says nothing of which day; a day between two others of a store counts as closed."
+    return FeedFinding(batch.feed, "empty", is_error=False, rows=0, message=message, remedy=remedy)
+
+
+def _of_delivery(finding: FeedFinding, batch: Batch) -> FeedFinding:
+    """Return a finding on a whole delivery with its name."""
+    if finding.kind != "empty" or not batch.delivery:
+        return finding
+    return replace(finding, message=f"{batch.delivery} has no rows")
+
+
+def _impossible_days(batch: Batch, last_day: date) -> list[FeedFinding]:
+    """Return what is wrong with days that cannot be, row by row."""
+    found = []
+    for rows, kind, what in (
+        (
+            is_in_the_future(batch, last_day),
+            "day in the future",
+            f"speak of days after {last_day}, not yet here",
+        ),
+        (is_far_from_all_others(batch), "far day", "speak of days that are years away from all others of the file"),
+    ):
+        if rows.any():
+            numbers = batch.row_numbers if batch.row_numbers is not None else pl.int_range(1, len(rows) + 1, eager=True)
+            bad = batch.frame.filter(rows).with_columns(row=numbers.filter(rows))
+            shown = "; ".join(f"row {row['row']}: {row['event_date']}" for row in bad.head(FIRST).rows(named=True))
+            message = f"{batch.delivery or batch.source}: {bad.height:,} rows {what}: {shown}"
+            remedy = "Correct them at the source; days that are right and far away belong into a file of their own."
+            found.append(FeedFinding(batch.feed, kind, True, bad.height, message, remedy, "event_date"))
+    return found
 
 
 def _known_too_early(batch: Batch) -> list[FeedFinding]:

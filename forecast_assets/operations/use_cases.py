@@ -12,21 +12,27 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
 from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.backtesting.backtest import BacktestOutcome, BacktestRequest, run_backtests
-from forecast_assets.core.errors import IncompleteInputsError, InputError
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import IncompleteInputsError, InputError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.history import History
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.closures import closures_batch
 from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
+from forecast_assets.ingestion.quarantine import released_batch
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
+from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
 from resources.catalogue.build import refresh_catalogue
@@ -125,9 +131,67 @@ class UseCases(ABC):
         Raises:
             ContractError: With everything that is wrong with any of the batches.
         """
+        return self._ingested(batches)
+
+    def _ingested(self, batches: Iterable[Batch], *, by: str = "", reason: str = "") -> IngestOutcome:
         expect = partial(_unexpected, self.settings.expectations_folder)
-        outcome = ingest_batches(batches, self.stores.observations, expect=expect, progress=self.progress)
+        outcome = ingest_batches(
+            batches, self.stores.observations, expect=expect, progress=self.progress, by=by, reason=reason
+        )
         return replace(outcome, notes=(*outcome.notes, *self.show_batches(outcome.added)))
+
+    def say_closed(
+        self, stores: Sequence[str], first: date, last: date, *, by: str, reason: str, is_closed: bool = True
+    ) -> IngestOutcome:
+        """Record on which days stores were, or will be, closed; or open after all.
+
+        Raises:
+            InputError: If who or why is missing, a store is not known, or the days are none or too many.
+        """
+        _require_decision("A closure", by, reason)
+        now = datetime.now(UTC)
+        batch = closures_batch(stores, first, last, self.stored_rows(), is_closed=is_closed, now=now)
+        return self._ingested([batch], by=by, reason=reason)
+
+    def retract(self, batch: str, *, by: str, reason: str, counts_again: bool = False) -> BatchRecord:
+        """Take a batch back: snapshots made from now on leave it out; what was made from it stays as it is.
+
+        Args:
+            batch: Its number, id, or the first digits of the id.
+            by: Who decides.
+            reason: Why.
+            counts_again: Undo an earlier retraction instead.
+
+        Raises:
+            InputError: If there is no such batch, if this is so already, or if who or why is missing.
+        """
+        found = find_batch(self.stores, batch)
+        self.stores.observations.retract(found.batch_id, by=by, reason=reason, counts_again=counts_again)
+        return found
+
+    def release(self, batch: str, *, by: str, reason: str, rows: Sequence[int] = ()) -> IngestOutcome:
+        """Take quarantined rows in as they were read.
+
+        Args:
+            batch: The batch that holds them: its number, id, or the first digits of the id.
+            by: Who decides.
+            reason: Why.
+            rows: Numbers of the rows in their file; all that are open if there are none.
+
+        Raises:
+            InputError: If there are no such rows, if one of them lacks what its feed needs, or who or why is missing.
+        """
+        _require_decision("Releasing rows", by, reason)
+        found = find_batch(self.stores, batch)
+        aside = quarantined(self.stores).filter(pl.col("batch_id") == found.batch_id, pl.col("is_open"))
+        chosen = aside.filter(pl.col("row_number").is_in(rows)) if rows else aside
+        absent = sorted({*rows} - {*chosen["row_number"]})
+        if absent or chosen.is_empty():
+            raise InputError(
+                f"Batch {found.batch_id[:12]} has no open quarantined row {first_ten(absent) or 'at all'}.",
+                remedy=Sentence("See which there are: ", Action("ingest quarantine list"), "."),
+            )
+        return self._ingested([released_batch(found, chosen)], by=by, reason=reason)
 
     def inspect(self, batches: Iterable[Batch]) -> list[FeedFinding]:
         """Return everything that `ingest` would find; nothing is stored, not even the home folder is made."""
@@ -221,8 +285,7 @@ class UseCases(ABC):
             NothingToCorrectError: If no input has changed.
             AlreadyPublishedError: If another correction was quicker.
         """
-        if not by.strip() or not reason.strip():
-            raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+        _require_decision("A correction", by, reason)
         if known_until is not None and known_until > datetime.now(UTC):
             raise InputError(
                 f"Nobody knows yet what will be known by {known_until:%Y-%m-%d %H:%M} UTC.",
@@ -273,6 +336,11 @@ class UseCases(ABC):
         self.progress("measure days", len(due), len(due))
         self.refresh_catalogue()
         return due
+
+
+def _require_decision(what: str, by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise InputError(f"{what} needs who and why.", remedy="Give --by and --reason some text.")
 
 
 def _unexpected(folder: Path, batch: Batch) -> list[str]:

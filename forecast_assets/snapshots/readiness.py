@@ -41,7 +41,12 @@ class Readiness:
 
 
 def assess_readiness(
-    feeds: Mapping[str, pl.LazyFrame], required: Iterable[str], prediction_date: date, *, feed_tolerance: float
+    feeds: Mapping[str, pl.LazyFrame],
+    required: Iterable[str],
+    prediction_date: date,
+    *,
+    feed_tolerance: float,
+    aside: pl.DataFrame | None = None,
 ) -> Readiness:
     """Judge whether every daily feed has reached the date, with every expected store and about the usual rows.
 
@@ -53,6 +58,7 @@ def assess_readiness(
         required: Feeds that have ever been ingested; those with a row per series and day are waited for.
         prediction_date: The date to judge.
         feed_tolerance: Share by which the rows of the date may fall short of the median of the weeks before.
+        aside: Quarantined rows of the date, as `history.quarantined` returns them.
     """
     missing: list[str] = []
     rows: dict[str, int] = {}
@@ -63,6 +69,7 @@ def assess_readiness(
         if feed in feeds:
             rows[feed], complaints = _assess_feed(feed, feeds[feed], prediction_date, feed_tolerance)
             missing += complaints
+            missing += [] if aside is None else _too_many_aside(feed, aside, rows[feed], prediction_date)
         elif feed in wanted:
             missing.append(_silent(feed, prediction_date))
     return Readiness(prediction_date, tuple(missing), rows)
@@ -123,6 +130,21 @@ def _cut_stores(feed: str, window: pl.LazyFrame, day: date, tolerance: float) ->
         for store, said, least in short.sort("store_id").select("store_id", "said", "least").iter_rows()
     ]
     return [f"`{feed}` has few rows on {day}, perhaps since a file was cut short: {first_ten(named)}"] if named else []
+
+
+def _too_many_aside(feed: str, aside: pl.DataFrame, rows: int, day: date) -> Sequence[str]:
+    """Name the open quarantined rows of a feed and day, if they are more than their mapping tolerates."""
+    own = aside.filter(pl.col("is_open"), pl.col("of_feed") == feed, pl.col("event_date") == day)
+    if own.is_empty():
+        return []
+    tolerated = max(float(own["tolerated_rows"].max()), float(own["tolerated_percent"].max()) / 100 * rows)  # type: ignore[arg-type]
+    if own.height <= tolerated:
+        return []
+    shown = first_ten(
+        f"{file} row {number} ({reasons})"
+        for file, number, reasons in own.select("delivery", "row_number", "reasons").head(11).iter_rows()
+    )
+    return [f"{own.height:,} rows of `{feed}` of {day} are in quarantine: {shown}"]
 
 
 def _short_rows(feed: str, counts: pl.DataFrame, found: int, day: date, tolerance: float) -> Sequence[str]:

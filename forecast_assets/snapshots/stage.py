@@ -14,6 +14,7 @@ from forecast_assets.core.errors import IncompleteInputsError
 from forecast_assets.features.compiler import compile_contract, compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
+from forecast_assets.history.quarantined import quarantined_rows
 from forecast_assets.scoring.stage import StageResult, Summary
 from forecast_assets.snapshots.readiness import Readiness, assess_readiness
 from forecast_assets.snapshots.rebuilding import snapshot_facts
@@ -91,7 +92,10 @@ def known_history(stores: Stores, day: date, known_until: datetime | None = None
 def readiness(history: History, feed_tolerance: float) -> Readiness:
     """Judge whether the inputs of the history's cutoff are complete."""
     required = {batch.feed for batch in history.batches}
-    return assess_readiness(history.recent_feeds(), required, history.cutoff, feed_tolerance=feed_tolerance)
+    aside = quarantined_rows(history, since=history.cutoff)
+    return assess_readiness(
+        history.recent_feeds(), required, history.cutoff, feed_tolerance=feed_tolerance, aside=aside
+    )
 
 
 def require_ready(history: History, feed_tolerance: float) -> None:

@@ -95,6 +95,35 @@ def cast_column(
     ]
 
 
+def unreadable_values(made: pl.Series, values: pl.Series, notation: Notation) -> pl.Series:
+    """[rows] Say which value of a column could not be read, in words; null where it could, or where there is none.
+
+    Args:
+        made: [rows] as `cast_column` returns it.
+        values: [rows] as the table has them.
+        notation: How the table writes values.
+
+    Example:
+        >>> unreadable_values(pl.Series("units", [1.0, None]), pl.Series(["1", "x"]), Notation()).to_list()
+        [None, "`units` cannot be read: 'x'"]
+    """
+    given = _without_marks(values, notation)
+    is_bad = made.is_null() & given.is_not_null()
+    said = pl.format("`{}` cannot be read: '{}'", pl.lit(made.name), pl.lit(given.cast(pl.String, strict=False)))
+    return pl.select(pl.when(is_bad).then(said)).to_series()
+
+
+def joined_words(one: pl.Series, other: pl.Series) -> pl.Series:
+    """[rows] Join what was said of each row; null where nothing was.
+
+    Example:
+        >>> joined_words(pl.Series(["a", None, None]), pl.Series(["b", "c", None])).to_list()
+        ['a; b', 'c', None]
+    """
+    both = pl.concat_str(pl.lit(one), pl.lit(other), separator="; ", ignore_nulls=True)
+    return pl.select(pl.when(one.is_not_null() | other.is_not_null()).then(both)).to_series()
+
+
 def _without_marks(values: pl.Series, notation: Notation) -> pl.Series:
     if values.dtype in (pl.Categorical, pl.Enum):
         values = values.cast(pl.String)

@@ -42,6 +42,9 @@ class FeedTable(BaseModel):
         missing_days: `zero` where only what was sold is listed: silence is then a day without a sale, or a closed one.
         listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
         known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
+        on_invalid: `refuse` the whole ingest for a row that breaks a rule, or `quarantine` the row.
+        tolerated_rows: With `on_invalid = "quarantine"`: a run goes on with so many quarantined rows of its date.
+        tolerated_percent: Likewise, of a hundred rows of the date.
         source: Who says so, if it differs from the mapping's.
         trust: Likewise.
         declared_lag_hours: Likewise.
@@ -68,6 +71,9 @@ class FeedTable(BaseModel):
     missing_days: Literal["error", "zero"] = "error"
     listed_days: int = Field(364, ge=1, le=3650)
     known_days_ahead: int | None = Field(None, ge=0, le=3650)
+    on_invalid: Literal["refuse", "quarantine"] = "refuse"
+    tolerated_rows: int = Field(0, ge=0)
+    tolerated_percent: float = Field(0.0, ge=0, le=100)
     source: str | None = None
     trust: float | None = Field(None, ge=0, le=1)
     declared_lag_hours: float | None = Field(None, ge=0, le=_HOURS)
@@ -104,6 +110,8 @@ class FeedTable(BaseModel):
             and self.separator != '"',
             f"constants {unfit} are not text, a date, true or false, or a number of at most 64 bits": not unfit,
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
+            '`tolerated_rows` and `tolerated_percent` need `on_invalid = "quarantine"`': self.on_invalid == "quarantine"
+            or not self.model_fields_set & {"tolerated_rows", "tolerated_percent"},
             '`listed_days` needs `missing_days = "zero"`': self.missing_days == "zero"
             or "listed_days" not in self.model_fields_set,
             "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None

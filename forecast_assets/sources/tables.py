@@ -25,11 +25,11 @@ import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
 from forecast_assets.core.errors import SourceError, first_ten
-from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.batch import Batch, Tolerance
 from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
-from forecast_assets.sources.casting import Notation, RowSource, cast_column
+from forecast_assets.sources.casting import Notation, RowSource, cast_column, joined_words, unreadable_values
 from forecast_assets.sources.databases import read_database
 from forecast_assets.sources.files import require_single
 from forecast_assets.sources.price_ratios import highest_prices
@@ -42,6 +42,9 @@ _SERIES: Final = ["sku_id", "store_id"]
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
 _OF_LEVELS: Final = ("depth", "level_name", "node_id")
 _CSV: Final = (".csv", ".tsv", ".txt", ".gz")
+# Carried beside the contract's columns, to say of a row that is set aside which one it is and what is wrong with it.
+_ROW: Final = "_row_number"
+_UNREADABLE: Final = "_unreadable"
 _LIST_PRICE: Final = Column("list_price", pl.Float64, "price without promotion", nullable=True, at_least=0)
 
 
@@ -166,6 +169,7 @@ class _Feed:
         absent = sorted({*self._table.columns.values(), *self._table.levels.values()} - set(raw.columns))
         findings = [self._absent(table.row_source, absent, raw)] if absent else []
         made = []
+        unreadable = pl.Series([None], dtype=pl.String).new_from_index(0, raw.height)
         for column in self._wanted():
             values = self._values(raw, column)
             if values is not None:
@@ -174,7 +178,11 @@ class _Feed:
                 )
                 made.append(series)
                 findings += found
+                if found:
+                    unreadable = joined_words(unreadable, unreadable_values(series, values, self._notation))
         frame = pl.DataFrame(made)
+        if self._table.on_invalid == "quarantine":
+            frame = frame.with_columns(_row_numbers(frame, table.row_source), unreadable.alias(_UNREADABLE))
         return _CastRows(
             self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.row_source.name
         )
@@ -201,7 +209,8 @@ class _Feed:
 
     def _unpivoted(self, wide: pl.DataFrame) -> pl.DataFrame:
         """Return one row per member and level of a hierarchy with a column per level; a repeated one counts once."""
-        kept = [column.name for column in self._contract.columns if column.name in wide.columns]
+        ours = [*(column.name for column in self._contract.columns), _ROW, _UNREADABLE]
+        kept = [name for name in ours if name in wide.columns]
         levels = [
             wide.select(*kept, depth=pl.lit(depth, pl.Int32), level_name=pl.lit(level), node_id=pl.col(column))
             for depth, (level, column) in enumerate(self._table.levels.items(), start=1)
@@ -212,9 +221,14 @@ class _Feed:
     def _batch(self, rows: _CastRows) -> Batch:
         frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
         if set(self._contract.names) <= set(frame.columns):
-            frame = frame.select(self._contract.names)
+            frame = frame.select(
+                *self._contract.names, *(name for name in (_ROW, _UNREADABLE) if name in frame.columns)
+            )
             others = [name for name in self._contract.key if name != "event_date"]
             frame = frame.sort("event_date", *others, maintain_order=True)
+        carried = {name: frame[name] for name in (_ROW, _UNREADABLE) if name in frame.columns}
+        frame = frame.drop(carried)
+        quarantines = self._table.on_invalid == "quarantine"
         return Batch(
             self._contract.name,
             self._source,
@@ -224,6 +238,9 @@ class _Feed:
             delivery=rows.name,
             findings=tuple(findings),
             listed_days=self._table.listed_days if self._table.missing_days == "zero" else None,
+            row_numbers=carried.get(_ROW),
+            unreadable=carried.get(_UNREADABLE),
+            quarantine=Tolerance(self._table.tolerated_rows, self._table.tolerated_percent) if quarantines else None,
         )
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -287,6 +304,11 @@ def _together(rows: list[_CastRows]) -> _CastRows:
     frame = pl.concat([each.frame for each in rows], how="diagonal")
     findings = tuple(finding for each in rows for finding in each.findings)
     return _CastRows(frame, findings, first_ten(each.name for each in rows))
+
+
+def _row_numbers(frame: pl.DataFrame, row_source: RowSource) -> pl.Series:
+    first = row_source.first_row
+    return pl.int_range(first, first + frame.height, eager=True).alias(_ROW)
 
 
 def _repeated(name: str, value: Any, height: int) -> pl.Series:

@@ -17,7 +17,8 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
-from resources.ledger.entries.ingest import INGEST, BatchRecord, Ingest
+from resources.ledger.entries.ingest import INGEST, Batches, BatchRecord, Ingest
+from resources.ledger.entries.retract import RETRACT, Retraction, Retractions
 from resources.ledger.log import Ledger
 from resources.store.blobs import BlobStore, sha256
 from resources.store.parquet import to_parquet
@@ -107,7 +108,9 @@ class ObservationStore:
         )
         return record, data
 
-    def record(self, batches: Sequence[BatchRecord], *, judged_at: int | None = None) -> IngestReport:
+    def record(
+        self, batches: Sequence[BatchRecord], *, judged_at: int | None = None, by: str = "", reason: str = ""
+    ) -> IngestReport:
         """Make batches visible in one ledger entry; those already there are left alone.
 
         The first ingest of a store fixes its start date: the first day of its sales.
@@ -116,6 +119,8 @@ class ObservationStore:
             batches: Batches that were written.
             judged_at: Ledger entry up to which they were compared with what their sources had said; None if they were
                 not compared.
+            by: Who decided, where a person says it rather than a source.
+            reason: Why, likewise.
 
         Raises:
             LostRaceError: If since then another ingest recorded something else of a feed, a source and days of theirs.
@@ -125,7 +130,7 @@ class ObservationStore:
         added = tuple(batch for batch in batches if batch.batch_id not in present)
         if not added:
             return IngestReport((), known, None)
-        ingest = Ingest(added, self._start(added))
+        ingest = Ingest(added, self._start(added), by=by, reason=reason)
         admit = partial(INGEST.admit, ingest, judged_at=judged_at)
         entry = self._ledger.append(INGEST.name, INGEST.body(ingest), admit, names=[batch.path for batch in added])
         return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
@@ -140,8 +145,28 @@ class ObservationStore:
         return self._ledger.state().sequence
 
     def batches(self) -> list[BatchRecord]:
-        """Return all recorded batches in the order in which they were recorded."""
-        return list(self._ledger.state().batches.values())
+        """Return the batches that count, in the order in which they were recorded: all but those taken back."""
+        return self._ledger.state().part(Batches).current()
+
+    def retractions(self) -> Mapping[str, Retraction]:
+        """Return the last word on each batch that was ever taken back, by its id."""
+        return self._ledger.state().part(Retractions).newest()
+
+    def retract(self, batch_id: str, *, by: str, reason: str, counts_again: bool = False) -> Retraction:
+        """Take a batch back: snapshots that are made from now on leave it out, while those that name it stay.
+
+        Args:
+            batch_id: Which batch.
+            by: Who decides.
+            reason: Why.
+            counts_again: Undo an earlier retraction instead.
+
+        Raises:
+            InputError: If there is no such batch, if this is so already, or if who or why is missing.
+        """
+        retraction = Retraction(batch_id, by, reason, counts_again)
+        entry = self._ledger.append(RETRACT.name, RETRACT.body(retraction), partial(RETRACT.admit, retraction))
+        return replace(retraction, sequence=entry.sequence, recorded_at=entry.recorded_at)
 
     def named(self, batch_ids: Iterable[str]) -> list[BatchRecord]:
         """Return the recorded batches with these ids, as a snapshot's manifest lists them.

@@ -69,9 +69,9 @@ def test_every_line_of_the_example_that_is_commented_out_is_valid(tmp_path: Path
     ]  # fmt: skip
 
 
-def test_columns_of_the_same_name_need_no_mapping_and_days_may_lie_anywhere(tmp_path: Path) -> None:
-    batch = one(tmp_path, SALES, s=f"{PLAIN}A,S,2016-02-29,1\nB,S,2030-01-01,2\n")
-    assert batch.frame["event_date"].to_list() == [date(2016, 2, 29), date(2030, 1, 1)]
+def test_columns_of_the_same_name_need_no_mapping_and_days_may_lie_anywhere_in_the_past(tmp_path: Path) -> None:
+    batch = one(tmp_path, SALES, s=f"{PLAIN}A,S,2016-02-29,1\nB,S,2024-01-01,2\n")
+    assert batch.frame["event_date"].to_list() == [date(2016, 2, 29), date(2024, 1, 1)]
     assert findings_of(batch) == []
 
 

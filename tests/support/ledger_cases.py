@@ -31,7 +31,7 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, publish, correct, measure, backtest and vacuum."""
+    """Ingest, register, promote, roll back, publish, correct, measure, backtest, retract and vacuum."""
     ingest(stores)
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
@@ -43,6 +43,9 @@ def every_kind(stores: Stores) -> None:
     publish(stores, run_key(revision=1), units=9)
     measure(stores)
     record_backtest(stores)
+    taken = stores.observations.batches()[0].batch_id
+    stores.observations.retract(taken, by="ana", reason="another store's file")
+    stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
     vacuum(stores)
 
 

@@ -119,12 +119,16 @@ class Ingest:
         start_date: First day of the store, in the first ingest with sales; None in all others.
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
+        by: Who decided, where a person says it rather than a source; empty otherwise.
+        reason: Why, likewise.
     """
 
     batches: tuple[BatchRecord, ...]
     start_date: date | None = None
     sequence: int = 0
     recorded_at: str = ""
+    by: str = ""
+    reason: str = ""
 
 
 @dataclass
@@ -134,10 +138,16 @@ class Batches:
     Attributes:
         by_id: The batches, in the order in which they were recorded.
         start_date: First day of sales of the first ingest that had any.
+        taken_back: Ids of batches that new snapshots leave out, with the entry that says so.
     """
 
     by_id: dict[str, BatchRecord] = field(default_factory=dict)
     start_date: date | None = None
+    taken_back: dict[str, int] = field(default_factory=dict)
+
+    def current(self) -> list[BatchRecord]:
+        """Return the batches that new snapshots read, in the order in which they were recorded."""
+        return [batch for name, batch in self.by_id.items() if name not in self.taken_back]
 
     def numbers(self) -> Mapping[str, int]:
         """Return the place of each batch, from 1."""
@@ -156,12 +166,20 @@ class IngestKind(EntryKind[Ingest]):
         """Return the batches of an entry, each with its place."""
         batches = tuple(BatchRecord.read(each, entry.sequence) for each in entry.body["batches"])
         start = entry.body.get("start_date")
-        return Ingest(batches, None if start is None else date.fromisoformat(start), entry.sequence, entry.recorded_at)
+        return Ingest(
+            batches,
+            None if start is None else date.fromisoformat(start),
+            entry.sequence,
+            entry.recorded_at,
+            entry.body.get("by", ""),
+            entry.body.get("reason", ""),
+        )
 
     def body(self, record: Ingest) -> dict[str, Any]:
-        """Return the JSON form; no start date where the store has one."""
+        """Return the JSON form; no start date where the store has one, nobody's name where a source says it."""
         start = {} if record.start_date is None else {"start_date": record.start_date.isoformat()}
-        return {"batches": [batch.body() for batch in record.batches], **start}
+        said = {name: text for name, text in (("by", record.by), ("reason", record.reason)) if text}
+        return {"batches": [batch.body() for batch in record.batches], **start, **said}
 
     def fold(self, record: Ingest, state: FoldedState) -> None:
         """Keep the batches; of two ingests of the same batch at once both record it, and the first stands."""
@@ -224,7 +242,9 @@ class IngestKind(EntryKind[Ingest]):
         sources = ", ".join(sorted({batch.source for batch in batches}))
         first, last = min(b.first_event_date for b in batches), max(b.last_event_date for b in batches)
         return EntryDescription(
-            f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}"
+            f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}",
+            record.by,
+            record.reason,
         )
 
 
