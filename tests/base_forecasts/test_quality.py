@@ -21,9 +21,14 @@ def panel(days: int = 60) -> Panel:
 
 
 def flags(
-    on: Panel, *, kind: str = "smooth", is_fallback: Bools = NONE, score: Floats | None = None
+    on: Panel,
+    *,
+    kind: str = "smooth",
+    is_fallback: Bools = NONE,
+    score: Floats | None = None,
+    is_quarantined: Bools | None = None,
 ) -> list[list[str]]:
-    found = quality_flags(on, np.array([kind, "smooth"]), is_fallback, score)
+    found = quality_flags(on, np.array([kind, "smooth"]), is_fallback, score, is_quarantined)
     assert found.name == "quality_flags"
     return [found.to_list()[at : at + HORIZON] for at in (0, HORIZON)]
 
@@ -83,7 +88,12 @@ def test_several_are_joined_in_the_order_of_the_contract() -> None:
         panel(20), missed_share=empty, is_censored=empty > 0, price_ratio=price,
         has_plan=np.zeros((2, HORIZON), dtype=np.bool_),
     )  # fmt: skip
-    found = flags(on, kind="new", is_fallback=np.array([True, True]), score=np.ones((2, HORIZON)))
+    found = flags(
+        on, kind="new", is_fallback=np.array([True, True]), score=np.ones((2, HORIZON)),
+        is_quarantined=np.array([True, False]),
+    )  # fmt: skip
+    assert "quarantined_rows" in found[0][0]
+    assert "quarantined_rows" not in found[1][0]
     assert found[0][0].split(";") == list(QUALITY_FLAGS)
 
 
