@@ -83,9 +83,11 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     said, counts = history.unresolved_feed(feed, since=day), history.feed(feed, days=[day])
     own = (pl.col("sku_id") == sku, pl.col("store_id") == store)
     resolved = pl.DataFrame() if counts is None else counts.filter(own).collect()
-    if said is None or resolved.is_empty():
+    if resolved.is_empty():
         raise InputError(f"No source said anything of {sku} in {store} on {day}.", remedy=Sentence(Action("feeds")))
-    spoken, won = plain(said.filter(own).collect().sort("known_at", "source")), plain(resolved.drop("known_at"))
+    nobody = pl.LazyFrame(schema={**FEEDS[feed].schema, "source": pl.String, "trust": pl.Float64})
+    words = (nobody if said is None else said).filter(own).collect()
+    spoken, won = plain(words.sort("known_at", "source")), plain(resolved.drop("known_at"))
     return "\n\n".join(
         (
             f"As known at {moment:%Y-%m-%d %H:%M} UTC",

@@ -65,10 +65,10 @@ def write(folder: Path, lines: list[Line], cut: Callable[[Line], str]) -> None:
 
 
 def sums(home: Path, version: str, day: str = "all") -> float:
-    where = "" if day == "all" else f"WHERE dayname(target_date) = '{day}'"
     with duckdb.connect(str(home / "catalogue" / "catalogue.duckdb"), read_only=True) as connection:
-        (row,) = connection.execute(f'SELECT sum(forecast_units) FROM "{version}".forecasts {where}').fetchall()
-    return float(row[0])
+        rows = connection.table(f'"{version}".forecasts').pl()
+    days = rows["target_date"].dt.strftime("%A")
+    return float(rows.filter((days == day) | (day == "all"))["forecast_units"].cast(float).sum())
 
 
 @pytest.fixture
