@@ -195,6 +195,7 @@ def _refusal(findings: Sequence["FeedFinding"], what: str) -> InputError:
     epilog=examples(
         "forecast-assets ingest forecasts planners.csv --model-version planners-1 --date 2025-06-30",
         'forecast-assets ingest forecasts out.parquet --model-version vendor-2 --columns "qty=forecast_units"',
+        'forecast-assets ingest forecasts plan.csv --model-version planners-1 --date-format "%d/%m/%Y" --decimal-comma',
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -212,6 +213,14 @@ def _refusal(findings: Sequence["FeedFinding"], what: str) -> InputError:
     type=click.Choice(["refuse", "zero"]),
     help="What to do with series that the file lacks.",
 )
+@click.option("--separator", help="Between the fields of a CSV, for example `;` or tab; default: found out.")
+@click.option(
+    "--decimal-comma/--no-decimal-comma",
+    default=None,
+    help="Whether numbers are written as 1.234,5 or as 1,234.5; default: found out.",
+)
+@click.option("--date-format", help="Of days, for example %d/%m/%Y; default: found out.")
+@click.option("--encoding", help="Of a CSV, for example cp1252; default: found out.")
 def ingest_forecasts(
     file: Path,
     model_version: str,
@@ -220,12 +229,17 @@ def ingest_forecasts(
     day: date | None,
     columns: str,
     missing: str,
+    separator: str | None,
+    decimal_comma: bool | None,
+    date_format: str | None,
+    encoding: str | None,
 ) -> None:
     """Publish external forecasts as a version of their own: FILE.parquet or FILE.csv.
 
     Columns: store_id, sku_id, target_date or step, forecast_units, any quantiles such as q100_units and q900_units, and
     prediction_date unless --date is given. Everything that is wrong is said at once, and then nothing is published.
-    Each prediction date becomes a run of its own; the same command again goes on where it stopped.
+    Each prediction date becomes a run of its own; the same command again goes on where it stopped. How a CSV is written
+    (encoding, separator, decimals, days) is found out from the file and said; what can be read in two ways is refused.
     """
     from forecast_assets.operations.external_forecasts import (
         ExternalForecastsRequest,
@@ -234,11 +248,21 @@ def ingest_forecasts(
     )
     from forecast_assets.presentation.external_forecasts import external_outcome_text, external_plan_text
     from forecast_assets.presentation.state import version_text
+    from forecast_assets.sources.casting import Notation
     from forecast_assets.sources.external_forecasts import parse_columns
+    from forecast_assets.sources.text_files import TextForm
 
     rhythm = CADENCES[cadence]
     request = ExternalForecastsRequest(
-        file, model_version, rhythm, horizon, day, parse_columns(columns), fill_missing=missing == "zero"
+        file,
+        model_version,
+        rhythm,
+        horizon,
+        day,
+        parse_columns(columns),
+        fill_missing=missing == "zero",
+        form=TextForm.asked(encoding, separator),
+        notation=Notation(date_format=date_format, decimal_comma=decimal_comma),
     )
 
     def work(runner: "Runner") -> None:

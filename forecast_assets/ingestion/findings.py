@@ -155,12 +155,24 @@ def _values(contract: Contract, column: Column, frame: pl.DataFrame, reported: M
             kind,
             rows,
             f"column `{column.name}` {asked[kind][1]} in {rows:,} rows, first: {_rows(frame, asked[kind][0])}",
-            f"Correct `{column.name}` at the source: {column.description}.",
+            f"Correct `{column.name}` at the source: {column.description}.{_hint(contract, kind, column.name)}",
             column.name,
         )
         for kind, rows in found.items()
         if rows
     ]
+
+
+def _hint(contract: Contract, kind: str, column: str = "") -> str:
+    """Return how else than at the source a table of the user's own may be mended, with a blank before it."""
+    if kind == "too large" and column.endswith("_units"):
+        return " If it is right, a larger unit will do: unit_factor = 0.001 in the mapping takes grams as kilograms."
+    if contract.name == "sales" and kind in {"too small", "duplicate keys"}:
+        return (
+            ' If the rows are lines of receipts, say aggregate = "sum" in the mapping: the lines of a day are added '
+            "up, returns netted."
+        )
+    return ""
 
 
 def questions(column: Column) -> Iterable[tuple[str, tuple[pl.Expr, str]]]:
@@ -209,4 +221,5 @@ def _duplicates(contract: Contract, frame: pl.DataFrame) -> list[FeedFinding]:
     message = f"{repeated.height:,} duplicate keys {key}: {', '.join(shown)}"
     rows = int(repeated["len"].sum()) - repeated.height
     remedy = "Remove the repeated rows at the source; a correction needs a later known_at."
+    remedy += _hint(contract, "duplicate keys")
     return [_error(contract, "duplicate keys", rows, message, remedy)]

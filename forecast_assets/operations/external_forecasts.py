@@ -34,6 +34,7 @@ from forecast_assets.models.external.registration import LEAST_COMPLETENESS
 from forecast_assets.models.family import family
 from forecast_assets.operations.use_cases import RunOutcome, UseCases
 from forecast_assets.scoring.context import build_hierarchy, given_inputs_of
+from forecast_assets.sources.casting import Notation
 from forecast_assets.sources.external_fit import Coherence, coherence, external_frame, missing_series, series_problems
 from forecast_assets.sources.external_forecasts import (
     ForecastsFile,
@@ -42,6 +43,7 @@ from forecast_assets.sources.external_forecasts import (
     problem_list,
     read_forecasts_file,
 )
+from forecast_assets.sources.text_files import TextForm
 from resources.store.manifests import ProductVersion
 from resources.stores.products import run_folder
 
@@ -61,6 +63,8 @@ class ExternalForecastsRequest:
         day: Prediction date of a file without that column.
         columns: The file's names of columns to ours.
         fill_missing: Whether zero stands in for series that the file lacks.
+        form: What is known of a CSV's encoding and separator.
+        notation: What is known of how the file writes numbers and days.
     """
 
     path: Path
@@ -70,6 +74,8 @@ class ExternalForecastsRequest:
     day: date | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     fill_missing: bool = False
+    form: TextForm = field(default_factory=TextForm)
+    notation: Notation = field(default_factory=Notation)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,9 @@ def plan_external_forecasts(runner: UseCases, request: ExternalForecastsRequest)
         RefusedError: If nothing else is wrong but a date is published with other numbers, or lies before the version.
     """
     is_new = _is_new(runner, require_version_name(request.model_version))
-    file = read_forecasts_file(request.path, columns=request.columns, day=request.day)
+    file = read_forecasts_file(
+        request.path, columns=request.columns, day=request.day, form=request.form, notation=request.notation
+    )
     horizon, problems = choose_horizon(file, request.cadence, request.horizon)
     problems += file_problems(file, horizon)
     near = file.within(horizon)

@@ -10,6 +10,7 @@ from forecast_assets.core.errors import first_ten
 from forecast_assets.operations.external_forecasts import ExternalForecastsPlan
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.sources.external_fit import COHERENT_WITHIN, Coherence
+from forecast_assets.sources.notations import notation_words
 
 
 def external_plan_text(plan: ExternalForecastsPlan) -> str:
@@ -18,6 +19,8 @@ def external_plan_text(plan: ExternalForecastsPlan) -> str:
     days = first_ten(key.prediction_date for key in keys)
     rows = f"{file.rows.height:,} rows, {keys[0].forecast_horizon} days ahead of {days}"
     lines = [f"{file.name} (SHA-256 {file.sha256[:12]}): {rows}.", _quantiles_text(file.levels)]
+    if file.found:
+        lines.append(f"Taken as {notation_words(file.found)}.")
     filled = sum(planned.filled for planned in plan.dates)
     if filled:
         lines.append(f"{filled} series of the snapshots are not in the file: published as zero, is_fallback is true.")

@@ -4,8 +4,8 @@ What belongs here: from text, numbers and dates of any table to the contract's t
 What does not: which column is which (``table_mapping``), or opening files.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
@@ -13,12 +13,12 @@ import polars as pl
 from forecast_assets.contracts import TIMESTAMP, Column
 from forecast_assets.core.errors import FIRST, first_ten
 from forecast_assets.ingestion.findings import FIRST_DAY, LAST_DAY, FeedFinding, is_in_range
+from forecast_assets.sources.text_days import FORMS, ISO, SERIAL, Days, has_short_years, moment_days, text_days
+from forecast_assets.sources.text_numbers import plain_numbers
 
 _TRUE: Final = ("true", "t", "yes", "y", "1")
 _FALSE: Final = ("false", "f", "no", "n", "0")
 _MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
-# Points between groups of three digits, as in 1.234.567,8.
-_GROUPED: Final = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$"
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 
 
@@ -27,16 +27,22 @@ class Notation:
     """How a table writes its values.
 
     Attributes:
-        date_format: Of dates written as text; None for 2025-06-30.
+        date_format: Of dates written as text, as somebody said it; None for the form that is found.
         known_at_format: Of moments written as text; None for ISO 8601.
-        decimal_comma: Whether numbers are written as 1.234,5.
+        decimal_comma: Whether numbers are written as 1.234,5; None where nobody says it, which is False here.
         missing_values: Texts that stand for no value.
+        time_zone: IANA name of the zone whose day counts for moments; None for what they say, or UTC.
+        day_forms: Form that was found, by the contract's column; 2025-06-30 where there is none.
+        doubts: Why a column cannot be read without a word more, by the contract's column.
     """
 
     date_format: str | None = None
     known_at_format: str | None = None
-    decimal_comma: bool = False
+    decimal_comma: bool | None = None
     missing_values: Sequence[str] = ()
+    time_zone: str | None = None
+    day_forms: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, FeedFinding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,22 +83,40 @@ def cast_column(
         >>> made.to_list(), found[0].message
         ([1.5, None], "a.csv: `sales_units` cannot be read as a number in 1 rows: row 3 'x'")
     """
-    given = _without_marks(values, notation)
-    made = _cast(given, column.dtype, notation)
+    if column.name in notation.doubts:
+        return _nothing(values, column.dtype).alias(column.name), [notation.doubts[column.name]]
+    given = without_marks(values, notation.missing_values)
+    days = _as_days(given, column.name, notation) if column.dtype == pl.Date else None
+    made = _cast(given, column.dtype, notation) if days is None else _in_range(days.days)
+    found = [] if days is None else _unzoned(days, given, column.name, feed, row_source)
     bad = made.is_null() & given.is_not_null()
     if not bad.any():
-        return made.alias(column.name), []
+        return made.alias(column.name), found
     what, remedy = _WORDS.get(column.dtype, ("a value", ""))
-    at = bad.arg_true()
-    said = given.cast(pl.String) if given.dtype.is_temporal() else given
+    if days is not None and given.dtype == pl.String and has_short_years(given.filter(bad)):
+        remedy = f"{_SHORT_YEARS} {remedy}"
+    shown = _shown(given, bad, row_source)
+    message = f"{row_source.name}: `{column.name}` cannot be read as {what} in {shown}"
+    unreadable = FeedFinding(feed, "unreadable", True, int(bad.sum()), message, remedy, column.name)
+    return made.alias(column.name), [*found, unreadable]
+
+
+def _shown(values: pl.Series, is_named: pl.Series, row_source: RowSource) -> str:
+    """Return how many rows there are, and the first ten with their numbers and values."""
+    at = is_named.arg_true()
+    said = values.cast(pl.String) if values.dtype.is_temporal() else values
     shown = [f"row {row + row_source.first_row} {said[row]!r}" for row in at.head(FIRST + 1).to_list()[:FIRST]]
     left = f" and {len(at) - FIRST:,} more" if len(at) > FIRST else ""
-    message = (
-        f"{row_source.name}: `{column.name}` cannot be read as {what} in {len(at):,} rows: {first_ten(shown)}{left}"
-    )
-    return made.alias(column.name), [
-        FeedFinding(feed, "unreadable", is_error=True, rows=len(at), message=message, remedy=remedy, column=column.name)
-    ]
+    return f"{len(at):,} rows: {first_ten(shown)}{left}"
+
+
+def _unzoned(days: Days, given: pl.Series, name: str, feed: str, row_source: RowSource) -> list[FeedFinding]:
+    """Return a warning on moments that were taken as days of UTC although they are not at its midnight."""
+    rows = int(days.is_unzoned.sum())
+    shown = _shown(given, days.is_unzoned, row_source)
+    message = f"{row_source.name}: `{name}` is a moment, taken as its day in UTC, where it is not midnight, in {shown}"
+    remedy = 'Say time_zone = "Europe/Berlin", or where its days begin at midnight; "UTC" if days of UTC are meant.'
+    return [FeedFinding(feed, "days of moments", False, rows, message, remedy)] if rows else []
 
 
 def unreadable_values(made: pl.Series, values: pl.Series, notation: Notation) -> pl.Series:
@@ -107,7 +131,7 @@ def unreadable_values(made: pl.Series, values: pl.Series, notation: Notation) ->
         >>> unreadable_values(pl.Series("units", [1.0, None]), pl.Series(["1", "x"]), Notation()).to_list()
         [None, "`units` cannot be read: 'x'"]
     """
-    given = _without_marks(values, notation)
+    given = without_marks(values, notation.missing_values)
     is_bad = made.is_null() & given.is_not_null()
     said = pl.format("`{}` cannot be read: '{}'", pl.lit(made.name), pl.lit(given.cast(pl.String, strict=False)))
     return pl.select(pl.when(is_bad).then(said)).to_series()
@@ -124,21 +148,20 @@ def joined_words(one: pl.Series, other: pl.Series) -> pl.Series:
     return pl.select(pl.when(one.is_not_null() | other.is_not_null()).then(both)).to_series()
 
 
-def _without_marks(values: pl.Series, notation: Notation) -> pl.Series:
+def without_marks(values: pl.Series, missing_values: Sequence[str] = ()) -> pl.Series:
+    """Return a column without blanks around its texts, and without the texts that stand for no value."""
     if values.dtype in (pl.Categorical, pl.Enum):
         values = values.cast(pl.String)
     if values.dtype != pl.String:
         return values
     stripped = values.str.strip_chars()
-    is_mark = stripped.is_in(["", *notation.missing_values])
+    is_mark = stripped.is_in(["", *missing_values])
     return stripped.set(is_mark, None)
 
 
 def _cast(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
     if dtype == pl.String:
         return _as_text(values)
-    if dtype == pl.Date:
-        return _in_range(_as_date(values, notation))
     if dtype == TIMESTAMP:
         return _in_range(_as_moment(values, notation))
     if dtype == pl.Boolean:
@@ -165,8 +188,8 @@ def _as_text(values: pl.Series) -> pl.Series:
 
 
 def _as_number(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
-    if values.dtype == pl.String and notation.decimal_comma:
-        values = _with_point(values)
+    if values.dtype == pl.String:
+        values = plain_numbers(values, is_comma=notation.decimal_comma is True)
     if not (values.dtype == pl.String or values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         return _nothing(values, dtype)
     number = values.cast(pl.Float64, strict=False)
@@ -174,13 +197,6 @@ def _as_number(values: pl.Series, dtype: Any, notation: Notation) -> pl.Series:
         return number
     whole = number.cast(dtype, strict=False)
     return whole.set((whole.cast(pl.Float64) != number).fill_null(value=False), None)
-
-
-def _with_point(values: pl.Series) -> pl.Series:
-    """Return numbers with a decimal comma as ones with a point; a point that parts no thousands is unreadable."""
-    grouped = values.str.contains(_GROUPED)
-    is_doubtful = (values.str.contains(".", literal=True) & ~grouped).fill_null(value=False)
-    return values.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True).set(is_doubtful, None)
 
 
 def _as_flag(values: pl.Series) -> pl.Series:
@@ -193,16 +209,24 @@ def _as_flag(values: pl.Series) -> pl.Series:
     return text.replace_strict(meaning, default=None, return_dtype=pl.Boolean)
 
 
-def _as_date(values: pl.Series, notation: Notation) -> pl.Series:
+def _as_days(values: pl.Series, name: str, notation: Notation) -> Days:
+    nowhere = pl.Series(values.name, [False], dtype=pl.Boolean).new_from_index(0, len(values))
     if values.dtype == pl.Date:
-        return values
+        return Days(values, nowhere)
     if isinstance(values.dtype, pl.Datetime):
-        return values.dt.date()
-    if values.dtype.is_integer() and notation.date_format:
-        values = values.cast(pl.String)  # 20250630 with the format %Y%m%d
+        return moment_days(values, notation.time_zone)
+    if values.dtype.is_integer():
+        values = values.cast(pl.String)  # 20250630, or 45838 as spreadsheets count days
     if values.dtype != pl.String:
-        return _nothing(values, pl.Date)
-    return values.str.to_date(notation.date_format or "%Y-%m-%d", strict=False)
+        return Days(_nothing(values, pl.Date), nowhere)
+    asked = notation.date_format
+    if asked is None or asked in FORMS:
+        read = text_days(values, asked or notation.day_forms.get(name, ISO), notation.time_zone)
+        if asked in {None, SERIAL}:
+            return read
+        exact = values.str.to_date(asked, strict=False)
+        return Days(pl.select(pl.coalesce(read.days, exact)).to_series(), read.is_unzoned)
+    return Days(values.str.to_date(asked, strict=False), nowhere)
 
 
 def _as_moment(values: pl.Series, notation: Notation) -> pl.Series:
@@ -229,6 +253,9 @@ def _parsed(text: pl.Expr, formats: Sequence[str]) -> pl.Series:
     return pl.select(pl.coalesce(tries)).to_series()
 
 
+_SHORT_YEARS: Final = (
+    'Years with two digits are not guessed at: write all four, or say date_format = "%d.%m.%y" or its like.'
+)
 _YEARS: Final = f"years are {FIRST_DAY.year} to {LAST_DAY.year}"
 _WORDS: Final[dict[Any, tuple[str, str]]] = {
     pl.String: ("an identifier", "Identifiers are text or whole numbers: correct them at the source."),

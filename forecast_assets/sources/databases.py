@@ -11,15 +11,14 @@ import polars as pl
 
 from forecast_assets.core.errors import SourceError, first_ten
 
-# Neither files nor the network from within a query, and no way back.
-_LOCKED: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-}
+# Neither files nor the network from within a query.
+_LOCKED: Final[dict[str, str | bool | int | float | list[str]]] = {"enable_external_access": "false"}
+# Days of moments do not depend on where this machine stands; and there is no way back from either.
+_SESSION: Final = "SET TimeZone = 'UTC'; SET lock_configuration = true"
 
 
 def read_database(path: Path, *, table: str | None = None, query: str | None = None) -> pl.DataFrame:
-    """Fetch one table, or the result of one query, of a DuckDB database.
+    """Fetch one table, or the result of one query, of a DuckDB database; moments with a zone are in UTC.
 
     Args:
         path: The database.
@@ -36,6 +35,7 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
         raise SourceError(f"There is no database {path}.", remedy="Correct `database` in the mapping.")
     try:
         connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection.execute(_SESSION)
     except duckdb.Error as error:
         raise SourceError(
             f"{path} cannot be opened: {_first_line(error)}",

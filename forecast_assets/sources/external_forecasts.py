@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +19,18 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES
+from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES, Column
 from forecast_assets.core.actions import Sentence
 from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
 from forecast_assets.core.keys import Cadence
 from forecast_assets.core.quantities import DECIMALS
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.ingestion.findings import FIRST_DAY, LAST_DAY, LONGEST_TEXT, is_broken_text, is_in_range
-from forecast_assets.sources.files import require_single
+from forecast_assets.sources.casting import Notation, RowSource
+from forecast_assets.sources.notations import FoundNotation, find_notation
+from forecast_assets.sources.text_days import FORMS, ISO, text_days
+from forecast_assets.sources.text_files import TextForm, TextTable, read_text_table
+from forecast_assets.sources.text_numbers import plain_numbers
 
 MEAN: Final = "forecast_units"
 ROW: Final = "row"
@@ -59,6 +63,8 @@ class ForecastsFile:
             target_date, forecast_units` and the quantiles; null where a value is missing or cannot be read.
         upper: Rows of nodes above SKU-store: `row, prediction_date, step, forecast_units` and the node.
         unreadable: One sentence per column with values that cannot be read.
+        found: How it writes texts, numbers and days, as far as nobody said so and it is not the usual way: keys such as
+            `separator` and their values.
     """
 
     name: str
@@ -68,6 +74,7 @@ class ForecastsFile:
     rows: pl.DataFrame
     upper: pl.DataFrame
     unreadable: tuple[str, ...]
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dates(self) -> list[date]:
@@ -112,7 +119,12 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 def read_forecasts_file(
-    path: Path, *, columns: Mapping[str, str] | None = None, day: date | None = None
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    day: date | None = None,
+    form: TextForm | None = None,
+    notation: Notation | None = None,
 ) -> ForecastsFile:
     """Read a file of forecasts.
 
@@ -122,18 +134,22 @@ def read_forecasts_file(
             node in `product_level, product_node, store_level, store_node`. Other columns are left out.
         columns: Its names of columns to ours.
         day: The prediction date of all rows, for a file without that column.
+        form: What is known of a CSV's encoding and separator.
+        notation: What is known of how it writes numbers and days.
 
     Raises:
         SourceError: If it cannot be read, is empty, or its columns cannot be told; all that is wrong with them at once.
     """
     content = _content(path)
-    frame = _rename(path, _frame(path, content), columns or {})
+    frame, text = _frame(path, content, form)
+    frame = _rename(path, frame, columns or {})
     if day is not None and "prediction_date" not in frame.columns:
         frame = frame.with_columns(pl.lit(day).alias("prediction_date"))
         day = None
     _require_columns(path, frame, day)
     given = tuple(name for name in QUANTILE_COLUMNS if name in frame.columns)
-    typed, unreadable = _typed(path, frame, given)
+    found = _found_notation(path, frame, text, form, notation or Notation())
+    typed, unreadable = _typed(path, frame, given, found.notation)
     is_upper = pl.any_horizontal(pl.col("store_id", "sku_id").is_null()) & pl.all_horizontal(pl.col(NODE).is_not_null())
     return ForecastsFile(
         name=path.name,
@@ -143,6 +159,7 @@ def read_forecasts_file(
         rows=typed.filter(~is_upper).drop(NODE),
         upper=typed.filter(is_upper).select(ROW, "prediction_date", "step", MEAN, *NODE),
         unreadable=unreadable,
+        found=found.keys,
     )
 
 
@@ -243,21 +260,22 @@ def _content(path: Path) -> bytes:
         raise SourceError(f"{path} cannot be read: {error.strerror}.", remedy="Give a file that is there.") from error
 
 
-def _frame(path: Path, content: bytes) -> pl.DataFrame:
-    try:
-        if path.suffix.lower() == ".csv":
-            frame = pl.read_csv(io.BytesIO(content), infer_schema=False)
-            require_single(path, frame.columns)
-        else:
-            frame = pl.read_parquet(io.BytesIO(content))
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(
-            f"{path} cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0].rstrip('.')}.",
-            remedy="Write or copy it again; it may be cut short, or in another encoding than UTF-8.",
-        ) from error
+def _frame(path: Path, content: bytes, form: TextForm | None) -> tuple[pl.DataFrame, TextTable | None]:
+    text = read_text_table(path, form, content=content) if path.suffix.lower() == ".csv" else None
+    frame = _parquet(path, content) if text is None else text.frame
     if frame.is_empty():
         raise SourceError(f"{path} has no rows.", remedy="Give a file with a row per SKU, store and day ahead.")
-    return frame
+    return frame, text
+
+
+def _parquet(path: Path, content: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(
+            f"{path} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+            remedy="Write or copy it again; it may be cut short.",
+        ) from error
 
 
 def _rename(path: Path, frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
@@ -293,18 +311,33 @@ def _require_columns(path: Path, frame: pl.DataFrame, day: date | None) -> None:
         )
 
 
-def _typed(path: Path, frame: pl.DataFrame, quantiles: tuple[str, ...]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _found_notation(
+    path: Path, frame: pl.DataFrame, text: TextTable | None, form: TextForm | None, asked: Notation
+) -> FoundNotation:
+    types = {
+        **dict.fromkeys((MEAN, *QUANTILE_COLUMNS), pl.Float64),
+        **dict.fromkeys(_DATES, pl.Date),
+        "step": pl.Int32,
+    }
+    columns = {name: (Column(name, types[name], ""), frame[name]) for name in frame.columns if name in types}
+    return find_notation(asked, columns, feed="", row_source=RowSource(path.name), text=text, form=form)
+
+
+def _typed(
+    path: Path, frame: pl.DataFrame, quantiles: tuple[str, ...], notation: Notation
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the rows in our types, and one sentence per column with values that cannot be read."""
     raw = frame.with_row_index(ROW, offset=1)
+    plain = _in_plain_writing(raw, notation)
     readers = {
         **{name: _text(name) for name in _IDS},
-        **{name: _day(name, frame.schema.get(name)) for name in _DATES},
+        **{name: _day(name, plain.schema.get(name)) for name in _DATES},
         **{name: _number(name) for name in (MEAN, *quantiles)},
         "step": _whole("step"),
     }
     present = {name: reader for name, reader in readers.items() if name in frame.columns}
     try:
-        typed = raw.select(pl.col(ROW).cast(pl.Int64), *present.values())
+        typed = plain.select(pl.col(ROW).cast(pl.Int64), *present.values())
     except pl.exceptions.PolarsError as error:
         raise SourceError(
             f"{path.name} has columns of types that cannot be used: {str(error).splitlines()[0]}.",
@@ -314,8 +347,39 @@ def _typed(path: Path, frame: pl.DataFrame, quantiles: tuple[str, ...]) -> tuple
     types = {**dict.fromkeys(_IDS, pl.String), **dict.fromkeys(_DATES, pl.Date), "step": pl.Int32}
     absent = [pl.lit(None, types[name]).alias(name) for name in types if name not in present]
     flags = [flag.alias(_flag(name)) for name, flag in lost.items()]
-    unreadable = [_unreadable(raw.filter(flag), name) for name, flag in lost.items() if flag.any()]
+    unreadable = [
+        _doubt(name, notation) if name in notation.doubts else _unreadable(raw.filter(flag), name)
+        for name, flag in lost.items()
+        if flag.any()
+    ]
     return _dated(typed.with_columns(*absent, *flags)), tuple(unreadable)
+
+
+def _in_plain_writing(raw: pl.DataFrame, notation: Notation) -> pl.DataFrame:
+    """Return texts of numbers as 1234.5 and texts of days as days; null where nothing says how to read them."""
+    texts = [name for name, dtype in raw.schema.items() if dtype == pl.String]
+    numbers = [name for name in texts if name in {MEAN, *QUANTILE_COLUMNS, "step"}]
+    days = [name for name in texts if name in _DATES]
+    plain = [plain_numbers(raw[name], is_comma=notation.decimal_comma is True) for name in numbers]
+    read = raw.with_columns(*plain, *(_text_days(raw[name], notation) for name in days))
+    doubtful = [name for name in notation.doubts if name in {*numbers, *days}]
+    return read.with_columns(pl.lit(None, read.schema[name]).alias(name) for name in doubtful)
+
+
+def _text_days(texts: pl.Series, notation: Notation) -> pl.Series:
+    """Return days; of a moment with a zone the day that is written, which is that of whoever made the forecast."""
+    asked = notation.date_format
+    if asked is not None and asked not in FORMS:
+        return texts.str.to_date(asked, strict=False)
+    is_iso = texts.str.contains(_DATE).fill_null(value=False)
+    iso = texts.set(~is_iso, None).str.head(10).str.to_date("%Y-%m-%d", strict=False)
+    read = text_days(texts, asked or notation.day_forms.get(texts.name, ISO)).days
+    return pl.select(pl.coalesce(iso, read)).to_series().alias(texts.name)
+
+
+def _doubt(name: str, notation: Notation) -> str:
+    option = "--date-format" if name in _DATES else "--decimal-comma or --no-decimal-comma"
+    return f"{notation.doubts[name].message}; say which with {option}"
 
 
 def _flag(name: str) -> str:
@@ -344,10 +408,6 @@ def _whole(name: str) -> pl.Expr:
 
 
 def _day(name: str, dtype: Any) -> pl.Expr:
-    if dtype == pl.String:
-        is_date = pl.col(name).str.contains(_DATE)
-        text = pl.when(is_date).then(pl.col(name).str.head(10))
-        return _in_range(text.str.to_date("%Y-%m-%d", strict=False)).alias(name)
     if isinstance(dtype, pl.Date | pl.Datetime):
         return _in_range(pl.col(name).cast(pl.Date))
     return pl.lit(None, pl.Date).alias(name)

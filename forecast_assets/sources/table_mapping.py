@@ -3,6 +3,7 @@
 What belongs here: what may stand in the file, and what is wrong with one. What does not: reading the tables.
 """
 
+import math
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import LONGEST_LAG
+from forecast_assets.sources.text_days import is_time_zone
+from forecast_assets.sources.text_files import is_separator, is_text_encoding
 
 _HIERARCHIES: Final = ("product_hierarchy", "store_hierarchy")
 _PLANS: Final = ("prices", "events", "store_closures")
@@ -34,10 +37,16 @@ class FeedTable(BaseModel):
         columns: Contract column to source column; a column that is called the same need not be named.
         constants: Contract column to one value for all rows.
         levels: Of a hierarchy with a column per level: name of the level to its column, the widest first.
-        date_format: Of dates written as text, for example `%d.%m.%Y`.
-        known_at_format: Of moments written as text.
-        separator: Between the fields of a CSV.
+        date_format: Of dates written as text, for example `%d.%m.%Y`, or `excel` for numbers of days; found out from
+            the file if it is left out, as are the next three.
         decimal_comma: Whether numbers are written as 1.234,5.
+        encoding: Of a CSV, for example `cp1252`.
+        separator: Between the fields of a CSV.
+        known_at_format: Of moments written as text.
+        time_zone: Zone in which days begin, for example `Europe/Berlin`, where days are told by moments with a zone.
+        aggregate: `sum` where a row is a line of a receipt or a booking, and a day has several.
+        unit_factor: What a quantity of the source is in units: 0.001 for grams taken as kilograms, -1 for the other
+            sign.
         missing_values: Texts that stand for no value.
         missing_days: `zero` where only what was sold is listed: silence is then a day without a sale, or a closed one.
         listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
@@ -64,9 +73,13 @@ class FeedTable(BaseModel):
     constants: dict[str, Any] = {}
     levels: dict[str, str] = {}
     date_format: str | None = None
+    decimal_comma: bool | None = None
+    encoding: str | None = None
+    separator: str | None = Field(None, min_length=1, max_length=1)
     known_at_format: str | None = None
-    separator: str = Field(",", min_length=1, max_length=1)
-    decimal_comma: bool = False
+    time_zone: str | None = None
+    aggregate: Literal["sum"] | None = None
+    unit_factor: float = 1.0
     missing_values: list[str] = []
     missing_days: Literal["error", "zero"] = "error"
     listed_days: int = Field(364, ge=1, le=3650)
@@ -105,9 +118,19 @@ class FeedTable(BaseModel):
             f"levels and their columns are called otherwise than {sorted(names)}; rename {taken}: "
             'department = "dept"': not taken,
             f'`separator` is one printable ASCII character or a tab, such as ";" or "\\t", not {self.separator!r}': (
-                self.separator == "\t" or (self.separator.isascii() and self.separator.isprintable())
-            )
-            and self.separator != '"',
+                self.separator is None or is_separator(self.separator)
+            ),
+            f"`encoding` is one that Python knows, such as utf-8, utf-16 or cp1252, not {self.encoding!r}": (
+                self.encoding is None or is_text_encoding(self.encoding)
+            ),
+            f"`time_zone` is one of the IANA's, such as Europe/Berlin or UTC, not {self.time_zone!r}": (
+                self.time_zone is None or is_time_zone(self.time_zone)
+            ),
+            "`aggregate` is for sales": self.aggregate is None or self.feed == "sales",
+            f"`unit_factor` is a number other than 0, not {self.unit_factor}": (
+                math.isfinite(self.unit_factor) and self.unit_factor != 0
+            ),
+            "`unit_factor` is for feeds with quantities in units": self.unit_factor == 1 or any(unit_columns(contract)),
             f"constants {unfit} are not text, a date, true or false, or a number of at most 64 bits": not unfit,
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
             '`tolerated_rows` and `tolerated_percent` need `on_invalid = "quarantine"`': self.on_invalid == "quarantine"
@@ -118,6 +141,16 @@ class FeedTable(BaseModel):
             or self.feed in _PLANS,
         }
         return [complaint for complaint, is_right in said.items() if not is_right]
+
+
+def unit_columns(contract: Contract) -> list[str]:
+    """Return the columns of a feed that hold quantities in units.
+
+    Example:
+        >>> unit_columns(FEEDS["sales"]), unit_columns(FEEDS["prices"])
+        (['sales_units'], [])
+    """
+    return [name for name in contract.names if name.endswith("_units")]
 
 
 def _is_constant(value: Any) -> bool:
@@ -197,9 +230,13 @@ feed = "sales"             # or: stock_status, inventory_positions, purchase_ord
                            # store_closures, product_hierarchy, store_hierarchy; one [[feed]] each
 file = "sales.csv"         # CSV or Parquet beside this file; "sales_*.csv" takes many
 # database = "shop.duckdb" # or a DuckDB database, with: table = "sales", or: query = "SELECT ..."
-separator = ";"
-decimal_comma = true
-date_format = "%d.%m.%Y"   # leave it out for 2025-06-30
+separator = ";"            # leave these three out, and they are found out from the file, and told
+decimal_comma = true       # 9,5 and 1.234,5
+date_format = "%d.%m.%Y"   # 28.06.2025
+# encoding = "cp1252"      # if it is neither UTF-8 nor UTF-16
+# aggregate = "sum"        # if a row is a line of a receipt: the lines of a day are added up, returns netted
+# unit_factor = 0.001      # what a quantity is in units: grams taken as kilograms; -1 turns the sign
+# time_zone = "Europe/Berlin" # if days are told by moments with a zone
 # missing_days = "zero"    # if the file lists only the days on which something was sold
 # missing_values = ["NA"]  # texts that stand for no value
 

@@ -14,7 +14,7 @@ What follows where a source does not say it:
   Memberships without a date hold since 1970.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -31,9 +31,11 @@ from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.sources.casting import Notation, RowSource, cast_column, joined_words, unreadable_values
 from forecast_assets.sources.databases import read_database
-from forecast_assets.sources.files import require_single
+from forecast_assets.sources.line_sums import LineSums, without_negative
+from forecast_assets.sources.notations import Columns, find_notation, notation_finding
 from forecast_assets.sources.price_ratios import highest_prices
-from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping
+from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping, unit_columns
+from forecast_assets.sources.text_files import TextForm, TextTable, read_text_table
 from resources.stores.observations import PLANNED
 
 SINCE_EVER: Final = date(1970, 1, 1)
@@ -45,15 +47,29 @@ _CSV: Final = (".csv", ".tsv", ".txt", ".gz")
 # Carried beside the contract's columns, to say of a row that is set aside which one it is and what is wrong with it.
 _ROW: Final = "_row_number"
 _UNREADABLE: Final = "_unreadable"
+# Products with a factor such as 0.001 are rounded so far, to the noise of binary fractions.
+_UNIT_DIGITS: Final = 9
+_BELOW_ZERO: Final = {
+    "inventory_positions": ("on_hand_units", "which count as nothing on hand"),
+    "sales": ("sales_units", "more returned than sold, which count as 0 sold"),
+}
 _LIST_PRICE: Final = Column("list_price", pl.Float64, "price without promotion", nullable=True, at_least=0)
 
 
 @dataclass(frozen=True)
-class _SourceTable:
-    """One file, table or query: where its rows come from, and how to fetch them."""
+class _Fetched:
+    """The columns of one file, table or query, and how a text file's bytes were understood."""
 
-    row_source: RowSource
-    fetch: Callable[[], pl.DataFrame]
+    frame: pl.DataFrame
+    text: TextTable | None = None
+
+
+@dataclass(frozen=True)
+class _SourceTable:
+    """One file, table or query: its name, and how to fetch it."""
+
+    name: str
+    fetch: Callable[[], _Fetched]
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ def _tables(table: FeedTable, folder: Path) -> list[_SourceTable]:
     if table.database is not None:
         path = folder / table.database
         name = f"{path.name} {table.table or 'query'}"
-        return [_SourceTable(RowSource(name), partial(read_database, path, table=table.table, query=table.query))]
+        return [_SourceTable(name, lambda: _Fetched(read_database(path, table=table.table, query=table.query)))]
     return [_file(path, table) for path in _matching(folder, str(table.file))]
 
 
@@ -107,37 +123,31 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 def _file(path: Path, table: FeedTable) -> _SourceTable:
     if path.suffix.lower() == ".parquet":
-        return _SourceTable(RowSource(path.name), partial(_read_parquet, path))
+        return _SourceTable(path.name, partial(_read_parquet, path))
     if path.suffix.lower() in _CSV:
-        return _SourceTable(RowSource(path.name, first_row=2), partial(_read_csv, path, table))
+        return _SourceTable(path.name, partial(_read_csv, path, table))
     raise SourceError(f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*_CSV, '.parquet']}.")
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def _read_parquet(path: Path) -> _Fetched:
     try:
-        return pl.read_parquet(path, glob=False)
+        return _Fetched(pl.read_parquet(path, glob=False))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
             f"{path} cannot be read as Parquet: {str(error).rstrip('.')}.", remedy="Write or copy it again."
         ) from error
 
 
-def _read_csv(path: Path, table: FeedTable) -> pl.DataFrame:
+def _read_csv(path: Path, table: FeedTable) -> _Fetched:
     """Read the columns that are needed, all as text: what it means is the mapping's business."""
-    try:
-        rows = pl.scan_csv(path, separator=table.separator, infer_schema=False, glob=False)
-        ours = (*FEEDS[table.feed].names, *EXTRA_COLUMNS.get(table.feed, ()))
-        named = {*table.columns.values(), *table.levels.values(), *ours}
-        found = rows.collect_schema().names()
-        require_single(path, found, named)
-        wanted = [name for name in found if name in named]
-        return rows.select(wanted or pl.all()).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(
-            f"{path} cannot be read as CSV: {str(error).splitlines()[0].rstrip('.')}.",
-            remedy="It needs a line of column names, the same number of fields in each line, UTF-8 text; and "
-            f"`separator` in the mapping is {table.separator!r}.",
-        ) from error
+    ours = (*FEEDS[table.feed].names, *EXTRA_COLUMNS.get(table.feed, ()))
+    named = [*table.columns.values(), *table.levels.values(), *ours]
+    text = read_text_table(path, _form(table), wanted=named)
+    return _Fetched(text.frame, text)
+
+
+def _form(table: FeedTable) -> TextForm:
+    return TextForm(table.encoding, table.separator)
 
 
 class _Feed:
@@ -152,12 +162,19 @@ class _Feed:
         self._trust = mapping.trust if table.trust is None else table.trust
         self._lag = timedelta(hours=hours)
         self._notation = Notation(
-            table.date_format, table.known_at_format, table.decimal_comma, tuple(table.missing_values)
+            table.date_format,
+            table.known_at_format,
+            table.decimal_comma,
+            tuple(table.missing_values),
+            time_zone=table.time_zone,
         )
+        self._told: Mapping[str, object] = {}
 
     def batches(self, tables: Sequence[_SourceTable]) -> Iterator[Batch]:
-        """Return one batch per table; prices whose ratio looks back a year are one batch."""
+        """Return one batch per table; prices whose ratio looks back a year, and sums of lines, are one batch."""
         rows: Iterator[_CastRows] = (self._typed(table) for table in tables)
+        if self._table.aggregate is not None:
+            rows = iter([self._summed(rows)])
         said = {*self._table.columns, *self._table.constants}
         if self._contract.name == "prices" and not said & {"price_ratio", "list_price"}:
             rows = iter([_together(list(rows))])
@@ -165,27 +182,45 @@ class _Feed:
 
     def _typed(self, table: _SourceTable) -> _CastRows:
         """Fetch a table and cast its columns; those that are missing are findings unless something follows for them."""
-        raw = table.fetch()
+        fetched = table.fetch()
+        raw = fetched.frame
+        row_source = RowSource(table.name, 1 if fetched.text is None else fetched.text.first_row)
         absent = sorted({*self._table.columns.values(), *self._table.levels.values()} - set(raw.columns))
-        findings = [self._absent(table.row_source, absent, raw)] if absent else []
+        findings = [self._absent(row_source, absent, raw)] if absent else []
+        columns = self._present(raw)
+        notation, noticed = self._found_notation(columns, fetched, row_source)
+        findings += noticed
         made = []
         unreadable = pl.Series([None], dtype=pl.String).new_from_index(0, raw.height)
-        for column in self._wanted():
-            values = self._values(raw, column)
-            if values is not None:
-                series, found = cast_column(
-                    values, column, self._notation, feed=self._contract.name, row_source=table.row_source
-                )
-                made.append(series)
-                findings += found
-                if found:
-                    unreadable = joined_words(unreadable, unreadable_values(series, values, self._notation))
+        for column, values in columns.values():
+            series, found = cast_column(values, column, notation, feed=self._contract.name, row_source=row_source)
+            made.append(series)
+            findings += found
+            if found:
+                unreadable = joined_words(unreadable, unreadable_values(series, values, notation))
         frame = pl.DataFrame(made)
         if self._table.on_invalid == "quarantine":
-            frame = frame.with_columns(_row_numbers(frame, table.row_source), unreadable.alias(_UNREADABLE))
-        return _CastRows(
-            self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.row_source.name
+            frame = frame.with_columns(_row_numbers(frame, row_source), unreadable.alias(_UNREADABLE))
+        return _CastRows(self._unpivoted(frame) if self._table.levels else frame, tuple(findings), table.name)
+
+    def _present(self, raw: pl.DataFrame) -> Columns:
+        """Return the columns that a table has, or that are constant, by the contract's names."""
+        found = ((column, self._values(raw, column)) for column in self._wanted())
+        return {column.name: (column, values) for column, values in found if values is not None}
+
+    def _found_notation(
+        self, columns: Columns, fetched: _Fetched, row_source: RowSource
+    ) -> tuple[Notation, list[FeedFinding]]:
+        """Return how a table writes its values, and a word on it if nobody said so, and no table before was alike."""
+        feed = self._contract.name
+        said = {name: pair for name, pair in columns.items() if name not in self._table.constants}
+        found = find_notation(
+            self._notation, said, feed=feed, row_source=row_source, text=fetched.text, form=_form(self._table)
         )
+        if not found.keys or found.keys == self._told:
+            return found.notation, []
+        self._told = found.keys
+        return found.notation, [notation_finding(feed, row_source.name, fetched.frame.height, found.keys)]
 
     def _wanted(self) -> list[Column]:
         """Return the columns to look for: the contract's, and what stands for some of them."""
@@ -218,8 +253,40 @@ class _Feed:
         ]
         return pl.concat(levels).unique(maintain_order=True) if levels else wide
 
+    def _summed(self, tables: Iterable[_CastRows]) -> _CastRows:
+        """Return the sums of the lines of all tables, so that it does not matter how they were cut."""
+        parts, findings, names = [], list[FeedFinding](), []
+        for rows in tables:
+            lines = self._with_known_at(rows.frame)
+            if set(self._contract.names) - set(lines.columns):
+                return rows
+            parts.append(LineSums.of(lines))
+            findings += rows.findings
+            names.append(rows.name)
+        sums = LineSums.together(parts)
+        findings.append(sums.finding(self._table.unit_factor))
+        return _CastRows(sums.rows(self._table.unit_factor), tuple(findings), first_ten(names))
+
+    def _in_units(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return quantities of the source in units; those of sums are already."""
+        factor = self._table.unit_factor
+        names = [name for name in unit_columns(self._contract) if name in frame.columns]
+        if factor == 1 or self._table.aggregate is not None:
+            return frame
+        return frame.with_columns((pl.col(name) * factor).round(_UNIT_DIGITS) for name in names)
+
+    def _signed(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[FeedFinding]]:
+        """Return zero for what is below it and may be: nothing is on hand, or more came back than was sold."""
+        feed = self._contract.name
+        column, what = _BELOW_ZERO.get(feed, ("", ""))
+        is_there = {*_SERIES, "event_date", column} <= set(frame.columns)
+        if not is_there or (feed == "sales" and self._table.aggregate is None):
+            return frame, []
+        return without_negative(frame, column, feed=feed, what=what)
+
     def _batch(self, rows: _CastRows) -> Batch:
-        frame, findings = self._completed(rows.frame), [*rows.findings, *self._unknowable(rows.frame)]
+        frame, signs = self._signed(self._in_units(self._completed(rows.frame)))
+        findings = [*rows.findings, *self._unknowable(rows.frame), *signs]
         if set(self._contract.names) <= set(frame.columns):
             frame = frame.select(
                 *self._contract.names, *(name for name in (_ROW, _UNREADABLE) if name in frame.columns)

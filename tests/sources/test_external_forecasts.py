@@ -10,6 +10,7 @@ import pytest
 
 from forecast_assets.core.errors import HorizonError, InputError, SourceError
 from forecast_assets.core.keys import DAILY, WEEKLY
+from forecast_assets.sources.casting import Notation
 from forecast_assets.sources.external_forecasts import (
     ForecastsFile,
     choose_horizon,
@@ -18,6 +19,7 @@ from forecast_assets.sources.external_forecasts import (
     problem_list,
     read_forecasts_file,
 )
+from forecast_assets.sources.text_files import TextForm
 
 DAY = date(2025, 6, 30)
 
@@ -128,9 +130,9 @@ def test_everything_wrong_with_the_columns_is_said_at_once(tmp_path: Path) -> No
     ("name", "content", "words"),
     [
         ("a.txt", b"x", "has no known format.*ends in .parquet or .csv"),
-        ("a.parquet", b"PAR1 cut", "cannot be read as parquet.*cut short"),
-        ("a.csv", b"", "cannot be read as csv"),
-        ("a.csv", b"\xff\xfe\x00a,b\n1,2\n", "cannot be read as csv.*encoding|The columns of a.csv cannot be used"),
+        ("a.parquet", b"PAR1 cut", "cannot be read as Parquet.*cut short"),
+        ("a.csv", b"", "cannot be read as CSV"),
+        ("a.csv", b"\xff\xfe\x00a,b\n1,2\n", "is not UTF-16: byte 11 says nothing in it. Say its `encoding`"),
         ("a.csv", b"store_id,sku_id\n", "has no rows"),
     ],
 )
@@ -262,3 +264,52 @@ def test_columns_of_the_same_name_are_refused(tmp_path: Path) -> None:
     path.write_text("store_id,sku_id,step,forecast_units,forecast_units\nS,A,1,2,3\n")
     with pytest.raises(SourceError, match="columns of the same name: forecast_units"):
         read_forecasts_file(path, day=DAY)
+
+
+EXCEL = "﻿store_id;sku_id;target_date;forecast_units;q900_units\r\n" + "".join(
+    f"S;{sku};{DAY + timedelta(days=step):%d.%m.%Y};2,5;1.004,5\r\n" for sku in ("0007", "0008") for step in range(1, 8)
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_planners_file_from_excel_is_read_and_what_it_was_taken_for_is_kept(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(EXCEL.encode(encoding) if encoding == "utf-8" else EXCEL[1:].encode(encoding))
+    file = read_forecasts_file(path, day=DAY)
+    assert file_problems(file, 7) == []
+    assert file.rows.select("sku_id", "step", "forecast_units", "q900_units").row(8) == ("0008", 2, 2.5, 1004.5)
+    usual = {"encoding": "utf-16"} if encoding == "utf-16" else {}
+    assert file.found == {**usual, "separator": ";", "decimal_comma": True, "date_format": "%d.%m.%Y"}
+    said = read_forecasts_file(
+        path,
+        day=DAY,
+        form=TextForm(encoding.replace("utf-8", "utf-8-sig"), ";"),
+        notation=Notation(date_format="%d.%m.%Y", decimal_comma=True),
+    )
+    assert said.rows.equals(file.rows)
+    assert said.found == {}
+
+
+def test_a_date_or_number_with_two_readings_names_the_option(tmp_path: Path) -> None:
+    frame = (
+        rows()
+        .drop("q100_units", "q900_units")
+        .with_columns(pl.Series("target_date", ["03/04/2025"] * 14), forecast_units=pl.lit("1,234"))
+    )
+    said = problems(frame, tmp_path, ".csv")
+    assert any("`target_date` can be read as 30/06/2025 and as 06/30/2025" in each for each in said)
+    assert any("say which with --date-format" in each for each in said)
+    assert any("say which with --decimal-comma or --no-decimal-comma" in each for each in said)
+    assert not any(each.startswith("no `forecast_units`") for each in said)
+
+
+def test_the_day_of_a_moment_is_the_one_that_is_written(tmp_path: Path) -> None:
+    frame = changed(0, "target_date", "2025-07-01T00:00:00+02:00")
+    assert problems(frame, tmp_path, ".csv") == []
+
+
+def test_lines_with_another_number_of_fields_are_named_with_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("store_id;sku_id\nS;A\nS;A;1\n")
+    with pytest.raises(SourceError, match="fields parted by `;`, the line of names has 2 and line 3 has 3"):
+        read_forecasts_file(path)

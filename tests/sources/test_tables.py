@@ -407,7 +407,10 @@ def test_the_mapping_in_the_documents_is_valid(tmp_path: Path) -> None:
 def test_every_kind_of_finding_is_documented() -> None:
     repository = Path(__file__).parents[2]
     page = (repository / "docs/sources.md").read_text()
-    named_by = ("ingestion/findings", "ingestion/gaps", "ingestion/intake", "sources/casting")
+    named_by = (
+        "ingestion/findings", "ingestion/gaps", "ingestion/intake", "sources/casting", "sources/line_sums",
+        "sources/notations",
+    )  # fmt: skip
     modules = [(repository / f"forecast_assets/{name}.py").read_text() for name in named_by]
     kinds = {"columns", "types", "empty", "unreadable"}
     for text in modules:
