@@ -50,6 +50,8 @@ def judge(
         known_until: The moment by which a snapshot's rows had to be known.
         has_silence: Whether a source of its rows lists only what was sold, so that silence means zero.
     """
+    # What is shown of failing rows does not depend on where this machine stands.
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET VARIABLE has_silence = {has_silence}")
     if known_until is not None:
         connection.execute(f"SET VARIABLE known_until_us = {(known_until - _EPOCH) // timedelta(microseconds=1)}")

@@ -159,3 +159,14 @@ def test_hand_made_products_keep_their_contracts() -> None:
 
 def test_rule_names_are_unique_within_a_product() -> None:
     assert len({rule_id(rule) for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
+def test_moments_of_failing_rows_are_shown_in_utc_on_every_machine(
+    zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    rule = Rule("nothing_is_known", "snapshot", "SELECT known_at, known_at::DATE AS day FROM product", "none")
+    found = verdict(rule, {"snapshot": pl.DataFrame({"known_at": [KNOWN_UNTIL]})}, tmp_path)
+    assert found.examples.rows() == [(KNOWN_UNTIL, KNOWN_UNTIL.date())]
+    assert found.examples.schema["known_at"] == pl.Datetime("us", "UTC")
