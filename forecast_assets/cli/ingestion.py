@@ -59,6 +59,7 @@ def ingest_m5(folder: Path) -> None:
 @ingest.command(
     "table",
     epilog=examples(
+        "forecast-assets ingest table --guess sales_*.csv articles.csv > mapping.toml",
         "forecast-assets ingest table --example > mapping.toml",
         "forecast-assets ingest check table --mapping mapping.toml",
         "forecast-assets ingest table --mapping mapping.toml",
@@ -66,17 +67,27 @@ def ingest_m5(folder: Path) -> None:
 )
 @click.option("--mapping", type=click.Path(path_type=Path), help="TOML file that says which column is which.")
 @click.option("--example", is_flag=True, help="Print a mapping to start from, and do nothing else.")
-def ingest_table(mapping: Path | None, example: bool) -> None:
+@click.option("--guess", is_flag=True, help="Print a mapping that is guessed from FILES, and do nothing else.")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+def ingest_table(mapping: Path | None, example: bool, guess: bool, files: tuple[Path, ...]) -> None:
     """Ingest your own tables: CSV, Parquet or DuckDB, as a mapping describes them.
 
-    Rows that are there already are left alone, so that the same command takes in the next day.
+    Rows that are there already are left alone, so that the same command takes in the next day. With --guess, FILES are
+    what a mapping is guessed from, with its doubts as comments: read it before you use it.
     """
     from forecast_assets.presentation.actions import sentence_text
     from forecast_assets.sources.table_mapping import EXAMPLE
     from forecast_assets.sources.tables import read_tables
 
+    if bool(files) != guess:
+        raise click.UsageError("Give --guess with the files to guess from, or neither.")
     if example:
         click.echo(sentence_text(EXAMPLE), nl=False)
+        return
+    if guess:
+        from forecast_assets.sources.guessing import guess_mapping
+
+        click.echo(sentence_text(guess_mapping(files)), nl=False)
         return
     path = _required(mapping)
     with_runner(lambda runner: _ingested(runner, read_tables(path, runner.stored_rows())))
@@ -151,7 +162,7 @@ def check_m5(folder: Path) -> None:
 
 def _required(mapping: Path | None) -> Path:
     if mapping is None:
-        raise click.UsageError("Give --mapping FILE, or --example for one to start from.")
+        raise click.UsageError("Give --mapping FILE, or --guess FILES or --example for one to start from.")
     return mapping
 
 

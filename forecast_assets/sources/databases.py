@@ -31,17 +31,7 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
     """
     import duckdb
 
-    if not path.is_file():
-        raise SourceError(f"There is no database {path}.", remedy="Correct `database` in the mapping.")
-    try:
-        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
-        connection.execute(_SESSION)
-    except duckdb.Error as error:
-        raise SourceError(
-            f"{path} cannot be opened: {_first_line(error)}",
-            remedy="Close the program that writes to it, or give a copy; and make sure that it is a DuckDB database.",
-        ) from error
-    with connection:
+    with _opened(path) as connection:
         try:
             relation = connection.table(table) if table else connection.sql(_one_select(connection, query or "", path))
             _require_single_columns(relation.columns, path)
@@ -56,6 +46,35 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
             raise SourceError(
                 f"{path} cannot be read: {_first_line(error)}", remedy="Write `query` as one SELECT."
             ) from error
+
+
+def table_names(path: Path) -> list[str]:
+    """Return the tables and views of a DuckDB database.
+
+    Args:
+        path: The database.
+
+    Raises:
+        SourceError: If it cannot be opened.
+    """
+    with _opened(path) as connection:
+        return _tables(connection)
+
+
+def _opened(path: Path) -> Any:
+    import duckdb
+
+    if not path.is_file():
+        raise SourceError(f"There is no database {path}.", remedy="Correct `database` in the mapping.")
+    try:
+        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection.execute(_SESSION)
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{path} cannot be opened: {_first_line(error)}",
+            remedy="Close the program that writes to it, or give a copy; and make sure that it is a DuckDB database.",
+        ) from error
+    return connection
 
 
 def _one_select(connection: Any, query: str, path: Path) -> str:

@@ -7,6 +7,7 @@ Numbers of one file are written alike, so that `0,5` in one column says what `1.
 from column to column; one that can be read in two ways is read as another one is that cannot.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -137,10 +138,8 @@ def toml_value(value: Any) -> str:
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, str):
-        return repr(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
-    return f'"{escaped}"'
+    # What JSON escapes in a text, TOML reads the same.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _file_keys(text: TextTable | None, form: TextForm | None) -> dict[str, Any]:

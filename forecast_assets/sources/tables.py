@@ -43,7 +43,7 @@ SINCE_EVER: Final = date(1970, 1, 1)
 _SERIES: Final = ["sku_id", "store_id"]
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
 _OF_LEVELS: Final = ("depth", "level_name", "node_id")
-_CSV: Final = (".csv", ".tsv", ".txt", ".gz")
+CSV_ENDINGS: Final = (".csv", ".tsv", ".txt", ".gz")
 # Carried beside the contract's columns, to say of a row that is set aside which one it is and what is wrong with it.
 _ROW: Final = "_row_number"
 _UNREADABLE: Final = "_unreadable"
@@ -123,15 +123,22 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 def _file(path: Path, table: FeedTable) -> _SourceTable:
     if path.suffix.lower() == ".parquet":
-        return _SourceTable(path.name, partial(_read_parquet, path))
-    if path.suffix.lower() in _CSV:
+        return _SourceTable(path.name, lambda: _Fetched(read_parquet(path)))
+    if path.suffix.lower() in CSV_ENDINGS:
         return _SourceTable(path.name, partial(_read_csv, path, table))
-    raise SourceError(f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*_CSV, '.parquet']}.")
+    raise SourceError(
+        f"{path} is neither CSV nor Parquet.", remedy=f"Name it with one of {[*CSV_ENDINGS, '.parquet']}."
+    )
 
 
-def _read_parquet(path: Path) -> _Fetched:
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Read one Parquet file.
+
+    Raises:
+        SourceError: If it is none.
+    """
     try:
-        return _Fetched(pl.read_parquet(path, glob=False))
+        return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
             f"{path} cannot be read as Parquet: {str(error).rstrip('.')}.", remedy="Write or copy it again."

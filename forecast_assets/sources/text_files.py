@@ -15,6 +15,7 @@ import codecs
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _SAMPLE_BYTES: Final = 1 << 18
 _SAMPLE_LINES: Final = 200
 _CHUNK_BYTES: Final = 1 << 22
 _EXCEL_LINE: Final = "sep="
+# Columns without a name, after a separator at the end of a line, as Polars tells them apart.
+_UNNAMED: Final = r"_duplicated_\d+"
 _NAMES: Final = {",": "`,`", ";": "`;`", "\t": "a tab", "|": "`|`"}
 _WORDS: Final = {LAST_RESORT: "Windows-1252", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 
@@ -274,8 +277,9 @@ def _table(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[
     try:
         rows = pl.scan_csv(opened.source, separator=mark, infer_schema=False, glob=False, skip_lines=int(has_mark))
         found = rows.collect_schema().names()
-        require_single(path, found, wanted)
-        kept = found if wanted is None else [name for name in found if name in set(wanted)]
+        present = [name for name in found if name and not re.fullmatch(_UNNAMED, name)]
+        require_single(path, present, wanted)
+        kept = present if wanted is None else [name for name in present if name in set(wanted)]
         frame = rows.select(kept or pl.all()).collect()
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, opened, mark, has_mark, str(error).splitlines()[0]) from error
