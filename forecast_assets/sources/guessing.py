@@ -39,6 +39,8 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 _TYPES: Final = {column.name: column for contract in FEEDS.values() for column in contract.columns}
 _KEY: Final = ["sku_id", "store_id", "event_date"]
 _DATABASES: Final = (".duckdb", ".ddb", ".db")
+_LAST_NUMBER: Final = r"\d[\d_.\- ]*$"
+_FIRST_NUMBER: Final = r"^[\d_\- ]*\d"
 _ONE_STORE: Final = "S1"
 _KILO: Final = 1000.0
 _PERIODS: Final = r"^(?:\d{4}\W?)?(?:kw|week|wk|w|cw|sem|semana|semaine|month|monat)\W?\d{1,2}(?:\W?\d{4})?$"
@@ -65,7 +67,9 @@ class _Table:
         """The keys that say where it is."""
         if self.in_database:
             return {"database": (str(self.paths[0]), ""), "table": (self.in_database, "")}
-        return {"file": (_pattern(self.paths), "")}
+        pattern = _pattern(self.paths)
+        others = sorted({path.name for path in _matching(pattern)} - {path.name for path in self.paths})
+        return {"file": (pattern, f"doubt: that takes {first_ten(others)} too" if others else "")}
 
 
 @dataclass
@@ -208,13 +212,21 @@ def _feed(name: str, table: _Table, roles: Roles) -> _Feed:
 
 
 def _pattern(paths: Sequence[Path]) -> str:
-    """Return a name for one file or many: what they begin and end with, and `*` for the rest."""
+    """Return a name for one file or many: what they begin and end with, but for numbers, and `*` for the rest.
+
+    Numbers count days, months or deliveries, and the next file has another one.
+    """
     names = [str(path) for path in paths]
     if len(names) == 1:
         return names[0]
     begin = _common_begin(names)
     end = _common_begin([name[len(begin) :][::-1] for name in names])[::-1]
-    return f"{begin}*{end}"
+    return f"{re.sub(_LAST_NUMBER, '', begin)}*{re.sub(_FIRST_NUMBER, '', end)}"
+
+
+def _matching(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
 
 
 def _common_begin(names: Sequence[str]) -> str:

@@ -179,3 +179,22 @@ def test_what_cannot_be_guessed_says_why(tmp_path: Path, name: str, content: str
     with pytest.raises(SourceError) as caught:
         guess_mapping([tmp_path / name])
     assert words in error_text(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["sales_2025-01.csv", "sales_2025-06.csv"], "sales_*.csv"),
+        (["20250630_till.csv", "20250701_till.csv"], "*_till.csv"),
+        (["till11.csv", "till21.csv"], "till*.csv"),
+        (["north_till.csv", "south_till.csv"], "*th_till.csv"),
+    ],
+)
+def test_many_files_have_a_pattern_that_takes_the_next_one_too(tmp_path: Path, names: list[str], pattern: str) -> None:
+    for day, name in enumerate(names, start=1):
+        (tmp_path / name).write_text(f"date,sku,store,qty\n2025-06-{day:02d},A,S,1\n")
+    text, _ = guessed(tmp_path, *names)
+    assert line(text, "file") == f'file = "{tmp_path}/{pattern}"'
+    (tmp_path / pattern.replace("*", "othe")).write_text("date,sku,store,qty\n2025-06-09,A,S,1\n")
+    text, _ = guessed(tmp_path, *names)
+    assert f"doubt: that takes {pattern.replace('*', 'othe')} too" in line(text, "file")
