@@ -45,7 +45,8 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress
 from forecast_assets.operations.reading import one_series
 from forecast_assets.presentation.text import progress_lines, table
-from resources.catalogue.build import LINK, build_catalogue
+from resources.catalogue.build import build_catalogue
+from resources.catalogue.files import NAME
 from resources.ledger.log import Ledger
 from resources.maintenance.verification import verify_store
 from resources.store.blobs import BlobStore
@@ -312,13 +313,13 @@ def lookups(stores: Stores, catalogues: Path, publications: int, series: int = S
         (run_key(day), f"S-{number // SERIES_PER_STORE:04d}", f"FOODS-{number % SERIES_PER_STORE:06d}")
         for day, number in rng.integers((publications, series), size=(SERIES_TURNS, 2)).tolist()
     ]
-    with duckdb.connect(catalogues / LINK, read_only=True) as connection:
+    with duckdb.connect(catalogues / NAME, read_only=True) as connection:
         told = [(timed(in_python, stores, *each), timed(in_sql, connection, *each)) for each in asked]
     for python, sql in told:
         assert len(python[0]) == STEPS
         assert python[0] == sql[0], "both ways tell the same"
     # With no other connection open: those of one process to one file share what the first has read.
-    connecting = [timed(in_sql_connecting, catalogues / LINK, *each)[1] for each in asked]
+    connecting = [timed(in_sql_connecting, catalogues / NAME, *each)[1] for each in asked]
     return median(python[1] for python, _ in told), median(sql[1] for _, sql in told), median(connecting)
 
 
@@ -348,7 +349,7 @@ def aggregates(stores: Stores, catalogues: Path) -> tuple[float, float]:
     sources = (f'"{VERSION}".forecasts', f"read_parquet([{listed}])")
     taken: tuple[list[float], list[float]] = ([], [])
     told: tuple[list[Row], list[Row]] = ([], [])
-    with duckdb.connect(catalogues / LINK, read_only=True) as connection:
+    with duckdb.connect(catalogues / NAME, read_only=True) as connection:
         for turn in range(AGGREGATE_TURNS):
             # Who comes first changes, since the first of two runs finds less in the caches of the processors.
             for at in (0, 1) if turn % 2 else (1, 0):

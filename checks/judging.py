@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from checks.rules import Rule
+from resources.store.sql import file_list
 
 SHOWN = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,8 +58,9 @@ def judge(
         connection.execute(f"SET VARIABLE known_until_us = {(known_until - _EPOCH) // timedelta(microseconds=1)}")
     views = {"product": files[rule.product], **{name: files[name] for name in rule.reads}}
     for name, paths in views.items():
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet([{listed}])")  # noqa: S608
+        # Columns are those of the files; folders may be called anything.
+        rows = f"SELECT * FROM read_parquet({file_list(paths)}, hive_partitioning=false)"  # noqa: S608
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE failing AS {rule.failing}")
     failing = int(connection.execute("SELECT count(*) FROM failing").fetchall()[0][0])
     examples = pl.DataFrame(connection.sql(f"SELECT * FROM failing ORDER BY ALL LIMIT {SHOWN}").to_arrow_table())  # noqa: S608

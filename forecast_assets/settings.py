@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         env_prefix="FORECAST_ASSETS_", toml_file=CONFIGURATION_FILE, extra="forbid", frozen=True
     )
 
-    home: Path = Field(Path("var"), description="folder that holds all state")
+    home: Path = Field(Path("var"), description="folder that holds all state; no `?` in its path")
     store_url: str | None = Field(
         None,
         pattern=r"^[a-z0-9]+://.+",
@@ -61,6 +61,14 @@ class Settings(BaseSettings):
         # An empty name would be the working folder, which is hardly ever meant.
         if isinstance(value, str) and not value.strip():
             raise ValueError("it is empty; name a folder, or leave it out for ./var")
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _home_can_hold_databases(cls, value: Path) -> Path:
+        # SQLite, in which Dagster keeps its history, and DuckDB read what follows as options, not as part of the name.
+        if "?" in str(value.expanduser().absolute()):
+            raise ValueError("its path has a `?`, at which the addresses of databases end; name a folder without one")
         return value
 
     @property

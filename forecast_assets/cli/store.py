@@ -105,6 +105,7 @@ def vacuum(days: int, remove: bool, by: str, expected: tuple[str, ...], may_lack
     """
     from forecast_assets.presentation.storage import vacuum_text
     from forecast_assets.presentation.text import progress_lines
+    from resources.catalogue.files import remove as remove_catalogue
     from resources.maintenance.vacuuming import old_catalogues, vacuum_store
     from resources.orchestration.recorded_heads import require_heads
 
@@ -120,7 +121,7 @@ def vacuum(days: int, remove: bool, by: str, expected: tuple[str, ...], may_lack
     catalogues = old_catalogues(settings.catalogue_path, age)
     if remove:
         for file in catalogues:
-            file.unlink(missing_ok=True)
+            remove_catalogue(file)
     click.echo(vacuum_text(found, catalogues, heads, is_removed=remove))
 
 

@@ -232,7 +232,7 @@ def catalogue(as_of: int | datetime | None, out: Path | None) -> None:
             click.echo(f"Wrote {out}; it reads {rows} and the store, so leave them where they are.")
             return
         built = build_catalogue(opened().predictions, settings.catalogue_folder, connection, anew=True)
-    click.echo(f"{settings.catalogue_path} -> {built.name}")
+    click.echo(f"{settings.catalogue_path} -> {built.parent.name}/{built.name}")
 
 
 COMMANDS: Final = (show, plot, export, runs, feeds, log, lineage, observations, ui, catalogue)

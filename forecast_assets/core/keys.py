@@ -13,6 +13,9 @@ from forecast_assets.core.errors import HorizonError, InputError, NameNotAllowed
 VERSION_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 # Schemas that DuckDB or the catalogue itself already use; a model version becomes a schema.
 RESERVED_NAMES: Final = frozenset({"main", "temp", "system", "information-schema", "pg-catalog", "audit", "default"})
+# The name of the catalogue's database, so that `catalogue.forecasts` would name two things. Stores may have such a
+# version from before; no more are made.
+_OF_THE_DATABASE: Final = "catalogue"
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,15 @@ CADENCES: Final = {cadence.name: cadence for cadence in (DAILY, WEEKLY)}
 CHANNELS: Final = [channel for cadence in CADENCES.values() for channel in (cadence.champion, cadence.challenger)]
 
 
-def require_version_name(name: str) -> str:
+def require_version_name(name: str, *, is_new: bool = False) -> str:
     """Return ``name`` if it may name a model version.
 
     A version becomes a SQL schema, a folder and a partition key, so it is lower case, starts with a letter and holds
     only letters, digits and hyphens.
+
+    Args:
+        name: What somebody calls it.
+        is_new: Whether the version is to be made.
 
     Raises:
         NameNotAllowedError: Otherwise, with the rule.
@@ -124,11 +131,12 @@ def require_version_name(name: str) -> str:
         >>> require_version_name("global-3")
         'global-3'
     """
-    if not VERSION_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+    reserved = RESERVED_NAMES | {_OF_THE_DATABASE} if is_new else RESERVED_NAMES
+    if not VERSION_PATTERN.fullmatch(name) or name in reserved:
         raise NameNotAllowedError(
             f"`{name}` cannot name a model version.",
             remedy="Use a lower-case letter, then letters, digits and hyphens (at most 63), for example `stat-1`; "
-            f"reserved: {', '.join(sorted(RESERVED_NAMES))}.",
+            f"reserved: {', '.join(sorted(reserved))}.",
             model_version=name,
         )
     return name

@@ -120,6 +120,7 @@ def plan_external_forecasts(runner: UseCases, request: ExternalForecastsRequest)
         RefusedError: If nothing else is wrong but a date is published with other numbers, or lies before the version.
     """
     is_new = _is_new(runner, require_version_name(request.model_version))
+    require_version_name(request.model_version, is_new=is_new)
     file = read_forecasts_file(
         request.path, columns=request.columns, day=request.day, form=request.form, notation=request.notation
     )

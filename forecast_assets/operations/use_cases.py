@@ -226,7 +226,7 @@ class UseCases(ABC):
 
     def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
         """Train and register a model version as of a cutoff."""
-        require_version_name(version)
+        require_version_name(version, is_new=True)
         self.snapshot(cutoff)
         self.train_version(TrainingRequest(version, family, cutoff, horizon))
 

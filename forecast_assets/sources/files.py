@@ -65,7 +65,7 @@ def scan_parquet(path: Path, schema: Mapping[str, Any]) -> pl.LazyFrame:
     Raises:
         SourceError: If the file is not Parquet, lacks columns, or has columns of other types.
     """
-    frame = pl.scan_parquet(path)
+    frame = pl.scan_parquet(path, glob=False)
     try:
         found = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:

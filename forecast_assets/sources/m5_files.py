@@ -234,7 +234,7 @@ def _read(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
 
 def _csv(path: Path, **options: Any) -> pl.DataFrame:
     try:
-        return pl.read_csv(path, **options)
+        return pl.read_csv(path, glob=False, **options)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
             f"{path} cannot be read as CSV: {str(error).splitlines()[0].rstrip('.')}.",

@@ -3,8 +3,9 @@
 What belongs here: building catalogues and swapping them safely. What does not: the SQL of the views, and data. A
 catalogue, and the small Parquet files that its audit views read, can be thrown away and made again at any time.
 
-Each build makes a new file, read-only on disk, and moves a symbolic link. Replacing the file itself would not be safe:
-a client that is connected read-write leaves a write-ahead log which DuckDB would replay onto the new file.
+Each build makes a new file in a folder of its own, read-only on disk, and moves a symbolic link. Replacing the file
+itself would not be safe: a client that is connected read-write leaves a write-ahead log which DuckDB would replay onto
+the new file.
 """
 
 import fcntl
@@ -22,13 +23,14 @@ import duckdb
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, StorageError
 from resources.catalogue.audit import AuditRows
-from resources.catalogue.views import statements, text
+from resources.catalogue.files import NAME, catalogue_files, remove, unfinished
+from resources.catalogue.views import statements
 from resources.store.blobs import sha256, translated
+from resources.store.sql import text
 from resources.stores.products import PredictionStore
 
 # Every DuckDB driver since 1.0 opens files of this storage version.
 STORAGE_VERSION: Final = "v1.0.0"
-LINK: Final = "catalogue.duckdb"
 # Rows of the audit views, below the folder of catalogues.
 ROWS: Final = "rows"
 
@@ -115,12 +117,12 @@ def superseded_files(folder: Path, before: datetime) -> list[Path]:
         folder: Where catalogues live.
         before: Catalogues that another one took the place of before that moment may go, and files written before it.
     """
-    present = (folder / LINK).resolve()
+    present = (folder / NAME).resolve()
     moment = before.timestamp()
-    built = sorted(((path.stat().st_mtime, path) for path in folder.glob("catalogue-*.duckdb")), reverse=True)
+    built = sorted(((path.stat().st_mtime, path) for path in catalogue_files(folder)), reverse=True)
     # The newest that was built before then was still being opened.
     going = [path for at, path in [one for one in built if one[0] < moment][1:] if path.resolve() != present]
-    torn = [path for path in folder.glob(".catalogue-*") if path.lstat().st_mtime < moment]
+    torn = [path for path in unfinished(folder) if path.lstat().st_mtime < moment]
     named = _rows_named([path for _, path in built if path not in going])
     rows = [] if named is None else [path for path in (folder / ROWS).glob("*.parquet*") if path.name not in named]
     return sorted([*going, *torn, *(path for path in rows if path.stat().st_mtime < moment)])
@@ -144,14 +146,14 @@ def _refreshed(store: PredictionStore, folder: Path, connect: Connect, *, anew: 
         with translated(folder):
             rows = AuditRows(store, folder / ROWS, anew=anew)
             sequence = rows.state.sequence
-            target = _built(list(statements(store, rows)), sequence, folder, None if anew else folder / LINK, connect)
+            target = _built(list(statements(store, rows)), sequence, folder, None if anew else folder / NAME, connect)
             with _exclusive_lock(folder):
                 # Another publication came in between: its catalogue must not be hidden behind this one.
                 if store.ledger.state().sequence == sequence:
-                    _point(folder / LINK, target)
+                    _point(folder / NAME, target)
                     return target
-                if target != (folder / LINK).resolve():
-                    target.unlink()
+                if target != (folder / NAME).resolve():
+                    remove(target)
 
 
 def _built(sql: Sequence[str], sequence: int, folder: Path, present: Path | None, connect: Connect) -> Path:
@@ -165,10 +167,16 @@ def _built(sql: Sequence[str], sequence: int, folder: Path, present: Path | None
     if present is not None and _is_as_built(present, name):
         return present.resolve()
     # A name of its own: nobody may have left a write-ahead log for it, and of two builders at once both are right.
-    target = folder / f"{name}-{uuid4().hex[:8]}.duckdb"
-    with connect() as connection:
-        _build_file(sql, target, connection)
-    return target
+    finished = folder / f"{name}-{uuid4().hex[:8]}"
+    draft = folder / f".{finished.name}"
+    draft.mkdir()
+    try:
+        with connect() as connection:
+            _build_file(sql, draft / NAME, connection)
+        draft.rename(finished)
+    finally:
+        remove(draft)
+    return finished / NAME
 
 
 @contextmanager
@@ -190,7 +198,8 @@ def _is_as_built(link: Path, name: str) -> bool:
     Whoever may write to everything may also open a read-only file to write.
     """
     target = link.resolve()
-    if not (link.is_symlink() and target.name.startswith(f"{name}-") and target.exists()):
+    is_named = target.name == NAME and target.parent.name.startswith(f"{name}-")
+    if not (link.is_symlink() and is_named and target.exists()):
         return False
     return not _log(target).exists() and target.stat().st_mtime_ns <= link.lstat().st_mtime_ns
 
@@ -225,11 +234,12 @@ def _build_file(sql: Iterable[str], target: Path, connection: duckdb.DuckDBPyCon
 
 
 def _point(link: Path, target: Path) -> None:
-    if link.is_symlink() and link.readlink() == Path(target.name):
+    place = Path(target.parent.name, target.name)
+    if link.is_symlink() and link.readlink() == place:
         return
     scratch = link.with_name(f".{link.name}-{uuid4().hex[:8]}")
     try:
-        scratch.symlink_to(target.name)
+        scratch.symlink_to(place)
         scratch.replace(link)
     finally:
         scratch.unlink(missing_ok=True)

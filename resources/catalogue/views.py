@@ -25,6 +25,7 @@ from forecast_assets.core.quantities import UNITS
 from resources.catalogue.audit import AuditRows
 from resources.ledger.entries import KINDS
 from resources.ledger.entries.audit import AuditView, NestedView, ProductView, TableView
+from resources.store.sql import file_list, identifier, text
 from resources.stores.products import PredictionStore
 
 # Files of a product by the columns that they lack, with the value to show in their place.
@@ -33,6 +34,7 @@ _Shapes = dict[tuple[tuple[str, int | None], ...], list[str]]
 # Of columns that files may lack.
 _SQL_TYPES: Final[Mapping[Any, str]] = {pl.Float64: "DOUBLE", pl.String: "VARCHAR", UNITS: "DECIMAL(18, 6)"}
 HIVE_TYPES: Final = "{'prediction_date': DATE, 'model_version': VARCHAR, 'forecast_horizon': INTEGER}"
+_HIVE_KEYS: Final = ("prediction_date", "model_version", "forecast_horizon")
 # As forecast_assets.core.keys.PredictionId writes it.
 _PREDICTION_ID: Final = (
     "concat_ws('/', cadence, prediction_date, model_version, forecast_horizon, 'r' || revision, "
@@ -69,7 +71,7 @@ def statements(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
             absent = tuple(absent_columns(product, publication.schemas.get(product)).items())
             files[publication.key.model_version, publication.key.cadence, product][absent] += paths
     for model_version in sorted({version for version, *_ in files}):
-        yield f"CREATE SCHEMA built.{_name(model_version)}"
+        yield f"CREATE SCHEMA built.{identifier(model_version)}"
     for model_version, cadence, product in sorted(files):
         yield from _product_view(model_version, cadence, product, files[model_version, cadence, product])
 
@@ -87,7 +89,7 @@ def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> 
     # Those that lack most come first.
     ordered = sorted(shapes.items(), key=lambda shape: len(shape[0]), reverse=True)
     yield from _view(
-        f"{_name(version)}.{_name(view_name(cadence, product))}",
+        f"{identifier(version)}.{identifier(view_name(cadence, product))}",
         " UNION ALL ".join(_select(contract, dict(absent), paths) for absent, paths in ordered),
         f"{_described(contract)} Runs of the {cadence} cadence only.",
         comments,
@@ -104,8 +106,20 @@ def _select(contract: Contract, absent: Mapping[str, int | None], paths: Sequenc
     ]
     if contract.key == SERIES_STEP_KEY:
         columns.append(f"{_PREDICTION_ID} AS prediction_id")
-    source = f"read_parquet({_list(paths)}, hive_partitioning=true, hive_types={HIVE_TYPES})"
+    source = f"read_parquet({file_list(paths)}, {_partitioning(paths[0])})"
     return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608
+
+
+def _partitioning(path: str) -> str:
+    """Return what DuckDB may take from the folders of a file, so that a filter on them opens no other files.
+
+    Only from ours: a home below a folder `store_id=7` would otherwise give every row that store. The files have all
+    columns themselves.
+    """
+    keys = [part.partition("=")[0] for part in path.split("/")[:-1] if "=" in part]
+    if len(set(keys)) < len(keys) or not set(keys) <= set(_HIVE_KEYS):
+        return "hive_partitioning=false"
+    return f"hive_partitioning=true, hive_types={HIVE_TYPES}"
 
 
 # --- audit ---
@@ -123,12 +137,12 @@ def _audit_view(view: AuditView, store: PredictionStore, rows: AuditRows) -> Ite
         return _product_files(view, store, rows)
     select = _nested(view, rows) if isinstance(view, NestedView) else _table(view, rows)
     comments = {column.name: column.description for column in view.columns}
-    return _view(f"audit.{_name(view.name)}", select, _described(view), comments)
+    return _view(f"audit.{identifier(view.name)}", select, _described(view), comments)
 
 
 def _table(view: TableView, rows: AuditRows) -> str:
     shows_all = view.columns == view.table.columns
-    shown = "*" if shows_all else ", ".join(_name(column.name) for column in view.columns)
+    shown = "*" if shows_all else ", ".join(identifier(column.name) for column in view.columns)
     return f"SELECT {shown} FROM {_parquet(rows.files(view.table))}"  # noqa: S608
 
 
@@ -154,20 +168,20 @@ def _product_files(view: ProductView, store: PredictionStore, rows: AuditRows) -
     paths = store.paths(files, by_size=True) or [rows.no_rows(view.product)]
     # Where the files are, so that their names can be told from the names that the rows have.
     root = paths[0].removesuffix(files[0].path) if files else ""
-    names = ", ".join(f"product.{_name(name)}" for name in view.product.names)
+    names = ", ".join(f"product.{identifier(name)}" for name in view.product.names)
     own = ", ".join([view.sequence, *(name for name in view.extra_columns if name not in (view.sequence, "is_newest"))])
     # Two records may share a file, and a file says nothing of its records.
     subject_columns = ", ".join(view.subject_columns)
     newest = f"{view.sequence} = max({view.sequence}) OVER (PARTITION BY {subject_columns}) AS is_newest"
     select = (
-        f"SELECT {names}, {', '.join(view.extra_columns)} FROM read_parquet({_list(paths)}, "  # noqa: S608
+        f"SELECT {names}, {', '.join(view.extra_columns)} FROM read_parquet({file_list(paths)}, "  # noqa: S608
         "hive_partitioning=false, filename='recorded_file') AS product "
         f"JOIN (SELECT path, {own}, {newest} FROM {_parquet(recorded)}) AS recorded "
         f"ON product.recorded_file = {text(root)} || recorded.path"
     )
     described = {column.name: column.description for column in view.product.columns}
     comments = {**described, **view.extra_columns}
-    yield from _view(f"audit.{_name(view.product.name)}", select, _described(view.product), comments)
+    yield from _view(f"audit.{identifier(view.product.name)}", select, _described(view.product), comments)
 
 
 # --- text ---
@@ -177,7 +191,7 @@ def _view(name: str, select: str, comment: str, columns: Mapping[str, str]) -> I
     yield f"CREATE VIEW built.{name} AS {select}"
     yield f"COMMENT ON VIEW built.{name} IS {text(comment)}"
     for column, words in columns.items():
-        yield f"COMMENT ON COLUMN built.{name}.{_name(column)} IS {text(words)}"
+        yield f"COMMENT ON COLUMN built.{name}.{identifier(column)} IS {text(words)}"
 
 
 def _described(shown: Contract | TableView | NestedView) -> str:
@@ -185,22 +199,4 @@ def _described(shown: Contract | TableView | NestedView) -> str:
 
 
 def _parquet(paths: Sequence[str]) -> str:
-    return f"read_parquet({_list(paths)}, hive_partitioning=false)"
-
-
-def _list(paths: Sequence[str]) -> str:
-    return f"[{', '.join(map(text, paths))}]"
-
-
-def text(value: object) -> str:
-    """Return a value as a literal of SQL.
-
-    Example:
-        >>> text("it's")
-        "'it''s'"
-    """
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+    return f"read_parquet({file_list(paths)}, hive_partitioning=false)"

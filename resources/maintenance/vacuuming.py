@@ -29,6 +29,7 @@ from forecast_assets.core.errors import (
     VacuumUnderWayError,
 )
 from forecast_assets.core.progress import Progress, silent
+from resources.catalogue.files import catalogue_files, unfinished
 from resources.ledger.entries.vacuum import VACUUM, LedgerMovedError, Vacuum, Vacuums
 from resources.ledger.entries.vacuumed import VACUUMED, VacuumEnd
 from resources.ledger.log import Ledger
@@ -336,15 +337,15 @@ def _exclusive_lock(blobs: BlobStore) -> Iterator[None]:
 
 
 def old_catalogues(link: Path, older_than: timedelta) -> list[Path]:
-    """Return catalogue files that the link does not point at and that were built before a safe age.
+    """Return catalogues that the link does not point at and that were built before a safe age.
 
     An open connection keeps its file, also when the name is removed.
 
     Args:
         link: The symbolic link that BI tools open.
-        older_than: Age from which on a file may go.
+        older_than: Age from which on a catalogue may go.
     """
     present = link.resolve()
     before = time.time() - older_than.total_seconds()
-    found = [*link.parent.glob("catalogue-*.duckdb"), *link.parent.glob(".catalogue-*.duckdb")]
-    return sorted(file for file in found if file.resolve() != present and file.stat().st_mtime < before)
+    found = [*(file for file in catalogue_files(link.parent) if file.resolve() != present), *unfinished(link.parent)]
+    return sorted(path for path in found if path.lstat().st_mtime < before)

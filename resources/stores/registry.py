@@ -44,7 +44,7 @@ class Registry:
             AlreadyRegisteredError: If the name is taken.
             ChangedFileError: If a manifest of what it was made from is missing or changed, or a file is missing.
         """
-        name = require_version_name(str(record["model_version"]))
+        name = require_version_name(str(record["model_version"]), is_new=True)
         behind = self._manifests.lineage(
             record[link] for link in ("artifact", "evaluation_report", "training_snapshot")
         )

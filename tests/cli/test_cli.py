@@ -340,6 +340,16 @@ def test_an_empty_home_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -
     assert "it is empty; name a folder, or leave it out for ./var" in text
 
 
+def test_a_home_that_databases_cannot_lie_in_is_refused_and_the_reason_said(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(tmp_path / "what?" / "var"))
+    code, text = call("versions")
+    assert code == 2
+    assert "its path has a `?`, at which the addresses of databases end" in text
+    assert not (tmp_path / "what?").exists()
+
+
 def test_looking_leaves_no_trace(call: Call, home: Path) -> None:
     for arguments in (["versions"], ["runs"], ["feeds"], ["lineage", "daily/2025-06-30/a/28/r0"],
                       ["show", "risks", "--date", "2025-06-30", "--model-version", "a"]):  # fmt: skip

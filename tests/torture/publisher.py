@@ -279,7 +279,7 @@ RUN_COLUMNS: Final = list(vars(DAYS[0]))
 def catalogue_head(home: Path) -> int | None:
     """Return the ledger entry whose catalogue the link points at."""
     link = home / "catalogue" / "catalogue.duckdb"
-    return int(link.readlink().name.split("-")[1]) if os.path.lexists(link) else None
+    return int(link.readlink().parent.name.split("-")[1]) if os.path.lexists(link) else None
 
 
 def judge(scenario: Scenario, home: Path, before: Seen, unharmed: Seen) -> int:

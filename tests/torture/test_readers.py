@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.catalogue.build import LINK, refresh_catalogue
+from resources.catalogue.build import refresh_catalogue
+from resources.catalogue.files import NAME
 from resources.stores.home import open_stores
 from tests.support.ledger_cases import record_backtest
 from tests.support.places import Place
@@ -55,7 +56,7 @@ def seen() -> Iterator[Seen]:
 
 def read_while_publishing(folder: Path) -> Seen:
     place, meeting = Place(str(folder / "store"), str(folder / "mirror")), Meeting(folder / "meeting")
-    link = folder / "catalogue" / LINK
+    link = folder / "catalogue" / NAME
     stores = open_stores(folder / "store")
     register(stores)
     before = stores.ledger.state().sequence

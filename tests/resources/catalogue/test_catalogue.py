@@ -170,6 +170,74 @@ def test_old_connections_keep_what_they_had_and_new_ones_see_the_newest(stores: 
     assert rows(catalogue, count) == [(28,)]
 
 
+def test_the_database_has_one_name_before_and_after_every_publication(stores: Stores, catalogue: Path) -> None:
+    named = 'SELECT current_database(), count(*) FROM catalogue."stat-1".forecasts'
+    assert rows(catalogue, named) == [("catalogue", 14)]
+    before = catalogue.resolve()
+    publish(stores, RunKey("daily", date(2025, 1, 2), "stat-1", 7))
+    build(stores, catalogue.parent)
+    assert rows(catalogue, named) == [("catalogue", 28)]
+    # Drivers that name a database after the link see the same name as those that follow it.
+    assert catalogue.resolve() != before
+    assert before.name == catalogue.resolve().name == catalogue.name
+    engine = sqlalchemy.create_engine(f"duckdb:///{catalogue}", connect_args={"read_only": True})
+    assert "catalogue.stat-1" in [name.replace('"', "") for name in sqlalchemy.inspect(engine).get_schema_names()]
+    engine.dispose()
+
+
+def test_a_home_of_an_earlier_release_gets_the_name_with_the_next_look(stores: Stores, catalogue: Path) -> None:
+    # There a catalogue lay beside the link, under a name of its own.
+    built = catalogue.resolve()
+    earlier = catalogue.with_name(f"{built.parent.name}.duckdb")
+    built.rename(earlier)
+    built.parent.rmdir()
+    catalogue.unlink()
+    catalogue.symlink_to(earlier.name)
+    with duckdb.connect(str(catalogue), read_only=True) as held:
+        assert held.execute('SELECT count(*) FROM "stat-1".forecasts').fetchall() == [(14,)]
+        refresh_catalogue(stores.predictions, catalogue.parent)
+        assert rows(catalogue, 'SELECT current_database(), count(*) FROM "stat-1".forecasts') == [("catalogue", 14)]
+        assert held.execute('SELECT count(*) FROM "stat-1".forecasts').fetchall() == [(14,)]
+    age(earlier, 30)
+    age(catalogue.resolve(), 20)
+    assert superseded_files(catalogue.parent, ago(25)) == []
+    assert superseded_files(catalogue.parent, ago(15)) == [earlier]
+
+
+def test_a_build_that_fails_leaves_no_folder(stores: Stores, catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(stores, RunKey("daily", date(2025, 1, 2), "stat-1", 7))
+    before = sorted(catalogue.parent.iterdir())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resources.catalogue.build._build_file", full)
+    with pytest.raises(StorageError, match="No space left"):
+        refresh_catalogue(stores.predictions, catalogue.parent)
+    assert sorted(catalogue.parent.iterdir()) == before
+    assert rows(catalogue, 'SELECT count(*) FROM "stat-1".forecasts') == [(14,)]
+
+
+# What means something in a path: a quote of SQL, marks of patterns, what DuckDB reads from the names of folders.
+ODD_FOLDERS = ("it's", "a*", "[x]", "50%", "#1", "a b", "{a,b}", "store_id=7", "prediction_date=2020-01-01")
+
+
+@pytest.mark.parametrize("folder", ODD_FOLDERS)
+def test_a_home_may_be_called_anything(folder: str, tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / folder / "store")
+    publish(stores)
+    # A folder beside it that the name would match if it were a pattern.
+    decoy = open_stores(tmp_path / "ab" / "store")
+    publish(decoy)
+    link = tmp_path / folder / "catalogue" / "catalogue.duckdb"
+    build(stores, link.parent)
+    said = 'SELECT count(*), count(DISTINCT store_id), min(store_id), max(prediction_date) FROM "stat-1".forecasts'
+    assert rows(link, said) == [(14, 1, "S", KEY.prediction_date)]
+    assert rows(link, "SELECT count(*) FROM audit.publications") == [(1,)]
+    for schema, view in rows(link, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal"):
+        rows(link, f'FROM "{schema}"."{view}"')
+
+
 def test_a_client_that_opens_it_to_write_does_no_harm(stores: Stores, catalogue: Path) -> None:
     target = catalogue.resolve()
     before = target.read_bytes()

@@ -607,12 +607,22 @@ def test_in_a_bucket_a_removal_that_was_not_answered_is_waited_for_before_anybod
 def test_old_catalogues_go_but_the_present_one_and_young_ones_stay(left: Stores, tmp_path: Path) -> None:
     folder = tmp_path / "catalogue"
     present = store_cases.catalogue(left, folder)
-    old, torn, young = (folder / name for name in ("catalogue-1.duckdb", ".catalogue-1-7.duckdb", "catalogue-2.duckdb"))
-    for file in (old, torn, young):
+    # Those of earlier releases lie in no folder of their own.
+    earlier, torn, young, old = (
+        folder / name
+        for name in (
+            "catalogue-1.duckdb",
+            ".catalogue-1-7",
+            "catalogue-2/catalogue.duckdb",
+            "catalogue-3/catalogue.duckdb",
+        )
+    )
+    for file in (earlier, torn / "catalogue.duckdb", young, old):
+        file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"views")
-    for file in (old, torn, present):
+    for file in (earlier, torn, old, present):
         os.utime(file, (LONG_AGO, LONG_AGO))
-    assert old_catalogues(folder / "catalogue.duckdb", timedelta(days=7)) == [torn, old]
+    assert old_catalogues(folder / "catalogue.duckdb", timedelta(days=7)) == [torn, earlier, old]
 
 
 # --- the command ---
@@ -635,15 +645,20 @@ def test_the_command_looks_by_default(left: Stores, call: Call) -> None:
 
 
 def test_the_command_removes_for_somebody(left: Stores, tmp_path: Path, call: Call) -> None:
-    old = store_cases.catalogue(left, tmp_path / "catalogue").with_name("catalogue-000000000001-old.duckdb")
-    old.write_bytes(b"views")
-    os.utime(old, (LONG_AGO, LONG_AGO))
+    store_cases.catalogue(left, tmp_path / "catalogue")
+    old = tmp_path / "catalogue" / "catalogue-000000000001-old" / "catalogue.duckdb"
+    earlier = tmp_path / "catalogue" / "catalogue-000000000001-old.duckdb"
+    old.parent.mkdir()
+    for file in (old, earlier):
+        file.write_bytes(b"views")
+        os.utime(file, (LONG_AGO, LONG_AGO))
     would_go = {blob.path for blob in vacuum_store(left.blobs, left.ledger).files}
     code, text = call("--remove", "--by", "ana")
     assert code == 0
     assert f"Removed {len(would_go)} files" in text
     assert not would_go & paths(left)
-    assert not old.exists()
+    assert not old.parent.exists()
+    assert not earlier.exists()
     assert (tmp_path / "catalogue" / "catalogue.duckdb").exists()
 
 

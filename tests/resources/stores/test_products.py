@@ -261,7 +261,7 @@ def test_versions_are_registered_once_and_named_well(stores: Stores) -> None:
     register(stores)
     with pytest.raises(AlreadyRegisteredError, match="already registered"):
         register(stores)
-    for bad in ("Stat-1", "7", "main", "audit", "a_b", "", "a" * 64, 'x"; drop'):
+    for bad in ("Stat-1", "7", "main", "audit", "catalogue", "a_b", "", "a" * 64, 'x"; drop'):
         with pytest.raises(NameNotAllowedError, match="cannot name a model version"):
             register(stores, bad)
 
