@@ -263,15 +263,19 @@ RULES: Final = (
         reads=("forecasts",),
         failing="""
             WITH ours AS (
-                SELECT product_node, store_node, step, forecast_units, expected_sales_units FROM product
-                WHERE product_level IN ('sku', 'total') AND store_level IN ('store', 'total')),
+                SELECT product_level, product_node, store_level, store_node, step, forecast_units, expected_sales_units
+                FROM product WHERE product_level IN ('sku', 'total') AND store_level IN ('store', 'total')),
+            -- A node is told by its level: a store, or an SKU, may be called `total` too.
             theirs AS (
-                SELECT CASE WHEN grouping(sku_id) = 1 THEN 'total' ELSE sku_id END AS product_node,
+                SELECT CASE WHEN grouping(sku_id) = 1 THEN 'total' ELSE 'sku' END AS product_level,
+                    CASE WHEN grouping(sku_id) = 1 THEN 'total' ELSE sku_id END AS product_node,
+                    CASE WHEN grouping(store_id) = 1 THEN 'total' ELSE 'store' END AS store_level,
                     CASE WHEN grouping(store_id) = 1 THEN 'total' ELSE store_id END AS store_node, step,
                     sum(forecast_units) AS forecast_units, sum(expected_sales_units) AS expected_sales_units
                 FROM forecasts GROUP BY GROUPING SETS ((sku_id, step), (store_id, step), (step)))
-            SELECT product_node, store_node, step, o.forecast_units, t.forecast_units AS sum_units
-            FROM ours o FULL JOIN theirs t USING (product_node, store_node, step)
+            SELECT product_level, product_node, store_level, store_node, step, o.forecast_units,
+                t.forecast_units AS sum_units
+            FROM ours o FULL JOIN theirs t USING (product_level, product_node, store_level, store_node, step)
             WHERE o.forecast_units IS DISTINCT FROM t.forecast_units
                 OR o.expected_sales_units IS DISTINCT FROM t.expected_sales_units""",
         remedy=_BUG,

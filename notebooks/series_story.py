@@ -20,8 +20,9 @@ def _():
     from forecast_assets import plots
     from forecast_assets.operations import reading
     from forecast_assets.presentation import notebook
+    from resources.orchestration.markdown import literal
 
-    return mo, notebook, pl, plots, reading
+    return literal, mo, notebook, pl, plots, reading
 
 
 @app.cell
@@ -85,11 +86,11 @@ def _(notebook, pl, publication, reading, sku_choice, step_choice, store_choice,
 
 
 @app.cell
-def _(forecast, mo, publication, run_choice, sku_choice, sku_id, step_choice, store_choice, store_id):
+def _(forecast, literal, mo, publication, run_choice, sku_choice, sku_id, step_choice, store_choice, store_id):
     kind = forecast.row(0, named=True)
     mo.vstack(
         [
-            mo.md(f"# {sku_id} in {store_id}"),
+            mo.md(f"# {literal(sku_id)} in {literal(store_id)}"),
             mo.hstack([run_choice, store_choice, sku_choice], justify="start"),
             step_choice,
             mo.md(

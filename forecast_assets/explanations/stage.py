@@ -74,7 +74,7 @@ def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame
 def _hierarchy_places(hierarchy: Hierarchy, group_level: str) -> pl.DataFrame:
     """Return each series' places in the hierarchies, and the group that a new one borrows from."""
     group = pl.Series(hierarchy.product_groups(group_level))
-    kin = pl.lit("all products") if group_level == "total" else pl.format(f"{group_level} {{}}", group)
+    kin = pl.lit("all products") if group_level == "total" else pl.format("{} {}", pl.lit(group_level), group)
     return hierarchy.series.with_columns(
         borrowed_from=pl.format("{} in {}", kin, "store_id"),
         has_product_place=~pl.col("sku_id").is_in(hierarchy.unassigned_products),

@@ -9,7 +9,7 @@ A dimension is a tree: `total`, the source's levels from the widest to the narro
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import count, pairwise, product
 from typing import Any, Final
 
 import numpy as np
@@ -41,11 +41,13 @@ class Level:
         name: `total`, the source's name, `sku` or `store`.
         nodes: Names of its nodes, sorted.
         code: [n] node of each series, as a place in ``nodes``.
+        without_place: Node of those whose place is not known.
     """
 
     name: str
     nodes: tuple[str, ...]
     code: Codes
+    without_place: str = UNASSIGNED
 
     @property
     def members(self) -> Names:
@@ -109,7 +111,8 @@ class Hierarchy:
         """Cross two dimensions.
 
         A member that lacks a level which others have is `unassigned` at every level, so that it never blocks a run
-        and never stands in two trees; `unassigned_products` and `unassigned_stores` name them.
+        and never stands in two trees; `unassigned_products` and `unassigned_stores` name them. Where a source's tree
+        has another node of that name, theirs is `unassigned (2)`.
 
         Args:
             series: `store_id, sku_id`, sorted, without duplicates.
@@ -242,12 +245,22 @@ def _cross(products: Level, stores: Level) -> CrossedLevel:
 def _levels(members: pl.Series, memberships: pl.DataFrame | None, own_name: str) -> tuple[Level, ...]:
     """Return the levels of one dimension, from the total to the member itself."""
     key = members.name
-    known = members.unique().sort().to_frame()
-    tree = _resolve(known, memberships, own_name)
+    names, tree = _resolve(members.unique().sort().to_frame(), memberships, own_name)
     total = Level(TOTAL, (TOTAL,), np.zeros(len(members), dtype=np.int64))
-    placed = members.to_frame().join(tree, on=key, how="left", maintain_order="left")
-    between = [_level(name, placed[name]) for name in tree.columns if name != key]
+    placed = members.to_frame().join(tree.nodes, on=key, how="left", maintain_order="left").drop(key)
+    between = [
+        replace(_level(name, nodes), without_place=tree.without_place)
+        for name, nodes in zip(names, placed, strict=True)
+    ]
     return (total, *between, _level(own_name, members))
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The place of each member: its key, then its node at each depth from the widest, and who has no place."""
+
+    nodes: pl.DataFrame
+    without_place: str = UNASSIGNED
 
 
 def _level(name: str, nodes: pl.Series) -> Level:
@@ -255,35 +268,56 @@ def _level(name: str, nodes: pl.Series) -> Level:
     return Level(name, tuple(str(node) for node in names), code.astype(np.int64))
 
 
-def _resolve(known: pl.DataFrame, memberships: pl.DataFrame | None, own_name: str) -> pl.DataFrame:
-    """Return one row per member: its key, then its node at each level from the widest, after checking the tree."""
+def _resolve(known: pl.DataFrame, memberships: pl.DataFrame | None, own_name: str) -> tuple[Sequence[str], _Tree]:
+    """Return the names of the levels from the widest, and the place of each member, after checking the tree."""
     key = known.columns[0]
     if memberships is None or memberships.is_empty():
-        return known
+        return (), _Tree(known)
     rows = memberships.join(known, on=key, how="semi")
     levels = rows.select("depth", "level_name").unique().sort("depth", "level_name")
     _require_one_name_per_depth(levels, own_name)
     _require_one_node(rows, key)
     if rows.is_empty():
-        return known
-    wide = rows.sort("depth", key).pivot("level_name", index=key, values="node_id")
-    tree = _assigned(known.join(wide, on=key, how="left").select(key, *levels["level_name"]).sort(key))
-    _require_one_parent(tree)
-    return tree
+        return (), _Tree(known)
+    # By depth, since the name of a level may be anything, and a column's may not.
+    wide = rows.sort("depth", key).pivot("depth", index=key, values="node_id")
+    ordered = known.join(wide, on=key, how="left").select(key, *map(str, levels["depth"])).sort(key)
+    names = levels["level_name"].to_list()
+    tree = _assigned(ordered)
+    _require_one_parent(tree.nodes, names)
+    return names, tree
 
 
-def _assigned(tree: pl.DataFrame) -> pl.DataFrame:
-    """Put members that lack a level in the node `unassigned` of every level: a place in some would not be a tree."""
-    names = tree.columns[1:]
-    is_complete = pl.all_horizontal(pl.col(names).is_not_null())
-    return tree.with_columns(pl.when(is_complete).then(pl.col(name)).otherwise(pl.lit(UNASSIGNED)) for name in names)
+def _assigned(places: pl.DataFrame) -> _Tree:
+    """Put members that lack a level in one node of every level: a place in some would not be a tree."""
+    depths = places.columns[1:]
+    is_complete = pl.all_horizontal(pl.col(depths).is_not_null())
+    stand_in = _stand_in(places.filter(is_complete).select(depths))
+    nodes = places.with_columns(
+        pl.when(is_complete).then(pl.col(depth)).otherwise(pl.lit(stand_in)) for depth in depths
+    )
+    return _Tree(nodes, stand_in)
+
+
+def _stand_in(nodes: pl.DataFrame) -> str:
+    """Return the name of the node of those without a place: `unassigned`, unless that would have two parents.
+
+    A source that calls a node so where nothing else is above it says the same by it.
+    """
+    is_below = [
+        (nodes[child] == UNASSIGNED) & (nodes[parent] != UNASSIGNED) for parent, child in pairwise(nodes.columns)
+    ]
+    if not any(below.any() for below in is_below):
+        return UNASSIGNED
+    taken = {node for column in nodes for node in column.unique()}
+    return next(name for number in count(2) if (name := f"{UNASSIGNED} ({number})") not in taken)
 
 
 def _unassigned(members: pl.Series, levels: Sequence[Level]) -> list[str]:
     between = levels[1:-1]
     if not between:
         return []
-    is_unassigned = between[0].members == UNASSIGNED
+    is_unassigned = np.isin(between[0].members, [UNASSIGNED, between[0].without_place])
     return sorted(members.filter(pl.Series(is_unassigned)).unique().to_list())
 
 
@@ -309,13 +343,13 @@ def _require_one_node(rows: pl.DataFrame, key: str) -> None:
         )
 
 
-def _require_one_parent(tree: pl.DataFrame) -> None:
-    names = tree.columns[1:]
-    for parent, child in pairwise(names):
+def _require_one_parent(tree: pl.DataFrame, names: Sequence[str]) -> None:
+    depths = tree.columns[1:]
+    for (parent, child), (wide, narrow) in zip(pairwise(depths), pairwise(names), strict=True):
         pairs = tree.select(child, parent).unique()
         several = pairs.filter(pl.col(child).is_duplicated()).sort(child, parent)
         if several.height:
             raise HierarchyError(
-                f"Nodes of `{child}` have several parents in `{parent}`: {first_ten(several.rows())}.",
-                remedy=f"Give each `{child}` one `{parent}`, or name its parts apart.",
+                f"Nodes of `{narrow}` have several parents in `{wide}`: {first_ten(several.rows())}.",
+                remedy=f"Give each `{narrow}` one `{wide}`, or name its parts apart.",
             )

@@ -108,6 +108,16 @@ def floats(frame: pl.DataFrame, column: str) -> list[float]:
     return frame[column].cast(pl.Float64).to_list()
 
 
+def literal(name: str) -> str:
+    r"""Return a name that pictures show as it is: between two dollar signs they would set a formula, or fail to.
+
+    Example:
+        >>> print(literal("$5 off"))
+        \$5 off
+    """
+    return name.replace("$", r"\$")
+
+
 def png_bytes(figure: Any, axes: Any = None, *, title: str = "") -> bytes:
     """Return a finished picture.
 
@@ -122,7 +132,7 @@ def png_bytes(figure: Any, axes: Any = None, *, title: str = "") -> bytes:
             borderaxespad=0.2, columnspacing=1.2, handlelength=1.6,
         )  # fmt: skip
     if title:
-        figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+        figure.suptitle(literal(title), x=0.01, ha="left", color=INK, fontsize=11)
     return _few_colours(figure)
 
 

@@ -17,6 +17,7 @@ from forecast_assets.plots.canvas import (
     MARKER,
     SMALL,
     VERMILION,
+    literal,
     name_dates,
     new_axes,
     png_bytes,
@@ -73,7 +74,7 @@ def error_by_segment_png(report: pl.DataFrame, metric: str = "wape", *, title: s
         marks = rows.join(places, on=["segment_kind", "segment"])
         axes.plot(marks["value"], marks["place"], linestyle="none", label=name, **look)
     names = places.select("segment_kind", "segment", "rows").iter_rows()
-    axes.set_yticks(places["place"], [_segment_name(*name) for name in names], fontsize=SMALL)
+    axes.set_yticks(places["place"], [literal(_segment_name(*name)) for name in names], fontsize=SMALL)
     axes.set_ylim(max(places.height, 1) - 0.5, -0.5)
     axes.set_xlabel(_metric_name(metric), color=INK, fontsize=9)
     axes.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.7)

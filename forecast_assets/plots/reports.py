@@ -21,6 +21,7 @@ from forecast_assets.plots.canvas import (
     ORANGE,
     SMALL,
     VERMILION,
+    literal,
     name_dates,
     new_axes,
     png_bytes,
@@ -58,7 +59,7 @@ def bias_by_level_png(report: pl.DataFrame) -> bytes:
         marks = found.join(places, on="segment", maintain_order="left")
         if marks.height:
             axes.plot(marks["value"] * 100, marks["place"], shape, color=colour, markersize=7, label=label)
-    axes.set_yticks(range(len(levels)), levels, fontsize=SMALL)
+    axes.set_yticks(range(len(levels)), [literal(level) for level in levels], fontsize=SMALL)
     axes.set_ylim(max(len(levels), 1) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("bias of each node over all days ahead, without its sign (% of sales)", color=INK, fontsize=9)

@@ -103,6 +103,31 @@ def test_the_rule_fails_on_its_defect_and_shows_the_rows(rule: Rule, tmp_path: P
     assert rule.remedy in found.message
 
 
+@pytest.mark.parametrize("name", ["total", "all", "store", "sku", "it's"])
+def test_sums_are_told_by_their_level_whatever_members_are_called(name: str, tmp_path: Path) -> None:
+    rule = next(rule for rule in RULES if rule.name == "children_sum_to_parent")
+    frames = dict(make_all())
+    renamed = pl.when(pl.col("sku_id") == "A").then(pl.lit(name)).otherwise("sku_id")
+    frames["forecasts"] = frames["forecasts"].with_columns(sku_id=renamed)
+    node = pl.when(product_level="sku", product_node="A").then(pl.lit(name)).otherwise("product_node")
+    frames["aggregate_forecasts"] = frames["aggregate_forecasts"].with_columns(product_node=node)
+    found = verdict(rule, frames, tmp_path)
+    assert found.passed, found.examples
+    # A member that takes from the total what it gives is still found.
+    more = pl.col("forecast_units") + (pl.col("product_node") == name).cast(pl.Int32)
+    wrong = frames["aggregate_forecasts"].with_columns(more.cast(frames["forecasts"].schema["forecast_units"]))
+    frames["aggregate_forecasts"] = wrong
+    assert not verdict(rule, frames, tmp_path).passed
+
+
+def test_products_below_a_folder_like_a_partition_or_a_pattern_are_read_as_they_are(tmp_path: Path) -> None:
+    rule = next(rule for rule in RULES if rule.name == "every_series_has_every_step" and rule.product == "forecasts")
+    for folder in ("store_id=7", "sku_id=[A]*"):
+        (tmp_path / folder).mkdir()
+        found = verdict(rule, make_all(), tmp_path / folder)
+        assert found.passed, found.examples
+
+
 STEPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "a step comes twice in place of another": lambda frame: frame.with_columns(
         pl.when((pl.col("sku_id") == "B") & (pl.col("step") == 2)).then(1).otherwise("step").alias("step")

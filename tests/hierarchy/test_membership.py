@@ -116,6 +116,29 @@ def test_sums_over_unassigned_members_still_add_up_to_the_total() -> None:
     assert dict(by_category.select("product_node", "units").rows()) == {"unassigned": 1 + 2 + 4, "x": 0 + 3}
 
 
+def test_a_node_of_a_source_that_is_called_unassigned_is_no_hindrance() -> None:
+    # Of `line` the source has a node `unassigned` below `x`; B has no place at all.
+    category = products(("A", "x"), ("C", "y"))
+    line = products(("A", "unassigned"), ("C", "unassigned (2)"), level="line", depth=2)
+    hierarchy = Hierarchy.build(two_by_two().series, pl.concat([category, line]), None)
+    _, first, second, _ = hierarchy.product_levels
+    assert first.members.tolist() == ["x", "unassigned (3)", "y", "x", "unassigned (3)"]
+    assert second.members.tolist() == ["unassigned", "unassigned (3)", "unassigned (2)", "unassigned", "unassigned (3)"]
+    assert hierarchy.unassigned_products == ["B"]
+
+
+@pytest.mark.parametrize("level", ["*", "^.*$", "sku_id", "store_id", "unassigned", "1", "-", "a{}b", "it's"])
+def test_levels_and_nodes_may_be_called_anything(level: str) -> None:
+    named = products(("A", "total"), ("B", "-"), ("C", level), level=level)
+    narrow = products(("A", "all"), ("B", "*"), ("C", "total"), level="line", depth=2)
+    hierarchy = Hierarchy.build(two_by_two().series, pl.concat([named, narrow]), None)
+    assert [each.name for each in hierarchy.product_levels] == ["total", level, "line", "sku"]
+    assert hierarchy.product_groups(level).tolist() == ["total", "-", level, "total", "-"]
+    assert hierarchy.product_groups("line").tolist() == ["all", "*", "total", "all", "*"]
+    sums = hierarchy.nodes.with_columns(units=pl.Series(hierarchy.aggregate(np.arange(5)[:, None])[:, 0]))
+    assert sums.filter(product_level=level, product_node="total", store_level="total")["units"].item() == 0 + 3
+
+
 def test_nobody_is_unassigned_where_there_is_no_hierarchy() -> None:
     nobody = Hierarchy.build(two_by_two().series, products(("Z", "x")), None)
     assert nobody.unassigned_products == []

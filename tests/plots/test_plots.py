@@ -77,6 +77,8 @@ def _pictures() -> dict[str, bytes]:
     )  # fmt: skip
     return {
         "fan": plots.history_and_fan_png(_history(), _forecast()),
+        # Between two dollar signs stands no formula, least of all one that cannot be read.
+        "a name with dollar signs": plots.history_and_fan_png(_history(), _forecast(), title="$5 a$b_{$ in \\$x$"),
         "fan with what came": plots.history_and_fan_png(_history(), _forecast(), _came(), title="A in S"),
         "drivers": plots.drivers_png(_explanations(price_units=2.0, weekday_units=-1.0), title="A in S"),
         "drivers of one day": plots.drivers_png(_explanations(price_units=2.0).head(1)),
