@@ -50,6 +50,8 @@ class Batch:
         unreadable: [rows] which values of a row could not be read, in words; null where all could.
         quarantine: Rows that break a rule are set aside, and so many of a day are tolerated; None to refuse the batch.
         findings: What the reader found wrong already, for example values that it could not read (null in the frame).
+        derived: Columns that the reader derived and the source did not say. A row that says the same otherwise is no
+            other word: what is held keeps what was derived for it.
 
     Raises:
         SourceError: If the feed is unknown, the source's name is not allowed, or trust or lag are out of range.
@@ -66,6 +68,7 @@ class Batch:
     row_numbers: pl.Series | None = None
     unreadable: pl.Series | None = None
     quarantine: Tolerance | None = None
+    derived: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:
@@ -86,6 +89,11 @@ class Batch:
                 remedy="A day is complete at its end at the earliest, and every run waits that long: declare a lag of "
                 f"zero to {LONGEST_LAG.days} days.",
             )
+
+    @property
+    def said_columns(self) -> list[str]:
+        """Columns of the contract that the source said, by which a row is compared with what it said before."""
+        return [name for name in self.contract.names if name not in self.derived]
 
     @property
     def contract(self) -> Contract:

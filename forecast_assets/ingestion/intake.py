@@ -18,6 +18,7 @@ from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
 from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, latest_day
 from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_findings
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
+from forecast_assets.ingestion.identifiers import Identifiers
 from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.silent_days import SilentDays
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
@@ -27,6 +28,8 @@ _OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
 # Feeds that speak of SKUs in stores, apart from sales themselves.
 _ABOUT_SALES: Final = ("stock_status", "inventory_positions", "purchase_orders", "prices")
+# What the name of a store, or of a node of stores, may stand in.
+_PLACES: Final = (("sales", "store_id"), ("store_hierarchy", "store_id"), ("store_hierarchy", "node_id"))
 _MERGE_EVERY: Final = 8
 
 
@@ -63,6 +66,7 @@ class Intake:
         self._names: dict[tuple[str, str], set[str]] = {}
         self._silent = SilentDays(stored)
         self.last_day = latest_day()
+        self._identifiers = Identifiers()
 
     def take(self, batch: Batch) -> BatchVerdict:
         """Judge a batch by itself and against what its source said before."""
@@ -90,7 +94,9 @@ class Intake:
     def finish(self) -> list[FeedFinding]:
         """Judge the batches together: missing days, and names that one feed has and another lacks."""
         gaps = gap_findings(joined(self._runs), self._stored)
-        return [*gaps, *self._silent.findings(), *self._unknown_members(), *self._unplaced(), *self._nowhere()]
+        alike = self._identifiers.findings(self._stored)
+        names = [*self._unknown_members(), *self._unplaced(), *self._nowhere(), *self._everywhere(), *alike]
+        return [*gaps, *self._silent.findings(), *names]
 
     def _note(self, batch: Batch) -> None:
         self._note_names(batch)
@@ -101,6 +107,7 @@ class Intake:
         self._silent.take(batch)
 
     def _note_names(self, batch: Batch) -> None:
+        self._identifiers.take(batch)
         for column in ("sku_id", "store_id", "store_node", "node_id"):
             if column in batch.frame.columns:
                 names = batch.frame[column].drop_nulls().unique()
@@ -112,7 +119,7 @@ class Intake:
         stored = self._earlier.rows(batch.feed, source=batch.source, since=first, until=last)
         if stored is None:
             return batch.frame, []
-        columns = batch.contract.names
+        columns = batch.said_columns
         same_trust = stored.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
         fresh, additions = _without_additions(batch, new.collect(engine="streaming"), stored)
@@ -147,13 +154,28 @@ class Intake:
 
     def _nowhere(self) -> list[FeedFinding]:
         """Return events that are limited to a store or node which nobody knows."""
-        asked = self._names.get(("events", "store_node"), set()) - {ALL_STORES}
-        for feed, column in (("sales", "store_id"), ("store_hierarchy", "store_id"), ("store_hierarchy", "node_id")):
-            asked = asked - self._names.get((feed, column), set())
-            asked = asked - self._stored_among(feed, column, asked)
+        asked = self._unplaceable(self._names.get(("events", "store_node"), set()) - {ALL_STORES})
         message = f"events are limited to {len(asked):,} stores or nodes that are not known: {first_ten(sorted(asked))}"
         remedy = f"Use `{ALL_STORES}`, a store_id or a node of the store hierarchy; until then they count nowhere."
         return _warning("events", "unknown nodes", len(asked), message, remedy)
+
+    def _everywhere(self) -> list[FeedFinding]:
+        """Return a warning where events of all stores could be meant for the one store or node that is called so."""
+        asked = self._names.get(("events", "store_node"), set()) & {ALL_STORES}
+        if not asked or self._unplaceable(asked):
+            return []
+        message = f"events of `{ALL_STORES}` hold in every store, although a store or node is called `{ALL_STORES}` too"
+        remedy = (
+            "To limit an event to that one, put it into a node of its own in the store hierarchy and name the node."
+        )
+        return _warning("events", "events of all stores", 1, message, remedy)
+
+    def _unplaceable(self, nodes: set[str]) -> set[str]:
+        """Return those nodes of stores that no feed knows."""
+        for feed, column in _PLACES:
+            nodes = nodes - self._names.get((feed, column), set())
+            nodes = nodes - self._stored_among(feed, column, nodes)
+        return nodes
 
     def _is_there(self, feed: str) -> bool:
         return any(name == feed for name, _ in self._names) or self._stored.rows(feed) is not None
@@ -267,7 +289,7 @@ def _without_additions(
 
 
 def _contradictions(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame) -> list[FeedFinding]:
-    key, columns = list(batch.contract.key), batch.contract.names
+    key, columns = list(batch.contract.key), batch.said_columns
     other = fresh.lazy().join(stored.select(columns), on=columns, how="anti", nulls_equal=True, maintain_order="left")
     # A source that lists only what was sold never says zero: releases before this one made such rows up for it, and
     # they give way to its own word.
