@@ -268,7 +268,7 @@ sales_units = "qty"
 # sku_id = "article"
 # store_id = "shop"
 # unit_price = "price"
-# list_price = "regular"   # without it: the highest price of the trailing year stands for it
+# list_price = "regular"   # without it: the highest price that held in the trailing year stands for it
 """
 
 EXAMPLE: Final = Sentence(

@@ -9,7 +9,7 @@ What follows where a source does not say it:
   events and closures `known_days_ahead` days before their day. Never the time of ingestion.
 - A purchase order that has been received is two rows: placed, known at the end of its day; and received, known at the
   end of that one.
-- `price_ratio`: over the list price; without one, over the highest price of the series in the trailing year.
+- `price_ratio`: over the list price; without one, over the highest price that the series held in the trailing year.
 - `is_promotion`: not said, so false. `store_node` of events: all stores. A row of closures: closed.
   Memberships without a date hold since 1970.
 """
@@ -33,7 +33,7 @@ from forecast_assets.sources.casting import Notation, RowSource, cast_column, jo
 from forecast_assets.sources.databases import read_database
 from forecast_assets.sources.line_sums import LineSums, without_negative
 from forecast_assets.sources.notations import Columns, find_notation, notation_finding
-from forecast_assets.sources.price_ratios import highest_prices
+from forecast_assets.sources.price_ratios import held_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping, unit_columns
 from forecast_assets.sources.text_files import TextForm, TextTable, read_text_table
 from resources.stores.observations import PLANNED
@@ -53,6 +53,7 @@ _BELOW_ZERO: Final = {
     "inventory_positions": ("on_hand_units", "which count as nothing on hand"),
     "sales": ("sales_units", "more returned than sold, which count as 0 sold"),
 }
+_LARGEST_RATIO: Final = next(column.at_most for column in FEEDS["prices"].columns if column.name == "price_ratio")
 _LIST_PRICE: Final = Column("list_price", pl.Float64, "price without promotion", nullable=True, at_least=0)
 
 
@@ -109,10 +110,13 @@ def _tables(table: FeedTable, folder: Path) -> list[_SourceTable]:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a pattern; marks in the mapping's own folder are part of its name, as are those of a file."""
     given = folder / pattern
-    base = Path(given.anchor) if given.is_absolute() else Path()
-    parts = given.relative_to(base) if given.is_absolute() else given
-    found = sorted(base.glob(str(parts))) if any(mark in pattern for mark in "*?[") else [given]
+    is_pattern = any(mark in pattern for mark in "*?[") and not given.is_file()
+    base, parts = (
+        (Path(given.anchor), given.relative_to(given.anchor)) if Path(pattern).is_absolute() else (folder, pattern)
+    )
+    found = sorted(base.glob(str(parts))) if is_pattern else [given]
     missing = [path for path in found if not path.is_file()]
     if missing or not found:
         raise SourceError(
@@ -254,7 +258,7 @@ class _Feed:
         ours = [*(column.name for column in self._contract.columns), _ROW, _UNREADABLE]
         kept = [name for name in ours if name in wide.columns]
         levels = [
-            wide.select(*kept, depth=pl.lit(depth, pl.Int32), level_name=pl.lit(level), node_id=pl.col(column))
+            wide.select(*kept, depth=pl.lit(depth, pl.Int32), level_name=pl.lit(level), node_id=wide[column])
             for depth, (level, column) in enumerate(self._table.levels.items(), start=1)
             if column in wide.columns
         ]
@@ -315,7 +319,13 @@ class _Feed:
             row_numbers=carried.get(_ROW),
             unreadable=carried.get(_UNREADABLE),
             quarantine=Tolerance(self._table.tolerated_rows, self._table.tolerated_percent) if quarantines else None,
+            derived=self._derived(rows.frame),
         )
+
+    def _derived(self, said: pl.DataFrame) -> tuple[str, ...]:
+        """Return columns that depend on which other rows were there when they were read."""
+        is_looked_up = self._contract.name == "prices" and not {"price_ratio", "list_price"} & set(said.columns)
+        return ("price_ratio",) if is_looked_up else ()
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add what follows where the source does not say it."""
@@ -371,7 +381,9 @@ class _Feed:
         if "known_at" not in frame.columns:
             # That is a finding already; nothing is stored.
             return frame.with_columns(price_ratio=pl.lit(None, pl.Float64))
-        return frame.with_columns(price_ratio=_ratio(highest_prices(frame, self._stored, self._source)))
+        ratio = _ratio(held_prices(frame, self._stored, self._source))
+        # The contract's bound is for what sources say; of a price that is far out a finding tells.
+        return frame.with_columns(price_ratio=ratio.clip(upper_bound=_LARGEST_RATIO))
 
 
 def _together(rows: list[_CastRows]) -> _CastRows:

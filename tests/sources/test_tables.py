@@ -11,6 +11,7 @@ import pytest
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import SourceError
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.intake import Intake
 from forecast_assets.ingestion.stored_rows import StoredRows
 from forecast_assets.presentation.actions import error_text, sentence_text
 from forecast_assets.sources.table_mapping import EXAMPLE, read_mapping
@@ -189,6 +190,31 @@ def test_levels_in_columns_become_memberships(tmp_path: Path) -> None:
     assert batch.frame["known_at"].unique().to_list() == [datetime(1970, 1, 1, tzinfo=UTC)]
 
 
+@pytest.mark.parametrize("odd", ["*", "^.*$", "a b", "it's", "a{}b", "[x]"])
+def test_columns_and_levels_of_a_table_may_be_called_anything(odd: str, tmp_path: Path) -> None:
+    columns = f'[feed.columns]\nsku_id = "{odd} id"\n[feed.levels]\n"{odd}" = "{odd}"\nplain = "cat"\n'
+    feed = f'[[feed]]\nfeed = "product_hierarchy"\nfile = "a.csv"\n{columns}'
+    batch = one(tmp_path, feed, a=f"{odd} id,{odd},cat,other\nA,food,milk,1\n")
+    assert findings_of(batch) == []
+    assert batch.frame.select("sku_id", "level_name", "node_id").rows() == [("A", odd, "food"), ("A", "plain", "milk")]
+
+
+@pytest.mark.parametrize("folder", ["it's", "a*", "[x]", "q?", "50%", "#1", "a b", "x=1"])
+@pytest.mark.parametrize("file", ["s [1].csv", "s*.csv", "s?.csv", "s#%'.csv", "s_*.csv"])
+def test_folders_and_files_may_be_called_anything_and_a_file_of_that_name_is_no_pattern(
+    folder: str, file: str, tmp_path: Path
+) -> None:
+    for place in (tmp_path / folder, tmp_path / "ab"):
+        place.mkdir()
+        (place / "s_2.csv").write_text(f"{PLAIN}B,S,2025-01-02,2\n")
+    is_pattern = file == "s_*.csv"
+    (tmp_path / folder / ("s_1.csv" if is_pattern else file)).write_text(f"{PLAIN}A,S,2025-01-01,1\n")
+    batches = mapped(tmp_path / folder, SALES.replace("s.csv", file))
+    assert [batch.frame["sku_id"].to_list() for batch in batches] == ([["A"], ["B"]] if is_pattern else [["A"]])
+    at_once = mapped(tmp_path / "ab", SALES.replace("s.csv", f"../{folder.replace('[', '[[]')}/s_*.csv"))
+    assert at_once[-1].frame["sku_id"].to_list() == ["B"]
+
+
 OFFER = "sku_id,store_id,event_date,unit_price{}\nA,S,2025-01-01,2.00{}\nA,S,2025-01-02,1.50{}\n"
 
 
@@ -246,6 +272,36 @@ def test_a_price_that_was_held_twice_counts_as_it_last_stood(tmp_path: Path) -> 
     one(tmp_path, PRICES, p=f"{WORDS}A,S,2025-01-05,2025-01-05,5\n")
     (batch,) = read_tables(tmp_path / "mapping.toml", StoredRows.of({"prices": held}, source="erp"))
     assert batch.frame["price_ratio"].to_list() == [0.5]
+
+
+def test_a_price_held_with_another_derived_ratio_is_no_contradiction_and_keeps_it(tmp_path: Path) -> None:
+    before = one(tmp_path, PRICES, p=OFFER.format("", "", ""))
+    assert before.derived == ("price_ratio",)
+    held = StoredRows.of({"prices": before.frame.with_columns(price_ratio=pl.lit(0.01))}, source="erp", trust=0.8)
+    (tmp_path / "p.csv").write_text(OFFER.format("", "", "") + "A,S,2025-01-03,1.00\n")
+    (grown,) = read_tables(tmp_path / "mapping.toml", held)
+    judged = Intake(held).take(grown)
+    assert judged.findings == []
+    assert judged.new.select("event_date", "unit_price").rows() == [(date(2025, 1, 3), 1.0)]
+    (tmp_path / "p.csv").write_text(OFFER.format("", "", "").replace("1.50", "1.40"))
+    (other,) = read_tables(tmp_path / "mapping.toml", held)
+    assert [finding.kind for finding in Intake(held).take(other).findings] == ["contradiction"]
+
+
+def test_a_ratio_that_the_source_says_is_compared(tmp_path: Path) -> None:
+    said = one(tmp_path, PRICES, p=OFFER.format(",price_ratio", ",0.5", ",0.5"))
+    assert said.derived == ()
+    held = StoredRows.of({"prices": said.frame.with_columns(price_ratio=pl.lit(0.4))}, source="erp", trust=0.8)
+    assert [finding.kind for finding in Intake(held).take(said).findings] == ["contradiction"]
+
+
+def test_a_mistyped_price_is_no_reference_for_the_days_after_it_and_its_own_ratio_stays_in_bounds(
+    tmp_path: Path,
+) -> None:
+    days = "".join(f"A,S,2025-01-{day:02d},{200 if day == 9 else 2}\n" for day in range(1, 15))
+    batch = one(tmp_path, PRICES, p=f"sku_id,store_id,event_date,unit_price\n{days}")
+    assert findings_of(batch) == []
+    assert batch.frame["price_ratio"].to_list() == [1.0] * 8 + [10.0] + [1.0] * 5
 
 
 def test_prices_and_events_say_when_they_were_known(tmp_path: Path) -> None:
