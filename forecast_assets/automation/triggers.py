@@ -25,7 +25,7 @@ from forecast_assets.presentation.actions import command_line, error_text
 from forecast_assets.scoring.preconditions import require_given, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
-from partitions import model_versions, scoring_partition
+from partitions import last_day_over, model_versions, scoring_partition
 from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
@@ -130,10 +130,10 @@ def snapshot_request(
         feed_tolerance: Share by which the rows of a day may fall short of the usual.
         launches: What has been launched.
         waiting: What was found before, as of this state of the ledger; what is found now is added.
-        now: Moment that decides which versions are live; by default the present.
+        now: Moment that decides which days are over and which versions are live; by default the present.
     """
     try:
-        newest = stores.observations.newest_day("sales")
+        newest, later = _newest_over(stores, now)
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
 
@@ -147,10 +147,29 @@ def snapshot_request(
         for day in _due_with(stores, cadence, version, newest)
     ]
     due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
-    if not due:
-        return dg.SkipReason(f"The snapshot of {newest} is there.")
     ask = _snapshot_of(stores, feed_tolerance, waiting)
-    return _first_request([partial(ask, day) for day in due], launches)
+    asks = [partial(ask, day) for day in due] or [lambda: f"The snapshot of {newest} is there."]
+    return _first_request([*asks, *later], launches)
+
+
+def _newest_over(stores: Stores, now: datetime | None) -> tuple[date, Sequence[Callable[[], str]]]:
+    """Return the newest day of sales that is over, and what is to be said of later ones, if there are any.
+
+    A day is over at midnight in Greenwich: only then is there a partition of it. Stores east of there deliver a day
+    before it is over; and a slip of a source may be a day years ahead.
+
+    Raises:
+        NotReadyError: If there are no sales of a day that is over.
+    """
+    over = last_day_over(now or datetime.now(UTC))
+    newest, last = (stores.observations.newest_day("sales", until=until) for until in (over, None))
+    running = over + timedelta(days=1)
+    waits = f"{running} is not over: its run starts after {running + timedelta(days=1)} 00:00 UTC."
+    if last <= over:
+        return newest, ()
+    if last == running:
+        return newest, [lambda: waits]
+    return newest, [lambda: f"{waits} `sales` have rows up to {last}: look whether that day is a slip."]
 
 
 def _due(newest: date, cadence: Cadence, is_done: Callable[[date], bool]) -> list[date]:
@@ -264,16 +283,18 @@ def scoring_request(
         stores: Where everything is.
         cadence: Rhythm of the runs.
         launches: What has been launched.
-        now: Moment that decides which versions are live; by default the present.
+        now: Moment that decides which days are over and which versions are live; by default the present.
     """
     live = _live(stores, cadence, now)
     if not live:
         promote = Action("promote", {"channel": cadence.champion, "by": "NAME", "reason": "TEXT"}, on=("VERSION",))
         return dg.SkipReason(f"No {cadence.champion}: {command_line(promote)}.")
-    newest = stores.observations.newest_day("sales")
-    answer = _first_request(
-        chain.from_iterable(_asks_of(stores, cadence, version, newest) for version in live), launches
-    )
+    try:
+        newest, later = _newest_over(stores, now)
+    except NotReadyError as error:
+        return dg.SkipReason(error_text(error))
+    asks = chain.from_iterable(_asks_of(stores, cadence, version, newest) for version in live)
+    answer = _first_request(chain(asks, later), launches)
     if isinstance(answer, dg.SkipReason):
         return answer
     return dg.SensorResult(run_requests=[answer], dynamic_partitions_requests=[model_versions.build_add_request(live)])
@@ -337,21 +358,27 @@ def _accuracy_sensor(settings: Settings, stores: StoresResource, cadence: Cadenc
 
 
 def accuracy_request(
-    stores: Stores, cadence: Cadence, feed_tolerance: float, launches: Launches
+    stores: Stores, cadence: Cadence, feed_tolerance: float, launches: Launches, now: datetime | None = None
 ) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the oldest day that is due, or what is waited for.
 
     The newest day has to be complete; one before it is measured with the rows that there are, and again when more come.
+
+    Args:
+        stores: Where everything is.
+        cadence: Rhythm of the runs.
+        feed_tolerance: Share by which the rows of a day may fall short of the usual.
+        launches: What has been launched.
+        now: Moment that decides which days are over; by default the present.
     """
     try:
-        newest = stores.observations.newest_day("sales")
+        newest, later = _newest_over(stores, now)
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
     due = due_days(stores, cadence.name, newest - timedelta(days=ACCURACY_DAYS_LOOKED_BACK), newest)
-    if not due:
-        return dg.SkipReason(f"Every published {cadence.name} forecast of a day up to {newest} is measured.")
     ask = _accuracy_of(stores, cadence, newest, feed_tolerance)
-    return _first_request([partial(ask, day) for day in due], launches)
+    done = f"Every published {cadence.name} forecast of a day up to {newest} is measured."
+    return _first_request([*([partial(ask, day) for day in due] or [lambda: done]), *later], launches)
 
 
 def _accuracy_of(

@@ -247,6 +247,11 @@ class ObservationStore:
         found: datetime = rows.select(pl.col("known_at").max()).collect().item()
         return found
 
+    def _last_event_date(self, batch: BatchRecord, until: date | None) -> date | None:
+        days = pl.scan_parquet(self._blobs.local(batch.path), glob=False).select("event_date")
+        found: date | None = days.filter(pl.col("event_date") <= until).max().collect().item()
+        return found
+
     def as_known(self, prediction_date: date, known_until: datetime) -> list[BatchRecord]:
         """Return the batches that a snapshot reads: those with a word on its days that was known in time.
 
@@ -293,16 +298,24 @@ class ObservationStore:
             return pl.scan_parquet(path, glob=False)
         return pl.scan_parquet(path, glob=False, schema=FEEDS[batch.feed].schema, missing_columns="insert")
 
-    def newest_day(self, feed: str) -> date:
+    def newest_day(self, feed: str, *, until: date | None = None) -> date:
         """Return the last event date of a feed.
 
+        Args:
+            feed: Feed.
+            until: Last day that counts; None for all days, also those that have not been.
+
         Raises:
-            NotReadyError: If nothing of the feed has been ingested.
+            NotReadyError: If nothing of the feed, or of its days until then, has been ingested.
         """
-        days = [batch.last_event_date for batch in self.batches() if batch.feed == feed]
+        batches = [batch for batch in self.batches() if batch.feed == feed and batch.overlaps(None, until)]
+        days = [batch.last_event_date for batch in batches if until is None or batch.last_event_date <= until]
+        beyond = [batch for batch in batches if until is not None and batch.last_event_date > until]
+        days += [day for batch in beyond if (day := self._last_event_date(batch, until)) is not None]
         if not days:
+            of_days = "" if until is None else f" of days up to {until}"
             raise NotReadyError(
-                f"Nothing of the feed `{feed}` has been ingested.",
+                f"Nothing of the feed `{feed}`{of_days} has been ingested.",
                 remedy=Sentence(
                     "Ingest first: ",
                     Action("ingest simulated", on=("DIR",)),

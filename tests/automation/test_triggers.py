@@ -1,6 +1,6 @@
 """When runs start: in order, once, for both cadences, and never again for what is published."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +10,7 @@ import pytest
 from forecast_assets.automation import triggers
 from forecast_assets.automation.triggers import (
     SensorCursor,
+    accuracy_request,
     build_schedules,
     build_sensors,
     scoring_request,
@@ -22,7 +23,7 @@ from forecast_assets.history.as_known import History
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.readiness import Readiness
 from forecast_assets.snapshots.stage import readiness
-from partitions import scoring_partition
+from partitions import prediction_dates, scoring_partition
 from resources.orchestration.dagster_home import Launches, open_instance
 from resources.stores.home import Stores, open_stores
 from tests.resources.stores.test_observations import DAY, put, sales_rows
@@ -311,6 +312,82 @@ def test_the_snapshot_that_only_a_former_champion_waits_for_is_made(stores: Stor
     assert reason(snapshot_request(stores, 0.2, launches, now=displaced(stores, 28))) == (
         "The snapshot of 2025-01-10 is there."
     )
+
+
+# DAY is the newest day of `sales_rows`; it ends at midnight in Greenwich.
+END = datetime(2025, 1, 11, tzinfo=UTC)
+A_MOMENT = timedelta(microseconds=1)
+
+
+def has_partition(day: str, now: datetime) -> bool:
+    with dg.partition_loading_context(effective_dt=now):
+        return prediction_dates(date(2025, 1, 1)).has_partition_key(day)
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"),
+    [
+        (END - timedelta(hours=12), "2025-01-09"),
+        (END - A_MOMENT, "2025-01-09"),
+        (END, "2025-01-10"),
+        (END + timedelta(hours=5), "2025-01-10"),
+        # The same moments where clocks show another day.
+        ((END - A_MOMENT).astimezone(timezone(timedelta(hours=12))), "2025-01-09"),
+        (END.astimezone(timezone(timedelta(hours=-11))), "2025-01-10"),
+    ],
+)
+def test_a_day_that_ends_before_greenwichs_waits_for_its_partition_and_earlier_days_go_on(
+    stores: Stores, launches: Launches, now: datetime, wanted: str
+) -> None:
+    put(stores, sales_rows())
+    stage(stores, *days(8))
+    caught_up = []
+    while (day := asked(snapshot_request(stores, 0.2, launches, now=now))) is not None:
+        assert has_partition(day, now)
+        caught_up.append(day)
+        stage(stores, date.fromisoformat(day))
+    assert caught_up[-1] == wanted
+    said = reason(snapshot_request(stores, 0.2, launches, now=now))
+    assert ("2025-01-10 is not over: its run starts after 2025-01-11 00:00 UTC." in said) == (wanted == "2025-01-09")
+    assert f"The snapshot of {wanted} is there." in said
+
+
+def test_scoring_goes_on_with_days_that_are_over(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    move_to(stores, "stat-1", "champion", horizon=28)
+    stage(stores, *days(9), DAY)
+    assert asked(scoring_request(stores, DAILY, launches, END)) == scoring_partition(DAY, "stat-1")
+    before = END - A_MOMENT
+    assert asked(scoring_request(stores, DAILY, launches, before)) == scoring_partition(date(2025, 1, 9), "stat-1")
+    publish(stores, DAILY, "stat-1", date(2025, 1, 9))
+    assert "2025-01-10 is not over" in reason(scoring_request(stores, DAILY, launches, before))
+
+
+def test_a_day_years_ahead_that_is_held_from_before_stops_nothing(stores: Stores, launches: Launches) -> None:
+    rows = sales_rows()
+    slip = rows.head(1).with_columns(event_date=date(2052, 6, 29), known_at=datetime(2052, 6, 30, tzinfo=UTC))
+    put(stores, pl.concat([rows, slip]))
+    move_to(stores, "stat-1", "champion", horizon=28)
+    now = datetime(2025, 3, 1, tzinfo=UTC)
+    assert asked(snapshot_request(stores, 0.2, launches, now=now)) == str(DAY)
+    stage(stores, DAY)
+    said = reason(snapshot_request(stores, 0.2, launches, now=now))
+    assert "`sales` have rows up to 2052-06-29: look whether that day is a slip." in said
+    assert asked(scoring_request(stores, DAILY, launches, now)) == scoring_partition(DAY, "stat-1")
+    done = reason(accuracy_request(stores, DAILY, 0.2, launches, now))
+    assert done.startswith("Every published daily forecast of a day up to 2025-01-10 is measured.")
+
+
+def test_a_store_whose_first_day_is_not_over_is_waited_for(stores: Stores, launches: Launches) -> None:
+    put(stores, sales_rows())
+    move_to(stores, "stat-1", "champion", horizon=28)
+    first = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    for answer in (
+        snapshot_request(stores, 0.2, launches, now=first),
+        scoring_request(stores, DAILY, launches, first),
+        accuracy_request(stores, DAILY, 0.2, launches, first),
+    ):
+        assert "Nothing of the feed `sales` of days up to 2024-12-31 has been ingested." in reason(answer)
 
 
 def test_schedules_make_the_snapshot_of_the_date_that_has_ended(tmp_path: Path) -> None:

@@ -64,6 +64,18 @@ def test_a_written_batch_is_invisible_until_it_is_recorded(stores: Stores) -> No
         stores.observations.newest_day("sales")
 
 
+def test_the_newest_day_until_another_is_looked_up_in_batches_that_reach_beyond(stores: Stores) -> None:
+    put(stores, sales_rows(3, end=date(2025, 1, 3)))
+    rows = sales_rows(2, end=date(2025, 1, 20))
+    gap = rows.filter(pl.col("event_date") == date(2025, 1, 20))
+    put(stores, pl.concat([sales_rows(2, end=date(2025, 1, 8)), gap]))
+    asked = [date(2025, 1, day) for day in (1, 5, 7, 19, 20, 31)]
+    found = [stores.observations.newest_day("sales", until=day).day for day in asked]
+    assert found == [1, 3, 7, 8, 20, 20]
+    with pytest.raises(NotReadyError, match="of days up to 2024-12-31"):
+        stores.observations.newest_day("sales", until=date(2024, 12, 31))
+
+
 def test_knowledge_time_is_the_end_of_the_day_plus_the_quickest_source_of_each_feed(stores: Stores) -> None:
     put(stores, sales_rows(), lag_hours=6)
     put(stores, sales_rows(units=4.0, lag_hours=30), source="backoffice", lag_hours=30)
