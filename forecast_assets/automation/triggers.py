@@ -38,6 +38,8 @@ DATES_LOOKED_BACK: Final[Mapping[str, int]] = {"daily": 14, "weekly": 4}
 # As far as the longest horizon: what restates an older day is measured by hand.
 ACCURACY_DAYS_LOOKED_BACK: Final = 90
 
+_Ask = Callable[[], dg.RunRequest | str]
+
 
 def build_schedules(settings: Settings, stores: StoresResource, feature_pipeline: str) -> list[dg.ScheduleDefinition]:
     """Build a schedule per cadence: the snapshot of the date that has just ended, if its inputs are complete."""
@@ -148,8 +150,8 @@ def snapshot_request(
     ]
     due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
     ask = _snapshot_of(stores, feed_tolerance, waiting)
-    asks = [partial(ask, day) for day in due] or [lambda: f"The snapshot of {newest} is there."]
-    return _first_request([*asks, *later], launches)
+    asks: list[_Ask] = [partial(ask, day) for day in due]
+    return _first_request([*(asks or [lambda: f"The snapshot of {newest} is there."]), *later], launches)
 
 
 def _newest_over(stores: Stores, now: datetime | None) -> tuple[date, Sequence[Callable[[], str]]]:
@@ -377,8 +379,9 @@ def accuracy_request(
         return dg.SkipReason(error_text(error))
     due = due_days(stores, cadence.name, newest - timedelta(days=ACCURACY_DAYS_LOOKED_BACK), newest)
     ask = _accuracy_of(stores, cadence, newest, feed_tolerance)
+    asks: list[_Ask] = [partial(ask, day) for day in due]
     done = f"Every published {cadence.name} forecast of a day up to {newest} is measured."
-    return _first_request([*([partial(ask, day) for day in due] or [lambda: done]), *later], launches)
+    return _first_request([*(asks or [lambda: done]), *later], launches)
 
 
 def _accuracy_of(

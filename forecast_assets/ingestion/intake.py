@@ -16,6 +16,7 @@ from forecast_assets.core.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
 from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, latest_day
+from forecast_assets.ingestion.far_values import FarValues
 from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_findings
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.ingestion.identifiers import Identifiers
@@ -67,6 +68,7 @@ class Intake:
         self._silent = SilentDays(stored)
         self.last_day = latest_day()
         self._identifiers = Identifiers()
+        self._far_values = FarValues(stored)
 
     def take(self, batch: Batch) -> BatchVerdict:
         """Judge a batch by itself and against what its source said before."""
@@ -85,7 +87,8 @@ class Intake:
         if any(finding.is_error for finding in found):
             return BatchVerdict(found, batch.frame)
         new, contradictions = self._compared(batch)
-        return BatchVerdict([*found, *contradictions], new)
+        far = self._far_values.judge(replace(batch, frame=new))
+        return BatchVerdict([*found, *contradictions, *far.findings], new)
 
     def take_known(self, batch: Batch) -> None:
         """Take note of a batch that is held already, byte for byte."""

@@ -15,6 +15,7 @@ from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import SourceError, first_ten
 from forecast_assets.ingestion.batch import LONGEST_LAG
+from forecast_assets.ingestion.far_values import RULES
 from forecast_assets.sources.text_days import is_time_zone
 from forecast_assets.sources.text_files import is_separator, is_text_encoding
 
@@ -50,6 +51,8 @@ class FeedTable(BaseModel):
         missing_values: Texts that stand for no value.
         missing_days: `zero` where only what was sold is listed: silence is then a day without a sale, or a closed one.
         listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
+        far_values: What is done with rows whose value is far outside its series' own record: `accept` them with a
+            warning, or `refuse` the file.
         known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
         on_invalid: `refuse` the whole ingest for a row that breaks a rule, or `quarantine` the row.
         tolerated_rows: With `on_invalid = "quarantine"`: a run goes on with so many quarantined rows of its date.
@@ -83,6 +86,7 @@ class FeedTable(BaseModel):
     missing_values: list[str] = []
     missing_days: Literal["error", "zero"] = "error"
     listed_days: int = Field(364, ge=1, le=3650)
+    far_values: Literal["accept", "refuse"] = "accept"
     known_days_ahead: int | None = Field(None, ge=0, le=3650)
     on_invalid: Literal["refuse", "quarantine"] = "refuse"
     tolerated_rows: int = Field(0, ge=0)
@@ -137,6 +141,7 @@ class FeedTable(BaseModel):
             or not self.model_fields_set & {"tolerated_rows", "tolerated_percent"},
             '`listed_days` needs `missing_days = "zero"`': self.missing_days == "zero"
             or "listed_days" not in self.model_fields_set,
+            f"`far_values` is for {', '.join(sorted(RULES))}": self.far_values == "accept" or self.feed in RULES,
             "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None
             or self.feed in _PLANS,
         }
@@ -239,6 +244,7 @@ date_format = "%d.%m.%Y"   # 28.06.2025
 # time_zone = "Europe/Berlin" # if days are told by moments with a zone
 # missing_days = "zero"    # if the file lists only the days on which something was sold
 # missing_values = ["NA"]  # texts that stand for no value
+# far_values = "refuse"    # refuse the file where a value is far outside its series' own record; else it is a warning
 
 [feed.columns]             # our column = yours; those called the same need not be named
 event_date = "day"

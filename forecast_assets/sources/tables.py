@@ -320,6 +320,7 @@ class _Feed:
             unreadable=carried.get(_UNREADABLE),
             quarantine=Tolerance(self._table.tolerated_rows, self._table.tolerated_percent) if quarantines else None,
             derived=self._derived(rows.frame),
+            far_values=self._table.far_values,
         )
 
     def _derived(self, said: pl.DataFrame) -> tuple[str, ...]:

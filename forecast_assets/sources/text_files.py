@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+import polars.selectors as cs
 
 from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
 from forecast_assets.sources.files import require_single
@@ -280,7 +281,8 @@ def _table(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[
         present = [name for name in found if name and not re.fullmatch(_UNNAMED, name)]
         require_single(path, present, wanted)
         kept = present if wanted is None else [name for name in present if name in set(wanted)]
-        frame = rows.select(kept or pl.all()).collect()
+        # By name, since Polars takes `*` and what stands between `^` and `$` for patterns.
+        frame = rows.select(cs.by_name(kept) if kept else cs.all()).collect()
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, opened, mark, has_mark, str(error).splitlines()[0]) from error
     return TextTable(_without_empty_end(frame), opened.encoding, mark, 2 + has_mark)
