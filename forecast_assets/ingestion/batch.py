@@ -52,7 +52,7 @@ class Batch:
         findings: What the reader found wrong already, for example values that it could not read (null in the frame).
         derived: Columns that the reader derived and the source did not say. A row that says the same otherwise is no
             other word: what is held keeps what was derived for it.
-        far_values: Whether values far outside their series' own record are taken with a warning, or refused.
+        far_values: Whether values far outside their series' own record are taken with a warning, set aside, or refused.
 
     Raises:
         SourceError: If the feed is unknown, the source's name is not allowed, or trust or lag are out of range.
@@ -70,7 +70,7 @@ class Batch:
     unreadable: pl.Series | None = None
     quarantine: Tolerance | None = None
     derived: tuple[str, ...] = ()
-    far_values: Literal["accept", "refuse"] = "accept"
+    far_values: Literal["accept", "quarantine", "refuse"] = "accept"
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:

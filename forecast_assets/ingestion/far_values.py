@@ -64,19 +64,6 @@ RULES: Final[Mapping[str, FarRule]] = {
 }
 
 
-@dataclass(frozen=True)
-class FarRows:
-    """What was found of one batch.
-
-    Attributes:
-        is_far: [rows of the batch] Whether the row's value is far out.
-        findings: At most one, with the first rows in words.
-    """
-
-    is_far: pl.Series
-    findings: list[FeedFinding]
-
-
 @dataclass
 class FarValues:
     """The records of the series of one ingest: of each a few numbers, whatever the length of its past.
@@ -88,29 +75,47 @@ class FarValues:
     stored: StoredRows = NO_STORED_ROWS
     _records: dict[tuple[str, str], pl.DataFrame] = field(default_factory=dict, init=False)
 
-    def judge(self, batch: Batch) -> FarRows:
+    def judge(self, batch: Batch, new: pl.DataFrame | None = None) -> list[FeedFinding]:
         """Judge the rows of a batch, and let them be part of the record for the batches after it.
 
         Args:
-            batch: With the columns and types of its contract; rows that are held already had better be left out.
+            batch: As its contract wants it.
+            new: Those of its rows that are not held already: only of them something is to be said; None for all.
+
+        Returns:
+            At most one finding, with the first rows in words.
         """
         rule = RULES.get(batch.feed)
         if rule is None or batch.frame.is_empty():
-            return FarRows(pl.Series([False]).new_from_index(0, batch.frame.height), [])
-        held, own = self._held(batch, rule), _record(batch.frame.lazy(), rule.column)
-        together = _joined([held, own])
+            return []
+        told = batch.frame if new is None else new
+        far = self._judged(batch, rule).filter("is_far")
+        held = self._held(batch, rule)
+        self._records[batch.feed, batch.source] = _joined([held, _record(told.lazy(), rule.column)])
+        return _findings(batch, far.join(told, on=batch.contract.key, how="semi", maintain_order="left"), rule)
+
+    def far_rows(self, batch: Batch) -> pl.Series:
+        """[rows] Which rows of a batch are far out; they are no part of the record afterwards."""
+        rule = RULES.get(batch.feed)
+        if rule is None or dict(batch.frame.schema) != batch.contract.schema or batch.frame.is_empty():
+            return pl.Series([False]).new_from_index(0, batch.frame.height)
+        return self._judged(batch, rule)["is_far"]
+
+    def _judged(self, batch: Batch, rule: FarRule) -> pl.DataFrame:
+        held = self._held(batch, rule)
         # Alone, what is held tells a delivery in another unit from all before it.
-        has_record = held.filter(pl.col("rows") >= rule.least_rows)
-        usual = pl.concat([has_record, together.join(has_record, on=_SERIES, how="anti")])
-        self._records[batch.feed, batch.source] = together
-        judged = _with_bounds(batch.frame, usual, rule)
-        return FarRows(judged["is_far"], _findings(batch, judged.filter("is_far"), rule))
+        long = held.filter(pl.col("rows") >= rule.least_rows)
+        together = _joined([held, _record(batch.frame.lazy(), rule.column)])
+        usual = pl.concat([long, together.join(long, on=_SERIES, how="anti")])
+        numbers = batch.row_numbers if batch.row_numbers is not None else pl.lit(None, pl.Int64)
+        return _with_bounds(batch.frame.with_columns(row_number=numbers), usual, rule)
 
     def _held(self, batch: Batch, rule: FarRule) -> pl.DataFrame:
         key = batch.feed, batch.source
         if key not in self._records:
-            first, _ = limits(batch.frame["event_date"])
-            rows = self.stored.rows(batch.feed, source=batch.source, since=first - LOOKED_BACK)
+            days = batch.frame["event_date"].drop_nulls()
+            since = None if days.is_empty() else limits(days)[0] - LOOKED_BACK
+            rows = self.stored.rows(batch.feed, source=batch.source, since=since)
             self._records[key] = _record((batch.frame.clear().lazy() if rows is None else rows), rule.column)
         return self._records[key]
 
@@ -119,7 +124,7 @@ def _record(rows: pl.LazyFrame, column: str) -> pl.DataFrame:
     """Return `sku_id, store_id, rows, step, highest, lowest`: the outermost values of each series, as lists."""
     value = pl.col(column).cast(pl.Float64)
     return (
-        rows.filter(value.is_not_null())
+        rows.filter(value.is_finite())
         .group_by(_SERIES)
         .agg(
             rows=pl.len().cast(pl.Int64),
@@ -160,7 +165,8 @@ def _with_bounds(frame: pl.DataFrame, usual: pl.DataFrame, rule: FarRule) -> pl.
         least=least,
     )
     value = pl.col(rule.column)
-    is_far = ((value > pl.col("most")) | (value < pl.col("least"))).fill_null(value=False)
+    is_beyond = (value > pl.col("most")) | (value < pl.col("least"))
+    is_far = (value.is_finite() & is_beyond).fill_null(value=False)
     return frame.join(bounds, on=_SERIES, how="left", maintain_order="left").with_columns(is_far=is_far)
 
 
@@ -179,14 +185,15 @@ def _findings(batch: Batch, far: pl.DataFrame, rule: FarRule) -> list[FeedFindin
             message=f"`{rule.column}` of {far.height:,} rows{where} is far outside their series' own record: "
             f"{shown}{left}",
             remedy="Look for a wrong factor, unit or decimal mark, and correct it at the source; or say in the mapping "
-            'what to do with such rows: far_values = "accept" or "refuse".',
+            'what to do with such rows: far_values = "accept", "quarantine" or "refuse".',
             column=rule.column,
         )
     ]
 
 
 def _shown(row: dict[str, Any], column: str) -> str:
+    at = "" if row["row_number"] is None else f"row {row['row_number']}, "
     return (
-        f"SKU {row['sku_id']} at store {row['store_id']} on {row['event_date']}: {row[column]:g}, "
+        f"{at}SKU {row['sku_id']} at store {row['store_id']} on {row['event_date']}: {row[column]:g}, "
         f"usually {row['usual_low']:g} to {row['usual_high']:g}"
     )

@@ -66,7 +66,7 @@ class _Ingest:
 
     def take(self, batch: Batch) -> None:
         """Set aside what is not to count, judge the rest and, while nothing is wrong, write what is new of it."""
-        sifted = sift(batch, self.intake.last_day)
+        sifted = sift(batch, self.intake.last_day, self.intake.reasons(batch))
         if sifted.aside is not None:
             self._keep_aside(batch, sifted.aside)
         self._take(sifted)
@@ -191,7 +191,7 @@ def inspect_batches(
     found = [
         finding
         for batch in _counted(batches, progress)
-        for finding in _judged(intake, sift(batch, intake.last_day), expect).findings
+        for finding in _judged(intake, sift(batch, intake.last_day, intake.reasons(batch)), expect).findings
     ]
     return [*found, *intake.finish()]
 

@@ -87,8 +87,12 @@ class Intake:
         if any(finding.is_error for finding in found):
             return BatchVerdict(found, batch.frame)
         new, contradictions = self._compared(batch)
-        far = self._far_values.judge(replace(batch, frame=new))
-        return BatchVerdict([*found, *contradictions, *far.findings], new)
+        return BatchVerdict([*found, *contradictions, *self._far_values.judge(batch, new)], new)
+
+    def reasons(self, batch: Batch) -> Iterable[tuple[pl.Series, str]]:
+        """Return why rows of a batch are set aside beside the rules of its contract: [rows] which, and the words."""
+        if batch.far_values == "quarantine":
+            yield self._far_values.far_rows(batch), "its value is far outside its series' own record"
 
     def take_known(self, batch: Batch) -> None:
         """Take note of a batch that is held already, byte for byte."""

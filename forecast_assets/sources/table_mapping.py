@@ -52,7 +52,7 @@ class FeedTable(BaseModel):
         missing_days: `zero` where only what was sold is listed: silence is then a day without a sale, or a closed one.
         listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
         far_values: What is done with rows whose value is far outside its series' own record: `accept` them with a
-            warning, or `refuse` the file.
+            warning, `quarantine` the rows, or `refuse` the file.
         known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
         on_invalid: `refuse` the whole ingest for a row that breaks a rule, or `quarantine` the row.
         tolerated_rows: With `on_invalid = "quarantine"`: a run goes on with so many quarantined rows of its date.
@@ -86,7 +86,7 @@ class FeedTable(BaseModel):
     missing_values: list[str] = []
     missing_days: Literal["error", "zero"] = "error"
     listed_days: int = Field(364, ge=1, le=3650)
-    far_values: Literal["accept", "refuse"] = "accept"
+    far_values: Literal["accept", "quarantine", "refuse"] = "accept"
     known_days_ahead: int | None = Field(None, ge=0, le=3650)
     on_invalid: Literal["refuse", "quarantine"] = "refuse"
     tolerated_rows: int = Field(0, ge=0)
@@ -141,6 +141,8 @@ class FeedTable(BaseModel):
             or not self.model_fields_set & {"tolerated_rows", "tolerated_percent"},
             '`listed_days` needs `missing_days = "zero"`': self.missing_days == "zero"
             or "listed_days" not in self.model_fields_set,
+            '`far_values = "quarantine"` needs `on_invalid = "quarantine"`': self.far_values != "quarantine"
+            or self.on_invalid == "quarantine",
             f"`far_values` is for {', '.join(sorted(RULES))}": self.far_values == "accept" or self.feed in RULES,
             "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None
             or self.feed in _PLANS,

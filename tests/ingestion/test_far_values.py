@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import SourceError
-from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.batch import Batch, Tolerance
 from forecast_assets.ingestion.far_values import RULES, FarValues
+from forecast_assets.ingestion.intake import Intake
+from forecast_assets.ingestion.quarantine import sift
 from forecast_assets.ingestion.stored_rows import StoredRows
 from forecast_assets.sources.table_mapping import read_mapping
 from tests.support.intake_cases import findings_of
@@ -51,7 +53,7 @@ def far(values: Sequence[float], feed: str = "prices", held: Sequence[float] = (
     before = StoredRows.of(
         {feed: rows(held, feed, start=FIRST - timedelta(days=len(held)))} if held else {}, source="till"
     )
-    return FarValues(before).judge(batch(rows(values, feed), feed)).is_far.arg_true().to_list()
+    return FarValues(before).far_rows(batch(rows(values, feed), feed)).arg_true().to_list()
 
 
 USUAL = [2.0, 2.0, 1.5, 2.0, 2.0] * 6
@@ -101,26 +103,44 @@ def test_a_short_record_is_none(feed: str) -> None:
 
 def test_batches_are_judged_by_those_before_them_and_other_series_do_not_matter() -> None:
     judge = FarValues()
-    assert not judge.judge(batch(rows([2.0] * 14))).is_far.any()
+    assert judge.judge(batch(rows([2.0] * 14))) == []
     later = pl.concat([rows([200.0], start=date(2025, 2, 1)), rows([200.0], start=date(2025, 2, 1), sku_id="B")])
-    assert judge.judge(batch(later)).is_far.to_list() == [True, False]
+    assert judge.far_rows(batch(later)).to_list() == [True, False]
 
 
 def test_what_was_accepted_three_times_is_usual() -> None:
     judge = FarValues()
     judge.judge(batch(rows([2.0] * 14)))
-    raised = [judge.judge(batch(rows([12.0], start=FIRST + timedelta(days=14 + at)))).is_far.item() for at in range(5)]
-    assert raised == [True, True, True, False, False]
+    raised = [judge.judge(batch(rows([12.0], start=FIRST + timedelta(days=14 + at)))) for at in range(5)]
+    assert [len(found) for found in raised] == [1, 1, 1, 0, 0]
 
 
 def test_the_finding_names_the_rows_and_what_is_usual() -> None:
-    given = batch(rows([*USUAL, 200.0]))
+    frame = rows([*USUAL, 200.0])
+    given = replace(batch(frame), row_numbers=pl.int_range(2, frame.height + 2, eager=True))
     (found,) = findings_of(given)
     assert (found.kind, found.is_error, found.rows, found.column) == ("far value", False, 1, "unit_price")
     assert "`unit_price` of 1 rows of p.csv is far outside" in found.message
-    assert "SKU A at store S on 2025-01-31: 200, usually 1.5 to 2" in found.message
+    assert "row 32, SKU A at store S on 2025-01-31: 200, usually 1.5 to 2" in found.message
     (refused,) = findings_of(replace(given, far_values="refuse"))
     assert refused.is_error
+
+
+def test_a_source_that_sets_bad_rows_aside_may_have_these_set_aside_too() -> None:
+    frame = rows([*USUAL, 200.0, 2.0])
+    given = replace(batch(frame), quarantine=Tolerance(), far_values="quarantine")
+    intake = Intake(StoredRows.of({}))
+    sifted = sift(given, date(2025, 12, 31), intake.reasons(given))
+    assert sifted.batch.frame["unit_price"].to_list() == [*USUAL, 2.0]
+    assert sifted.aside is not None
+    assert sifted.aside["reasons"].to_list() == ["its value is far outside its series' own record"]
+    assert intake.take(sifted.batch).new.height == len(USUAL) + 1
+    assert [*intake.reasons(batch(frame))] == []
+
+
+def test_a_value_that_is_no_number_is_no_record() -> None:
+    odd = batch(rows([*USUAL, float("nan"), 200.0]))
+    assert FarValues().far_rows(odd).arg_true().to_list() == [len(USUAL) + 1]
 
 
 def test_what_is_held_already_is_not_told_again() -> None:
@@ -134,6 +154,9 @@ def test_a_mapping_chooses_for_feeds_that_are_judged(tmp_path: Path) -> None:
     text = 'source = "till"\ndeclared_lag_hours = 6\n[[feed]]\nfeed = "{}"\nfile = "p.csv"\nfar_values = "refuse"\n'
     path.write_text(text.format("sales"))
     assert read_mapping(path).feed[0].far_values == "refuse"
+    path.write_text(text.format("sales").replace('"refuse"', '"quarantine"'))
+    with pytest.raises(SourceError, match='`far_values = "quarantine"` needs `on_invalid = "quarantine"`'):
+        read_mapping(path)
     path.write_text(text.format("events"))
     with pytest.raises(SourceError, match="`far_values` is for inventory_positions, prices, sales"):
         read_mapping(path)
@@ -144,6 +167,6 @@ def test_a_mapping_chooses_for_feeds_that_are_judged(tmp_path: Path) -> None:
 def test_the_cut_into_batches_hides_no_slip(units: list[float], data: st.DataObject) -> None:
     at = data.draw(st.integers(1, len(units) - 1))
     judge = FarValues()
-    assert not judge.judge(batch(rows(units[:at], "sales"), "sales")).is_far.any()
+    assert judge.judge(batch(rows(units[:at], "sales"), "sales")) == []
     rest = rows([*units[at:], 9_000.0], "sales", start=FIRST + timedelta(days=at))
-    assert judge.judge(batch(rest, "sales")).is_far.arg_true().to_list() == [rest.height - 1]
+    assert judge.far_rows(batch(rest, "sales")).arg_true().to_list() == [rest.height - 1]
