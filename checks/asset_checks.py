@@ -6,7 +6,7 @@ A check that raises is left to raise: a defect must not read as bad data.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import dagster as dg
@@ -20,6 +20,7 @@ from checks.lineage import lineage_breaks
 from checks.rules import RULES, Rule, rules_of
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
 from forecast_assets.core.keys import Cadence
+from forecast_assets.history.as_known import History
 from forecast_assets.history.silence import silences
 from partitions import prediction_dates, scoring_partitions
 from resources.ledger.entries.ingest import BatchRecord
@@ -141,9 +142,9 @@ def _snapshot_check(rule: Rule, start: date) -> dg.AssetChecksDefinition:
         product = store.staged(rule.product, snapshot_key(day, run.known_until))
         batches = opened.observations.named(product.inputs["batches"])
         files = {product.product: store.paths(product.files), **_observations(opened, batches, rule.reads, day)}
-        known_until = datetime.fromisoformat(product.facts["known_until"])
+        moment = History.of(product, opened.observations).moment(*rule.reads)
         with duckdb.get_connection() as connection:
-            verdict = judge(rule, files, connection, known_until, has_silence=bool(silences(batches)))
+            verdict = judge(rule, files, connection, moment, has_silence=bool(silences(batches)))
         return _result(store, product, rule.name, verdict)
 
     return check

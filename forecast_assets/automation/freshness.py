@@ -13,7 +13,7 @@ import dagster as dg
 
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.settings import Settings
-from forecast_assets.snapshots.readiness import DAILY_FEEDS
+from resources.stores.moments import DAILY_FEEDS
 
 _LAST_HOUR: Final = 23
 

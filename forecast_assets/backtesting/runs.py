@@ -8,7 +8,7 @@ the cutoff by the same recipe: family, horizon and days of history.
 """
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 from forecast_assets.backtesting.cache import BacktestCache, CachedStep, ProductVersions
@@ -31,7 +31,7 @@ from forecast_assets.scoring.context import RunContext, load_artifact
 from forecast_assets.scoring.preconditions import require_given
 from forecast_assets.scoring.run import score
 from forecast_assets.settings import Settings
-from forecast_assets.snapshots.stage import SnapshotContext, make_snapshot
+from forecast_assets.snapshots.stage import SnapshotContext, date_moments, make_snapshot
 from forecast_assets.training.stage import TrainingContext, train_version
 from resources.ledger.entries.evaluate import ComparedMethod
 from resources.ledger.entries.register import VersionRecord
@@ -158,21 +158,25 @@ class BacktestRunner:
             IncompleteInputsError: If inputs of the day are missing.
         """
         stores = self._cache.stores
-        known_until = stores.observations.known_until(cutoff)
-        fixed = None
-        if stores.predictions.is_staged(SNAPSHOTS, cutoff):
-            fixed = stores.predictions.staged(SNAPSHOTS, cutoff)
-            known_until = datetime.fromisoformat(fixed.facts["known_until"])
+        moments = date_moments(stores, cutoff)
+        is_made = stores.predictions.is_staged(SNAPSHOTS, cutoff)
+        fixed = stores.predictions.staged(SNAPSHOTS, cutoff) if is_made else None
 
         def make(scratch: Stores) -> ProductVersions:
             if fixed is not None:
-                # The first snapshot of a date fixes the moment of knowledge.
+                # The first snapshot of a date fixes the moments of knowledge.
                 scratch.predictions.stage(fixed, cutoff)
             asked = SnapshotContext(scratch, cutoff, self._settings.feed_tolerance)
             return {SNAPSHOTS: asked.write(make_snapshot(asked))}
 
-        batches = sorted(batch.batch_id for batch in stores.observations.as_known(cutoff, known_until))
-        inputs = {"cutoff": cutoff.isoformat(), "known_until": known_until.isoformat(), "batches": batches}
+        batches = sorted(batch.batch_id for batch in stores.observations.as_known(cutoff, moments))
+        by_feed = {feed: moment.isoformat() for feed, moment in moments.by_feed.items()}
+        inputs = {
+            "cutoff": cutoff.isoformat(),
+            "known_until": moments.known_until.isoformat(),
+            "known_until_by_feed": by_feed,
+            "batches": batches,
+        }
         return self._cache.step("snapshot", inputs, make)
 
     def run(self, method: Method, cadence: str, horizon: int, snapshot: CachedStep) -> BacktestRun:

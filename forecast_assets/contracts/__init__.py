@@ -54,7 +54,7 @@ from forecast_assets.contracts.reports import (
     EVALUATION_REPORTS,
     FORECAST_ACCURACY,
 )
-from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract
+from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract, Enrichment
 
 __all__ = [
     "ACCURACY_SEGMENTS",
@@ -100,5 +100,6 @@ __all__ = [
     "TIMESTAMP",
     "Column",
     "Contract",
+    "Enrichment",
     "absent_columns",
 ]

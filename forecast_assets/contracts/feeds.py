@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts.columns import event_date_column, known_at_column, sku_column, store_column
-from forecast_assets.contracts.schema import Column, Contract
+from forecast_assets.contracts.schema import Column, Contract, Enrichment
 
 # Beyond this a quantity of one SKU, store and day is an error of the source; sums of many still fit DECIMAL(18, 6).
 LARGEST_UNITS: Final = 1e9
@@ -51,6 +51,7 @@ STOCK_STATUS = Contract(
         ),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
+    enrichments=(Enrichment(("out_of_stock_demand_share",), given=("out_of_stock_hours", "trading_hours")),),
 )
 
 INVENTORY_POSITIONS = Contract(
@@ -69,7 +70,7 @@ INVENTORY_POSITIONS = Contract(
         Column(
             "reorder_point_units",
             pl.Float64,
-            "s of the (s, S) policy: order when on hand plus on order is at or below; null without a policy",
+            "s of the (s, S) policy: order when on hand plus on order is at or below; null where none is said",
             nullable=True,
             at_least=0,
             at_most=LARGEST_UNITS,
@@ -84,6 +85,7 @@ INVENTORY_POSITIONS = Contract(
         ),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
+    enrichments=(Enrichment(("review_period_days", "reorder_point_units", "order_up_to_units")),),
 )
 
 # An order that has not come for so long will not; a run reads no further back, so that its cost stays bounded.
@@ -131,6 +133,7 @@ PRICES = Contract(
         Column("is_promotion", pl.Boolean, "whether a promotion is on"),
     ),
     key=("sku_id", "store_id", "event_date", "known_at"),
+    enrichments=(Enrichment(("unit_price",)),),
 )
 
 # What limits an event to no store in particular.

@@ -35,6 +35,19 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Enrichment:
+    """Values of a feed that another source may give where the one that counts says nothing of them.
+
+    Attributes:
+        columns: They mean something together: all of them are taken from one source, and only where all are missing.
+        given: What these values speak of. A source gives them only if it says the same there as the one that counts.
+    """
+
+    columns: tuple[str, ...]
+    given: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a frame promises.
 
@@ -46,6 +59,8 @@ class Contract:
         key: Columns that identify a row.
         promises: Sentences that are true of every stored frame.
         limits: What it does not say.
+        enrichments: Which missing values of a feed's row another source may give. Columns that may be null and are not
+            among them say something by being null.
     """
 
     name: str
@@ -55,6 +70,7 @@ class Contract:
     key: tuple[str, ...]
     promises: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    enrichments: tuple[Enrichment, ...] = ()
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from forecast_assets.core.errors import NothingToCorrectError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.history.as_known import History
-from forecast_assets.history.fusion import resolve
 from forecast_assets.scoring.context import load_artifact
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
@@ -51,6 +50,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
     "source": pl.String,
     "known_at": TIMESTAMP,
     "resolution": pl.String,
+    "enriched": pl.String,
 }
 
 
@@ -65,7 +65,8 @@ class Restatement:
         rows: One row per input row that differs, sorted by feed, day and row: `feed`; `event_date`; `row`, which
             one, in words; `is_late`, whether there was none before; `before` and `after`, what differs, in words;
             `amount_before` and `amount_after` in the unit of ``AMOUNTS``, null for feeds without; `source`, `known_at`
-            and `resolution` of the row that counts now: who says so, since when, and why that source wins.
+            and `resolution` of the row that counts now: who says so, since when, and why that source wins; `enriched`,
+            which of its values are another source's, whose and why.
     """
 
     publication: Publication
@@ -263,13 +264,13 @@ def _new_rows(feed: str, before: History, after: History, since: date | None, ho
     of_feed = [batch for batch in after.batches if batch.feed == feed]
     new = [batch for batch in of_feed if batch.batch_id not in named]
     went_on = [
-        batch for batch in of_feed if batch.batch_id in named and after.store.last_known_at(batch) > before.known_until
+        batch for batch in of_feed if batch.batch_id in named and after.store.last_known_at(batch) > before.moment(feed)
     ]
     said = [
         replace(after, batches=tuple(batches)).unresolved_feed(feed, since=since, ahead_days=horizon)
         for batches in (new, went_on)
     ]
-    is_news = (pl.lit(value=True), pl.col("known_at") > before.known_until)
+    is_news = (pl.lit(value=True), pl.col("known_at") > before.moment(feed))
     news = [rows.filter(is_new) for rows, is_new in zip(said, is_news, strict=True) if rows is not None]
     counting = {batch.batch_id for batch in of_feed}
     gone = tuple(batch for batch in before.batches if batch.feed == feed and batch.batch_id not in counting)
@@ -287,7 +288,7 @@ def _resolved(
     if said is None:
         said = pl.LazyFrame(schema={**contract.schema, "source": pl.String, "trust": pl.Float64})
     wanted = said.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
-    rows = resolve(contract.name, wanted, known_until=history.known_until).collect()
+    rows = history.resolved(contract.name, wanted).collect()
     if "received_date" not in rows.columns:
         return rows
     return rows.with_columns(pl.when(pl.col("received_date") <= history.cutoff).then("received_date"))
@@ -309,6 +310,7 @@ def _restatement_columns(contract: Contract, values: list[str]) -> list[pl.Expr]
         pl.col("source"),
         pl.col("known_at"),
         pl.col("resolution"),
+        pl.col("enriched"),
     ]
 
 

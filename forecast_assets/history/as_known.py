@@ -5,13 +5,14 @@ sources is right (history.fusion), or any model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, SALES, STORE_CLOSURES
+from forecast_assets.contracts.confirmations import confirmations_feed
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
@@ -20,7 +21,8 @@ from forecast_assets.history.quarantined import quarantined_rows, uncertain_sale
 from forecast_assets.history.silence import RESOLVED_SALES, SILENT_DAYS, Silence, assumed_sales, silences
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
-from resources.stores.observations import PLANNED, ObservationStore, contested_days
+from resources.stores.moments import PLANNED
+from resources.stores.observations import ObservationStore, contested_days
 
 DateSpan = tuple[date, date]
 
@@ -39,6 +41,8 @@ class History:
         known_until: Rows that became known later do not exist here.
         plans_known_until: The same for plans of days after the cutoff, where that is earlier: a correction knows more
             of the past than the run it corrects, and no more of the future.
+        known_by_feed: The same for feeds that are read as of an earlier moment than the others.
+        is_enriched: Whether values that the source which counts does not have are those of the next one.
     """
 
     store: ObservationStore
@@ -46,6 +50,8 @@ class History:
     cutoff: date
     known_until: datetime
     plans_known_until: datetime | None = None
+    known_by_feed: Mapping[str, datetime] = field(default_factory=dict)
+    is_enriched: bool = True
 
     @classmethod
     def of(cls, snapshot: ProductVersion, store: ObservationStore) -> "History":
@@ -56,6 +62,8 @@ class History:
             date.fromisoformat(snapshot.facts["prediction_date"]),
             datetime.fromisoformat(snapshot.facts["known_until"]),
             _moment(snapshot.facts.get("plans_known_until")),
+            known_by_feed(snapshot),
+            is_enriched=snapshot.facts.get("is_enriched", False),
         )
 
     @classmethod
@@ -73,18 +81,44 @@ class History:
                 remedy="Name a later moment with --known-until, or leave it out for all that is known now.",
             )
         batches = tuple(store.as_known(made.cutoff, known_until))
-        return cls(store, batches, made.cutoff, known_until, made.plans_known_until or made.known_until)
+        plans = made.plans_known_until or made.known_until
+        return cls(store, batches, made.cutoff, known_until, plans, is_enriched=made.is_enriched)
+
+    def moment(self, feed: str) -> datetime:
+        """Return by when a row of a feed had to be known."""
+        return self.known_by_feed.get(feed, self.known_until)
 
     def unresolved_feed(self, name: str, *, since: date | None = None, ahead_days: int = 0) -> pl.LazyFrame | None:
         """Return what every source has said of a feed by then, unresolved; arguments as for ``feed``."""
         since, until = self._window(name, since, ahead_days)
-        rows = self.store.scan(self.batches, name, since=since, until=until)
-        if rows is None:
-            return None
-        is_known = pl.col("known_at") <= self.known_until
+        numbers = self.store.numbers() if self._has_confirmations(name) else None
+        rows = self.store.scan(self.batches, name, since=since, until=until, numbers=numbers)
+        return None if rows is None else rows.filter(self._is_known(name))
+
+    def _is_known(self, name: str) -> pl.Expr:
+        is_known = pl.col("known_at") <= self.moment(name)
         if self.plans_known_until is not None:
             is_known &= (pl.col("event_date") <= self.cutoff) | (pl.col("known_at") <= self.plans_known_until)
-        return rows.filter(is_known)
+        return is_known
+
+    def confirmations(self, name: str, *, since: date | None = None, until: date | None = None) -> pl.LazyFrame | None:
+        """Return which words of a feed were said again by then; None where that decides nothing.
+
+        Args:
+            name: Feed.
+            since: First event date to read.
+            until: Last event date to read.
+        """
+        if not self._has_confirmations(name):
+            return None
+        numbers, batches = self.store.numbers(), self.batches
+        said = self.store.scan(batches, confirmations_feed(name), since=since, until=until, numbers=numbers)
+        return None if said is None else said.filter(self._is_known(name))
+
+    def _has_confirmations(self, name: str) -> bool:
+        """Whether words of a feed were confirmed and there are several sources, of which one may be out of date."""
+        sources = {batch.source for batch in self.batches if batch.feed == name}
+        return len(sources) > 1 and any(batch.feed == confirmations_feed(name) for batch in self.batches)
 
     def _window(self, name: str, since: date | None, ahead_days: int) -> tuple[date | None, date]:
         return since, self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)
@@ -119,14 +153,33 @@ class History:
         if days:
             rows = rows.filter(pl.col("event_date").is_in(days))
         if "event_date" not in FEEDS[name].key:
-            return resolve(name, rows, known_until=self.known_until)
+            return self.resolved(name, rows)
         window = self._window(name, since, ahead_days)
         spans = contested_days(batch for batch in self.batches if batch.feed == name and batch.overlaps(*window))
         decided = [
-            resolve(name, rows.filter(_is_within(some)), known_until=self.known_until)
+            self.resolved(name, rows.filter(_is_within(some)), since=some[0][0], until=some[-1][1])
             for some in _portions(spans, *window)
         ]
         return pl.concat([resolve_uncontested(name, rows.filter(~_is_within(spans))), *decided])
+
+    def resolved(
+        self, name: str, rows: pl.LazyFrame, *, since: date | None = None, until: date | None = None
+    ) -> pl.LazyFrame:
+        """Return of some rows of ``unresolved_feed`` those that count, one of each key, as ``resolve`` does.
+
+        Args:
+            name: Feed.
+            rows: The rows.
+            since: The first event date that they may have.
+            until: The last one.
+        """
+        return resolve(
+            name,
+            rows,
+            known_until=self.moment(name),
+            enriches=self.is_enriched,
+            confirmations=self.confirmations(name, since=since, until=until),
+        )
 
     def assumed_sales(
         self, said: pl.LazyFrame, since: date | None = None, *, stores: Sequence[str] | None = None
@@ -249,6 +302,12 @@ def _portions(spans: Iterable[DateSpan], since: date | None, until: date) -> lis
 def _is_within(spans: Iterable[DateSpan]) -> pl.Expr:
     inside = [pl.col("event_date").is_between(*span) for span in spans]
     return pl.any_horizontal(inside) if inside else pl.lit(value=False)
+
+
+def known_by_feed(snapshot: ProductVersion) -> Mapping[str, datetime]:
+    """Return the moments of the feeds that a snapshot reads as of an earlier moment than the others."""
+    moments = snapshot.facts.get("known_until_by_feed", {})
+    return {feed: datetime.fromisoformat(moment) for feed, moment in moments.items()}
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,72 +1,61 @@
 """Fusion: one value per key out of what overlapping sources said by a moment, and why that one.
 
 What belongs here: the point-in-time rule that picks among observations.
-What does not: reading the store, or joining feeds.
+What does not: the order between sources as such (choice), reading the store, or joining feeds.
 
 The rule, in this order:
 
 1. Only what was known by then counts.
 2. A source's newest word on a key replaces what it said before.
-3. Sources more than ``FRESHNESS_TOLERANCE`` behind the freshest are out of date, however trusted.
+3. Sources more than ``FRESHNESS_TOLERANCE`` behind the freshest are out of date, however trusted. A source that says
+   its word again is as fresh as it was then.
 4. Of the rest the most trusted wins; then the fresher; then the first by name.
-
-Cells are a dense matrix of keys x sources, reduced along its rows, so neither the order of the input nor the number of
-threads can change the answer.
+5. A value that the winner does not have is that of the next source, in this order, that has it.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, Contract
-from forecast_assets.core.arrays import Bools, Floats, Ints
+from forecast_assets.contracts.confirmations import word_key
+from forecast_assets.core.arrays import Bools, Ints
 from forecast_assets.core.numbering import number_keys
+from forecast_assets.history.choice import FRESHNESS_TOLERANCE, NEVER, RESOLUTIONS, Cells, choose
+from forecast_assets.history.confirmed import last_said
+from forecast_assets.history.enrichment import enrich
 
-FRESHNESS_TOLERANCE: Final = timedelta(days=2)
-RESOLUTIONS: Final = ("only_source", "sources_agree", "more_trusted", "fresher", "tie_by_name")
+__all__ = ["FRESHNESS_TOLERANCE", "RESOLUTIONS", "resolve", "resolve_uncontested"]
 
-
-_NEVER: Final = np.iinfo(np.int64).min // 2
 _ALWAYS: Final = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """What each source last said of each key.
-
-    Attributes:
-        row: [keys, sources] row of the newest observation; 0 where the source said nothing.
-        known: [keys, sources] when it became known, in microseconds; ``_NEVER`` where the source said nothing.
-        trust: [keys, sources] trust of that row.
-        is_restated: [keys, sources] whether the source had said something before.
-    """
-
-    row: Ints
-    known: Ints
-    trust: Floats
-    is_restated: Bools
-
-    @property
-    def has_row(self) -> Bools:
-        """[keys, sources] whether the source said anything of the key."""
-        return self.known > _NEVER
-
-
-def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> pl.LazyFrame:
+def resolve(
+    feed: str,
+    observations: pl.LazyFrame,
+    *,
+    known_until: datetime,
+    enriches: bool = True,
+    confirmations: pl.LazyFrame | None = None,
+) -> pl.LazyFrame:
     """Resolve overlapping sources of a feed as of a moment.
 
     Args:
         feed: Name of the feed, a key of ``contracts.FEEDS``.
         observations: The feed's columns, `source` and `trust` (0..1), in any order. Read once, when called.
         known_until: The moment, inclusive; with a time zone.
+        enriches: Whether missing values are taken from the next source that has them.
+        confirmations: Which words were said again, with `source` and `batch_number`; then the observations have a
+            `batch_number` too.
 
     Returns:
         One row per key (the contract's key without `known_at`), in the order of the winning rows: the feed's columns
-        and `source` (which won), `resolution` (why: one of ``RESOLUTIONS``), `candidates` (how many sources spoke) and
-        `is_restated` (whether the winner had said something else before).
+        and `source` (which won), `resolution` (why: one of ``RESOLUTIONS``), `candidates` (how many sources spoke),
+        `is_restated` (whether the winner had said something else before) and `enriched` (which values are another
+        source's, whose and why, for example `unit_price: erp (only_source)`; null where none are).
 
     Example:
         >>> from datetime import UTC, date
@@ -84,8 +73,9 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
         'city'
     """
     contract = FEEDS[feed]
-    visible = observations.select(*contract.names, "source", "trust").filter(pl.col("known_at") <= known_until)
-    frame = visible.collect()
+    number = [] if confirmations is None else ["batch_number"]
+    is_known = pl.col("known_at") <= known_until
+    frame = observations.select(*contract.names, "source", "trust", *number).filter(is_known).collect()
     if frame.is_empty():
         return _labelled(frame, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.bool_)).lazy()
     key = number_keys(frame, [name for name in contract.key if name != "known_at"]).cast(pl.Int64).to_numpy()
@@ -94,7 +84,9 @@ def resolve(feed: str, observations: pl.LazyFrame, *, known_until: datetime) -> 
         ones = np.ones(frame.height, np.int64)
         return _labelled(frame, ones - 1, ones, np.zeros(frame.height, np.bool_)).lazy()
     cells = _newest(frame, key, keys, contract)
-    return _decide(frame, cells, contract).lazy()
+    if confirmations is not None and cells.row.shape[1] > 1:
+        cells = _confirmed(frame, cells, confirmations.filter(is_known).collect(), contract)
+    return _decide(frame, cells, contract, enriches=enriches).lazy()
 
 
 def resolve_uncontested(feed: str, observations: pl.LazyFrame) -> pl.LazyFrame:
@@ -110,6 +102,7 @@ def resolve_uncontested(feed: str, observations: pl.LazyFrame) -> pl.LazyFrame:
         resolution=pl.lit(RESOLUTIONS[0]),
         candidates=pl.lit(1, pl.UInt32),
         is_restated=pl.lit(value=False),
+        enriched=pl.lit(None, pl.String),
     )
 
 
@@ -117,22 +110,35 @@ def _value_names(contract: Contract) -> list[str]:
     return [name for name in contract.names if name not in contract.key]
 
 
-def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> _Cells:
+def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> Cells:
     names = frame["source"].unique().sort()
     source = frame["source"].replace_strict(names, pl.int_range(len(names), eager=True)).cast(pl.Int64).to_numpy()
     cell = key * len(names) + source
     known_at = frame["known_at"].to_physical().to_numpy()
-    newest, oldest = np.full(keys * len(names), _NEVER), np.full(keys * len(names), _ALWAYS)
+    newest, oldest = np.full(keys * len(names), NEVER), np.full(keys * len(names), _ALWAYS)
     np.maximum.at(newest, cell, known_at)
     np.minimum.at(oldest, cell, known_at)
     row = _rows_of_cells(frame, cell, np.flatnonzero(known_at == newest[cell]), len(newest), contract)
     shape = (keys, len(names))
-    return _Cells(
+    return Cells(
         row=row.reshape(shape),
-        known=newest.reshape(shape),
+        heard=newest.reshape(shape),
         trust=frame["trust"].to_numpy()[row].reshape(shape),
         is_restated=(oldest < newest).reshape(shape),
     )
+
+
+def _confirmed(frame: pl.DataFrame, cells: Cells, confirmations: pl.DataFrame, contract: Contract) -> Cells:
+    """Return the cells with the moment at which each source last said its word again."""
+    if confirmations.is_empty():
+        return cells
+    cell = np.flatnonzero(cells.has_row)
+    words = frame.select(*word_key(contract), "source", "batch_number")[cells.row.ravel()[cell]]
+    said = last_said(words.with_columns(word=pl.Series(cell)), confirmations, contract)
+    heard = cells.heard.copy()
+    at = said["word"].to_numpy()
+    heard.ravel()[at] = np.maximum(heard.ravel()[at], said["said_at"].to_physical().to_numpy())
+    return replace(cells, heard=heard)
 
 
 def _rows_of_cells(frame: pl.DataFrame, cell: Ints, rows: Ints, cells: int, contract: Contract) -> Ints:
@@ -150,51 +156,22 @@ def _rows_of_cells(frame: pl.DataFrame, cell: Ints, rows: Ints, cells: int, cont
     return row
 
 
-def _decide(frame: pl.DataFrame, cells: _Cells, contract: Contract) -> pl.DataFrame:
-    candidates = cells.has_row.sum(axis=1)
-    tolerance = FRESHNESS_TOLERANCE // timedelta(microseconds=1)
-    is_fresh = cells.has_row & (cells.known >= cells.known.max(axis=1, keepdims=True) - tolerance)
-    is_trusted = _best(is_fresh, cells.trust)
-    is_first = _best(is_trusted, cells.known)
-    winner = is_first.argmax(axis=1)
-    at = np.arange(len(winner)), winner
-    resolution = np.select(
-        [
-            candidates == 1,
-            _agree(frame.select(_value_names(contract)), cells, cells.row[at]),
-            is_fresh.sum(axis=1) == 1,
-            is_trusted.sum(axis=1) == 1,
-            is_first.sum(axis=1) == 1,
-        ],
-        [RESOLUTIONS.index(name) for name in ("only_source", "sources_agree", "fresher", "more_trusted", "fresher")],
-        RESOLUTIONS.index("tie_by_name"),
-    )
-    order = np.argsort(cells.row[at])
-    won = frame[cells.row[at][order]]
-    return _labelled(won, resolution[order], candidates[order], cells.is_restated[at][order])
+def _decide(frame: pl.DataFrame, cells: Cells, contract: Contract, *, enriches: bool) -> pl.DataFrame:
+    choice = choose(cells, cells.has_row, frame.select(_value_names(contract)))
+    at = np.arange(len(choice.source)), choice.source
+    won, enriched = frame[cells.row[at]], None
+    if enriches:
+        won, enriched = enrich(frame, cells, cells.row[at], contract)
+    labelled = _labelled(won, choice.resolution, choice.candidates, cells.is_restated[at], enriched)
+    return labelled[np.argsort(cells.row[at])]
 
 
-def _best(among: Bools, score: Ints | Floats) -> Bools:
-    """Return [keys, sources] which of the cells in `among` have the highest score of their key."""
-    lowest = score.min()
-    highest = np.where(among, score, lowest).max(axis=1, keepdims=True)
-    is_best: Bools = among & (score == highest)
-    return is_best
-
-
-def _agree(values: pl.DataFrame, cells: _Cells, winning_row: Ints) -> Bools:
-    """Return [keys] whether every source that spoke last said the same as the winner."""
-    agree = np.ones(len(winning_row), dtype=np.bool_)
-    for source in range(cells.row.shape[1]):
-        other = np.where(cells.has_row[:, source], cells.row[:, source], winning_row)
-        for column in values.iter_columns():
-            agree &= column.gather(other).eq_missing(column.gather(winning_row)).to_numpy()
-    return agree
-
-
-def _labelled(frame: pl.DataFrame, resolution: Ints, candidates: Ints, is_restated: Bools) -> pl.DataFrame:
-    return frame.drop("trust").with_columns(
+def _labelled(
+    frame: pl.DataFrame, resolution: Ints, candidates: Ints, is_restated: Bools, enriched: pl.Series | None = None
+) -> pl.DataFrame:
+    return frame.drop("trust", "batch_number", strict=False).with_columns(
         resolution=pl.Series(RESOLUTIONS, dtype=pl.String).gather(resolution),
         candidates=pl.Series(candidates, dtype=pl.UInt32),
         is_restated=pl.Series(is_restated, dtype=pl.Boolean),
+        enriched=pl.lit(None, pl.String) if enriched is None else enriched,
     )

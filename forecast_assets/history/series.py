@@ -11,7 +11,6 @@ import polars as pl
 from forecast_assets.contracts import FEEDS, SALES
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history.as_known import History
-from forecast_assets.history.fusion import resolve
 
 _DAY: Final = [*SERIES_KEY, "event_date"]
 # What is told of a series' past, by feed.
@@ -61,7 +60,7 @@ def _resolved_rows(history: History, feed: str, series: pl.DataFrame, since: dat
     # Plain comparisons of each column are answered by the statistics of row groups; a join alone reads everything.
     near = pl.all_horizontal(pl.col(name).is_in(series[name].unique().sort().to_list()) for name in SERIES_KEY)
     own = rows.filter(near).join(series.lazy().select(SERIES_KEY), on=SERIES_KEY, how="semi")
-    said = resolve(feed, own, known_until=history.known_until)
+    said = history.resolved(feed, own)
     stores = series["store_id"].unique().sort().to_list()
     assumed = history.assumed_sales(said, since, stores=stores) if feed == SALES.name else None
     if assumed is None:

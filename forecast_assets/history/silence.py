@@ -36,6 +36,7 @@ CLOSED_WEEKS: Final = 4
 # Columns of resolved sales, as `history.fusion.resolve` returns them.
 RESOLVED_SALES: Final = {
     **SALES.schema, "source": pl.String, "resolution": pl.String, "candidates": pl.UInt32, "is_restated": pl.Boolean,
+    "enriched": pl.String,
 }  # fmt: skip
 
 _SERIES: Final = ["sku_id", "store_id"]
@@ -108,7 +109,13 @@ def assumed_sales(
     spans = _listed_spans(words, silence)
     every = spans.lazy().join(days.lazy(), on="store_id").filter(pl.col("event_date").is_between("first", "last"))
     silent = every.join(words.select(_KEY), on=_KEY, how="anti")
-    follows = {"sales_units": 0.0, "source": silence.source, "candidates": 0, "is_restated": False}
+    follows = {
+        "sales_units": 0.0,
+        "source": silence.source,
+        "candidates": 0,
+        "is_restated": False,
+        "enriched": None,
+    }
     columns = [pl.lit(value, RESOLVED_SALES[name]).alias(name) for name, value in follows.items()]
     return silent.with_columns(columns).select(list(RESOLVED_SALES))
 

@@ -54,7 +54,7 @@ def rows_text(rows: pl.DataFrame) -> str:
         "after",
         "source",
         pl.col("known_at").dt.strftime("%Y-%m-%d %H:%M"),
-        "resolution",
+        pl.concat_str("resolution", "enriched", separator="; ", ignore_nulls=True),
     )
     left = rows.height - FIRST
     body = table(columns, [[str(value) for value in row] for row in shown.rows()])

@@ -81,6 +81,8 @@ class _LineageTree:
 
     def _fact_branches(self, made: ProductVersion) -> Iterator[Branch]:
         yield Branch(f"made for {made.key}")
+        earlier = made.facts.get("known_until_by_feed", {})
+        yield from (Branch(f"{feed} known until {moment}") for feed, moment in earlier.items())
         yield from (Branch(_file_text(file)) for file in made.files)
         if "file_sha256" in made.facts:
             # Beside the run's own file there are those that the version was registered with, perhaps of other dates.

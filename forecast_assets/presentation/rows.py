@@ -17,6 +17,7 @@ from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import plain, table
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
+from resources.stores.moments import Moments
 
 _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "forecasts": (
@@ -78,8 +79,9 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     """
     if feed not in FEEDS or not {"sku_id", "store_id"} <= set(FEEDS[feed].names):
         raise InputError(f"`{feed}` has no row per SKU and store.", remedy=f"Choose one of: {', '.join(FEEDS)}.")
-    moment = known_until.replace(tzinfo=UTC) if known_until else stores.observations.known_until(day)
-    history = History(stores.observations, tuple(stores.observations.batches()), day, moment)
+    moments = Moments(known_until.replace(tzinfo=UTC)) if known_until else stores.observations.moments(day)
+    batches = tuple(stores.observations.batches())
+    history = History(stores.observations, batches, day, moments.known_until, known_by_feed=moments.by_feed)
     said, counts = history.unresolved_feed(feed, since=day), history.feed(feed, days=[day])
     own = (pl.col("sku_id") == sku, pl.col("store_id") == store)
     resolved = pl.DataFrame() if counts is None else counts.filter(own).collect()
@@ -90,7 +92,7 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     spoken, won = plain(words.sort("known_at", "source")), plain(resolved.drop("known_at"))
     return "\n\n".join(
         (
-            f"As known at {moment:%Y-%m-%d %H:%M} UTC",
+            f"As known at {history.moment(feed):%Y-%m-%d %H:%M} UTC",
             table(spoken.columns, spoken.rows(), title="Said"),
             table(won.columns, won.rows(), title="Resolved"),
         )

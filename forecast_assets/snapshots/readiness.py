@@ -12,9 +12,8 @@ import polars as pl
 
 from forecast_assets.core.errors import first_ten
 from forecast_assets.history.silence import ASSUMED_CLOSED, ASSUMED_ZERO
+from resources.stores.moments import DAILY_FEEDS
 
-# Feeds with a row per series and day; a feed that the sources never had is not waited for.
-DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
 USUAL_DAYS: Final = 28
 # A store without rows is waited for on this many days after its last one; after that it counts as closed.
 STORE_DAYS: Final = 3

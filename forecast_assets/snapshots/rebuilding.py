@@ -21,13 +21,15 @@ from resources.stores.observations import ObservationStore
 
 def snapshot_facts(history: History, specs: Sequence[FeatureSpec]) -> dict[str, object]:
     """Return what has to be known to make a snapshot again."""
-    plans = history.plans_known_until
+    plans, by_feed = history.plans_known_until, history.known_by_feed
     return {
         "prediction_date": history.cutoff.isoformat(),
         "known_until": history.known_until.isoformat(),
         "feature_version": feature_version(specs),
         "specs": specs_to_data(specs),
         **({} if plans is None else {"plans_known_until": plans.isoformat()}),
+        **({"known_until_by_feed": {feed: at.isoformat() for feed, at in by_feed.items()}} if by_feed else {}),
+        **({"is_enriched": True} if history.is_enriched else {}),
     }
 
 

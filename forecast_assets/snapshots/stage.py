@@ -14,12 +14,14 @@ from forecast_assets.core.errors import IncompleteInputsError
 from forecast_assets.features.compiler import compile_contract, compute_features
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
+from forecast_assets.history.as_known import known_by_feed
 from forecast_assets.history.quarantined import quarantined_rows
 from forecast_assets.scoring.stage import StageResult, Summary
 from forecast_assets.snapshots.readiness import Readiness, assess_readiness
 from forecast_assets.snapshots.rebuilding import snapshot_facts
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
+from resources.stores.moments import Moments
 from resources.stores.products import snapshot_key
 
 CONTRACT = compile_contract(DEFAULT_SPECS)
@@ -71,9 +73,7 @@ def make_snapshot(context: SnapshotContext) -> StageResult:
 
 
 def known_history(stores: Stores, day: date, known_until: datetime | None = None) -> History:
-    """Return what was known of a date by its moment of knowledge, or for a correction by a later one.
-
-    The first snapshot of a date fixes the moment: a slower feed that is added later must not let a date know more.
+    """Return what was known of a date by its moments of knowledge, or for a correction by a later one.
 
     Raises:
         NotStagedError: If a later moment is asked for of a date that has no snapshot yet.
@@ -82,11 +82,20 @@ def known_history(stores: Stores, day: date, known_until: datetime | None = None
     if known_until is not None:
         made = stores.predictions.staged("feature_snapshots", snapshot_key(day))
         return History.later(made, stores.observations, known_until)
-    moment = stores.observations.known_until(day)
-    if stores.predictions.is_staged("feature_snapshots", day):
-        made = stores.predictions.staged("feature_snapshots", day)
-        moment = datetime.fromisoformat(made.facts["known_until"])
-    return History(stores.observations, tuple(stores.observations.as_known(day, moment)), day, moment)
+    moments = date_moments(stores, day)
+    batches = tuple(stores.observations.as_known(day, moments))
+    return History(stores.observations, batches, day, moments.known_until, known_by_feed=moments.by_feed)
+
+
+def date_moments(stores: Stores, day: date) -> Moments:
+    """Return by when something had to be known to count for a date.
+
+    The first snapshot of a date fixes it: a slower feed that is added later must not let a date know more.
+    """
+    if not stores.predictions.is_staged(SNAPSHOTS, day):
+        return stores.observations.moments(day)
+    made = stores.predictions.staged(SNAPSHOTS, day)
+    return Moments(datetime.fromisoformat(made.facts["known_until"]), known_by_feed(made))
 
 
 def readiness(history: History, feed_tolerance: float) -> Readiness:

@@ -36,7 +36,7 @@ from forecast_assets.sources.notations import Columns, find_notation, notation_f
 from forecast_assets.sources.price_ratios import held_prices
 from forecast_assets.sources.table_mapping import EXTRA_COLUMNS, FeedTable, TableMapping, read_mapping, unit_columns
 from forecast_assets.sources.text_files import TextForm, TextTable, read_text_table
-from resources.stores.observations import PLANNED
+from resources.stores.moments import PLANNED
 
 SINCE_EVER: Final = date(1970, 1, 1)
 

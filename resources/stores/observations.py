@@ -6,7 +6,7 @@ What does not: reading source formats, or deciding which of two sources is right
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts.confirmations import spoken_feed
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
@@ -22,12 +23,11 @@ from resources.ledger.entries.retract import RETRACT, Retraction, Retractions
 from resources.ledger.log import Ledger
 from resources.store.blobs import BlobStore, sha256
 from resources.store.parquet import to_parquet
+from resources.stores.moments import PLANNED, Moments, moments_of
 
 # Columns that feeds got after batches of them had been stored. A file in which such a column would hold nothing lacks
 # it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
 LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"stock_status": ("out_of_stock_demand_share",)}
-# Feeds whose rows after the cutoff are plans, known ahead.
-PLANNED: Final = frozenset({"prices", "events", "store_closures"})
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,10 @@ class ObservationStore:
         entry = self._ledger.append(RETRACT.name, RETRACT.body(retraction), partial(RETRACT.admit, retraction))
         return replace(retraction, sequence=entry.sequence, recorded_at=entry.recorded_at)
 
+    def numbers(self) -> Mapping[str, int]:
+        """Return the place of each recorded batch in the ledger, from 0, by its id."""
+        return {name: number for number, name in enumerate(self._ledger.state().batches)}
+
     def named(self, batch_ids: Iterable[str]) -> list[BatchRecord]:
         """Return the recorded batches with these ids, as a snapshot's manifest lists them.
 
@@ -202,18 +206,12 @@ class ObservationStore:
             )
 
     def known_until(self, prediction_date: date) -> datetime:
-        """Return the default knowledge time of a date: its end, plus the time until every feed has its first word.
+        """Return the default moment of knowledge of a run: of its feeds, the latest one."""
+        return self.moments(prediction_date).known_until
 
-        A feed's lag is that of its quickest source; slower sources correct it later.
-        """
-        lags: dict[str, float] = {}
-        for batch in self.batches():
-            if batch.feed in PLANNED:
-                # Plans are known ahead; how late they are final says nothing of the days that are over.
-                continue
-            lags[batch.feed] = min(batch.declared_lag_hours, lags.get(batch.feed, batch.declared_lag_hours))
-        end = datetime.combine(prediction_date + timedelta(days=1), time(), UTC)
-        return end + timedelta(hours=max(lags.values(), default=0.0))
+    def moments(self, prediction_date: date) -> Moments:
+        """Return the default moments of knowledge of a date, feed by feed."""
+        return moments_of(prediction_date, self.batches())
 
     def last_known_at(self, batch: BatchRecord) -> datetime:
         """Return when the last row of a batch became known."""
@@ -252,16 +250,21 @@ class ObservationStore:
         found: date | None = days.filter(pl.col("event_date") <= until).max().collect().item()
         return found
 
-    def as_known(self, prediction_date: date, known_until: datetime) -> list[BatchRecord]:
+    def as_known(self, prediction_date: date, known: datetime | Moments) -> list[BatchRecord]:
         """Return the batches that a snapshot reads: those with a word on its days that was known in time.
 
         Batches that came later are left out, so that the same snapshot follows today and tomorrow.
+
+        Args:
+            prediction_date: The date.
+            known: By when it had to be known: one moment for all feeds, or each feed's own.
         """
+        moments = Moments(known) if isinstance(known, datetime) else known
         return [
             batch
             for batch in self.batches()
-            if batch.first_known_at <= known_until
-            and (batch.first_event_date <= prediction_date or batch.feed in PLANNED)
+            if batch.first_known_at <= moments.of(spoken_feed(batch.feed))
+            and (batch.first_event_date <= prediction_date or spoken_feed(batch.feed) in PLANNED)
         ]
 
     def scan(
@@ -271,6 +274,7 @@ class ObservationStore:
         *,
         since: date | None = None,
         until: date | None = None,
+        numbers: Mapping[str, int] | None = None,
     ) -> pl.LazyFrame | None:
         """Scan one feed's rows of the named batches, with `source` and `trust`; None if no batch has the feed.
 
@@ -279,9 +283,14 @@ class ObservationStore:
             feed: Feed name.
             since: First event date to read.
             until: Last event date to read.
+            numbers: Places of the batches, which rows get as `batch_number`.
         """
         frames = [
-            self._scan_file(batch).with_columns(source=pl.lit(batch.source), trust=pl.lit(batch.trust))
+            self._scan_file(batch).with_columns(
+                source=pl.lit(batch.source),
+                trust=pl.lit(batch.trust),
+                **({} if numbers is None else {"batch_number": pl.lit(numbers[batch.batch_id])}),
+            )
             for batch in sorted(batches, key=lambda batch: batch.batch_id)
             if batch.feed == feed and batch.overlaps(since, until)
         ]
@@ -358,5 +367,5 @@ def _without_empty_later_columns(feed: str, frame: pl.DataFrame) -> pl.DataFrame
 
 
 def _has_one_row_per_key_and_day(feed: str, frame: pl.DataFrame) -> bool:
-    key = [name for name in FEEDS[feed].key if name != "known_at"]
+    key = [name for name in FEEDS[feed].key if name != "known_at"] if feed in FEEDS else []
     return "event_date" in key and not has_repeated_keys(frame, key)

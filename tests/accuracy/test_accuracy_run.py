@@ -18,8 +18,8 @@ from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.accuracy import AccuracyQuery, accuracy_text
 from forecast_assets.simulation.simulator import Simulation
-from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from resources.orchestration.dagster_home import Launches
+from resources.stores.moments import DAILY_FEEDS
 from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")

@@ -71,7 +71,7 @@ def test_later_words_are_not_heard_before_they_are_said() -> None:
     assert len({tuple(frame.schema.items()) for frame in at}) == 1
 
 
-def test_columns_and_types_are_the_contracts_and_the_four_of_fusion() -> None:
+def test_columns_and_types_are_the_contracts_and_the_five_of_fusion() -> None:
     found = resolve("sales", said(("pos", 0, 5.0)), known_until=FOREVER).collect_schema()
     assert dict(found) == {
         **FEEDS["sales"].schema,
@@ -79,6 +79,7 @@ def test_columns_and_types_are_the_contracts_and_the_four_of_fusion() -> None:
         "resolution": pl.String,
         "candidates": pl.UInt32,
         "is_restated": pl.Boolean,
+        "enriched": pl.String,
     }
 
 

@@ -33,12 +33,12 @@ from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.simulation.simulator import Simulation
-from forecast_assets.snapshots.readiness import DAILY_FEEDS
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated
 from partitions import scoring_partition
 from resources.maintenance.verification import verify_store
 from resources.orchestration.dagster_home import Launches
+from resources.stores.moments import DAILY_FEEDS
 from tests.support.retailers import KEY, RETAILER, copied, new_runner
 from tests.torture.injection import KILL_AFTER, KILL_BEFORE, Call, Harm, Report, armed
 from tests.torture.sizes import size

@@ -34,7 +34,8 @@ from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.stage import known_history
-from resources.stores.observations import PLANNED, ObservationStore
+from resources.stores.moments import PLANNED, Moments
+from resources.stores.observations import ObservationStore
 from tests.support.fitted import fit
 from tests.support.forecast_cases import one_group
 
@@ -280,8 +281,10 @@ def run(runner: Runner, family: str, truth: pl.DataFrame) -> Run:
 
 def knows_what_came_later(patch: pytest.MonkeyPatch) -> None:
     """Leak: the moment of knowledge is when the run is made, not when it is for."""
-    moment = ObservationStore.known_until
-    patch.setattr(ObservationStore, "known_until", lambda self, day: moment(self, day) + timedelta(days=30))
+    moments = ObservationStore.moments
+    patch.setattr(
+        ObservationStore, "moments", lambda self, day: Moments(moments(self, day).known_until + timedelta(days=30))
+    )
 
 
 def reads_rows_whenever_known(patch: pytest.MonkeyPatch) -> None:

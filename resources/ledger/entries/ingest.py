@@ -256,7 +256,9 @@ def _recorded_since(judged_at: int, ours: Sequence[BatchRecord], kept: Batches) 
 
 
 def _covers_same_days(one: BatchRecord, other: BatchRecord) -> bool:
-    is_same = (one.feed, one.source) == (other.feed, other.source)
+    from forecast_assets.contracts.confirmations import spoken_feed
+
+    is_same = (spoken_feed(one.feed), one.source) == (spoken_feed(other.feed), other.source)
     return is_same and one.overlaps(other.first_event_date, other.last_event_date)
 
 
