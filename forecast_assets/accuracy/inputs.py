@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import SERIES, DayActuals
+from forecast_assets.contracts.confirmations import spoken_feed
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
@@ -82,7 +83,7 @@ def _tells(batch: BatchRecord, day: date, reading: Mapping[str, Silence]) -> boo
     """Whether a batch has a word on a day, or one from which follows what its source's silence means on it."""
     if batch.feed == "sales" and batch.source in reading:
         return batch.overlaps(day - reading[batch.source].reach, day + timedelta(days=SILENT_DAYS))
-    return batch.feed in (*ACTUAL_FEEDS, "store_closures") and batch.overlaps(day, day)
+    return spoken_feed(batch.feed) in (*ACTUAL_FEEDS, "store_closures") and batch.overlaps(day, day)
 
 
 def _covers(run: Publication, day: date) -> bool:

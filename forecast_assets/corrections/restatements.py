@@ -17,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS, TIMESTAMP, Contract
+from forecast_assets.contracts.confirmations import group_key
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NothingToCorrectError
 from forecast_assets.core.keys import RunKey
@@ -275,7 +276,19 @@ def _new_rows(feed: str, before: History, after: History, since: date | None, ho
     counting = {batch.batch_id for batch in of_feed}
     gone = tuple(batch for batch in before.batches if batch.feed == feed and batch.batch_id not in counting)
     unsaid = replace(before, batches=gone).unresolved_feed(feed, since=since, ahead_days=horizon)
-    return news if unsaid is None else [*news, unsaid]
+    news += [] if unsaid is None else [unsaid]
+    return [*news, *_said_again(feed, before, after, since, horizon)]
+
+
+def _said_again(feed: str, before: History, after: History, since: date | None, horizon: int) -> list[pl.LazyFrame]:
+    """Return the words of days on which a source has said something again since: another one may be out of date now."""
+    again = after.confirmations(feed, since=since)
+    rows = after.unresolved_feed(feed, since=since, ahead_days=horizon)
+    if again is None or rows is None:
+        return []
+    days = group_key(FEEDS[feed])
+    since_then = again.filter(pl.col("known_at") > before.moment(feed)).select(days).unique()
+    return [rows.join(since_then, on=days, how="semi")]
 
 
 def _resolved(

@@ -5,18 +5,20 @@ What does not: the rules themselves (``sources.intake``), reading sources, or Da
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import length_hint
 from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import QUARANTINED_ROWS
+from forecast_assets.contracts.confirmations import confirmations_feed, spoken_feed
 from forecast_assets.core.progress import Progress
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding, has_dates_in_range, require_no_errors
 from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Intake, errors_among, expectation_findings
 from forecast_assets.ingestion.quarantine import Sifted, sift
+from forecast_assets.ingestion.repeats import Repeats
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.retract import Retraction
@@ -32,7 +34,7 @@ class IngestOutcome:
     Attributes:
         added: Batches that are new; of rows that were held already, they hold none.
         known: Batches of which every row was held already.
-        sequence: Ledger entry that made the new ones visible; None if there was nothing new.
+        sequence: Ledger entry that made visible what is new, also that words were said again; None if nothing is.
         findings: Warnings, which did not stop it.
         notes: What else a person should know.
     """
@@ -85,7 +87,8 @@ class _Ingest:
         judged = _judged(self.intake, sifted, self.expect)
         self.findings += judged.findings
         if described and not errors_among(self.findings):
-            self._keep(batch, judged.new, described)
+            self._keep(batch, judged, described)
+            self._confirm(batch, judged.repeats)
 
     def _leave_out(self, batch: Batch, word: Retraction) -> None:
         name = batch.delivery or batch.source
@@ -110,14 +113,34 @@ class _Ingest:
             self.store.put(record, data)
             self.written.append(record)
 
-    def _keep(self, batch: Batch, new: pl.DataFrame, described: tuple[BatchRecord, bytes]) -> None:
+    def _confirm(self, batch: Batch, repeats: Repeats) -> None:
+        """Keep of what was only said again that it was; after the words themselves, which have to be there before."""
+        if repeats.confirmations.is_empty():
+            return
+        if repeats.rows:
+            what = f"{repeats.rows:,} rows of `{batch.feed}` from {batch.source}"
+            self.notes.append(f"{what} say again what it said before: kept as such, and not stored again.")
+        record, data = self.store.describe(
+            repeats.confirmations,
+            feed=confirmations_feed(batch.feed),
+            source=batch.source,
+            trust=batch.trust,
+            declared_lag=batch.declared_lag,
+        )
+        is_there = record.batch_id in {**self.recorded, **self.taken_back} or record in self.written
+        if not is_there:
+            self.store.put(record, data)
+            self.written.append(record)
+
+    def _keep(self, batch: Batch, judged: BatchVerdict, described: tuple[BatchRecord, bytes]) -> None:
+        new, again, reinstated = judged.new, judged.repeats.rows, judged.repeats.reinstated
         if new.is_empty():
             self.known.append(described[0])
             return
-        left_out = batch.frame.height - new.height
-        if left_out:
-            self.notes.append(f"{left_out:,} rows of `{batch.feed}` from {batch.source} were there already.")
-        record, data = self._described(batch, new) if left_out else described
+        left_out = batch.frame.height + reinstated - new.height
+        if left_out > again:
+            self.notes.append(f"{left_out - again:,} rows of `{batch.feed}` from {batch.source} were there already.")
+        record, data = self._described(batch, new) if left_out or reinstated else described
         if record.batch_id in self.taken_back:
             self._leave_out(batch, self.taken_back[record.batch_id])
             return
@@ -168,8 +191,8 @@ def ingest_batches(
     require_no_errors(ingest.findings)
     recorded = store.record(ingest.written, judged_at=ingest.judged_at, by=by, reason=reason)
     return IngestOutcome(
-        recorded.added,
-        (*ingest.known, *recorded.known),
+        tuple(batch for batch in recorded.added if spoken_feed(batch.feed) == batch.feed),
+        (*ingest.known, *(batch for batch in recorded.known if spoken_feed(batch.feed) == batch.feed)),
         recorded.sequence,
         tuple(ingest.findings),
         tuple(ingest.notes),
@@ -199,11 +222,11 @@ def inspect_batches(
 def _judged(intake: Intake, sifted: Sifted, expect: BatchExpectations) -> BatchVerdict:
     batch = sifted.batch
     if sifted.aside is not None and batch.frame.is_empty():
-        return BatchVerdict(list(batch.findings), batch.frame)
+        return BatchVerdict(list(batch.findings), Repeats(batch.frame))
     judged = intake.take(batch)
     if judged.has_error or batch.frame.is_empty():
         return judged
-    return BatchVerdict([*judged.findings, *expectation_findings(batch, expect)], judged.new)
+    return replace(judged, findings=[*judged.findings, *expectation_findings(batch, expect)])
 
 
 def _may_be_stored(batch: Batch) -> bool:

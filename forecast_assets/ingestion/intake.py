@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES
+from forecast_assets.contracts.confirmations import confirmations_feed
 from forecast_assets.core.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
@@ -21,6 +22,7 @@ from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_find
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.ingestion.identifiers import Identifiers
 from forecast_assets.ingestion.moments import midnight
+from forecast_assets.ingestion.repeats import Repeats, without_repeats
 from forecast_assets.ingestion.silent_days import SilentDays
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from resources.stores.observations import LATER_COLUMNS
@@ -40,11 +42,16 @@ class BatchVerdict:
 
     Attributes:
         findings: Everything that is wrong with it by itself.
-        new: The rows that its source has not said before; all of them where there is an error.
+        repeats: What its source has not said before, and what it only said again; all is new where there is an error.
     """
 
     findings: list[FeedFinding]
-    new: pl.DataFrame
+    repeats: Repeats
+
+    @property
+    def new(self) -> pl.DataFrame:
+        """The rows that its source has not said before."""
+        return self.repeats.new
 
     @property
     def has_error(self) -> bool:
@@ -75,9 +82,9 @@ class Intake:
         told = {finding.column: finding.rows for finding in batch.findings if finding.column}
         found = [*batch.findings, *contract_findings(batch.contract, batch.frame, told)]
         if batch.listed_days is not None and [finding.kind for finding in found] == ["empty"]:
-            return BatchVerdict([*batch.findings, _nothing_sold(batch)], batch.frame)
+            return BatchVerdict([*batch.findings, _nothing_sold(batch)], Repeats(batch.frame))
         if any(finding.kind in UNFIT for finding in found):
-            return BatchVerdict([_of_delivery(finding, batch) for finding in found], batch.frame)
+            return BatchVerdict([_of_delivery(finding, batch) for finding in found], Repeats(batch.frame))
         self._note(batch)
         found += _impossible_days(batch, self.last_day)
         if batch.feed in _OBSERVED:
@@ -85,9 +92,10 @@ class Intake:
         if batch.feed in _MEMBERS:
             found += _broken_tree(batch)
         if any(finding.is_error for finding in found):
-            return BatchVerdict(found, batch.frame)
-        new, contradictions = self._compared(batch)
-        return BatchVerdict([*found, *contradictions, *self._far_values.judge(batch, new)], new)
+            return BatchVerdict(found, Repeats(batch.frame))
+        repeats, contradictions = self._compared(batch)
+        far = self._far_values.judge(batch, repeats.new)
+        return BatchVerdict([*found, *contradictions, *far], repeats)
 
     def reasons(self, batch: Batch) -> Iterable[tuple[pl.Series, str]]:
         """Return why rows of a batch are set aside beside the rules of its contract: [rows] which, and the words."""
@@ -120,17 +128,21 @@ class Intake:
                 names = batch.frame[column].drop_nulls().unique()
                 self._names.setdefault((batch.feed, column), set()).update(names.to_list())
 
-    def _compared(self, batch: Batch) -> tuple[pl.DataFrame, list[FeedFinding]]:
-        """Return the rows that are new, and a finding on rows that say something else at the same moment."""
+    def _compared(self, batch: Batch) -> tuple[Repeats, list[FeedFinding]]:
+        """Return what is new and what is said again, and a finding on rows that say otherwise at the same moment."""
         first, last = limits(batch.frame["event_date"])
         stored = self._earlier.rows(batch.feed, source=batch.source, since=first, until=last)
         if stored is None:
-            return batch.frame, []
+            return without_repeats(batch, batch.frame, _nothing_of(batch), None), []
         columns = batch.said_columns
         same_trust = stored.filter(pl.col("trust") == batch.trust).select(columns)
         new = batch.frame.lazy().join(same_trust, on=columns, how="anti", nulls_equal=True, maintain_order="left")
-        fresh, additions = _without_additions(batch, new.collect(engine="streaming"), stored)
-        return fresh, [*additions, *_contradictions(batch, fresh, stored)]
+        confirmed = self._earlier.rows(confirmations_feed(batch.feed), source=batch.source, since=first, until=last)
+        repeats = without_repeats(batch, new.collect(engine="streaming"), stored, confirmed)
+        fresh, additions = _without_additions(batch, repeats.new, stored)
+        if repeats.said_at_once.height:
+            stored = pl.concat([stored.select(columns), repeats.said_at_once.lazy().select(columns)])
+        return replace(repeats, new=fresh), [*additions, *_contradictions(batch, fresh, stored)]
 
     def _unknown_members(self) -> list[FeedFinding]:
         """Return SKUs and stores that other feeds speak of and sales do not know."""
@@ -275,6 +287,10 @@ def _broken_tree(batch: Batch) -> list[FeedFinding]:
 
 
 _OTHER: Final = {"sku_id": "store_id", "store_id": "sku_id"}
+
+
+def _nothing_of(batch: Batch) -> pl.LazyFrame:
+    return pl.LazyFrame(schema={**batch.contract.schema, "trust": pl.Float64, "batch_number": pl.Int32})
 
 
 def _without_additions(

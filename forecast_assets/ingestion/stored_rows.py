@@ -20,7 +20,8 @@ class StoredRows:
     """Rows that batches are compared with, read only in the windows that are asked for.
 
     Attributes:
-        scan: From feed, source (None for any), first and last event date to rows with `source` and `trust`.
+        scan: From feed, source (None for any), first and last event date to rows with `source`, `trust` and
+            `batch_number`, the place of their batch among all.
     """
 
     scan: _Scan
@@ -38,7 +39,7 @@ class StoredRows:
             if feed not in frames or asked not in {None, source}:
                 return None
             day = pl.col("event_date")
-            rows = frames[feed].lazy().with_columns(source=pl.lit(source), trust=pl.lit(trust))
+            rows = frames[feed].lazy().with_columns(source=pl.lit(source), trust=pl.lit(trust), batch_number=pl.lit(0))
             return rows.filter(day >= (since or date.min), day <= (until or date.max))
 
         return cls(scan)
@@ -48,8 +49,11 @@ class StoredRows:
         """Hold what a store's batches hold, asked for anew each time."""
 
         def scan(feed: str, asked: str | None, since: date | None, until: date | None) -> pl.LazyFrame | None:
-            wanted = [batch for batch in batches() if batch.feed == feed and asked in {None, batch.source}]
-            return store.scan(wanted, feed, since=since, until=until)
+            every = enumerate(batches())
+            wanted = {at: batch for at, batch in every if batch.feed == feed and asked in {None, batch.source}}
+            # Words count as confirmed only by what was stored after them.
+            numbers = {batch.batch_id: at for at, batch in wanted.items()}
+            return store.scan(wanted.values(), feed, since=since, until=until, numbers=numbers)
 
         return cls(scan)
 

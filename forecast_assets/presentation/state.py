@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from forecast_assets.contracts import FEEDS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.keys import CHANNELS
@@ -57,7 +58,7 @@ def findings_text(findings: Sequence["FeedFinding"]) -> str:
 
 def feeds_text(stores: Stores) -> str:
     """List feeds with their sources, newest day and rows."""
-    batches = stores.observations.batches()
+    batches = [batch for batch in stores.observations.batches() if batch.feed in FEEDS]
     if not batches:
         raise NotReadyError("Nothing has been ingested.", remedy=Sentence(Action("ingest simulated", on=("DIR",))))
     frame = pl.DataFrame([{**b.body(), "first_known_at": str(b.first_known_at)} for b in batches])

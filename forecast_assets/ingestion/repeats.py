@@ -1,0 +1,182 @@
+"""Words that a source only says again: they are not stored anew, but that they were said again is.
+
+What belongs here: telling repetitions from news, at the moment at which each was said, and what has to be stored of
+them. What does not: other rules on batches (``intake``), or what a confirmation means for fusion
+(``history.confirmed``).
+
+A row repeats if the word of its source that stood at its moment is the same, trust included. So A, then B, then A again
+is three words, in whatever order they come. A word that comes late, between a word and its repetition, would hide that
+repetition: the repeated word is then stored too, at the moment at which it was said again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.contracts.confirmations import (
+    ALL,
+    EXCEPT,
+    LISTED,
+    confirmations_contract,
+    group_key,
+    is_confirmable,
+    word_key,
+)
+from forecast_assets.core.numbering import has_repeated_keys
+from forecast_assets.history.confirmed import confirmed_moments
+from forecast_assets.ingestion.batch import Batch
+
+_PLACE: Final = pl.Int64
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What a batch says anew, and what again.
+
+    Attributes:
+        new: Rows to store.
+        confirmations: Which words it said again, contract of the feed's confirmations; no rows if none.
+        rows: How many of its rows only said a word again.
+        reinstated: How many of the new rows are words that were said again after one that only comes now.
+        said_at_once: Words that the source had said again at the very moment of one of the new rows.
+    """
+
+    new: pl.DataFrame
+    confirmations: pl.DataFrame = field(default_factory=pl.DataFrame)
+    rows: int = 0
+    reinstated: int = 0
+    said_at_once: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """Words that were said again after a word that only comes now, as rows of the feed.
+
+    Attributes:
+        first: As they were said again for the first time since; they are stored now.
+        later: As they were said again after that.
+        at_once: As they were said again at the very moment of the word that only comes now.
+    """
+
+    first: pl.DataFrame
+    later: pl.DataFrame
+    at_once: pl.DataFrame
+
+
+def without_repeats(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame, confirmed: pl.LazyFrame | None) -> Repeats:
+    """Tell news from repetitions.
+
+    Args:
+        batch: What came.
+        fresh: Its rows that are not stored as they are.
+        stored: What its source had said of the same days, with `trust` and `batch_number`.
+        confirmed: What it had said again of them, likewise; None if nothing.
+    """
+    if not is_confirmable(batch.contract) or fresh.is_empty():
+        return Repeats(fresh)
+    key = word_key(batch.contract)
+    own = stored.join(fresh.lazy().select(key).unique(), on=key, how="semi")
+    held = own.select(*batch.contract.names, "trust", pl.col("batch_number").cast(_PLACE)).collect(engine="streaming")
+    if held.is_empty() and not has_repeated_keys(fresh, key):
+        return Repeats(fresh)
+    line = _timeline(batch, held, fresh)
+    again = line.filter("is_repeat")
+    news = fresh.with_row_index("row").join(again, on="row", how="anti", maintain_order="left").drop("row")
+    hidden = _hidden(batch, _replaced(batch, line, held), confirmed)
+    confirmations = _confirmations(batch, again, news, stored, hidden.later)
+    return Repeats(pl.concat([news, hidden.first]), confirmations, again.height, hidden.first.height, hidden.at_once)
+
+
+def _timeline(batch: Batch, held: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    """Return the words of each key in the order in which they were said: `is_new`, `is_repeat`, `next_known_at`."""
+    key = word_key(batch.contract)
+    new = fresh.with_row_index("row").with_columns(
+        trust=pl.lit(batch.trust), batch_number=pl.lit(None, _PLACE), is_new=pl.lit(value=True)
+    )
+    before = held.with_columns(row=pl.lit(None, pl.UInt32), is_new=pl.lit(value=False))
+    line = pl.concat([before.select(new.columns), new]).sort(*key, "known_at", "trust", "is_new")
+    said = [name for name in (*batch.said_columns, "trust") if name not in batch.contract.key]
+    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key)
+    is_same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in said)
+    is_next_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in key)
+    return line.with_columns(
+        is_repeat=(pl.col("is_new") & is_same_key & is_same).fill_null(value=False),
+        next_known_at=pl.when(is_next_key).then(pl.col("known_at").shift(-1)),
+    )
+
+
+def _replaced(batch: Batch, line: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Return the held words that news replace, with `word`, the row that does, and when that and the next were said."""
+    news = line.filter(pl.col("is_new") & ~pl.col("is_repeat")).rename({"row": "word"})
+    replaced = news.select(*word_key(batch.contract), "word", "next_known_at", "known_at").sort("known_at")
+    stood = held.sort("known_at")
+    key = word_key(batch.contract)
+    # Both are sorted, which is not checked within keys.
+    found = replaced.join_asof(stood, on="known_at", by=key, strategy="backward", check_sortedness=False)
+    return found.drop_nulls("batch_number")
+
+
+def _hidden(batch: Batch, late: pl.DataFrame, confirmed: pl.LazyFrame | None) -> _Hidden:
+    """Return what the source had said again of words that news of an earlier moment would hide."""
+    names = batch.contract.names
+    if confirmed is None or late.is_empty():
+        return _Hidden(*[batch.frame.clear().select(names)] * 3)
+    said = confirmed.filter(pl.col("known_at") >= late["known_at"].min()).collect()
+    words = late.select(*word_key(batch.contract), "word", "batch_number", source=pl.lit(batch.source))
+    moments = late.join(confirmed_moments(words, said, batch.contract).unique(), on="word").sort("word", "said_at")
+    is_at_once = pl.col("said_at") == pl.col("known_at")
+    is_past = (pl.col("said_at") >= pl.col("next_known_at")).fill_null(value=False)
+    after = moments.filter(pl.col("said_at") > pl.col("known_at"), ~is_past)
+    is_first = pl.col("word").is_first_distinct()
+    return _Hidden(
+        *(
+            some.with_columns(known_at="said_at").select(names)
+            for some in (after.filter(is_first), after.filter(~is_first), moments.filter(is_at_once))
+        )
+    )
+
+
+def _confirmations(
+    batch: Batch, again: pl.DataFrame, news: pl.DataFrame, stored: pl.LazyFrame, later: pl.DataFrame
+) -> pl.DataFrame:
+    """Return what to store of words that were said again, in as few rows as it can be said.
+
+    Args:
+        batch: What came.
+        again: Its rows that only repeat.
+        news: Its rows that do not.
+        stored: What its source had said of the same days.
+        later: Words that are stored anew, as they were said again after that.
+    """
+    key, group = word_key(batch.contract), group_key(batch.contract)
+    moments = again.select(*group, "known_at").unique(maintain_order=True)
+    silent = _silent(batch, moments, news, stored) if again.height else again.select(*key, "known_at")
+    is_shorter = _counted(moments, silent) <= _counted(moments, again)
+    whole, single = moments.filter(is_shorter), moments.filter(~is_shorter)
+    left_out = silent.join(whole, on=whole.columns, how="semi")
+    listed = again.join(single, on=single.columns, how="semi")
+    told = [
+        whole.with_columns(scope=pl.lit(ALL)),
+        left_out.with_columns(scope=pl.lit(EXCEPT)),
+        *(some.select(*key, "known_at", scope=pl.lit(LISTED)) for some in (listed, later)),
+    ]
+    schema = confirmations_contract(batch.feed).schema
+    found = pl.concat([pl.DataFrame(schema=schema), *told], how="diagonal").select(list(schema)).unique()
+    return found.sort(list(dict.fromkeys(("event_date", "known_at", *schema))))
+
+
+def _silent(batch: Batch, moments: pl.DataFrame, news: pl.DataFrame, stored: pl.LazyFrame) -> pl.DataFrame:
+    """Return the words of some days (and stores) that stood at a moment and were not said then: key and `known_at`."""
+    key, group = word_key(batch.contract), group_key(batch.contract)
+    every = pl.concat([stored.select(*key, "known_at"), news.lazy().select(*key, "known_at")])
+    days = moments.lazy().select(group).unique()
+    first = every.join(days, on=group, how="semi").group_by(key).agg(said_first=pl.col("known_at").min()).collect()
+    stood = first.join(moments, on=group).filter(pl.col("said_first") <= pl.col("known_at"))
+    return stood.join(batch.frame, on=[*key, "known_at"], how="anti").select(*key, "known_at")
+
+
+def _counted(moments: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
+    """Return how many of some rows each day (and store) has at each moment."""
+    counts = rows.group_by(moments.columns).len()
+    return moments.join(counts, on=moments.columns, how="left", maintain_order="left")["len"].fill_null(0)
