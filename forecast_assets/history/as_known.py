@@ -102,7 +102,7 @@ class History:
         return is_known
 
     def confirmations(self, name: str, *, since: date | None = None, until: date | None = None) -> pl.LazyFrame | None:
-        """Return which words of a feed were said again by then; None where that decides nothing.
+        """Return which words of a feed were said again by then; None if none was.
 
         Args:
             name: Feed.
@@ -116,9 +116,7 @@ class History:
         return None if said is None else said.filter(self._is_known(name))
 
     def _has_confirmations(self, name: str) -> bool:
-        """Whether words of a feed were confirmed and there are several sources, of which one may be out of date."""
-        sources = {batch.source for batch in self.batches if batch.feed == name}
-        return len(sources) > 1 and any(batch.feed == confirmations_feed(name) for batch in self.batches)
+        return any(batch.feed == confirmations_feed(name) for batch in self.batches)
 
     def _window(self, name: str, since: date | None, ahead_days: int) -> tuple[date | None, date]:
         return since, self.cutoff + timedelta(days=ahead_days if name in PLANNED else 0)

@@ -28,6 +28,7 @@ from forecast_assets.history.confirmed import confirmed_moments
 from forecast_assets.ingestion.batch import Batch
 
 _PLACE: Final = pl.Int64
+_STOOD: Final = "_stood"
 
 
 @dataclass(frozen=True)
@@ -78,43 +79,75 @@ def without_repeats(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame, con
     key = word_key(batch.contract)
     own = stored.join(fresh.lazy().select(key).unique(), on=key, how="semi")
     held = own.select(*batch.contract.names, "trust", pl.col("batch_number").cast(_PLACE)).collect(engine="streaming")
-    if held.is_empty() and not has_repeated_keys(fresh, key):
+    is_many = has_repeated_keys(fresh, key)
+    if held.is_empty() and not is_many:
         return Repeats(fresh)
-    line = _timeline(batch, held, fresh)
-    again = line.filter("is_repeat")
-    news = fresh.with_row_index("row").join(again, on="row", how="anti", maintain_order="left").drop("row")
-    hidden = _hidden(batch, _replaced(batch, line, held), confirmed)
-    confirmations = _confirmations(batch, again, news, stored, hidden.later)
-    return Repeats(pl.concat([news, hidden.first]), confirmations, again.height, hidden.first.height, hidden.at_once)
+    said = _beside_standing(batch, fresh.with_row_index("word"), held, is_many=is_many)
+    values = [name for name in batch.said_columns if name not in batch.contract.key]
+    is_same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name + _STOOD)) for name in (*values, "trust"))
+    is_repeat = is_same & pl.col("known_at" + _STOOD).is_not_null()
+    again, news = said.filter(is_repeat), said.filter(~is_repeat)
+    hidden = _hidden(batch, _replaced(batch, news, held, fresh), confirmed)
+    new = pl.concat([news.sort("word").select(batch.contract.names), hidden.first])
+    confirmations = _confirmations(batch, again, new, stored, hidden.later)
+    return Repeats(new, confirmations, again.height, hidden.first.height, hidden.at_once)
 
 
-def _timeline(batch: Batch, held: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Return the words of each key in the order in which they were said: `is_new`, `is_repeat`, `next_known_at`."""
-    key = word_key(batch.contract)
-    new = fresh.with_row_index("row").with_columns(
-        trust=pl.lit(batch.trust), batch_number=pl.lit(None, _PLACE), is_new=pl.lit(value=True)
-    )
-    before = held.with_columns(row=pl.lit(None, pl.UInt32), is_new=pl.lit(value=False))
-    line = pl.concat([before.select(new.columns), new]).sort(*key, "known_at", "trust", "is_new")
-    said = [name for name in (*batch.said_columns, "trust") if name not in batch.contract.key]
-    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key)
-    is_same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in said)
-    is_next_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in key)
-    return line.with_columns(
-        is_repeat=(pl.col("is_new") & is_same_key & is_same).fill_null(value=False),
-        next_known_at=pl.when(is_next_key).then(pl.col("known_at").shift(-1)),
-    )
+def _beside_standing(batch: Batch, fresh: pl.DataFrame, held: pl.DataFrame, *, is_many: bool) -> pl.DataFrame:
+    """Return new rows, each beside the word that stood when it was said, if there was one.
+
+    Args:
+        batch: What came.
+        fresh: Its rows that are not stored as they are, with a `word` each.
+        held: What its source had said of their keys.
+        is_many: Whether the rows say several things of a key, so that one of them may be the word that stood.
+    """
+    new = fresh.with_columns(trust=pl.lit(batch.trust), batch_number=pl.lit(None, _PLACE)).sort("known_at", "word")
+    said = _before(batch, new, held)
+    if not is_many:
+        return said
+    among_new = _before(batch, new, new.drop("word"), or_then=False)
+    stood = "known_at" + _STOOD
+    is_newer = (among_new[stood] > said[stood]) | (said[stood].is_null() & among_new[stood].is_not_null())
+    is_newer = is_newer.fill_null(value=False)
+    return pl.concat([said.filter(~is_newer), among_new.filter(is_newer)])
 
 
-def _replaced(batch: Batch, line: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Return the held words that news replace, with `word`, the row that does, and when that and the next were said."""
-    news = line.filter(pl.col("is_new") & ~pl.col("is_repeat")).rename({"row": "word"})
-    replaced = news.select(*word_key(batch.contract), "word", "next_known_at", "known_at").sort("known_at")
-    stood = held.sort("known_at")
-    key = word_key(batch.contract)
+def _before(batch: Batch, new: pl.DataFrame, words: pl.DataFrame, *, or_then: bool = True) -> pl.DataFrame:
+    """Return rows, each beside the last word of its key that was said before, or also at the same moment."""
+    earlier = words.sort("known_at", "trust").with_columns(pl.col("known_at").alias("known_at" + _STOOD))
     # Both are sorted, which is not checked within keys.
-    found = replaced.join_asof(stood, on="known_at", by=key, strategy="backward", check_sortedness=False)
-    return found.drop_nulls("batch_number")
+    return new.join_asof(
+        earlier,
+        on="known_at",
+        by=word_key(batch.contract),
+        suffix=_STOOD,
+        allow_exact_matches=or_then,
+        check_sortedness=False,
+    )
+
+
+def _replaced(batch: Batch, news: pl.DataFrame, held: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    """Return the held words that news replace, with `word`, the row that does, and when that and the next were said."""
+    key = word_key(batch.contract)
+    values = [name for name in batch.contract.names if name not in batch.contract.key]
+    replaced = news.drop_nulls("batch_number" + _STOOD).select(
+        *key,
+        "word",
+        "known_at",
+        pl.col("batch_number" + _STOOD).alias("batch_number"),
+        *(pl.col(name + _STOOD).alias(name) for name in values),
+    )
+    every = pl.concat([words.select(*key, "known_at") for words in (held, fresh)])
+    every = every.join(replaced, on=key, how="semi").sort("known_at")
+    return replaced.sort("known_at").join_asof(
+        every.with_columns(next_known_at="known_at"),
+        on="known_at",
+        by=key,
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
 
 
 def _hidden(batch: Batch, late: pl.DataFrame, confirmed: pl.LazyFrame | None) -> _Hidden:

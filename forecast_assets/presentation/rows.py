@@ -13,6 +13,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError
 from forecast_assets.history import History
+from forecast_assets.history.confirmed import last_said
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import plain, table
 from resources.ledger.entries.publish import Publication
@@ -88,8 +89,8 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
     if resolved.is_empty():
         raise InputError(f"No source said anything of {sku} in {store} on {day}.", remedy=Sentence(Action("feeds")))
     nobody = pl.LazyFrame(schema={**FEEDS[feed].schema, "source": pl.String, "trust": pl.Float64})
-    words = (nobody if said is None else said).filter(own).collect()
-    spoken, won = plain(words.sort("known_at", "source")), plain(resolved.drop("known_at"))
+    words = (nobody if said is None else said).filter(own).collect().sort("known_at", "source")
+    spoken, won = plain(_with_repetitions(words, history, feed, day)), plain(resolved.drop("known_at"))
     return "\n\n".join(
         (
             f"As known at {history.moment(feed):%Y-%m-%d %H:%M} UTC",
@@ -97,3 +98,15 @@ def observations_text(stores: Stores, feed: str, sku: str, store: str, day: date
             table(won.columns, won.rows(), title="Resolved"),
         )
     )
+
+
+def _with_repetitions(words: pl.DataFrame, history: History, feed: str, day: date) -> pl.DataFrame:
+    """Add `said_again_at` to words on one key: when a source last said its newest one again, where one did."""
+    confirmations = history.confirmations(feed, since=day, until=day)
+    if confirmations is None or words.is_empty():
+        return words
+    numbered = words.with_row_index("word")
+    newest = numbered.unique("source", keep="last", maintain_order=True)
+    again = last_said(newest, confirmations.collect(), FEEDS[feed]).rename({"said_at": "said_again_at"})
+    told = numbered.join(again, on="word", how="left", maintain_order="left")
+    return told.drop("word", "batch_number").select(pl.exclude("said_again_at"), "said_again_at")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -168,9 +169,9 @@ def test_many_contested_days_are_decided_a_quarter_at_a_time(stores: Stores, mon
     put(stores, rows(DAY - timedelta(days=1), 1, units=6.0, known_days=2))
     decided: list[int] = []
 
-    def counted(feed: str, said: pl.LazyFrame, *, known_until: datetime) -> pl.LazyFrame:
+    def counted(feed: str, said: pl.LazyFrame, **how: Any) -> pl.LazyFrame:
         decided.append(said.select(pl.col("event_date").n_unique()).collect().item())
-        return resolve(feed, said, known_until=known_until)
+        return resolve(feed, said, **how)
 
     monkeypatch.setattr("forecast_assets.history.as_known.resolve", counted)
     made = history(stores)
