@@ -14,6 +14,7 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import Contract
 from forecast_assets.contracts.confirmations import (
     ALL,
     EXCEPT,
@@ -51,13 +52,13 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class _Hidden:
-    """Words that were said again after a word that only comes now, as rows of the feed.
+class RepeatedSince:
+    """Words that were said again since something else was said, or since they are not to count, as rows of the feed.
 
     Attributes:
-        first: As they were said again for the first time since; they are stored now.
+        first: As they were said again for the first time since; where another row hides them, these are to be stored.
         later: As they were said again after that.
-        at_once: As they were said again at the very moment of the word that only comes now.
+        at_once: As they were said again at the very moment.
     """
 
     first: pl.DataFrame
@@ -87,7 +88,8 @@ def without_repeats(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame, con
     is_same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name + _STOOD)) for name in (*values, "trust"))
     is_repeat = is_same & pl.col("known_at" + _STOOD).is_not_null()
     again, news = said.filter(is_repeat), said.filter(~is_repeat)
-    hidden = _hidden(batch, _replaced(batch, news, held, fresh), confirmed)
+    replaced = _replaced(batch, news, held, fresh)
+    hidden = repeated_since(batch.contract, replaced, confirmed, source=batch.source)
     new = pl.concat([news.sort("word").select(batch.contract.names), hidden.first])
     confirmations = _confirmations(batch, again, new, stored, hidden.later)
     return Repeats(new, confirmations, again.height, hidden.first.height, hidden.at_once)
@@ -139,9 +141,21 @@ def _replaced(batch: Batch, news: pl.DataFrame, held: pl.DataFrame, fresh: pl.Da
         *(pl.col(name + _STOOD).alias(name) for name in values),
     )
     every = pl.concat([words.select(*key, "known_at") for words in (held, fresh)])
-    every = every.join(replaced, on=key, how="semi").sort("known_at")
-    return replaced.sort("known_at").join_asof(
-        every.with_columns(next_known_at="known_at"),
+    return next_said(batch.contract, replaced, every)
+
+
+def next_said(contract: Contract, words: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
+    """Return words with `next_known_at`, when something was next said of the same; null where nothing was.
+
+    Args:
+        contract: Of the feed.
+        words: With `known_at`.
+        every: The key and `known_at` of all that was said.
+    """
+    key = word_key(contract)
+    later = every.join(words, on=key, how="semi").sort("known_at")
+    return words.sort("known_at").join_asof(
+        later.select(*key, "known_at", next_known_at="known_at"),
         on="known_at",
         by=key,
         strategy="forward",
@@ -150,24 +164,29 @@ def _replaced(batch: Batch, news: pl.DataFrame, held: pl.DataFrame, fresh: pl.Da
     )
 
 
-def _hidden(batch: Batch, late: pl.DataFrame, confirmed: pl.LazyFrame | None) -> _Hidden:
-    """Return what the source had said again of words that news of an earlier moment would hide."""
-    names = batch.contract.names
-    if confirmed is None or late.is_empty():
-        return _Hidden(*[batch.frame.clear().select(names)] * 3)
-    said = confirmed.filter(pl.col("known_at") >= late["known_at"].min()).collect()
-    words = late.select(*word_key(batch.contract), "word", "batch_number", source=pl.lit(batch.source))
-    moments = late.join(confirmed_moments(words, said, batch.contract).unique(), on="word").sort("word", "said_at")
-    is_at_once = pl.col("said_at") == pl.col("known_at")
+def repeated_since(
+    contract: Contract, words: pl.DataFrame, confirmed: pl.LazyFrame | None, *, source: str
+) -> RepeatedSince:
+    """Return how words were said again, from `known_at` until the next word of the same.
+
+    Args:
+        contract: Of the feed.
+        words: `word`, the feed's columns, `batch_number` and `next_known_at`.
+        confirmed: What the source said again, with `batch_number`; None if nothing.
+        source: Whose words they are.
+    """
+    names = contract.names
+    if confirmed is None or words.is_empty():
+        none = pl.DataFrame(schema=contract.schema)
+        return RepeatedSince(none, none, none)
+    said = confirmed.filter(pl.col("known_at") >= words["known_at"].min()).collect()
+    asked = words.select(*word_key(contract), "word", "batch_number", source=pl.lit(source))
+    moments = words.join(confirmed_moments(asked, said, contract).unique(), on="word").sort("word", "said_at")
     is_past = (pl.col("said_at") >= pl.col("next_known_at")).fill_null(value=False)
     after = moments.filter(pl.col("said_at") > pl.col("known_at"), ~is_past)
     is_first = pl.col("word").is_first_distinct()
-    return _Hidden(
-        *(
-            some.with_columns(known_at="said_at").select(names)
-            for some in (after.filter(is_first), after.filter(~is_first), moments.filter(is_at_once))
-        )
-    )
+    parts = after.filter(is_first), after.filter(~is_first), moments.filter(pl.col("said_at") == pl.col("known_at"))
+    return RepeatedSince(*(part.with_columns(known_at="said_at").select(names) for part in parts))
 
 
 def _confirmations(
@@ -192,9 +211,18 @@ def _confirmations(
     told = [
         whole.with_columns(scope=pl.lit(ALL)),
         left_out.with_columns(scope=pl.lit(EXCEPT)),
-        *(some.select(*key, "known_at", scope=pl.lit(LISTED)) for some in (listed, later)),
+        *(listed_confirmations(batch.contract, some) for some in (listed, later)),
     ]
-    schema = confirmations_contract(batch.feed).schema
+    return _as_confirmations(batch.contract, told)
+
+
+def listed_confirmations(contract: Contract, words: pl.DataFrame) -> pl.DataFrame:
+    """Return what to store of words that were said again, one by one: rows with the feed's key, at that moment."""
+    return _as_confirmations(contract, [words.select(*word_key(contract), "known_at", scope=pl.lit(LISTED))])
+
+
+def _as_confirmations(contract: Contract, told: list[pl.DataFrame]) -> pl.DataFrame:
+    schema = confirmations_contract(contract.name).schema
     found = pl.concat([pl.DataFrame(schema=schema), *told], how="diagonal").select(list(schema)).unique()
     return found.sort(list(dict.fromkeys(("event_date", "known_at", *schema))))
 

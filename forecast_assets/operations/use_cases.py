@@ -31,6 +31,7 @@ from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.ingestion.quarantine import released_batch
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
+from forecast_assets.ingestion.taking_back import keep_what_was_said_again
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.scoring.preconditions import require_given, require_possible
@@ -166,6 +167,8 @@ class UseCases(ABC):
             InputError: If there is no such batch, if this is so already, or if who or why is missing.
         """
         found = find_batch(self.stores, batch)
+        if not counts_again and by.strip() and reason.strip():
+            keep_what_was_said_again(self.stores.observations, found, by=by, reason=reason)
         self.stores.observations.retract(found.batch_id, by=by, reason=reason, counts_again=counts_again)
         return found
 

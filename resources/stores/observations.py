@@ -169,8 +169,8 @@ class ObservationStore:
         return replace(retraction, sequence=entry.sequence, recorded_at=entry.recorded_at)
 
     def numbers(self) -> Mapping[str, int]:
-        """Return the place of each recorded batch in the ledger, from 0, by its id."""
-        return {name: number for number, name in enumerate(self._ledger.state().batches)}
+        """Return the place of each recorded batch in the ledger, by its id, whether it counts or was taken back."""
+        return self._ledger.state().part(Batches).numbers()
 
     def named(self, batch_ids: Iterable[str]) -> list[BatchRecord]:
         """Return the recorded batches with these ids, as a snapshot's manifest lists them.

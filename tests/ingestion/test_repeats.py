@@ -19,9 +19,11 @@ from forecast_assets.contracts.confirmations import (
     word_key,
 )
 from forecast_assets.core.errors import ContractError, LostRaceError
+from forecast_assets.corrections.restatements import changed_rows
 from forecast_assets.history.as_known import History
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches
+from forecast_assets.ingestion.taking_back import keep_what_was_said_again
 from resources.stores.home import Stores
 from resources.stores.observations import contested_days
 
@@ -199,6 +201,43 @@ def test_repetitions_and_news_of_the_same_days_at_once_are_not_both_recorded(sto
 
     with pytest.raises(LostRaceError, match="Another ingest recorded the same days meanwhile"):
         ingest_batches(batches(), stores.observations, expect=lambda _: [], progress=lambda *_: None)
+
+
+def take_back(stores: Stores, number: int) -> None:
+    batch = stores.observations.batches()[number]
+    keep_what_was_said_again(stores.observations, batch, by="ana", reason="wrong file")
+    stores.observations.retract(batch.batch_id, by="ana", reason="wrong file")
+
+
+def test_what_other_deliveries_said_too_stays_said_when_the_first_one_is_taken_back(stores: Stores) -> None:
+    for on, price in enumerate((5.0, 6.0, 6.0, 6.0)):
+        taken(stores, sent(on, {"A": price}))
+    before = history(stores, 3)
+    take_back(stores, 1)
+    assert stored(stores) == [(0, 5.0, "A"), (2, 6.0, "A")]
+    assert [counts(stores, on)[0] for on in (1, 2, 3)] == [5.0, 6.0, 6.0]
+    taken(stores, sent(4.5, {"A": 9.0}, source="web", trust=0.1))
+    assert counts(stores, 4.5)[:2] == (6.0, "erp")
+    rows = before.feed("prices")
+    assert rows is not None
+    assert rows.collect()["unit_price"].to_list() == [6.0]
+
+
+def test_what_nobody_said_again_goes_with_its_delivery(stores: Stores) -> None:
+    taken(stores, sent(0, {"A": 5.0}))
+    taken(stores, sent(1, {"A": 6.0}))
+    taken(stores, sent(2, {"A": 5.0}))
+    take_back(stores, 1)
+    assert stored(stores) == [(0, 5.0, "A"), (2, 5.0, "A")]
+    assert len(stores.observations.batches()) == 2
+
+
+def test_a_run_is_to_be_corrected_where_a_repetition_changes_which_source_counts(stores: Stores) -> None:
+    taken(stores, sent(0, {"A": 5.0}), sent(4, {"A": 6.0}, source="web", trust=0.5))
+    before = history(stores, 4)
+    taken(stores, sent(5, {"A": 5.0}))
+    told = changed_rows(before, history(stores, 5), 28, 7).select("before", "after", "source", "resolution")
+    assert told.rows() == [("unit_price 6", "unit_price 5", "erp", "more_trusted")]
 
 
 def test_a_feed_whose_later_word_may_move_its_day_is_stored_row_by_row() -> None:
