@@ -34,13 +34,14 @@ class _Filled:
 
 
 def enrich(
-    frame: pl.DataFrame, cells: Cells, winning_row: Ints, contract: Contract
+    frame: pl.DataFrame, cells: Cells, keys: Ints, winning_row: Ints, contract: Contract
 ) -> tuple[pl.DataFrame, pl.Series | None]:
     """Return the winning rows with their missing values filled, and where each of these comes from.
 
     Args:
         frame: All words, with `source`.
         cells: What each source last said; sources in the order of their names.
+        keys: [keys] their places in the cells, in the order in which they are to be returned.
         winning_row: [keys] the row of `frame` that counts.
         contract: Of the feed.
 
@@ -50,27 +51,30 @@ def enrich(
     """
     won, told = frame[winning_row], []
     for enrichment in contract.enrichments:
-        filled = _filled(frame, cells, winning_row, enrichment)
+        filled = _filled(frame, cells, keys, winning_row, enrichment)
         if filled is not None:
             won = _with_values(won, frame, winning_row, enrichment, filled)
             told.append(_told(won, enrichment, filled, frame["source"].unique().sort()))
     return won, _joined(told)
 
 
-def _filled(frame: pl.DataFrame, cells: Cells, winning_row: Ints, enrichment: Enrichment) -> _Filled | None:
+def _filled(frame: pl.DataFrame, cells: Cells, keys: Ints, winning_row: Ints, enrichment: Enrichment) -> _Filled | None:
     """Return which keys lack the values of an enrichment that another of their sources has; None if there are none."""
     is_silent = frame.select(pl.all_horizontal(pl.col(enrichment.columns).is_null())).to_series().to_numpy()
     if not is_silent.any():
         return None
-    keys = np.flatnonzero(is_silent[winning_row] & (cells.has_row.sum(axis=1) > 1))
-    asked = cells.of(keys)
-    speaks = asked.has_row & ~is_silent[asked.row] & _is_given(frame, asked.row, winning_row[keys], enrichment)
+    lacking = np.flatnonzero(is_silent[winning_row])
+    lacking = lacking[cells.has_row[keys[lacking]].sum(axis=1) > 1]
+    if not len(lacking):
+        return None
+    asked = cells.of(keys[lacking])
+    speaks = asked.has_row & ~is_silent[asked.row] & _is_given(frame, asked.row, winning_row[lacking], enrichment)
     has_one = np.flatnonzero(speaks.any(axis=1))
     if not len(has_one):
         return None
     asked = asked.of(has_one)
     choice = choose(asked, speaks[has_one], frame.select(enrichment.columns))
-    return _Filled(keys[has_one], asked.row[np.arange(len(has_one)), choice.source], choice)
+    return _Filled(lacking[has_one], asked.row[np.arange(len(has_one)), choice.source], choice)
 
 
 def _is_given(frame: pl.DataFrame, row: Ints, winning_row: Ints, enrichment: Enrichment) -> Bools:

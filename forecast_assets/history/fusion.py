@@ -159,11 +159,11 @@ def _rows_of_cells(frame: pl.DataFrame, cell: Ints, rows: Ints, cells: int, cont
 def _decide(frame: pl.DataFrame, cells: Cells, contract: Contract, *, enriches: bool) -> pl.DataFrame:
     choice = choose(cells, cells.has_row, frame.select(_value_names(contract)))
     at = np.arange(len(choice.source)), choice.source
-    won, enriched = frame[cells.row[at]], None
-    if enriches:
-        won, enriched = enrich(frame, cells, cells.row[at], contract)
-    labelled = _labelled(won, choice.resolution, choice.candidates, cells.is_restated[at], enriched)
-    return labelled[np.argsort(cells.row[at])]
+    order = np.argsort(cells.row[at])
+    winning_row = cells.row[at][order]
+    won, enriched = enrich(frame, cells, order, winning_row, contract) if enriches else (frame[winning_row], None)
+    is_restated = cells.is_restated[at][order]
+    return _labelled(won, choice.resolution[order], choice.candidates[order], is_restated, enriched)
 
 
 def _labelled(
