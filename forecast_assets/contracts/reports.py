@@ -32,6 +32,15 @@ EVALUATION_REPORTS = Contract(
             nullable=True,
         ),
         Column("rows", pl.Int64, "rows measured; of scaled errors series or nodes", at_least=1),
+        Column(
+            "gate_margin",
+            pl.Float64,
+            "how far chance may move the value to one side, in 19 of 20 backtests: what gates allow for; of `wape` how "
+            "far its difference from seasonal naive; null where no gate asks, where it cannot be told, and in reports "
+            "of earlier releases, which lack the column",
+            nullable=True,
+            at_least=0,
+        ),
     ),
     key=("segment_kind", "segment", "metric"),
     promises=("Measured by rolling origin on days after each fit, by the code path of the daily run.",),

@@ -34,6 +34,8 @@ from forecast_assets.metrics.levels import LEVEL, BeforeReconciliation, Nodes, S
 from forecast_assets.metrics.quantiles import QuantileScores
 from forecast_assets.metrics.ratios import MetricKey, Ratio, Ratios, pooled
 from forecast_assets.metrics.risks import calibration_error, roc_auc
+from forecast_assets.metrics.sampling import JudgedCells, one_sided_margin
+from forecast_assets.metrics.scores import share_inside
 from forecast_assets.models.calibration import STEP_EDGES
 
 SEASONAL_NAIVE: Final = "seasonal_naive"
@@ -190,7 +192,52 @@ def report(backtests: Sequence[Backtest]) -> pl.DataFrame:
     naive = overall.filter(pl.col("method").is_in([SEASONAL_NAIVE, CLIMATOLOGY]))
     baseline = naive.select(*EVALUATION_REPORTS.key, pl.col("value").alias("baseline_value"))
     beside = ours.join(baseline, on=list(EVALUATION_REPORTS.key), how="left", validate="1:1", maintain_order="left")
-    return EVALUATION_REPORTS.conform(beside)
+    return EVALUATION_REPORTS.conform(
+        beside.with_columns(_gate_margin(sorted(backtests, key=lambda each: each.cutoff)))
+    )
+
+
+def _gate_margin(backtests: Sequence[Backtest]) -> pl.Expr:
+    """Column `gate_margin`: how far chance may move what gates ask; null in all other rows."""
+    margins = {metric: one_sided_margin(cells) for metric, cells in _gate_cells(backtests).items()}
+    margin = pl.col("metric").replace_strict(margins, default=None, return_dtype=pl.Float64)
+    return pl.when(pl.col("segment_kind") == ALL).then(margin).alias("gate_margin")
+
+
+def _gate_cells(backtests: Sequence[Backtest]) -> dict[str, list[JudgedCells]]:
+    """What gates ask, cutoff by cutoff, by metric; of `wape` the difference from seasonal naive."""
+    numbers: dict[tuple[object, ...], int] = {}
+    found: dict[str, list[JudgedCells]] = {}
+    for each in backtests:
+        names = _series_names(each)
+        series, store = (
+            np.array([numbers.setdefault(name[:kept], len(numbers)) for name in names], dtype=np.int64)
+            for kept in (2, 1)
+        )
+        for metric, numerator, denominator, judged in _gate_sums(each):
+            cells = JudgedCells(numerator, denominator, judged, series, store, each.cutoff.toordinal() + 1)
+            found.setdefault(metric, []).append(cells)
+    return found
+
+
+def _series_names(backtest: Backtest) -> list[tuple[object, ...]]:
+    """Store and SKU of each series; without a hierarchy one store, and the number of the row."""
+    if backtest.hierarchy is None:
+        return [(0, row) for row in range(len(backtest.sales))]
+    return backtest.hierarchy.series.select(SERIES_KEY).rows()
+
+
+def _gate_sums(backtest: Backtest) -> Iterator[tuple[str, Floats, Floats, Bools]]:
+    """Metric, and [n, H] numerator, denominator and which days enter."""
+    (_, _, error, came, known), (_, _, signed, _, _) = _errors("", "", backtest.sales, backtest.expected_sales)
+    _, _, naive_error, _, naive_known = next(_errors("", "", backtest.sales, backtest.others[SEASONAL_NAIVE]))
+    both = known & naive_known
+    yield "wape", np.where(both, error - naive_error, 0.0), np.where(both, came, 0.0), both
+    yield "bias", signed, came, known
+    asked = ~np.isnan(backtest.demand) & ~np.isnan(backtest.quantiles[:, :, 0])
+    inside = np.zeros(asked.shape)
+    inside[asked] = share_inside(backtest.demand[asked], backtest.quantiles[asked], 0.1, 0.9)
+    yield "coverage_80", inside, asked.astype(np.float64), asked
 
 
 def _require_sound(backtests: Sequence[Backtest]) -> None:

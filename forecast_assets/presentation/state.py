@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 from forecast_assets.presentation.backtests import newest_report_text
 from forecast_assets.presentation.channels import live_text
+from forecast_assets.presentation.gates import gates_text
 from forecast_assets.presentation.text import table
 
 
@@ -122,11 +123,6 @@ def version_text(stores: Stores, name: str) -> str:
     """Show one version: what it links to and how it did in its backtests."""
     record = stores.registry.model_version(name)
     links = [(key, str(value)) for key, value in vars(record).items() if key != "gates"]
-    blocking = record.failed_gates(for_channel=False)
-    gates = [
-        (gate, "passed" if passed else "FAILED" if gate in blocking else "not met: serves under its own name only")
-        for gate, passed in record.gates.items()
-    ]
     report = stores.predictions.read(stores.predictions.version(record.evaluation_report))
     overall = [
         (title_text(metric), value_text(metric, value), value_text(metric, baseline), rows)
@@ -137,7 +133,7 @@ def version_text(stores: Stores, name: str) -> str:
     return "\n\n".join(
         (
             table(("model version", name), links),
-            table(("gate", ""), gates),
+            gates_text(record, report),
             table(("metric", "value", "seasonal naive", "rows"), overall, title="Backtest, all rows"),
             *level_texts(report),
             *filter(None, [newest_report_text(stores, name)]),

@@ -33,7 +33,7 @@ def require_servable(key: RunKey, model: VersionRecord) -> None:
 
     Raises:
         NotAcceptedError: With the gates that failed, or the cutoff that the version was trained to. Gates that only a
-            channel asks for do not count: an external version may serve under its own name without them.
+            channel asks for do not count: a version may serve under its own name without them.
     """
     failed = model.failed_gates(for_channel=False)
     if failed:

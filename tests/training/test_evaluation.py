@@ -7,38 +7,14 @@ from statsforecast import StatsForecast
 from statsforecast.models import SeasonalNaive
 
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.metrics.backtests import report
 from forecast_assets.models.gates import backtest_gates as gates
 from forecast_assets.training.evaluation import seasonal_naive
-from tests.metrics.test_backtests import BY_HAND
 from tests.support.fitted import fit
 from tests.support.forecast_cases import lawful_panel, one_group
 
 
 def _metric(frame: pl.DataFrame, metric: str, segment: str = "all") -> dict[str, float]:
     return frame.filter(pl.col("metric") == metric, pl.col("segment") == segment).row(0, named=True)
-
-
-def test_gates_name_what_a_version_fails() -> None:
-    passed = gates(report([BY_HAND]))
-    assert passed == {
-        "wape_beats_seasonal_naive": False,
-        "bias_within_10_percent": True,
-        "coverage_of_80_percent_interval_within_10_points": False,
-    }
-
-
-def test_gates_read_reports_that_measured_less() -> None:
-    """Reports of versions that were registered before levels and risk were measured."""
-    few = report([BY_HAND]).filter(pl.col("segment_kind").is_in(["all", "demand_class", "step"]))
-    old = few.filter(pl.col("metric").is_in(["wape", "bias", "demand_wape", "coverage_80"]))
-    assert gates(old) == gates(report([BY_HAND]))
-
-
-def test_backtests_that_saw_no_sales_pass_nothing() -> None:
-    unsold = replace(BY_HAND, sales=np.zeros((2, 2)))
-    assert gates(report([unsold])) == {"backtests_saw_sales": False}
-    assert gates(report([replace(BY_HAND, sales=np.full((2, 2), np.nan))])) == {"backtests_saw_sales": False}
 
 
 @pytest.mark.parametrize(("days", "horizon"), [(7, 1), (9, 28), (60, 7), (61, 90)])

@@ -20,7 +20,7 @@ from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.demand import classify
 from forecast_assets.models.external.given import given_levels, matrix
-from forecast_assets.models.gates import OverallMetrics
+from forecast_assets.models.gates import PROMOTION_GATES, OverallMetrics, judged
 from forecast_assets.models.training import GivenDate
 
 # Share of the series that a sound file has, or that sell no more.
@@ -55,7 +55,7 @@ def external_measures(panel: Panel, given: Sequence[GivenDate]) -> pl.DataFrame:
         ("forecast_over_recent_sales", float(daily / recent) if recent > 0 else None, first.height),
         *([("coherent_upper_nodes_share", coherent / checked, checked)] if checked else []),
     ]
-    rows = [("all", "all", metric, value, None, count) for metric, value, count in metrics]
+    rows = [("all", "all", metric, value, None, count, None) for metric, value, count in metrics]
     return pl.DataFrame(rows, schema=EVALUATION_REPORTS.schema, orient="row")
 
 
@@ -73,10 +73,5 @@ def external_gates(report: pl.DataFrame) -> dict[str, bool]:
     is_complete = overall.value_of("completeness") >= LEAST_COMPLETENESS
     sound = {"file_is_sound": is_complete and overall.value_of("quantiles_in_order") == 1.0}
     if not overall.saw_sales:
-        return {**sound, "backtest_beats_seasonal_naive": False}
-    return {
-        **sound,
-        "backtest_beats_seasonal_naive": overall.beats_seasonal_naive,
-        "backtest_bias_within_10_percent": overall.has_small_bias,
-        "backtest_coverage_of_80_percent_interval_within_10_points": overall.covers,
-    }
+        return {**sound, PROMOTION_GATES[0].name: False}
+    return {**sound, **{result.name: result.is_met for result in judged(report, PROMOTION_GATES)}}

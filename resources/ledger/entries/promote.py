@@ -88,8 +88,8 @@ class PromoteKind(ChannelMoveKind):
 def _promotion_remedy(failed: Sequence[str]) -> str:
     if CHANNEL_GATES.issuperset(failed):
         return (
-            "it may serve under its own name; to promote external forecasts, ingest them as another version, from a "
-            "file with past prediction dates on which it beats seasonal naive"
+            "it may serve under its own name; for a channel train a better one, or ingest external forecasts as "
+            "another version, from a file with past prediction dates on which it beats seasonal naive"
         )
     return "train a better one"
 
