@@ -50,7 +50,14 @@ def forecast_frames(
         *(publish(made.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
         _share(made.lost_share, "lost_share"),
         _share(made.out_of_distribution, "out_of_distribution_score"),
-        quality_flags(panel, made.demand_class, made.is_fallback, made.out_of_distribution, is_quarantined),
+        quality_flags(
+            panel,
+            made.demand_class,
+            made.is_fallback,
+            made.out_of_distribution,
+            is_quarantined,
+            made.backtested_days,
+        ),
     )
     nodes = _sums(key, base, hierarchy, family.name) if made.nodes is None else _nodes(key, made.nodes)
     return BASE_FORECASTS.conform(rows), BASE_NODE_FORECASTS.conform(nodes)

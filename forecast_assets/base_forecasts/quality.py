@@ -28,11 +28,13 @@ def quality_flags(
     is_fallback: Bools,
     out_of_distribution: Floats | None,
     is_quarantined: Bools | None = None,
+    backtested_days: int | None = None,
 ) -> pl.Series:
     """Say why to look twice at rows.
 
     `fallback`: another model, or zero, stands in. `out_of_distribution`: an input lies further out than in all but half
-    a percent of training's rows. `new_series`: of the class `new`. `short_history`: less than 56 known days.
+    a percent of training's rows. `new_series`: of the class `new`. `short_history`: less than 56 known days, or
+    further ahead than backtests of the version reached.
     `mostly_out_of_stock`: in the last four weeks half of the demand, or more, met an empty shelf, so that sales say
     little of it; where only the end of a day is known, a day that ended with an empty shelf counts whole. `no_plan`:
     prices are known, but not of this day. `quarantined_rows`: a row of the last observed day that is, or may be, of the
@@ -44,6 +46,7 @@ def quality_flags(
         is_fallback: [n].
         out_of_distribution: [n, H] scores; None where the version has none.
         is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
+        backtested_days: Days ahead that backtests of the version reached; None for all of them.
 
     Returns:
         `quality_flags` of n x H rows, series by series: flags in the order of `contracts.QUALITY_FLAGS`, joined with
@@ -54,7 +57,7 @@ def quality_flags(
         "fallback": is_fallback[:, None],
         "out_of_distribution": score >= UNUSUAL_SCORE,
         "new_series": (demand_class == "new")[:, None],
-        "short_history": (_known_days(panel) < SHORT_HISTORY_DAYS)[:, None],
+        "short_history": (_known_days(panel) < SHORT_HISTORY_DAYS)[:, None] | _is_beyond(panel, backtested_days),
         "mostly_out_of_stock": (_empty_share(panel) >= MOSTLY_SHARE)[:, None],
         "no_plan": ~panel.has_plan & _has_prices(panel),
         "quarantined_rows": np.zeros((1, 1), dtype=np.bool_) if is_quarantined is None else is_quarantined[:, None],
@@ -88,6 +91,12 @@ def deciding_inputs(panel: Panel, reference: Reference, score: Floats) -> pl.Dat
     found = pl.DataFrame({"input": INPUTS, "rows": rows, "series": series}).filter(pl.col("rows") > 0)
     share = (pl.col("rows") / max(is_unusual.size, 1)).round(4)
     return found.with_columns(share_of_rows=share).sort("rows", "input", descending=[True, False])
+
+
+def _is_beyond(panel: Panel, backtested_days: int | None) -> Bools:
+    """[1, H] whether each day lies further ahead than backtests reached."""
+    reach = panel.horizon_days if backtested_days is None else backtested_days
+    return (np.arange(panel.horizon_days) >= reach)[None]
 
 
 def _text(code: int) -> str:

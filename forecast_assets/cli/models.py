@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--horizon",
     type=click.IntRange(7, 90),
-    help="Days that backtests look ahead; default 28, less on short histories.",
+    help="Days ahead that the version is for; default 28. On a short history backtests look less far, and what lies "
+    "beyond is widened.",
 )
 def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     """Fit a model version, evaluate it on days it has not seen, and register it."""

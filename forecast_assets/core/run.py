@@ -72,7 +72,7 @@ class TrainingRequest:
         model_version: Its name.
         family: Model family.
         cutoff: Last day that training may see.
-        horizon: Days that backtests look ahead; None for what the length of the history allows.
+        horizon: Days ahead that it is for; None for those of a daily run.
         given_versions: Product versions of the first file of an external version, oldest date first.
         evaluated_on: Prediction date of the snapshot whose sales an external version is measured on.
         evaluates: Whether to make the evaluation report too, without which a version cannot be registered.

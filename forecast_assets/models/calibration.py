@@ -62,17 +62,20 @@ class Calibration:
             raise InputError(f"The calibration is wrong in {first_ten(wrong)}.", remedy="Train the version again.")
         return found
 
-    def quantiles(self, mean: Floats, demand_class: Names) -> Floats:
+    def quantiles(self, mean: Floats, demand_class: Names, *, learned_days: int | None = None) -> Floats:
         """Return the 13 quantiles of every day's demand.
 
         Args:
             mean: [n, H] units.
             demand_class: [n].
+            learned_days: Last day ahead that was learned from, whose factors hold for later ones; None for all of them.
 
         Returns:
             [n, H, 13] units, rising along the last axis; zeros where the mean is zero.
         """
-        return mean[:, :, None] * self._table()[_codes(mean, demand_class)]
+        group, size, step = _codes(mean, demand_class)
+        learned = step if learned_days is None else step[:, np.minimum(np.arange(step.shape[1]), learned_days - 1)]
+        return mean[:, :, None] * self._table()[group, size, learned]
 
     def completed(self, other: "Calibration") -> "Calibration":
         """Return the calibration with another one's factors for segments of which this one had seen too little.

@@ -78,6 +78,7 @@ class Forecasts:
             that reconciliation finds nothing to correct.
         alternatives: [n, H] means of other methods that the version holds, by the name that evaluation reports
             compare them under.
+        backtested_days: Days ahead that backtests of the version reached; None for all of them.
     """
 
     mean: Floats
@@ -90,6 +91,7 @@ class Forecasts:
     out_of_distribution: Floats | None = None
     nodes: NodeForecasts | None = None
     alternatives: Mapping[str, Floats] = field(default_factory=dict)
+    backtested_days: int | None = None
 
     def lost_share_or(self, usual: Floats) -> Floats:
         """Return which share of demand is expected to meet an empty shelf, where the forecasts do not say the usual.

@@ -10,12 +10,19 @@ import numpy as np
 
 from forecast_assets.core.arrays import Rows
 from forecast_assets.core.errors import InputError
+from forecast_assets.core.keys import DAILY
+from forecast_assets.core.wording import counted
 from forecast_assets.features.panel import Panel
 
 DEFAULT_HISTORY_DAYS: Final = 364
 # Three years: two that show a yearly season, and one for backtests that judge it.
 TRAINING_HISTORY_DAYS: Final = 1096
+# A backtest of the whole horizon leaves more than this before it.
 LEAST_HISTORY_DAYS: Final = 28
+# What training takes at all: two weeks, and eight for more days ahead than a daily run looks.
+SHORTEST_HISTORY_DAYS: Final = 14
+SHORTEST_HISTORY_DAYS_FAR: Final = 56
+_WEEK: Final = 7
 # Cells of a matrix that training works on, 64 MB each; of more series than fit in, that many are taken.
 MOST_CELLS: Final = 8_000_000
 _ORIGINS: Final = 3
@@ -37,17 +44,59 @@ def training_rows(count: int, days: int, most_cells: int = MOST_CELLS) -> Rows:
     return spread_rows(count, max(most_cells // max(days, 1), 1))
 
 
-def backtest_origins(panel: Panel, horizon: int) -> list[int]:
-    """Return how many days before the cutoff each backtest starts: one horizon, two, three.
+def require_trainable(history_days: int, horizon: int) -> None:
+    """Refuse a history of which no version for so many days ahead can be trained.
 
     Raises:
-        InputError: If not even one leaves more than four weeks of history before it, or if the panel reaches less far
-            ahead than the horizon.
+        InputError: With how many days it takes.
     """
-    origins = [k * horizon for k in range(1, _ORIGINS + 1) if panel.history_days - k * horizon > LEAST_HISTORY_DAYS]
+    least = SHORTEST_HISTORY_DAYS if horizon <= DAILY.longest_horizon else SHORTEST_HISTORY_DAYS_FAR
+    if history_days < least:
+        raise InputError(
+            f"{history_days} days of sales up to the cutoff are too few to train for {horizon} days ahead: it takes "
+            f"{least} ({SHORTEST_HISTORY_DAYS_FAR} for more than {DAILY.longest_horizon} days ahead).",
+            remedy=f"Ingest earlier days of sales, or take a cutoff {counted(least - history_days, 'day')} later.",
+        )
+
+
+def reaches_whole_horizon(history_days: int, horizon: int) -> bool:
+    """Whether a backtest of the whole horizon leaves more than four weeks of history before it."""
+    return history_days - horizon > LEAST_HISTORY_DAYS
+
+
+def backtested_days(history_days: int, horizon: int) -> int:
+    """Return how many days ahead backtests look: the horizon, or on a short history a third of it, in whole weeks.
+
+    A third, so that there is room for two backtests and as much before them; a week at least. Only versions as of the
+    past of a history of two weeks know fewer days, and look as far as a third of them.
+
+    Example:
+        >>> [backtested_days(days, 28) for days in (7, 14, 35, 56, 57, 364)]
+        [2, 7, 7, 14, 28, 28]
+    """
+    if reaches_whole_horizon(history_days, horizon):
+        return horizon
+    third = history_days // 3
+    weeks = max(third // _WEEK, 1) * _WEEK
+    return min(horizon, weeks if history_days >= SHORTEST_HISTORY_DAYS else max(third, 1))
+
+
+def backtest_origins(panel: Panel, horizon: int) -> list[int]:
+    """Return how many days before the cutoff each backtest starts: once as many as it looks ahead, twice, three times.
+
+    Each leaves more than four weeks of history before it; on a short history a third of it, and a week where there is
+    one.
+
+    Raises:
+        InputError: If there is no room for any, or if the panel reaches less far ahead than the horizon.
+    """
+    days, reach = panel.history_days, backtested_days(panel.history_days, horizon)
+    short = max(days // 3, min(_WEEK, days // 2), 1)
+    least = LEAST_HISTORY_DAYS + 1 if reaches_whole_horizon(days, horizon) else short
+    origins = [k * reach for k in range(1, _ORIGINS + 1) if days - k * reach >= least]
     if not origins or panel.horizon_days < horizon:
         raise InputError(
-            f"{panel.history_days} days of history with {panel.horizon_days} ahead are too few to backtest {horizon}.",
-            remedy=f"Train on more than {LEAST_HISTORY_DAYS + horizon} days, or with a shorter horizon.",
+            f"{days} days of history with {panel.horizon_days} ahead are too few to backtest {horizon}.",
+            remedy=f"Train on {SHORTEST_HISTORY_DAYS} days or more.",
         )
     return origins

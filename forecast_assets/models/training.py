@@ -18,7 +18,6 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.artifact import NO_GROUPS, Artifact
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
-    LEAST_HISTORY_DAYS,
     backtest_origins,
     spread_rows,
     training_rows,
@@ -88,7 +87,7 @@ class TrainingInputs:
             panel=past,
             product_groups=self.product_groups[rows],
             hierarchy=self.hierarchy.take(rows),
-            horizon=max(1, min(past.horizon_days, past.history_days - LEAST_HISTORY_DAYS - 1)),
+            horizon=past.horizon_days,
             evaluates=False,
             progress=silent,
         )

@@ -3,9 +3,9 @@
 What belongs here: what there is. What does not: rows of a product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.models.family import family
+from forecast_assets.models.short_history import ShortHistory
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
@@ -134,12 +135,35 @@ def version_text(stores: Stores, name: str) -> str:
         (
             table(("model version", name), links),
             gates_text(record, report),
+            *reach_texts(stores.predictions.version(record.artifact).facts),
             table(("metric", "value", "seasonal naive", "rows"), overall, title="Backtest, all rows"),
             *level_texts(report),
             *filter(None, [newest_report_text(stores, name)]),
             *_compared_texts(stores, record),
         )
     )
+
+
+def reach_texts(facts: Mapping[str, Any]) -> list[str]:
+    """Say how far backtests reached, and how rows beyond are widened; nothing where they reached the whole horizon.
+
+    Args:
+        facts: What the manifest of a version's artifact records.
+
+    Example:
+        >>> reach_texts({"horizon": 28, "known_days": 56, "backtested_days": 14})[0][:65]
+        '56 days of history: backtested up to 14 days ahead. On days 15 to'
+    """
+    if "backtested_days" not in facts:
+        return []
+    short, horizon = ShortHistory(facts["known_days"], facts["backtested_days"]), facts["horizon"]
+    reach, most = short.backtested_days, short.widening(horizon)[-1]
+    sentence = (
+        f"{short.known_days} days of history: backtested up to {reach} days ahead. On days {reach + 1} to {horizon} "
+        f"the spread grows with the square root of days ahead, to {most:.2f} times that of day {reach} on the last, "
+        "and rows are flagged `short_history`."
+    )
+    return [sentence]
 
 
 def level_texts(report: pl.DataFrame) -> list[str]:

@@ -99,11 +99,12 @@ def seasonal_naive(history: Floats, horizon: int) -> Floats:
     """Repeat the last week, as statsforecast's `SeasonalNaive` does; unknown days count as days without sales.
 
     Args:
-        history: [n, T] units, T at least a week; NaN where unknown.
+        history: [n, T] units; NaN where unknown, as the days before it are that a week lacks.
         horizon: H.
 
     Returns:
         [n, H] units.
     """
-    week = np.nan_to_num(history[:, -SEASON:])
+    known = np.nan_to_num(history[:, -SEASON:])
+    week = np.pad(known, ((0, 0), (SEASON - known.shape[1], 0)))
     return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]

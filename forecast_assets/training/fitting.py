@@ -9,12 +9,18 @@ from typing import Any, Final
 
 import polars as pl
 
+from forecast_assets.core.keys import DAILY
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
-from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, TRAINING_HISTORY_DAYS, spread_rows
+from forecast_assets.models.selection import (
+    DEFAULT_HISTORY_DAYS,
+    TRAINING_HISTORY_DAYS,
+    require_trainable,
+    spread_rows,
+)
 from forecast_assets.models.training import GivenDate, TrainingInputs, retrained
 from forecast_assets.training.evaluation import evaluate
 
@@ -71,16 +77,21 @@ def inputs_of_snapshot(
         features: The snapshot's rows.
         history: The observations behind it.
         hierarchy: Crossed hierarchy of its series.
-        horizon: Days that backtests look ahead; None for what the length of the history allows.
+        horizon: Days ahead that the version is for; None for those of a daily run.
         history_days: Days of history that scoring will read.
+
+    Raises:
+        InputError: If the history is too short to train anything.
     """
     age = int(features["age_days"].max() or 1)  # type: ignore[arg-type]
-    horizon = horizon or default_horizon(min(age, history_days))
+    horizon = horizon or DAILY.default_horizon
     days = max(history_days, TRAINING_HISTORY_DAYS)
     # An age may be counted within a window only, so whoever is a year old may have the whole history.
     rows = family.training_rows(features.height, horizon + (days if age >= DEFAULT_HISTORY_DAYS else age))
+    panel = history.panel(features[rows], history_days=days, horizon_days=horizon)
+    require_trainable(panel.history_days, horizon)
     return TrainingInputs(
-        panel=history.panel(features[rows], history_days=days, horizon_days=horizon),
+        panel=panel,
         product_groups=hierarchy.product_groups()[rows],
         hierarchy=hierarchy.take(rows),
         horizon=horizon,
@@ -122,13 +133,3 @@ def inputs_of_given(
 def _panel_of(given: GivenDate, history: History, history_days: int) -> Panel:
     series, horizon = given.rows.select("store_id", "sku_id").unique(), int(given.rows["forecast_horizon"][0])
     return history.panel(series, history_days=history_days, horizon_days=horizon)
-
-
-def default_horizon(history_days: int) -> int:
-    """Return how far backtests look ahead if nobody says: whole weeks, a fifth of the history, at most four.
-
-    Example:
-        >>> [default_horizon(days) for days in (40, 76, 365)]
-        [7, 14, 28]
-    """
-    return min(28, max(7, history_days // 5 // 7 * 7))

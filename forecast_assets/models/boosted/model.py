@@ -144,7 +144,7 @@ class GlobalArtifact:
     def to_bytes(self) -> bytes:
         """Write canonical JSON with the trees in LightGBM's native text; equal artifacts are equal bytes."""
         data = {
-            "statistical": asdict(self.statistical),
+            "statistical": self.statistical.to_data(),
             "demand": self.demand.to_data(),
             "kept": None if self.kept is None else self.kept.to_data(),
             "inputs": [asdict(spec) for spec in self.inputs],

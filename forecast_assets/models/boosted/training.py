@@ -135,16 +135,17 @@ def tree_origins(panel: Panel, horizon: int) -> list[int]:
     """Return the backtest origins that versions with trees can be trained as of.
 
     Raises:
-        InputError: If the history is too short for any.
+        InputError: If the history is too short for any that looks as far ahead as the horizon.
     """
-    found = [back for back in backtest_origins(panel, horizon) if panel.history_days - back > _LEAST_TRAINED_DAYS]
-    if not found:
+    least = _LEAST_TRAINED_DAYS + horizon
+    if panel.history_days <= least:
         raise InputError(
-            f"{panel.history_days} days of history are too few to backtest {horizon} days with trees.",
-            remedy=f"Take a later cutoff, with more than {_LEAST_TRAINED_DAYS + horizon} days before it, a shorter "
-            "horizon, or --family statistical.",
+            f"{panel.history_days} days of history are too few to backtest {horizon} days with trees: it takes more "
+            f"than {least}.",
+            remedy="Train with --family statistical, which widens what it cannot backtest; or take a later cutoff or a "
+            "shorter horizon.",
         )
-    return found
+    return [back for back in backtest_origins(panel, horizon) if panel.history_days - back > _LEAST_TRAINED_DAYS]
 
 
 def _chain(panel: Panel, horizon: int, oldest: int) -> list[int]:

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.core.arrays import Floats, Groups
+from forecast_assets.core.arrays import Floats, Groups, Names
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.artifact import BaseArtifact
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 
 FAMILY: Final = "statistical"
@@ -31,12 +32,14 @@ class StatisticalArtifact(BaseArtifact):
         calibration: Quantile factors and correlations.
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
             `events`. The first candidate is the default, where no backtest had anything to say.
+        short_history: How far backtests reached, where that is less far than the version looks ahead.
     """
 
     models: Mapping[str, str]
     effects: Effects
     calibration: Calibration
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    short_history: ShortHistory | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -64,13 +67,38 @@ class StatisticalArtifact(BaseArtifact):
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.sort("choice", "loss_over_best", "candidate")
 
+    def quantiles(self, mean: Floats, demand_class: Names) -> Floats:
+        """Return the 13 quantiles of every day's demand, wider where backtests did not reach.
+
+        Args:
+            mean: [n, H] units.
+            demand_class: [n].
+
+        Returns:
+            [n, H, 13] units, rising along the last axis.
+        """
+        short = self.short_history
+        if short is None:
+            return self.calibration.quantiles(mean, demand_class)
+        learned = self.calibration.quantiles(mean, demand_class, learned_days=short.backtested_days)
+        return short.widened(learned, mean)
+
     def factors(self, panel: Panel, product_groups: Groups) -> Floats:
         """[n, T] What multiplies the level of a series on each day of the history."""
         return lay_out_factors(panel, self.effects, product_groups).product[:, : panel.history_days]
 
+    def facts(self) -> dict[str, Any]:
+        """Return how far backtests reached, where that is less far than the version looks ahead."""
+        return {} if self.short_history is None else asdict(self.short_history)
+
     def to_bytes(self) -> bytes:
         """Write canonical JSON; equal artifacts are equal bytes."""
-        return to_json(FAMILY, FORMAT, asdict(self))
+        return to_json(FAMILY, FORMAT, self.to_data())
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form, without a short history where there is none."""
+        data = asdict(self)
+        return data if self.short_history else {name: data[name] for name in data if name != "short_history"}
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "StatisticalArtifact":
@@ -89,5 +117,6 @@ class StatisticalArtifact(BaseArtifact):
             "effects": Effects.from_data(data["effects"]),
             "calibration": Calibration.from_data(data["calibration"]),
             "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
+            "short_history": ShortHistory(**data["short_history"]) if data.get("short_history") else None,
         }
         return cls(**{**data, **parts})

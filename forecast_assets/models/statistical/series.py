@@ -146,12 +146,13 @@ def forecast_series(
     return SeriesForecasts(
         mean=mean,
         components=components,
-        quantiles=artifact.calibration.quantiles(mean, history.demand_class),
+        quantiles=artifact.quantiles(mean, history.demand_class),
         demand_class=history.demand_class,
         model_used=levels.model_used,
         is_fallback=levels.is_fallback,
         history=history,
         out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel),
+        backtested_days=None if artifact.short_history is None else artifact.short_history.backtested_days,
     )
 
 

@@ -21,9 +21,11 @@ from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
     LEAST_HISTORY_DAYS,
     backtest_origins,
+    backtested_days,
     spread_rows,
     training_rows,
 )
+from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, fit_effects, with_season
@@ -147,7 +149,7 @@ def train_statistical(
             everything else from the ``history_days`` that scoring will read. Of more series than 8 million cells hold,
             that many are used, evenly spread.
         product_groups: [n] group of each series, within which effects are pooled.
-        horizon: Days that backtests look ahead.
+        horizon: Days ahead that the version is for; backtests look as far, or on a short history as far as they can.
         progress: Called with the stage, steps done and steps in all.
         workers: Processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
@@ -157,17 +159,18 @@ def train_statistical(
     Raises:
         InputError: If the history is too short for a single backtest.
     """
-    starts = backtest_origins(panel, horizon)
+    reach, starts = backtested_days(panel.history_days, horizon), backtest_origins(panel, horizon)
     rows = training_rows(panel.series.height, panel.history_days + panel.horizon_days)
     panel, groups = panel.take(rows).ahead(horizon), product_groups[rows]
     report = partial(progress, TRAINING_STAGE)
     steps = len(starts) + 4
     effects = _all_effects(panel, groups, history_days)
     report(1, steps)
-    actual = _actual_demand(panel, replace(effects, season=None), groups, starts, history_days)
+    tested = panel.ahead(reach)
+    actual = _actual_demand(tested, replace(effects, season=None), groups, starts, history_days)
     origins = []
     for number, (start, demand) in enumerate(zip(starts, actual, strict=True)):
-        past = panel.as_of(start)
+        past = tested.as_of(start)
         origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
         report(number + 2, steps)
     season, events, comparisons = _choose_effects(origins, history_days)
@@ -193,6 +196,7 @@ def train_statistical(
         group_level=group_level,
         comparisons={**comparisons, **losses},
         reference=learn_reference(panel),
+        short_history=None if reach == horizon else ShortHistory(panel.history_days, reach),
     )
 
 
