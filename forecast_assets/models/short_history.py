@@ -24,10 +24,17 @@ class ShortHistory:
     Attributes:
         known_days: Days of history that it was trained on.
         backtested_days: Days ahead that backtests reached.
+
+    Raises:
+        ValueError: If no history has such backtests.
     """
 
     known_days: int
     backtested_days: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.backtested_days < self.known_days:
+            raise ValueError(f"{self.known_days} days of history have no backtest of {self.backtested_days} days ahead")
 
     def widening(self, horizon: int) -> Floats:
         """[H] How many times wider each day ahead is than the last one that backtests reached; 1 up to there.

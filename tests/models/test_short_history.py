@@ -70,7 +70,7 @@ def test_what_is_widened_stays_in_order_and_above_zero(
     reach: int, horizon: int, quantiles: list[float], mean: float
 ) -> None:
     said = np.tile(np.sort(quantiles), (1, horizon, 1))
-    wide = ShortHistory(100, reach).widened(said, np.full((1, horizon), mean))
+    wide = ShortHistory(known_days=100, backtested_days=reach).widened(said, np.full((1, horizon), mean))
     assert (wide >= 0).all()
     assert (np.diff(wide, axis=2) >= 0).all()
     high, low = said[0, 0] >= mean, said[0, 0] <= mean

@@ -169,6 +169,9 @@ def test_a_version_with_a_short_history_survives_its_bytes() -> None:
     artifact, _ = forecast(panel_of(drawn(10, 20), horizon=28))
     assert StatisticalArtifact.from_bytes(artifact.to_bytes()) == artifact
     assert artifact.facts() == {"known_days": 20, "backtested_days": 7}
+    damaged = artifact.to_bytes().replace(b'"backtested_days": 7', b'"backtested_days": 0')
+    with pytest.raises(InputError, match=r"no artifact of the family `statistical`.*no backtest of 0 days"):
+        family("statistical").load(damaged)
 
 
 def test_a_version_that_was_backtested_all_the_way_has_the_bytes_of_before() -> None:
