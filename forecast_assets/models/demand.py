@@ -69,15 +69,19 @@ def observe(panel: Panel, factors: Floats | None = None) -> ObservedSales:
         panel: n series, T days of history.
         factors: [n, T] what multiplies the level on each day (weekday, price, ...); 1 if left out.
     """
-    is_known = ~np.isnan(panel.sales)
+    is_known, exposure = _seen(panel)
     sales = np.where(is_known, panel.sales, 0.0)
-    has_hours = ~np.isnan(panel.missed_share)
-    is_bound = panel.is_censored & ~has_hours & is_known
-    exposure = np.where(has_hours, 1.0 - panel.missed_share, 1.0) * is_known
+    is_bound = panel.is_censored & np.isnan(panel.missed_share) & is_known
     if not is_bound.any():
         return ObservedSales(sales, exposure, is_known)
     weights = np.ones_like(sales) if factors is None else factors
     return ObservedSales(_mean_above_bounds(sales, exposure, is_bound, weights), exposure, is_known)
+
+
+def _seen(panel: Panel) -> tuple[Bools, Floats]:
+    """[n, T] whether each day has a row of sales, and the share of the day that they speak for."""
+    is_known = ~np.isnan(panel.sales)
+    return is_known, np.where(np.isnan(panel.missed_share), 1.0, 1.0 - panel.missed_share) * is_known
 
 
 def uncensor(panel: Panel, factors: Floats | None = None) -> Floats:
@@ -123,9 +127,30 @@ def trailing_level(units: Floats, exposure: Floats, half_life: float = HALF_LIFE
     Returns:
         [n, T] level in units; that of the whole record where a series has no exposure yet, 0 where it never has.
     """
-    whole = ratio(units.sum(axis=1), exposure.sum(axis=1))[:, None]
-    recent = smooth(units, half_life) + PRIOR_DAYS * whole
-    return np.asarray(recent / (smooth(exposure, half_life) + PRIOR_DAYS))
+    return _Trailing.against(exposure, half_life).level(units)
+
+
+@dataclass(frozen=True)
+class _Trailing:
+    """Trailing levels of several estimates of units against one exposure, which is smoothed once for all of them.
+
+    Attributes:
+        half_life: Days after which a day counts half.
+        total: [n] exposure of the whole record.
+        recent: [n, T] exposure up to and including each day, older days counting less; with the prior's days.
+    """
+
+    half_life: float
+    total: Floats
+    recent: Floats
+
+    @classmethod
+    def against(cls, exposure: Floats, half_life: float) -> "_Trailing":
+        return cls(half_life, exposure.sum(axis=1), smooth(exposure, half_life) + PRIOR_DAYS)
+
+    def level(self, units: Floats) -> Floats:
+        whole = ratio(units.sum(axis=1), self.total)[:, None]
+        return np.asarray((smooth(units, self.half_life) + PRIOR_DAYS * whole) / self.recent)
 
 
 def smooth(values: Floats, half_life: float) -> Floats:
@@ -164,9 +189,10 @@ def classify(panel: Panel, season: Floats | None = None, season_deviation: Float
         season: [n, T] factor of the time of year, by which a day without a sale counts: out of season it says little.
         season_deviation: [n] standard deviation over the year of that factor.
     """
-    observed = observe(panel)
-    counted = observed.is_known & ((observed.exposure > 0) & ~panel.is_censored | (panel.sales > 0))
-    sold = counted & (observed.units > 0)
+    # What is sold is enough: demand above a bound is no other day than the one that sold up to it.
+    is_known, exposure = _seen(panel)
+    counted = is_known & ((exposure > 0) & ~panel.is_censored | (panel.sales > 0))
+    sold = counted & (panel.sales > 0)
     sizes = np.where(sold, panel.sales, 0.0)
     sales, days = sold.sum(axis=1), counted.sum(axis=1)
     mean = ratio(sizes.sum(axis=1), sales.astype(np.float64))
@@ -177,9 +203,9 @@ def classify(panel: Panel, season: Floats | None = None, season_deviation: Float
         {
             "adi": np.where(sales > 0, days / np.maximum(sales, 1), np.inf),
             "cv2": ratio(variance, mean**2),
-            "age": observed.is_known.sum(axis=1),
+            "age": is_known.sum(axis=1),
             "quiet": quiet,
-            "silent": np.argmax(np.c_[observed.is_known[:, ::-1], np.ones(len(sold), dtype=np.bool_)], axis=1),
+            "silent": np.argmax(np.c_[is_known[:, ::-1], np.ones(len(sold), dtype=np.bool_)], axis=1),
             "season": np.zeros(len(sold)) if season_deviation is None else season_deviation,
         }
     )
@@ -193,17 +219,24 @@ def _mean_above_bounds(sales: Floats, exposure: Floats, is_bound: Bools, factors
     inner = np.where(is_bound, 0.0, exposure)
     level = trailing_level(np.where(is_bound, 0.0, sales), inner * factors)
     dispersion = _dispersion(sales, level * factors, inner >= 1.0)
-    is_piece = (sales == np.rint(sales)).all(axis=1)
-    units = sales
-    for _ in range(_ROUNDS):
-        typical = level * factors
-        units = sales.copy()
-        for rows, mean_above in ((is_piece, mean_above_pieces), (~is_piece, mean_above_amount)):
-            where = is_bound & rows[:, None]
-            wide = np.broadcast_to(dispersion[:, None], sales.shape)[where]
-            units[where] = mean_above(sales[where], typical[where], wide)
-        level = trailing_level(units, exposure * factors)
+    day = np.nonzero(is_bound)
+    bound, factor, spread = sales[day], factors[day], dispersion[day[0]]
+    is_piece = (sales == np.rint(sales)).all(axis=1)[day[0]]
+    trailing = _Trailing.against(exposure * factors, HALF_LIFE_DAYS)
+    units = sales.copy()
+    for done in range(_ROUNDS):
+        level = trailing.level(units) if done else level
+        units[day] = _mean_above(bound, level[day] * factor, spread, is_piece)
     return units
+
+
+def _mean_above(bound: Floats, mean: Floats, dispersion: Floats, is_piece: Bools) -> Floats:
+    """[k] Mean of demand given that it reached a bound, of goods sold by the piece and by weight."""
+    above = np.empty_like(bound)
+    for few, mean_above in ((is_piece, mean_above_pieces), (~is_piece, mean_above_amount)):
+        if few.any():
+            above[few] = mean_above(bound[few], mean[few], dispersion[few])
+    return above
 
 
 def _dispersion(sales: Floats, typical: Floats, is_whole: Bools) -> Floats:
@@ -251,13 +284,20 @@ def mean_above_pieces(bound: Floats, mean: Floats, dispersion: Floats) -> Floats
         >>> mean_above_pieces(np.array([0.0, 1.0]), np.array([0.1, 0.1]), np.array([1.0, 1.0])).round(2).tolist()
         [0.1, 1.05]
     """
-    from scipy.special import betainc
-
     surplus = np.maximum(dispersion - 1.0, _LEAST_SURPLUS)
     chance, size = surplus / (1.0 + surplus), np.maximum(mean / surplus, _TINY)
-    tail = np.where(bound >= 1.0, betainc(np.maximum(bound, 1.0), size, chance), 1.0)
-    beyond = np.where(bound > 1.0, betainc(np.maximum(bound - 1.0, 1.0), size + 1.0, chance), 1.0)
+    tail = _tail(bound >= 1.0, bound, size, chance)
+    beyond = _tail(bound > 1.0, np.maximum(bound - 1.0, 1.0), size + 1.0, chance)
     return _above(bound, mean, dispersion, tail, beyond)
+
+
+def _tail(is_cut: Bools, least: Floats, size: Floats, chance: Floats) -> Floats:
+    """[k] Probability of at least so many where demand is cut off, else 1; most empty shelves sold nothing that day."""
+    from scipy.special import betainc
+
+    tail = np.ones_like(size)
+    tail[is_cut] = betainc(least[is_cut], size[is_cut], chance[is_cut])
+    return tail
 
 
 def _above(bound: Floats, mean: Floats, dispersion: Floats, tail: Floats, beyond: Floats) -> Floats:

@@ -45,10 +45,14 @@ class ModelFamily(ABC, Generic[A]):
         given_product: Name of the product that every run of the family is given from outside, such as
             `external_forecasts`. Versions of such a family are registered rather than trained, from the first dates
             that were given; they cannot be trained as of another cutoff. None for a family that is trained here.
+        retrains_beside: Whether past cutoffs are judged by versions that are trained from scratch, one as long as the
+            version itself and none knowing of it, so that they can be trained at the same time, in other processes.
+            `train` of such a family says nothing of past cutoffs.
     """
 
     name: str
     given_product: str | None = None
+    retrains_beside: bool = False
 
     @abstractmethod
     def train(self, inputs: TrainingInputs) -> Fitted:

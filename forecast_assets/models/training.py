@@ -131,6 +131,18 @@ class Fitted:
     measures: pl.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class _VersionOf:
+    """The version of one origin, in a form that another process can load if `version` is."""
+
+    version: Callable[[int, Panel, Rows], Artifact]
+    origin: int
+    rows: Rows
+
+    def __call__(self, past: Panel) -> Artifact:
+        return self.version(self.origin, past, self.rows)
+
+
 def past_cutoffs_at(
     inputs: TrainingInputs, rows: Rows, origins: Sequence[int], version: Callable[[int, Panel, Rows], Artifact]
 ) -> list[PastCutoff]:
@@ -154,7 +166,7 @@ def past_cutoffs_at(
             inputs.hierarchy,
             begun,
             origin,
-            lambda past: version(origin, past, begun),
+            _VersionOf(version, origin, begun),
         )
 
     return [at(origin) for origin in origins]
@@ -177,5 +189,16 @@ def retrained(inputs: TrainingInputs, train: Callable[[TrainingInputs], Fitted])
         inputs,
         rows,
         backtest_origins(panel, inputs.horizon)[:MOST_ORIGINS],
-        lambda _origin, past, few: train(inputs.as_of(past, few)).artifact,
+        _Retraining(replace(inputs, progress=silent), train),
     )
+
+
+@dataclass(frozen=True)
+class _Retraining:
+    """Training from scratch as of a past cutoff, in a form that another process can load."""
+
+    inputs: TrainingInputs
+    train: Callable[[TrainingInputs], Fitted]
+
+    def __call__(self, _origin: int, past: Panel, rows: Rows) -> Artifact:
+        return self.train(self.inputs.as_of(past, rows)).artifact

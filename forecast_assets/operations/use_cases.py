@@ -73,6 +73,7 @@ class UseCases(ABC):
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
         self.progress = progress or silent
+        self._snapshots: dict[date, tuple[str, ...]] = {}
 
     # --- jobs ---
 
@@ -219,7 +220,11 @@ class UseCases(ABC):
         self._require_day_of_the_store(day)
         if day >= datetime.now(UTC).date():
             raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
-        self.make_snapshot(day)
+        known = tuple(batch.batch_id for batch in self.stores.observations.batches())
+        # Training on a date and then running it asks for the same snapshot twice.
+        if self._snapshots.get(day) != known or not self.stores.predictions.is_staged("feature_snapshots", day):
+            self.make_snapshot(day)
+            self._snapshots[day] = known
         return self.stores.predictions.staged("feature_snapshots", day).version
 
     def _require_day_of_the_store(self, day: date) -> None:

@@ -53,15 +53,24 @@ def evaluate(
     """
     backtests = []
     for done, cutoff in enumerate(cutoffs, start=1):
-        backtests.append(_backtest(family, cutoff, history_days, workers))
+        backtests.append(backtest(family, cutoff, history_days=history_days, workers=workers))
         progress(EVALUATION_STAGE, done, len(cutoffs))
     if measures is None:
         return report(backtests)
     return EVALUATION_REPORTS.conform(pl.concat([measures, *([report(backtests)] if backtests else [])]))
 
 
-def _backtest(family: ModelFamily[Any], cutoff: PastCutoff, history_days: int, workers: int | None) -> Backtest:
-    """Score the days after a past cutoff with the version of that day, and lay what came beside."""
+def backtest(
+    family: ModelFamily[Any], cutoff: PastCutoff, *, history_days: int, workers: int | None = None
+) -> Backtest:
+    """Score the days after a past cutoff with the version of that day, and lay what came beside.
+
+    Args:
+        family: The family.
+        cutoff: Where its version is judged.
+        history_days: Days of history that scoring reads.
+        workers: Processes for slow models; all cores if None.
+    """
     panel, groups = cutoff.panel.take(cutoff.rows), cutoff.product_groups[cutoff.rows]
     past = panel.as_of(cutoff.days)
     artifact = cutoff.version(past)

@@ -5,27 +5,33 @@ What belongs here: putting the two together, for any family. What does not: how 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
+from forecast_assets.core.beside import beside, processes_allowed
 from forecast_assets.core.keys import DAILY
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
+from forecast_assets.metrics.backtests import report
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
+    MOST_CELLS,
     TRAINING_HISTORY_DAYS,
     require_trainable,
     spread_rows,
 )
-from forecast_assets.models.training import GivenDate, TrainingInputs, retrained
-from forecast_assets.training.evaluation import evaluate
+from forecast_assets.models.training import MOST_ORIGINS, GivenDate, TrainingInputs, retrained
+from forecast_assets.training.evaluation import EVALUATION_STAGE, backtest, evaluate
 
 # Past dates that what was given is judged on, evenly spread; more would cost time and say little more.
 EVALUATED_DATES: Final = 8
+# Below so many cells of a matrix, starting a process takes longer than training in it.
+_WORTH_CELLS: Final = 400_000
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,12 @@ def fit_version(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingRes
     Raises:
         InputError: If the history is too short to train and to backtest.
     """
+    if family.retrains_beside and _is_worth_processes(inputs):
+        return _fit_beside(family, inputs)
     fitted = family.train(inputs)
     if not inputs.evaluates:
         return TrainingResult(fitted.artifact, None)
-    report = evaluate(
+    judged = evaluate(
         family,
         retrained(inputs, family.train) if fitted.past_cutoffs is None else fitted.past_cutoffs,
         fitted.measures,
@@ -58,7 +66,31 @@ def fit_version(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingRes
         workers=inputs.workers,
         progress=inputs.progress,
     )
-    return TrainingResult(fitted.artifact, report)
+    return TrainingResult(fitted.artifact, judged)
+
+
+def _is_worth_processes(inputs: TrainingInputs) -> bool:
+    """Whether to train past versions at the same time: it takes long, there are cores, and memory for all of them."""
+    cells = inputs.panel.sales.size
+    return (
+        inputs.evaluates
+        and processes_allowed(inputs.workers) > 1
+        # Together no more than the largest training alone.
+        and _WORTH_CELLS <= cells <= MOST_CELLS // (1 + MOST_ORIGINS)
+    )
+
+
+def _fit_beside(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingResult:
+    """Make a version while others judge the past cutoffs: the same numbers, sooner."""
+    cutoffs = retrained(inputs, family.train)
+    judge = partial(backtest, history_days=inputs.history_days, workers=1)
+    with beside([partial(judge, family, cutoff) for cutoff in cutoffs]) as running:
+        fitted = family.train(inputs)
+        backtests = []
+        for done, one in enumerate(running, start=1):
+            backtests.append(one.result())
+            inputs.progress(EVALUATION_STAGE, done, len(cutoffs))
+    return TrainingResult(fitted.artifact, report(backtests))
 
 
 def inputs_of_snapshot(

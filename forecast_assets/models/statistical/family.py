@@ -19,6 +19,7 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
     """Demand is a level path times weekday, season, price, promotion and events."""
 
     name = FAMILY
+    retrains_beside = True
 
     def train(self, inputs: TrainingInputs) -> Fitted:
         """Choose effects and level models and calibrate; judged by versions trained anew as of earlier cutoffs."""

@@ -5,7 +5,7 @@ What belongs here: what is learned once per model version. What does not: evalua
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -247,11 +247,20 @@ def _on_event(panel: Panel) -> Bools:
 
 def _choose_effects(origins: list[Origin], history_days: int) -> tuple[str, str, dict[str, Losses]]:
     """Return which season and which event factors come closest to what came, and the losses of all."""
-    seasonal = [origin for origin in origins if origin.effects.season]
-    seasons = {kind: _effect_losses(seasonal, kind, EVENTS[0], history_days) for kind in SEASONS if seasonal}
+    # What is chosen as a season is compared again as what events are pooled in.
+    squares = cache(lambda at, season, events: _reference_squares(origins[at], season, events, history_days))
+    everywhere = range(len(origins))
+    seasonal = [at for at in everywhere if origins[at].effects.season]
+    seasons = {
+        kind: _effect_losses([squares(at, kind, EVENTS[0])[0] for at in seasonal]) for kind in SEASONS if seasonal
+    }
     season = _first_unless_better(seasons, SEASONS[0])
     has_events = any(origin.past.event_names for origin in origins) and len(set(origins[0].product_groups)) > 1
-    events = {kind: _effect_losses(origins, season, kind, history_days, on_event=True) for kind in EVENTS if has_events}
+    events = {
+        kind: _effect_losses([_on_events(*squares(at, season, kind)) for at in everywhere])
+        for kind in EVENTS
+        if has_events
+    }
     told = {
         name: {kind: _mean_known([values]) for kind, values in losses.items()}
         for name, losses in (("season", seasons), ("events", events))
@@ -274,20 +283,29 @@ def _first_unless_better(losses: Mapping[str, Floats], first: str) -> str:
     return best if is_clear else first
 
 
-def _effect_losses(
-    origins: list[Origin], season: str, events: str, history_days: int, *, on_event: bool = False
-) -> Floats:
-    """[k] Mean loss of one plain model on each series of each origin, on all days or those of events; NaN for none."""
-    parts = []
-    for origin in origins:
-        backtest = _backtest(origin, season, events, history_days, _COMPARED_SERIES)
-        squares = backtest.squares(_REFERENCE, np.arange(len(backtest.demand)))
-        # The same series for every kind, whatever class its effects put them in.
-        is_counted = ~np.isnan(squares) & _sold_lately(origin, len(squares))[:, None]
-        is_counted &= backtest.on_event if on_event else np.ones_like(is_counted)
+def _reference_squares(origin: Origin, season: str, events: str, history_days: int) -> tuple[Floats, Bools]:
+    """[k, H] loss of one plain model on the days of each compared series, and which of them are of events.
+
+    The same series for every kind, whatever class its effects put them in; NaN for those without a recent sale.
+    """
+    backtest = _backtest(origin, season, events, history_days, _COMPARED_SERIES)
+    squares = backtest.squares(_REFERENCE, np.arange(len(backtest.demand)))
+    return np.where(_sold_lately(origin, len(squares))[:, None], squares, np.nan), backtest.on_event
+
+
+def _on_events(squares: Floats, on_event: Bools) -> Floats:
+    """[k, H] the losses on days of events, NaN on others."""
+    return np.where(on_event, squares, np.nan)
+
+
+def _effect_losses(parts: Sequence[Floats]) -> Floats:
+    """[k] Mean loss on the known days of each series of each origin; NaN for none."""
+    means = []
+    for squares in parts:
+        is_counted = ~np.isnan(squares)
         sums, counts = np.where(is_counted, squares, 0.0).sum(axis=1), is_counted.sum(axis=1)
-        parts.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
-    return np.concatenate(parts)
+        means.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    return np.concatenate(means)
 
 
 def _sold_lately(origin: Origin, count: int) -> Bools:
