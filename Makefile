@@ -3,25 +3,48 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What the product needs to run, and besides it what tests, tools and notebooks need.
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+# uv where there is one, else pip; `make UV= ...` takes pip in any case.
+UV ?= $(shell command -v uv 2> /dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger lock clean
+.PHONY: help install install-dev demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+	bench-ledger bench-demo lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: $(READY) ## set up the environment from the lock file
+install: $(READY) ## set up the environment to run in, from the lock file
 
-# The lock names versions and hashes, no registry: pip uses the one that it is configured for.
+install-dev: $(READY_DEV) ## the same with tests, tools and notebooks; targets that need them do so by themselves
+
+# Locks name versions and hashes, no registry: uv and pip each use the one that they are configured for. What is
+# imported is compiled when it first is; compiling everything takes longer than the rest.
+ifneq ($(UV),)
+new_environment = $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+install = $(UV) pip install --quiet --python $(BIN)/python --no-deps $(1) || \
+	{ echo "error: uv could not install this; with pip instead: make UV= $(MAKECMDGOALS)"; exit 2; }
+else
+new_environment = $(PYTHON) -m venv $(VENV)
+# An environment that uv made has no pip yet.
+install = { $(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null; } && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(1)
+endif
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@test -d $(VENV) || { echo "Setting up $(VENV) (once, a few minutes)"; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -d $(VENV) || { echo "Setting up $(VENV) with $(if $(UV),uv,pip) (once)"; $(new_environment); }
+	@$(call install,--require-hashes -r requirements.lock)
+	@$(call install,--no-build-isolation -e .)
 	@touch $(READY)
+
+$(READY_DEV): $(READY) requirements-dev.lock
+	@echo "Adding tests and tools to $(VENV) (once)"
+	@$(call install,--require-hashes -r requirements-dev.lock)
+	@touch $(READY_DEV)
 
 demo: $(READY) ## simulate a retailer and run everything on it
 	@$(BIN)/forecast-assets demo
@@ -29,47 +52,55 @@ demo: $(READY) ## simulate a retailer and run everything on it
 ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 	@$(BIN)/forecast-assets ui
 
-notebooks: $(READY) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
+notebooks: $(READY_DEV) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
 	@MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo $(or $(MODE),run) notebooks --host 127.0.0.1 --port 2718 \
 		$(if $(filter edit,$(MODE)),--skip-update-check)
 
-test: $(READY) ## the whole test suite
+test: $(READY_DEV) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-torture: $(READY) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
+torture: $(READY_DEV) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
 	@TORTURE=full $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal -o timeout=7200 --durations=20
 
-check: $(READY) ## lint, types, import direction, definitions
+check: $(READY_DEV) ## lint, types, import direction, definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@FORECAST_ASSETS_HOME=$$(mktemp -d) $(BIN)/dg check defs
 
-format: $(READY) ## format the code
+format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-ledger bench-real bench-scaling bench-m5 bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-ledger bench-real bench-scaling bench-m5 bench-accuracy ## all measurements, one after the other
 
-bench-accuracy: $(READY) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
+bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
 
-bench-ledger: $(READY) ## measure publishing, reading and opening stores beside the bare libraries
+bench-ledger: $(READY_DEV) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger
 
-bench-real: $(READY) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
+bench-real: $(READY_DEV) ## measure the real-input run beside the bare libraries (needs FreshRetailNet)
 	@$(BIN)/python -m bench.real_input $(if $(FAMILY),--family $(FAMILY))
 
-bench-scaling: $(READY) ## measure how a daily run grows with the number of series (needs FreshRetailNet)
+bench-scaling: $(READY_DEV) ## measure how a daily run grows with the number of series (needs FreshRetailNet)
 	@$(BIN)/python -m bench.scaling
 
-bench-m5: $(READY) ## measure the run at M5's full size, on made-up files (or M5=FOLDER with the files themselves)
+bench-m5: $(READY_DEV) ## measure the run at M5's full size, on made-up files (or M5=FOLDER with the files themselves)
 	@$(BIN)/python -m bench.m5 $(if $(M5),--folder $(M5))
 
-lock: ## resolve the lock file anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --no-strip-extras --extra dev --upgrade pyproject.toml -o requirements.lock
+bench-demo: $(READY_DEV) ## measure the demonstration, beside a fixed job that is run just before
+	@$(BIN)/python -m bench.demo
+
+resolve = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --no-strip-extras pyproject.toml $(1)
+
+lock: ## resolve the lock files anew (needs uv)
+	$(call resolve,--upgrade --extra build --extra notebooks --extra dev -o requirements-dev.lock)
+	@# What runs is a part of that: uv keeps the versions of a file that it writes anew.
+	cp requirements-dev.lock requirements.lock
+	$(call resolve,--extra build -o requirements.lock)
 
 clean: ## remove the environment; state below var/ stays
 	rm -rf $(VENV)

@@ -44,9 +44,10 @@ def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
         _ingest(runner, folder)
         _train(runner, DAILY, VERSION, simulator.end)
         publication = _run(runner, DAILY, VERSION, simulator.end)
+        _show_risks(runner, publication)
+        _show_forecast(runner, publication)
+        click.echo("\nThat run can be read from now on. What comes next is the weekly one, by a version of its own.")
         weekly = _weekly(runner, WEEKLY.newest_date(simulator.end))
-    _show_risks(runner, publication)
-    _show_forecast(runner, publication)
     _show_query(settings, "Try it in SQL; a query names the model version, there is no latest", _by_store(publication))
     if weekly is not None:
         _show_query(settings, "The weeks ahead, from the weekly run; its views are named so", _by_week(weekly))
