@@ -104,6 +104,7 @@ def fresh_retailer(file: Path, horizon: int) -> Retailer:
         event_names=("holiday",),
         event_days=matrix("holiday_flag")[:1] > 0,
         event_series=np.ones((1, series.height), dtype=np.bool_),
+        is_closed=np.zeros((series.height, days), dtype=np.bool_),
     )
     hierarchy = _fresh_hierarchy(rows, series)
     return Retailer(panel, hierarchy, sales[:, known:], None, share[:, known:], missed[:, known:])

@@ -161,7 +161,10 @@ def _promotion() -> pl.Expr:
 
 def _event() -> pl.Expr:
     names = pl.col("event_names")
-    return _driver("event_units", names.fill_null("a calendar event"), plural=names.str.contains(" and ", literal=True))
+    without = (
+        pl.when(pl.col("forecast_units") == 0).then(pl.lit("a closed store")).otherwise(pl.lit("a calendar event"))
+    )
+    return _driver("event_units", pl.coalesce(names, without), plural=names.str.contains(" and ", literal=True))
 
 
 def _relatives() -> pl.Expr:

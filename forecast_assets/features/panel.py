@@ -20,7 +20,7 @@ from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.
-PANEL_FEEDS: Final = ("sales", "prices", "events", "stock_status", "inventory_positions")
+PANEL_FEEDS: Final = ("sales", "prices", "events", "store_closures", "stock_status", "inventory_positions")
 # Days that are read at a time: long rows take up many times the room of the matrices that they go into.
 _SLICE_DAYS: Final = 91
 
@@ -45,6 +45,7 @@ class Panel:
         event_names: E names, sorted; a name comes once for each place that it is limited to.
         event_days: [E, T + H] on which days each event falls.
         event_series: [E, n] which series it applies to.
+        is_closed: [n, T + H] whether the store is said to be closed that day, or to be going to be.
     """
 
     series: pl.DataFrame
@@ -61,6 +62,7 @@ class Panel:
     event_names: tuple[str, ...]
     event_days: Bools
     event_series: Bools
+    is_closed: Bools
 
     @property
     def cutoff(self) -> date:
@@ -108,6 +110,7 @@ class Panel:
             event_names=self.event_names,
             event_days=self.event_days[:, :width],
             event_series=self.event_series,
+            is_closed=self.is_closed[:, :width],
         )
 
     def recent(self, days: int) -> "Panel":
@@ -115,6 +118,7 @@ class Panel:
         start = max(self.history_days - days, 0)
         matrices = (
             "sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "event_days",
+            "is_closed",
         )  # fmt: skip
         return replace(
             self,
@@ -133,6 +137,7 @@ class Panel:
             is_promotion=self.is_promotion[:, :width],
             has_plan=self.has_plan[:, :days],
             event_days=self.event_days[:, :width],
+            is_closed=self.is_closed[:, :width],
         )
 
     def take(self, rows: Rows) -> "Panel":
@@ -142,6 +147,7 @@ class Panel:
             return self
         matrices = (
             "sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan",
+            "is_closed",
         )  # fmt: skip
         chosen = {name: getattr(self, name)[rows] for name in matrices}
         return replace(self, series=self.series[rows], event_series=self.event_series[:, rows], **chosen)
@@ -193,6 +199,7 @@ def assemble_panel(
         event_names=event_names,
         event_days=event_days,
         event_series=event_series,
+        is_closed=_closed(grid, observations.get("store_closures")),
     )
 
 
@@ -254,6 +261,17 @@ def _shelf(grid: _Grid, observations: Mapping[str, pl.LazyFrame], history: int) 
     )
     share = hours / trading_hours
     return (share > 0) | (on_hand[:, :history] <= 0), share, np.where(np.isnan(said), share, said)
+
+
+def _closed(grid: _Grid, rows: pl.LazyFrame | None) -> Bools:
+    """[n, T + H] whether each series' store is said to be closed."""
+    if rows is None:
+        return np.broadcast_to(np.False_, (grid.series.height, grid.width))
+    stores, code = np.unique(grid.series["store_id"].to_numpy().astype(str), return_inverse=True)
+    of_stores = pl.DataFrame({"store_id": stores, "sku_id": ""}, schema=grid.series.schema)
+    said = rows.select("store_id", "event_date", "is_closed", sku_id=pl.lit(""))
+    (closed,) = replace(grid, series=of_stores).matrices(said, ["is_closed"])
+    return np.asarray(closed[code] > 0, dtype=np.bool_)
 
 
 def _events(

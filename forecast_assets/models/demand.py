@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats, Names
-from forecast_assets.features.demand_class import demand_class
+from forecast_assets.core.arrays import Bools, Floats, Ints, Names
+from forecast_assets.features.demand_class import ENDED_DAYS, demand_class
 from forecast_assets.features.panel import Panel
 
 HALF_LIFE_DAYS: Final = 7.0
@@ -209,9 +209,16 @@ def classify(panel: Panel, season: Floats | None = None, season_deviation: Float
             "season": np.zeros(len(sold)) if season_deviation is None else season_deviation,
         }
     )
-    return (
-        features.select(demand_class(*(pl.col(name) for name in features.columns))).to_series().to_numpy().astype(str)
-    )
+    found = features.select(demand_class(*(pl.col(name) for name in features.columns))).to_series()
+    # Rows go on where a store is closed for weeks, or are not to be expected: its series have not ended.
+    is_shut = (found == "ended").to_numpy() & (_closed_lately(panel) >= ENDED_DAYS)
+    return np.where(is_shut, "dead", found.to_numpy().astype(str))
+
+
+def _closed_lately(panel: Panel) -> Ints:
+    """[n] Days up to and including the cutoff on which each series' store was closed without a break."""
+    closed = panel.is_closed[:, : panel.history_days][:, ::-1]
+    return np.asarray(np.argmin(np.c_[closed, np.zeros(len(closed), dtype=np.bool_)], axis=1))
 
 
 def _mean_above_bounds(sales: Floats, exposure: Floats, is_bound: Bools, factors: Floats) -> Floats:

@@ -6,7 +6,7 @@ published values, which are sums of these rows.
 Trace minimisation (Wickramasuriya, Athanasopoulos & Hyndman 2019, doi:10.1080/01621459.2018.1448825) with structural
 weights, by hierarchicalforecast. A node counts by its units rather than by its number of series: the variance of errors
 is taken to grow with the units they are about, so large series take up more of a correction than small ones, and a
-series that is forecast at zero stays there.
+series that is forecast at zero stays there, and so does a single day on which it cannot sell.
 
 Quantiles follow the mean. Calibrating after reconciling would break coherence, reconciling after calibrating coverage;
 coherence is what is kept here, and the evaluation report says what coverage is.
@@ -42,7 +42,7 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
         hierarchy: Crossed hierarchy of the series.
 
     Returns:
-        [n, H] units, at least 0; zero where a series' base is zero on every day.
+        [n, H] units, at least 0; zero where a series' base is zero, as on days on which its store is closed.
     """
     level = base_mean.mean(axis=1)
     is_moved = level > _SMALLEST
@@ -52,7 +52,7 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
     discrepancy = node_mean - summing @ base_mean
     moved = base_mean.copy()
     moved[is_moved] += _corrections(discrepancy, summing[:, is_moved], level[is_moved])
-    return np.maximum(moved, 0.0)
+    return np.where(base_mean > _SMALLEST, np.maximum(moved, 0.0), base_mean)
 
 
 def _corrections(discrepancy: Floats, summing: Sparse, level: Floats) -> Floats:

@@ -70,6 +70,10 @@ def reason(**told: Any) -> str:
         ),
         ({"event_units": 4.0}, f"{USUAL}; a calendar event adds 4.0"),
         (
+            {"event_units": -10.0, "forecast_units": 0.0},
+            f"No demand is expected; {USUAL.lower()}; a closed store takes away 10.0",
+        ),
+        (
             {"reconciliation_units": 0.6, "node_name": NODE, "node_gap_share": 0.06},
             f"{USUAL}; adding up with the levels above adds 0.6 ({NODE} by itself {ABOVE})",
         ),

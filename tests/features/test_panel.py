@@ -47,6 +47,20 @@ def test_plans_reach_into_the_horizon() -> None:
     np.testing.assert_array_equal(made.event_days, [[False, False, True, False, True]])
 
 
+def test_what_is_said_of_a_store_holds_for_all_of_its_series_ahead_too() -> None:
+    days = [CUTOFF - timedelta(days=1), CUTOFF, CUTOFF + timedelta(days=2), CUTOFF + timedelta(days=9)]
+    said = pl.DataFrame({"store_id": ["S", "S", "S", "S"], "event_date": days, "is_closed": [True, False, True, True]})
+    elsewhere = said.with_columns(store_id=pl.lit("T"), is_closed=pl.lit(value=True))
+    made = panel(store_closures=pl.concat([said, elsewhere]))
+    np.testing.assert_array_equal(made.is_closed, [[False, True, False, False, True]] * 2)
+    assert not panel().is_closed.any()
+    assert panel().is_closed.shape == (2, 5)
+    np.testing.assert_array_equal(made.as_of(1).is_closed[0], [False, True, False, False])
+    np.testing.assert_array_equal(made.recent(2).is_closed[0], [True, False, False, True])
+    np.testing.assert_array_equal(made.ahead(1).is_closed[0], [False, True, False, False])
+    np.testing.assert_array_equal(made.take(np.array([1])).is_closed, [[False, True, False, False, True]])
+
+
 def test_an_empty_shelf_is_seen_in_hours_or_in_positions() -> None:
     status = rows("A", [-1, 0], **STATUS, out_of_stock_demand_share=[0.1, None])
     positions = rows("B", [0], on_hand_units=[0.0])

@@ -50,6 +50,14 @@ def test_a_series_at_zero_stays_at_zero() -> None:
     assert reconcile(0.0 * base, INFORMATION.matrix @ UNITS, HIERARCHY).sum() == 0.0
 
 
+def test_a_closed_day_stays_at_zero_while_other_days_of_the_series_move() -> None:
+    base = UNITS.copy()
+    base[:4, 1] = 0.0
+    moved = reconcile(base, 1.2 * (INFORMATION.matrix @ base), HIERARCHY)
+    assert (moved[:4, 1] == 0.0).all()
+    assert (moved[base > 0] > base[base > 0]).all()
+
+
 def test_a_total_of_nothing_never_makes_a_series_negative() -> None:
     assert (reconcile(UNITS, 0.0 * (INFORMATION.matrix @ UNITS), HIERARCHY) >= 0.0).all()
 

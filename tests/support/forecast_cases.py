@@ -33,6 +33,7 @@ def panel_of(sales: npt.ArrayLike, horizon: int = 7, **changes: Any) -> Panel:
         "has_plan": np.ones((count, horizon), dtype=np.bool_),
         "event_names": (),
         "event_days": np.zeros((0, days + horizon), dtype=np.bool_),
+        "is_closed": np.zeros((count, days + horizon), dtype=np.bool_),
     }
     fields |= changes
     derived = {

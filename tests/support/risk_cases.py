@@ -86,6 +86,7 @@ def panel(
         event_names=(),
         event_days=np.zeros((0, days + horizon), dtype=np.bool_),
         event_series=np.zeros((0, count), dtype=np.bool_),
+        is_closed=np.zeros((count, days + horizon), dtype=np.bool_),
     )
 
 

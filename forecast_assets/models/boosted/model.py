@@ -35,10 +35,11 @@ from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.demand import usual_lost_share
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.levels import SERIES_STAGE
-from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_series
+from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_screened
 
 GLOBAL: Final = "global"
 COMBINED: Final = "combined"
@@ -237,7 +238,8 @@ def forecast_global(
         progress: Called with the stage, series done and series in all.
         workers: Processes for slow models of the statistical part; all cores if left out.
     """
-    statistical = forecast_series(panel, artifact.statistical, product_groups, workers=workers)
+    unscreened, panel = panel, screened(panel)
+    statistical = forecast_screened(panel, artifact.statistical, product_groups, workers=workers)
     record = TreePanel.of(panel, statistical.history.factors, product_groups, artifact.categories, artifact.smallest)
     cutoff = scoring_cutoff(record)
     rows = forecast_by_trees(statistical.demand_class)
@@ -250,9 +252,11 @@ def forecast_global(
         some = rows[start : start + _CHUNK]
         inputs = cutoff.inputs(artifact.inputs, some)
         own = explained(cutoff, statistical.history.factors, some, artifact.demand, inputs)
+        # Logarithms know no zero: on a closed day the statistical family's terms, which add up to it, stand for both.
+        is_open = ~panel.is_closed[some, panel.history_days :]
         for name, values in own.items():
-            components[name][some] += share[some] * (values - components[name][some])
-        trees[some] = np.sum(list(own.values()), axis=0)
+            components[name][some] += share[some] * is_open * (values - components[name][some])
+        trees[some] = np.sum(list(own.values()), axis=0) * is_open
         if artifact.kept is not None and lost is not None:
             forecast_lost = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
             lost[some] = usual[some] + SHARES[artifact.family] * (forecast_lost - usual[some])
@@ -267,6 +271,7 @@ def forecast_global(
         # A statistical model that failed does not touch series that it has no share in.
         is_fallback=statistical.is_fallback & (share[:, 0] < 1.0),
         lost_share=lost,
+        out_of_distribution=None if artifact.reference is None else artifact.reference.score(unscreened),
     )
     return GlobalForecasts(series, statistical, trees)
 

@@ -36,6 +36,7 @@ from forecast_assets.models.boosted.model import (
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
+from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, LEAST_HISTORY_DAYS, backtest_origins, training_rows
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import TRAINING_STAGE, train_statistical
@@ -185,7 +186,7 @@ def _fit(
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
     past, product_groups = past.recent(kept_days).take(begun), product_groups[begun]
-    recent = past.recent(_CUTOFF_DAYS + LONGEST_DAYS)
+    recent = screened(past).recent(_CUTOFF_DAYS + LONGEST_DAYS)
     history = clean(recent, statistical.effects, product_groups)
     categories = tuple(str(name) for name in np.unique(product_groups))
     is_known = ~np.isnan(history.demand)
@@ -318,7 +319,7 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     days = older.back - own.back
     past = older.past.recent(history_days)
     made = forecast_global(past, older.artifact, older.groups, workers=workers)
-    later = own.past.take(_same_series(own.past, older.past)).recent(history_days + days)
+    later = screened(own.past.take(_same_series(own.past, older.past))).recent(history_days + days)
     demand = clean(later, own.artifact.statistical.effects, older.groups).demand
     actual = demand[:, past.history_days : past.history_days + past.horizon_days]
     actual = np.pad(actual, ((0, 0), (0, past.horizon_days - actual.shape[1])), constant_values=np.nan)

@@ -15,6 +15,7 @@ from forecast_assets.models.artifact import BaseArtifact
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.screening import screened
 from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 
@@ -85,7 +86,7 @@ class StatisticalArtifact(BaseArtifact):
 
     def factors(self, panel: Panel, product_groups: Groups) -> Floats:
         """[n, T] What multiplies the level of a series on each day of the history."""
-        return lay_out_factors(panel, self.effects, product_groups).product[:, : panel.history_days]
+        return lay_out_factors(screened(panel), self.effects, product_groups).product[:, : panel.history_days]
 
     def facts(self) -> dict[str, Any]:
         """Return how far backtests reached, where that is less far than the version looks ahead."""

@@ -3,7 +3,7 @@
 What belongs here: forecasting SKU-store series with a trained artifact. What does not: training, upper nodes, frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -13,12 +13,15 @@ from forecast_assets.contracts import COMPONENTS
 from forecast_assets.core.arrays import Floats, Groups, Names, Rows
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.closures import is_weekly
 from forecast_assets.models.demand import classify, level_and_demand, trailing_level
 from forecast_assets.models.forecasts import Forecasts
+from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED, BorrowedLevels, borrow
 from forecast_assets.models.statistical.effects import Effects, Factors, lay_out_factors, season_deviation
 from forecast_assets.models.statistical.levels import ZERO, LevelPaths, forecast_levels
+from forecast_assets.models.statistical.resumption import at_present_level
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
@@ -62,7 +65,7 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeri
     """Estimate demand and divide what is explained out of it.
 
     Args:
-        panel: n series, T days of history, H ahead.
+        panel: n series, T days of history, H ahead; screened.
         effects: Pooled effects.
         product_groups: [n] group of each series.
     """
@@ -73,9 +76,10 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeri
     has_begun = np.maximum.accumulate(observed.is_known, axis=1)
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
+    level = at_present_level(panel, observed.units, observed.exposure * past, found.level)
     return CleanedSeries(
         factors,
-        np.where(has_begun, found.level, np.nan),
+        np.where(has_begun, level, np.nan),
         found.demand,
         demand_class,
         _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
@@ -137,6 +141,22 @@ def forecast_series(
         progress: Called with the stage, series done and series in all.
         workers: Processes for slow models; all cores if left out.
     """
+    made = forecast_screened(screened(panel), artifact, product_groups, progress=progress, workers=workers)
+    return replace(made, out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel))
+
+
+def forecast_screened(
+    panel: Panel,
+    artifact: StatisticalArtifact,
+    product_groups: Groups,
+    *,
+    progress: Progress = silent,
+    workers: int | None = None,
+) -> SeriesForecasts:
+    """Forecast every series of a panel that is screened; nothing is said of how unlike training it is.
+
+    Arguments as for `forecast_series`.
+    """
     history = clean(panel, artifact.effects, product_groups)
     names = np.array([artifact.models[str(name)] for name in history.demand_class])
     levels = level_paths(history, names, panel.horizon_days, progress=progress, workers=workers)
@@ -151,15 +171,26 @@ def forecast_series(
         model_used=levels.model_used,
         is_fallback=levels.is_fallback,
         history=history,
-        out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel),
         backtested_days=None if artifact.short_history is None else artifact.short_history.backtested_days,
     )
 
 
 def horizon_factors(factors: Factors, panel: Panel) -> list[Floats]:
-    """Return the factors of the horizon, [n, H] each, in the order of the components they make."""
+    """Return the factors of the horizon, [n, H] each, in the order of the components they make.
+
+    A closed day has a factor of 0: that of its weekday where weekdays are what is closed, else that of events.
+
+    Args:
+        factors: [n, T + H] each.
+        panel: n series, T days of history, H ahead; screened.
+    """
     all_days = (factors.weekday, factors.season, factors.price, factors.promotion, factors.event)
-    return [factor[:, panel.history_days :] for factor in all_days]
+    weekday, season, price, promotion, event = (factor[:, panel.history_days :] for factor in all_days)
+    closed = panel.is_closed[:, panel.history_days :]
+    if closed.any():
+        by_weekday = is_weekly(panel.is_closed, panel.history_days)
+        weekday, event = np.where(by_weekday, 0.0, weekday), np.where(closed & ~by_weekday, 0.0, event)
+    return [weekday, season, price, promotion, event]
 
 
 def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:

@@ -17,6 +17,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.distribution import learn_reference
+from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
     LEAST_HISTORY_DAYS,
@@ -77,7 +78,7 @@ class Origin:
     """A past cutoff: what was known at it, all effects that could be learned from it, and what came.
 
     Attributes:
-        past: n series, as long a history as there is.
+        past: n series, as long a history as there is; screened as of then.
         effects: With a season by product and event factors by group, whether they help or not.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
@@ -96,7 +97,7 @@ class SelectionBacktest:
     Attributes:
         history: k series as known at the cutoff, cleaned with effects that saw nothing later.
         factors: [k, T] product of the factors of the history.
-        ahead: [k, H] and of the horizon.
+        ahead: [k, H] and of the horizon; 0 on closed days.
         product_groups: [k].
         demand: [k, H] demand that came, units; NaN where unknown.
         on_event: [k, H] whether an event falls on the day.
@@ -162,15 +163,16 @@ def train_statistical(
     reach, starts = backtested_days(panel.history_days, horizon), backtest_origins(panel, horizon)
     rows = training_rows(panel.series.height, panel.history_days + panel.horizon_days)
     panel, groups = panel.take(rows).ahead(horizon), product_groups[rows]
+    known = screened(panel)
     report = partial(progress, TRAINING_STAGE)
     steps = len(starts) + 4
-    effects = _all_effects(panel, groups, history_days)
+    effects = _all_effects(known, groups, history_days)
     report(1, steps)
     tested = panel.ahead(reach)
-    actual = _actual_demand(tested, replace(effects, season=None), groups, starts, history_days)
+    actual = _actual_demand(known.ahead(reach), replace(effects, season=None), groups, starts, history_days)
     origins = []
     for number, (start, demand) in enumerate(zip(starts, actual, strict=True)):
-        past = tested.as_of(start)
+        past = screened(tested.as_of(start))
         origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
         report(number + 2, steps)
     season, events, comparisons = _choose_effects(origins, history_days)
@@ -392,8 +394,9 @@ def _node_loss(name: str, backtest: SelectionBacktest, mean: Floats) -> float:
 
     _, group = np.unique(backtest.product_groups, return_inverse=True)
     summing = sparse.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))))
-    # The first day's forecast over its factors is the present level.
-    expected = mean[:, :1] / backtest.ahead[:, :1] * backtest.factors
+    # The first open day's forecast over its factors is the present level.
+    first = np.arange(len(mean)), (backtest.ahead > 0).argmax(axis=1)
+    expected = ratio(mean[first], backtest.ahead[first])[:, None] * backtest.factors
     index = node_index(summing, expected, backtest.history.demand)
     levels = forecast_levels(index, np.full(len(index), name), mean.shape[1], workers=1)
     is_known = ~np.isnan(backtest.demand)
