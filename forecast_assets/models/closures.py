@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes
+from forecast_assets.features.demand_class import ENDED_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.silences import (
     UNLIKELY,
@@ -104,6 +105,23 @@ def is_weekly(closed: Bools, history_days: int) -> Bools:
         columns = last - weeks * WEEK
         counts += np.where(columns >= 0, closed[:, np.maximum(columns, 0)], 0)
     return np.asarray(closed[:, history_days:] & (counts >= _LEAST_WEEKS - 1))
+
+
+def unforeseeable_days(panel: Panel, known_days: int) -> Bools:
+    """[n, T] Days after a past cutoff that tell nothing of a forecast made then, because of a store that was closed.
+
+    That is days of a closure of more days in a row than a holiday has; and of a store that had been closed for a
+    fortnight at that cutoff all days, since when it opens again is not in any record.
+
+    Args:
+        panel: n series, T days of history, the days after the cutoff included.
+        known_days: Days up to and including the cutoff.
+    """
+    closed = closed_days(panel)[:, : panel.history_days]
+    since, one = np.arange(panel.history_days) >= known_days, np.ones((1, 1))
+    is_long = runs(closed, ~closed, one).length > _HOLIDAY_DAYS
+    until_cutoff, _ = running(closed[:, :known_days], ~closed[:, :known_days], one)
+    return np.asarray(since & (is_long | (until_cutoff[:, -1:] >= ENDED_DAYS)))
 
 
 def _stores(panel: Panel) -> tuple[GroupCodes, GroupCodes]:

@@ -5,8 +5,8 @@ at, or choosing anything by how it did.
 
 At each past cutoff a version that was made from what was known then, all that is learned included, scores the days
 after it by the code of the daily run, up to its base forecasts. Expected sales are demand less the share of it that is
-forecast to meet no stock, or that the series usually loses. Backtests judge whole runs, reconciliation and risk
-included.
+forecast to meet no stock, or that the series usually loses. Days of a store that is closed for weeks are not judged,
+closed weekdays and holidays are. Backtests judge whole runs, reconciliation and risk included.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.metrics.backtests import SEASONAL_NAIVE, Backtest, report
+from forecast_assets.models.closures import unforeseeable_days
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs
@@ -80,17 +81,19 @@ def backtest(
     # What came is judged with effects that saw it, as the best estimate of it there is.
     demand = level_and_demand(later, artifact.factors(later, groups)).demand
     usual = usual_lost_share(past, known)
+    # One store that closes for weeks would decide of a version that serves all others.
+    is_judged = ~unforeseeable_days(later, past.history_days)
     return Backtest(
         cutoff=past.cutoff,
         hierarchy=cutoff.hierarchy.take(cutoff.rows),
         past_sales=past.sales,
-        sales=_that_came(later.sales, past),
+        sales=_that_came(np.where(is_judged, later.sales, np.nan), past),
         expected_sales=made.mean * (1.0 - made.lost_share_or(usual)),
         others={
             SEASONAL_NAIVE: seasonal_naive(past.sales, past.horizon_days),
             **{name: mean * (1.0 - usual[:, None]) for name, mean in made.alternatives.items()},
         },
-        demand=_that_came(demand, past),
+        demand=_that_came(np.where(is_judged, demand, np.nan), past),
         mean=made.mean,
         naive_demand=seasonal_naive(known, past.horizon_days),
         quantiles=made.quantiles,

@@ -132,3 +132,14 @@ def test_a_series_rated_by_its_status_loses_the_share_that_it_is_given() -> None
     own = risk_frame(forecast, on, no_supply(3), np.zeros(3))
     assert own["expected_lost_units"].cast(pl.Float64).mean() == pytest.approx(0.5, abs=0.05)
     assert own["stockout_probability"].equals(given["stockout_probability"])
+
+
+def test_on_a_closed_day_nothing_is_lost_and_no_demand_meets_an_empty_shelf() -> None:
+    """Six units for two a day are scarce; the third day ahead is closed."""
+    on, mean = _mixed_panel(), np.full((3, HORIZON), 2.0)
+    mean[:, 2] = 0.0
+    frame = risk_frame(reconciled(on, mean), on, _mixed_supply(), np.full(3, 0.2))
+    closed = frame.filter(pl.col("step") == 3, pl.col("sku_id") != "C")
+    assert closed["expected_lost_units"].to_list() == [Decimal(0)] * 2
+    assert closed["stockout_probability"][0] == Decimal(0)
+    assert frame.filter(pl.col("step") < 3, sku_id="A")["expected_lost_units"].sum() > 0

@@ -10,7 +10,7 @@ from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.models.gates import backtest_gates as gates
 from forecast_assets.training.evaluation import seasonal_naive
 from tests.support.fitted import fit
-from tests.support.forecast_cases import lawful_panel, one_group
+from tests.support.forecast_cases import WEEKDAY, lawful_panel, one_group, panel_of, series_of
 
 
 def _metric(frame: pl.DataFrame, metric: str, segment: str = "all") -> dict[str, float]:
@@ -44,3 +44,27 @@ def test_what_comes_after_an_origin_does_not_touch_its_forecast() -> None:
     total = panel.sales[:, -14:].sum(), turned.sales[:, -14:].sum()
     forecast = [_metric(r, "bias")["value"] * s + s for r, s in zip((ours, theirs), total, strict=True)]
     assert forecast[0] == pytest.approx(forecast[1])
+
+
+@pytest.mark.parametrize("closed", [slice(162, 202), slice(192, 212), slice(182, 210)])
+def test_a_store_that_is_closed_for_weeks_fails_no_gate_of_the_others(closed: slice) -> None:
+    """One of three stores: closed across two windows and open again, closed to the end, closed but for two days."""
+    series, random = series_of(30, stores=3), np.random.default_rng(3)
+    mean = 8.0 * random.uniform(0.4, 1.6, (30, 1)) * WEEKDAY[np.arange(212) % 7]
+    mean[(series["store_id"] == "S0").to_numpy(), closed] = 0.0
+    panel = panel_of(random.poisson(mean).astype(np.float64), 28, series=series)
+    report = fit(panel, one_group(30), horizon=28, workers=1).report
+    assert all(gates(report).values())
+    assert abs(_metric(report, "bias")["value"]) < 0.05
+
+
+def test_closed_weekdays_are_judged() -> None:
+    """As many pairs of days as without them."""
+    panel = lawful_panel(20, 112, 14)
+    open_days = panel.weekday[:112] != 6
+    with_sundays, without = (
+        fit(each, one_group(20), horizon=14, workers=1).report
+        for each in (panel, replace(panel, sales=np.where(open_days, panel.sales, 0.0)))
+    )
+    assert _metric(without, "wape")["rows"] == _metric(with_sundays, "wape")["rows"]
+    assert abs(_metric(without, "bias")["value"]) < 0.05
