@@ -58,7 +58,7 @@ class Identifiers:
                 for name, rows in counts:
                     sighting = _Sighting(batch.feed, batch.delivery or batch.source)
                     self._seen[column].setdefault(name, sighting).rows += rows
-        if batch.feed not in _WITHOUT_DAYS and not batch.frame.is_empty():
+        if batch.feed not in _WITHOUT_DAYS and batch.frame["event_date"].count():
             first, last = limits(batch.frame["event_date"])
             self._first, self._last = min(self._first or first, first), max(self._last or last, last)
 

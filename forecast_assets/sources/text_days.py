@@ -90,7 +90,8 @@ def found_form(texts: pl.Series) -> FoundForm:
     if not most:
         return FoundForm(None)
     best, *others = [form for form, count in counts.items() if count == most]
-    differing = [form for form in others if not read[form].equals(read[best])]
+    # Null where one of them reads nothing: then no text is in doubt between them.
+    differing = [form for form in others if (read[form] != read[best]).any()]
     return FoundForm(best, differing[0] if differing else "")
 
 

@@ -67,6 +67,7 @@ def test_a_form_that_is_found_without_doubt_reads_the_days_that_were_written(day
         (["03/04/2025", "03/13/2025"], FoundForm("%m/%d/%Y")),
         (["03.04.2025"], FoundForm("%d.%m.%Y")),
         (["2025-06-30", "30.06.2025", "2025-07-01"], FoundForm(ISO)),
+        (["2025-06-30", "30.06.2025"], FoundForm(ISO)),
         (["30.06.25"], FoundForm(None)),
         (["Monday", "12", "123456"], FoundForm(None)),
         (["12345"], FoundForm(None)),
