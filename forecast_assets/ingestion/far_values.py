@@ -35,7 +35,7 @@ LOOKED_BACK: Final = timedelta(days=365)
 # How many values are beyond the record's end: as many slips are harmless, less one.
 _OUTER: Final = 3
 _SERIES: Final = ["sku_id", "store_id"]
-_KIND: Final = "far value"
+KIND: Final = "far value"
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _findings(batch: Batch, far: pl.DataFrame, rule: FarRule) -> list[FeedFindin
     return [
         FeedFinding(
             batch.feed,
-            _KIND,
+            KIND,
             is_error=batch.far_values == "refuse",
             rows=far.height,
             message=f"`{rule.column}` of {far.height:,} rows{where} is far outside their series' own record: "

@@ -27,6 +27,8 @@ LOOKED_BACK: Final = timedelta(days=365)
 
 # 4.01E+12, 4,01E+12: what a spreadsheet makes of a long number, whose last digits are gone.
 _ROUNDED: Final = re.compile(r"\d([.,]\d+)?[eE]\+\d{1,3}")
+ALIKE: Final = "names alike"
+DAMAGED: Final = "damaged names"
 _HELD_IN: Final = "sales"
 _WITHOUT_DAYS: Final = ("product_hierarchy", "store_hierarchy")
 
@@ -128,7 +130,7 @@ def _rounded(column: str, seen: dict[str, _Sighting]) -> Iterator[FeedFinding]:
     shown = first_ten(f"`{name}` ({told.rows:,} rows of {told.delivery})" for name, told in sorted(damaged.items()))
     yield _warning(
         next(iter(damaged.values())).feed,
-        "damaged names",
+        DAMAGED,
         sum(told.rows for told in damaged.values()),
         f"{len(damaged):,} names in `{column}` are numbers that a spreadsheet has rounded: {shown}",
         "Several articles may have become one. Export again with the column as text.",
@@ -148,7 +150,7 @@ def _alike(column: str, seen: dict[str, _Sighting], held: set[str]) -> Iterator[
         shown = first_ten(" and ".join(_shown(name, seen) for name in names) for names in groups)
         yield _warning(
             told[0].feed,
-            "names alike",
+            ALIKE,
             sum(sighting.rows for sighting in told),
             f"{len(groups):,} names in `{column}` come in forms that differ only by {way}: {shown}",
             "They are kept as different series. If they are the same, write them alike at the source.",

@@ -10,6 +10,7 @@ import pytest
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.errors import SourceError
+from forecast_assets.ingestion import far_values, identifiers
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.intake import Intake
 from forecast_assets.ingestion.stored_rows import StoredRows
@@ -473,6 +474,7 @@ def test_every_kind_of_finding_is_documented() -> None:
     for text in modules:
         kinds |= set(re.findall(r'yield "([a-z ]+)"', text))
         kinds |= set(re.findall(r'(?:_warning\(|Finding\()[\w.]+, "([a-z ]+)"', text))
+    kinds |= {far_values.KIND, identifiers.ALIKE, identifiers.DAMAGED}
     assert len(kinds) > 15
     named = {
         name.strip()
