@@ -61,6 +61,7 @@ class _Ingest:
         # Read before the batches, so that nothing is taken for compared that was not.
         self.judged_at = self.store.sequence()
         self.recorded = {batch.batch_id: batch for batch in self.store.batches()}
+        self.deliveries = {batch.delivery: batch for batch in self.recorded.values() if batch.delivery}
         self.taken_back = {name: word for name, word in self.store.retractions().items() if name not in self.recorded}
         stored = StoredRows.by(self.store, self.recorded.values)
         self.earlier = StoredRows.by(self.store, lambda: [*self.recorded.values(), *self.written])
@@ -79,16 +80,16 @@ class _Ingest:
         if described and described[0].batch_id in self.taken_back:
             self._leave_out(batch, self.taken_back[described[0].batch_id])
             return
-        if described and described[0].batch_id in self.recorded:
+        if described and described[0].batch_id in self.recorded | self.deliveries:
             self.findings += batch.findings
-            self.known.append(self.recorded[described[0].batch_id])
+            self.known.append(self.recorded.get(described[0].batch_id, described[0]))
             self.intake.take_known(batch)
             return
         judged = _judged(self.intake, sifted, self.expect)
         self.findings += judged.findings
         if described and not errors_among(self.findings):
             self._keep(batch, judged, described)
-            self._confirm(batch, judged.repeats)
+            self._confirm(batch, judged, described)
 
     def _leave_out(self, batch: Batch, word: Retraction) -> None:
         name = batch.delivery or batch.source
@@ -113,13 +114,11 @@ class _Ingest:
             self.store.put(record, data)
             self.written.append(record)
 
-    def _confirm(self, batch: Batch, repeats: Repeats) -> None:
+    def _confirm(self, batch: Batch, judged: BatchVerdict, described: tuple[BatchRecord, bytes]) -> None:
         """Keep of what was only said again that it was; after the words themselves, which have to be there before."""
+        repeats = judged.repeats
         if repeats.confirmations.is_empty():
             return
-        if repeats.rows:
-            what = f"{repeats.rows:,} rows of `{batch.feed}` from {batch.source}"
-            self.notes.append(f"{what} say again what it said before: kept as such, and not stored again.")
         record, data = self.store.describe(
             repeats.confirmations,
             feed=confirmations_feed(batch.feed),
@@ -127,17 +126,22 @@ class _Ingest:
             trust=batch.trust,
             declared_lag=batch.declared_lag,
         )
-        is_there = record.batch_id in {**self.recorded, **self.taken_back} or record in self.written
-        if not is_there:
-            self.store.put(record, data)
-            self.written.append(record)
+        if record.batch_id in {**self.recorded, **self.taken_back, **{each.batch_id: each for each in self.written}}:
+            return
+        if _left_out(batch, judged) == repeats.rows:
+            record = replace(record, delivery=described[0].batch_id)
+        self.store.put(record, data)
+        self.written.append(record)
+        if repeats.rows:
+            what = f"{repeats.rows:,} rows of `{batch.feed}` from {batch.source}"
+            self.notes.append(f"{what} say again what it said before: kept as such, and not stored again.")
 
     def _keep(self, batch: Batch, judged: BatchVerdict, described: tuple[BatchRecord, bytes]) -> None:
         new, again, reinstated = judged.new, judged.repeats.rows, judged.repeats.reinstated
         if new.is_empty():
             self.known.append(described[0])
             return
-        left_out = batch.frame.height + reinstated - new.height
+        left_out = _left_out(batch, judged)
         if left_out > again:
             self.notes.append(f"{left_out - again:,} rows of `{batch.feed}` from {batch.source} were there already.")
         record, data = self._described(batch, new) if left_out or reinstated else described
@@ -227,6 +231,11 @@ def _judged(intake: Intake, sifted: Sifted, expect: BatchExpectations) -> BatchV
     if judged.has_error or batch.frame.is_empty():
         return judged
     return replace(judged, findings=[*judged.findings, *expectation_findings(batch, expect)])
+
+
+def _left_out(batch: Batch, judged: BatchVerdict) -> int:
+    """Return how many rows of a batch are not new."""
+    return batch.frame.height + judged.repeats.reinstated - judged.new.height
 
 
 def _may_be_stored(batch: Batch) -> bool:

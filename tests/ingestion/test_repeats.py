@@ -155,11 +155,14 @@ def test_two_files_of_one_moment_confirm_each_its_own(stores: Stores) -> None:
     assert (counts(stores, 4)[1], counts(stores, 4, "B")[1]) == ("erp", "erp")
 
 
-def test_the_same_delivery_again_changes_nothing(stores: Stores) -> None:
+def test_the_same_delivery_again_changes_nothing_and_is_not_compared(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deliveries = [sent(on, {"A": 5.0, "B": 5.0 + (on > 1)}) for on in range(4)]
     for delivery in deliveries:
         taken(stores, delivery)
     files = [batch.batch_id for batch in stores.observations.batches()]
+    monkeypatch.setattr("forecast_assets.ingestion.intake.without_repeats", lambda *_: pytest.fail("compared"))
     again = taken(stores, *deliveries)
     assert (again.sequence, again.added, len(again.known)) == (None, (), 4)
     assert [batch.batch_id for batch in stores.observations.batches()] == files

@@ -51,6 +51,8 @@ class BatchRecord:
             known of old entries.
         listed_days: Where the source lists only what was sold, so that its silence means zero: days after its last
             sale on which an article is still listed. None where a missing row is a gap.
+        delivery: Of confirmations, the id that a batch of all that was delivered with them would have had: it says
+            nothing more when it comes again. Empty where that is not known.
     """
 
     sha256: str
@@ -67,6 +69,7 @@ class BatchRecord:
     last_known_at: datetime | None = None
     is_single_word: bool = False
     listed_days: int | None = None
+    delivery: str = ""
 
     @property
     def batch_id(self) -> str:
@@ -98,6 +101,7 @@ class BatchRecord:
             **({} if self.last_known_at is None else {"last_known_at": self.last_known_at.isoformat()}),
             **({"is_single_word": True} if self.is_single_word else {}),
             **({} if self.listed_days is None else {"listed_days": self.listed_days}),
+            **({"delivery": self.delivery} if self.delivery else {}),
         }
 
     @classmethod
