@@ -22,15 +22,17 @@ install-dev: $(READY_DEV) ## the same with tests, tools and notebooks; targets t
 
 # Locks name versions and hashes, no registry: uv and pip each use the one that they are configured for. What is
 # imported is compiled when it first is; compiling everything takes longer than the rest.
+# An environment that uv made has no pip yet.
+by_pip = { $(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null; } && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(1)
 ifneq ($(UV),)
-new_environment = $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+new_environment = $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV) || $(PYTHON) -m venv $(VENV)
+# uv does not read pip's configuration: where only pip knows the registry, pip goes on.
 install = $(UV) pip install --quiet --python $(BIN)/python --no-deps $(1) || \
-	{ echo "error: uv could not install this; with pip instead: make UV= $(MAKECMDGOALS)"; exit 2; }
+	{ echo "uv could not install this; going on with pip" && $(call by_pip,$(1)); }
 else
 new_environment = $(PYTHON) -m venv $(VENV)
-# An environment that uv made has no pip yet.
-install = { $(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null; } && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(1)
+install = $(by_pip)
 endif
 
 $(READY): requirements.lock pyproject.toml
