@@ -12,15 +12,17 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import SERIES, DayActuals
+from forecast_assets.contracts import QUARANTINED_ROWS, STORE_CLOSURES
 from forecast_assets.contracts.confirmations import spoken_feed
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
 from forecast_assets.history.as_known import History
-from forecast_assets.history.silence import SILENT_DAYS, Silence, silences
+from forecast_assets.history.silence import Silence, silences
 from resources.ledger.entries.ingest import Batches, BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
+from resources.stores.moments import SILENT_DAYS
 
 PRODUCT: Final = "forecast_accuracy"
 # What is compared: sales, and from the others whether the shelf was empty.
@@ -83,7 +85,8 @@ def _tells(batch: BatchRecord, day: date, reading: Mapping[str, Silence]) -> boo
     """Whether a batch has a word on a day, or one from which follows what its source's silence means on it."""
     if batch.feed == "sales" and batch.source in reading:
         return batch.overlaps(day - reading[batch.source].reach, day + timedelta(days=SILENT_DAYS))
-    return spoken_feed(batch.feed) in (*ACTUAL_FEEDS, "store_closures") and batch.overlaps(day, day)
+    telling = (*ACTUAL_FEEDS, STORE_CLOSURES.name, QUARANTINED_ROWS.name)
+    return spoken_feed(batch.feed) in telling and batch.overlaps(day, day)
 
 
 def _covers(run: Publication, day: date) -> bool:

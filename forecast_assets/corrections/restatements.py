@@ -16,18 +16,29 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, OPEN_ORDER_DAYS, TIMESTAMP, Contract
+from forecast_assets.contracts import (
+    FEEDS,
+    OPEN_ORDER_DAYS,
+    QUARANTINED_ROWS,
+    SALES,
+    STORE_CLOSURES,
+    TIMESTAMP,
+    Contract,
+)
 from forecast_assets.contracts.confirmations import group_key
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NothingToCorrectError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.history.as_known import History
+from forecast_assets.history.silence import ASSUMED_CLOSED, ASSUMED_ZERO, silences
 from forecast_assets.scoring.context import load_artifact
+from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
+from resources.stores.moments import SILENT_DAYS
 
 # What the rows of a feed add up to; feeds of words and ratios add up to nothing.
 AMOUNTS: Final[Mapping[str, str]] = {
@@ -231,12 +242,13 @@ def changed_rows(before: History, after: History, days: int, horizon: int) -> pl
 def _changed_of_feed(
     feed: str, before: History, after: History, since: date | None, horizon: int
 ) -> pl.DataFrame | None:
-    news = _new_rows(feed, before, after, since, horizon)
-    if not news:
-        return None
     contract = FEEDS[feed]
     key = _key(contract)
-    keys = pl.concat([rows.select(key) for rows in news]).unique().collect()
+    news = [rows.select(key) for rows in _new_rows(feed, before, after, since, horizon)]
+    news += [] if contract is not SALES else _other_silence(before, after, since)
+    if not news:
+        return None
+    keys = pl.concat(news).unique().collect()
     if keys.is_empty():
         return None
     then, now = (_resolved(history, contract, keys, since, horizon) for history in (before, after))
@@ -280,6 +292,42 @@ def _new_rows(feed: str, before: History, after: History, since: date | None, ho
     return [*news, *_said_again(feed, before, after, since, horizon)]
 
 
+def _other_silence(before: History, after: History, since: date | None) -> list[pl.LazyFrame]:
+    """Return the keys of sales on which silence means something else than it did, as far back as news reach."""
+    if not (silences(before.batches) or silences(after.batches)):
+        return []
+    telling = (SALES.name, STORE_CLOSURES.name, QUARANTINED_ROWS.name)
+    own, other = (
+        {batch for batch in history.batches if batch.feed in telling and _may_be_news(batch, before)}
+        for history in (before, after)
+    )
+    days = [batch.first_event_date for batch in own ^ other]
+    days += [batch.first_event_date for batch in own & other if after.store.last_known_at(batch) > before.known_until]
+    if not days:
+        return []
+    first = min(days) - _SILENCE_TOLD
+    key = _key(SALES)
+    then, now = (_assumed_keys(history, max(first, since or first)) for history in (before, after))
+    changed = [then.join(now, on=key, how="anti"), now.join(then, on=key, how="anti")]
+    return [keys.lazy() for keys in changed]
+
+
+# So far back the meaning of a silent day may rest on a later one, or a closing weekday on the days before.
+_SILENCE_TOLD: Final = timedelta(days=35)
+
+
+def _may_be_news(batch: BatchRecord, before: History) -> bool:
+    return batch.first_event_date <= before.cutoff + timedelta(days=SILENT_DAYS)
+
+
+def _assumed_keys(history: History, since: date) -> pl.DataFrame:
+    rows = history.feed(SALES.name, since=since)
+    key = _key(SALES)
+    if rows is None:
+        return pl.DataFrame(schema={name: SALES.schema[name] for name in key})
+    return rows.filter(pl.col("resolution").is_in([ASSUMED_ZERO, ASSUMED_CLOSED])).select(key).collect()
+
+
 def _said_again(feed: str, before: History, after: History, since: date | None, horizon: int) -> list[pl.LazyFrame]:
     """Return the words of days on which a source has said something again since: another one may be out of date now."""
     again = after.confirmations(feed, since=since)
@@ -302,6 +350,10 @@ def _resolved(
         said = pl.LazyFrame(schema={**contract.schema, "source": pl.String, "trust": pl.Float64})
     wanted = said.join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True)
     rows = history.resolved(contract.name, wanted).collect()
+    if contract is SALES:
+        zeros = history.assumed_sales(rows.lazy(), first)
+        own = None if zeros is None else zeros.join(keys.lazy(), on=keys.columns, how="semi").select(rows.columns)
+        return rows if own is None else pl.concat([rows, own.collect()])
     if "received_date" not in rows.columns:
         return rows
     return rows.with_columns(pl.when(pl.col("received_date") <= history.cutoff).then("received_date"))

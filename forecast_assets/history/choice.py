@@ -22,7 +22,7 @@ NEVER: Final = np.iinfo(np.int64).min // 2
 
 
 @dataclass(frozen=True)
-class Cells:
+class SourceCells:
     """What each source last said of each key.
 
     Attributes:
@@ -49,9 +49,9 @@ class Cells:
         is_fresh: Bools = self.has_row & (self.heard >= self.heard.max(axis=1, keepdims=True) - tolerance)
         return is_fresh
 
-    def of(self, keys: Ints) -> "Cells":
+    def of(self, keys: Ints) -> "SourceCells":
         """Return the cells of some keys."""
-        return Cells(self.row[keys], self.heard[keys], self.trust[keys], self.is_restated[keys])
+        return SourceCells(self.row[keys], self.heard[keys], self.trust[keys], self.is_restated[keys])
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Choice:
     candidates: Ints
 
 
-def choose(cells: Cells, speaks: Bools, values: pl.DataFrame) -> Choice:
+def choose(cells: SourceCells, speaks: Bools, values: pl.DataFrame) -> Choice:
     """Choose of each key one source: what is out of date comes last, then trust, then freshness, then the name decide.
 
     Args:

@@ -13,7 +13,7 @@ import polars as pl
 
 from forecast_assets.contracts import Contract, Enrichment
 from forecast_assets.core.arrays import Bools, Ints
-from forecast_assets.history.choice import RESOLUTIONS, Cells, Choice, choose
+from forecast_assets.history.choice import RESOLUTIONS, Choice, SourceCells, choose
 
 _APART: Final = "; "
 
@@ -34,7 +34,7 @@ class _Filled:
 
 
 def enrich(
-    frame: pl.DataFrame, cells: Cells, keys: Ints, winning_row: Ints, contract: Contract
+    frame: pl.DataFrame, cells: SourceCells, keys: Ints, winning_row: Ints, contract: Contract
 ) -> tuple[pl.DataFrame, pl.Series | None]:
     """Return the winning rows with their missing values filled, and where each of these comes from.
 
@@ -58,7 +58,9 @@ def enrich(
     return won, _joined(told)
 
 
-def _filled(frame: pl.DataFrame, cells: Cells, keys: Ints, winning_row: Ints, enrichment: Enrichment) -> _Filled | None:
+def _filled(
+    frame: pl.DataFrame, cells: SourceCells, keys: Ints, winning_row: Ints, enrichment: Enrichment
+) -> _Filled | None:
     """Return which keys lack the values of an enrichment that another of their sources has; None if there are none."""
     is_silent = frame.select(pl.all_horizontal(pl.col(enrichment.columns).is_null())).to_series().to_numpy()
     if not is_silent.any():

@@ -24,7 +24,7 @@ from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.contracts.confirmations import word_key
 from forecast_assets.core.arrays import Bools, Ints
 from forecast_assets.core.numbering import number_keys
-from forecast_assets.history.choice import FRESHNESS_TOLERANCE, NEVER, RESOLUTIONS, Cells, choose
+from forecast_assets.history.choice import FRESHNESS_TOLERANCE, NEVER, RESOLUTIONS, SourceCells, choose
 from forecast_assets.history.confirmed import last_said
 from forecast_assets.history.enrichment import enrich
 
@@ -110,7 +110,7 @@ def _value_names(contract: Contract) -> list[str]:
     return [name for name in contract.names if name not in contract.key]
 
 
-def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> Cells:
+def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> SourceCells:
     names = frame["source"].unique().sort()
     source = frame["source"].replace_strict(names, pl.int_range(len(names), eager=True)).cast(pl.Int64).to_numpy()
     cell = key * len(names) + source
@@ -120,7 +120,7 @@ def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> Ce
     np.minimum.at(oldest, cell, known_at)
     row = _rows_of_cells(frame, cell, np.flatnonzero(known_at == newest[cell]), len(newest), contract)
     shape = (keys, len(names))
-    return Cells(
+    return SourceCells(
         row=row.reshape(shape),
         heard=newest.reshape(shape),
         trust=frame["trust"].to_numpy()[row].reshape(shape),
@@ -128,7 +128,7 @@ def _newest(frame: pl.DataFrame, key: Ints, keys: int, contract: Contract) -> Ce
     )
 
 
-def _confirmed(frame: pl.DataFrame, cells: Cells, confirmations: pl.DataFrame, contract: Contract) -> Cells:
+def _confirmed(frame: pl.DataFrame, cells: SourceCells, confirmations: pl.DataFrame, contract: Contract) -> SourceCells:
     """Return the cells with the moment at which each source last said its word again."""
     if confirmations.is_empty():
         return cells
@@ -156,7 +156,7 @@ def _rows_of_cells(frame: pl.DataFrame, cell: Ints, rows: Ints, cells: int, cont
     return row
 
 
-def _decide(frame: pl.DataFrame, cells: Cells, contract: Contract, *, enriches: bool) -> pl.DataFrame:
+def _decide(frame: pl.DataFrame, cells: SourceCells, contract: Contract, *, enriches: bool) -> pl.DataFrame:
     choice = choose(cells, cells.has_row, frame.select(_value_names(contract)))
     at = np.arange(len(choice.source)), choice.source
     order = np.argsort(cells.row[at])

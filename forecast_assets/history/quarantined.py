@@ -56,13 +56,24 @@ def _settled(history: "History", feed: str, aside: pl.DataFrame) -> pl.DataFrame
     return said.with_columns(of_feed=pl.lit(feed), is_settled=pl.lit(value=True)).select(*_PLACE, "is_settled")
 
 
-def uncertain_sales(aside: pl.DataFrame) -> pl.DataFrame:
-    """Return the keys of sales that were set aside and are open: `sku_id, store_id, event_date`, each once.
+def uncertain_sales(aside: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return on what silence means nothing: something was said, and it could not be believed.
 
-    Silence on them means nothing: something was said, and it could not be believed.
+    Args:
+        aside: As `quarantined_rows` returns them.
+
+    Returns:
+        Of open rows of sales with a day, each once: `sku_id, store_id, event_date` of those with a SKU; `store_id,
+        event_date` of those without, which may be of any; and `store_id, event_date` of all.
     """
     sales = aside.filter(pl.col("is_open"), pl.col("of_feed") == SALES.name, pl.col("has_day"))
-    return sales.select(*_SERIES, "event_date").drop_nulls().unique(maintain_order=True)
+    store_day = ["store_id", "event_date"]
+    named, unnamed = sales.drop_nulls("sku_id"), sales.filter(pl.col("sku_id").is_null())
+    return (
+        named.select(*_SERIES, "event_date").drop_nulls().unique(),
+        unnamed.select(store_day).drop_nulls().unique(),
+        sales.select(store_day).drop_nulls().unique(),
+    )
 
 
 def is_touched(series: pl.DataFrame, aside: pl.DataFrame) -> pl.Series:

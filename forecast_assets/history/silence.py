@@ -26,11 +26,10 @@ import polars as pl
 
 from forecast_assets.contracts import SALES, STORE_CLOSURES, TIMESTAMP
 from resources.ledger.entries.ingest import BatchRecord
+from resources.stores.moments import SILENT_DAYS
 
 ASSUMED_ZERO: Final = "assumed_zero"
 ASSUMED_CLOSED: Final = "assumed_closed"
-# A store that has reported a day so much later was closed, or its file is lost; sooner it may only be late.
-SILENT_DAYS: Final = 3
 # Weeks in a row without a sale on a weekday, after which the store counts as closed on it.
 CLOSED_WEEKS: Final = 4
 # Columns of resolved sales, as `history.fusion.resolve` returns them.
@@ -78,7 +77,8 @@ def silences(batches: Iterable[BatchRecord]) -> list[Silence]:
     known = list(batches)
     has_closures = any(batch.feed == STORE_CLOSURES.name for batch in known)
     newest: dict[str, BatchRecord] = {}
-    for batch in sorted(known, key=lambda batch: batch.sequence):
+    # Of batches of one entry, one that declares it: the others are what a person released or kept of the source.
+    for batch in sorted(known, key=lambda batch: (batch.sequence, batch.listed_days or 0, batch.batch_id)):
         if batch.feed == SALES.name:
             newest[batch.source] = batch
     return [

@@ -48,6 +48,7 @@ class Batch:
             article is still listed (history.silence). None where a missing row is a gap.
         row_numbers: [rows] number of each row in its file, as people count; None where the reader does not say.
         unreadable: [rows] which values of a row could not be read, in words; null where all could.
+        days_aside: `sku_id, store_id, event_date` of rows that were set aside, which are no holes; None where none was.
         quarantine: Rows that break a rule are set aside, and so many of a day are tolerated; None to refuse the batch.
         findings: What the reader found wrong already, for example values that it could not read (null in the frame).
         derived: Columns that the reader derived and the source did not say. A row that says the same otherwise is no
@@ -69,6 +70,7 @@ class Batch:
     row_numbers: pl.Series | None = None
     unreadable: pl.Series | None = None
     quarantine: Tolerance | None = None
+    days_aside: pl.DataFrame | None = None
     derived: tuple[str, ...] = ()
     far_values: Literal["accept", "quarantine", "refuse"] = "accept"
 

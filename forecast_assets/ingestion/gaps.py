@@ -37,6 +37,9 @@ def runs_of(batch: Batch) -> pl.DataFrame:
         `source, delivery, sku_id, store_id, first, last`, one row per run; usually one per series.
     """
     days = batch.frame.select(*SERIES, "event_date").drop_nulls()
+    if batch.days_aside is not None:
+        # Something was said of these days, and a run waits for it; that is another matter than a hole.
+        days = pl.concat([days, batch.days_aside.select(days.columns)]).unique()
     return _runs(days).with_columns(source=pl.lit(batch.source), delivery=pl.lit(batch.delivery)).select(list(_RUNS))
 
 

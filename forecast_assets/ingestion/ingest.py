@@ -16,7 +16,7 @@ from forecast_assets.contracts.confirmations import confirmations_feed, spoken_f
 from forecast_assets.core.progress import Progress
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding, has_dates_in_range, require_no_errors
-from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Intake, errors_among, expectation_findings
+from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Expectations, Intake, errors_among
 from forecast_assets.ingestion.quarantine import Sifted, sift
 from forecast_assets.ingestion.repeats import Repeats
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
@@ -51,11 +51,13 @@ class _Ingest:
     """One ingest under way."""
 
     store: ObservationStore
-    expect: BatchExpectations
+    expectations: Expectations
     written: list[BatchRecord] = field(default_factory=list)
     known: list[BatchRecord] = field(default_factory=list)
     findings: list[FeedFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    # Rows in quarantine by source, read once however many files there are.
+    aside: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Read before the batches, so that nothing is taken for compared that was not.
@@ -85,7 +87,7 @@ class _Ingest:
             self.known.append(self.recorded.get(described[0].batch_id, described[0]))
             self.intake.take_known(batch)
             return
-        judged = _judged(self.intake, sifted, self.expect)
+        judged = _judged(self.intake, sifted, self.expectations)
         self.findings += judged.findings
         if described and not errors_among(self.findings):
             self._keep(batch, judged, described)
@@ -100,12 +102,14 @@ class _Ingest:
     def _keep_aside(self, batch: Batch, aside: pl.DataFrame) -> None:
         """Write the rows that were set aside, as far as they were not before."""
         feed = QUARANTINED_ROWS.name
-        stored = self.earlier.rows(feed, source=batch.source)
-        if stored is not None:
-            held = stored.select(aside.columns)
-            aside = aside.lazy().join(held, on=aside.columns, how="anti", nulls_equal=True).collect()
+        if batch.source not in self.aside:
+            stored = self.earlier.rows(feed, source=batch.source)
+            self.aside[batch.source] = aside.clear() if stored is None else stored.select(aside.columns).collect()
+        held = self.aside[batch.source]
+        aside = aside.join(held, on=aside.columns, how="anti", nulls_equal=True)
         if aside.is_empty():
             return
+        self.aside[batch.source] = pl.concat([held, aside])
         record, data = self.store.describe(
             aside, feed=feed, source=batch.source, trust=batch.trust, declared_lag=batch.declared_lag,
             listed_days=batch.listed_days,
@@ -188,10 +192,10 @@ def ingest_batches(
         ContractError: With every error of every batch.
         LostRaceError: If another ingest recorded the same days of a feed and source meanwhile; run again.
     """
-    ingest = _Ingest(store, expect)
+    ingest = _Ingest(store, Expectations(expect))
     for batch in _counted(batches, progress):
         ingest.take(batch)
-    ingest.findings += ingest.intake.finish()
+    ingest.findings += [*ingest.expectations.finish(), *ingest.intake.finish()]
     require_no_errors(ingest.findings)
     recorded = store.record(ingest.written, judged_at=ingest.judged_at, by=by, reason=reason)
     return IngestOutcome(
@@ -214,23 +218,23 @@ def inspect_batches(
         expect: From a batch to what is not as expected of it, in sentences.
         progress: Called with stage, done and total.
     """
-    intake = Intake(stored)
+    intake, expectations = Intake(stored), Expectations(expect)
     found = [
         finding
         for batch in _counted(batches, progress)
-        for finding in _judged(intake, sift(batch, intake.last_day, intake.reasons(batch)), expect).findings
+        for finding in _judged(intake, sift(batch, intake.last_day, intake.reasons(batch)), expectations).findings
     ]
-    return [*found, *intake.finish()]
+    return [*found, *expectations.finish(), *intake.finish()]
 
 
-def _judged(intake: Intake, sifted: Sifted, expect: BatchExpectations) -> BatchVerdict:
+def _judged(intake: Intake, sifted: Sifted, expectations: Expectations) -> BatchVerdict:
     batch = sifted.batch
     if sifted.aside is not None and batch.frame.is_empty():
         return BatchVerdict(list(batch.findings), Repeats(batch.frame))
     judged = intake.take(batch)
     if judged.has_error or batch.frame.is_empty():
         return judged
-    return replace(judged, findings=[*judged.findings, *expectation_findings(batch, expect)])
+    return replace(judged, findings=[*judged.findings, *expectations.take(batch)])
 
 
 def _left_out(batch: Batch, judged: BatchVerdict) -> int:

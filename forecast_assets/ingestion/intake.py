@@ -330,12 +330,40 @@ def _contradictions(batch: Batch, fresh: pl.DataFrame, stored: pl.LazyFrame) -> 
 BatchExpectations = Callable[[Batch], list[str]]
 
 
-def expectation_findings(batch: Batch, expect: BatchExpectations) -> list[FeedFinding]:
-    """Return what is beyond the contract and not as expected, in the words of the suite."""
-    return [
-        FeedFinding(batch.feed, "expectation", is_error=True, rows=batch.frame.height, message=sentence, remedy="")
-        for sentence in expect(batch)
-    ]
+class Expectations:
+    """What is beyond the contract, asked of many small batches of a feed and source at once: asking takes its time.
+
+    Args:
+        expect: From a batch to what is not as expected of it, in sentences.
+    """
+
+    def __init__(self, expect: BatchExpectations) -> None:
+        self._expect = expect
+        self._waiting: dict[tuple[str, str], list[pl.DataFrame]] = {}
+        self._like: dict[tuple[str, str], Batch] = {}
+
+    def take(self, batch: Batch) -> list[FeedFinding]:
+        """Ask of a batch, or let it wait for others that are as small."""
+        place = batch.feed, batch.source
+        waiting = self._waiting.setdefault(place, [])
+        waiting.append(batch.frame)
+        self._like[place] = replace(batch, frame=batch.frame.clear(), row_numbers=None, unreadable=None, findings=())
+        return self._asked(place) if sum(frame.height for frame in waiting) >= _ASKED_ROWS else []
+
+    def finish(self) -> list[FeedFinding]:
+        """Ask of those that wait."""
+        return [finding for place in list(self._waiting) for finding in self._asked(place)]
+
+    def _asked(self, place: tuple[str, str]) -> list[FeedFinding]:
+        batch = replace(self._like[place], frame=pl.concat(self._waiting.pop(place)))
+        return [
+            FeedFinding(batch.feed, "expectation", is_error=True, rows=batch.frame.height, message=sentence, remedy="")
+            for sentence in self._expect(batch)
+        ]
+
+
+# As many as a suite looks at in any case.
+_ASKED_ROWS: Final = 100_000
 
 
 def errors_among(findings: Iterable[FeedFinding]) -> bool:

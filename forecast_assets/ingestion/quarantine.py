@@ -65,6 +65,7 @@ def sift(batch: Batch, last_day: date, further: Iterable[Reason] = ()) -> Sifted
         frame=batch.frame.filter(~is_bad),
         row_numbers=None if numbers is None else numbers.filter(~is_bad),
         unreadable=None,
+        days_aside=aside.filter("has_day").select(*_SERIES, "event_date").drop_nulls(),
         findings=(*(each for each in batch.findings if not _is_settled(each)), _finding(batch, aside)),
     )
     return Sifted(left, aside)
@@ -193,10 +194,8 @@ def released_batch(record: BatchRecord, rows: pl.DataFrame) -> Batch:
             ),
         )
     lag = timedelta(hours=record.declared_lag_hours)
-    return Batch(
-        contract.name, record.source, record.trust, lag, frame.sort("event_date"), delivery=rows["delivery"][0],
-        listed_days=record.listed_days,
-    )  # fmt: skip
+    sorted_rows = frame.sort("event_date")
+    return Batch(contract.name, record.source, record.trust, lag, sorted_rows, delivery=rows["delivery"][0])
 
 
 def _decoded(contract: Contract, content: pl.Series) -> pl.DataFrame:

@@ -10,11 +10,12 @@ import polars as pl
 
 from forecast_assets.contracts import STORE_CLOSURES
 from forecast_assets.core.errors import first_ten
-from forecast_assets.history.silence import SILENT_DAYS, Silence, store_days
+from forecast_assets.history.silence import Silence, store_days
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.gaps import limits
 from forecast_assets.ingestion.stored_rows import StoredRows
+from resources.stores.moments import SILENT_DAYS
 
 _STORE_DAY: Final = ["store_id", "event_date"]
 

@@ -7,10 +7,16 @@ A word that is said again is not stored again. So the only row of it may be in t
 another delivery said it too: from then on it counts still.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
+
+import polars as pl
 
 from forecast_assets.contracts import FEEDS
 from forecast_assets.contracts.confirmations import confirmations_feed, is_confirmable, word_key
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.history.silence import silences
 from forecast_assets.ingestion.repeats import listed_confirmations, next_said, repeated_since
 from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.observations import ObservationStore
@@ -53,9 +59,40 @@ def keep_what_was_said_again(store: ObservationStore, taken_back: BatchRecord, *
             source=taken_back.source,
             trust=taken_back.trust,
             declared_lag=timedelta(hours=taken_back.declared_lag_hours),
-            listed_days=taken_back.listed_days if feed == contract.name else None,
+            listed_days=_listed_days(own, taken_back.source) if feed == contract.name else None,
         )
         for feed, frame in frames.items()
         if frame.height
     ]
     store.record(written, judged_at=judged_at, by=by, reason=reason)
+
+
+def require_no_other_word(store: ObservationStore, taken_back: BatchRecord) -> None:
+    """Refuse to let a batch count again whose rows say something else than what came since, at the same moment.
+
+    Raises:
+        InputError: Naming the first of them.
+    """
+    contract = FEEDS.get(taken_back.feed)
+    if contract is None:
+        return
+    own = [batch for batch in store.batches() if (batch.feed, batch.source) == (taken_back.feed, taken_back.source)]
+    since, until = taken_back.first_event_date, taken_back.last_event_date
+    rows, others = store.scan([taken_back], contract.name), store.scan(own, contract.name, since=since, until=until)
+    if rows is None or others is None:
+        return
+    said = others.select(contract.names)
+    differing = rows.select(contract.names).join(said, on=contract.names, how="anti", nulls_equal=True)
+    again = differing.join(said.select(contract.key), on=list(contract.key), how="semi").collect()
+    if again.height:
+        named = first_ten(str(row) for row in again.head(3).select(pl.all().cast(pl.String)).rows(named=True))
+        raise InputError(
+            f"Batch {taken_back.batch_id[:12]} cannot count again: {again.height:,} of its rows say otherwise than "
+            f"what came since, as known at the same moment: {named}.",
+            remedy=Sentence("Take back first what is wrong of the two: ", Action("ingest batches"), " lists them."),
+        )
+
+
+def _listed_days(batches: Iterable[BatchRecord], source: str) -> int | None:
+    """Return what a source's silence means by its own newest word; keeping rows of it changes nothing of that."""
+    return next((each.listed_days for each in silences(batches) if each.source == source), None)

@@ -18,6 +18,7 @@ from checks.expectations import validate_feed
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.backtesting.backtest import BacktestOutcome, BacktestRequest, run_backtests
+from forecast_assets.contracts import SALES
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, InputError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
@@ -25,13 +26,14 @@ from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.history import History
+from forecast_assets.history.silence import silences
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.closures import closures_batch
 from forecast_assets.ingestion.findings import FeedFinding
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, inspect_batches
 from forecast_assets.ingestion.quarantine import released_batch
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
-from forecast_assets.ingestion.taking_back import keep_what_was_said_again
+from forecast_assets.ingestion.taking_back import keep_what_was_said_again, require_no_other_word
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.scoring.preconditions import require_given, require_possible
@@ -170,6 +172,8 @@ class UseCases(ABC):
         found = find_batch(self.stores, batch)
         if not counts_again and by.strip() and reason.strip():
             keep_what_was_said_again(self.stores.observations, found, by=by, reason=reason)
+        if counts_again:
+            require_no_other_word(self.stores.observations, found)
         self.stores.observations.retract(found.batch_id, by=by, reason=reason, counts_again=counts_again)
         return found
 
@@ -195,7 +199,11 @@ class UseCases(ABC):
                 f"Batch {found.batch_id[:12]} has no open quarantined row {first_ten(absent) or 'at all'}.",
                 remedy=Sentence("See which there are: ", Action("ingest quarantine list"), "."),
             )
-        return self._ingested([released_batch(found, chosen)], by=by, reason=reason)
+        reading = {each.source: each.listed_days for each in silences(self.stores.observations.batches())}
+        released = released_batch(found, chosen)
+        # What a person does with some rows changes nothing of what the source's silence means.
+        listed_days = reading.get(found.source) if released.feed == SALES.name else None
+        return self._ingested([replace(released, listed_days=listed_days)], by=by, reason=reason)
 
     def inspect(self, batches: Iterable[Batch]) -> list[FeedFinding]:
         """Return everything that `ingest` would find; nothing is stored, not even the home folder is made."""

@@ -73,7 +73,7 @@ class _Table:
 
 
 @dataclass
-class _Feed:
+class _GuessedFeed:
     """One `[[feed]]` in the making: keys with values and doubts, in their order."""
 
     keys: dict[str, tuple[Any, str]] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def _joined(table: _Table, other: _Table) -> _Table:
     )
 
 
-def _guessed(table: _Table) -> _Feed:
+def _guessed(table: _Table) -> _GuessedFeed:
     name = table.name
     if table.frame.is_empty():
         raise SourceError(f"{name} has no rows.", remedy="Give a file with rows to guess from.")
@@ -187,11 +187,11 @@ def _unknown(name: str, columns: Sequence[str], roles: Roles) -> SourceError:
     )
 
 
-def _feed(name: str, table: _Table, roles: Roles) -> _Feed:
+def _feed(name: str, table: _Table, roles: Roles) -> _GuessedFeed:
     contract = FEEDS[name]
     wanted = {*contract.names, *(["list_price"] if name == "prices" else [])}
     used = Roles({ours: theirs for ours, theirs in roles.columns.items() if ours in wanted}, roles.doubts, roles.levels)
-    feed = _Feed(keys={"feed": (name, ""), **table.place})
+    feed = _GuessedFeed(keys={"feed": (name, ""), **table.place})
     notation = _write_notation(feed, name, table, used)
     feed.columns |= {
         ours: (theirs, used.doubts.get(ours, "")) for ours, theirs in used.columns.items() if ours != theirs
@@ -239,7 +239,7 @@ def _level_name(column: str) -> str:
     return f"{name}_level" if name in {*_TYPES, "skuid", "storeid"} else name
 
 
-def _write_notation(feed: _Feed, name: str, table: _Table, roles: Roles) -> Notation:
+def _write_notation(feed: _GuessedFeed, name: str, table: _Table, roles: Roles) -> Notation:
     """Write how the files are written, and settle what can be read in two ways, with the doubt."""
     columns = {ours: (_column(ours), table.frame[theirs]) for ours, theirs in roles.columns.items()}
     row_source = RowSource(table.paths[0].name)
@@ -264,7 +264,7 @@ def _example(key: str, value: Any) -> str:
     return {"date_format": day_example(str(value)), "decimal_comma": "1.234,5"}.get(key, "")
 
 
-def _write_assumptions(feed: _Feed, name: str, roles: Roles) -> None:
+def _write_assumptions(feed: _GuessedFeed, name: str, roles: Roles) -> None:
     """Write what a feed needs and the files do not say."""
     contract = FEEDS[name]
     if "store_id" in contract.names and "store_id" not in roles.columns and name != "store_hierarchy":
@@ -291,7 +291,7 @@ def _cast(table: _Table, roles: Roles, notation: Notation) -> tuple[pl.DataFrame
     return frame.drop_nulls(), {finding.kind for _, found in made for finding in found}
 
 
-def _write_sales(feed: _Feed, sales: pl.DataFrame) -> None:
+def _write_sales(feed: _GuessedFeed, sales: pl.DataFrame) -> None:
     """Write what the rows of sales seem to be: lines or days, with which sign and unit, and what silence means."""
     units = sales["sales_units"]
     negative, positive = int((units < 0).sum()), int((units > 0).sum())
@@ -309,7 +309,7 @@ def _write_sales(feed: _Feed, sales: pl.DataFrame) -> None:
     _write_silence(feed, sales)
 
 
-def _write_silence(feed: _Feed, sales: pl.DataFrame) -> None:
+def _write_silence(feed: _GuessedFeed, sales: pl.DataFrame) -> None:
     day = pl.col("event_date")
     series = sales.group_by("sku_id", "store_id").agg(
         days=day.n_unique(), span=(day.max() - day.min()).dt.total_days() + 1
@@ -332,7 +332,7 @@ def _silent_days(sales: pl.DataFrame) -> list[str]:
     return every.join(said, on="event_date", how="anti").sort("event_date")["event_date"].cast(pl.String).to_list()
 
 
-def _written(feed: _Feed) -> str:
+def _written(feed: _GuessedFeed) -> str:
     parts = ["[[feed]]\n" + "".join(_line(name, *pair) for name, pair in feed.keys.items())]
     for title, pairs in (("columns", feed.columns), ("levels", feed.levels), ("constants", feed.constants)):
         if pairs:

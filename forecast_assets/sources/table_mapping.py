@@ -139,6 +139,9 @@ class FeedTable(BaseModel):
             "`missing_days` is for sales": self.missing_days == "error" or self.feed == "sales",
             '`tolerated_rows` and `tolerated_percent` need `on_invalid = "quarantine"`': self.on_invalid == "quarantine"
             or not self.model_fields_set & {"tolerated_rows", "tolerated_percent"},
+            '`aggregate` and `on_invalid = "quarantine"` exclude each other: a sum without one of its lines is wrong': (
+                self.aggregate is None or self.on_invalid == "refuse"
+            ),
             '`listed_days` needs `missing_days = "zero"`': self.missing_days == "zero"
             or "listed_days" not in self.model_fields_set,
             '`far_values = "quarantine"` needs `on_invalid = "quarantine"`': self.far_values != "quarantine"
@@ -182,6 +185,21 @@ class TableMapping(BaseModel):
     trust: float = Field(0.8, ge=0, le=1)
     declared_lag_hours: float = Field(ge=0, le=_HOURS)
     feed: list[FeedTable] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_meaning_of_silence(self) -> Self:
+        meanings: dict[str, set[int | None]] = {}
+        for table in self.feed:
+            if table.feed == "sales":
+                meaning = table.listed_days if table.missing_days == "zero" else None
+                meanings.setdefault(table.source or self.source, set()).add(meaning)
+        several = sorted(source for source, found in meanings.items() if len(found) > 1)
+        if several:
+            raise ValueError(
+                f"sources {several} have several tables of sales with different `missing_days` or `listed_days`; a "
+                "source means one thing by silence: give one of them another `source`"
+            )
+        return self
 
 
 def read_mapping(path: Path) -> TableMapping:

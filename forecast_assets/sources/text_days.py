@@ -30,7 +30,7 @@ _FORMS: Final = {
     "%d-%b-%Y": r"^\d{1,2}-[A-Za-z]{3}-\d{4}$",
     "%d %b %Y": r"^\d{1,2} [A-Za-z]{3} \d{4}$",
     # 2000 to 2099: other numbers of five digits are hardly days.
-    SERIAL: r"^(?:3[7-9]|[4-6]\d|7[0-2])\d{3}$",
+    SERIAL: r"^(?:3652[6-9]|365[3-9]\d|36[6-9]\d\d|(?:3[7-9]|[4-6]\d|7[0-2])\d{3}|730[0-4]\d|73050)$",
 }
 FORMS: Final = tuple(_FORMS)
 _SERIAL_ZERO: Final = date(1899, 12, 30)

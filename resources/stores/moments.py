@@ -14,6 +14,8 @@ from resources.ledger.entries.ingest import BatchRecord
 
 # Feeds with a row per series and day: a run starts when they are there, as far as a source ever had them.
 DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
+# A silent store that has reported a day so much later was closed, or its file is lost; sooner it may only be late.
+SILENT_DAYS: Final = 3
 # Feeds whose rows after the cutoff are plans, known ahead.
 PLANNED: Final = frozenset({"prices", "events", "store_closures"})
 

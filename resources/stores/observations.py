@@ -23,7 +23,7 @@ from resources.ledger.entries.retract import RETRACT, Retraction, Retractions
 from resources.ledger.log import Ledger
 from resources.store.blobs import BlobStore, sha256
 from resources.store.parquet import to_parquet
-from resources.stores.moments import PLANNED, Moments, moments_of
+from resources.stores.moments import PLANNED, SILENT_DAYS, Moments, moments_of
 
 # Columns that feeds got after batches of them had been stored. A file in which such a column would hold nothing lacks
 # it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
@@ -223,7 +223,7 @@ class ObservationStore:
         Raises:
             NotReadyError: If nobody has said anything of these days.
         """
-        said = [batch for batch in self.batches() if batch.first_event_date <= prediction_date]
+        said = [batch for batch in self.batches() if batch.first_event_date <= prediction_date + _told_later(batch)]
         if not said:
             raise NotReadyError(
                 f"Nothing of the days up to {prediction_date} has been ingested.",
@@ -237,7 +237,7 @@ class ObservationStore:
         )
         for batch, over in zip(said, is_over, strict=True):
             if not over and self.last_known_at(batch) > newest:
-                newest = max(newest, self._last_known_at(batch, prediction_date))
+                newest = max(newest, self._last_known_at(batch, prediction_date + _told_later(batch)))
         return newest
 
     def _last_known_at(self, batch: BatchRecord, until: date) -> datetime:
@@ -264,7 +264,7 @@ class ObservationStore:
             batch
             for batch in self.batches()
             if batch.first_known_at <= moments.of(spoken_feed(batch.feed))
-            and (batch.first_event_date <= prediction_date or spoken_feed(batch.feed) in PLANNED)
+            and (batch.first_event_date <= prediction_date + _told_later(batch) or spoken_feed(batch.feed) in PLANNED)
         ]
 
     def scan(
@@ -322,7 +322,8 @@ class ObservationStore:
         beyond = [batch for batch in batches if until is not None and batch.last_event_date > until]
         days += [day for batch in beyond if (day := self._last_event_date(batch, until)) is not None]
         if not days:
-            of_days = "" if until is None else f" of days up to {until}"
+            has_some = any(batch.feed == feed for batch in self.batches())
+            of_days = f" of days up to {until}" if until is not None and has_some else ""
             raise NotReadyError(
                 f"Nothing of the feed `{feed}`{of_days} has been ingested.",
                 remedy=Sentence(
@@ -333,6 +334,11 @@ class ObservationStore:
                 feed=feed,
             )
         return max(days)
+
+
+def _told_later(batch: BatchRecord) -> timedelta:
+    """Return how long after a day a batch may still tell what silence of its source means on it."""
+    return timedelta(days=SILENT_DAYS if batch.feed == "sales" and batch.listed_days is not None else 0)
 
 
 def contested_days(batches: Iterable[BatchRecord]) -> list[tuple[date, date]]:

@@ -247,7 +247,7 @@ def take_over(runner: Runner, folder: Path) -> None:
         ({"against": ["stat-9"]}, UnknownVersionError, "no model version `stat-9`"),
         ({"cadence": "weekly"}, HorizonError, "looks 30 days ahead or more, and the version is trained for 7"),
         ({"cadence": "weekly", "horizon": 30}, InputError, "is a Monday; prediction dates of a weekly run are Sundays"),
-        ({"cutoffs": [RETAILER.end - timedelta(days=115)]}, InputError, "history"),
+        ({"cutoffs": [RETAILER.end - timedelta(days=115)]}, InputError, "days of sales up to the cutoff are too few"),
     ],
 )
 def test_what_cannot_be_backtested_says_why(

@@ -207,3 +207,32 @@ def test_an_order_of_more_than_a_year_ago_restates_nothing(stores: Stores) -> No
     rows = [{**order, "order_id": name, "event_date": day, **received} for name, day in days.items()]
     put(stores, "purchase_orders", rows)
     assert changed(stores, made)["row"].to_list() == ["open"]
+
+
+def test_what_silence_means_otherwise_by_now_is_told(stores: Stores) -> None:
+    """A store is silent for two days, then reports again: the run did not know them, and they were closed."""
+    before_cutoff = DAY - timedelta(days=2)
+
+    def said(sku: str, day: date) -> dict[str, Any]:
+        complete = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+        return {"sku_id": sku, "store_id": "S", "event_date": day, "known_at": complete, "sales_units": 3.0}
+
+    def deliver(*rows: dict[str, Any]) -> None:
+        record = stores.observations.write(
+            pl.DataFrame(rows, schema=FEEDS["sales"].schema), feed="sales", source="till", trust=1.0,
+            declared_lag=timedelta(0), listed_days=364,
+        )  # fmt: skip
+        stores.observations.record([record])
+
+    deliver(*(said(sku, before_cutoff - timedelta(days=back)) for sku in "AB" for back in range(5)))
+    moment = datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC)
+    before = History(stores.observations, tuple(stores.observations.as_known(DAY, moment)), DAY, moment)
+    for ahead in range(1, 5):
+        deliver(said("A", DAY + timedelta(days=ahead)))
+    later = moment + timedelta(days=9)
+    after = History(stores.observations, tuple(stores.observations.as_known(DAY, later)), DAY, later)
+    found = changed_rows(before, after, 28, 7)
+    assert found.select("event_date", "row", "after").rows() == [
+        (DAY - timedelta(days=back), f"{sku} S", "sales_units 0") for back in (1, 0) for sku in "AB"
+    ]
+    assert changed_rows(after, after, 28, 7).is_empty()

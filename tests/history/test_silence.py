@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forecast_assets.contracts import SALES, STORE_CLOSURES
 from forecast_assets.history.as_known import History
-from forecast_assets.history.silence import ASSUMED_CLOSED, ASSUMED_ZERO, Silence, assumed_sales, store_days
+from forecast_assets.history.silence import ASSUMED_CLOSED, ASSUMED_ZERO, Silence, assumed_sales, silences, store_days
 from resources.stores.home import Stores, open_stores
 
 MONDAY = date(2025, 6, 2)
@@ -145,6 +145,18 @@ def test_a_zero_is_known_when_its_day_is_complete_or_when_the_store_spoke_of_it(
 # --- as histories read it ---
 
 
+def test_of_batches_of_one_entry_the_one_that_declares_it_counts(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    records = [
+        stores.observations.write(
+            sales([(sku, "S", 0, 1.0)]), feed="sales", source="till", trust=0.8, declared_lag=LAG, listed_days=listed
+        )
+        for sku, listed in (("A", 364), ("B", None))
+    ]
+    for order in (records, records[::-1]):
+        assert [each.listed_days for each in silences(order)] == [364]
+
+
 @pytest.fixture
 def stores(tmp_path: Path) -> Stores:
     return open_stores(str(tmp_path / "store"), tmp_path / "mirror")
@@ -204,6 +216,17 @@ def test_a_closure_counts_for_a_source_whose_silence_means_nothing_too(stores: S
     put(stores, sales([("A", "S", 0, 1.0), ("B", "S", 0, 1.0)]), listed_days=None)
     put_closure(stores, 1)
     assert numbers(read(stores, 1))[1::2] == [("A", 1, 0.0, ASSUMED_CLOSED), ("B", 1, 0.0, ASSUMED_CLOSED)]
+
+
+def test_days_after_the_date_tell_of_it_whatever_file_they_come_in(stores: Stores) -> None:
+    put(stores, sales([("A", "S", number, 1.0) for number in (0, 1)]))
+    for number in (3, 4, 5, 6):
+        put(stores, sales([("A", "S", number, 1.0)]))
+    batches = tuple(stores.observations.as_known(day(2), known(9)))
+    rows = History(stores.observations, batches, day(2), known(9)).feed("sales")
+    assert rows is not None
+    assert numbers(rows.collect())[-1] == ("A", 2, 0.0, ASSUMED_CLOSED)
+    assert len(stores.observations.as_known(day(2), known(2))) == 1
 
 
 def test_only_the_asked_days_are_read(stores: Stores) -> None:

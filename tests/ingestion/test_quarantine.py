@@ -182,6 +182,52 @@ def test_silence_means_nothing_where_a_row_was_set_aside(stores: Stores) -> None
     assert sorted(rows.select("sku_id", "sales_units").collect().rows()) == [("A", 1.0), ("C", 0.0)]
 
 
+def test_a_row_set_aside_in_the_middle_of_a_delivery_is_no_hole(stores: Stores) -> None:
+    days = [DAY - timedelta(days=back) for back in (2, 1, 0)]
+    rows = pl.concat([sales(("B", -1.0 if day == days[1] else 2.0), day=day) for day in days])
+    outcome = taken(stores, batch(rows))
+    assert [each.kind for each in outcome.findings] == ["quarantined"]
+    assert [each.rows for each in outcome.added if each.feed == "sales"] == [2]
+
+
+def test_a_row_without_an_article_may_be_of_any(stores: Stores) -> None:
+    before = DAY - timedelta(days=1)
+    taken(stores, replace(batch(sales(("A", 1.0), ("C", 1.0), day=before)), listed_days=364))
+    nameless = sales(("A", 1.0), ("", 5.0)).with_columns(sku_id=pl.when(pl.col("sku_id") != "").then("sku_id"))
+    taken(stores, replace(batch(nameless), listed_days=364))
+    rows = history(stores).feed("sales", days=[DAY])
+    assert rows is not None
+    assert rows.collect()["sku_id"].to_list() == ["A"]
+
+
+def test_a_store_of_which_every_row_was_set_aside_was_not_closed(stores: Stores) -> None:
+    def day(back: int) -> date:
+        return DAY - timedelta(days=back)
+
+    for back in (9, 5, 4, 3, 2, 1, 0):
+        taken(stores, replace(batch(sales(("A", 1.0), day=day(back))), listed_days=364))
+    taken(stores, replace(batch(sales(("A", -1.0), day=day(7))), listed_days=364))
+    rows = history(stores).feed("sales")
+    assert rows is not None
+    closed = rows.filter(pl.col("resolution") == "assumed_closed").collect()["event_date"].to_list()
+    assert sorted(closed) == [day(8), day(6)]
+
+
+def test_many_files_with_bad_rows_read_what_is_held_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [batch(sales(("A", 1.0), ("B", -1.0), day=DAY - timedelta(days=back))) for back in range(5)]
+    taken(stores, *files)
+    scans: list[str] = []
+    real = type(stores.observations).scan
+
+    def counted(self: object, batches: object, feed: str, **asked: object) -> object:
+        scans.append(feed)
+        return real(self, batches, feed, **asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(stores.observations), "scan", counted)
+    assert taken(stores, *files).sequence is None
+    assert scans.count("quarantined_rows") == 1
+
+
 def test_what_was_known_later_does_not_settle_a_row_before(stores: Stores) -> None:
     taken(stores, batch(sales(("A", 1.0), ("B", -1.0))))
     late = sales(("B", 4.0)).with_columns(known_at=pl.lit(KNOWN + timedelta(days=3)))

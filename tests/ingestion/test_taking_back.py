@@ -14,6 +14,7 @@ from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.closures import closures_batch
 from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches
 from forecast_assets.ingestion.stored_rows import StoredRows
+from forecast_assets.ingestion.taking_back import require_no_other_word
 from forecast_assets.operations.batches import find_batch, listed_batches
 from resources.stores.home import Stores, open_stores
 
@@ -111,6 +112,24 @@ def test_a_store_from_which_all_was_taken_back_begins_anew(stores: Stores) -> No
     assert stores.ledger.state().start_date is None
     taken(stores, sales(range(3)))
     assert stores.ledger.state().start_date == MONDAY
+
+
+def test_a_start_that_moved_goes_back_with_the_batch(stores: Stores) -> None:
+    first = taken(stores, sales(range(3))).added[0].batch_id
+    taken(stores, sales(range(3, 6)))
+    stores.observations.retract(first, by="ana", reason="x")
+    assert stores.ledger.state().start_date == MONDAY + timedelta(days=3)
+    stores.observations.retract(first, by="ana", reason="it was right", counts_again=True)
+    assert stores.ledger.state().start_date == MONDAY
+
+
+def test_a_batch_does_not_count_again_beside_what_came_in_its_place(stores: Stores) -> None:
+    wrong = taken(stores, sales(range(3))).added[0]
+    stores.observations.retract(wrong.batch_id, by="ana", reason="wrong units")
+    right = sales(range(3))
+    taken(stores, replace(right, frame=right.frame.with_columns(sales_units=pl.lit(9.0))))
+    with pytest.raises(InputError, match="cannot count again: 3 of its rows say otherwise"):
+        require_no_other_word(stores.observations, wrong)
 
 
 def test_a_batch_is_found_by_its_number_or_the_first_digits_of_its_id(stores: Stores) -> None:

@@ -237,7 +237,7 @@ def test_a_failing_check_stops_the_run_before_publication(
     import checks.asset_checks as wiring
     from checks.judging import Verdict
 
-    def fail(rule: object, *_: object) -> Verdict:
+    def fail(rule: object, *_: object, **__: object) -> Verdict:
         name = getattr(rule, "name", "")
         passed = name != "forecast_is_what_the_explanation_says"
         if not passed:
@@ -264,10 +264,10 @@ def test_a_product_made_from_a_blocked_one_cannot_be_published_either(
 
     real = wiring.judge
 
-    def fail(rule: Rule, *rest: object) -> Verdict:
+    def fail(rule: Rule, *rest: object, **named: object) -> Verdict:
         if rule.name == "components_sum_to_base_units":
             return Verdict(False, 1, pl.DataFrame(), "One row breaks it.")
-        return real(rule, *rest)  # type: ignore[arg-type]
+        return real(rule, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(wiring, "judge", fail)
     runner = copied(trained, tmp_path / "home")

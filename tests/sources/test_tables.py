@@ -376,6 +376,8 @@ def test_identifiers_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> No
         (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices, events and store_closures"),
         (f'{PRICES}missing_days = "zero"\n', "`missing_days` is for sales"),
         (f"{SALES}listed_days = 90\n", '`listed_days` needs `missing_days = "zero"`'),
+        (f'{SALES}aggregate = "sum"\non_invalid = "quarantine"\n', "exclude each other"),
+        (f'{SALES}{SALES}missing_days = "zero"\n', "a source means one thing by silence"),
         (f"{SALES}declared_lag_hours = 9999\n", "declared_lag_hours: Input should be less than or equal to 720"),
         (f'{SALES}separator = "tab"\n', "separator: String should have at most 1 character"),
         (

@@ -64,4 +64,8 @@ def test_every_name_that_a_publication_leaves_was_given_by_a_counted_call(tmp_pa
     given = {call.path for call in Report.read(report).calls if call.kind == "n"}
     left = {str(path) for path in home.rglob("*")}
     assert len(left) > 100
-    assert left <= given
+    # A catalogue is a folder that is given its name as a whole.
+    inside = {
+        path for path in left if Path(path).parent.name.startswith("catalogue-") and str(Path(path).parent) in given
+    }
+    assert left - inside <= given

@@ -141,12 +141,14 @@ class Batches:
 
     Attributes:
         by_id: The batches, in the order in which they were recorded.
-        start_date: First day of sales of the first ingest that had any.
+        start_date: First day of the store: that which was fixed, or the first day of what counts if that is later.
+        fixed_start: First day of sales of the first ingest that had any.
         taken_back: Ids of batches that new snapshots leave out, with the entry that says so.
     """
 
     by_id: dict[str, BatchRecord] = field(default_factory=dict)
     start_date: date | None = None
+    fixed_start: date | None = None
     taken_back: dict[str, int] = field(default_factory=dict)
 
     def current(self) -> list[BatchRecord]:
@@ -191,7 +193,7 @@ class IngestKind(EntryKind[Ingest]):
         for batch in record.batches:
             kept.by_id.setdefault(batch.batch_id, batch)
         if kept.start_date is None:
-            kept.start_date = record.start_date
+            kept.start_date = kept.fixed_start = record.start_date
 
     def references(self, record: Ingest) -> References:
         """Return the files of the batches, and the ids by which snapshots name them."""

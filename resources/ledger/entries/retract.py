@@ -66,11 +66,8 @@ class RetractKind(EntryKind[Retraction]):
         else:
             batches.taken_back[record.batch_id] = record.sequence
         days = [batch.first_event_date for batch in batches.current() if batch.feed == "sales"]
-        if not days:
-            # The next ingest with sales fixes it anew.
-            batches.start_date = None
-        elif batches.start_date is None or batches.start_date < min(days):
-            batches.start_date = min(days)
+        # Where nothing is left, the next ingest with sales fixes it anew.
+        batches.start_date = max(min(days), batches.fixed_start or min(days)) if days else None
 
     def admit(self, record: Retraction, state: FoldedState) -> None:
         """Refuse a batch that is not there, or of which this is true already.

@@ -50,8 +50,8 @@ def test_an_artifact_of_another_format_is_refused(artifact: StatisticalArtifact)
 
 
 def test_too_short_a_history_is_refused_with_what_would_do() -> None:
-    with pytest.raises(InputError, match="more than 42 days"):
-        train_statistical(lawful_panel(4, 42, HORIZON), one_group(4), horizon=HORIZON)
+    with pytest.raises(InputError, match="it takes 14"):
+        train_statistical(lawful_panel(4, 13, HORIZON), one_group(4), horizon=HORIZON)
 
 
 def test_forecasts_come_close_to_the_law(forecasts: SeriesForecasts) -> None:
