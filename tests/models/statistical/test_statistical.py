@@ -49,11 +49,6 @@ def test_an_artifact_of_another_format_is_refused(artifact: StatisticalArtifact)
         StatisticalArtifact.from_bytes(artifact.to_bytes().replace(b'"format": 2', b'"format": 1'))
 
 
-def test_too_short_a_history_is_refused_with_what_would_do() -> None:
-    with pytest.raises(InputError, match="it takes 14"):
-        train_statistical(lawful_panel(4, 13, HORIZON), one_group(4), horizon=HORIZON)
-
-
 def test_forecasts_come_close_to_the_law(forecasts: SeriesForecasts) -> None:
     """The truth is known: its mean is missed by less than a tenth, without bias."""
     _, mean = lawful_fields(COUNT, DAYS, HORIZON, 20.0, 1)
