@@ -137,14 +137,13 @@ def _set_aside(batch: Batch, reasons: pl.Series, is_bad: pl.Series) -> pl.DataFr
 
 
 def _finding(batch: Batch, aside: pl.DataFrame) -> FeedFinding:
-    shown = first_ten(f"row {row} ({why})" for row, why in aside.head(11).select("row_number", "reasons").iter_rows())
-    left = f" and {aside.height - 10:,} more" if aside.height > 10 else ""  # noqa: PLR2004
+    shown = first_ten(f"row {row} ({why})" for row, why in aside.select("row_number", "reasons").iter_rows())
     return FeedFinding(
         batch.feed,
         "quarantined",
         is_error=False,
         rows=aside.height,
-        message=f"{batch.delivery or batch.source}: {aside.height:,} rows are set aside: {shown}{left}",
+        message=f"{batch.delivery or batch.source}: {aside.height:,} rows are set aside: {shown}",
         remedy="Send them right, or look at them and release them; a run of their day waits unless the mapping "
         "tolerates so many.",
     )

@@ -141,7 +141,7 @@ def _too_many_aside(feed: str, aside: pl.DataFrame, rows: int, day: date) -> Seq
         return []
     shown = first_ten(
         f"{file} row {number} ({reasons})"
-        for file, number, reasons in own.select("delivery", "row_number", "reasons").head(11).iter_rows()
+        for file, number, reasons in own.select("delivery", "row_number", "reasons").iter_rows()
     )
     return [f"{own.height:,} rows of `{feed}` of {day} are in quarantine: {shown}"]
 

@@ -203,6 +203,12 @@ def test_a_day_on_which_a_whole_store_is_silent_between_others_is_told(stores: S
     assert told == ["whole stores are silent on 1 days between others: S on 2025-06-05"]
 
 
+def test_of_many_silent_days_ten_are_named_and_the_others_counted_once(stores: Stores) -> None:
+    (told,) = silent(taken(stores, *(sales(range(n, n + 1)) for n in range(0, 33, 2))))
+    assert told.startswith("whole stores are silent on 15 days between others: S on 2025-06-03, ")
+    assert told.endswith("S on 2025-06-21 and 5 more")
+
+
 def test_it_is_told_when_the_days_after_it_arrive_later(stores: Stores) -> None:
     assert not silent(taken(stores, sales(range(3))))
     assert not silent(taken(stores, sales(range(4, 5))))
