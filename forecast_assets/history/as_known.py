@@ -17,8 +17,8 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import resolve, resolve_uncontested
-from forecast_assets.history.quarantined import quarantined_rows, uncertain_sales
-from forecast_assets.history.silence import ASSUMED_CLOSED, RESOLVED_SALES, Silence, assumed_sales, silences
+from forecast_assets.history.quarantined import quarantined_rows, without_uncertain
+from forecast_assets.history.silence import RESOLVED_SALES, Silence, assumed_sales, silences
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.moments import PLANNED, SILENT_DAYS
@@ -204,21 +204,7 @@ class History:
         # What two silent sources agree on comes once.
         every = zeros[0] if len(zeros) == 1 else pl.concat(zeros).unique(_SALES_KEY, keep="first", maintain_order=True)
         silent = every.join(said.select(_SALES_KEY), on=_SALES_KEY, how="anti")
-        return self._without_uncertain(silent, first)
-
-    def _without_uncertain(self, zeros: pl.LazyFrame, since: date) -> pl.LazyFrame:
-        """Leave out what rows in quarantine make uncertain: their keys, and whole store-days."""
-        aside = quarantined_rows(self, since=since)
-        if not aside["is_open"].any():
-            return zeros
-        named, unnamed, heard = uncertain_sales(aside)
-        # A store that sent rows was not closed, whatever is wrong with them.
-        is_closed = pl.col("resolution") == ASSUMED_CLOSED
-        open_stores = zeros.filter(is_closed).join(heard.lazy(), on=heard.columns, how="anti")
-        certain = pl.concat([zeros.filter(~is_closed), open_stores])
-        return certain.join(named.lazy(), on=named.columns, how="anti").join(
-            unnamed.lazy(), on=unnamed.columns, how="anti"
-        )
+        return without_uncertain(silent, quarantined_rows(self, since=first))
 
     def closures(self, *, since: date | None = None, ahead_days: int = 0) -> pl.DataFrame:
         """Return the store-days that were said to be closed or not, one row each: `store_id, event_date, is_closed`."""

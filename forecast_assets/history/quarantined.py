@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from forecast_assets.contracts import FEEDS, QUARANTINED_ROWS, SALES
+from forecast_assets.history.silence import ASSUMED_CLOSED
 
 if TYPE_CHECKING:
     from forecast_assets.history.as_known import History
@@ -56,24 +57,29 @@ def _settled(history: "History", feed: str, aside: pl.DataFrame) -> pl.DataFrame
     return said.with_columns(of_feed=pl.lit(feed), is_settled=pl.lit(value=True)).select(*_PLACE, "is_settled")
 
 
-def uncertain_sales(aside: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return on what silence means nothing: something was said, and it could not be believed.
+def without_uncertain(zeros: pl.LazyFrame, aside: pl.DataFrame) -> pl.LazyFrame:
+    """Leave out zeros that follow from silence where something was said that could not be believed.
+
+    A row without a SKU may be of any in its store. A store that sent rows was not closed, whatever is wrong with them.
 
     Args:
+        zeros: Resolved sales of keys without a word.
         aside: As `quarantined_rows` returns them.
-
-    Returns:
-        Of open rows of sales with a day, each once: `sku_id, store_id, event_date` of those with a SKU; `store_id,
-        event_date` of those without, which may be of any; and `store_id, event_date` of all.
     """
     sales = aside.filter(pl.col("is_open"), pl.col("of_feed") == SALES.name, pl.col("has_day"))
-    store_day = ["store_id", "event_date"]
+    if sales.is_empty():
+        return zeros
     named, unnamed = sales.drop_nulls("sku_id"), sales.filter(pl.col("sku_id").is_null())
-    return (
-        named.select(*_SERIES, "event_date").drop_nulls().unique(),
-        unnamed.select(store_day).drop_nulls().unique(),
-        sales.select(store_day).drop_nulls().unique(),
-    )
+    is_closed = pl.col("resolution") == ASSUMED_CLOSED
+    certain = pl.concat([zeros.filter(~is_closed), _without(zeros.filter(is_closed), sales, _STORE_DAY)])
+    return _without(_without(certain, named, [*_SERIES, "event_date"]), unnamed, _STORE_DAY)
+
+
+_STORE_DAY: Final = ["store_id", "event_date"]
+
+
+def _without(zeros: pl.LazyFrame, aside: pl.DataFrame, key: list[str]) -> pl.LazyFrame:
+    return zeros.join(aside.lazy().select(key), on=key, how="anti")
 
 
 def is_touched(series: pl.DataFrame, aside: pl.DataFrame) -> pl.Series:

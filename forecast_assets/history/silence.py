@@ -24,7 +24,8 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import SALES, STORE_CLOSURES, TIMESTAMP
+from forecast_assets.contracts import SALES, STORE_CLOSURES
+from forecast_assets.history.moments import midnight
 from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.moments import SILENT_DAYS
 
@@ -151,7 +152,7 @@ def store_days(
         known_at=pl.col("known_at").min(), is_open=(pl.col("sales_units") > 0).any()
     )
     calendar = _calendar(heard.collect(engine="streaming"), closures, until)
-    complete = _midnight(day + _DAY) + silence.lag
+    complete = midnight(day + _DAY) + silence.lag
     is_heard, said_closed = pl.col("known_at").is_not_null(), pl.col("is_closed").fill_null(value=False)
     reads = pl.lit(silence.listed_days is not None)
     may_be_closed = ~is_heard & reads & pl.col("is_closed").is_null()
@@ -163,7 +164,7 @@ def store_days(
         calendar.select(
             "store_id",
             "event_date",
-            known_at=pl.max_horizontal(complete, "known_at").cast(TIMESTAMP),
+            known_at=pl.max_horizontal(complete, "known_at"),
             resolution=meaning,
             is_usual=is_heard | said_closed | is_pattern,
         )
@@ -220,7 +221,3 @@ def _split(sold: pl.LazyFrame, series: pl.DataFrame, listed: int) -> pl.DataFram
     begins = (day.diff().over(_SERIES) > timedelta(days=listed)).fill_null(value=False)
     runs = days.with_columns(run=begins.cum_sum().over(_SERIES)).group_by(*_SERIES, "run")
     return runs.agg(first=day.min(), last=day.max()).select(*_SERIES, "first", "last")
-
-
-def _midnight(day: pl.Expr) -> pl.Expr:
-    return day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")

@@ -12,8 +12,8 @@ import polars as pl
 
 from forecast_assets.contracts import STORE_CLOSURES, TIMESTAMP
 from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.stored_rows import StoredRows
 
 SOURCE: Final = "closures"

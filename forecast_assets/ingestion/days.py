@@ -8,10 +8,12 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
+from resources.stores.moments import DAILY_FEEDS
 
 # Feeds that speak of what has happened. Plans may speak of days to come.
-OF_THE_PAST: Final = ("sales", "stock_status", "inventory_positions", "purchase_orders")
+OF_THE_PAST: Final = (*DAILY_FEEDS, "purchase_orders")
 # The clocks of the easternmost islands are so far ahead of Greenwich: no day begins earlier anywhere.
 _EASTERNMOST: Final = timedelta(hours=14)
 # Days so far apart belong to different stretches of time; a few rows alone in theirs are slips of a date.
@@ -36,6 +38,14 @@ def is_in_the_future(batch: Batch, last: date) -> pl.Series:
     if batch.feed not in OF_THE_PAST:
         return pl.Series([False]).new_from_index(0, batch.frame.height)
     return batch.frame.select((pl.col("event_date") > last).fill_null(value=False)).to_series()
+
+
+def is_known_too_early(batch: Batch) -> pl.Series:
+    """[rows] Whether a row was known before the day began that it speaks of, where nobody can know that."""
+    if batch.feed not in DAILY_FEEDS:
+        return pl.Series([False]).new_from_index(0, batch.frame.height)
+    early = pl.col("known_at") < midnight(pl.col("event_date"))
+    return batch.frame.select(early.fill_null(value=False)).to_series()
 
 
 def is_far_from_all_others(batch: Batch) -> pl.Series:

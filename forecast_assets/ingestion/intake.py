@@ -15,19 +15,19 @@ from forecast_assets.contracts import ALL_STORES
 from forecast_assets.contracts.confirmations import confirmations_feed
 from forecast_assets.core.errors import FIRST, HierarchyError, first_ten
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import LONGEST_LAG, Batch
-from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, latest_day
+from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, is_known_too_early, latest_day
 from forecast_assets.ingestion.far_values import FarValues
 from forecast_assets.ingestion.findings import UNFIT, FeedFinding, contract_findings
 from forecast_assets.ingestion.gaps import gap_findings, joined, limits, runs_of
 from forecast_assets.ingestion.identifiers import Identifiers
-from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.repeats import Repeats, without_repeats
 from forecast_assets.ingestion.silent_days import SilentDays
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
+from resources.stores.moments import DAILY_FEEDS
 from resources.stores.observations import LATER_COLUMNS
 
-_OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
 # Feeds that speak of SKUs in stores, apart from sales themselves.
 _ABOUT_SALES: Final = ("stock_status", "inventory_positions", "purchase_orders", "prices")
@@ -87,7 +87,7 @@ class Intake:
             return BatchVerdict([_of_delivery(finding, batch) for finding in found], Repeats(batch.frame))
         self._note(batch)
         found += _impossible_days(batch, self.last_day)
-        if batch.feed in _OBSERVED:
+        if batch.feed in DAILY_FEEDS:
             found += [*_known_too_early(batch), *_known_late(batch)]
         if batch.feed in _MEMBERS:
             found += _broken_tree(batch)
@@ -248,8 +248,7 @@ def _impossible_days(batch: Batch, last_day: date) -> list[FeedFinding]:
 
 
 def _known_too_early(batch: Batch) -> list[FeedFinding]:
-    day_start = midnight(pl.col("event_date"))
-    early = batch.frame.lazy().filter(pl.col("known_at") < day_start).collect()
+    early = batch.frame.filter(is_known_too_early(batch))
     if early.is_empty():
         return []
     rows = "; ".join(str(row) for row in early.head(FIRST).rows(named=True))

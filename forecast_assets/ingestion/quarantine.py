@@ -18,16 +18,15 @@ from forecast_assets.contracts import FEEDS, QUARANTINED_ROWS, Contract
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.history import History
+from forecast_assets.history.moments import midnight
 from forecast_assets.history.quarantined import quarantined_rows, with_state
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future
+from forecast_assets.ingestion.days import is_far_from_all_others, is_in_the_future, is_known_too_early
 from forecast_assets.ingestion.findings import LAST_DAY, FeedFinding, questions
-from forecast_assets.ingestion.moments import midnight
 from resources.ledger.entries.ingest import BatchRecord
 from resources.stores.observations import ObservationStore
 
 _SERIES: Final = ("sku_id", "store_id")
-_OBSERVED: Final = ("sales", "stock_status", "inventory_positions")
 Reason = tuple[pl.Series, str]
 
 
@@ -92,13 +91,12 @@ def _of_rules(batch: Batch, last_day: date) -> list[Reason]:
             is_told = told.str.contains(f"`{column.name}` cannot", literal=True)
             asked[f"`{column.name}` is missing"] = pl.col(column.name).is_null() & ~is_told
     broken = frame.select(**asked) if asked else pl.DataFrame()
-    early = (pl.col("known_at") < midnight(pl.col("event_date"))).fill_null(value=False)
     return [
         *((broken[words], words) for words in asked),
         (frame.select(batch.contract.key).is_duplicated(), "its key comes more than once"),
         (is_in_the_future(batch, last_day), "its day has not been yet"),
         (is_far_from_all_others(batch), "its day is years away from all others of its file"),
-        *([(frame.select(early).to_series(), "known before its day began")] if batch.feed in _OBSERVED else []),
+        (is_known_too_early(batch), "known before its day began"),
     ]
 
 

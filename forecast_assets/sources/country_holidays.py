@@ -14,8 +14,8 @@ import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, EVENTS, TIMESTAMP
 from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.moments import midnight
 
 TRUST: Final = 0.5
 KNOWN_AHEAD: Final = timedelta(days=365)

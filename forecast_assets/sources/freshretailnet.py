@@ -32,9 +32,9 @@ from forecast_assets.contracts import (
     STOCK_STATUS,
     STORE_HIERARCHY,
 )
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding
-from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.files import require_folder, scan_parquet
 from forecast_assets.sources.freshretailnet_hours import DEMAND_SHARE, HOURLY_FILE, TRADING, with_demand_share
 

@@ -29,8 +29,8 @@ import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, EVENTS, PRICES, PRODUCT_HIERARCHY, SALES, STORE_HIERARCHY
 from forecast_assets.core.arrays import Floats, Ints
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.moments import midnight
 from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
 
 SOURCE: Final = "m5"

@@ -25,9 +25,9 @@ import polars as pl
 
 from forecast_assets.contracts import ALL_STORES, FEEDS, TIMESTAMP, Column
 from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch, Tolerance
 from forecast_assets.ingestion.findings import FeedFinding
-from forecast_assets.ingestion.moments import midnight
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.sources.casting import Notation, RowSource, cast_column, joined_words, unreadable_values
 from forecast_assets.sources.databases import read_database
