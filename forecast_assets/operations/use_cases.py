@@ -20,6 +20,7 @@ from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.backtesting.backtest import BacktestOutcome, BacktestRequest, run_backtests
 from forecast_assets.contracts import SALES
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import IncompleteInputsError, InputError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
@@ -152,7 +153,7 @@ class UseCases(ABC):
         Raises:
             InputError: If who or why is missing, a store is not known, or the days are none or too many.
         """
-        _require_decision("A closure", by, reason)
+        require_decision("A closure", by, reason)
         now = datetime.now(UTC)
         batch = closures_batch(stores, first, last, self.stored_rows(), is_closed=is_closed, now=now)
         return self._ingested([batch], by=by, reason=reason)
@@ -169,8 +170,9 @@ class UseCases(ABC):
         Raises:
             InputError: If there is no such batch, if this is so already, or if who or why is missing.
         """
+        require_decision("Taking back a batch", by, reason)
         found = find_batch(self.stores, batch)
-        if not counts_again and by.strip() and reason.strip():
+        if not counts_again:
             keep_what_was_said_again(self.stores.observations, found, by=by, reason=reason)
         if counts_again:
             require_no_other_word(self.stores.observations, found)
@@ -189,7 +191,7 @@ class UseCases(ABC):
         Raises:
             InputError: If there are no such rows, if one of them lacks what its feed needs, or who or why is missing.
         """
-        _require_decision("Releasing rows", by, reason)
+        require_decision("Releasing rows", by, reason)
         found = find_batch(self.stores, batch)
         aside = quarantined(self.stores).filter(pl.col("batch_id") == found.batch_id, pl.col("is_open"))
         chosen = aside.filter(pl.col("row_number").is_in(rows)) if rows else aside
@@ -301,7 +303,7 @@ class UseCases(ABC):
             NothingToCorrectError: If no input has changed.
             AlreadyPublishedError: If another correction was quicker.
         """
-        _require_decision("A correction", by, reason)
+        require_decision("A correction", by, reason)
         if known_until is not None and known_until > datetime.now(UTC):
             raise InputError(
                 f"Nobody knows yet what will be known by {known_until:%Y-%m-%d %H:%M} UTC.",
@@ -352,11 +354,6 @@ class UseCases(ABC):
         self.progress("measure days", len(due), len(due))
         self.refresh_catalogue()
         return due
-
-
-def _require_decision(what: str, by: str, reason: str) -> None:
-    if not by.strip() or not reason.strip():
-        raise InputError(f"{what} needs who and why.", remedy="Give --by and --reason some text.")
 
 
 def _unexpected(folder: Path, batch: Batch) -> list[str]:

@@ -14,6 +14,7 @@ import polars as pl
 
 from forecast_assets.contracts import PUBLISHED, Contract
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import (
     ChangedFileError,
     InputError,
@@ -430,8 +431,7 @@ def _checked_correction(key: RunKey, correction: Correction | None) -> Correctio
         )
     if correction is None:
         return Correction()
-    if not correction.by.strip() or not correction.reason.strip():
-        raise InputError("A correction needs who and why.", remedy="Give --by and --reason some text.")
+    require_decision("A correction", correction.by, correction.reason)
     return replace(correction, corrects=str(revision_before(key)))
 
 

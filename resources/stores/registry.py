@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import channel_moves, promotion_stack
@@ -127,8 +128,7 @@ def open_registry(location: Path | str, mirror: Path | None = None) -> Registry:
 
 
 def _require_decision(what: str, channel: str, by: str, reason: str) -> None:
-    if not by.strip() or not reason.strip():
-        raise InputError(f"A {what} needs who and why.", remedy="Give --by and --reason some text.")
+    require_decision(f"A {what}", by, reason)
     if channel not in CHANNELS:
         raise InputError(f"There is no channel `{channel}`.", remedy=f"Name one of {first_ten(CHANNELS)}.")
 

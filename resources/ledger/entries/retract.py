@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
 from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
@@ -76,8 +77,7 @@ class RetractKind(EntryKind[Retraction]):
             InputError: Naming it, and who or why where they are missing.
         """
         batches = state.part(Batches)
-        if not record.by.strip() or not record.reason.strip():
-            raise InputError("Taking back a batch needs who and why.", remedy="Give --by and --reason some text.")
+        require_decision("Taking back a batch", record.by, record.reason)
         if record.batch_id not in batches.by_id:
             raise InputError(
                 f"There is no batch {record.batch_id}.",
