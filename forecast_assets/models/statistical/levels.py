@@ -87,7 +87,7 @@ def forecast_levels(
     the next fades by 2% a day, so that ninety days ahead a trend has added what 41 did without.
 
     Args:
-        cleaned: [n, T] level series, units; NaN only before a series begins. A series without any value gets zeros.
+        cleaned: [n, T] level series, units; days with NaN are left out. A series without any value gets zeros.
         names: [n] one of `MODELS` for each series.
         horizon: H.
         progress: Called with the stage, series done and series in all.
@@ -100,7 +100,7 @@ def forecast_levels(
     unknown = sorted(set(names.tolist()) - set(MODELS))
     if unknown:
         raise ValueError(f"Unknown level models: {first_ten(unknown)}. Choose from {', '.join(MODELS)}.")
-    has_values = ~np.isnan(cleaned[:, -1])
+    has_values = ~np.isnan(cleaned).all(axis=1)
     used = np.where(has_values, names, ZERO).astype(np.object_)
     path = np.zeros((len(cleaned), horizon))
     done = 0

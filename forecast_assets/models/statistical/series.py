@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.contracts import COMPONENTS
-from forecast_assets.core.arrays import Floats, Groups, Names, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, Names, Rows
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.closures import is_weekly
@@ -20,7 +20,7 @@ from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED, BorrowedLevels, borrow
 from forecast_assets.models.statistical.effects import Effects, Factors, lay_out_factors, season_deviation
-from forecast_assets.models.statistical.levels import ZERO, LevelPaths, forecast_levels
+from forecast_assets.models.statistical.levels import CROSTON, ZERO, LevelPaths, forecast_levels
 from forecast_assets.models.statistical.resumption import at_present_level
 
 # All components but the last, which is what rounding leaves over.
@@ -29,6 +29,8 @@ FACTORED: Final = COMPONENTS[:-1]
 WITHOUT_LEVEL: Final = ("new", "dead", "ended")
 # What a series lends to its relatives is its level of about the last four weeks.
 _LENT_HALF_LIFE: Final = 14.0
+# A day of which less was seen does not say that nothing would have sold.
+_MOST_OF_A_DAY: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class CleanedSeries:
         factors: What multiplies the level, [n, T + H] each.
         level: [n, T] demand over factors, units; NaN before a series begins, its trailing level on unknown days.
         demand: [n, T] demand estimate, units; NaN where sales are unknown.
+        is_unsold: [n, T] whether most of the day was seen, and nothing sold.
+        is_unseen: [n, T] whether it is not known that something sold, nor that nothing did.
         demand_class: [n].
         borrowed: What the parents of each series say of it.
     """
@@ -46,8 +50,19 @@ class CleanedSeries:
     factors: Factors
     level: Floats
     demand: Floats
+    is_unsold: Bools
+    is_unseen: Bools
     demand_class: Names
     borrowed: BorrowedLevels
+
+    def told_apart(self, rows: Rows) -> Floats:
+        """[k, T] Levels of some series as models read them that tell days with a sale from days without.
+
+        To those a day's share of the usual level, which stands in for hours without stock, would be a sale, and a tiny
+        one. NaN where neither is known.
+        """
+        told = np.where(self.is_unsold[rows], 0.0, self.level[rows])
+        return np.where(self.is_unseen[rows], np.nan, told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +92,14 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeri
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
     level = at_present_level(panel, observed.units, observed.exposure * past, found.level)
+    is_seen = (observed.exposure > _MOST_OF_A_DAY) & ~(panel.is_censored & np.isnan(panel.missed_share))
+    has_sold = np.nan_to_num(panel.sales) > 0
     return CleanedSeries(
         factors,
         np.where(has_begun, level, np.nan),
         found.demand,
+        is_seen & ~has_sold,
+        ~is_seen & ~has_sold,
         demand_class,
         _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
     )
@@ -115,8 +134,10 @@ def level_paths(
     """
     chosen = np.arange(len(history.level)) if rows is None else rows
     is_borrowed = np.isin(names, BORROWED)
-    own = np.where(is_borrowed, ZERO, names)
-    made = forecast_levels(history.level[chosen], own, horizon, progress=progress, workers=workers)
+    own, cleaned = np.where(is_borrowed, ZERO, names), history.level[chosen]
+    by_interval = np.flatnonzero(np.isin(own, CROSTON))
+    cleaned[by_interval] = history.told_apart(chosen[by_interval])
+    made = forecast_levels(cleaned, own, horizon, progress=progress, workers=workers)
     for name in np.unique(names[is_borrowed]):
         few = np.flatnonzero(names == name)
         made.path[few] = history.borrowed.level(str(name), chosen[few])[:, None]
