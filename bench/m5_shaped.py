@@ -1,6 +1,15 @@
-"""Files of M5's shape and size, made up: counts, calendar and prices by a seeded law, for measuring.
+"""Files of M5's shape and size, made up by a seeded law, for measuring.
 
-python -m bench.m5_shaped FOLDER [--items 3049] [--days 1941]
+What belongs here: items, their own levels and prices, and the files. What does not: what moves departments in stores,
+and the truth of it (`bench.m5_law`).
+
+Levels of items are log-normal, so that most sell less than one a day, as M5's do; food twice as much as the rest. Each
+wanders by 0.25 from month to month, on the log, and returns by a tenth: for such items a level that forgets 4% a day is
+about right, as it is for M5's. Two in five are there from the start of M5's five years and the others come over the
+first three quarters of the files at the same pace, so that a file of a year and a half has few launches, as M5's last
+year and a half has. Counts are Poisson about all that.
+
+python -m bench.m5_shaped FOLDER [--items 3049] [--days 1941] [--seed 5]
 """
 
 import argparse
@@ -12,22 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats, Ints
+from bench.m5_law import DEPARTMENTS, FIRST_DAY, PLAN_DAYS, STATES, STORES, Law, named_events, paydays, wandering
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.simulation.m5_writer import m5_calendar, week_number
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, SALES_FILE
 
-FIRST_DAY = date(2011, 1, 29)
-PLAN_DAYS = 28
-STORES = ("CA_1", "CA_2", "CA_3", "CA_4", "TX_1", "TX_2", "TX_3", "WI_1", "WI_2", "WI_3")
-STATES = ("CA", "TX", "WI")
-# Departments and their share of the items, as in M5.
-DEPARTMENTS = (
-    ("FOODS_1", 216), ("FOODS_2", 398), ("FOODS_3", 823), ("HOBBIES_1", 416), ("HOBBIES_2", 149),
-    ("HOUSEHOLD_1", 532), ("HOUSEHOLD_2", 515),
-)  # fmt: skip
-WEEKDAYS = np.array([0.95, 0.88, 0.88, 0.9, 1.02, 1.22, 1.15])
-EVENTS = {(1, 1): "NewYear", (2, 14): "ValentinesDay", (7, 4): "IndependenceDay", (10, 31): "Halloween"}
-CLOSED = (12, 25)
+LEVEL, LEVEL_SPREAD, FOOD_LEVEL, OTHER_LEVEL = -0.9, 1.2, 1.6, 0.8
+LEVEL_STEP, LEVEL_KEPT, MONTH_DAYS = 0.25, 0.9, 28
+# A launch a day, of all that ever come.
+LAUNCHES_A_DAY = 0.6 / (1941 * 3 // 4)
 _CHUNK = 2000
 
 
@@ -40,6 +42,11 @@ class Shape:
     @property
     def calendar_days(self) -> list[date]:
         return [FIRST_DAY + timedelta(days=number) for number in range(self.days + PLAN_DAYS)]
+
+    @property
+    def law(self) -> Law:
+        """What moves departments in stores, to the end of the plan: the truth that estimates are held against."""
+        return Law(self.calendar_days, self.seed)
 
 
 def write_m5_shaped(folder: Path, shape: Shape) -> None:
@@ -77,10 +84,10 @@ def _series(shape: Shape) -> pl.DataFrame:
 
 
 def _launches(shape: Shape, count: int, week: Ints) -> Ints:
-    """[n] first day on sale of each series, the first of a week: two in five are there from the start."""
+    """[n] first day on sale of each series, the first of a week."""
     random = np.random.default_rng([shape.seed, 1])
-    latest = random.integers(0, max(shape.days * 3 // 4, 1), count)
-    day = np.where(random.random(count) < 0.4, 0, latest)
+    latest = max(shape.days * 3 // 4, 1)
+    day = np.where(random.random(count) < LAUNCHES_A_DAY * latest, random.integers(0, latest, count), 0)
     return np.searchsorted(week, week[day])
 
 
@@ -88,48 +95,46 @@ def _week_of_day(shape: Shape) -> Ints:
     return np.array([week_number(day) for day in shape.calendar_days])
 
 
-def _snap(shape: Shape) -> Bools:
-    """[3, days] food-stamp days: ten a month, others in each state."""
-    day = np.array([day.day for day in shape.calendar_days])
-    return np.stack([day <= 10, (day % 2 == 1) & (day <= 15) | (day == 6) | (day == 12), (day % 3 != 1) & (day <= 15)])
-
-
 def _calendar(shape: Shape) -> pl.DataFrame:
     days = shape.calendar_days
-    names = [
-        EVENTS.get((day.month, day.day)) or ("Christmas" if (day.month, day.day) == CLOSED else None) for day in days
-    ]
-    named = pl.DataFrame({"date": days, "event_name_1": names, "event_name_2": None})
-    snap = zip(STATES, _snap(shape), strict=True)
+    named = pl.DataFrame({"date": days, "event_name_1": named_events(days), "event_name_2": None})
+    snap = zip(STATES, paydays(days) > 0, strict=True)
     return m5_calendar(named).with_columns(pl.Series(f"snap_{state}", on.astype(np.int64)) for state, on in snap)
 
 
 def _counts(shape: Shape, series: pl.DataFrame, launch: Ints) -> npt.NDArray[np.int32]:
-    """[n, T] units: a slow mover's Poisson about a level that drifts by the month, with weeks, years and SNAP."""
+    """[n, T] units: Poisson about each item's own level times what its department does in its store."""
     random = np.random.default_rng([shape.seed, 2])
-    usual = _usual(shape)
-    state = series["state_id"].replace_strict(dict(zip(STATES, range(3), strict=True))).to_numpy()
+    factors = shape.law.factors[:, :, : shape.days]
+    department, store = _places(series)
     is_food = series["cat_id"].to_numpy() == "FOODS"
-    rate = np.exp(random.normal(-0.9, 1.2, series.height)) * np.where(is_food, 1.6, 0.8)
-    snap = 1.0 + 0.15 * _snap(shape)[:, : shape.days]
+    rate = np.exp(random.normal(LEVEL, LEVEL_SPREAD, series.height)) * np.where(is_food, FOOD_LEVEL, OTHER_LEVEL)
     out = np.zeros((series.height, shape.days), dtype=np.int32)
     for start in range(0, series.height, _CHUNK):
         rows = slice(start, min(start + _CHUNK, series.height))
-        drift = np.repeat(random.gamma(4.0, 0.25, (rows.stop - start, shape.days // 28 + 1)), 28, axis=1)
-        mean = rate[rows, None] * drift[:, : shape.days] * usual
-        mean *= np.where(is_food[rows, None], snap[state[rows]], 1.0)
+        mean = rate[rows, None] * _own_level(random, rows.stop - start, shape.days)
+        mean *= factors[department[rows], store[rows]]
         mean *= np.arange(shape.days) >= launch[rows, None]
         out[rows] = random.poisson(mean)
     return out
 
 
-def _usual(shape: Shape) -> Floats:
-    """[T] what week and year do to every level; nothing sells on Christmas Day."""
-    days = shape.calendar_days[: shape.days]
-    year = 1.0 + 0.12 * np.sin(2 * np.pi * np.arange(shape.days) / 365.25)
-    is_open = np.array([(day.month, day.day) != CLOSED for day in days])
-    weekday = WEEKDAYS[(FIRST_DAY.weekday() + np.arange(shape.days)) % 7]
-    return np.asarray(weekday * year * is_open)
+def _places(series: pl.DataFrame) -> tuple[Ints, Ints]:
+    """[n] department and store of each series, as the law counts them."""
+    names = [name for name, _ in DEPARTMENTS]
+    department = series["dept_id"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    store = series["store_id"].replace_strict(STORES, range(len(STORES)), return_dtype=pl.Int64)
+    return department.to_numpy(), store.to_numpy()
+
+
+def _own_level(random: np.random.Generator, count: int, days: int) -> Floats:
+    """[count, days] what wanders from month to month, 1 on average, and in a straight line between months."""
+    months = days // MONTH_DAYS + 2
+    log = wandering(random, (count, months), LEVEL_STEP, LEVEL_KEPT)
+    month, day = np.divmod(np.arange(days), MONTH_DAYS)
+    share = day / MONTH_DAYS
+    level = log[:, month] * (1.0 - share) + log[:, month + 1] * share
+    return np.asarray(np.exp(level - LEVEL_STEP**2 / (1.0 - LEVEL_KEPT**2) / 2))
 
 
 def _prices(shape: Shape, series: pl.DataFrame, week: Ints, launch: Ints) -> pl.DataFrame:
@@ -155,8 +160,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--items", type=int, default=3049)
     parser.add_argument("--days", type=int, default=1941)
+    parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
-    write_m5_shaped(arguments.folder, Shape(arguments.items, arguments.days))
+    write_m5_shaped(arguments.folder, Shape(arguments.items, arguments.days, arguments.seed))
 
 
 if __name__ == "__main__":
