@@ -118,7 +118,7 @@ NOISE_ALL, NOISE_BY_STORE, NOISE_BY_BOTH = 0.025, 0.025, 0.04
 _N, _S = len(DEPARTMENTS), len(STORES)
 _IS_FOOD = np.array([name.startswith("FOODS") for name, _ in DEPARTMENTS])
 _IS_HOUSEHOLD = np.array([name.startswith("HOUSEHOLD") for name, _ in DEPARTMENTS])
-_STATE_OF_STORE = np.array([STATES.index(name[:2]) for name in STORES])
+STATE_OF_STORE = np.array([STATES.index(name[:2]) for name in STORES])
 
 
 def paydays(days: list[date]) -> Ints:
@@ -250,9 +250,21 @@ class Law:
         return np.asarray(np.exp(log) * self.is_open)
 
     @cached_property
+    def calendar_factors(self) -> Floats:
+        """[7, 10, D] the part of the factors that a calendar can tell: weekdays, paydays, events, the year."""
+        log = np.log(self.weekday_factor)[:, :, self._weekday] + self._payday_log + self._event_log + self._year_log
+        return np.asarray(np.exp(log) * self.is_open)
+
+    @cached_property
     def is_open(self) -> Bools:
         """[D] whether stores are open."""
         return np.array([day != event_day(CLOSED, day.year) for day in self.days])
+
+    @cached_property
+    def is_near_event(self) -> Bools:
+        """[D] whether an event reaches the day, from three days before it to the day after."""
+        reached = {day + timedelta(days=away) for _, day in occurrences(self.days) for away in (*BEFORE, 0, 1)}
+        return np.array([day in reached for day in self.days])
 
     @property
     def _weekday(self) -> Ints:
@@ -260,7 +272,7 @@ class Law:
 
     @property
     def _payday_log(self) -> Floats:
-        place = paydays(self.days)[_STATE_OF_STORE]
+        place = paydays(self.days)[STATE_OF_STORE]
         share = np.where(place > 0, PAYDAY_FIRST + (PAYDAY_LAST - PAYDAY_FIRST) * (place - 1) / 9, 0.0)
         salary = SALARY * np.cos(2 * np.pi * (np.array([day.day for day in self.days]) - 1) / 30.4)
         return np.asarray(np.log(self.payday_factor)[:, :, None] * share + salary)

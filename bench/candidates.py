@@ -1,0 +1,133 @@
+"""Models that are judged on cases: the families as they are in production, and yardsticks.
+
+What belongs here: from a case to forecasts of its days ahead. What does not: how good they are (`bench.skill`).
+
+A model is any callable from a case to `Made`. Families go through the same functions as a run: training, base
+forecasts, reconciliation, stock-out risk; only stores, rounding and words are left out.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.cases import Case
+from bench.tweedie import tweedie_sales
+from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.demand import uncensor, usual_lost_share
+from forecast_assets.models.family import family
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.reconciliation.reconciling import reconcile
+from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
+
+# An event on more than one day in forty comes back all the time; a yearly one does not.
+_RECURRING_SHARE = 1 / 40
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model made of a case.
+
+    Attributes:
+        sales: [n, H] expected sales, units.
+        risk: [n, H] probability of any hour without stock; None where the model says nothing of it.
+        training_seconds: By the clock.
+    """
+
+    sales: Floats
+    risk: Floats | None
+    training_seconds: float
+
+
+Model = Callable[[Case], Made]
+
+
+def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = False) -> Model:
+    """Return a family as a model.
+
+    Args:
+        name: Of the family.
+        without: Parts that are switched off, of `WITHOUT`.
+        evaluates: Whether training also makes the versions of past cutoffs that it is judged by, as in production;
+            forecasts are the same.
+    """
+
+    def forecast(case: Case) -> Made:
+        given = _changed(case, without)
+        chosen = family(name)
+        started = time.perf_counter()
+        artifact = chosen.train(given.training(evaluates=evaluates)).artifact
+        seconds = time.perf_counter() - started
+        inputs = given.scoring(artifact.history_days, artifact.group_level)
+        made = chosen.forecast(artifact, inputs)
+        if "sales" in without:
+            made = replace(made, lost_share=None)
+        has_nodes = made.nodes is not None and "nodes" not in without
+        mean = reconcile(made.mean, made.nodes.mean, given.hierarchy) if has_nodes else made.mean
+        lost, risk = _stock(inputs, artifact, made)
+        return Made(mean * (1.0 - lost), risk, seconds)
+
+    return forecast
+
+
+def _stock(inputs: ForecastInputs, artifact: Artifact, made: Forecasts) -> tuple[Floats | float, Floats | None]:
+    """Return which share of demand meets an empty shelf, and the risk of one, [n, H] each."""
+    panel = inputs.panel
+    if np.isnan(panel.out_of_stock_share).all():
+        return 0.0, None
+    risk = assess_status(panel)
+    demand = uncensor(panel, artifact.factors(panel, inputs.product_groups))
+    lost = spread_over_days(usual_lost_share(panel, demand), risk.out_of_stock_share)
+    if made.lost_share is not None:
+        lost = np.where(np.isnan(made.lost_share), lost, made.lost_share)
+    return lost, risk.probability
+
+
+def naive_model(case: Case) -> Made:
+    """Repeat the last week."""
+    last = np.nan_to_num(case.panel.sales[:, -7:])
+    weeks = -(-case.panel.horizon_days // 7)
+    return Made(np.tile(last, (1, weeks))[:, : case.panel.horizon_days], None, 0.0)
+
+
+def tweedie_model(case: Case) -> Made:
+    """See `bench.tweedie`."""
+    started = time.perf_counter()
+    sales = tweedie_sales(case)
+    return Made(sales, None, time.perf_counter() - started)
+
+
+YARDSTICKS: Mapping[str, Model] = {"naive": naive_model, "tweedie": tweedie_model}
+# Parts that an ablation switches off. Calendar and recurring events are taken from what the model is given.
+WITHOUT: Mapping[str, str] = {
+    "calendar": "no events at all",
+    "recurring": "no events that fall on many days",
+    "nodes": "no forecasts of sums: those of series as they are",
+    "sales": "sales are demand less the usual loss",
+}
+
+
+def model_named(name: str, without: Collection[str] = (), *, evaluates: bool = False) -> Model:
+    """Return a yardstick or a family by its name."""
+    return YARDSTICKS.get(name) or family_model(name, without, evaluates=evaluates)
+
+
+def _changed(case: Case, without: Collection[str]) -> Case:
+    if "calendar" in without:
+        return replace(case, panel=_with_events(case.panel, np.zeros(len(case.panel.event_names), dtype=np.bool_)))
+    if "recurring" in without:
+        return replace(case, panel=_with_events(case.panel, case.panel.event_days.mean(axis=1) < _RECURRING_SHARE))
+    return case
+
+
+def _with_events(panel: Panel, kept: Bools) -> Panel:
+    changed: dict[str, Any] = {
+        "event_names": tuple(name for name, is_kept in zip(panel.event_names, kept, strict=True) if is_kept),
+        "event_days": panel.event_days[kept],
+        "event_series": panel.event_series[kept],
+    }
+    return replace(panel, **changed)

@@ -1,0 +1,102 @@
+"""Models that are judged: families as a run would forecast, yardsticks, and parts that are switched off."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import candidates
+from bench.candidates import WITHOUT, Made, family_model, model_named
+from bench.cases import Case, m5_cases
+from bench.m5_shaped import Shape
+from forecast_assets.models.family import family
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+
+CUTOFF, HISTORY = 160, 150
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    (made,) = m5_cases(Shape(items=14, days=190, seed=4), tmp_path_factory.mktemp("m5"), [CUTOFF], HISTORY)
+    return made
+
+
+@pytest.fixture(scope="module")
+def statistical(case: Case) -> Made:
+    return family_model("statistical")(case)
+
+
+def test_seasonal_naive_repeats_the_last_week(case: Case) -> None:
+    sales = model_named("naive")(case).sales
+    np.testing.assert_array_equal(sales, np.tile(case.panel.sales[:, -7:], (1, 4)))
+
+
+def test_the_plain_model_of_sales_beats_seasonal_naive_and_is_repeatable(case: Case) -> None:
+    plain, naive = (model_named(name)(case).sales for name in ("tweedie", "naive"))
+    assert plain.shape == case.sales.shape
+    assert (plain >= 0).all()
+    assert np.abs(plain - case.sales).sum() < 0.9 * np.abs(naive - case.sales).sum()
+    np.testing.assert_array_equal(plain, model_named("tweedie")(case).sales)
+
+
+def test_a_family_forecasts_without_a_record_of_stock(case: Case, statistical: Made) -> None:
+    assert statistical.sales.shape == case.sales.shape
+    assert statistical.risk is None
+    assert 0.8 < statistical.sales.sum() / case.sales.sum() < 1.25
+
+
+def test_without_the_calendar_forecasts_differ(case: Case, statistical: Made) -> None:
+    for part in ("calendar", "recurring"):
+        assert np.abs(family_model("statistical", [part])(case).sales - statistical.sales).max() > 1e-6, part
+
+
+def test_series_follow_the_nodes_unless_these_are_switched_off(
+    case: Case, statistical: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Doubling(type(family("statistical"))):  # type: ignore[misc]
+        def forecast(self, artifact: Any, inputs: ForecastInputs) -> Forecasts:
+            made: Forecasts = super().forecast(artifact, inputs)
+            assert made.nodes is not None
+            return replace(made, nodes=replace(made.nodes, mean=2.0 * made.nodes.mean))
+
+    monkeypatch.setattr(candidates, "family", lambda _name: Doubling())
+    assert family_model("statistical")(case).sales.sum() > 1.8 * statistical.sales.sum()
+    np.testing.assert_array_equal(family_model("statistical", ["nodes"])(case).sales, statistical.sales)
+
+
+@pytest.fixture(scope="module")
+def half_empty(case: Case) -> Case:
+    """The same shop, with an empty shelf for half of every second day."""
+    shares = np.where(np.arange(HISTORY) % 2, 0.5, 0.0) * np.ones((len(case.sales), 1))
+    panel = replace(case.panel, is_censored=shares > 0, out_of_stock_share=shares, missed_share=shares)
+    return replace(case, panel=panel)
+
+
+def test_expected_sales_are_demand_less_the_loss_that_the_family_tells(
+    half_empty: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Knowing(type(family("statistical"))):  # type: ignore[misc]
+        def forecast(self, artifact: Any, inputs: ForecastInputs) -> Forecasts:
+            made: Forecasts = super().forecast(artifact, inputs)
+            return replace(made, lost_share=np.full_like(made.mean, 1.0))
+
+    usual = family_model("statistical")(half_empty)
+    assert usual.risk is not None
+    assert usual.sales.sum() > 0
+    monkeypatch.setattr(candidates, "family", lambda _name: Knowing())
+    assert family_model("statistical")(half_empty).sales.sum() == 0
+    np.testing.assert_array_equal(family_model("statistical", ["sales"])(half_empty).sales, usual.sales)
+
+
+def test_recurring_events_are_the_paydays(case: Case) -> None:
+    left = candidates._changed(case, ["recurring"]).panel
+    assert set(case.panel.event_names) - set(left.event_names) == {"snap"}
+    assert len(left.event_names) == len(left.event_days) == len(left.event_series) > 0
+    assert candidates._changed(case, ["calendar"]).panel.event_names == ()
+    assert candidates._changed(case, ["nodes"]) is case
+
+
+def test_every_part_is_told_in_words() -> None:
+    assert set(WITHOUT) == {"calendar", "recurring", "nodes", "sales"}
+    assert all(WITHOUT.values())

@@ -1,0 +1,103 @@
+"""Cases that models are judged on are what a run would have read, and tell what came."""
+
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bench.cases import Case, Source, m5_cases, m5_levels
+from bench.m5_law import DEPARTMENTS, STORES
+from bench.m5_shaped import Shape
+from forecast_assets.features.panel import Panel
+from forecast_assets.history import History
+from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.ingest import ingest_batches
+from forecast_assets.sources.m5 import read_m5
+from resources.stores.home import Stores
+
+SHAPE = Shape(items=14, days=200, seed=3)
+CUTOFF, HISTORY = 150, 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("m5")
+
+
+@pytest.fixture(scope="module")
+def case(folder: Path) -> Case:
+    (made,) = m5_cases(SHAPE, folder, [CUTOFF], HISTORY)
+    return made
+
+
+def test_the_panel_is_the_one_that_a_run_reads(case: Case, folder: Path, stores: Stores) -> None:
+    def nothing(batch: Batch) -> list[str]:
+        del batch
+        return []
+
+    ingest_batches(read_m5(folder / "files"), stores.observations, expect=nothing, progress=lambda *_: None)
+    observations, end = stores.observations, case.panel.cutoff + timedelta(days=1)
+    known_until = datetime(end.year, end.month, end.day, tzinfo=UTC)
+    history = History(observations, tuple(observations.batches()), case.panel.cutoff, known_until)
+    read = history.panel(case.panel.series, history_days=HISTORY, horizon_days=28)
+    for each in fields(Panel):
+        ours, theirs = getattr(case.panel, each.name), getattr(read, each.name)
+        if isinstance(ours, np.ndarray):
+            np.testing.assert_array_equal(ours, theirs, err_msg=each.name)
+        elif isinstance(ours, pl.DataFrame):
+            assert ours.equals(theirs)
+        else:
+            assert ours == theirs
+
+
+def test_sales_after_the_cutoff_are_those_of_the_file_and_not_in_the_panel(case: Case, folder: Path) -> None:
+    wide = pl.read_csv(folder / "files" / "sales_train_evaluation.csv")
+    ahead = case.panel.series.join(
+        wide, left_on=["store_id", "sku_id"], right_on=["store_id", "item_id"], how="left", maintain_order="left"
+    ).select(f"d_{CUTOFF + step}" for step in range(1, 29))
+    np.testing.assert_array_equal(case.sales, ahead.to_numpy())
+    assert case.panel.cutoff == SHAPE.calendar_days[CUTOFF - 1]
+    assert case.panel.sales.shape == (case.panel.series.height, HISTORY)
+    assert case.days_ahead == [case.panel.cutoff + timedelta(days=step) for step in range(1, 29)]
+
+
+def test_revenue_is_units_times_price_of_four_weeks(case: Case, folder: Path) -> None:
+    prices = pl.read_csv(folder / "files" / "sell_prices.csv")
+    calendar = pl.read_csv(folder / "files" / "calendar.csv")
+    weeks = calendar["wm_yr_wk"][CUTOFF - 28 : CUTOFF].to_list()
+    row = 5
+    store, item = case.panel.series.row(row)
+    price = dict(prices.filter(store_id=store, item_id=item).select("wm_yr_wk", "sell_price").iter_rows())
+    earned = np.array([price[week] for week in weeks]) * case.panel.sales[row, -28:]
+    assert case.revenue[row] == pytest.approx(earned.sum())
+    assert (case.revenue > 0).mean() > 0.5
+
+
+def test_m5_has_twelve_levels_and_places_in_the_law(case: Case) -> None:
+    levels = m5_levels(case)
+    assert [codes.max() + 1 for codes in levels.values()] == [1, 3, 10, 3, 7, 9, 21, 30, 70, 14, 42, len(case.sales)]
+    department = [name for name, _ in DEPARTMENTS]
+    for row in (0, 40, len(case.sales) - 1):
+        store, item = case.panel.series.row(row)
+        place = department.index(item.rsplit("_", 1)[0]) * len(STORES) + STORES.index(store)
+        assert case.law_places()[row] == place
+
+
+def test_what_is_known_too_late_is_in_no_panel(tmp_path: Path) -> None:
+    day = date(2025, 1, 1)
+    end = datetime(2025, 1, 2, tzinfo=UTC)
+    rows = pl.DataFrame(
+        {
+            "sku_id": "A",
+            "store_id": "S",
+            "event_date": [day - timedelta(days=2), day - timedelta(days=1), day],
+            "sales_units": 2.0,
+            "known_at": [end, end, end + timedelta(seconds=1)],
+        }
+    )
+    source = Source([Batch("sales", "s", 0.9, timedelta(0), rows)], tmp_path / "feeds")
+    panel = source.case("late", day, history_days=3, horizon=1).panel
+    np.testing.assert_array_equal(panel.sales, [[2.0, 2.0, np.nan]])

@@ -1,0 +1,68 @@
+"""The table of several cutoffs: its figures by hand, what is recorded, and the command as a whole."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import skill
+from bench.skill import Recorded, auc, mean_figure, record, recorded, skill_table
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "recorded.json"
+    monkeypatch.setattr(skill, "RECORDED", path)
+    return path
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    random = np.random.default_rng(1)
+    score, happened = random.integers(0, 5, 60) / 4, random.random(60) < 0.4
+    pairs = score[happened][:, None] - score[~happened][None]
+    assert auc(score, happened) == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+def test_signed_figures_cancel_and_others_do_not() -> None:
+    figures = [{"bias, total": 0.04, "size of bias, total": 0.04}, {"bias, total": -0.05, "size of bias, total": 0.05}]
+    assert mean_figure(figures, "bias, total") == pytest.approx(0.005)
+    assert mean_figure(figures, "size of bias, total") == pytest.approx(0.045)
+    assert np.isnan(mean_figure(figures, "WAPE"))
+
+
+def test_the_table_shows_the_ratio_to_what_is_recorded_of_the_same_cutoffs(file: Path) -> None:
+    record("combined", {"one": {"WAPE": 0.4}, "two": {"WAPE": 0.2}}, "abc")
+    record("tweedie", {"one": {"WAPE": 0.6}}, "abc")
+    assert recorded().commit == "abc"
+    text = skill_table("new", {"one": {"WAPE": 0.2}, "two": {"WAPE": 0.1}}, recorded())
+    assert "combined, abc" in text
+    assert [each.split() for each in text.splitlines() if each.startswith("WAPE")] == [
+        ["WAPE", "0.1500", "0.3000", "0.500", "-", "-"]
+    ]
+    assert json.loads(file.read_text())["figures"]["tweedie"] == {"one": {"WAPE": 0.6}}
+
+
+@pytest.mark.usefixtures("file")
+def test_what_is_measured_against_does_not_change() -> None:
+    record("combined", {"one": {"WAPE": 0.4}}, "abc")
+    with pytest.raises(ValueError, match="holds figures of abc"):
+        record("combined", {"one": {"WAPE": 0.3}}, "def")
+    assert recorded() == Recorded("abc", {"combined": {"one": {"WAPE": 0.4}}})
+
+
+@pytest.mark.usefixtures("file")
+def test_the_command_judges_a_model_with_and_without_a_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--items", "7", "--seeds", "1", "--days", "160", "--record", "abc"]
+    command = ["skill", "--only", "m5", "--model", "statistical", "--without", "nodes", *sizes]
+    monkeypatch.setattr(sys, "argv", command)
+    assert skill.main() == 0
+    text = capsys.readouterr().out
+    assert "statistical: 1 cutoffs" in text
+    assert "statistical without nodes: 1 cutoffs" in text
+    figures = recorded().figures["statistical"]["m5 70 seed 1 day 160"]
+    assert 0.3 < figures["WRMSSE, 12 levels"] < 1.5
+    assert {"payday factor error", "bias, group x store", "size of bias, total"} <= figures.keys()
