@@ -28,6 +28,8 @@ from forecast_assets.contracts.feeds import (
     PRODUCT_HIERARCHY,
     PURCHASE_ORDERS,
     QUARANTINED_ROWS,
+    RARE,
+    RECURRING,
     SALES,
     STOCK_STATUS,
     STORE_CLOSURES,
@@ -46,6 +48,7 @@ from forecast_assets.contracts.products import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
     absent_columns,
+    earlier_fingerprints,
 )
 from forecast_assets.contracts.reports import (
     ACCURACY_SEGMENTS,
@@ -87,7 +90,9 @@ __all__ = [
     "QUANTILES",
     "QUANTILE_COLUMNS",
     "QUARANTINED_ROWS",
+    "RARE",
     "RECONCILED_FORECASTS",
+    "RECURRING",
     "RISK_BANDS",
     "RISK_METHODS",
     "SALES",
@@ -102,4 +107,5 @@ __all__ = [
     "Contract",
     "Enrichment",
     "absent_columns",
+    "earlier_fingerprints",
 ]

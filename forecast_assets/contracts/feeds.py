@@ -138,6 +138,9 @@ PRICES = Contract(
 
 # What limits an event to no store in particular.
 ALL_STORES: Final = "all"
+# Events that come so often that their effect can be seen in the record, such as paydays, and all others.
+RECURRING: Final = "recurring"
+RARE: Final = "rare"
 
 EVENTS = Contract(
     name="events",
@@ -148,8 +151,17 @@ EVENTS = Contract(
         Column("store_node", pl.String, "`all`, or the store or the node of a store level that it is limited to"),
         event_date_column("day of the event"),
         known_at_column(),
+        Column(
+            "event_kind",
+            pl.String,
+            "`recurring` if it comes so often that its effect shows in its own days, as that of a payday, else `rare`; "
+            "null where the source does not say, so that its days are counted",
+            nullable=True,
+            one_of=(RECURRING, RARE),
+        ),
     ),
     key=("event_name", "store_node", "event_date", "known_at"),
+    enrichments=(Enrichment(("event_kind",)),),
 )
 
 STORE_CLOSURES = Contract(

@@ -27,8 +27,8 @@ from forecast_assets.contracts.schema import Column, Contract
 
 # The last takes up what rounding the others to millionths leaves over, so that they add up exactly.
 COMPONENTS: Final = (
-    "level_units", "trend_units", "weekday_units", "season_units", "price_units", "promotion_units", "event_units",
-    "relatives_units", "availability_units", "rounding_units",
+    "level_units", "trend_units", "weekday_units", "payday_units", "time_of_month_units", "season_units", "price_units",
+    "promotion_units", "event_units", "covariates_units", "relatives_units", "availability_units", "rounding_units",
 )  # fmt: skip
 
 BASE_FORECASTS = Contract(
@@ -45,10 +45,13 @@ BASE_FORECASTS = Contract(
         units_column("level_units", "the series' recent level, cleaned of all else", signed=True),
         units_column("trend_units", "drift of the level up to this step", signed=True),
         units_column("weekday_units", "effect of the day of the week", signed=True),
+        units_column("payday_units", "effect of paydays and other recurring events", signed=True),
+        units_column("time_of_month_units", "effect of the time of month", signed=True),
         units_column("season_units", "effect of the time of year", signed=True),
         units_column("price_units", "effect of the planned price against list price", signed=True),
         units_column("promotion_units", "effect of a planned promotion", signed=True),
         units_column("event_units", "effect of a calendar event", signed=True),
+        units_column("covariates_units", "effect of covariates, such as the weather", signed=True),
         units_column(
             "relatives_units", "what the product elsewhere, and its store and category, sold lately", signed=True
         ),
@@ -295,10 +298,24 @@ _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
     FORECAST_EXPLANATIONS.name: {
         # The models of then had no such drivers, so that what they add is nothing, not unknown.
         "337115f70bf8e9970883a41c4e8d09273640590aa123f487ca7fb810bf60abea": {
+            "payday_units": 0, "time_of_month_units": 0, "covariates_units": 0,
             "relatives_units": 0, "availability_units": 0,
+        },
+        "06ae81e2d58839a8df039b4c463335bc3fd256a81b8b4d8ce3dff15f8d199b19": {
+            "payday_units": 0, "time_of_month_units": 0, "covariates_units": 0,
         },
     },
 }  # fmt: skip
+
+
+def earlier_fingerprints(product: str) -> tuple[str, ...]:
+    """Return the fingerprints of a published product's contract in earlier releases, oldest first.
+
+    Example:
+        >>> len(earlier_fingerprints("stockout_risks"))
+        0
+    """
+    return tuple(_EARLIER.get(product, {}))
 
 
 def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | None]:

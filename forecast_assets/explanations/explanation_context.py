@@ -3,6 +3,7 @@
 What belongs here: facts of a run, lined up with its rows. What does not: the words, the drivers, or reading stores.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,7 +35,7 @@ class ExplanationContext:
         series: `store_id, sku_id`, distinct, and any of `ROW_FACTS` that belong to a series.
         plan: `store_id, sku_id, target_date, planned_price_ratio, is_promotion_planned` of the days that are planned;
             None if nobody looked.
-        events: `store_id, target_date, event_names`, one row per store and day that has events.
+        events: `store_id, target_date, event_names, payday_names`, one row per store and day that has events.
         gaps: `store_id, sku_id, step, node_name, node_gap_share`: see `largest_gaps`.
     """
 
@@ -81,16 +82,20 @@ def _with_facts(rows: pl.DataFrame, part: pl.DataFrame, key: list[str]) -> pl.Da
     return rows.join(part.select(*key, *wanted), on=key, how="left", maintain_order="left", validate="m:1")
 
 
-def events_by_store(events: pl.DataFrame, stores: pl.Series, memberships: pl.DataFrame | None) -> pl.DataFrame:
+def events_by_store(
+    events: pl.DataFrame, stores: pl.Series, memberships: pl.DataFrame | None, recurring: Collection[str] = ()
+) -> pl.DataFrame:
     """Name the events of each store and day.
 
     Args:
         events: Resolved `events`.
         stores: Stores of the run.
         memberships: `store_id, node_id`: the nodes that a store belongs to; None without a store hierarchy.
+        recurring: Names of the events whose effect is told as that of paydays.
 
     Returns:
-        `store_id, target_date, event_names`, the names of a day joined with `and`, sorted by store and day.
+        `store_id, target_date, event_names, payday_names`, the names of a day joined with `and`, those that recur and
+        the others each by themselves, null where there is none; sorted by store and day.
     """
     own = stores.unique().sort().alias("store_id").to_frame()
     scopes = [own.with_columns(store_node=pl.lit(ALL_STORES)), own.with_columns(store_node=pl.col("store_id"))]
@@ -98,4 +103,12 @@ def events_by_store(events: pl.DataFrame, stores: pl.Series, memberships: pl.Dat
         scopes.append(memberships.join(own, on="store_id", how="semi").select("store_id", store_node="node_id"))
     named = events.select("event_name", "store_node", target_date="event_date").join(pl.concat(scopes), on="store_node")
     distinct = named.select("store_id", "target_date", "event_name").unique().sort(pl.all())
-    return distinct.group_by(_EVENT_KEY, maintain_order=True).agg(event_names=pl.col("event_name").str.join(" and "))
+    is_payday = pl.col("event_name").is_in(list(recurring))
+    return distinct.group_by(_EVENT_KEY, maintain_order=True).agg(
+        event_names=_joined(pl.col("event_name").filter(~is_payday)),
+        payday_names=_joined(pl.col("event_name").filter(is_payday)),
+    )
+
+
+def _joined(names: pl.Expr) -> pl.Expr:
+    return pl.when(names.len() > 0).then(names.str.join(" and "))

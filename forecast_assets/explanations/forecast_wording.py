@@ -4,8 +4,9 @@ What belongs here: sentences and what is worth saying. What does not: any number
 
 Phrases are null where there is nothing to say. What rounds to nothing, or is under two percent of the usual day, is
 left out of the words; the exact driver is in its column. Percentages are of what the effect is applied to: that of the
-weekday is of level and trend, that of the season of those and the weekday, as the statistical family's drivers were
-taken apart. Learned models do not apply one effect on top of another, so theirs are told in units alone.
+weekday is of level and trend, that of the season of those, the weekday, paydays and the time of month, as the
+statistical family's drivers were taken apart. Learned models do not apply one effect on top of another, so theirs are
+told in units alone.
 """
 
 from typing import Final
@@ -34,6 +35,7 @@ FACT_TYPES: Final = {
     "borrowed_from": pl.String,
     "is_promotion_planned": pl.Boolean,
     "event_names": pl.String,
+    "payday_names": pl.String,
     "node_name": pl.String,
     "age_days": pl.Float64,
     "days_since_sale_days": pl.Float64,
@@ -63,10 +65,13 @@ def forecast_reason() -> pl.Expr:
         _level(),
         _driver("trend_units", pl.lit("the trend")),
         _weekday(),
+        _paydays(),
+        _driver("time_of_month_units", pl.lit("the time of month")),
         _season(),
         _price(),
         _promotion(),
         _event(),
+        _driver("covariates_units", pl.lit("covariates"), plural=pl.lit(value=True)),
         _relatives(),
         _availability(),
         _reconciliation(),
@@ -121,7 +126,7 @@ def _weekday() -> pl.Expr:
 
 
 def _season() -> pl.Expr:
-    below = ("level_units", "trend_units", "weekday_units")
+    below = ("level_units", "trend_units", "weekday_units", "payday_units", "time_of_month_units")
     return _compared("season_units", month() + pl.lit(" sells"), "the year's mean", below)
 
 
@@ -136,6 +141,12 @@ def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...])
         .then(pl.concat_str(subject, pl.lit(" "), direction, in_units))
         .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(f" than {usual}"), in_units))
     )
+
+
+def _paydays() -> pl.Expr:
+    names = pl.col("payday_names")
+    plural = names.str.contains(" and ", literal=True).fill_null(value=True)
+    return _driver("payday_units", pl.coalesce(names, pl.lit("paydays")), plural=plural)
 
 
 def _price() -> pl.Expr:

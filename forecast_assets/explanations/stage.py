@@ -3,6 +3,7 @@
 What belongs here: from a run's products to its explanations. What does not: words or sums themselves, or Dagster.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
 import polars as pl
@@ -66,7 +67,7 @@ def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame
         feeds=frozenset(batch.feed for batch in history.batches),
         series=facts,
         plan=_plan(history, horizon),
-        events=_events(history, hierarchy.series["store_id"], horizon),
+        events=_events(history, hierarchy.series["store_id"], horizon, run.artifact.recurring_events),
         gaps=gaps,
     )
 
@@ -106,11 +107,11 @@ def _plan(history: History, horizon: int) -> pl.DataFrame:
     return planned.collect()
 
 
-def _events(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame | None:
+def _events(history: History, stores: pl.Series, horizon: int, recurring: Collection[str]) -> pl.DataFrame | None:
     rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
     if rows is None:
         return None
-    return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"))
+    return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"), recurring)
 
 
 def _summary(frame: pl.DataFrame, chosen: PicturedSeries) -> Summary:

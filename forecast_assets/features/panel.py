@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import ALL_STORES
+from forecast_assets.contracts import ALL_STORES, RARE, RECURRING
 from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
@@ -23,6 +23,9 @@ SERIES_KEY: Final = ["store_id", "sku_id"]
 PANEL_FEEDS: Final = ("sales", "prices", "events", "store_closures", "stock_status", "inventory_positions")
 # Days that are read at a time: long rows take up many times the room of the matrices that they go into.
 _SLICE_DAYS: Final = 91
+# An event whose kind nobody says recurs if it fell on so many days of the history, and on one in so many of them.
+_LEAST_DAYS: Final = 8
+_MOST_DAYS_APART: Final = 46
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Panel:
         event_days: [E, T + H] on which days each event falls.
         event_series: [E, n] which series it applies to.
         is_closed: [n, T + H] whether the store is said to be closed that day, or to be going to be.
+        event_kinds: E kinds, `recurring` or `rare` as the newest day that says one does, None where none does; empty
+            where no event has one.
     """
 
     series: pl.DataFrame
@@ -63,6 +68,7 @@ class Panel:
     event_days: Bools
     event_series: Bools
     is_closed: Bools
+    event_kinds: tuple[str | None, ...] = ()
 
     @property
     def cutoff(self) -> date:
@@ -73,6 +79,23 @@ class Panel:
     def weekday(self) -> Ints:
         """[T + H] day of the week of each column, Monday 0."""
         return (self.first_date.weekday() + np.arange(self.history_days + self.horizon_days)) % 7
+
+    @property
+    def recurring_events(self) -> tuple[str, ...]:
+        """Names of the events that come so often that their effect can be learned from their own days, sorted.
+
+        What a source says of a name decides, `recurring` before `rare`. Where nobody says it, those recur that fell in
+        one of their places on eight days of the history, and on one in 46.
+        """
+        said: dict[str, set[str | None]] = {name: set() for name in self.event_names}
+        for name, kind in zip(self.event_names, self.event_kinds, strict=False):
+            said[name].add(kind)
+        days = self.event_days[:, : self.history_days].sum(axis=1)
+        is_often = (days >= _LEAST_DAYS) & (days * _MOST_DAYS_APART >= self.history_days)
+        often = {name for name, comes in zip(self.event_names, is_often, strict=True) if comes}
+        return tuple(
+            name for name, kinds in sorted(said.items()) if RECURRING in kinds or (name in often and RARE not in kinds)
+        )
 
     def occurrences(self, event_name: str) -> tuple[Rows, Bools]:
         """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""
@@ -111,6 +134,7 @@ class Panel:
             event_days=self.event_days[:, :width],
             event_series=self.event_series,
             is_closed=self.is_closed[:, :width],
+            event_kinds=self.event_kinds,
         )
 
     def recent(self, days: int) -> "Panel":
@@ -183,7 +207,7 @@ def assemble_panel(
     (sales,) = grid.matrices(observations["sales"], ["sales_units"])
     price_ratio, is_promotion = grid.matrices(observations.get("prices"), ["price_ratio", "is_promotion"])
     is_censored, share, missed = _shelf(grid, observations, history)
-    event_names, event_days, event_series = _events(observations.get("events"), grid, store_nodes)
+    events = _events(observations.get("events"), grid, store_nodes)
     return Panel(
         series=ordered,
         first_date=first,
@@ -196,10 +220,11 @@ def assemble_panel(
         price_ratio=np.nan_to_num(price_ratio, nan=1.0),
         is_promotion=is_promotion > 0,
         has_plan=~np.isnan(price_ratio[:, history:]),
-        event_names=event_names,
-        event_days=event_days,
-        event_series=event_series,
+        event_names=events.names,
+        event_days=events.days,
+        event_series=events.applies,
         is_closed=_closed(grid, observations.get("store_closures")),
+        event_kinds=events.kinds,
     )
 
 
@@ -274,23 +299,35 @@ def _closed(grid: _Grid, rows: pl.LazyFrame | None) -> Bools:
     return np.asarray(closed[code] > 0, dtype=np.bool_)
 
 
-def _events(
-    rows: pl.LazyFrame | None, grid: _Grid, store_nodes: pl.DataFrame | None
-) -> tuple[tuple[str, ...], Bools, Bools]:
-    """Names of events by place, on which days each falls, and which series it applies to."""
+@dataclass(frozen=True)
+class _Events:
+    """Events by place: E names and kinds, on which days each falls [E, T + H], which series it applies to [E, n]."""
+
+    names: tuple[str, ...]
+    kinds: tuple[str | None, ...]
+    days: Bools
+    applies: Bools
+
+
+def _events(rows: pl.LazyFrame | None, grid: _Grid, store_nodes: pl.DataFrame | None) -> _Events:
     if rows is None:
-        return (), np.zeros((0, grid.width), dtype=np.bool_), np.zeros((0, grid.series.height), dtype=np.bool_)
+        shapes = (0, grid.width), (0, grid.series.height)
+        return _Events((), (), *(np.zeros(shape, dtype=np.bool_) for shape in shapes))
     key = ["event_name", "store_node"]
     last = grid.first_date + timedelta(days=grid.width - 1)
-    days = rows.filter(pl.col("event_date").is_between(grid.first_date, last)).select(*key, "event_date").collect()
-    kinds = days.select(key).unique().sort(key)
-    placed = days.join(kinds.with_row_index("kind"), on=key)
-    matrix = np.zeros((kinds.height, grid.width), dtype=np.bool_)
+    within = rows.filter(pl.col("event_date").is_between(grid.first_date, last))
+    days = within.select(*key, "event_date", "event_kind").collect()
+    places = (
+        days.sort(*key, "event_date").group_by(key, maintain_order=True).agg(pl.col("event_kind").drop_nulls().last())
+    )
+    placed = days.join(places.select(key).with_row_index("place"), on=key)
+    matrix = np.zeros((places.height, grid.width), dtype=np.bool_)
     column = (placed["event_date"] - grid.first_date).dt.total_days()
-    matrix[placed["kind"].to_numpy(), column.to_numpy()] = True
-    scope = {node: _series_of(node, grid.series, store_nodes) for node in kinds["store_node"].unique()}
-    applies = np.array([scope[node] for node in kinds["store_node"]], dtype=np.bool_)
-    return tuple(kinds["event_name"]), matrix, applies.reshape(kinds.height, grid.series.height)
+    matrix[placed["place"].to_numpy(), column.to_numpy()] = True
+    scope = {node: _series_of(node, grid.series, store_nodes) for node in places["store_node"].unique()}
+    applies = np.array([scope[node] for node in places["store_node"]], dtype=np.bool_)
+    shape = places.height, grid.series.height
+    return _Events(tuple(places["event_name"]), tuple(places["event_kind"]), matrix, applies.reshape(shape))
 
 
 def _series_of(node: str, series: pl.DataFrame, store_nodes: pl.DataFrame | None) -> Bools:

@@ -65,6 +65,7 @@ def resolve(
         ...         "store_node": ["all"] * 2,
         ...         "event_date": [date(2025, 5, 1)] * 2,
         ...         "known_at": [datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC)],
+        ...         "event_kind": ["rare"] * 2,
         ...         "source": ["city", "rumour"],
         ...         "trust": [0.9, 0.1],
         ...     }

@@ -46,6 +46,10 @@ class Artifact(Protocol):
     def reference(self) -> Reference | None:
         """What the inputs of training were like; None where nobody recorded it."""
 
+    @property
+    def recurring_events(self) -> tuple[str, ...]:
+        """Names of the events whose effect counts as that of paydays, not of events; sorted."""
+
     def to_bytes(self) -> bytes:
         """Write the artifact; equal artifacts are equal bytes."""
 
@@ -89,6 +93,11 @@ class BaseArtifact:
     def rho(self) -> Mapping[str, float]:
         """Correlation between the normal scores of two days of a series, by demand class; 0 for others."""
         return {}
+
+    @property
+    def recurring_events(self) -> tuple[str, ...]:
+        """Names of the events whose effect counts as that of paydays; none where nothing is told of them."""
+        return ()
 
     def facts(self) -> dict[str, Any]:
         """Return what the artifact's manifest records besides family, cutoff and horizon."""

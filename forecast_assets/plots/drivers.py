@@ -33,10 +33,13 @@ DRIVER_NAMES: Final[Mapping[str, str]] = {
     LEVEL: "usual day",
     "trend_units": "trend",
     "weekday_units": "weekday",
+    "payday_units": "paydays",
+    "time_of_month_units": "time of month",
     "season_units": "time of year",
     "price_units": "price",
     "promotion_units": "promotion",
     "event_units": "event",
+    "covariates_units": "covariates",
     "relatives_units": "relatives",
     "availability_units": "availability",
     "rounding_units": "rounding",
@@ -54,6 +57,7 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 # Drivers without a colour of their own are told apart by their hatching.
 _HATCHES: Final[Mapping[str, str]] = {
+    "payday_units": "\\\\\\", "time_of_month_units": "---", "covariates_units": "ooo",
     "availability_units": "///", "reconciliation_units": "...", "override_units": "xxx",
 }  # fmt: skip
 # More colours than this cannot be told apart in narrow bars.

@@ -230,6 +230,7 @@ def _events(settings: SimulatorSettings) -> pl.DataFrame:
             "store_node": [ALL_STORES] * len(day),
             "event_date": days_after(settings.start, day),
             "known_at": known(moments(settings.start, day - _EVENTS_KNOWN_DAYS, NO_LAG)),
+            "event_kind": pl.Series([None] * len(day), dtype=pl.String),
         }
     ).select(EVENTS.names)
 

@@ -49,6 +49,7 @@ def read_country_holidays(
         .filter(pl.col("event_date").is_between(since, until))
         .with_columns(
             store_node=pl.lit(store_node),
+            event_kind=pl.lit(None, pl.String),
             known_at=midnight(pl.col("event_date") - KNOWN_AHEAD),
         )
         .with_columns(pl.col("known_at").cast(TIMESTAMP))

@@ -171,7 +171,7 @@ def _events(offers: pl.DataFrame) -> pl.DataFrame:
             event_name=pl.when(is_holiday).then(pl.lit("holiday")).when(is_worked).then(pl.lit("working_weekend")),
         )
         .drop_nulls("event_name")
-        .with_columns(store_node=pl.lit(ALL_STORES))
+        .with_columns(store_node=pl.lit(ALL_STORES), event_kind=pl.lit(None, pl.String))
         .select(EVENTS.names)
     )
 

@@ -27,7 +27,15 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import ALL_STORES, EVENTS, PRICES, PRODUCT_HIERARCHY, SALES, STORE_HIERARCHY
+from forecast_assets.contracts import (
+    ALL_STORES,
+    EVENTS,
+    PRICES,
+    PRODUCT_HIERARCHY,
+    RECURRING,
+    SALES,
+    STORE_HIERARCHY,
+)
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
@@ -193,11 +201,11 @@ def _events(calendar: Calendar, states: pl.Series) -> pl.DataFrame:
     names = (
         calendar.frame.select("date", "event_name_1", "event_name_2")
         .unpivot(index="date", value_name="event_name")
-        .select("event_name", pl.lit(ALL_STORES).alias("store_node"), "date")
+        .select("event_name", pl.lit(ALL_STORES).alias("store_node"), "date", event_kind=pl.lit(None, pl.String))
     )
     snap = [
         calendar.frame.filter(pl.col(f"snap_{state}") == 1).select(
-            pl.lit("snap").alias("event_name"), pl.lit(state).alias("store_node"), "date"
+            pl.lit("snap").alias("event_name"), pl.lit(state).alias("store_node"), "date", event_kind=pl.lit(RECURRING)
         )
         for state in states.unique().sort()
         if f"snap_{state}" in calendar.frame.columns

@@ -27,7 +27,9 @@ from resources.stores.moments import PLANNED, SILENT_DAYS, Moments, moments_of
 
 # Columns that feeds got after batches of them had been stored. A file in which such a column would hold nothing lacks
 # it, so that the same rows are the same bytes as before, and older files are read as saying nothing there.
-LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"stock_status": ("out_of_stock_demand_share",)}
+LATER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "stock_status": ("out_of_stock_demand_share",), "events": ("event_kind",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

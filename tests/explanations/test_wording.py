@@ -21,6 +21,8 @@ SUNDAY = date(2025, 7, 6)
 USUAL = "The usual day sells 10.0"
 NODE = "category FOOD in store S-1"
 SUNDAYS = "Sundays sell 100% more than the week's mean"
+HALF_MORE = "Sundays sell 50% more than the week's mean (+5.0)"
+JULY = "July sells 10% more than the year's mean (+2.0)"
 RELATIVES = "recent sales of its relatives (the product elsewhere, its store and category)"
 ABOVE = "is forecast 6% above the sum of its parts"
 
@@ -69,6 +71,15 @@ def reason(**told: Any) -> str:
             f"{USUAL}; fair and payday take away 4.0",
         ),
         ({"event_units": 4.0}, f"{USUAL}; a calendar event adds 4.0"),
+        ({"payday_units": 3.2}, f"{USUAL}; paydays add 3.2"),
+        ({"payday_units": 3.2, "payday_names": "snap"}, f"{USUAL}; snap adds 3.2"),
+        ({"payday_units": -1.0, "payday_names": "pay and snap"}, f"{USUAL}; pay and snap take away 1.0"),
+        ({"time_of_month_units": -0.5}, f"{USUAL}; the time of month takes away 0.5"),
+        ({"covariates_units": 1.5}, f"{USUAL}; covariates add 1.5"),
+        (
+            {"weekday_units": 5.0, "payday_units": 4.0, "time_of_month_units": 1.0, "season_units": 2.0},
+            f"{USUAL}; {HALF_MORE}; paydays add 4.0; the time of month adds 1.0; {JULY}",
+        ),
         (
             {"event_units": -10.0, "forecast_units": 0.0},
             f"No demand is expected; {USUAL.lower()}; a closed store takes away 10.0",
@@ -150,8 +161,12 @@ def test_events_are_named_for_the_stores_that_they_apply_to() -> None:
     )
     nodes = pl.DataFrame({"store_id": ["S1", "S2", "S9"], "node_id": ["south", "north", "north"]})
     named = events_by_store(events, pl.Series(["S1", "S2", "S3", "S1"]), nodes)
-    assert named.rows() == [("S1", day, "fair and holiday"), ("S2", day, "holiday and snap"), ("S3", day, "holiday")]
-    assert events_by_store(events, pl.Series(["S2"]), None).rows() == [("S2", day, "holiday")]
+    plain = [("S1", day, "fair and holiday"), ("S2", day, "holiday and snap"), ("S3", day, "holiday")]
+    assert named.rows() == [(*row, None) for row in plain]
+    assert events_by_store(events, pl.Series(["S2"]), None).rows() == [("S2", day, "holiday", None)]
+    told_apart = events_by_store(events, pl.Series(["S1", "S2"]), nodes, recurring=["snap", "fair"])
+    assert told_apart.rows() == [("S1", day, "holiday", "fair"), ("S2", day, "holiday", "snap")]
+    assert events_by_store(events, pl.Series(["S3"]), None, ["holiday"]).rows() == [("S3", day, None, "holiday")]
 
 
 def _levels(node_units: dict[tuple[str, str], float], lift: float) -> list[tuple[Any, ...]]:

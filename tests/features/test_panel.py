@@ -4,8 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 
 from forecast_assets.features.panel import Panel, assemble_panel
+from tests.support.forecast_cases import panel_of
 
 CUTOFF = date(2025, 1, 5)
 SERIES = pl.DataFrame({"store_id": ["S", "S"], "sku_id": ["B", "A"]})
@@ -15,6 +17,15 @@ STATUS: dict[str, list[object]] = {"out_of_stock_hours": [4.0, 8.0], "trading_ho
 def rows(sku: str, days: list[int], **columns: list[object]) -> pl.DataFrame:
     return pl.DataFrame(
         {"store_id": "S", "sku_id": sku, "event_date": [CUTOFF + timedelta(days=day) for day in days], **columns}
+    )
+
+
+def events_of(*said: tuple[str, str, int, str | None]) -> pl.DataFrame:
+    """Events by name, place, day from the cutoff on, and kind."""
+    return pl.DataFrame(
+        [(name, node, CUTOFF + timedelta(days=day), kind) for name, node, day, kind in said],
+        schema={"event_name": pl.String, "store_node": pl.String, "event_date": pl.Date, "event_kind": pl.String},
+        orient="row",
     )
 
 
@@ -38,9 +49,7 @@ def test_rows_land_in_their_cells_and_what_is_not_known_is_nan() -> None:
 
 def test_plans_reach_into_the_horizon() -> None:
     prices = rows("A", [0, 1, 2, 3], price_ratio=[0.9, 0.8, 0.7, 0.1], is_promotion=[False, True, False, True])
-    days = [CUTOFF, CUTOFF + timedelta(days=2)]
-    events = pl.DataFrame({"event_name": "fair", "store_node": "all", "event_date": days})
-    made = panel(prices=prices, events=events)
+    made = panel(prices=prices, events=events_of(("fair", "all", 0, None), ("fair", "all", 2, None)))
     np.testing.assert_array_equal(made.price_ratio[0], [1, 1, 0.9, 0.8, 0.7])
     np.testing.assert_array_equal(made.is_promotion[0], [False, False, False, True, False])
     np.testing.assert_array_equal(made.has_plan, [[True, True], [False, False]])
@@ -95,13 +104,8 @@ def test_an_event_applies_to_all_stores_to_one_or_to_those_of_a_node() -> None:
     stores = ["S1", "S2", "S3"]
     sales = pl.concat([rows("A", [0], sales_units=[1.0]).with_columns(store_id=pl.lit(store)) for store in stores])
     nodes = pl.DataFrame({"store_id": ["S1", "S2", "S3"], "node_id": ["CA", "CA", "TX"]})
-    events = pl.DataFrame(
-        {
-            "event_name": ["fair", "snap", "snap", "move", "lost"],
-            "store_node": ["all", "CA", "TX", "S2", "nowhere"],
-            "event_date": [CUTOFF + timedelta(days=day) for day in (0, 0, 1, 2, 0)],
-        }
-    )
+    places = (("fair", "all", 0), ("snap", "CA", 0), ("snap", "TX", 1), ("move", "S2", 2), ("lost", "nowhere", 0))
+    events = events_of(*((*place, None) for place in places))
     made = assemble_panel(
         sales.select("store_id", "sku_id"),
         {"sales": sales.lazy(), "events": events.lazy()},
@@ -118,9 +122,56 @@ def test_an_event_applies_to_all_stores_to_one_or_to_those_of_a_node() -> None:
     np.testing.assert_array_equal(made.event_days[3:], [[True, False, False], [False, True, False]])
 
 
+@pytest.mark.parametrize(
+    ("said", "recurring"),
+    [
+        ([], ()),
+        ([("pay", "all", -2, "recurring")], ("pay",)),
+        ([("pay", "S", -2, "rare"), ("pay", "all", -1, "recurring")], ("pay",)),
+        # The newest day that says a kind of a place decides there.
+        ([("pay", "S", -2, "recurring"), ("pay", "S", -1, "rare"), ("pay", "S", 0, None)], ()),
+        # A plan says the kind too.
+        ([("pay", "all", 2, "recurring"), ("fair", "all", 0, None)], ("pay",)),
+    ],
+)
+def test_a_source_says_which_events_recur(said: list[tuple[str, str, int, str | None]], recurring: tuple[str]) -> None:
+    made = panel(events=events_of(*said)) if said else panel()
+    assert made.recurring_events == recurring
+    assert made.as_of(1).recurring_events == made.recent(2).recurring_events == made.ahead(2).recurring_events
+
+
+def counted(*days_of: list[int], kind: str | None = None) -> tuple[str, ...]:
+    """Recurring events of 368 days of history and ten ahead; an event `pay` falls on such days in each place."""
+    sales = rows("A", list(range(-367, 1)), sales_units=[1.0] * 368)
+    said = [("pay", f"S{place}", day, kind) for place, days in enumerate(days_of) for day in days]
+    made = assemble_panel(
+        SERIES[1:],
+        {"sales": sales.lazy(), "events": events_of(*said).lazy()},
+        cutoff=CUTOFF,
+        history_days=400,
+        horizon_days=10,
+    )
+    assert made.history_days == 368
+    return made.recurring_events
+
+
+def test_where_nobody_says_it_days_of_the_history_in_one_place_are_counted() -> None:
+    assert counted([-7 * week for week in range(8)]) == ("pay",)
+    assert counted([-7 * week for week in range(7)]) == ()
+    assert counted([*(-7 * week for week in range(7)), *range(1, 9)]) == ()
+    assert counted([-7 * week for week in range(4)], [-7 * week - 3 for week in range(4)]) == ()
+    assert counted([-7 * week for week in range(50)], kind="rare") == ()
+
+
+def test_eight_days_of_a_longer_history_are_not_often_enough() -> None:
+    days = np.zeros((2, 379), dtype=np.bool_)
+    days[0, :8] = days[1, :9] = True
+    made = panel_of(np.ones((1, 369)), 10, event_names=("eight", "nine"), event_days=days)
+    assert made.recurring_events == ("nine",)
+
+
 def test_the_recent_panel_ends_where_the_whole_one_does() -> None:
-    events = pl.DataFrame({"event_name": ["fair"], "store_node": ["all"], "event_date": [CUTOFF]})
-    made = panel(events=events).recent(2)
+    made = panel(events=events_of(("fair", "all", 0, None))).recent(2)
     assert (made.first_date, made.history_days, made.cutoff) == (date(2025, 1, 4), 2, CUTOFF)
     np.testing.assert_array_equal(made.sales, [[2, 3], [np.nan, 4]])
     assert made.price_ratio.shape == (2, 4)

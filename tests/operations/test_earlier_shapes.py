@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, earlier_fingerprints
 from forecast_assets.core.errors import ReplayDifferenceError
 from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
@@ -18,7 +18,7 @@ from forecast_assets.operations.reading import export_product, read_product, sca
 from forecast_assets.operations.replaying import Replay
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
-from tests.support.earlier_stores import GROWN, publish_as_before
+from tests.support.earlier_stores import GROWN, contract_of_then, publish_as_before, publish_without
 from tests.support.store_cases import catalogue, ingest, publish, register, run_key
 
 OLD, NEW = run_key(0), run_key(1)
@@ -56,10 +56,9 @@ def published(stores: Stores, day: int = 0) -> Publication:
 def test_the_shape_of_then_is_the_contract_without_what_was_added() -> None:
     assert set(GROWN) == {"forecasts", "forecast_explanations"}
     for name in GROWN:
-        absent = absent_columns(name, None)
-        columns = tuple(column for column in PRODUCTS[name].columns if column.name not in absent)
-        then = replace(PRODUCTS[name], columns=columns)
-        assert absent_columns(name, then.fingerprint) == absent
+        for fingerprint in earlier_fingerprints(name):
+            assert contract_of_then(name, fingerprint).fingerprint == fingerprint
+        assert absent_columns(name, None) == absent_columns(name, earlier_fingerprints(name)[0])
         assert absent_columns(name, PRODUCTS[name].fingerprint) == {}
 
 
@@ -114,6 +113,27 @@ def test_what_is_absent_is_null_and_a_driver_is_zero(both: Stores) -> None:
     assert read_product(both, old, "forecasts").select(QUALITY).unique().rows() == [(None, None)]
     assert read_product(both, new, "forecasts").select(QUALITY).unique().rows() == [(0.5, "")]
     assert scan_product(both, old, "forecast_explanations").select(DRIVERS).unique().collect().rows() == [(0, 0)]
+
+
+@pytest.mark.parametrize("fingerprint", earlier_fingerprints("forecast_explanations"))
+def test_runs_of_every_shape_that_there_was_are_read_as_one(tmp_path: Path, fingerprint: str) -> None:
+    name = "forecast_explanations"
+    stores = open_stores(tmp_path / "store")
+    ingest(stores)
+    register(stores)
+    old = publish_without(stores, OLD, name, fingerprint)
+    publish(stores, NEW, units=5)
+    absent = [*absent_columns(name, fingerprint)]
+    assert absent
+    assert old.schemas[name] == fingerprint
+    file = pl.read_parquet_schema(stores.blobs.local(stores.predictions.files(old, name)[0].path))
+    assert not set(absent) & set(file)
+    assert read_product(stores, old, name).select(absent).unique().rows() == [(0,) * len(absent)]
+    many = scan_predictions(stores, name, model_version="stat-1").collect()
+    assert many.schema == PRODUCTS[name].schema
+    with duckdb.connect(str(catalogue(stores, tmp_path / "sql")), read_only=True) as connection:
+        shown = connection.sql('FROM "stat-1".forecast_explanations').select(*absent, "prediction_date").distinct().pl()
+    assert sorted(shown.rows()) == [(*[0] * len(absent), run.prediction_date) for run in (OLD, NEW)]
 
 
 def test_an_export_has_all_columns(both: Stores, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_holidays_are_events_known_a_year_ahead() -> None:
     assert findings_of(batch) == []
     assert (batch.feed, batch.source, batch.trust, batch.declared_lag) == ("events", "holidays_us", 0.5, timedelta(0))
     fourth = batch.frame.filter(pl.col("event_date") == date(2013, 7, 4))
-    assert fourth.rows() == [("Independence Day", "all", date(2013, 7, 4), datetime(2012, 7, 4, tzinfo=UTC))]
+    assert fourth.rows() == [("Independence Day", "all", date(2013, 7, 4), datetime(2012, 7, 4, tzinfo=UTC), None)]
     assert batch.frame["event_date"].is_between(FIRST, LAST).all()
     thanksgivings = batch.frame.filter(pl.col("event_name") == "Thanksgiving Day")["event_date"]
     assert [day.day for day in thanksgivings] == [24, 22, 28, 27, 26, 24]

@@ -112,13 +112,13 @@ def test_a_high_price_is_forgotten_after_52_weeks(tmp_path: Path) -> None:
 
 
 def test_events_hold_for_all_and_food_stamp_days_for_their_state(folder: Path) -> None:
-    events = read(folder)["events"].select("event_name", "store_node", "event_date").rows()
+    events = read(folder)["events"].select("event_name", "store_node", "event_date", "event_kind").rows()
     fourth = date(2011, 7, 4)
     assert events == [
-        ("snap", "CA", FIRST + timedelta(days=1)),
-        ("IndependenceDay", "all", fourth),
-        ("Parade", "all", fourth),
-        ("snap", "TX", FIRST + timedelta(days=20)),
+        ("snap", "CA", FIRST + timedelta(days=1), "recurring"),
+        ("IndependenceDay", "all", fourth, None),
+        ("Parade", "all", fourth, None),
+        ("snap", "TX", FIRST + timedelta(days=20), "recurring"),
     ]
 
 

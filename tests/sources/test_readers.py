@@ -178,10 +178,10 @@ def test_fresh_weekends_are_no_events_but_worked_ones_are(fresh: Path) -> None:
     """Thursday to Saturday off: the holiday, known when its last day is. The Sunday after is worked."""
     events = frames(fresh)["events"]
     assert events.rows() == [
-        ("holiday", "all", date(2024, 4, 4), datetime(2024, 3, 23, tzinfo=UTC)),
-        ("holiday", "all", date(2024, 4, 5), datetime(2024, 3, 23, tzinfo=UTC)),
-        ("holiday", "all", date(2024, 4, 6), datetime(2024, 3, 23, tzinfo=UTC)),
-        ("working_weekend", "all", date(2024, 4, 7), datetime(2024, 3, 24, tzinfo=UTC)),
+        ("holiday", "all", date(2024, 4, 4), datetime(2024, 3, 23, tzinfo=UTC), None),
+        ("holiday", "all", date(2024, 4, 5), datetime(2024, 3, 23, tzinfo=UTC), None),
+        ("holiday", "all", date(2024, 4, 6), datetime(2024, 3, 23, tzinfo=UTC), None),
+        ("working_weekend", "all", date(2024, 4, 7), datetime(2024, 3, 24, tzinfo=UTC), None),
     ]
 
 

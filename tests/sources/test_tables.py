@@ -311,7 +311,7 @@ def test_prices_and_events_say_when_they_were_known(tmp_path: Path) -> None:
     assert found.message == "nothing says when its rows became known"
     assert "known_days_ahead = 28" in found.remedy
     batch = one(tmp_path, f"{feed}known_days_ahead = 30\n", e="event_name,event_date\nfair,2025-05-01\n")
-    assert batch.frame.rows() == [("fair", "all", date(2025, 5, 1), datetime(2025, 4, 1, tzinfo=UTC))]
+    assert batch.frame.rows() == [("fair", "all", date(2025, 5, 1), datetime(2025, 4, 1, tzinfo=UTC), None)]
 
 
 def test_an_order_is_known_as_placed_before_it_is_known_as_received(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from forecast_assets.models.statistical.resumption import at_present_level
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
+# What is applied to the level path, one on top of the other, in this order.
+_TELESCOPE: Final = ("weekday_units", "season_units", "price_units", "promotion_units", "event_units")
 # Classes whose own record is no ground for a level.
 WITHOUT_LEVEL: Final = ("new", "dead", "ended")
 # What a series lends to its relatives is its level of about the last four weeks.
@@ -227,7 +229,7 @@ def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:
     heights = [first, levels.path]
     for factor in factors:
         heights.append(heights[-1] * factor)
+    names = ("level_units", "trend_units", *_TELESCOPE)
     steps = [first, *(upper - lower for lower, upper in pairwise(heights))]
     # What only learned models tell apart is none here.
-    nothing = [np.zeros_like(first)] * (len(FACTORED) - len(steps))
-    return dict(zip(FACTORED, [*steps, *nothing], strict=True))
+    return dict.fromkeys(FACTORED, np.zeros_like(first)) | dict(zip(names, steps, strict=True))

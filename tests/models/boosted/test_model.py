@@ -225,7 +225,7 @@ def test_a_version_is_judged_on_days_that_it_has_not_seen() -> None:
 
 def test_units_are_shared_out_without_a_remainder_and_without_an_order() -> None:
     random = np.random.default_rng(2)
-    logs = {name: random.normal(0.0, 0.4, (7, 3)) for name in FACTORED[1:5]}
+    logs = {name: random.normal(0.0, 0.4, (7, 3)) for name in FACTORED[1:7]}
     logs["price_units"][0, 0] = -sum(parts[0, 0] for name, parts in logs.items() if name != "price_units")
     level = random.gamma(2.0, 3.0, (7, 1))
     parts = share_out(level, logs)
