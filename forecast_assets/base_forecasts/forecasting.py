@@ -87,7 +87,11 @@ def _share(values: Floats | None, name: str) -> pl.Expr:
 
 def _nodes(key: RunKey, nodes: NodeForecasts) -> pl.DataFrame:
     described = nodes.nodes.with_columns(
-        pl.Series("model_used", nodes.model_used.tolist(), pl.String), pl.Series("is_fallback", nodes.is_fallback)
+        pl.Series("model_used", nodes.model_used.tolist(), pl.String),
+        pl.Series("is_fallback", nodes.is_fallback),
+        pl.lit(None, pl.Float64).alias("variance_ratio")
+        if nodes.variance_ratio is None
+        else pl.Series("variance_ratio", nodes.variance_ratio),
     )
     return rows_per_step(key, described).with_columns(publish(nodes.mean, "base_units"))
 
@@ -96,5 +100,9 @@ def _sums(key: RunKey, base: Millionths, hierarchy: Hierarchy, model: str) -> pl
     """The upper nodes that reconciliation listens to, as the exact sums of their series."""
     summing = hierarchy.information
     sums = np.asarray(summing.matrix @ base, dtype=np.int64)
-    described = summing.nodes.with_columns(pl.lit(model).alias("model_used"), pl.lit(value=False).alias("is_fallback"))
+    described = summing.nodes.with_columns(
+        pl.lit(model).alias("model_used"),
+        pl.lit(value=False).alias("is_fallback"),
+        pl.lit(None, pl.Float64).alias("variance_ratio"),
+    )
     return rows_per_step(key, described).with_columns(to_units(sums.ravel(), "base_units"))

@@ -90,6 +90,14 @@ BASE_NODE_FORECASTS = Contract(
         Column("model_used", pl.String, "the model that made the mean"),
         Column("is_fallback", pl.Boolean, "whether another model stands in for the chosen one, which failed"),
         units_column("base_units", "expected demand before reconciliation"),
+        Column(
+            "variance_ratio",
+            pl.Float64,
+            "variance of the errors of such forecasts over that of the sums of their series', as past cutoffs showed; "
+            "reconciliation listens to a node the more the smaller it is; null where nobody measured it, for 1",
+            nullable=True,
+            at_least=0,
+        ),
     ),
     key=NODE_STEP_KEY,
 )

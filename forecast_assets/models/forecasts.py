@@ -51,12 +51,15 @@ class NodeForecasts:
         mean: [m, H] expected demand, units.
         model_used: [m].
         is_fallback: [m].
+        variance_ratio: [m] variance of the errors of these forecasts over that of the sums of their series', more than
+            0; None where nobody measured it, for as much.
     """
 
     nodes: pl.DataFrame
     mean: Floats
     model_used: npt.NDArray[np.object_]
     is_fallback: Bools
+    variance_ratio: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

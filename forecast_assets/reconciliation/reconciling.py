@@ -3,10 +3,11 @@
 What belongs here: the reconciled mean and quantiles, and how incoherent the base was. What does not: upper nodes'
 published values, which are sums of these rows.
 
-Trace minimisation (Wickramasuriya, Athanasopoulos & Hyndman 2019, doi:10.1080/01621459.2018.1448825) with structural
-weights, by hierarchicalforecast. A node counts by its units rather than by its number of series: the variance of errors
-is taken to grow with the units they are about, so large series take up more of a correction than small ones, and a
-series that is forecast at zero stays there, and so does a single day on which it cannot sell.
+Trace minimisation (Wickramasuriya, Athanasopoulos & Hyndman 2019, doi:10.1080/01621459.2018.1448825) with the variances
+of errors by level, by hierarchicalforecast. Of the sum of a node's series the variance is taken to grow with the units
+it is about, so large series take up more of a correction than small ones, and a series that is forecast at zero stays
+there, and so does a single day on which it cannot sell. Of a node's own forecast it is that times the ratio of the two
+that past cutoffs showed at the node's level.
 
 Quantiles follow the mean. Calibrating after reconciling would break coherence, reconciling after calibrating coverage;
 coherence is what is kept here, and the evaluation report says what coverage is.
@@ -30,7 +31,9 @@ OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "r
 _SMALLEST: Final = 1.0 / SCALE
 
 
-def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Floats:
+def reconcile(
+    base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy, variance_ratio: Floats | None = None
+) -> Floats:
     """Reconcile the mean.
 
     What is projected is the discrepancy between nodes and sums of series, not the forecasts: so coherent forecasts come
@@ -40,6 +43,7 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
         base_mean: [n, H] units of the series, at least 0.
         node_mean: [m, H] units of `hierarchy.information.nodes`, in their order.
         hierarchy: Crossed hierarchy of the series.
+        variance_ratio: [m] variance of the nodes' errors over that of the sums of their series; 1 if left out.
 
     Returns:
         [n, H] units, at least 0; zero where a series' base is zero, as on days on which its store is closed.
@@ -51,20 +55,21 @@ def reconcile(base_mean: Floats, node_mean: Floats, hierarchy: Hierarchy) -> Flo
     summing = hierarchy.information.matrix.astype(np.float64)
     discrepancy = node_mean - summing @ base_mean
     moved = base_mean.copy()
-    moved[is_moved] += _corrections(discrepancy, summing[:, is_moved], level[is_moved])
+    ratio = np.ones(len(node_mean)) if variance_ratio is None else variance_ratio
+    moved[is_moved] += _corrections(discrepancy, summing[:, is_moved], level[is_moved], ratio)
     return np.where(base_mean > _SMALLEST, np.maximum(moved, 0.0), base_mean)
 
 
-def _corrections(discrepancy: Floats, summing: Sparse, level: Floats) -> Floats:
+def _corrections(discrepancy: Floats, summing: Sparse, level: Floats, ratio: Floats) -> Floats:
     """[k, H] what to add to k series, given what nodes lack of their sums, [m, H].
 
-    Weighted least squares in whitened units: rows over the root of a node's units, columns times the root of a series'.
+    Weighted least squares in whitened units: rows over the root of a node's variance, columns times that of a series'.
     The weights are then one, and the normal equations close to the identity, which takes the solver few iterations.
     """
     from hierarchicalforecast.methods import MinTraceSparse
     from scipy import sparse
 
-    node_level = summing @ level
+    node_level = (summing @ level) * ratio
     is_heard = node_level > _SMALLEST
     root, node_root = np.sqrt(level), np.sqrt(node_level[is_heard])
     whitened = sparse.diags(1.0 / node_root) @ summing[is_heard] @ sparse.diags(root)
@@ -89,7 +94,8 @@ def reconciled_frame(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarc
         HierarchyError: If the frames are not of the hierarchy's series and nodes.
     """
     base_mean, node_mean = _means(base, nodes, hierarchy)
-    reconciled = to_millionths(reconcile(base_mean, node_mean, hierarchy)).ravel()
+    ratio = nodes.filter(pl.col("step") == 1)["variance_ratio"].fill_null(1.0).to_numpy()
+    reconciled = to_millionths(reconcile(base_mean, node_mean, hierarchy, ratio)).ravel()
     before = from_units(base["base_units"])
     factor = np.divide(reconciled, before, out=np.ones(len(before)), where=before > 0)
     quantiles = [publish(from_units(base[name]) * factor / SCALE, name) for name in QUANTILE_COLUMNS]

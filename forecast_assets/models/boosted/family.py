@@ -45,6 +45,7 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             workers=inputs.workers,
             history_days=inputs.history_days,
             group_level=inputs.group_level,
+            hierarchy=inputs.hierarchy,
         )
         everyone = np.arange(inputs.panel.series.height)
         return Fitted(

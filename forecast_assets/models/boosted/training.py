@@ -18,12 +18,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, CutoffInputs, TreePanel
 from forecast_assets.models.boosted.model import (
     COMBINED,
@@ -36,8 +38,10 @@ from forecast_assets.models.boosted.model import (
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
+from forecast_assets.models.node_levels import NodeLevel, NodesAtCutoff, learned_share
 from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, LEAST_HISTORY_DAYS, backtest_origins, training_rows
+from forecast_assets.models.statistical.nodes import NODES, forecast_nodes
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import TRAINING_STAGE, train_statistical
 
@@ -59,6 +63,8 @@ _SMALLEST_SHARE: Final = 0.01
 # Series of a class by which its share of the trees is drawn towards a half.
 _HALF_SERIES: Final = 100.0
 _TINY: Final = 1e-12
+# As how many cutoffs the statistical part's backtests of nodes count: three, and the one that they start from.
+_STATISTICAL_CUTOFFS: Final = 4.0
 _GROUP_INPUT: Final = "product_group"
 
 
@@ -70,12 +76,14 @@ class _Fitted:
         back: Days that its cutoff is before the newest one.
         past: The panel as of its cutoff, with no more history than calibrating reads.
         groups: [n] product group of each series.
+        hierarchy: Crossed hierarchy of them; None where nobody asks for nodes.
         artifact: With the calibration of its statistical part.
     """
 
     back: int
     past: Panel
     groups: Groups
+    hierarchy: Hierarchy | None
     artifact: GlobalArtifact
 
 
@@ -90,6 +98,7 @@ def train_global(
     workers: int | None = None,
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
+    hierarchy: Hierarchy | None = None,
 ) -> dict[int, GlobalArtifact]:
     """Train a version on everything up to a panel's cutoff, and versions as of earlier cutoffs.
 
@@ -103,6 +112,8 @@ def train_global(
         workers: Threads, and processes for slow models; all cores if left out.
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
+        hierarchy: Crossed hierarchy of the series, of whose levels of nodes it is decided how they are forecast; None
+            for all alike.
 
     Returns:
         A version by how many days before the panel's cutoff it knew; 0 is the one that knows all.
@@ -118,7 +129,9 @@ def train_global(
     fitted: list[_Fitted] = []
     for number, back in enumerate(chain):
         grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
-        fitted.append(_fit(family, panel, product_groups, back, horizon, grown, workers, history_days, group_level))
+        fitted.append(
+            _fit(family, panel, product_groups, hierarchy, back, horizon, grown, workers, history_days, group_level)
+        )
     found = {
         back: _calibrated(own, older, workers, history_days)
         for back, own, older in zip(chain, fitted, fitted[1:], strict=False)
@@ -162,6 +175,7 @@ def _fit(
     family: str,
     panel: Panel,
     product_groups: Groups,
+    hierarchy: Hierarchy | None,
     back: int,
     horizon: int,
     grown: Callable[[int], None],
@@ -182,6 +196,7 @@ def _fit(
         history_days=history_days,
         group_level=group_level,
         only_quick=True,
+        hierarchy=None if hierarchy is None else hierarchy.take(few),
     )
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
@@ -197,7 +212,7 @@ def _fit(
     artifact = GlobalArtifact(
         family, statistical, demand, kept, DEFAULT_INPUTS, categories, smallest, {}, statistical.calibration, {}
     )
-    return _Fitted(back, past, product_groups, artifact)
+    return _Fitted(back, past, product_groups, None if hierarchy is None else hierarchy.take(begun), artifact)
 
 
 @dataclass(frozen=True)
@@ -329,14 +344,50 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     share = replace(older.artifact, family=COMBINED, shares=shares).share_of(series.demand_class)
     mixed = made.statistical.mean + share * (made.trees - made.statistical.mean)
     is_mixed = own.artifact.family == COMBINED
+    served = mixed if is_mixed else made.trees
+    statistical = own.artifact.statistical
+    levels = _node_levels(statistical.node_levels, past, made, served, actual, older)
     return replace(
         own.artifact,
+        statistical=replace(statistical, node_levels=levels),
         shares=shares if is_mixed else {},
-        calibration=calibrate(mixed if is_mixed else made.trees, actual, series.demand_class).completed(
-            own.artifact.statistical.calibration
-        ),
+        calibration=calibrate(served, actual, series.demand_class).completed(own.artifact.statistical.calibration),
         comparisons=_losses(actual, made, usual),
     )
+
+
+def _node_levels(
+    levels: tuple[NodeLevel, ...], past: Panel, made: GlobalForecasts, served: Floats, actual: Floats, older: _Fitted
+) -> tuple[NodeLevel, ...]:
+    """Learn from one more cutoff how far nodes are to be trusted beside the sums of forecasts with trees.
+
+    Args:
+        levels: What the backtests of the statistical part decided.
+        past: The older version's panel.
+        made: Its forecasts.
+        served: [n, H] what it would have served, units.
+        actual: [n, H] demand that came, units; NaN where unknown.
+        older: The older version.
+    """
+    if older.hierarchy is None:
+        return levels
+    nodes = forecast_nodes(past, made.statistical, older.hierarchy, older.artifact.statistical, workers=1)
+    summing, is_known = older.hierarchy.information.matrix, ~np.isnan(actual)
+    known, whole, sums, came = (
+        summing @ np.where(is_counted, units, 0.0)
+        for is_counted, units in (
+            (is_known, made.statistical.mean), (True, made.statistical.mean), (is_known, served), (is_known, actual),
+        )
+    )  # fmt: skip
+    own = nodes.mean * ratio(known, whole)
+    model = older.artifact.statistical.models[NODES]
+    found = []
+    for level in levels:
+        is_of = (pl.col("product_level") == level.product_level) & (pl.col("store_level") == level.store_level)
+        few = nodes.nodes.select(is_of.arg_true()).to_series().to_numpy()
+        cutoff = NodesAtCutoff({model: own[few]}, sums[few], came[few])
+        found.append(replace(level, share=learned_share([cutoff], model, level.share, _STATISTICAL_CUTOFFS)))
+    return tuple(found)
 
 
 def _shares(actual: Floats, made: GlobalForecasts, usual: Floats) -> dict[str, float]:

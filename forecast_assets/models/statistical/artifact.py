@@ -15,6 +15,7 @@ from forecast_assets.models.artifact import BaseArtifact
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.node_levels import NodeLevel
 from forecast_assets.models.screening import screened
 from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
@@ -34,6 +35,7 @@ class StatisticalArtifact(BaseArtifact):
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
             `events`. The first candidate is the default, where no backtest had anything to say.
         short_history: How far backtests reached, where that is less far than the version looks ahead.
+        node_levels: What was decided of each pair of levels of upper nodes; none in versions from before that was.
     """
 
     models: Mapping[str, str]
@@ -41,6 +43,7 @@ class StatisticalArtifact(BaseArtifact):
     calibration: Calibration
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     short_history: ShortHistory | None = None
+    node_levels: tuple[NodeLevel, ...] = ()
 
     @property
     def rho(self) -> dict[str, float]:
@@ -97,9 +100,9 @@ class StatisticalArtifact(BaseArtifact):
         return to_json(FAMILY, FORMAT, self.to_data())
 
     def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without a short history where there is none."""
-        data = asdict(self)
-        return data if self.short_history else {name: data[name] for name in data if name != "short_history"}
+        """Return the JSON form, without a short history or levels of nodes where there are none."""
+        optional = ("short_history", "node_levels")
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "StatisticalArtifact":
@@ -119,5 +122,6 @@ class StatisticalArtifact(BaseArtifact):
             "calibration": Calibration.from_data(data["calibration"]),
             "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
             "short_history": ShortHistory(**data["short_history"]) if data.get("short_history") else None,
+            "node_levels": tuple(NodeLevel(**level) for level in data.get("node_levels", ())),
         }
         return cls(**{**data, **parts})

@@ -17,6 +17,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.forecasts import NodeForecasts
+from forecast_assets.models.node_levels import variance_ratios
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.levels import forecast_levels
 from forecast_assets.models.statistical.series import SeriesForecasts
@@ -43,24 +44,26 @@ def forecast_nodes(
         series: Their forecasts.
         hierarchy: Crossed hierarchy of the same series.
         artifact: What training decided.
-        agreed_with: [n, H] forecasts of the same series by another family, half of whose sums a node's forecast is: a
-            level that stays, and trees that carry on what growth they saw, are each wrong about the weeks that turn.
+        agreed_with: [n, H] forecasts of the same series by another family, half of whose sums a node's forecast is
+            where the artifact says nothing of how far to trust either.
         progress: Called with the stage, nodes done and nodes in all.
         workers: Processes for slow models; all cores if left out.
     """
     summing, history = hierarchy.information.matrix, series.history
     level = series.components["level_units"][:, :1]
     index = node_index(summing, level * history.factors.product[:, : panel.history_days], history.demand)
+    nodes = hierarchy.information.nodes
     names = np.full(len(index), artifact.models[NODES])
     levels = forecast_levels(index, names, panel.horizon_days, progress=progress, stage=NODES_STAGE, workers=workers)
     mean = levels.path * (summing @ series.mean)
-    if agreed_with is not None:
+    if agreed_with is not None and not artifact.node_levels:
         mean = 0.5 * (mean + summing @ agreed_with)
     return NodeForecasts(
-        nodes=hierarchy.information.nodes,
+        nodes=nodes,
         mean=mean,
         model_used=levels.model_used,
         is_fallback=levels.is_fallback,
+        variance_ratio=variance_ratios(nodes, artifact.node_levels) if artifact.node_levels else None,
     )
 
 

@@ -10,13 +10,22 @@ from typing import Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Bools, Floats, Groups, Names, Rows
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Names, Rows
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.distribution import learn_reference
+from forecast_assets.models.node_levels import (
+    MOST_NODES,
+    NodeLevel,
+    NodesAtCutoff,
+    learned_share,
+    losses_by_model,
+    summing_matrix,
+)
 from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
@@ -33,7 +42,6 @@ from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects,
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
     CROSTON,
-    ONE,
     SMOOTHING,
     THETA,
     ZERO,
@@ -137,6 +145,7 @@ def train_statistical(
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
     only_quick: bool = False,
+    hierarchy: Hierarchy | None = None,
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -156,6 +165,8 @@ def train_statistical(
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
         only_quick: Leave out level models that cost a minute where others cost a second.
+        hierarchy: Crossed hierarchy of the same series, of whose levels of nodes it is decided by which model they are
+            forecast and how far reconciliation trusts them; None for all alike.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -181,7 +192,9 @@ def train_statistical(
     launched = _backtest(_with_launches(origins[0]), season, events, history_days, _CALIBRATED_SERIES)
     models, losses = _choose_models(backtests, launched, workers, () if only_quick else _WITH_THETA)
     means = [_forecast_all(backtest, models, workers) for backtest in backtests]
-    models[NODES], losses[NODES] = _best_node_model(backtests, means)
+    few = rows[spread_rows(len(rows), _CALIBRATED_SERIES)]
+    of_few = None if hierarchy is None else hierarchy.take(few)
+    models[NODES], losses[NODES], node_levels = _decide_nodes(backtests, means, of_few)
     report(steps - 1, steps)
     calibration = calibrate(
         np.concatenate(means),
@@ -199,6 +212,7 @@ def train_statistical(
         comparisons={**comparisons, **losses},
         reference=learn_reference(panel),
         short_history=None if reach == horizon else ShortHistory(panel.history_days, reach),
+        node_levels=node_levels,
     )
 
 
@@ -380,29 +394,39 @@ def _loss(
     return _mean_known(parts)
 
 
-def _best_node_model(backtests: list[SelectionBacktest], means: list[Floats]) -> tuple[str, Losses]:
-    """Return the model by which the sums of product groups come closest to what was asked for, and all losses.
+def _decide_nodes(
+    backtests: list[SelectionBacktest], means: list[Floats], hierarchy: Hierarchy | None
+) -> tuple[str, Losses, tuple[NodeLevel, ...]]:
+    """Return the level model of nodes, the losses of all, and how far each pair of levels is to be trusted.
 
-    The constant 1 is among them: where sums know nothing that their series do not, reconciling then changes nothing.
+    Without a hierarchy product groups stand for all levels.
     """
-    losses = {name: sum(map(partial(_node_loss, name), backtests, means)) for name in (*_QUICK, ONE)}
-    return min(losses, key=lambda name: losses[name]), losses
+    informed = () if hierarchy is None else hierarchy.information_levels()
+    codes = [level.code for level in informed] or [np.unique(backtests[0].product_groups, return_inverse=True)[1]]
+    nodes = [[_nodes_at(*pair, code) for pair in zip(backtests, means, strict=True)] for code in codes]
+    losses = losses_by_model(nodes)
+    model = min(losses, key=lambda name: losses[name])
+    levels = [NodeLevel(*at.name, learned_share(cutoffs, model)) for at, cutoffs in zip(informed, nodes, strict=False)]
+    return model, losses, tuple(levels)
 
 
-def _node_loss(name: str, backtest: SelectionBacktest, mean: Floats) -> float:
-    from scipy import sparse
+def _nodes_at(backtest: SelectionBacktest, mean: Floats, code: GroupCodes) -> NodesAtCutoff:
+    """Forecast some nodes as of a backtest's cutoff, by every model.
 
-    _, group = np.unique(backtest.product_groups, return_inverse=True)
-    summing = sparse.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))))
+    Args:
+        backtest: k series.
+        mean: [k, H] their forecasts, units.
+        code: [k] node of each.
+    """
+    summing = summing_matrix(code, MOST_NODES)
     # The first open day's forecast over its factors is the present level.
     first = np.arange(len(mean)), (backtest.ahead > 0).argmax(axis=1)
     expected = ratio(mean[first], backtest.ahead[first])[:, None] * backtest.factors
     index = node_index(summing, expected, backtest.history.demand)
-    levels = forecast_levels(index, np.full(len(index), name), mean.shape[1], workers=1)
     is_known = ~np.isnan(backtest.demand)
-    sums = summing @ np.where(is_known, mean, 0.0)
-    errors = levels.path * sums - summing @ np.where(is_known, backtest.demand, 0.0)
-    return float(ratio(errors**2, sums).sum())
+    sums, actual = (summing @ np.where(is_known, values, 0.0) for values in (mean, backtest.demand))
+    paths = {name: forecast_levels(index, np.full(len(index), name), mean.shape[1], workers=1).path for name in _QUICK}
+    return NodesAtCutoff({name: path * sums for name, path in paths.items()}, sums, actual)
 
 
 def _forecast_all(backtest: SelectionBacktest, models: Mapping[str, str], workers: int | None) -> Floats:
