@@ -29,7 +29,7 @@ def _frames(base_units: np.ndarray, node_units: np.ndarray) -> tuple[pl.DataFram
         rows = keys.join(steps, how="cross", maintain_order="left_right")
         both.append(rows.with_columns(*common, target, publish(units, "base_units")))
     quantiles = [publish(base_units * (0.5 + 0.1 * i), name) for i, name in enumerate(QUANTILE_COLUMNS)]
-    return both[0].with_columns(quantiles), both[1]
+    return both[0].with_columns(quantiles), both[1].with_columns(variance_ratio=pl.lit(None, pl.Float64))
 
 
 def test_a_higher_total_raises_series_in_proportion_to_their_units() -> None:
@@ -39,6 +39,31 @@ def test_a_higher_total_raises_series_in_proportion_to_their_units() -> None:
     growth = moved / UNITS
     assert growth == pytest.approx(growth[0, 0], abs=0.02)
     assert 1.05 < growth[0, 0] < 1.2
+
+
+def test_a_node_is_listened_to_by_how_much_its_errors_vary_beside_those_of_the_sums() -> None:
+    """Two shelves with one total: the corrected sum is the mean of both forecasts, weighted by inverse variances."""
+    alone = Hierarchy.build(series_of(2, stores=1), None, None)
+    total = alone.information.nodes["store_level"] == "total"
+    base, wanted = np.array([[3.0], [1.0]]), np.where(total, 6.0, 4.0)[:, None]
+    for ratio in (0.25, 1.0, 3.0):
+        ratios = np.where(total, ratio, 1e9)
+        moved = reconcile(base, wanted, alone, ratios)
+        assert moved.sum() == pytest.approx((4.0 * ratio + 6.0) / (ratio + 1.0), abs=1e-4)
+        assert moved[0] / moved[1] == pytest.approx(3.0, abs=1e-4)
+    assert (reconcile(base, wanted, alone) == reconcile(base, wanted, alone, np.ones(len(wanted)))).all()
+
+
+def test_the_frame_listens_as_its_nodes_say() -> None:
+    base, nodes = _frames(UNITS, 1.2 * (INFORMATION.matrix @ UNITS))
+    usual, trusting = (
+        reconciled_frame(base, nodes.with_columns(variance_ratio=pl.lit(ratio, pl.Float64)), HIERARCHY)
+        for ratio in (None, 0.1)
+    )
+    before, some, more = (frame[name].sum() for frame, name in (
+        (base, "base_units"), (usual, "reconciled_units"), (trusting, "reconciled_units"),
+    ))  # fmt: skip
+    assert before < some < more
 
 
 def test_a_series_at_zero_stays_at_zero() -> None:

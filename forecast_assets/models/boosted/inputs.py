@@ -33,6 +33,10 @@ _WEEK: Final = 7
 _WEEK_DECAY: Final = 0.8
 _WEEKDAY_PRIOR: Final = 0.5
 _SMALLEST_PRICE: Final = 0.05
+# Kind of the input that says whether an event that recurs falls on the day.
+RECURRING: Final = "recurring"
+_LONGEST_ROW: Final = 14
+_LONGEST_SINCE: Final = 31
 _RELATIVES: Final = ("sku", "store", "group")
 
 
@@ -45,7 +49,8 @@ class InputSpec:
         driver: Component of the forecast that its contributions count towards.
         kind: How it is computed: see `KINDS`.
         days: Days up to and including the cutoff that it reads; or how many days beside the day ahead.
-        of: Relatives that it is about: `sku` (the product in all stores), `store`, `group` (its product group there).
+        of: Relatives that it is about: `sku` (the product in all stores), `store`, `group` (its product group there);
+            or the event.
     """
 
     name: str
@@ -62,7 +67,7 @@ class InputSpec:
 
 def _default_specs() -> tuple[InputSpec, ...]:
     level, trend, weekday = "level_units", "trend_units", "weekday_units"
-    price, promotion, event = "price_units", "promotion_units", "event_units"
+    price, promotion = "price_units", "promotion_units"
     relatives, availability = "relatives_units", "availability_units"
     return (
         InputSpec("level_log", level, "level"),
@@ -76,9 +81,6 @@ def _default_specs() -> tuple[InputSpec, ...]:
         InputSpec("step", trend, "step"),
         InputSpec("weekday", weekday, "weekday"),
         InputSpec("same_weekday", weekday, "same_weekday"),
-        InputSpec("event", event, "event"),
-        InputSpec("event_before", event, "event", -1),
-        InputSpec("event_after", event, "event", 1),
         InputSpec("price", price, "price"),
         InputSpec("price_before", price, "price", -1),
         InputSpec("price_after", price, "price", 1),
@@ -111,6 +113,27 @@ def _default_specs() -> tuple[InputSpec, ...]:
 
 
 DEFAULT_INPUTS: Final = _default_specs()
+
+
+def inputs_of(panel: Panel) -> tuple[InputSpec, ...]:
+    """Return the inputs of versions that are trained on a panel: the default ones, and those of its own events.
+
+    Of events that recur, trees can learn what each does to whom; of rare ones, of which they would see a day or two,
+    they know what the factors that they start from say.
+    """
+    found = list(DEFAULT_INPUTS)
+    for name in panel.recurring_events:
+        found += [
+            InputSpec(f"{label} {name}", "payday_units", kind, days, name)
+            for label, kind, days in (
+                ("day before", RECURRING, -1),
+                ("day of", RECURRING, 0),
+                ("day after", RECURRING, 1),
+                ("place in days in a row of", "recurring_place", 0),
+                ("days since", "recurring_since", 0),
+            )
+        ]
+    return tuple(found)
 
 
 def inputs_version(specs: Sequence[InputSpec]) -> str:
@@ -191,9 +214,49 @@ class TreePanel:
         )
 
     @cached_property
+    def recurring(self) -> Mapping[str, "RecurringDays"]:
+        """Days of the events that recur, by name."""
+        return {name: RecurringDays.of(self.panel, name) for name in sorted(set(self.panel.event_names))}
+
+    @cached_property
     def seen(self) -> Floats:
         """[n, T] factors times exposure: units over it are the level that a day speaks for."""
         return self.factors[:, : self.units.shape[1]] * self.exposure
+
+
+@dataclass(frozen=True)
+class RecurringDays:
+    """On which days an event falls, for each of the p sets of places in which it does.
+
+    Attributes:
+        place: [n] set of each series.
+        today: [p, T + H] whether it falls on the day.
+    """
+
+    place: GroupCodes
+    today: Bools
+
+    @classmethod
+    def of(cls, panel: Panel, name: str) -> "RecurringDays":
+        """Read an event's days."""
+        kinds = [kind for kind, each in enumerate(panel.event_names) if each == name]
+        sets, place = np.unique(panel.event_series[kinds], axis=1, return_inverse=True)
+        today = np.asarray((sets.T[:, :, None] & panel.event_days[kinds][None]).any(axis=1), dtype=np.bool_)
+        return cls(place.ravel().astype(np.intp), today)
+
+    @cached_property
+    def in_a_row(self) -> Floats:
+        """[p, T + H] how many such days in a row end with the day; 0 where it falls on none."""
+        days = np.arange(self.today.shape[1])
+        other = np.maximum.accumulate(np.where(self.today, -1, days), axis=1)
+        return np.minimum(days - other, _LONGEST_ROW).astype(np.float64)
+
+    @cached_property
+    def since(self) -> Floats:
+        """[p, T + H] days since the last such day; 0 on one, and at most a month."""
+        days = np.arange(self.today.shape[1])
+        last = np.maximum.accumulate(np.where(self.today, days, -_LONGEST_SINCE), axis=1)
+        return np.minimum(days - last, _LONGEST_SINCE).astype(np.float64)
 
 
 def base_level(record: TreePanel, rows: Rows, origin: int) -> Floats:
@@ -361,11 +424,23 @@ class SeriesView:
 
     def ahead(self, name: str, shift: int = 0) -> Floats:
         """[k, h] What is known of the days ahead, or of days so far beside them."""
-        last = self.cutoff.origin + self.record.panel.horizon_days
-        columns = np.clip(self.cutoff.targets + shift, 0, min(last, self.record.factors.shape[1] - 1))
+        columns = self._columns(shift)
         if name == "events":
             return np.asarray(self.record.events[self.rows[:, None], columns], dtype=np.float64)
         return self.cutoff.offered(name, self.rows, columns)
+
+    def recurring(self, spec: InputSpec, what: str) -> Floats:
+        """[k, h] What is known of an event on the days ahead, or on days so far beside them; NaN if it is not known."""
+        days = self.record.recurring.get(spec.of)
+        if days is None:
+            return np.full((len(self.rows), len(self.cutoff.targets)), np.nan)
+        found = getattr(days, what)[:, self._columns(spec.days)]
+        return np.asarray(found[days.place[self.rows]], dtype=np.float64)
+
+    def _columns(self, shift: int) -> Rows:
+        """[h] Columns of the days ahead, or of days so far beside them, as far as anything is known ahead."""
+        last = self.cutoff.origin + self.record.panel.horizon_days
+        return np.clip(self.cutoff.targets + shift, 0, min(last, self.record.factors.shape[1] - 1))
 
     @cached_property
     def rates(self) -> Floats:
@@ -486,7 +561,11 @@ KINDS: Final[Mapping[str, InputFunction]] = {
     "step": _step,
     "weekday": _weekday,
     "same_weekday": _same_weekday,
+    # Of versions from before events that recur were told apart.
     "event": lambda view, spec: view.ahead("events", spec.days),
+    RECURRING: lambda view, spec: view.recurring(spec, "today"),
+    "recurring_place": lambda view, spec: view.recurring(spec, "in_a_row"),
+    "recurring_since": lambda view, spec: view.recurring(spec, "since"),
     "price": lambda view, spec: view.ahead("price", spec.days),
     "price_ratio": _price_ratio,
     "price_mean": _price_mean,

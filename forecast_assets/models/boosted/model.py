@@ -28,7 +28,14 @@ from forecast_assets.core.arrays import Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import KINDS, CutoffInputs, InputSpec, TreePanel, inputs_version
+from forecast_assets.models.boosted.inputs import (
+    KINDS,
+    RECURRING,
+    CutoffInputs,
+    InputSpec,
+    TreePanel,
+    inputs_version,
+)
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.trees import Trees
 from forecast_assets.models.calibration import Calibration
@@ -130,7 +137,8 @@ class GlobalArtifact:
     @property
     def recurring_events(self) -> tuple[str, ...]:
         """Names of the events whose effect counts as that of paydays."""
-        return self.statistical.recurring_events
+        of_trees = {spec.of for spec in self.inputs if spec.kind == RECURRING}
+        return tuple(sorted(of_trees.union(self.statistical.recurring_events)))
 
     def facts(self) -> dict[str, Any]:
         """Return what the artifact's manifest records besides family, cutoff and horizon."""

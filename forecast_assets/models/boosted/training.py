@@ -26,7 +26,7 @@ from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, LONGEST_DAYS, CutoffInputs, TreePanel
+from forecast_assets.models.boosted.inputs import LONGEST_DAYS, CutoffInputs, InputSpec, TreePanel, inputs_of
 from forecast_assets.models.boosted.model import (
     COMBINED,
     GLOBAL,
@@ -208,9 +208,10 @@ def _fit(
     levels = ratio(np.where(is_known, history.level, 0.0).sum(axis=1), is_known.sum(axis=1).astype(np.float64))
     smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
     record = TreePanel.of(recent, history.factors, product_groups, categories, smallest)
-    demand, kept = _fit_both(record, horizon, grown, workers)
+    specs = inputs_of(recent)
+    demand, kept = _fit_both(record, specs, horizon, grown, workers)
     artifact = GlobalArtifact(
-        family, statistical, demand, kept, DEFAULT_INPUTS, categories, smallest, {}, statistical.calibration, {}
+        family, statistical, demand, kept, specs, categories, smallest, {}, statistical.calibration, {}
     )
     return _Fitted(back, past, product_groups, None if hierarchy is None else hierarchy.take(begun), artifact)
 
@@ -240,18 +241,22 @@ class _Examples:
 
 
 def _fit_both(
-    record: TreePanel, horizon: int, grown: Callable[[int], None], workers: int | None
+    record: TreePanel,
+    specs: Sequence[InputSpec],
+    horizon: int,
+    grown: Callable[[int], None],
+    workers: int | None,
 ) -> tuple[Trees, Trees | None]:
     """Trees for demand, and for the share of it that is sold where stock status is known and something was sold.
 
     Raises:
         InputError: If nothing was sold on any day to learn from.
     """
-    examples = _examples(record, horizon)
+    examples = _examples(record, specs, horizon)
     fit = partial(
         fit_trees,
-        names=[spec.name for spec in DEFAULT_INPUTS],
-        drivers=[spec.driver for spec in DEFAULT_INPUTS],
+        names=[spec.name for spec in specs],
+        drivers=[spec.driver for spec in specs],
         categorical=[_GROUP_INPUT],
         workers=workers,
     )
@@ -276,7 +281,7 @@ def _fit_both(
     return demand, fit(told.inputs, told.sales / scale, offset, rounds=_KEPT_ROUNDS, progress=sold)
 
 
-def _examples(record: TreePanel, horizon: int) -> _Examples:
+def _examples(record: TreePanel, specs: Sequence[InputSpec], horizon: int) -> _Examples:
     """Choose cutoffs, series and days evenly, so many that the rows fit the budget."""
     rows = np.arange(len(record.units))
     days = record.panel.history_days
@@ -286,7 +291,9 @@ def _examples(record: TreePanel, horizon: int) -> _Examples:
     every_row = -(-len(rows) // most)
     parts = [
         # Other series at every cutoff, and other steps whenever all series have had their turn.
-        _examples_of(record, rows[number % every_row :: every_row], origin, horizon, every_step, number // every_row)
+        _examples_of(
+            record, specs, rows[number % every_row :: every_row], origin, horizon, every_step, number // every_row
+        )
         for number, origin in enumerate(origins.tolist())
     ]
     return _Examples(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
@@ -300,7 +307,9 @@ def _cutoffs(days: int) -> npt.NDArray[np.intp]:
     return np.unique(np.linspace(first, days - 2, count).astype(np.intp))
 
 
-def _examples_of(record: TreePanel, rows: Rows, origin: int, horizon: int, every_step: int, turn: int) -> _Examples:
+def _examples_of(
+    record: TreePanel, specs: Sequence[InputSpec], rows: Rows, origin: int, horizon: int, every_step: int, turn: int
+) -> _Examples:
     last = record.panel.history_days - 1
     targets = np.arange(origin + 1 + turn % every_step, min(origin + horizon, last) + 1, every_step)
     if not len(targets):
@@ -309,7 +318,7 @@ def _examples_of(record: TreePanel, rows: Rows, origin: int, horizon: int, every
     rows = rows[_is_live(cutoff)[rows]]
     cells = rows[:, None], targets
     found = _Examples(
-        inputs=cutoff.inputs(DEFAULT_INPUTS, rows),
+        inputs=cutoff.inputs(specs, rows),
         log_offset=cutoff.log_offset(rows).ravel(),
         units=record.units[cells].ravel(),
         exposure=record.exposure[cells].ravel(),

@@ -7,7 +7,15 @@ import pytest
 
 from forecast_assets.core.arrays import InputMatrix
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, KINDS, CutoffInputs, TreePanel, inputs_version
+from forecast_assets.models.boosted.inputs import (
+    DEFAULT_INPUTS,
+    KINDS,
+    CutoffInputs,
+    InputSpec,
+    TreePanel,
+    inputs_of,
+    inputs_version,
+)
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import train_statistical
@@ -50,8 +58,9 @@ def test_there_is_a_column_for_each_input_and_a_row_for_each_day(panel: Panel, f
     made = inputs(panel, factors)
     assert made.shape == (COUNT * HORIZON, len(DEFAULT_INPUTS))
     assert made.dtype == np.float32
-    assert len({spec.name for spec in DEFAULT_INPUTS}) == len(DEFAULT_INPUTS)
-    assert {spec.kind for spec in DEFAULT_INPUTS} == set(KINDS)
+    specs = inputs_of(replace(panel, event_kinds=("recurring",)))
+    assert len({spec.name for spec in specs}) == len(specs) > len(DEFAULT_INPUTS)
+    assert {spec.kind for spec in specs} == set(KINDS) - {"event"}
     steps = made[:HORIZON, NAMES.index("step")]
     assert steps.tolist() == list(range(1, HORIZON + 1))
 
@@ -132,3 +141,33 @@ def test_the_version_of_a_set_follows_from_its_definitions() -> None:
     changed = [replace(DEFAULT_INPUTS[0], days=3), *DEFAULT_INPUTS[1:]]
     assert inputs_version(DEFAULT_INPUTS) == inputs_version(list(DEFAULT_INPUTS))
     assert inputs_version(DEFAULT_INPUTS) != inputs_version(changed)
+
+
+def test_only_events_that_recur_are_inputs_each_by_its_name(panel: Panel) -> None:
+    assert inputs_of(replace(panel, event_kinds=("rare",))) == DEFAULT_INPUTS
+    added = inputs_of(replace(panel, event_kinds=("recurring",)))[len(DEFAULT_INPUTS) :]
+    assert {(spec.of, spec.driver) for spec in added} == {("fair", "payday_units")}
+
+
+def test_days_of_an_event_that_recurs_are_told_by_place_and_in_a_row(panel: Panel, factors: Factors) -> None:
+    """In one store the event falls on three days in a row, in the other on a day of its own."""
+    days = np.zeros((2, DAYS + HORIZON), dtype=np.bool_)
+    days[0, [ORIGIN + 1, ORIGIN + 2, ORIGIN + 3]] = True
+    days[1, ORIGIN - 2] = True
+    first = panel.series["store_id"].to_numpy() == "S0"
+    here = replace(panel, event_names=("pay", "pay"), event_days=days, event_series=np.stack([first, ~first]))
+    specs = [
+        InputSpec(kind, "payday_units", kind, of="pay") for kind in ("recurring", "recurring_place", "recurring_since")
+    ]
+    specs.append(InputSpec("after", "payday_units", "recurring", 1, "pay"))
+    made = CutoffInputs(record(here, factors), ORIGIN, TARGETS).inputs(specs, ROWS).reshape(COUNT, HORIZON, -1)
+    assert (
+        made[first, :5].transpose(2, 0, 1)
+        == np.array([[[1, 1, 1, 0, 0]], [[1, 2, 3, 0, 0]], [[0, 0, 0, 1, 2]], [[1, 1, 0, 0, 0]]])
+    ).all()
+    assert (made[~first, :3].transpose(2, 0, 1) == np.array([[[0, 0, 0]], [[0, 0, 0]], [[3, 4, 5]], [[0, 0, 0]]])).all()
+
+
+def test_an_event_that_is_not_known_any_more_is_unknown(panel: Panel, factors: Factors) -> None:
+    specs = [InputSpec("gone", "payday_units", "recurring", of="gone")]
+    assert np.isnan(CutoffInputs(record(panel, factors), ORIGIN, TARGETS).inputs(specs, ROWS)).all()
