@@ -1,0 +1,228 @@
+"""The calendar of a version: what was found, by name, and what it makes of the days of a panel.
+
+What belongs here: the form that artifacts keep, looking units up, factors. What does not: estimating them.
+
+A series takes the effects of all, of its product group, of its store and of its group in its store; what training did
+not see has none of its own and takes those above. Effects are kept as whole ten-thousandths of the logarithm.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.calendar.columns import DRIVERS, Columns, Days, Places
+from forecast_assets.models.calendar.fitting import (
+    ALL,
+    GROUP,
+    NODE,
+    STORE,
+    CalendarEffects,
+    CalendarFit,
+    fit_calendar_effects,
+)
+from forecast_assets.models.calendar.sums import NamedSums, sum_nodes
+
+# Whose calendar there is.
+CALENDARS: Final = ("by group and store", "by group", "none")
+SMALLEST_FACTOR: Final = 0.2
+LARGEST_FACTOR: Final = 5.0
+_UNITS_OF_LOG: Final = 1e-4
+_MOST_UNITS: Final = 2**15 - 1
+_PACKED: Final = np.dtype("<i2")
+
+
+@dataclass(frozen=True)
+class CalendarFactors:
+    """What the calendar does to n series.
+
+    Attributes:
+        weekday: [n, 7] factors, Monday first, averaging 1.
+        payday: [n, W] of events that recur: today, its place in a run, and by weekday; 1 on other days.
+        month: [n, W] of the day of the month; averages 1 over a month in logarithms.
+        event: [n, W] of rare events, with the days before and after.
+    """
+
+    weekday: Floats
+    payday: Floats
+    month: Floats
+    event: Floats
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Effects of the calendar, estimated once per model version.
+
+    Attributes:
+        recurring: Events that recur, sorted.
+        rare: Other events that training saw, sorted.
+        groups: Product groups that training saw.
+        stores: Stores that training saw; none where a calendar is by group only.
+        nodes: Product group and store of each node.
+        effects: By layer, text of [P, U] effects: whole ten-thousandths of the logarithm in two bytes each, lower
+            first, in base 64. Rows are columns in the order of `Columns`, those of nodes only `node_columns` of them.
+        node_columns: Which columns nodes have effects of their own for.
+        deviations: Standard deviation by layer and kind of column that effects were drawn by; for people.
+    """
+
+    recurring: tuple[str, ...]
+    rare: tuple[str, ...]
+    groups: tuple[str, ...]
+    stores: tuple[str, ...]
+    nodes: tuple[tuple[str, str], ...]
+    effects: Mapping[str, str]
+    node_columns: tuple[int, ...]
+    deviations: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Calendar":
+        """Read the JSON form back."""
+        names = {name: tuple(data[name]) for name in ("recurring", "rare", "groups", "stores", "node_columns")}
+        return cls(
+            **names,
+            nodes=tuple((group, store) for group, store in data["nodes"]),
+            effects=dict(data["effects"]),
+            deviations={layer: dict(kinds) for layer, kinds in data["deviations"].items()},
+        )
+
+    @property
+    def kind(self) -> str:
+        """One of `CALENDARS`."""
+        return CALENDARS[0] if self.stores else CALENDARS[1]
+
+    def by_group(self) -> "Calendar":
+        """Return the calendar without what is of single stores."""
+        effects = {layer: text for layer, text in self.effects.items() if layer in (ALL, GROUP)}
+        return replace(self, stores=(), nodes=(), node_columns=(), effects=effects)
+
+    def factors(self, panel: Panel, product_groups: Groups) -> CalendarFactors:
+        """Lay the calendar out for every series of a panel.
+
+        Args:
+            panel: n series, W days of history and ahead.
+            product_groups: [n] group of each series.
+        """
+        places = Places.of(panel)
+        names, group = np.unique(product_groups, return_inverse=True)
+        stores, store = np.unique(panel.series["store_id"].to_numpy().astype(str), return_inverse=True)
+        keys, code = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
+        code = code.reshape(-1)
+        logs = self._of(names[keys[:, 2]], stores[keys[:, 1]])
+        days = Days.since(panel.first_date, panel.history_days + panel.horizon_days)
+        daily = self._by_day(places, days, keys[:, 0], logs)
+        weekday = np.exp(logs[self._columns.kind == "weekday"].T)
+        weekday = clipped(weekday / weekday.mean(axis=1, keepdims=True))
+        return CalendarFactors(weekday[code], **{driver: values[code] for driver, values in daily.items()})
+
+    def _by_day(self, places: Places, days: Days, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
+        """[K, W] factors by driver, weekdays apart, of K nodes with [P, K] effects at the given places."""
+        drivers = [driver for driver in DRIVERS if driver != "weekday"]
+        out = {driver: np.ones((len(place), len(days.weekday))) for driver in drivers}
+        for at, falls in enumerate(places.falls):
+            here = np.flatnonzero(place == at)
+            design = self._columns.design(days, falls)
+            for driver in drivers:
+                columns = np.flatnonzero(self._columns.driver == driver)
+                if len(columns):
+                    out[driver][here] = clipped(np.exp(design[:, columns] @ logs[np.ix_(columns, here)])).T
+        return out
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self.recurring, self.rare)
+
+    @cached_property
+    def _unpacked(self) -> dict[str, Floats]:
+        """[P, U] by layer, [p, U] for nodes."""
+        rows = {layer: len(self._columns.kind) for layer in self.effects} | {NODE: len(self.node_columns)}
+        return {layer: _unpacked(text, rows[layer]) for layer, text in self.effects.items()}
+
+    @cached_property
+    def _places(self) -> dict[str, dict[Any, int]]:
+        """Where each unit of a layer stands."""
+        units: dict[str, tuple[Any, ...]] = {GROUP: self.groups, STORE: self.stores, NODE: self.nodes}
+        return {layer: {unit: at for at, unit in enumerate(names)} for layer, names in units.items()}
+
+    def _of(self, groups: Names, stores: Names) -> Floats:
+        """[P, K] effects of some product groups in some stores."""
+        out = np.repeat(self._unpacked[ALL], len(groups), axis=1)
+        pairs = list(zip(groups.tolist(), stores.tolist(), strict=True))
+        wanted: dict[str, list[Any]] = {GROUP: groups.tolist(), STORE: stores.tolist(), NODE: pairs}
+        for layer, units in wanted.items():
+            if layer in self._unpacked:
+                place = np.array([self._places[layer].get(unit, -1) for unit in units], dtype=np.intp)
+                seen = np.flatnonzero(place >= 0)
+                rows = np.array(self.node_columns, dtype=np.intp) if layer == NODE else np.arange(len(out))
+                out[np.ix_(rows, seen)] += self._unpacked[layer][:, place[seen]]
+        return out
+
+
+@dataclass(frozen=True)
+class FittedCalendar:
+    """A calendar, and where its fit ended: the same nodes with other prices need few steps more."""
+
+    calendar: Calendar
+    fit: CalendarFit
+
+
+def fit_calendar(
+    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, before: FittedCalendar | None = None
+) -> FittedCalendar:
+    """Estimate a calendar from the series of a panel.
+
+    Args:
+        panel: n series, T days of history.
+        product_groups: [n] group of each series.
+        units: [n, T] units sold; 0 where unknown.
+        exposure: [n, T] what they are measured against; see `sum_nodes`.
+        before: The calendar of the same series and units, with what was thought of prices and promotions before.
+    """
+    named = sum_nodes(panel, product_groups, units, exposure)
+    fit = fit_calendar_effects(named.sums, before.fit if before else None)
+    return FittedCalendar(_named(named, fit.effects()), fit)
+
+
+def _named(named: NamedSums, found: CalendarEffects) -> Calendar:
+    """Return effects with the names of what they are of."""
+    sums = named.sums
+    _, first = np.unique(sums.pair, return_index=True)
+    pairs = zip(named.groups[sums.group[first]].tolist(), named.stores[sums.store[first]].tolist(), strict=True)
+    return Calendar(
+        recurring=sums.columns.recurring,
+        rare=sums.columns.rare,
+        groups=tuple(named.groups.tolist()),
+        stores=tuple(named.stores.tolist()) if STORE in found.by_layer else (),
+        nodes=tuple(pairs) if NODE in found.by_layer else (),
+        effects={layer: _packed(_without_constants(sums.columns, found, layer)) for layer in found.by_layer},
+        node_columns=tuple(found.columns.get(NODE, np.arange(0)).tolist()),
+        deviations=found.deviations,
+    )
+
+
+def _without_constants(columns: Columns, found: CalendarEffects, layer: str) -> Floats:
+    """Effects whose days of the month average 0: what they share is a level, not a time of month."""
+    out = found.by_layer[layer].copy()
+    is_month = columns.kind[found.columns[layer]] == "month"
+    if is_month.any():
+        out[is_month] -= out[is_month].mean(axis=0)
+    return out
+
+
+def clipped(factors: Floats) -> Floats:
+    """Keep factors within what is believed of any."""
+    return np.clip(factors, SMALLEST_FACTOR, LARGEST_FACTOR)
+
+
+def _packed(effects: Floats) -> str:
+    whole = np.clip(np.rint(effects / _UNITS_OF_LOG), -_MOST_UNITS, _MOST_UNITS)
+    return base64.b64encode(whole.astype(_PACKED).tobytes()).decode()
+
+
+def _unpacked(text: str, rows: int) -> Floats:
+    whole = np.frombuffer(base64.b64decode(text), dtype=_PACKED).astype(np.float64)
+    return np.asarray(whole.reshape(rows, -1) * _UNITS_OF_LOG)

@@ -1,0 +1,137 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, clipped, fit_calendar
+from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
+
+
+@pytest.fixture(scope="module")
+def made() -> Shops:
+    return shops(event=1.2)
+
+
+@pytest.fixture(scope="module")
+def calendar(made: Shops) -> Calendar:
+    return made.fitted().calendar
+
+
+def test_a_calendar_survives_json_exactly(made: Shops, calendar: Calendar) -> None:
+    again = Calendar.from_data(json.loads(json.dumps(asdict(calendar))))
+    assert again == calendar
+    before, after = (each.factors(made.panel, made.groups) for each in (calendar, again))
+    for name, factors in vars(before).items():
+        assert factors.tobytes() == getattr(after, name).tobytes()
+
+
+def test_what_was_read_is_named(calendar: Calendar) -> None:
+    assert (calendar.recurring, calendar.rare) == ((PAYDAY,), (FAIR,))
+    assert (len(calendar.groups), len(calendar.stores), len(calendar.nodes)) == (3, 6, 18)
+    assert calendar.kind == CALENDARS[0]
+
+
+def test_weekdays_average_one_and_days_of_the_month_too(made: Shops, calendar: Calendar) -> None:
+    found = calendar.factors(made.panel, made.groups)
+    assert found.weekday.mean(axis=1) == pytest.approx(1.0)
+    january = found.month[:, :31]
+    assert np.log(january).mean(axis=1) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_paydays_and_events_do_nothing_on_other_days(made: Shops, calendar: Calendar) -> None:
+    found = calendar.factors(made.panel, made.groups)
+    assert (found.payday[~made.on_payday] == 1.0).all()
+    assert (np.delete(found.event, range(197, 202), axis=1) == 1.0).all()
+    assert (found.event[:, 200] > 1.05).all()
+
+
+def test_a_store_that_training_did_not_see_takes_its_group(made: Shops, calendar: Calendar) -> None:
+    panel = replace(made.panel, series=made.panel.series.with_columns(store_id=pl.lit("new")))
+    found, by_group = (each.factors(panel, made.groups) for each in (calendar, calendar.by_group()))
+    assert found.weekday == pytest.approx(by_group.weekday)
+    assert found.payday == pytest.approx(by_group.payday)
+    # Of the first group half of the stores are moved by paydays.
+    assert 1.05 < made.found_payday(found)[0] < 1.35
+
+
+def test_a_group_that_training_did_not_see_takes_its_store(made: Shops, calendar: Calendar) -> None:
+    unseen = np.full(len(made.groups), "unseen")
+    found = calendar.factors(made.panel, unseen)
+    stores = made.panel.series["store_id"].to_numpy()
+    for store in np.unique(stores):
+        assert np.unique(found.weekday[stores == store], axis=0).shape == (1, 7)
+    assert np.unique(found.weekday, axis=0).shape == (6, 7)
+
+
+def test_without_stores_a_group_is_the_same_everywhere(made: Shops, calendar: Calendar) -> None:
+    kept = calendar.by_group()
+    assert kept.kind == CALENDARS[1]
+    assert np.unique(kept.factors(made.panel, made.groups).weekday, axis=0).shape == (3, 7)
+    assert Calendar.from_data(json.loads(json.dumps(asdict(kept)))) == kept
+
+
+def test_factors_of_a_series_do_not_depend_on_others(made: Shops, calendar: Calendar) -> None:
+    rows = np.array([4, 11])
+    alone = calendar.factors(made.panel.take(rows), made.groups[rows])
+    for name, factors in vars(calendar.factors(made.panel, made.groups)).items():
+        assert factors[rows].tobytes() == getattr(alone, name).tobytes()
+
+
+def test_what_a_calendar_says_of_a_day_does_not_depend_on_the_days_before(made: Shops, calendar: Calendar) -> None:
+    """But for a run of paydays that was under way on the first day: its places count from there."""
+    recent = made.panel.recent(100)
+    start = made.panel.history_days - 100
+    for name, factors in vars(calendar.factors(recent, made.groups)).items():
+        if name != "weekday":
+            whole = getattr(calendar.factors(made.panel, made.groups), name)
+            assert factors[:, 10:].tobytes() == np.ascontiguousarray(whole[:, start + 10 :]).tobytes()
+
+
+def test_an_event_that_training_did_not_see_does_nothing(made: Shops, calendar: Calendar) -> None:
+    panel = replace(made.panel, event_names=(PAYDAY, PAYDAY, "unheard of"))
+    assert (calendar.factors(panel, made.groups).event == 1.0).all()
+
+
+def test_factors_stay_within_their_bounds() -> None:
+    assert clipped(np.array([0.0, 1.0, 99.0])).tolist() == [0.2, 1.0, 5.0]
+
+
+def test_a_fit_that_goes_on_with_other_prices_stays_close(made: Shops) -> None:
+    first = made.fitted()
+    again = fit_calendar(made.panel, made.groups, made.panel.sales, np.ones_like(made.panel.sales), first)
+    before, after = (each.calendar.factors(made.panel, made.groups) for each in (first, again))
+    assert after.weekday == pytest.approx(before.weekday, abs=0.005)
+    assert after.payday == pytest.approx(before.payday, abs=0.01)
+
+
+PRINT_EFFECTS = """
+import hashlib, json
+from dataclasses import asdict
+from tests.support.calendar_cases import shops
+print(hashlib.sha256(json.dumps(asdict(shops(4, 40, 200).fitted().calendar)).encode()).hexdigest())
+"""
+
+
+def test_the_same_bytes_for_any_number_of_threads() -> None:
+    found = set()
+    for threads in ("1", "2"):
+        names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(names, threads)}
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_EFFECTS], env=environment, check=True, capture_output=True, text=True
+        )
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+def test_a_year_of_seventy_nodes_takes_seconds() -> None:
+    made = shops(7, 10, 450)
+    started = time.process_time()
+    made.fitted()
+    assert time.process_time() - started < 6.0

@@ -1,0 +1,93 @@
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from forecast_assets.core.arrays import Bools
+from forecast_assets.models.calendar.columns import Columns, Days, Places, place_in_run, recurs
+from tests.support.calendar_cases import FAIR, PAYDAY, PAYDAYS, shops
+
+YEAR = np.arange(364)
+
+
+@pytest.mark.parametrize(
+    ("falls", "is_recurring"),
+    [
+        (YEAR % 30 < 10, True),
+        (YEAR % 7 >= 5, True),
+        (YEAR % 30 == 14, True),
+        (YEAR == 100, False),
+        (YEAR % 60 == 3, False),
+        ((YEAR >= 100) & (YEAR < 130), False),
+        (np.arange(76) % 10 == 3, True),
+        (np.arange(76) % 20 == 3, False),
+        (np.zeros(364, dtype=np.bool_), False),
+    ],
+    ids=[
+        "ten a month",
+        "weekends",
+        "once a month",
+        "once",
+        "every second month",
+        "a month of fasting",
+        "many in a short history",
+        "few in a short history",
+        "never",
+    ],
+)
+def test_counts_decide_which_events_recur(falls: Bools, is_recurring: bool) -> None:
+    assert recurs(falls) is is_recurring
+
+
+def test_places_in_a_run_count_from_its_first_day() -> None:
+    falls = np.array([False, True, True, True, False, False, True])
+    assert place_in_run(falls).tolist() == [0, 1, 2, 3, 0, 0, 1]
+
+
+def test_an_event_of_two_days_has_days_before_its_first_and_after_its_last() -> None:
+    days = Days.since(date(2026, 3, 2), 9)
+    columns = Columns((), ("fair",))
+    design = columns.design(days, {"fair": np.arange(9) // 2 == 2}).toarray()
+    on, near = design[:, columns.kind == "event"], design[:, columns.kind == "event_near"]
+    assert np.flatnonzero(on[:, 0]).tolist() == [4, 5]
+    assert [np.flatnonzero(column).tolist() for column in near.T] == [[1], [2], [3], [6]]
+
+
+def test_an_event_at_the_edge_has_the_days_near_it_that_there_are() -> None:
+    days = Days.since(date(2026, 3, 2), 3)
+    columns = Columns((), ("fair",))
+    near = columns.design(days, {"fair": np.arange(3) == 1}).toarray()[:, columns.kind == "event_near"]
+    assert [np.flatnonzero(column).tolist() for column in near.T] == [[], [], [0], [2]]
+
+
+def test_every_day_has_one_weekday_one_day_of_the_month_and_on_a_payday_three_columns_more() -> None:
+    days = Days.since(date(2026, 1, 30), 4)
+    columns = Columns((PAYDAY,), ())
+    design = columns.design(days, {PAYDAY: np.array([False, True, True, False])})
+    assert design.sum(axis=1).ravel().tolist() == [[2.0, 5.0, 5.0, 2.0]]
+    named = [sorted(columns.kind[design[[day]].indices].tolist()) for day in (0, 1)]
+    assert named == [
+        ["month", "weekday"],
+        ["month", "payday", "payday_position", "payday_weekday", "weekday"],
+    ]
+
+
+def test_places_differ_in_their_events_only() -> None:
+    made = shops(groups=2, stores=4)
+    places = Places.of(made.panel)
+    assert len(set(places.code[:4].tolist())) == len(set(places.code[4:].tolist())) == 1
+    assert places.code[0] != places.code[4]
+    days = Days.since(made.panel.first_date, 392).day_of_month
+    for row, of_month in ((0, PAYDAYS[0]), (4, PAYDAYS[1])):
+        here = places.falls[places.code[row]]
+        assert here[PAYDAY].tolist() == np.isin(days, of_month).tolist()
+        assert np.flatnonzero(here[FAIR]).tolist() == [200]
+
+
+def test_an_event_that_no_day_of_the_history_saw_has_no_column() -> None:
+    made = shops()
+    assert Places.of(made.panel).columns(364) == Columns((PAYDAY,), (FAIR,))
+    assert Places.of(made.panel).columns(200) == Columns((PAYDAY,), ())
+    none = replace(made.panel, event_names=(), event_days=made.panel.event_days[:0], event_series=np.zeros((0, 18)) > 0)
+    assert Places.of(none).columns(364) == Columns((), ())
