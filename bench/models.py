@@ -23,7 +23,7 @@ from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.effects import SEASONS
 from forecast_assets.models.statistical.levels import AVERAGE, CROSTON, SMOOTHING, THETA
 from forecast_assets.models.statistical.series import forecast_series
-from forecast_assets.models.statistical.training import train_statistical, variant
+from forecast_assets.models.statistical.training import EffectKinds, train_statistical, variant
 from forecast_assets.presentation.text import table
 from forecast_assets.simulation.simulator import SimulatorSettings
 
@@ -104,12 +104,17 @@ def class_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats
             yield name, len(rows), model, f"{absolute:.3f}", *ratios, mark
 
 
+def kinds_of(artifact: StatisticalArtifact, season: str) -> EffectKinds:
+    """What the artifact took, with one of `SEASONS`."""
+    return EffectKinds(season, artifact.choices["events"], artifact.choices["calendar"])
+
+
 def season_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:
     """What the artifact's own season is worth: with it, with its groups' only, without."""
     groups = retailer.hierarchy.product_groups()
     kinds = SEASONS[: SEASONS.index(artifact.choices["season"]) + 1]
     for kind in kinds:
-        chosen = replace(artifact, effects=variant(artifact.effects, kind, artifact.choices["events"]))
+        chosen = replace(artifact, effects=variant(artifact.effects, kinds_of(artifact, kind)))
         mean = forecast_series(retailer.panel.recent(artifact.history_days), chosen, groups).mean
         taken = "taken" if kind == artifact.choices["season"] else ""
         yield kind, f"{wape(mean, actual):.4f}", f"{bias(mean, actual):+.1%}", taken

@@ -223,7 +223,7 @@ def test_a_model_that_reads_an_unknown_plan_is_found(
 def inputs_at(panel: Panel, origin: int) -> bytes:
     """What trees are shown of the days after a past cutoff."""
     days = panel.history_days + panel.horizon_days
-    plain = Factors(*[np.ones((SERIES, days))] * 5)
+    plain = Factors(*[np.ones((SERIES, days))] * 7)
     record = TreePanel.of(panel, plain, one_group(SERIES), ["all"], 0.1)
     return (
         CutoffInputs(record, origin, np.arange(origin + 1, origin + 8))

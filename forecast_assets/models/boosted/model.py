@@ -54,11 +54,6 @@ FORMAT: Final = 1
 # Share of the trees in the forecast of a series that they serve, where nothing else is known: by family.
 SHARES: Final[Mapping[str, float]] = {GLOBAL: 1.0, COMBINED: 0.5}
 MODEL: Final = "LightGBM"
-# Components that the statistical family has a factor for, by the name that it has in `effects.Factors`.
-_FACTORS: Final[Mapping[str, str]] = {
-    "weekday": "weekday_units", "season": "season_units", "price": "price_units", "promotion": "promotion_units",
-    "event": "event_units",
-}  # fmt: skip
 _LEVEL: Final = "level_units"
 # Series at a time: the inputs of so many are laid out in the processor's cache, twice as fast as of four times as many.
 _CHUNK: Final = 2_500
@@ -323,9 +318,8 @@ def explained(
     logs = {name: found[:, 1 + at].reshape(shape) for at, name in enumerate(trees.names)}
     logs[_LEVEL] = logs.get(_LEVEL, 0.0) + found[:, 0].reshape(shape)
     cells = rows[:, None], cutoff.targets
-    for attribute, factor in vars(factors).items():
-        name = _FACTORS[attribute]
-        logs[name] = logs.get(name, 0.0) + np.log(factor[cells])
+    for name, factor in factors.by_component(cells).items():
+        logs[name] = logs.get(name, 0.0) + np.log(factor)
     return share_out(cutoff.base[rows, None], logs)
 
 

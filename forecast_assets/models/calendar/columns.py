@@ -1,6 +1,6 @@
 """Columns: what the calendar says of a day, as a regression reads it.
 
-What belongs here: which events recur, which columns there are, and laying them out by day. What does not: how large any
+What belongs here: which columns there are, and laying them out by day. What does not: how large any
 effect is.
 
 Days of an event that recurs (benefit days, paydays, bank holidays that come with weekends) are a kind of day: they
@@ -34,10 +34,6 @@ KINDS: Final[Mapping[str, str]] = {
     "event": "event",
     "event_near": "event",
 }
-# An event recurs that falls on so many days of the history, and on one day a month.
-LEAST_RECURRING_DAYS: Final = 8
-_DAYS_IN_MONTH: Final = 365.25 / 12
-_LEAST_RUNS: Final = 2
 _MONTH_DAYS: Final = 31
 # Places in a run of days: the first, the second, and so on; the last stands for all that follow.
 _POSITIONS: Final = 6
@@ -57,6 +53,14 @@ class Columns:
 
     recurring: tuple[str, ...]
     rare: tuple[str, ...]
+
+    @classmethod
+    def of(cls, panel: Panel) -> "Columns":
+        """Return the columns that the history of a panel shows: an event that no day of it saw has none."""
+        fell = np.flatnonzero(panel.event_days[:, : panel.history_days].any(axis=1) & panel.event_series.any(axis=1))
+        seen = {panel.event_names[at] for at in fell}
+        recurring = tuple(name for name in panel.recurring_events if name in seen)
+        return cls(recurring, tuple(sorted(seen.difference(recurring))))
 
     @cached_property
     def kind(self) -> Names:
@@ -154,31 +158,10 @@ class Places:
         ]
         return cls(np.asarray(code.reshape(-1), dtype=np.int64), tuple(falls))
 
-    def columns(self, history_days: int) -> Columns:
-        """Return the columns that the history shows: an event that no day of it saw has none."""
-        names = sorted(self.falls[0])
-        seen = {name: [falls[name][:history_days] for falls in self.falls] for name in names}
-        recurring = tuple(name for name in names if any(recurs(on) for on in seen[name]))
-        rare = tuple(name for name in names if name not in recurring and any(on.any() for on in seen[name]))
-        return Columns(recurring, rare)
-
 
 def _any_of(days: Bools, rows: list[int]) -> Bools:
     """[W] On which days any of some events falls."""
     return np.asarray(days[rows].any(axis=0), dtype=np.bool_)
-
-
-def recurs(falls: Bools) -> bool:
-    """Whether an event that falls on these [T] days of a history is a kind of day and not one of its own.
-
-    Example:
-        >>> month = np.arange(364) % 30
-        >>> [recurs(month < 10), recurs(month == 14), recurs(np.arange(364) < 9), recurs(np.arange(364) == 100)]
-        [True, True, False, False]
-    """
-    days, runs = int(falls.sum()), int((place_in_run(falls) == 1).sum())
-    is_frequent = days >= LEAST_RECURRING_DAYS and days * _DAYS_IN_MONTH >= len(falls)
-    return is_frequent and runs >= _LEAST_RUNS
 
 
 def place_in_run(falls: Bools) -> Ints:

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.columns import Days, Places
+from forecast_assets.models.calendar.columns import Columns, Days, Places
 from forecast_assets.models.calendar.fitting import NodeDays
 from forecast_assets.models.demand import ratio
 
@@ -46,7 +46,7 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
     from scipy import sparse
 
     places = Places.of(panel)
-    columns = places.columns(panel.history_days)
+    columns = Columns.of(panel)
     groups, group = np.unique(product_groups, return_inverse=True)
     stores, store = _in_order_of(places.code, panel.series["store_id"].to_numpy().astype(str))
     keys, node = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)

@@ -30,10 +30,10 @@ class StatisticalArtifact(BaseArtifact):
 
     Attributes:
         models: Level model by demand class, and that of upper nodes under `nodes`.
-        effects: Pooled effects of weekday, price, promotion and events.
+        effects: Pooled effects of the calendar, price and promotion.
         calibration: Quantile factors and correlations.
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
-            `events`. The first candidate is the default, where no backtest had anything to say.
+            `events`, `calendar`. The first candidate is the default, where no backtest had anything to say.
         short_history: How far backtests reached, where that is less far than the version looks ahead.
         node_levels: What was decided of each pair of levels of upper nodes; none in versions from before that was.
     """
@@ -53,7 +53,17 @@ class StatisticalArtifact(BaseArtifact):
     @property
     def choices(self) -> dict[str, str]:
         """What was taken of each that was compared."""
-        return {**self.models, "season": self.effects.season_kind, "events": self.effects.event_kind}
+        kinds = {
+            "season": self.effects.season_kind,
+            "events": self.effects.event_kind,
+            "calendar": self.effects.calendar_kind,
+        }
+        return {**self.models, **kinds}
+
+    @property
+    def recurring_events(self) -> tuple[str, ...]:
+        """Names of the events whose effect counts as that of paydays; none without a calendar."""
+        return () if self.effects.calendar is None else self.effects.calendar.recurring
 
     def compared(self) -> pl.DataFrame:
         """Lay out what the backtests compared.
@@ -101,8 +111,8 @@ class StatisticalArtifact(BaseArtifact):
 
     def to_data(self) -> dict[str, Any]:
         """Return the JSON form, without a short history or levels of nodes where there are none."""
-        optional = ("short_history", "node_levels")
-        return {name: value for name, value in asdict(self).items() if value or name not in optional}
+        data, optional = {**asdict(self), "effects": self.effects.to_data()}, ("short_history", "node_levels")
+        return {name: value for name, value in data.items() if value or name not in optional}
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "StatisticalArtifact":

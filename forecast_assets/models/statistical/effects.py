@@ -1,20 +1,21 @@
-"""Effects: what multiplies a series' level on a day: weekday, time of year, price, promotion, calendar events.
+"""Effects: what multiplies a series' level on a day: the calendar, time of year, price and promotion.
 
 What belongs here: estimating pooled effects, refitting weekday patterns of single series, laying both out as factors.
-What does not: levels and their models.
+What does not: levels and their models, or how the calendar is read from sums (`models/calendar`).
 
 Pooled effects belong to the trained artifact. The factor of list price, no promotion and no event is 1, and weekday
 factors average 1, so that the level is a plain day at list price and every forecast decomposes exactly.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, CalendarFactors, fit_calendar
 from forecast_assets.models.demand import ObservedSales, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
 
@@ -29,6 +30,12 @@ _UPLIFT: Final = (-0.7, 1.6)
 # Price and promotion are read within blocks of this many days, in which a series' level counts as constant.
 _BLOCK_DAYS: Final = 21
 _NEWTON_STEPS: Final = 6
+_SMALLEST_STEP: Final = 1e-3
+# Price and promotion, and the calendar, are each estimated given the other until no slope moves by more than this.
+_MOST_ALTERNATIONS: Final = 3
+_SETTLED: Final = 0.03
+# What versions without a calendar do not have.
+_OF_CALENDAR: Final = ("calendar", "node_weekday_prior_units")
 _LARGEST_STEP: Final = 2.0
 # How far groups are expected to lie from all, and all from none: standard deviations of elasticity and log uplift.
 _GROUP_SPREAD: Final = np.array([0.5, 0.1])
@@ -72,8 +79,12 @@ class Effects:
         pooled: Of all products; stands in for groups that training did not see.
         groups: By product group.
         events: Factor of each event over all products; 1 for others.
-        weekday_prior_units: Units of demand on a weekday after which a series' own pattern counts half.
+        weekday_prior_units: Units of demand on a weekday after which a series' own pattern counts half against its
+            group's.
         season: The yearly season; None where there is none to use.
+        calendar: Weekdays, paydays, time of month and events by product group and store, estimated together; None
+            where weekdays and events are those of groups and of all.
+        node_weekday_prior_units: The same units against the calendar's pattern of the series' group in its store.
     """
 
     pooled: GroupEffects
@@ -81,6 +92,8 @@ class Effects:
     events: Mapping[str, float]
     weekday_prior_units: float
     season: Season | None = None
+    calendar: Calendar | None = None
+    node_weekday_prior_units: float | None = None
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Effects":
@@ -91,7 +104,14 @@ class Effects:
             dict(data["events"]),
             data["weekday_prior_units"],
             Season.from_data(data["season"]) if data["season"] else None,
+            Calendar.from_data(data["calendar"]) if data.get("calendar") else None,
+            data.get("node_weekday_prior_units"),
         )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form, without what a calendar brings where there is none."""
+        data = asdict(self)
+        return {name: data[name] for name in data if data[name] is not None or name not in _OF_CALENDAR}
 
     def of(self, groups: Groups) -> tuple[Floats, Floats]:
         """[n, 2] elasticity and log uplift, and [n, 7] weekday factors of the group of each series."""
@@ -121,6 +141,18 @@ class Effects:
         return SEASONS[2] if self.season.products else SEASONS[1]
 
     @property
+    def calendar_kind(self) -> str:
+        """One of `CALENDARS`."""
+        return "none" if self.calendar is None else self.calendar.kind
+
+    @property
+    def own_weekday_prior_units(self) -> float:
+        """Units after which a series' own weekdays count half against those that it starts from."""
+        if self.node_weekday_prior_units is None or self.calendar_kind != CALENDARS[0]:
+            return self.weekday_prior_units
+        return self.node_weekday_prior_units
+
+    @property
     def event_kind(self) -> str:
         """One of `EVENTS`."""
         return EVENTS[1] if any(group.events for group in self.groups.values()) else EVENTS[0]
@@ -129,12 +161,21 @@ class Effects:
         """Return the effects with every event the same for all products."""
         return replace(self, groups={name: replace(group, events={}) for name, group in self.groups.items()})
 
+    def with_calendar_kind(self, kind: str) -> "Effects":
+        """Return the effects with one of `CALENDARS` out of a calendar by group and store."""
+        if self.calendar is None or kind == CALENDARS[0]:
+            return self
+        calendar = self.calendar.by_group() if kind == CALENDARS[1] else None
+        return replace(self, calendar=calendar, node_weekday_prior_units=None)
+
 
 @dataclass(frozen=True)
 class Factors:
-    """What multiplies the level, each [n, T + H] and within 0.2..5."""
+    """What multiplies the level, each [n, T + H] and within 0.2..5; in the order in which they are told."""
 
     weekday: Floats
+    payday: Floats
+    month: Floats
     season: Floats
     price: Floats
     promotion: Floats
@@ -143,15 +184,33 @@ class Factors:
     @property
     def product(self) -> Floats:
         """[n, T + H] all of them together."""
-        return self.weekday * self.season * self.price * self.promotion * self.event
+        return self.weekday * self.payday * self.month * self.season * self.price * self.promotion * self.event
+
+    def by_component(self, cells: Any) -> dict[str, Floats]:
+        """Return the factor of each component that has one, in the order of the components.
+
+        Args:
+            cells: Index into [n, T + H]: which series and days.
+        """
+        return {
+            "weekday_units": self.weekday[cells],
+            "payday_units": self.payday[cells],
+            "time_of_month_units": self.month[cells],
+            "season_units": self.season[cells],
+            "price_units": self.price[cells],
+            "promotion_units": self.promotion[cells],
+            "event_units": self.event[cells],
+        }
 
 
 def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
     """Estimate pooled effects.
 
     Price and promotion: Poisson pseudo-likelihood with a fixed effect per series and three weeks, which needs no
-    assumption on the distribution beyond the mean (Hausman, Hall & Griliches 1984, doi:10.2307/1911191). Weekdays and
-    events: units over what the level leads to expect. All are drawn from groups towards all, and from all towards none.
+    assumption on the distribution beyond the mean (Hausman, Hall & Griliches 1984, doi:10.2307/1911191). The calendar:
+    on sums of groups in stores, given price and promotion, and these given the calendar, until both settle. Besides,
+    for retailers whose backtests bear no calendar out, weekdays and events by group: units over what the level leads to
+    expect. All are drawn from groups towards all, and from all towards none.
 
     Args:
         panel: n series, T days of history.
@@ -160,14 +219,11 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
     names, code = np.unique(product_groups, return_inverse=True)
     observed = observe(panel)
     covariates = _covariates(panel)[:, :, : panel.history_days]
-    base = observed.exposure
-    weekday = _weekday_factors(panel, observed, base, code)
-    price_sees = base * weekday[code][:, panel.weekday[: panel.history_days]]
-    slopes, pooled = _slopes(observed.units, price_sees, covariates, code)
-    moved = base * _clipped(np.exp(_apply(slopes[code], covariates)))
-    weekday = _weekday_factors(panel, observed, moved, code)
+    calendar, slopes, pooled = _fit_jointly(panel, product_groups, observed, covariates, code)
+    daily = _daily(calendar.factors(panel, product_groups), panel, panel.history_days)
+    moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))
+    everyone, weekday = _weekday_factors(panel, observed, moved, code)
     expected = _expected(observed, moved * weekday[code][:, panel.weekday[: panel.history_days]])
-    everyone = _weekday_factors(panel, observed, moved, np.zeros_like(code))[0]
     events = _event_factors(panel, observed.units, expected)
     by_group = _group_events(panel, observed.units, expected, events, code)
     return Effects(
@@ -175,7 +231,32 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
         groups={str(name): _group(slopes[i], weekday[i], by_group[i]) for i, name in enumerate(names)},
         events=events,
         weekday_prior_units=_weekday_prior(panel, observed.units, expected),
+        calendar=calendar,
+        node_weekday_prior_units=_weekday_prior(panel, observed.units, _expected(observed, moved * daily)),
     )
+
+
+def _fit_jointly(
+    panel: Panel, product_groups: Groups, observed: ObservedSales, covariates: Floats, code: GroupCodes
+) -> tuple[Calendar, Floats, Floats]:
+    """Return the calendar, and [G, 2] slopes of price and promotion by group and [2] of all, each given the other."""
+    slopes, pooled = np.zeros((int(code.max(initial=-1)) + 1, 2)), np.zeros(2)
+    fitted = fit_calendar(panel, product_groups, observed.units, observed.exposure)
+    for _ in range(_MOST_ALTERNATIONS):
+        sees = observed.exposure * _daily(fitted.calendar.factors(panel, product_groups), panel, panel.history_days)
+        before = slopes
+        slopes, pooled = _slopes(observed.units, sees, covariates, code, before, pooled)
+        if float(np.abs(slopes - before).max(initial=0.0)) <= _SETTLED:
+            break
+        moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))
+        fitted = fit_calendar(panel, product_groups, observed.units, moved, fitted)
+    return fitted.calendar, slopes, pooled
+
+
+def _daily(calendar: CalendarFactors, panel: Panel, days: int) -> Floats:
+    """[n, days] product of all that a calendar does."""
+    other = calendar.payday[:, :days] * calendar.month[:, :days] * calendar.event[:, :days]
+    return np.asarray(calendar.weekday[:, panel.weekday[:days]] * other)
 
 
 def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> Factors:
@@ -189,12 +270,23 @@ def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> F
         product_groups: [n] group of each series.
     """
     slopes, weekday = effects.of(product_groups)
+    calendar = _calendar(panel, effects, product_groups, weekday)
     price, promotion = (_clipped(np.exp(slopes[:, i, None] * x)) for i, x in enumerate(_covariates(panel)))
     price, promotion = (_without_plan(panel, factor) for factor in (price, promotion))
-    event, season = _events(panel, effects, product_groups), _season(panel, effects, product_groups)
-    other = (season * price * promotion * event)[:, : panel.history_days]
-    own = _own_weekdays(panel, other, weekday, effects.weekday_prior_units)
-    return Factors(_clipped(own)[:, panel.weekday], season, price, promotion, event)
+    season = _season(panel, effects, product_groups)
+    daily = calendar.payday * calendar.month * calendar.event
+    other = (season * price * promotion * daily)[:, : panel.history_days]
+    own = _own_weekdays(panel, other, calendar.weekday, effects.own_weekday_prior_units)
+    weekday = _clipped(own)[:, panel.weekday]
+    return Factors(weekday, calendar.payday, calendar.month, season, price, promotion, calendar.event)
+
+
+def _calendar(panel: Panel, effects: Effects, product_groups: Groups, weekday: Floats) -> CalendarFactors:
+    """What the calendar does to each series; without one, [n, 7] weekdays of groups and events of groups and all."""
+    if effects.calendar is not None:
+        return effects.calendar.factors(panel, product_groups)
+    nothing = np.broadcast_to(1.0, (panel.series.height, panel.history_days + panel.horizon_days))
+    return CalendarFactors(weekday, nothing, nothing, _events(panel, effects, product_groups))
 
 
 def with_season(panel: Panel, effects: Effects, product_groups: Groups) -> Effects:
@@ -280,13 +372,15 @@ def _by_weekday(panel: Panel, values: Floats) -> Floats:
     return np.stack([values[:, days == day].sum(axis=1) for day in range(WEEK)], axis=1)
 
 
-def _weekday_factors(panel: Panel, observed: ObservedSales, exposure: Floats, code: GroupCodes) -> Floats:
-    """[G, 7] factors, averaging 1; a group with little demand is drawn towards all."""
+def _weekday_factors(
+    panel: Panel, observed: ObservedSales, exposure: Floats, code: GroupCodes
+) -> tuple[Floats, Floats]:
+    """[7] factors of all and [G, 7] of groups, averaging 1; a group with little demand is drawn towards all."""
     expected = _by_weekday(panel, _expected(observed, exposure))
     units = _by_weekday(panel, observed.units)
     everyone = _drawn(units.sum(axis=0), expected.sum(axis=0), np.ones(WEEK), WEEK)
     factors = _drawn(_sum_by(code, units), _sum_by(code, expected), everyone, 100.0)
-    return _averaging_one(_clipped(factors))
+    return _averaging_one(_clipped(everyone)), _averaging_one(_clipped(factors))
 
 
 def _drawn(units: Floats, expected: Floats, towards: Floats, prior_units: float) -> Floats:
@@ -362,19 +456,26 @@ def _daily_dispersion(units: Floats, expected: Floats) -> float:
     return _dispersion(units.sum(axis=0), expected.sum(axis=0))
 
 
-def _slopes(units: Floats, exposure: Floats, covariates: Floats, code: GroupCodes) -> tuple[Floats, Floats]:
-    """[G, 2] slopes by group and [2] of all, by Newton's method."""
+def _slopes(
+    units: Floats, exposure: Floats, covariates: Floats, code: GroupCodes, slopes: Floats, pooled: Floats
+) -> tuple[Floats, Floats]:
+    """[G, 2] slopes by group and [2] of all, by Newton's method from a first guess of both."""
     blocks = _Blocks(units, exposure, covariates)
     noise = _dispersion(units, blocks.fitted(np.zeros((len(units), 2))))
-    pooled = np.zeros(2)
     everyone = np.zeros_like(code)
     for _ in range(_NEWTON_STEPS):
         gradient, curvature = blocks.score(np.tile(pooled, (len(units), 1)), everyone)
-        pooled = pooled + _newton_step(gradient, curvature, -pooled[None], noise / _POOLED_SPREAD**2)[0]
-    slopes = np.tile(pooled, (int(code.max()) + 1, 1))
+        step = _newton_step(gradient, curvature, -pooled[None], noise / _POOLED_SPREAD**2)[0]
+        pooled = pooled + step
+        if float(np.abs(step).max()) < _SMALLEST_STEP:
+            break
+    slopes = slopes if slopes.any() else np.tile(pooled, (len(slopes), 1))
     for _ in range(_NEWTON_STEPS):
         gradient, curvature = blocks.score(slopes[code], code)
-        slopes = slopes + _newton_step(gradient, curvature, pooled - slopes, noise / _GROUP_SPREAD**2)
+        steps = _newton_step(gradient, curvature, pooled - slopes, noise / _GROUP_SPREAD**2)
+        slopes = slopes + steps
+        if float(np.abs(steps).max(initial=0.0)) < _SMALLEST_STEP:
+            break
     return slopes, pooled
 
 

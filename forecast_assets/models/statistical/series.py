@@ -3,6 +3,7 @@
 What belongs here: forecasting SKU-store series with a trained artifact. What does not: training, upper nodes, frames.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -25,8 +26,6 @@ from forecast_assets.models.statistical.resumption import at_present_level
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
-# What is applied to the level path, one on top of the other, in this order.
-_TELESCOPE: Final = ("weekday_units", "season_units", "price_units", "promotion_units", "event_units")
 # Classes whose own record is no ground for a level.
 WITHOUT_LEVEL: Final = ("new", "dead", "ended")
 # What a series lends to its relatives is its level of about the last four weeks.
@@ -185,7 +184,7 @@ def forecast_screened(
     levels = level_paths(history, names, panel.horizon_days, progress=progress, workers=workers)
     ahead = horizon_factors(history.factors, panel)
     components = decompose(levels, ahead)
-    mean = np.prod([levels.path, *ahead], axis=0)
+    mean = np.prod([levels.path, *ahead.values()], axis=0)
     return SeriesForecasts(
         mean=mean,
         components=components,
@@ -198,8 +197,8 @@ def forecast_screened(
     )
 
 
-def horizon_factors(factors: Factors, panel: Panel) -> list[Floats]:
-    """Return the factors of the horizon, [n, H] each, in the order of the components they make.
+def horizon_factors(factors: Factors, panel: Panel) -> dict[str, Floats]:
+    """Return the factors of the horizon, [n, H] each, by the component that each makes.
 
     A closed day has a factor of 0: that of its weekday where weekdays are what is closed, else that of events.
 
@@ -207,29 +206,29 @@ def horizon_factors(factors: Factors, panel: Panel) -> list[Floats]:
         factors: [n, T + H] each.
         panel: n series, T days of history, H ahead; screened.
     """
-    all_days = (factors.weekday, factors.season, factors.price, factors.promotion, factors.event)
-    weekday, season, price, promotion, event = (factor[:, panel.history_days :] for factor in all_days)
+    ahead = factors.by_component(np.s_[:, panel.history_days :])
     closed = panel.is_closed[:, panel.history_days :]
     if closed.any():
         by_weekday = is_weekly(panel.is_closed, panel.history_days)
-        weekday, event = np.where(by_weekday, 0.0, weekday), np.where(closed & ~by_weekday, 0.0, event)
-    return [weekday, season, price, promotion, event]
+        ahead["weekday_units"] = np.where(by_weekday, 0.0, ahead["weekday_units"])
+        ahead["event_units"] = np.where(closed & ~by_weekday, 0.0, ahead["event_units"])
+    return ahead
 
 
-def decompose(levels: LevelPaths, factors: list[Floats]) -> dict[str, Floats]:
+def decompose(levels: LevelPaths, factors: Mapping[str, Floats]) -> dict[str, Floats]:
     """Take level path times factors apart, each factor applied on top of those before it.
 
-    level = the path's first day; trend = path - level; weekday = path (weekday - 1); season = path weekday
-    (season - 1); and so on: a telescope, so that the components add up to the product.
+    level = the path's first day; trend = path - level; weekday = path (weekday - 1); payday = path weekday
+    (payday - 1); and so on: a telescope, so that the components add up to the product.
 
     Returns:
         Components [n, H] by name, in the order of `FACTORED`.
     """
     first = np.repeat(levels.path[:, :1], levels.path.shape[1], axis=1)
     heights = [first, levels.path]
-    for factor in factors:
+    for factor in factors.values():
         heights.append(heights[-1] * factor)
-    names = ("level_units", "trend_units", *_TELESCOPE)
+    names = ("level_units", "trend_units", *factors)
     steps = [first, *(upper - lower for lower, upper in pairwise(heights))]
     # What only learned models tell apart is none here.
     return dict.fromkeys(FACTORED, np.zeros_like(first)) | dict(zip(names, steps, strict=True))

@@ -15,6 +15,7 @@ from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.distribution import learn_reference
@@ -38,6 +39,7 @@ from forecast_assets.models.selection import (
 from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
+from forecast_assets.models.statistical.calendar_backtest import squares_of_sums
 from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, fit_effects, with_season
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
@@ -87,7 +89,8 @@ class Origin:
 
     Attributes:
         past: n series, as long a history as there is; screened as of then.
-        effects: With a season by product and event factors by group, whether they help or not.
+        effects: With a season by product, a calendar by group and store, and event factors by group, whether they help
+            or not.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
     """
@@ -150,9 +153,9 @@ def train_statistical(
     """Train a version on everything up to the panel's cutoff.
 
     What is chosen is chosen on the last days of the history, by forecasts from up to three earlier cutoffs with effects
-    fitted up to each of them: whether there is a yearly season, and whose; whether product groups have event factors of
-    their own; a level model per demand class. Quantiles are learned there too. Assumes that those days are like the
-    ones to come.
+    fitted up to each of them: whose calendar there is; whether there is a yearly season, and whose; without a calendar,
+    whether product groups have event factors of their own; a level model per demand class. Quantiles are learned there
+    too. Assumes that those days are like the ones to come.
 
     Args:
         panel: n series, T days of history, at least ``horizon`` ahead. The season is learned from all of its history,
@@ -186,10 +189,10 @@ def train_statistical(
         past = screened(tested.as_of(start))
         origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
         report(number + 2, steps)
-    season, events, comparisons = _choose_effects(origins, history_days)
+    chosen, comparisons = _choose_effects(origins, history_days)
     report(steps - 2, steps)
-    backtests = [_backtest(origin, season, events, history_days, _CALIBRATED_SERIES) for origin in origins]
-    launched = _backtest(_with_launches(origins[0]), season, events, history_days, _CALIBRATED_SERIES)
+    backtests = [_backtest(origin, chosen, history_days, _CALIBRATED_SERIES) for origin in origins]
+    launched = _backtest(_with_launches(origins[0]), chosen, history_days, _CALIBRATED_SERIES)
     models, losses = _choose_models(backtests, launched, workers, () if only_quick else _WITH_THETA)
     means = [_forecast_all(backtest, models, workers) for backtest in backtests]
     few = rows[spread_rows(len(rows), _CALIBRATED_SERIES)]
@@ -204,7 +207,7 @@ def train_statistical(
     report(steps, steps)
     return StatisticalArtifact(
         models=models,
-        effects=variant(effects, season, events),
+        effects=variant(effects, chosen),
         calibration=calibration,
         history_days=history_days,
         horizon_days=horizon,
@@ -216,11 +219,20 @@ def train_statistical(
     )
 
 
-def variant(effects: Effects, season: str, events: str) -> Effects:
-    """Return effects with one of `SEASONS` and one of `EVENTS` out of those that hold all."""
+@dataclass(frozen=True)
+class EffectKinds:
+    """Which effects a version takes: one of `SEASONS`, of `EVENTS` and of `CALENDARS`."""
+
+    season: str = SEASONS[0]
+    events: str = EVENTS[0]
+    calendar: str = CALENDARS[0]
+
+
+def variant(effects: Effects, kinds: EffectKinds) -> Effects:
+    """Return effects of the given kinds out of those that hold all."""
     kept = {"none": None, "by group": effects.season and replace(effects.season, products={})}
-    chosen = replace(effects, season=kept.get(season, effects.season))
-    return chosen.without_event_groups() if events == EVENTS[0] else chosen
+    chosen = replace(effects, season=kept.get(kinds.season, effects.season)).with_calendar_kind(kinds.calendar)
+    return chosen.without_event_groups() if kinds.events == EVENTS[0] else chosen
 
 
 def _all_effects(panel: Panel, product_groups: Groups, history_days: int) -> Effects:
@@ -242,11 +254,11 @@ def _actual_demand(
     return actual
 
 
-def _backtest(origin: Origin, season: str, events: str, history_days: int, most: int) -> SelectionBacktest:
+def _backtest(origin: Origin, kinds: EffectKinds, history_days: int, most: int) -> SelectionBacktest:
     rows = spread_rows(origin.past.series.height, most)
     few, groups = origin.past.recent(history_days).take(rows), origin.product_groups[rows]
-    history = clean(few, variant(origin.effects, season, events), groups)
-    ahead = np.prod(horizon_factors(history.factors, few), axis=0)
+    history = clean(few, variant(origin.effects, kinds), groups)
+    ahead = np.prod(list(horizon_factors(history.factors, few).values()), axis=0)
     factors = history.factors.product[:, : few.history_days]
     return SelectionBacktest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
 
@@ -261,27 +273,43 @@ def _on_event(panel: Panel) -> Bools:
     return out
 
 
-def _choose_effects(origins: list[Origin], history_days: int) -> tuple[str, str, dict[str, Losses]]:
-    """Return which season and which event factors come closest to what came, and the losses of all."""
+def _choose_effects(origins: list[Origin], history_days: int) -> tuple[EffectKinds, dict[str, Losses]]:
+    """Return whose calendar, season and event factors come closest to what came, and the losses of all.
+
+    Events have kinds only where there is no calendar, which holds its own.
+    """
+    calendars = {
+        kind: _effect_losses([_calendar_squares(origin, kind, history_days) for origin in origins])
+        for kind in CALENDARS
+    }
+    chosen = EffectKinds(calendar=_first_unless_better(calendars, CALENDARS[0]))
     # What is chosen as a season is compared again as what events are pooled in.
-    squares = cache(lambda at, season, events: _reference_squares(origins[at], season, events, history_days))
+    squares = cache(lambda at, kinds: _reference_squares(origins[at], kinds, history_days))
     everywhere = range(len(origins))
     seasonal = [at for at in everywhere if origins[at].effects.season]
     seasons = {
-        kind: _effect_losses([squares(at, kind, EVENTS[0])[0] for at in seasonal]) for kind in SEASONS if seasonal
+        kind: _effect_losses([squares(at, replace(chosen, season=kind))[0] for at in seasonal])
+        for kind in SEASONS
+        if seasonal
     }
-    season = _first_unless_better(seasons, SEASONS[0])
+    chosen = replace(chosen, season=_first_unless_better(seasons, SEASONS[0]))
     has_events = any(origin.past.event_names for origin in origins) and len(set(origins[0].product_groups)) > 1
     events = {
-        kind: _effect_losses([_on_events(*squares(at, season, kind)) for at in everywhere])
+        kind: _effect_losses([_on_events(*squares(at, replace(chosen, events=kind))) for at in everywhere])
         for kind in EVENTS
-        if has_events
+        if has_events and chosen.calendar == "none"
     }
     told = {
         name: {kind: _mean_known([values]) for kind, values in losses.items()}
-        for name, losses in (("season", seasons), ("events", events))
+        for name, losses in (("calendar", calendars), ("season", seasons), ("events", events))
     }
-    return season, _first_unless_better(events, EVENTS[0]), told
+    return replace(chosen, events=_first_unless_better(events, EVENTS[0])), told
+
+
+def _calendar_squares(origin: Origin, kind: str, history_days: int) -> Floats:
+    """[J, H] losses of sums with one of `CALENDARS`."""
+    effects = variant(origin.effects, EffectKinds(calendar=kind))
+    return squares_of_sums(origin.past.recent(history_days), effects, origin.product_groups, origin.demand)
 
 
 def _first_unless_better(losses: Mapping[str, Floats], first: str) -> str:
@@ -299,12 +327,12 @@ def _first_unless_better(losses: Mapping[str, Floats], first: str) -> str:
     return best if is_clear else first
 
 
-def _reference_squares(origin: Origin, season: str, events: str, history_days: int) -> tuple[Floats, Bools]:
+def _reference_squares(origin: Origin, kinds: EffectKinds, history_days: int) -> tuple[Floats, Bools]:
     """[k, H] loss of one plain model on the days of each compared series, and which of them are of events.
 
     The same series for every kind, whatever class its effects put them in; NaN for those without a recent sale.
     """
-    backtest = _backtest(origin, season, events, history_days, _COMPARED_SERIES)
+    backtest = _backtest(origin, kinds, history_days, _COMPARED_SERIES)
     squares = backtest.squares(_REFERENCE, np.arange(len(backtest.demand)))
     return np.where(_sold_lately(origin, len(squares))[:, None], squares, np.nan), backtest.on_event
 

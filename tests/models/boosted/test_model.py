@@ -241,7 +241,7 @@ def test_trees_learn_from_series_that_died_since(panel: Panel) -> None:
     sales = panel.sales.copy()
     sales[7, 50:], sales[8, 50:], sales[9, :50] = 0.0, np.nan, np.nan
     dying = replace(panel, sales=sales)
-    factors = Factors(*[np.ones((COUNT, 112 + HORIZON))] * 5)
+    factors = Factors(*[np.ones((COUNT, 112 + HORIZON))] * 7)
     record = TreePanel.of(dying, factors, one_group(COUNT), ("all",), 0.01)
     then, now = (_is_live(CutoffInputs(record, origin, np.array([origin + 1]))) for origin in (49, 110))
     assert then[7:10].tolist() == [True, True, False]

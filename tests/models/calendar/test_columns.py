@@ -2,42 +2,9 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
-import pytest
 
-from forecast_assets.core.arrays import Bools
-from forecast_assets.models.calendar.columns import Columns, Days, Places, place_in_run, recurs
+from forecast_assets.models.calendar.columns import Columns, Days, Places, place_in_run
 from tests.support.calendar_cases import FAIR, PAYDAY, PAYDAYS, shops
-
-YEAR = np.arange(364)
-
-
-@pytest.mark.parametrize(
-    ("falls", "is_recurring"),
-    [
-        (YEAR % 30 < 10, True),
-        (YEAR % 7 >= 5, True),
-        (YEAR % 30 == 14, True),
-        (YEAR == 100, False),
-        (YEAR % 60 == 3, False),
-        ((YEAR >= 100) & (YEAR < 130), False),
-        (np.arange(76) % 10 == 3, True),
-        (np.arange(76) % 20 == 3, False),
-        (np.zeros(364, dtype=np.bool_), False),
-    ],
-    ids=[
-        "ten a month",
-        "weekends",
-        "once a month",
-        "once",
-        "every second month",
-        "a month of fasting",
-        "many in a short history",
-        "few in a short history",
-        "never",
-    ],
-)
-def test_counts_decide_which_events_recur(falls: Bools, is_recurring: bool) -> None:
-    assert recurs(falls) is is_recurring
 
 
 def test_places_in_a_run_count_from_its_first_day() -> None:
@@ -87,7 +54,13 @@ def test_places_differ_in_their_events_only() -> None:
 
 def test_an_event_that_no_day_of_the_history_saw_has_no_column() -> None:
     made = shops()
-    assert Places.of(made.panel).columns(364) == Columns((PAYDAY,), (FAIR,))
-    assert Places.of(made.panel).columns(200) == Columns((PAYDAY,), ())
+    assert Columns.of(made.panel) == Columns((PAYDAY,), (FAIR,))
+    assert Columns.of(made.panel.as_of(164)) == Columns((PAYDAY,), ())
     none = replace(made.panel, event_names=(), event_days=made.panel.event_days[:0], event_series=np.zeros((0, 18)) > 0)
-    assert Places.of(none).columns(364) == Columns((), ())
+    assert Columns.of(none) == Columns((), ())
+    assert Places.of(none).falls == ({},)
+
+
+def test_what_a_source_says_of_an_event_decides_whether_it_recurs() -> None:
+    panel = replace(shops().panel, event_kinds=("rare", "rare", "recurring"))
+    assert Columns.of(panel) == Columns((FAIR,), (PAYDAY,))

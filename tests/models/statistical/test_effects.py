@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from forecast_assets.models.statistical.effects import Effects, GroupEffects, fit_effects, lay_out_factors
+from tests.support.calendar_cases import shops
 from tests.support.forecast_cases import ELASTICITY, EVENT, UPLIFT, WEEKDAY, lawful_panel, one_group, panel_of
 
 PLAIN = Effects(GroupEffects(-1.0, 0.5, (1.0,) * 7), {}, {"fair": 2.0}, 50.0)
@@ -107,8 +108,11 @@ def test_an_event_moves_only_the_series_that_it_applies_to() -> None:
     event = lay_out_factors(limited, effects, one_group(60)).event
     days = panel.event_days[0]
     assert (event[~inside] == 1.0).all()
-    assert event[inside][:, days] == pytest.approx(effects.groups["all"].events["fair"])
-    assert (event[inside][:, ~days] == 1.0).all()
+    assert event[inside][:, days] == pytest.approx(EVENT, rel=0.1)
+    assert event[inside][:, ~days] == pytest.approx(1.0, abs=0.03)
+    pooled = lay_out_factors(limited, replace(effects, calendar=None), one_group(60)).event
+    assert pooled[inside][:, days] == pytest.approx(effects.groups["all"].events["fair"])
+    assert (pooled[inside][:, ~days] == 1.0).all()
 
 
 def test_an_event_that_comes_from_two_places_counts_once() -> None:
@@ -138,3 +142,19 @@ def test_groups_find_their_own_event_factors_as_far_as_their_record_bears_it() -
     pooled = effects.without_event_groups()
     assert set(pooled.event("fair", groups)) == {effects.events["fair"]}
     assert (effects.event_kind, pooled.event_kind) == ("by group", "pooled")
+
+
+def test_the_joint_estimate_beats_groups_on_a_trailing_level() -> None:
+    """Without a calendar one factor serves all stores, and a run of paydays raises the level they are judged by."""
+    made = shops(level=60.0)
+    effects = fit_effects(made.panel, made.groups)
+    old = lay_out_factors(made.panel, replace(effects, calendar=None), made.groups)
+    new = lay_out_factors(made.panel, effects, made.groups)
+    assert effects.calendar is not None
+    true, on = np.log(made.payday), made.on_payday[:, :364]
+    errors = []
+    for factors in (old, new):
+        log = np.log(factors.payday * factors.month * factors.event)[:, :364]
+        found = [row[days].mean() - row[~days].mean() for row, days in zip(log, on, strict=True)]
+        errors.append(float(np.abs(np.array(found) - true).mean()))
+    assert errors[1] < 0.33 * errors[0]
