@@ -126,7 +126,8 @@ def _changed(case: Case, without: Collection[str]) -> Case:
 
 def _with_events(panel: Panel, kept: Bools) -> Panel:
     changed: dict[str, Any] = {
-        "event_names": tuple(name for name, is_kept in zip(panel.event_names, kept, strict=True) if is_kept),
+        "event_names": tuple(np.array(panel.event_names, dtype=object)[kept]),
+        "event_kinds": tuple(np.array(panel.event_kinds, dtype=object)[kept]) if panel.event_kinds else (),
         "event_days": panel.event_days[kept],
         "event_series": panel.event_series[kept],
     }

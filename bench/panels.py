@@ -53,8 +53,10 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
         "inventory_positions": truth.lazy(),
         **{name: _newest(made.batches, name) for name in ("prices", "events")},
     }
-    shape = {"history_days": settings.days, "horizon_days": horizon}
-    whole = assemble_panel(begun, feeds, cutoff=settings.end, **shape)
+    stores = _newest(made.batches, "store_hierarchy").collect()
+    whole = assemble_panel(
+        begun, feeds, cutoff=settings.end, history_days=settings.days, horizon_days=horizon, store_nodes=stores
+    )
     ahead = truth.filter(pl.col("event_date") > cutoff).sort(*KEY, "event_date")
     demand, lost = (
         ahead[name].cast(pl.Float64).to_numpy().reshape(-1, horizon) for name in ("mean_demand_units", "lost_units")
@@ -63,7 +65,7 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
     panel = whole.as_of(horizon)
     panel = replace(panel, has_plan=np.ones_like(panel.has_plan))
     products = _newest(made.batches, "product_hierarchy").collect()
-    hierarchy = Hierarchy.build(panel.series, products, _newest(made.batches, "store_hierarchy").collect())
+    hierarchy = Hierarchy.build(panel.series, products, stores)
     empty = (lost > 0).astype(np.float64)
     return Retailer(panel, hierarchy, whole.sales[:, -horizon:], demand, empty, empty)
 

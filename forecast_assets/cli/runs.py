@@ -47,12 +47,26 @@ def demo(skus: int, stores: int, days: int, seed: int) -> None:
     type=click.Choice(["native", "m5"]),
     help="This project's own files, or files as M5 has them.",
 )
-def simulate(out: Path, skus: int, stores: int, days: int, seed: int, end: date, layout: str) -> None:
+@click.option(
+    "--calendar",
+    "has_calendar",
+    is_flag=True,
+    help="With paydays, weekdays, events, level shifts and noise by category and store, and weather.",
+)
+def simulate(
+    out: Path, skus: int, stores: int, days: int, seed: int, end: date, layout: str, has_calendar: bool
+) -> None:
     """Write a simulated retailer with known truth, in the native layout or as M5 files."""
     from forecast_assets.simulation.m5_writer import write_m5
-    from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
+    from forecast_assets.simulation.simulator import (
+        CalendarSettings,
+        SimulatorSettings,
+        simulate_retailer,
+        write_native,
+    )
 
-    settings = SimulatorSettings(skus=skus, stores=stores, days=days, seed=seed, end=end)
+    calendar = CalendarSettings() if has_calendar else None
+    settings = SimulatorSettings(skus=skus, stores=stores, days=days, seed=seed, end=end, calendar=calendar)
     write = {"native": write_native, "m5": write_m5}[layout]
     is_new = write(simulate_retailer(settings), out)
     click.echo(

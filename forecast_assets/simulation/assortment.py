@@ -14,6 +14,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Bools, Ints, Names
 from forecast_assets.core.errors import SourceError
+from forecast_assets.simulation.calendar_settings import CalendarSettings
 
 PLAN_DAYS: Final = 42
 FEWEST_DAYS: Final = 120
@@ -79,6 +80,7 @@ class SimulatorSettings:
         seed: Seed of all random streams.
         end: Last observed day.
         horizon: Days after `end` whose truth is kept aside.
+        calendar: Effects of the calendar by category and store, and of weather; None for a retailer without them.
 
     Raises:
         SourceError: If a number is out of range.
@@ -90,6 +92,7 @@ class SimulatorSettings:
     seed: int = 7
     end: date = date(2025, 6, 30)
     horizon: int = 28
+    calendar: CalendarSettings | None = None
 
     def __post_init__(self) -> None:
         wrong = [

@@ -22,6 +22,7 @@ from forecast_assets.simulation.assortment import (
     calendar,
     event_matrix,
 )
+from forecast_assets.simulation.calendar_law import CalendarLaw
 
 # By demand type: lowest and highest mean units a day, lowest and highest activity, dispersion.
 _LAWS: Final = {
@@ -89,8 +90,17 @@ def make_offers(settings: SimulatorSettings, assortment: Assortment) -> Offers:
     return Offers(list_price, weekly_ratio[:, week], promoted[:, week])
 
 
-def make_law(settings: SimulatorSettings, assortment: Assortment, offers: Offers) -> DemandLaw:
-    """Compose the mean of every series and day from its causes, each a factor around 1."""
+def make_law(
+    settings: SimulatorSettings, assortment: Assortment, offers: Offers, effects: CalendarLaw | None = None
+) -> DemandLaw:
+    """Compose the mean of every series and day from its causes, each a factor around 1.
+
+    Args:
+        settings: What to simulate.
+        assortment: Who sells what.
+        offers: Prices and promotions.
+        effects: What the calendar and the weather do besides, where they are asked for.
+    """
     random = settings.stream(2)
     days = calendar(settings)
     sku, store = assortment.sku_of_series, assortment.store_of_series
@@ -104,6 +114,8 @@ def make_law(settings: SimulatorSettings, assortment: Assortment, offers: Offers
     mean *= _festive(random, settings, days)[sku]
     mean *= offers.price_ratio ** -random.uniform(1.0, 2.5, settings.skus)[sku, None]
     mean *= np.where(offers.is_promotion, random.uniform(1.1, 1.5, settings.skus)[sku, None], 1.0)
+    if effects is not None:
+        mean *= effects.factors()
     return DemandLaw(np.where(_on_sale(assortment, len(days))[sku], mean, 0.0), activity[sku], dispersion[sku])
 
 

@@ -21,11 +21,13 @@ from forecast_assets.contracts import (
     PRICES,
     PRODUCT_HIERARCHY,
     PURCHASE_ORDERS,
+    RECURRING,
     SALES,
     STORE_HIERARCHY,
     TIMESTAMP,
 )
 from forecast_assets.core.arrays import Bools, Ints, Names
+from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.simulation.assortment import (
     FESTIVALS,
@@ -37,6 +39,7 @@ from forecast_assets.simulation.assortment import (
     calendar,
     event_matrix,
 )
+from forecast_assets.simulation.calendar_law import PAYDAY, CalendarLaw
 from forecast_assets.simulation.demand_law import Offers
 from forecast_assets.simulation.replenishment import ReplenishmentTerms, SupplyHistory
 
@@ -119,6 +122,7 @@ def make_feeds(
     offers: Offers,
     terms: ReplenishmentTerms,
     supply: SupplyHistory,
+    effects: CalendarLaw | None = None,
 ) -> tuple[Batch, ...]:
     """Return one batch per source and feed, each sorted by event date, then key."""
     cells = Cells.of(settings, assortment, settings.days)
@@ -129,7 +133,7 @@ def make_feeds(
         Batch("inventory_positions", "wms", 0.9, SOON, _positions(cells, terms, supply)),
         Batch("purchase_orders", "erp", 0.9, SOON, _purchase_orders(settings, assortment, supply)),
         Batch("prices", "pricing", 0.9, NO_LAG, _prices(settings, assortment, offers)),
-        Batch("events", "calendar", 0.9, NO_LAG, _events(settings)),
+        Batch("events", "calendar", 0.9, NO_LAG, _events(settings, effects)),
         Batch("product_hierarchy", "masterdata", 0.9, NO_LAG, _products(settings, assortment)),
         Batch("store_hierarchy", "masterdata", 0.9, NO_LAG, _stores(settings, assortment)),
     )
@@ -221,7 +225,21 @@ def _prices(settings: SimulatorSettings, assortment: Assortment, offers: Offers)
     ).select(PRICES.names)
 
 
-def _events(settings: SimulatorSettings) -> pl.DataFrame:
+def _events(settings: SimulatorSettings, effects: CalendarLaw | None) -> pl.DataFrame:
+    """Return festivals, which hold everywhere, and the paydays of each region, where there are any."""
+    festivals = _festivals(settings)
+    if effects is None or effects.paydays.is_empty():
+        return festivals
+    paydays = effects.paydays.with_columns(
+        midnight(pl.col("event_date") - timedelta(days=_EVENTS_KNOWN_DAYS)).alias("known_at"),
+        event_name=pl.lit(PAYDAY),
+        event_kind=pl.lit(RECURRING),
+    )
+    every = pl.concat([festivals, paydays.select(EVENTS.names)])
+    return every.sort("event_date", "event_name", "store_node")
+
+
+def _festivals(settings: SimulatorSettings) -> pl.DataFrame:
     is_on: Bools = event_matrix(calendar(settings))
     day, festival = np.nonzero(is_on.T)
     return pl.DataFrame(

@@ -4,7 +4,8 @@ What belongs here: writing it. What does not: reading the format (``m5``), or th
 
 The format says less than the simulation: sales only, a price per week (that of the week's first day on sale), two
 events a day at most, no stock, no plan of promotions. Weeks run from Saturday to Friday and are numbered within a
-fiscal year that starts on the last Saturday of January. The `snap_` columns (food-stamp days) are 0.
+fiscal year that starts on the last Saturday of January. The `snap_` columns (food-stamp days) are the paydays of each
+region, and 0 where there are none.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.simulation.calendar_law import PAYDAY
 from forecast_assets.simulation.simulator import Simulation, describe
 from forecast_assets.sources.files import write_folder
 from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, SALES_FILE
@@ -96,8 +98,10 @@ def _frame(simulation: Simulation, feed: str) -> pl.DataFrame:
 def _calendar(simulation: Simulation) -> pl.DataFrame:
     settings = simulation.settings
     days = [settings.start + timedelta(days=number) for number in range(settings.days + settings.horizon)]
+    every = _frame(simulation, "events")
+    paydays = every.filter(event_name=PAYDAY)
     events = (
-        _frame(simulation, "events")
+        every.filter(pl.col("event_name") != PAYDAY)
         .sort("event_date", "event_name")
         .group_by("event_date", maintain_order=True)
         .agg(event_name_1=pl.col("event_name").first(), event_name_2=pl.col("event_name").get(1, null_on_oob=True))
@@ -105,7 +109,15 @@ def _calendar(simulation: Simulation) -> pl.DataFrame:
     named = pl.DataFrame({"date": days}).join(
         events, left_on="date", right_on="event_date", how="left", maintain_order="left"
     )
-    return m5_calendar(named).with_columns(snap_CA=0, snap_TX=0, snap_WI=0)
+    if paydays.is_empty():
+        return m5_calendar(named).with_columns(snap_CA=0, snap_TX=0, snap_WI=0)
+    return m5_calendar(named).with_columns(
+        pl.col("date")
+        .is_in(paydays.filter(store_node=region)["event_date"].implode())
+        .cast(pl.Int64)
+        .alias(f"snap_{region}")
+        for region in paydays["store_node"].unique().sort()
+    )
 
 
 def _sales(simulation: Simulation) -> pl.DataFrame:

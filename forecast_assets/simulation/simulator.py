@@ -7,7 +7,8 @@ The truth stays in a folder of its own that no reader opens: it judges forecasts
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ import polars as pl
 from forecast_assets.core.arrays import Floats
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.simulation.assortment import DEMAND_TYPES, Assortment, SimulatorSettings, make_assortment
+from forecast_assets.simulation.calendar_law import make_calendar
+from forecast_assets.simulation.calendar_settings import CalendarSettings
 from forecast_assets.simulation.demand_law import DemandLaw, make_law, make_offers
 from forecast_assets.simulation.feeds import Cells, make_feeds
 from forecast_assets.simulation.replenishment import (
@@ -30,7 +33,7 @@ from forecast_assets.simulation.replenishment import (
 from forecast_assets.sources.files import write_folder
 from forecast_assets.sources.simulated import FEEDS_FILE, FORMAT, FORMAT_VERSION
 
-__all__ = ["Simulation", "SimulatorSettings", "simulate_retailer", "write_native"]
+__all__ = ["CalendarSettings", "Simulation", "SimulatorSettings", "simulate_retailer", "write_native"]
 
 _ROW_GROUP: Final = 100_000
 
@@ -46,6 +49,8 @@ class Simulation:
             of the day)`, is_stockout, lost_units`, for the history and the horizon after it.
         stockout_probability: `sku_id, store_id, step, target_date, true_stockout_probability` for the horizon.
         series: `sku_id, store_id, demand_type`.
+        effects: True effects of the calendar and the weather, by name of the frame (see `CalendarLaw.truth`); empty
+            where the settings ask for none.
     """
 
     settings: SimulatorSettings
@@ -53,6 +58,7 @@ class Simulation:
     truth: pl.DataFrame
     stockout_probability: pl.DataFrame
     series: pl.DataFrame
+    effects: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def simulate_retailer(settings: SimulatorSettings, progress: ShareProgress | None = None) -> Simulation:
@@ -65,14 +71,15 @@ def simulate_retailer(settings: SimulatorSettings, progress: ShareProgress | Non
     report = progress or _silent
     assortment = make_assortment(settings)
     offers = make_offers(settings, assortment)
-    law = make_law(settings, assortment, offers)
+    effects = make_calendar(settings, assortment)
+    law = make_law(settings, assortment, offers, effects)
     terms = make_terms(settings, law)
     report("demand and stock", 0.0)
     supply = simulate_supply(settings, law, terms, assortment.launch[assortment.sku_of_series])
     report("demand and stock", 1.0)
     probabilities = true_probabilities(settings, law, terms, supply, report)
     report("feeds", 0.0)
-    feeds = make_feeds(settings, assortment, offers, terms, supply)
+    feeds = make_feeds(settings, assortment, offers, terms, supply, effects)
     report("feeds", 1.0)
     return Simulation(
         settings,
@@ -80,6 +87,7 @@ def simulate_retailer(settings: SimulatorSettings, progress: ShareProgress | Non
         _truth(Cells.of(settings, assortment, settings.days + settings.horizon), law, supply),
         _probabilities(settings, assortment, probabilities),
         _series(assortment),
+        {} if effects is None else effects.truth(settings),
     )
 
 
@@ -109,8 +117,9 @@ def make_native(settings: SimulatorSettings, folder: Path, progress: ShareProgre
 
 
 def describe(settings: SimulatorSettings) -> dict[str, Any]:
-    """Return what a simulated folder follows from, as JSON facts."""
-    facts = {**asdict(settings), "end": settings.end.isoformat()}
+    """Return what a simulated folder follows from, as JSON facts; of what is not asked for they say nothing."""
+    asked = {name: value for name, value in asdict(settings).items() if value is not None}
+    facts = {**asked, "end": settings.end.isoformat()}
     return {"format": FORMAT, "format_version": FORMAT_VERSION, "settings": facts}
 
 
@@ -132,6 +141,8 @@ def _write_files(simulation: Simulation, folder: Path) -> None:
     _write_parquet(simulation.truth, folder / "truth" / "demand.parquet")
     _write_parquet(simulation.stockout_probability, folder / "truth" / "stockout_probability.parquet")
     _write_parquet(simulation.series, folder / "truth" / "series.parquet")
+    for name, frame in simulation.effects.items():
+        _write_parquet(frame, folder / "truth" / f"{name}.parquet")
     description = {
         **describe(simulation.settings),
         "files": {

@@ -202,6 +202,14 @@ def test_simulating_again_says_that_it_is_there(call: Call, tmp_path: Path) -> N
     assert "out" in text
 
 
+def test_a_calendar_is_simulated_where_it_is_asked_for(call: Call, tmp_path: Path) -> None:
+    arguments = ["--skus", 8, "--stores", 1, "--days", 130]
+    assert "Wrote" in call("simulate", "--out", tmp_path / "plain", *arguments)[1]
+    assert "Wrote" in call("simulate", "--out", tmp_path / "rich", *arguments, "--calendar")[1]
+    plain, rich = ({path.name for path in (tmp_path / name / "truth").iterdir()} for name in ("plain", "rich"))
+    assert {"payday_factors.parquet", "weather.parquet"} <= rich - plain
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_home_is_a_storage_error(call: Call, home: Path, source: Path) -> None:
     home.mkdir()
