@@ -33,11 +33,13 @@ class Made:
     """What a model made of a case.
 
     Attributes:
+        demand: [n, H] expected demand, units; of a model that tells none, its sales.
         sales: [n, H] expected sales, units.
         risk: [n, H] probability of any hour without stock; None where the model says nothing of it.
         training_seconds: By the clock.
     """
 
+    demand: Floats
     sales: Floats
     risk: Floats | None
     training_seconds: float
@@ -69,7 +71,7 @@ def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = 
         has_nodes = made.nodes is not None and "nodes" not in without
         mean = reconcile(made.mean, made.nodes.mean, given.hierarchy) if has_nodes else made.mean
         lost, risk = _stock(inputs, artifact, made)
-        return Made(mean * (1.0 - lost), risk, seconds)
+        return Made(mean, mean * (1.0 - lost), risk, seconds)
 
     return forecast
 
@@ -91,14 +93,15 @@ def naive_model(case: Case) -> Made:
     """Repeat the last week."""
     last = np.nan_to_num(case.panel.sales[:, -7:])
     weeks = -(-case.panel.horizon_days // 7)
-    return Made(np.tile(last, (1, weeks))[:, : case.panel.horizon_days], None, 0.0)
+    repeated = np.tile(last, (1, weeks))[:, : case.panel.horizon_days]
+    return Made(repeated, repeated, None, 0.0)
 
 
 def tweedie_model(case: Case) -> Made:
     """See `bench.tweedie`."""
     started = time.perf_counter()
     sales = tweedie_sales(case)
-    return Made(sales, None, time.perf_counter() - started)
+    return Made(sales, sales, None, time.perf_counter() - started)
 
 
 YARDSTICKS: Mapping[str, Model] = {"naive": naive_model, "tweedie": tweedie_model}

@@ -5,7 +5,7 @@ not: models, or judging anything (`bench.skill`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import polars as pl
 
 from bench.m5_law import DEPARTMENTS, STORES, Law
 from bench.m5_shaped import Shape, write_m5_shaped
+from bench.panels import simulated_retailer
 from forecast_assets.core.arrays import Bools, Floats, Ints
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.hierarchy import Hierarchy
@@ -21,6 +22,7 @@ from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.models.training import TrainingInputs
+from forecast_assets.simulation.simulator import CalendarSettings, SimulatorSettings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from forecast_assets.sources.m5 import read_m5
 
@@ -30,6 +32,8 @@ M5_HISTORY_DAYS, M5_HORIZON, REVENUE_DAYS = 450, 28, 28
 M5_CUTOFFS = (450, 548, 646)
 FRESH_HISTORY_DAYS, FRESH_HORIZON = 364, 14
 FRESH_CUTOFFS = (date(2024, 5, 7), date(2024, 5, 14), date(2024, 5, 21), date(2024, 5, 28))
+SIMULATED = SimulatorSettings(skus=100, stores=6, days=500)
+SIMULATED_HORIZON = 28
 _TOTAL = "total"
 
 
@@ -45,6 +49,7 @@ class Case:
         is_out_of_stock: [n, H] whether any trading hour was without stock; None where nobody recorded that.
         revenue: [n] of the last four weeks, for weights; zeros where prices are not known.
         law: What truly moves departments in stores; None where nobody knows.
+        demand: [n, H] units of demand that were to be expected; None where nobody knows.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Case:
     is_out_of_stock: Bools | None
     revenue: Floats
     law: Law | None = None
+    demand: Floats | None = None
 
     @property
     def days_ahead(self) -> list[date]:
@@ -165,6 +171,16 @@ def fresh_cases(folder: Path, scratch: Path, cutoffs: Sequence[date] = FRESH_CUT
     for cutoff in cutoffs:
         name = f"fresh 1/{every} {cutoff}"
         yield source.case(name, cutoff, history_days=FRESH_HISTORY_DAYS, horizon=FRESH_HORIZON)
+
+
+def simulated_cases(seeds: Sequence[int]) -> Iterator[Case]:
+    """Play two retailers of each seed, a plain one and one with all effects of the calendar, and hide four weeks."""
+    for kind, calendar in (("plain", None), ("calendar", CalendarSettings())):
+        for seed in seeds:
+            made = simulated_retailer(replace(SIMULATED, seed=seed, calendar=calendar), SIMULATED_HORIZON)
+            nothing = np.zeros(len(made.sales))
+            name = f"simulator {kind} seed {seed}"
+            yield Case(name, made.panel, made.hierarchy, made.sales, None, nothing, demand=made.demand)
 
 
 def _some_stores(batch: Batch, every: int) -> Batch:

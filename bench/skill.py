@@ -1,13 +1,14 @@
 """How good models are as of several past cutoffs, beside what was reached before: one table.
 
-Made-up files of M5's shape over three seeds, and FreshRetailNet, each as of several cutoffs, by plain calls without a
-store. Every figure is the mean over cutoffs; one cutoff ranks nothing. Beside it stands what `bench/recorded.json`
-holds of the same cutoffs: what `combined` reached as of the commit that the file names, and what a plain model of sales
-does (`bench.tweedie`), with the ratios to either.
+Made-up files of M5's shape over three seeds, FreshRetailNet, and simulated retailers with their true demand, each as of
+several cutoffs, by plain calls without a store. Every figure is the mean over cutoffs; one cutoff ranks nothing. Beside
+it stands what `bench/recorded.json` holds of the same cutoffs: what `combined` reached as of the commit that the file
+names, and what a plain model of sales does (`bench.tweedie`; of the simulator, the statistical family of that commit),
+with the ratios to either.
 
-    python -m bench.skill [--model combined] [--only m5 fresh] [--items 300] [--seeds 1 2 3] [--days 450 548 646]
-        [--every 3] [--dates 2024-05-07 ...] [--folder DIR] [--without calendar nodes sales recurring]
-        [--evaluates] [--record COMMIT]
+    python -m bench.skill [--model combined] [--only m5 fresh simulator] [--items 300] [--seeds 1 2 3]
+        [--days 450 548 646] [--every 3] [--dates 2024-05-07 ...] [--folder DIR]
+        [--without calendar nodes sales recurring] [--evaluates] [--record COMMIT]
 
 `--items 3049 --every 1` is full size, for which one training takes minutes. `--without` switches parts of a family off,
 one table for each. `--evaluates` trains as production does, with the versions of past cutoffs, and tells how long it
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from bench.candidates import WITHOUT, Made, model_named
-from bench.cases import FRESH_CUTOFFS, M5_CUTOFFS, Case, fresh_cases, m5_cases, m5_levels
+from bench.cases import FRESH_CUTOFFS, M5_CUTOFFS, Case, fresh_cases, m5_cases, m5_levels, simulated_cases
 from bench.demo import fixed_job
 from bench.effects import effect_errors
 from bench.m5_shaped import Shape
@@ -38,10 +39,14 @@ from forecast_assets.presentation.text import table
 
 RECORDED = Path(__file__).parent / "recorded.json"
 SEEDS = (1, 2, 3)
-TODAY, PLAIN = "combined", "tweedie"
+# What every kind of case is held against, as recorded.
+BESIDE = {"m5": ("combined", "tweedie"), "fresh": ("combined", "tweedie"), "simulator": ("combined", "statistical")}
+KINDS = tuple(BESIDE)
+SIMULATED_SEEDS = (5, 6, 7)
 BIAS_LEVELS = {
     "m5": {"total": ("total", "total"), "store": ("total", "store"), "group x store": ("department", "store")},
     "fresh": {"total": ("total", "total"), "store": ("total", "store"), "group x store": ("management_group", "store")},
+    "simulator": {"total": ("total", "total"), "store": ("total", "store"), "group x store": ("category", "store")},
 }
 # A node below this share of the mean node of its level is too small for a bias of its own.
 _LARGE = 0.2
@@ -66,8 +71,8 @@ def main() -> int:
 
 def _arguments() -> Namespace:
     parser = fresh_parser(__doc__)
-    parser.add_argument("--model", default=TODAY, help="family, or naive or tweedie")
-    parser.add_argument("--only", nargs="+", default=("m5", "fresh"), choices=("m5", "fresh"), help="data")
+    parser.add_argument("--model", default="combined", help="family, or naive or tweedie")
+    parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS, help="data")
     parser.add_argument("--items", type=int, default=300, help="items of M5's shape, each in ten stores; all: 3049")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the made-up files")
     parser.add_argument("--days", type=int, nargs="+", default=M5_CUTOFFS, help="cutoffs in them, as days from 1")
@@ -85,6 +90,9 @@ def _cases(kind: str, scratch: Path, given: Namespace) -> Iterator[Case]:
             print(f"skipped: no FreshRetailNet files at {given.folder}; name them with FORECAST_ASSETS_DATA")
             return
         yield from fresh_cases(given.folder, scratch / kind, given.dates, given.every)
+        return
+    if kind == "simulator":
+        yield from simulated_cases(SIMULATED_SEEDS)
         return
     for seed in given.seeds:
         yield from m5_cases(Shape(given.items, max(M5_CUTOFFS) + 28, seed), scratch / f"{kind}-{seed}", given.days)
@@ -114,8 +122,10 @@ def judged(cases: Iterable[Case], given: Namespace, fixed: float | None) -> dict
 
 def figures(case: Case, made: Made) -> Figures:
     """Return what a model reached on a case."""
+    if case.demand is not None:
+        return {"WAPE of expected demand": wape(made.demand, case.demand), **_biases(case, made.demand, case.demand)}
     own = _m5_figures(case, made) if case.law is not None else _fresh_figures(case, made)
-    return {**own, **_biases(case, made.sales)}
+    return {**own, **_biases(case, made.sales, case.sales)}
 
 
 def _m5_figures(case: Case, made: Made) -> Figures:
@@ -136,17 +146,22 @@ def _fresh_figures(case: Case, made: Made) -> Figures:
     return out
 
 
-def _biases(case: Case, sales: Floats) -> Figures:
+def _biases(case: Case, expected: Floats, came: Floats) -> Figures:
     """Mean bias of the nodes of a level, and the mean of its size, over nodes that are large enough."""
     out = {}
-    for name, pair in BIAS_LEVELS["fresh" if case.law is None else "m5"].items():
+    for name, pair in BIAS_LEVELS[kind_of(case.name)].items():
         codes = case.nodes(*pair)
-        forecast, actual = (summed(each, codes).sum(axis=1) for each in (sales, case.sales))
+        forecast, actual = (summed(each, codes).sum(axis=1) for each in (expected, came))
         large = actual >= _LARGE * actual.mean()
         each = forecast[large] / actual[large] - 1.0
         out[f"{_SIGNED}{name}"] = float(each.mean())
         out[f"size of bias, {name}"] = float(np.abs(each).mean())
     return out
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a case of that name."""
+    return name.split(" ", 1)[0]
 
 
 def auc(score: Floats, happened: Bools) -> float:
@@ -206,13 +221,13 @@ def record(model: str, found: Mapping[str, Figures], commit: str) -> None:
 
 def skill_table(title: str, found: Mapping[str, Figures], before: Recorded) -> str:
     """Return the means over cases beside those recorded of the same cases."""
-    rows = []
+    rows, models = [], BESIDE[kind_of(next(iter(found)))]
     for name in next(iter(found.values())):
         reached = mean_figure(found.values(), name)
-        beside = [before.mean(model, found.keys(), name) for model in (TODAY, PLAIN)]
+        beside = [before.mean(model, found.keys(), name) for model in models]
         shown = [(f"{was:.4f}", f"{reached / was:.3f}") if was > 0 else ("-", "-") for was in beside]
         rows.append((name, f"{reached:.4f}", *shown[0], *shown[1]))
-    head = ("mean over cutoffs", "reached", f"{TODAY}, {before.commit}", "ratio", PLAIN, "ratio")
+    head = ("mean over cutoffs", "reached", f"{models[0]}, {before.commit}", "ratio", models[1], "ratio")
     return table(head, rows, title=f"{title}: {len(found)} cutoffs, {next(iter(found))} and on")
 
 

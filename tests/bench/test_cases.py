@@ -8,13 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench.cases import Case, Source, m5_cases, m5_levels
+from bench import cases
+from bench.cases import Case, Source, m5_cases, m5_levels, simulated_cases
 from bench.m5_law import DEPARTMENTS, STORES
 from bench.m5_shaped import Shape
 from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.ingest import ingest_batches
+from forecast_assets.simulation.simulator import SimulatorSettings
 from forecast_assets.sources.m5 import read_m5
 from resources.stores.home import Stores
 
@@ -84,6 +86,19 @@ def test_m5_has_twelve_levels_and_places_in_the_law(case: Case) -> None:
         store, item = case.panel.series.row(row)
         place = department.index(item.rsplit("_", 1)[0]) * len(STORES) + STORES.index(store)
         assert case.law_places()[row] == place
+
+
+def test_a_simulated_retailer_comes_with_its_demand_and_its_paydays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "SIMULATED", SimulatorSettings(skus=14, stores=2, days=200))
+    plain, rich = simulated_cases([3])
+    assert (plain.name, rich.name) == ("simulator plain seed 3", "simulator calendar seed 3")
+    assert plain.demand is not None
+    assert rich.demand is not None
+    assert 0.7 < plain.sales.sum() / plain.demand.sum() < 1.1
+    assert np.abs(rich.demand / np.maximum(plain.demand, 1e-9) - 1).max() > 0.1
+    paid = [place for place, name in enumerate(rich.panel.event_names) if name == "payday"]
+    assert rich.panel.event_series[paid].sum(axis=0).tolist() == [1] * len(rich.sales), "each store has its region's"
+    assert "payday" not in plain.panel.event_names
 
 
 def test_what_is_known_too_late_is_in_no_panel(tmp_path: Path) -> None:

@@ -33,23 +33,23 @@ def test_signed_figures_cancel_and_others_do_not() -> None:
 
 
 def test_the_table_shows_the_ratio_to_what_is_recorded_of_the_same_cutoffs(file: Path) -> None:
-    record("combined", {"one": {"WAPE": 0.4}, "two": {"WAPE": 0.2}}, "abc")
-    record("tweedie", {"one": {"WAPE": 0.6}}, "abc")
+    record("combined", {"m5 one": {"WAPE": 0.4}, "m5 two": {"WAPE": 0.2}}, "abc")
+    record("tweedie", {"m5 one": {"WAPE": 0.6}}, "abc")
     assert recorded().commit == "abc"
-    text = skill_table("new", {"one": {"WAPE": 0.2}, "two": {"WAPE": 0.1}}, recorded())
+    text = skill_table("new", {"m5 one": {"WAPE": 0.2}, "m5 two": {"WAPE": 0.1}}, recorded())
     assert "combined, abc" in text
     assert [each.split() for each in text.splitlines() if each.startswith("WAPE")] == [
         ["WAPE", "0.1500", "0.3000", "0.500", "-", "-"]
     ]
-    assert json.loads(file.read_text())["figures"]["tweedie"] == {"one": {"WAPE": 0.6}}
+    assert json.loads(file.read_text())["figures"]["tweedie"] == {"m5 one": {"WAPE": 0.6}}
 
 
 @pytest.mark.usefixtures("file")
 def test_what_is_measured_against_does_not_change() -> None:
-    record("combined", {"one": {"WAPE": 0.4}}, "abc")
+    record("combined", {"m5 one": {"WAPE": 0.4}}, "abc")
     with pytest.raises(ValueError, match="holds figures of abc"):
-        record("combined", {"one": {"WAPE": 0.3}}, "def")
-    assert recorded() == Recorded("abc", {"combined": {"one": {"WAPE": 0.4}}})
+        record("combined", {"m5 one": {"WAPE": 0.3}}, "def")
+    assert recorded() == Recorded("abc", {"combined": {"m5 one": {"WAPE": 0.4}}})
 
 
 @pytest.mark.usefixtures("file")
