@@ -68,8 +68,8 @@ def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = 
         made = chosen.forecast(artifact, inputs)
         if "sales" in without:
             made = replace(made, lost_share=None)
-        has_nodes = made.nodes is not None and "nodes" not in without
-        mean = reconcile(made.mean, made.nodes.mean, given.hierarchy) if has_nodes else made.mean
+        nodes = None if "nodes" in without else made.nodes
+        mean = made.mean if nodes is None else reconcile(made.mean, nodes.mean, given.hierarchy)
         lost, risk = _stock(inputs, artifact, made)
         return Made(mean, mean * (1.0 - lost), risk, seconds)
 

@@ -85,7 +85,8 @@ class Case:
         """[n] node of each series at a pair of levels, from 0."""
         products = next(each for each in self.hierarchy.product_levels if each.name == product_level)
         stores = next(each for each in self.hierarchy.store_levels if each.name == store_level)
-        return np.unique(products.code * len(stores.nodes) + stores.code, return_inverse=True)[1].astype(np.int64)
+        place = products.code * len(stores.nodes) + stores.code
+        return np.asarray(np.unique(place, return_inverse=True)[1], dtype=np.int64)
 
     def law_places(self) -> Ints:
         """[n] place of each series' department and store in the law: department times stores, plus store."""

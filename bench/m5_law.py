@@ -135,7 +135,8 @@ def event_day(name: str, year: int) -> date:
         (datetime.date(2015, 11, 26), datetime.date(2016, 5, 30), datetime.date(2012, 4, 8))
     """
     if name == "Easter":
-        return easter(year)
+        found: date = easter(year)
+        return found
     if name == "MemorialDay":
         return _nth_weekday(year, 6, 0, 1) - timedelta(days=7)
     if name in _FIXED:

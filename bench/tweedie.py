@@ -8,7 +8,7 @@ sales has to beat. It is never tuned to anything else than to be sound.
 import numpy as np
 
 from bench.cases import Case
-from forecast_assets.core.arrays import Floats, Ints
+from forecast_assets.core.arrays import Bools, Floats, Ints
 
 WINDOWS = (1, 3, 7, 14, 28)
 WEEKS = 4
@@ -64,7 +64,7 @@ def _codes(case: Case, rows: Ints) -> list[Ints]:
     return [level.code[rows] for level in levels if len(level.nodes) > 1]
 
 
-def _events(case: Case, rows: Ints, target: Ints) -> list[Floats]:
-    panel = case.panel
+def _events(case: Case, rows: Ints, target: Ints) -> list[Bools]:
+    panel, names = case.panel, np.array(case.panel.event_names)
     on = panel.event_series[:, rows, None] & panel.event_days[:, None, target]
-    return [on[[name == each for each in panel.event_names]].any(axis=0) for name in sorted(set(panel.event_names))]
+    return [np.asarray(on[names == name].any(axis=0)) for name in np.unique(names)]

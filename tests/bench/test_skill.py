@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from bench import skill
-from bench.skill import Recorded, auc, mean_figure, record, recorded, skill_table
+from bench.figures import auc, mean_figure
+from bench.recorded import Recorded, record, recorded
+from bench.skill import skill_table
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "recorded.json"
-    monkeypatch.setattr(skill, "RECORDED", path)
+    monkeypatch.setattr("bench.recorded.RECORDED", path)
     return path
 
 
