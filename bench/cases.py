@@ -1,4 +1,4 @@
-"""Retailers as of past cutoffs with what came after, to train and judge models on by plain calls, without a store.
+"""Retailers as of past cutoffs with what came after, to train and judge models on by plain calls.
 
 What belongs here: reading a source, and laying out what was known at a cutoff beside what was sold after it. What does
 not: models, or judging anything (`bench.skill`).
@@ -6,7 +6,7 @@ not: models, or judging anything (`bench.skill`).
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,17 @@ from bench.m5_law import DEPARTMENTS, STORES, Law
 from bench.m5_shaped import Shape, write_m5_shaped
 from bench.panels import simulated_retailer
 from forecast_assets.core.arrays import Bools, Floats, Ints
-from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
+from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history.moments import midnight
+from forecast_assets.history import History
 from forecast_assets.ingestion.batch import Batch
+from forecast_assets.ingestion.ingest import ingest_batches
 from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.models.training import TrainingInputs
 from forecast_assets.simulation.simulator import CalendarSettings, SimulatorSettings
 from forecast_assets.sources.freshretailnet import read_freshretailnet
 from forecast_assets.sources.m5 import read_m5
+from resources.stores.home import open_stores
 
 KEY = ["store_id", "sku_id"]
 M5_HISTORY_DAYS, M5_HORIZON, REVENUE_DAYS = 450, 28, 28
@@ -98,7 +100,7 @@ class Case:
 
 
 class Source:
-    """Batches of a source that has one row per series and day, put down as Parquet, and cut as of any day.
+    """Batches of a source, stored as a run would find them but unchecked, and cut as of any day.
 
     Args:
         batches: All that the source says.
@@ -106,52 +108,52 @@ class Source:
     """
 
     def __init__(self, batches: Iterable[Batch], scratch: Path) -> None:
-        scratch.mkdir(parents=True)
-        self._scratch = scratch
-        self._feeds = set()
-        for number, batch in enumerate(batches):
-            batch.frame.write_parquet(scratch / f"{batch.feed}-{number:04}.parquet")
-            self._feeds.add(batch.feed)
+        self._store = open_stores(scratch).observations
+        ingest_batches(batches, self._store, expect=_nothing, progress=_silent)
+        self._batches = tuple(self._store.batches())
 
     def case(self, name: str, cutoff: date, *, history_days: int, horizon: int, law: Law | None = None) -> Case:
         """Lay out a cutoff: the series that had begun by then, by what was known at the end of that day."""
-        known = {feed: self._known(feed, cutoff) for feed in self._feeds}
-        series = known["sales"].select(KEY).unique().sort(KEY).collect()
-        stores = _memberships(known.get("store_hierarchy"))
-        panel = assemble_panel(
-            series,
-            {feed: rows for feed, rows in known.items() if feed in PANEL_FEEDS},
-            cutoff=cutoff,
-            history_days=history_days,
-            horizon_days=horizon,
-            store_nodes=stores,
-        )
+        history = self._history(cutoff)
+        series = _rows(history, "sales").select(KEY).unique().sort(KEY).collect()
+        panel = history.panel(series, history_days=history_days, horizon_days=horizon)
+        products, stores = (history.membership(feed) for feed in ("product_hierarchy", "store_hierarchy"))
+        later = self._history(cutoff + timedelta(days=horizon))
+        first = cutoff + timedelta(days=1)
         return Case(
             name=name,
             panel=panel,
-            hierarchy=Hierarchy.build(panel.series, _memberships(known.get("product_hierarchy")), stores),
-            sales=self._ahead("sales", "sales_units", panel),
-            is_out_of_stock=self._out_of_stock(panel),
-            revenue=_revenue(known.get("prices"), panel),
+            hierarchy=Hierarchy.build(panel.series, products, stores),
+            sales=_laid_out(_rows(later, "sales", first), "sales_units", panel.series, first, horizon),
+            is_out_of_stock=_out_of_stock(later, panel.series, first, horizon),
+            revenue=_revenue(history, panel),
             law=law,
         )
 
-    def _feed(self, name: str) -> pl.LazyFrame:
-        return pl.scan_parquet(self._scratch / f"{name}-*.parquet")
+    def _history(self, cutoff: date) -> History:
+        end = cutoff + timedelta(days=1)
+        return History(self._store, self._batches, cutoff, datetime(end.year, end.month, end.day, tzinfo=UTC))
 
-    def _known(self, name: str, cutoff: date) -> pl.LazyFrame:
-        return self._feed(name).filter(pl.col("known_at") <= midnight(pl.lit(cutoff + timedelta(days=1))))
 
-    def _ahead(self, feed: str, column: str, panel: Panel) -> Floats:
-        """[n, H] what a feed says of the days after the cutoff, which nobody knew at it."""
-        until = panel.cutoff + timedelta(days=panel.horizon_days)
-        rows = self._feed(feed).filter((pl.col("event_date") > panel.cutoff) & (pl.col("event_date") <= until))
-        return _laid_out(rows, column, panel.series, panel.cutoff + timedelta(days=1), panel.horizon_days)
+def _nothing(_batch: Batch) -> list[str]:
+    """What makes files up, or is published for all, is not judged again."""
+    return []
 
-    def _out_of_stock(self, panel: Panel) -> Bools | None:
-        if "stock_status" not in self._feeds:
-            return None
-        return np.asarray(self._ahead("stock_status", "out_of_stock_hours", panel) > 0)
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
+def _rows(history: History, feed: str, since: date | None = None) -> pl.LazyFrame:
+    rows = history.feed(feed, since=since)
+    if rows is None:
+        raise ValueError(f"the source has no {feed}")
+    return rows
+
+
+def _out_of_stock(later: History, series: pl.DataFrame, first: date, days: int) -> Bools | None:
+    rows = later.feed("stock_status", since=first)
+    return None if rows is None else np.asarray(_laid_out(rows, "out_of_stock_hours", series, first, days) > 0)
 
 
 def m5_cases(
@@ -159,7 +161,7 @@ def m5_cases(
 ) -> Iterator[Case]:
     """Make files up and cut them after some numbers of days; what paydays and weekdays truly do is told with them."""
     write_m5_shaped(scratch / "files", shape)
-    source = Source(read_m5(scratch / "files"), scratch / "feeds")
+    source = Source(read_m5(scratch / "files"), scratch / "store")
     for days in cutoffs:
         name = f"m5 {shape.items * len(STORES)} seed {shape.seed} day {days}"
         cutoff = shape.calendar_days[days - 1]
@@ -168,7 +170,7 @@ def m5_cases(
 
 def fresh_cases(folder: Path, scratch: Path, cutoffs: Sequence[date] = FRESH_CUTOFFS, every: int = 1) -> Iterator[Case]:
     """Cut FreshRetailNet's days, all of its stores or one in so many."""
-    source = Source((_some_stores(batch, every) for batch in read_freshretailnet(folder)), scratch / "feeds")
+    source = Source((_some_stores(batch, every) for batch in read_freshretailnet(folder)), scratch / "store")
     for cutoff in cutoffs:
         name = f"fresh 1/{every} {cutoff}"
         yield source.case(name, cutoff, history_days=FRESH_HISTORY_DAYS, horizon=FRESH_HORIZON)
@@ -191,10 +193,6 @@ def _some_stores(batch: Batch, every: int) -> Batch:
     return Batch(batch.feed, batch.source, batch.trust, batch.declared_lag, kept)
 
 
-def _memberships(rows: pl.LazyFrame | None) -> pl.DataFrame | None:
-    return None if rows is None else rows.drop("event_date", "known_at").collect()
-
-
 def _laid_out(rows: pl.LazyFrame, column: str, series: pl.DataFrame, first: date, days: int) -> Floats:
     """[n, days] values of long rows; 0 where there is none."""
     out = np.zeros((series.height, days))
@@ -207,16 +205,14 @@ def _laid_out(rows: pl.LazyFrame, column: str, series: pl.DataFrame, first: date
     return out
 
 
-def _revenue(prices: pl.LazyFrame | None, panel: Panel) -> Floats:
+def _revenue(history: History, panel: Panel) -> Floats:
     """[n] units times price over the last four weeks."""
     first = panel.cutoff - timedelta(days=REVENUE_DAYS - 1)
+    prices = history.feed("prices", since=first)
     if prices is None:
         return np.zeros(panel.series.height)
-    recent = prices.filter(
-        (pl.col("event_date") >= first) & (pl.col("event_date") <= panel.cutoff) & pl.col("unit_price").is_not_null()
-    )
-    price = _laid_out(recent, "unit_price", panel.series, first, REVENUE_DAYS)
-    return np.asarray((price * np.nan_to_num(panel.sales[:, -REVENUE_DAYS:])).sum(axis=1))
+    price = _laid_out(prices, "unit_price", panel.series, first, REVENUE_DAYS)
+    return np.asarray(np.nan_to_num(price * panel.sales[:, -REVENUE_DAYS:]).sum(axis=1))
 
 
 def m5_levels(case: Case) -> Mapping[str, Ints]:

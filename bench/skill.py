@@ -1,10 +1,10 @@
 """How good models are as of several past cutoffs, beside what was reached before: one table.
 
 Made-up files of M5's shape over three seeds, FreshRetailNet, and simulated retailers with their true demand, each as of
-several cutoffs, by plain calls without a store. Every figure is the mean over cutoffs; one cutoff ranks nothing. Beside
-it stands what `bench/recorded.json` holds of the same cutoffs: what `combined` reached as of the commit that the file
-names, and what a plain model of sales does (`bench.tweedie`; of the simulator, the statistical family of that commit),
-with the ratios to either.
+several cutoffs, by plain calls. Every figure is the mean over cutoffs; one cutoff ranks nothing. Beside it stands what
+`bench/recorded.json` holds of the same cutoffs: what `combined` reached as of the commit that the file names, and what
+a plain model of sales does (`bench.tweedie`; of the simulator, the statistical family of that commit), with the ratios
+to either.
 
     python -m bench.skill [--model combined] [--only m5 fresh simulator] [--items 300] [--seeds 1 2 3]
         [--days 450 548 646] [--every 3] [--dates 2024-05-07 ...] [--folder DIR]

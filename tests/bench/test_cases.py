@@ -1,6 +1,5 @@
 """Cases that models are judged on are what a run would have read, and tell what came."""
 
-from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,13 +11,8 @@ from bench import cases
 from bench.cases import Case, Source, m5_cases, m5_levels, simulated_cases
 from bench.m5_law import DEPARTMENTS, STORES
 from bench.m5_shaped import Shape
-from forecast_assets.features.panel import Panel
-from forecast_assets.history import History
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.ingestion.ingest import ingest_batches
 from forecast_assets.simulation.simulator import SimulatorSettings
-from forecast_assets.sources.m5 import read_m5
-from resources.stores.home import Stores
 
 SHAPE = Shape(items=14, days=200, seed=3)
 CUTOFF, HISTORY = 150, 120
@@ -33,26 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def case(folder: Path) -> Case:
     (made,) = m5_cases(SHAPE, folder, [CUTOFF], HISTORY)
     return made
-
-
-def test_the_panel_is_the_one_that_a_run_reads(case: Case, folder: Path, stores: Stores) -> None:
-    def nothing(batch: Batch) -> list[str]:
-        del batch
-        return []
-
-    ingest_batches(read_m5(folder / "files"), stores.observations, expect=nothing, progress=lambda *_: None)
-    observations, end = stores.observations, case.panel.cutoff + timedelta(days=1)
-    known_until = datetime(end.year, end.month, end.day, tzinfo=UTC)
-    history = History(observations, tuple(observations.batches()), case.panel.cutoff, known_until)
-    read = history.panel(case.panel.series, history_days=HISTORY, horizon_days=28)
-    for each in fields(Panel):
-        ours, theirs = getattr(case.panel, each.name), getattr(read, each.name)
-        if isinstance(ours, np.ndarray):
-            np.testing.assert_array_equal(ours, theirs, err_msg=each.name)
-        elif isinstance(ours, pl.DataFrame):
-            assert ours.equals(theirs)
-        else:
-            assert ours == theirs
 
 
 def test_sales_after_the_cutoff_are_those_of_the_file_and_not_in_the_panel(case: Case, folder: Path) -> None:
@@ -108,11 +82,12 @@ def test_what_is_known_too_late_is_in_no_panel(tmp_path: Path) -> None:
         {
             "sku_id": "A",
             "store_id": "S",
-            "event_date": [day - timedelta(days=2), day - timedelta(days=1), day],
-            "sales_units": 2.0,
-            "known_at": [end, end, end + timedelta(seconds=1)],
+            "event_date": [day + timedelta(days=number) for number in range(-2, 2)],
+            "sales_units": [2.0, 2.0, 2.0, 5.0],
+            "known_at": [end, end, end + timedelta(seconds=1), end + timedelta(days=1)],
         }
     )
     source = Source([Batch("sales", "s", 0.9, timedelta(0), rows)], tmp_path / "feeds")
-    panel = source.case("late", day, history_days=3, horizon=1).panel
-    np.testing.assert_array_equal(panel.sales, [[2.0, 2.0, np.nan]])
+    case = source.case("late", day, history_days=3, horizon=1)
+    np.testing.assert_array_equal(case.panel.sales, [[2.0, 2.0, np.nan]])
+    np.testing.assert_array_equal(case.sales, [[5.0]])
