@@ -3,7 +3,7 @@
 What belongs here: from a case to forecasts of its days ahead. What does not: how good they are (`bench.skill`).
 
 A model is any callable from a case to `Made`. Families go through the same functions as a run: training, base
-forecasts, reconciliation, stock-out risk; only stores, rounding and words are left out.
+forecasts, reconciliation, stock-out risk; only stores and words are left out.
 """
 
 import time
@@ -12,18 +12,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from bench.cases import Case
 from bench.tweedie import tweedie_sales
+from forecast_assets.base_forecasts.forecasting import forecast_frames
+from forecast_assets.contracts import INVENTORY_POSITIONS, PURCHASE_ORDERS
 from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.models.family import family
+from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
-from forecast_assets.reconciliation.reconciling import reconcile
-from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
+from forecast_assets.reconciliation.reconciling import reconciled_frame
+from forecast_assets.stockout_risk.assessing import risk_frame
+from forecast_assets.stockout_risk.inventory import supply_at
 
+# Nobody knows stock or orders of the cases: risk is rated by the record of stock status.
+_SUPPLY = (INVENTORY_POSITIONS, PURCHASE_ORDERS)
 # An event on more than one day in forty comes back all the time; a yearly one does not.
 _RECURRING_SHARE = 1 / 40
 
@@ -68,25 +75,40 @@ def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = 
         made = chosen.forecast(artifact, inputs)
         if "sales" in without:
             made = replace(made, lost_share=None)
-        nodes = None if "nodes" in without else made.nodes
-        mean = made.mean if nodes is None else reconcile(made.mean, nodes.mean, given.hierarchy)
-        lost, risk = _stock(inputs, artifact, made)
-        return Made(mean, mean * (1.0 - lost), risk, seconds)
+        if "nodes" in without:
+            made = replace(made, nodes=None)
+        demand, lost, risk = _run(inputs, chosen, artifact, made)
+        return Made(demand, demand - lost, risk, seconds)
 
     return forecast
 
 
-def _stock(inputs: ForecastInputs, artifact: Artifact, made: Forecasts) -> tuple[Floats | float, Floats | None]:
-    """Return which share of demand meets an empty shelf, and the risk of one, [n, H] each."""
-    panel = inputs.panel
+def _run(
+    inputs: ForecastInputs, chosen: ModelFamily[Any], artifact: Artifact, made: Forecasts
+) -> tuple[Floats, Floats, Floats | None]:
+    """Return reconciled demand, what of it is lost, and the risk of an empty shelf, [n, H] each, by a run's stages."""
+    panel, hierarchy = inputs.panel, inputs.hierarchy
+    assert hierarchy is not None
+    shape = panel.series.height, panel.horizon_days
+    key = RunKey(DAILY.name, panel.cutoff, "judged", panel.horizon_days)
+    base, nodes = forecast_frames(key, panel, hierarchy, chosen, made)
+    reconciled = reconciled_frame(base, nodes, hierarchy)
+    demand = reconciled["reconciled_units"].cast(pl.Float64).to_numpy().reshape(shape)
     if np.isnan(panel.out_of_stock_share).all():
-        return 0.0, None
-    risk = assess_status(panel)
-    demand = uncensor(panel, artifact.factors(panel, inputs.product_groups))
-    lost = spread_over_days(usual_lost_share(panel, demand), risk.out_of_stock_share)
-    if made.lost_share is not None:
-        lost = np.where(np.isnan(made.lost_share), lost, made.lost_share)
-    return lost, risk.probability
+        return demand, np.zeros(shape), None
+    risks = risk_frame(
+        reconciled,
+        panel,
+        supply_at(panel.series, *(pl.DataFrame(schema=each.schema) for each in _SUPPLY), panel.cutoff),
+        np.zeros(len(demand)),
+        lost_share=usual_lost_share(panel, uncensor(panel, artifact.factors(panel, inputs.product_groups))),
+        forecast_lost_share=base["lost_share"].to_numpy().reshape(shape),
+    )
+    lost, risk = (
+        risks[name].cast(pl.Float64).to_numpy().reshape(shape)
+        for name in ("expected_lost_units", "stockout_probability")
+    )
+    return demand, lost, risk
 
 
 def naive_model(case: Case) -> Made:

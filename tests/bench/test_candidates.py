@@ -53,18 +53,17 @@ def test_without_the_calendar_forecasts_differ(case: Case, statistical: Made) ->
         assert np.abs(family_model("statistical", [part])(case).sales - statistical.sales).max() > 1e-6, part
 
 
-def test_series_follow_the_nodes_unless_these_are_switched_off(
-    case: Case, statistical: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_series_follow_the_nodes_unless_these_are_switched_off(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     class Doubling(type(family("statistical"))):  # type: ignore[misc]
         def forecast(self, artifact: Any, inputs: ForecastInputs) -> Forecasts:
             made: Forecasts = super().forecast(artifact, inputs)
             assert made.nodes is not None
-            return replace(made, nodes=replace(made.nodes, mean=2.0 * made.nodes.mean))
+            return replace(made, nodes=replace(made.nodes, mean=2.0 * made.nodes.mean, variance_ratio=None))
 
+    alone = family_model("statistical", ["nodes"])(case).sales
     monkeypatch.setattr(candidates, "family", lambda _name: Doubling())
-    assert family_model("statistical")(case).sales.sum() > 1.8 * statistical.sales.sum()
-    np.testing.assert_array_equal(family_model("statistical", ["nodes"])(case).sales, statistical.sales)
+    assert family_model("statistical")(case).sales.sum() > 1.5 * alone.sum()
+    np.testing.assert_array_equal(family_model("statistical", ["nodes"])(case).sales, alone)
 
 
 @pytest.fixture(scope="module")
