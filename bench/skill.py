@@ -141,7 +141,8 @@ def judged(
             made = model_named(model, parts, evaluates=fixed is not None)(case)
             timed = {TRAINING: made.training_seconds / fixed} if fixed else {}
             found[title][case.name] = {**figures(case, made), **timed}
-            print(case.name, title, _told(found[title][case.name]), flush=True)
+            told = _told(found[title][case.name])
+            print(f"{case.name}, {title}, trained in {made.training_seconds:.0f} s: {told}", flush=True)
     return {title: each for title, each in found.items() if each}
 
 
