@@ -48,6 +48,7 @@ from forecast_assets.contracts.products import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
     absent_columns,
+    contract_then,
     earlier_fingerprints,
 )
 from forecast_assets.contracts.reports import (
@@ -107,5 +108,6 @@ __all__ = [
     "Contract",
     "Enrichment",
     "absent_columns",
+    "contract_then",
     "earlier_fingerprints",
 ]

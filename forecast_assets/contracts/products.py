@@ -4,6 +4,7 @@ What belongs here: the contract of each product. What does not: how it is comput
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -295,9 +296,14 @@ PRODUCTS: Final = {
 }
 PUBLISHED: Final = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")
 
-# Published products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and
-# what readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.
+# Products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and what
+# readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.
 _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
+    BASE_FORECASTS.name: {
+        "58e6403e05b62740e4f13196e6fee0f390d3c07ff73eb83547b45507c4552676": {
+            "payday_units": 0, "time_of_month_units": 0, "covariates_units": 0,
+        },
+    },
     FORECASTS.name: {
         "381a80291b6029cc558f97203f0769529038a7bb9546b499ef6bcc89fd7ecbf9": {
             "out_of_distribution_score": None, "quality_flags": None,
@@ -317,7 +323,7 @@ _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
 
 
 def earlier_fingerprints(product: str) -> tuple[str, ...]:
-    """Return the fingerprints of a published product's contract in earlier releases, oldest first.
+    """Return the fingerprints of a product's contract in earlier releases, oldest first.
 
     Example:
         >>> len(earlier_fingerprints("stockout_risks"))
@@ -330,7 +336,7 @@ def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | 
     """Return the columns that files of an earlier release lack, with the value to show in their place.
 
     Args:
-        product: A published product.
+        product: A product of a run.
         fingerprint: Of the contract that the files keep; None where a release recorded none. One that is not known is
             of a later release, which lacks nothing.
 
@@ -342,3 +348,20 @@ def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | 
     """
     earlier = _EARLIER.get(product, {})
     return next(iter(earlier.values()), {}) if fingerprint is None else earlier.get(fingerprint, {})
+
+
+def contract_then(product: str, fingerprint: str | None) -> Contract:
+    """Return the contract that files of an earlier release keep; today's for any other fingerprint.
+
+    Args:
+        product: A product of a run.
+        fingerprint: As for ``absent_columns``.
+
+    Example:
+        >>> contract_then("forecasts", FORECASTS.fingerprint) == FORECASTS
+        True
+        >>> "quality_flags" in contract_then("forecasts", None).names
+        False
+    """
+    contract, absent = PRODUCTS[product], absent_columns(product, fingerprint)
+    return replace(contract, columns=tuple(column for column in contract.columns if column.name not in absent))

@@ -156,7 +156,7 @@ def replay(
         rebuild_snapshots(scratch, [snapshot], progress)
         for made in external_forecasts:
             scratch.predictions.stage(made, key)
-        score(RunContext(scratch, request, progress))
+        score(RunContext(scratch, request, progress, {name: made.schema for name, made in recorded.items()}))
         products = (
             (snapshot, scratch.predictions.staged(snapshot.product, snapshot.key)),
             *((made, rebuilt_product(scratch, name, str(key))) for name, made in recorded.items()),

@@ -6,13 +6,14 @@ product, or the order of stages.
 Nothing is kept outside of a context, so that two runs in one process do not see each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS, PRODUCTS
+from forecast_assets.contracts import BASE_FORECASTS
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
@@ -23,6 +24,7 @@ from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family, given_products
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
+from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
@@ -44,6 +46,8 @@ class RunContext:
         stores: Where everything is.
         request: Which run, with which settings.
         progress: Told a stage, what is done, and the total.
+        schemas: By product the fingerprint of the contract that it is written by, where a run is made again that an
+            earlier release made; today's for others.
 
     Attributes:
         stores: As given.
@@ -51,10 +55,17 @@ class RunContext:
         progress: As given.
     """
 
-    def __init__(self, stores: Stores, request: RunRequest, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        request: RunRequest,
+        progress: Progress = silent,
+        schemas: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.stores = stores
         self.request = request
         self.progress = progress
+        self._schemas = schemas
         self._made: dict[str, ProductVersion] = {}
         self._snapshot: ProductVersion | None = None
         self._panel: Panel | None = None
@@ -203,8 +214,13 @@ class RunContext:
         return self.stores.predictions.version(version)
 
     def read(self, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return the rows of a product, every file verified; all columns if none are named."""
-        return self.stores.predictions.read(product, columns)
+        """Return the rows of a product, every file verified; all columns if none are named.
+
+        Columns that an earlier release did not write have what readers see in their place.
+        """
+        name, schema = product.product, product.schema
+        found = self.stores.predictions.read(product, stored_columns(name, columns, schema))
+        return completed(name, found, columns, schema)
 
     def write(self, result: StageResult) -> ProductVersion:
         """Store what a stage made; return the version of its own product.
@@ -214,8 +230,7 @@ class RunContext:
         """
         for name, frame in result.frames.items():
             self._made[name] = self.stores.predictions.write(
-                PRODUCTS[name],
-                frame,
+                *in_shape(name, frame, self._schemas.get(name)),
                 key=self.key,
                 folder=run_folder(name, self.key),
                 inputs=result.inputs,

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, earlier_fingerprints
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, contract_then, earlier_fingerprints
 from forecast_assets.core.errors import ReplayDifferenceError
 from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
@@ -18,7 +18,7 @@ from forecast_assets.operations.reading import export_product, read_product, sca
 from forecast_assets.operations.replaying import Replay
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
-from tests.support.earlier_stores import GROWN, contract_of_then, publish_as_before, publish_without
+from tests.support.earlier_stores import GROWN, publish_as_before, publish_without
 from tests.support.store_cases import catalogue, ingest, publish, register, run_key
 
 OLD, NEW = run_key(0), run_key(1)
@@ -55,9 +55,9 @@ def published(stores: Stores, day: int = 0) -> Publication:
 
 def test_the_shape_of_then_is_the_contract_without_what_was_added() -> None:
     assert set(GROWN) == {"forecasts", "forecast_explanations"}
-    for name in GROWN:
+    for name in (*GROWN, "base_forecasts"):
         for fingerprint in earlier_fingerprints(name):
-            assert contract_of_then(name, fingerprint).fingerprint == fingerprint
+            assert contract_then(name, fingerprint).fingerprint == fingerprint
         assert absent_columns(name, None) == absent_columns(name, earlier_fingerprints(name)[0])
         assert absent_columns(name, PRODUCTS[name].fingerprint) == {}
 

@@ -14,9 +14,11 @@ from click.testing import CliRunner
 
 from forecast_assets.cli import cli
 from forecast_assets.cli.exit_codes import exit_code
-from forecast_assets.contracts import PRODUCTS
+from forecast_assets.contracts import PRODUCTS, earlier_fingerprints
 from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError, ReplayDifferenceError
 from forecast_assets.core.keys import PredictionId, RunKey
+from forecast_assets.core.run import RunOptions, RunRequest
+from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.launch import Runner
 from forecast_assets.operations import differences, replaying
 from forecast_assets.operations.external_forecasts import (
@@ -25,15 +27,19 @@ from forecast_assets.operations.external_forecasts import (
     publish_external_forecasts,
 )
 from forecast_assets.operations.reading import read_product
+from forecast_assets.operations.rebuilding import overlay, rebuild_snapshots
 from forecast_assets.operations.replaying import Replay, replay
 from forecast_assets.operations.replaying_training import replay_training
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.replaying import replay_text
+from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.run import score
 from forecast_assets.simulation.simulator import Simulation
 from resources.ledger.entries.publish import Publication
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.store.provenance import cpu_type, library_versions
+from resources.stores.home import Stores
 from tests.corrections.test_corrected_runs import restated_sales
 from tests.support.replayed_rows import picked, require_replayed
 from tests.support.retailers import KEY, RETAILER, copied
@@ -96,6 +102,24 @@ def test_a_published_run_is_rebuilt_byte_for_byte_and_nothing_else_is_written(
     assert [each.recorded for each in found.products] == [each.rebuilt for each in found.products]
     assert listed(runner.settings.home) == before
     assert listed(tmp_path) == {}
+
+
+def test_a_run_of_an_earlier_release_is_rebuilt_in_the_shape_of_then(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, key = published[0], str(KEY)
+    grown = ("base_forecasts", "forecast_explanations")
+    then = {name: earlier_fingerprints(name)[-1] for name in grown}
+    publication = runner.stores.predictions.publication(KEY)
+    with overlay(runner.stores.as_of(publication.sequence - 1), tmp_path) as older:
+        rebuild_snapshots(older, [source_snapshot(runner.stores, publication.products)], lambda *_: None)
+        options = RunOptions(risk_paths=runner.settings.risk_paths, workers=1)
+        score(RunContext(older, RunRequest(KEY, options), schemas=then))
+    recorded = {name: older.predictions.staged(name, key) for name in PRODUCTS}
+    assert {name: recorded[name].schema for name in grown} == then
+    assert not {"payday_units", "covariates_units"} & {*older.predictions.read(recorded["base_forecasts"]).columns}
+    monkeypatch.setattr(replaying, "_products_of", lambda *_: recorded)
+    replay(Stores.on(older.blobs, runner.stores.ledger), runner.settings, KEY, lambda *_: None).require_equal()
 
 
 def test_what_is_rebuilt_is_computed_and_not_read_from_what_was_published(published: Published, tmp_path: Path) -> None:

@@ -1,26 +1,25 @@
 """Runs as releases before the contracts grew published them: fewer columns, and at first no word of which."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from forecast_assets.contracts import PRODUCTS, Contract, absent_columns, earlier_fingerprints
+from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, contract_then, earlier_fingerprints
 from forecast_assets.core.keys import RunKey
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import Ledger
 from resources.stores.home import Stores
 from tests.support.store_cases import publish
 
-GROWN = tuple(name for name in PRODUCTS if absent_columns(name, None))
+GROWN = tuple(name for name in PUBLISHED if absent_columns(name, None))
 
 
 def publish_as_before(stores: Stores, key: RunKey, units: int = 4) -> Publication:
     """Publish a run by today's code under the contracts of the first release, which named no fingerprints."""
     with pytest.MonkeyPatch.context() as patch:
         for name in GROWN:
-            patch.setitem(PRODUCTS, name, contract_of_then(name, earlier_fingerprints(name)[0]))
+            patch.setitem(PRODUCTS, name, contract_then(name, earlier_fingerprints(name)[0]))
         patch.setattr(Ledger, "append", _without_schemas(Ledger.append))
         return publish(stores, key, units)
 
@@ -28,14 +27,8 @@ def publish_as_before(stores: Stores, key: RunKey, units: int = 4) -> Publicatio
 def publish_without(stores: Stores, key: RunKey, product: str, fingerprint: str, units: int = 4) -> Publication:
     """Publish a run by today's code under the contract that a product had then; its fingerprint is recorded."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRODUCTS, product, contract_of_then(product, fingerprint))
+        patch.setitem(PRODUCTS, product, contract_then(product, fingerprint))
         return publish(stores, key, units)
-
-
-def contract_of_then(product: str, fingerprint: str) -> Contract:
-    """Return the contract of a product as it was in the release that recorded a fingerprint."""
-    contract, absent = PRODUCTS[product], absent_columns(product, fingerprint)
-    return replace(contract, columns=tuple(column for column in contract.columns if column.name not in absent))
 
 
 def _without_schemas(append: Any) -> Any:
