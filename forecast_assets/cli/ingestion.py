@@ -34,14 +34,18 @@ def ingest_simulated(folder: Path) -> None:
     _ingest(lambda: read_simulated(folder))
 
 
+_weather = click.option("--weather", is_flag=True, help="Read the observed weather too, as covariates of the past.")
+
+
 @ingest.command("freshretailnet", epilog=examples("forecast-assets ingest freshretailnet data/freshretailnet"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--sample", is_flag=True, help="Read the sample of 890 series instead of all 50,000.")
-def ingest_freshretailnet(folder: Path, sample: bool) -> None:
+@_weather
+def ingest_freshretailnet(folder: Path, sample: bool, weather: bool) -> None:
     """Ingest FreshRetailNet-50K from daily.parquet and plan.parquet."""
     from forecast_assets.sources.freshretailnet import read_freshretailnet
 
-    _ingest(lambda: read_freshretailnet(folder, sample=sample))
+    _ingest(lambda: read_freshretailnet(folder, sample=sample, weather=weather))
 
 
 @ingest.command("m5", epilog=examples("forecast-assets ingest m5 data/m5"))
@@ -144,11 +148,12 @@ def check_simulated(folder: Path) -> None:
 @check.command("freshretailnet", epilog=examples("forecast-assets ingest check freshretailnet data/freshretailnet"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--sample", is_flag=True, help="Read the sample of 890 series instead of all 50,000.")
-def check_freshretailnet(folder: Path, sample: bool) -> None:
+@_weather
+def check_freshretailnet(folder: Path, sample: bool, weather: bool) -> None:
     """Check FreshRetailNet-50K."""
     from forecast_assets.sources.freshretailnet import read_freshretailnet
 
-    with_runner(lambda runner: _inspected(runner, read_freshretailnet(folder, sample=sample)))
+    with_runner(lambda runner: _inspected(runner, read_freshretailnet(folder, sample=sample, weather=weather)))
 
 
 @check.command("m5", epilog=examples("forecast-assets ingest check m5 data/m5"))

@@ -19,6 +19,7 @@ from forecast_assets.contracts.columns import (
 )
 from forecast_assets.contracts.feeds import (
     ALL_STORES,
+    COVARIATES,
     EVENTS,
     FEEDS,
     INVENTORY_POSITIONS,
@@ -69,6 +70,7 @@ __all__ = [
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
     "COMPONENTS",
+    "COVARIATES",
     "DEMAND_CLASSES",
     "EVALUATION_REPORTS",
     "EVENTS",

@@ -164,6 +164,22 @@ EVENTS = Contract(
     enrichments=(Enrichment(("event_kind",)),),
 )
 
+COVARIATES = Contract(
+    name="covariates",
+    grain="one covariate, one store or node, one day, as known at one moment",
+    description="Numeric drivers of demand, such as weather, footfall or tourism: the past, and plans or forecasts of "
+    "days ahead (rows known before their day). What is only known afterwards is never read ahead.",
+    columns=(
+        Column("covariate", pl.String, "name of the covariate, with its unit if it has one"),
+        Column("store_node", pl.String, "`all`, or the store or the node of a store level that it is said of"),
+        event_date_column("day of the value"),
+        known_at_column(),
+        Column("value", pl.Float64, "value of that day; any unit, the same on all days"),
+    ),
+    key=("covariate", "store_node", "event_date", "known_at"),
+    limits=("A value that is corrected later counts from then on: models learn from what was known at the time.",),
+)
+
 STORE_CLOSURES = Contract(
     name="store_closures",
     grain="one store, one day, as known at one moment",
@@ -239,6 +255,7 @@ FEEDS: Final = {
         PURCHASE_ORDERS,
         PRICES,
         EVENTS,
+        COVARIATES,
         STORE_CLOSURES,
         QUARANTINED_ROWS,
         PRODUCT_HIERARCHY,

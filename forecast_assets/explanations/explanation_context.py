@@ -36,6 +36,7 @@ class ExplanationContext:
         plan: `store_id, sku_id, target_date, planned_price_ratio, is_promotion_planned` of the days that are planned;
             None if nobody looked.
         events: `store_id, target_date, event_names, payday_names`, one row per store and day that has events.
+        covariates: `store_id, target_date, covariate_names`, one row per store and day with a covariate far from usual.
         gaps: `store_id, sku_id, step, node_name, node_gap_share`: see `largest_gaps`.
     """
 
@@ -43,6 +44,7 @@ class ExplanationContext:
     series: pl.DataFrame | None = None
     plan: pl.DataFrame | None = None
     events: pl.DataFrame | None = None
+    covariates: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None
 
     def row_facts(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -52,7 +54,13 @@ class ExplanationContext:
             rows: `store_id, sku_id, step, target_date` and any of `ROW_FACTS`.
         """
         plan = None if self.plan is None else self.plan.with_columns(has_plan=pl.lit(value=True))
-        parts = ((self.series, SERIES_KEY), (plan, _DAY_KEY), (self.events, _EVENT_KEY), (self.gaps, _STEP_KEY))
+        parts = (
+            (self.series, SERIES_KEY),
+            (plan, _DAY_KEY),
+            (self.events, _EVENT_KEY),
+            (self.covariates, _EVENT_KEY),
+            (self.gaps, _STEP_KEY),
+        )
         told = rows
         for part, key in parts:
             if part is not None:

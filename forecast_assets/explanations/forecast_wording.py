@@ -36,6 +36,7 @@ FACT_TYPES: Final = {
     "is_promotion_planned": pl.Boolean,
     "event_names": pl.String,
     "payday_names": pl.String,
+    "covariate_names": pl.String,
     "node_name": pl.String,
     "age_days": pl.Float64,
     "days_since_sale_days": pl.Float64,
@@ -71,7 +72,7 @@ def forecast_reason() -> pl.Expr:
         _price(),
         _promotion(),
         _event(),
-        _driver("covariates_units", pl.lit("covariates"), plural=pl.lit(value=True)),
+        _covariates(),
         _relatives(),
         _availability(),
         _reconciliation(),
@@ -176,6 +177,12 @@ def _event() -> pl.Expr:
         pl.when(pl.col("forecast_units") == 0).then(pl.lit("a closed store")).otherwise(pl.lit("a calendar event"))
     )
     return _driver("event_units", pl.coalesce(names, without), plural=names.str.contains(" and ", literal=True))
+
+
+def _covariates() -> pl.Expr:
+    """All covariates together: which of them are far from usual is told beside, not how much each adds."""
+    subject = pl.coalesce(pl.format("covariates ({})", pl.col("covariate_names")), pl.lit("covariates"))
+    return _driver("covariates_units", subject, plural=pl.lit(value=True))
 
 
 def _relatives() -> pl.Expr:

@@ -5,6 +5,7 @@ What belongs here: from a run's products to its explanations. What does not: wor
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import Final
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
+from forecast_assets.explanations.covariates_told import covariates_by_store
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.explanation_context import ExplanationContext, events_by_store
 from forecast_assets.explanations.levels_above import largest_gaps
@@ -27,6 +29,9 @@ from forecast_assets.plots import notable_series
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import PicturedSeries, driver_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
+
+# As far back as what is usual is asked for.
+_COVARIATE_DAYS: Final = 91
 
 
 def explain(run: RunContext) -> StageResult:
@@ -68,6 +73,7 @@ def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame
         series=facts,
         plan=_plan(history, horizon),
         events=_events(history, hierarchy.series["store_id"], horizon, run.artifact.recurring_events),
+        covariates=_covariates(history, base, hierarchy.series, horizon),
         gaps=gaps,
     )
 
@@ -112,6 +118,14 @@ def _events(history: History, stores: pl.Series, horizon: int, recurring: Collec
     if rows is None:
         return None
     return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"), recurring)
+
+
+def _covariates(history: History, base: pl.DataFrame, series: pl.DataFrame, horizon: int) -> pl.DataFrame | None:
+    """Return which covariates are far from usual; None where they have no part in any forecast."""
+    if not base.select((pl.col("covariates_units") != 0).any()).item():
+        return None
+    told = history.covariates(series, history_days=_COVARIATE_DAYS, horizon_days=horizon)
+    return covariates_by_store(told, series["store_id"], history.cutoff, _COVARIATE_DAYS, horizon)
 
 
 def _summary(frame: pl.DataFrame, chosen: PicturedSeries) -> Summary:

@@ -8,19 +8,23 @@ multi-threaded grouping of floats does not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import ALL_STORES, RARE, RECURRING
+from forecast_assets.contracts import RARE, RECURRING
 from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
+from forecast_assets.features.covariates import Covariates, lay_out_covariates
+from forecast_assets.features.places import stores_in
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.
-PANEL_FEEDS: Final = ("sales", "prices", "events", "store_closures", "stock_status", "inventory_positions")
+PANEL_FEEDS: Final = (
+    "sales", "prices", "events", "covariates", "store_closures", "stock_status", "inventory_positions",
+)  # fmt: skip
 # Days that are read at a time: long rows take up many times the room of the matrices that they go into.
 _SLICE_DAYS: Final = 91
 # An event whose kind nobody says recurs if it fell on so many days of the history, and on one in so many of them.
@@ -51,6 +55,7 @@ class Panel:
         is_closed: [n, T + H] whether the store is said to be closed that day, or to be going to be.
         event_kinds: E kinds, `recurring` or `rare` as the newest day that says one does, None where none does; empty
             where no event has one.
+        covariates: What was said of covariates on all T + H days, as every cutoff of the history knew it.
     """
 
     series: pl.DataFrame
@@ -69,6 +74,7 @@ class Panel:
     event_series: Bools
     is_closed: Bools
     event_kinds: tuple[str | None, ...] = ()
+    covariates: Covariates = field(default_factory=Covariates)
 
     @property
     def cutoff(self) -> date:
@@ -135,6 +141,7 @@ class Panel:
             event_series=self.event_series,
             is_closed=self.is_closed[:, :width],
             event_kinds=self.event_kinds,
+            covariates=self.covariates.as_of(history - 1),
         )
 
     def recent(self, days: int) -> "Panel":
@@ -148,6 +155,7 @@ class Panel:
             self,
             first_date=self.first_date + timedelta(days=start),
             history_days=self.history_days - start,
+            covariates=self.covariates.since(start),
             **{name: getattr(self, name)[:, start:] for name in matrices},
         )
 
@@ -173,8 +181,9 @@ class Panel:
             "sales", "is_censored", "out_of_stock_share", "missed_share", "price_ratio", "is_promotion", "has_plan",
             "is_closed",
         )  # fmt: skip
-        chosen = {name: getattr(self, name)[rows] for name in matrices}
-        return replace(self, series=self.series[rows], event_series=self.event_series[:, rows], **chosen)
+        chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in matrices}
+        chosen |= {"event_series": self.event_series[:, rows], "covariates": self.covariates.take(rows)}
+        return replace(self, series=self.series[rows], **chosen)
 
 
 def assemble_panel(
@@ -191,6 +200,7 @@ def assemble_panel(
     Args:
         series: `store_id, sku_id` of the n series to lay out.
         observations: Resolved rows by feed, as of the cutoff: one row per SKU, store and day. Feeds may be missing.
+            Of `covariates` the words as every cutoff knew them: see `lay_out_covariates`.
         cutoff: The last observed day.
         history_days: T, how far back to read; shorter where the sales begin later.
         horizon_days: H.
@@ -225,6 +235,9 @@ def assemble_panel(
         event_series=events.applies,
         is_closed=_closed(grid, observations.get("store_closures")),
         event_kinds=events.kinds,
+        covariates=lay_out_covariates(
+            observations.get("covariates"), ordered, first, history + horizon_days, store_nodes
+        ),
     )
 
 
@@ -324,18 +337,7 @@ def _events(rows: pl.LazyFrame | None, grid: _Grid, store_nodes: pl.DataFrame | 
     matrix = np.zeros((places.height, grid.width), dtype=np.bool_)
     column = (placed["event_date"] - grid.first_date).dt.total_days()
     matrix[placed["place"].to_numpy(), column.to_numpy()] = True
-    scope = {node: _series_of(node, grid.series, store_nodes) for node in places["store_node"].unique()}
+    scope = {node: stores_in(node, grid.series["store_id"], store_nodes) for node in places["store_node"].unique()}
     applies = np.array([scope[node] for node in places["store_node"]], dtype=np.bool_)
     shape = places.height, grid.series.height
     return _Events(tuple(places["event_name"]), tuple(places["event_kind"]), matrix, applies.reshape(shape))
-
-
-def _series_of(node: str, series: pl.DataFrame, store_nodes: pl.DataFrame | None) -> Bools:
-    """[n] Which series are in a node: everything, a store, or a node of the store hierarchy."""
-    stores = series["store_id"]
-    if node == ALL_STORES:
-        return np.ones(series.height, dtype=np.bool_)
-    inside = stores == node
-    if store_nodes is not None:
-        inside |= stores.is_in(store_nodes.filter(pl.col("node_id") == node)["store_id"].implode())
-    return np.asarray(inside.to_numpy(), dtype=np.bool_)

@@ -6,19 +6,21 @@ sources is right (history.fusion), or any model.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, SALES, STORE_CLOSURES
+from forecast_assets.contracts import COVARIATES, FEEDS, SALES, STORE_CLOSURES
 from forecast_assets.contracts.confirmations import confirmations_feed
 from forecast_assets.core.errors import InputError
+from forecast_assets.features.covariates import WORD_COLUMNS, Covariates, lay_out_covariates
 from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import resolve, resolve_uncontested
 from forecast_assets.history.quarantined import quarantined_rows, without_uncertain
 from forecast_assets.history.silence import RESOLVED_SALES, Silence, assumed_sales, silences
+from forecast_assets.history.vintages import first_cutoff, words_in_turn
 from resources.ledger.entries.ingest import BatchRecord
 from resources.store.manifests import ProductVersion
 from resources.stores.moments import PLANNED, SILENT_DAYS
@@ -249,7 +251,9 @@ class History:
     def panel(self, series: pl.DataFrame, *, history_days: int, horizon_days: int) -> Panel:
         """Return the panel of the given series over the last ``history_days`` and the horizon."""
         since = self.cutoff - timedelta(days=history_days - 1)
-        rows = self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days)
+        rows = dict(self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days))
+        if COVARIATES.name in rows:
+            rows[COVARIATES.name] = self._covariate_words(rows[COVARIATES.name], since, horizon_days)
         return assemble_panel(
             series,
             rows,
@@ -258,6 +262,32 @@ class History:
             horizon_days=horizon_days,
             store_nodes=self.membership("store_hierarchy"),
         )
+
+    def covariates(self, series: pl.DataFrame, *, history_days: int, horizon_days: int) -> Covariates:
+        """Return the covariates of the given series over the last ``history_days`` and the horizon, without a panel."""
+        since = self.cutoff - timedelta(days=history_days - 1)
+        rows = self.feed(COVARIATES.name, since=since, ahead_days=horizon_days)
+        words = None if rows is None else self._covariate_words(rows, since, horizon_days)
+        nodes = self.membership("store_hierarchy")
+        return lay_out_covariates(words, series, since, history_days + horizon_days, nodes)
+
+    def _covariate_words(self, resolved: pl.LazyFrame, since: date, ahead_days: int) -> pl.LazyFrame:
+        """Return what counted of covariates at every cutoff, as `WORD_COLUMNS`; at the own one what is resolved now.
+
+        Args:
+            resolved: Rows of the feed that count.
+            since: First event date.
+            ahead_days: Days of plan after the cutoff.
+        """
+        said = self.unresolved_feed(COVARIATES.name, since=since, ahead_days=ahead_days)
+        assert said is not None
+        turns = words_in_turn(COVARIATES, said.select(*COVARIATES.names, "source", "trust").collect()).lazy()
+        # A correction is made later, but stands at the same cutoff.
+        made_at = self.plans_known_until or self.known_until
+        lag = made_at - datetime.combine(self.cutoff + timedelta(days=1), time(), UTC)
+        of_then = turns.with_columns(since=first_cutoff(pl.col("known_at"), lag)).filter(pl.col("since") < self.cutoff)
+        of_now = resolved.with_columns(since=pl.lit(self.cutoff))
+        return pl.concat([rows.select(WORD_COLUMNS) for rows in (of_then, of_now)])
 
     def membership(self, feed: str) -> pl.DataFrame | None:
         """Return the hierarchy memberships that hold at the cutoff: the newest by the day from which they hold."""

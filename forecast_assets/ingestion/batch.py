@@ -14,6 +14,7 @@ import polars as pl
 from forecast_assets.contracts import FEEDS, Contract
 from forecast_assets.core.errors import SourceError
 from forecast_assets.ingestion.findings import FeedFinding
+from resources.stores.observations import LATER_COLUMNS
 
 LONGEST_LAG: Final = timedelta(days=30)
 _SOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -41,7 +42,8 @@ class Batch:
         source: Who says so, for example `pos`; lower case letters, digits and underscores.
         trust: How far to believe it against other sources of the feed, 0..1.
         declared_lag: How long after the end of an event day this source is complete for that day.
-        frame: The contract's columns, sorted by `event_date` first, so that date windows prune row groups.
+        frame: The contract's columns, sorted by `event_date` first, so that date windows prune row groups. Those
+            that the feed got later (`LATER_COLUMNS`) may be left out, and are null then.
         delivery: What came in one piece. Within it a missing day is an error, also where it arrives as several batches;
             between two deliveries of a source it may still come.
         listed_days: Of sales that list only what was sold, so that silence means zero: how long after its last sale an
@@ -93,6 +95,11 @@ class Batch:
                 remedy="A day is complete at its end at the earliest, and every run waits that long: declare a lag of "
                 f"zero to {LONGEST_LAG.days} days.",
             )
+        # Readers that were written before a column was there, and their files, go on working.
+        absent = [name for name in LATER_COLUMNS.get(self.feed, ()) if name not in self.frame.columns]
+        if absent:
+            nothing = [pl.lit(None, self.contract.schema[name]).alias(name) for name in absent]
+            object.__setattr__(self, "frame", self.frame.with_columns(nothing))
 
     @property
     def said_columns(self) -> list[str]:

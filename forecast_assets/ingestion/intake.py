@@ -33,6 +33,8 @@ _MEMBERS: Final = {"product_hierarchy": "sku_id", "store_hierarchy": "store_id"}
 _ABOUT_SALES: Final = ("stock_status", "inventory_positions", "purchase_orders", "prices")
 # What the name of a store, or of a node of stores, may stand in.
 _PLACES: Final = (("sales", "store_id"), ("store_hierarchy", "store_id"), ("store_hierarchy", "node_id"))
+# Feeds that are limited to such places.
+_PLACED: Final = ("events", "covariates")
 _MERGE_EVERY: Final = 8
 
 
@@ -172,22 +174,29 @@ class Intake:
         return found
 
     def _nowhere(self) -> list[FeedFinding]:
-        """Return events that are limited to a store or node which nobody knows."""
-        asked = self._unplaceable(self._names.get(("events", "store_node"), set()) - {ALL_STORES})
-        message = f"events are limited to {len(asked):,} stores or nodes that are not known: {first_ten(sorted(asked))}"
-        remedy = f"Use `{ALL_STORES}`, a store_id or a node of the store hierarchy; until then they count nowhere."
-        return _warning("events", "unknown nodes", len(asked), message, remedy)
+        """Return events and covariates that are limited to a store or node which nobody knows."""
+        found = []
+        for feed in _PLACED:
+            asked = self._unplaceable(self._names.get((feed, "store_node"), set()) - {ALL_STORES})
+            message = (
+                f"{feed} are limited to {len(asked):,} stores or nodes that are not known: {first_ten(sorted(asked))}"
+            )
+            remedy = f"Use `{ALL_STORES}`, a store_id or a node of the store hierarchy; until then they count nowhere."
+            found += _warning(feed, "unknown nodes", len(asked), message, remedy)
+        return found
 
     def _everywhere(self) -> list[FeedFinding]:
-        """Return a warning where events of all stores could be meant for the one store or node that is called so."""
-        asked = self._names.get(("events", "store_node"), set()) & {ALL_STORES}
-        if not asked or self._unplaceable(asked):
-            return []
-        message = f"events of `{ALL_STORES}` hold in every store, although a store or node is called `{ALL_STORES}` too"
-        remedy = (
-            "To limit an event to that one, put it into a node of its own in the store hierarchy and name the node."
-        )
-        return _warning("events", "events of all stores", 1, message, remedy)
+        """Return warnings where what is said of all stores could be meant for the one store or node called so."""
+        found = []
+        for feed in _PLACED:
+            asked = self._names.get((feed, "store_node"), set()) & {ALL_STORES}
+            if asked and not self._unplaceable(asked):
+                message = f"{feed} of `{ALL_STORES}` hold in every store, although a store or node is called so too"
+                remedy = (
+                    "To limit them to that one, put it into a node of its own in the store hierarchy and name that."
+                )
+                found += _warning(feed, f"{feed} of all stores", 1, message, remedy)
+        return found
 
     def _unplaceable(self, nodes: set[str]) -> set[str]:
         """Return those nodes of stores that no feed knows."""

@@ -13,6 +13,8 @@ Choices, each where the data leaves one:
   exchange for a holiday) is the event `working_weekend`.
 - Which hours of a day were without stock says more than how many: where the table of hours is there, each day gets the
   share of a usual day's sales that fell into them (``freshretailnet_hours``).
+- The weather is what was observed, known at the end of its day: past only, and no forecast of it is at hand. It is
+  read where somebody asks for it, since what it adds has not been measured.
 - Nothing says when a day's row was known: sales and stock status count as known at the end of their day, prices,
   promotions and events `PLAN_DAYS` days ahead, as the publisher's task has it.
 """
@@ -25,6 +27,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     ALL_STORES,
+    COVARIATES,
     EVENTS,
     PRICES,
     PRODUCT_HIERARCHY,
@@ -57,25 +60,31 @@ _DAILY: Final = {
     "sale_amount": pl.Float32,
     "stock_hour6_22_cnt": pl.Int8,
 }
+# The weather's columns, by what they are called as covariates.
+_WEATHER: Final = {
+    "precpt": "precipitation", "avg_temperature": "temperature", "avg_humidity": "humidity", "avg_wind_level": "wind",
+}  # fmt: skip
 _KEY: Final = ["event_date", "sku_id", "store_id"]
 
 
-def read_freshretailnet(folder: Path, *, sample: bool = False) -> list[Batch]:
+def read_freshretailnet(folder: Path, *, sample: bool = False, weather: bool = False) -> list[Batch]:
     """Read the daily table and, where they exist, the hours of its days and the plan of the days after it.
 
     Args:
         folder: Holds `daily.parquet` and, if they are known, `hourly.parquet` and `plan.parquet`.
         sample: Read `sample_890_series_daily.parquet` instead; hours and plan, if there, are cut to its series.
+        weather: Read the observed weather too.
 
     Returns:
-        Batches of sales, stock status, prices, events and both hierarchies.
+        Batches of sales, stock status, prices, events and both hierarchies, and of covariates if weather is asked for.
 
     Raises:
         SourceError: If the folder, the daily file, a column or a type is missing or wrong, or the hours are no hours.
     """
     name = SAMPLE_FILE if sample else DAILY_FILE
     require_folder(folder, [name], "FreshRetailNet-50K, cut to days")
-    days, hours = scan_parquet(folder / name, _DAILY), folder / HOURLY_FILE
+    columns = {**_DAILY, **dict.fromkeys(_WEATHER, pl.Float32)} if weather else _DAILY
+    days, hours = scan_parquet(folder / name, columns), folder / HOURLY_FILE
     has_hours = hours.is_file()
     daily = _named(with_demand_share(days.collect(), hours).lazy() if has_hours else days).collect()
     offers = daily.select(*_KEY, *_OFFER)
@@ -88,6 +97,7 @@ def read_freshretailnet(folder: Path, *, sample: bool = False) -> list[Batch]:
         "events": _events(offers),
         "product_hierarchy": _products(daily),
         "store_hierarchy": _stores(daily),
+        **({"covariates": _weather(daily)} if weather else {}),
     }
     findings = {"stock_status": _unfit_hours(frames["stock_status"])} if has_hours else {}
     return [
@@ -173,6 +183,23 @@ def _events(offers: pl.DataFrame) -> pl.DataFrame:
         .drop_nulls("event_name")
         .with_columns(store_node=pl.lit(ALL_STORES), event_kind=pl.lit(None, pl.String))
         .select(EVENTS.names)
+    )
+
+
+def _weather(daily: pl.DataFrame) -> pl.DataFrame:
+    """Return the weather of each store and day as it was observed."""
+    by_store = daily.group_by("event_date", "store_id").agg(pl.col([*_WEATHER]).first())
+    return (
+        by_store.unpivot([*_WEATHER], index=["event_date", "store_id"], variable_name="name", value_name="value")
+        .with_columns(
+            _at_day_end(),
+            pl.col("value").cast(pl.Float64).round(4),
+            covariate=pl.col("name").replace_strict(_WEATHER, return_dtype=pl.String),
+            store_node="store_id",
+        )
+        .drop_nulls("value")
+        .select(COVARIATES.names)
+        .sort("event_date", "covariate", "store_node")
     )
 
 

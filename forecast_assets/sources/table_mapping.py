@@ -20,7 +20,7 @@ from forecast_assets.sources.text_days import is_time_zone
 from forecast_assets.sources.text_files import is_separator, is_text_encoding
 
 _HIERARCHIES: Final = ("product_hierarchy", "store_hierarchy")
-_PLANS: Final = ("prices", "events", "store_closures")
+_PLANS: Final = ("prices", "events", "covariates", "store_closures")
 # What a mapping may name besides the contract's own columns.
 EXTRA_COLUMNS: Final = {"prices": ("list_price",)}
 
@@ -53,7 +53,7 @@ class FeedTable(BaseModel):
         listed_days: With `missing_days = "zero"`: how long after its last sale an article is still taken to be listed.
         far_values: What is done with rows whose value is far outside its series' own record: `accept` them with a
             warning, `quarantine` the rows, or `refuse` the file.
-        known_days_ahead: Of prices, events and closures: how many days before its day a row was known.
+        known_days_ahead: Of prices, events, covariates and closures: how many days before its day a row was known.
         on_invalid: `refuse` the whole ingest for a row that breaks a rule, or `quarantine` the row.
         tolerated_rows: With `on_invalid = "quarantine"`: a run goes on with so many quarantined rows of its date.
         tolerated_percent: Likewise, of a hundred rows of the date.
@@ -65,8 +65,8 @@ class FeedTable(BaseModel):
     model_config = _STRICT
 
     feed: Literal[
-        "sales", "stock_status", "inventory_positions", "purchase_orders", "prices", "events", "store_closures",
-        "product_hierarchy", "store_hierarchy",
+        "sales", "stock_status", "inventory_positions", "purchase_orders", "prices", "events", "covariates",
+        "store_closures", "product_hierarchy", "store_hierarchy",
     ]  # fmt: skip
     file: str | None = None
     database: str | None = None
@@ -147,8 +147,7 @@ class FeedTable(BaseModel):
             '`far_values = "quarantine"` needs `on_invalid = "quarantine"`': self.far_values != "quarantine"
             or self.on_invalid == "quarantine",
             f"`far_values` is for {', '.join(sorted(RULES))}": self.far_values == "accept" or self.feed in RULES,
-            "`known_days_ahead` is for prices, events and store_closures": self.known_days_ahead is None
-            or self.feed in _PLANS,
+            f"`known_days_ahead` is for {', '.join(_PLANS)}": self.known_days_ahead is None or self.feed in _PLANS,
         }
         return [complaint for complaint, is_right in said.items() if not is_right]
 
@@ -252,7 +251,7 @@ declared_lag_hours = 6     # how long after midnight (UTC) a day is complete
 
 [[feed]]
 feed = "sales"             # or: stock_status, inventory_positions, purchase_orders, prices, events,
-                           # store_closures, product_hierarchy, store_hierarchy; one [[feed]] each
+                           # covariates, store_closures, product_hierarchy, store_hierarchy; one [[feed]] each
 file = "sales.csv"         # CSV or Parquet beside this file; "sales_*.csv" takes many
 # database = "shop.duckdb" # or a DuckDB database, with: table = "sales", or: query = "SELECT ..."
 separator = ";"            # leave these three out, and they are found out from the file, and told

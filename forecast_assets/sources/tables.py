@@ -336,7 +336,7 @@ class _Feed:
             pl.lit(None, column.dtype).alias(column.name) for column in missing if column.nullable
         )
         follows = {
-            "events": {"store_node": pl.lit(ALL_STORES)},
+            **{feed: {"store_node": pl.lit(ALL_STORES)} for feed in ("events", "covariates")},
             "prices": {"is_promotion": pl.lit(value=False)},
             "store_closures": {"is_closed": pl.lit(value=True)},
             **{feed: {"event_date": pl.lit(SINCE_EVER)} for feed in _MEMBERS},
@@ -367,7 +367,8 @@ class _Feed:
 
     def _unknowable(self, frame: pl.DataFrame) -> list[FeedFinding]:
         """Return a finding if plans do not say when they were known."""
-        is_plan = self._contract.name in PLANNED
+        # A covariate of which nobody says more was observed: it is known when its day is complete.
+        is_plan = self._contract.name in PLANNED - {"covariates"}
         if not is_plan or "known_at" in frame.columns or self._table.known_days_ahead is not None:
             return []
         message = "nothing says when its rows became known"

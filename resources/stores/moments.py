@@ -17,7 +17,7 @@ DAILY_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
 # A silent store that has reported a day so much later was closed, or its file is lost; sooner it may only be late.
 SILENT_DAYS: Final = 3
 # Feeds whose rows after the cutoff are plans, known ahead.
-PLANNED: Final = frozenset({"prices", "events", "store_closures"})
+PLANNED: Final = frozenset({"prices", "events", "covariates", "store_closures"})
 
 
 @dataclass(frozen=True)

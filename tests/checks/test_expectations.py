@@ -48,7 +48,9 @@ def failed(outcome: ExpectationOutcome) -> str:
     return "\n".join(outcome.failed)
 
 
-@pytest.mark.parametrize("feed", sorted(FEEDS.keys() - {"stock_status", "store_closures", "quarantined_rows"}))
+@pytest.mark.parametrize(
+    "feed", sorted(FEEDS.keys() - {"covariates", "stock_status", "store_closures", "quarantined_rows"})
+)
 def test_simulated_feeds_are_as_expected(feed: str, feeds: dict[str, pl.DataFrame], folder: Path) -> None:
     outcome = validate_feed(feeds[feed], feed, folder, run_name=f"ingest/{feed}/simulated")
     assert outcome.success, outcome.failed

@@ -77,6 +77,11 @@ def reason(**told: Any) -> str:
         ({"time_of_month_units": -0.5}, f"{USUAL}; the time of month takes away 0.5"),
         ({"covariates_units": 1.5}, f"{USUAL}; covariates add 1.5"),
         (
+            {"covariates_units": -1.5, "covariate_names": "rain above usual"},
+            f"{USUAL}; covariates (rain above usual) take away 1.5",
+        ),
+        ({"covariate_names": "rain above usual"}, USUAL),
+        (
             {"weekday_units": 5.0, "payday_units": 4.0, "time_of_month_units": 1.0, "season_units": 2.0},
             f"{USUAL}; {HALF_MORE}; paydays add 4.0; the time of month adds 1.0; {JULY}",
         ),

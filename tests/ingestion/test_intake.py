@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets.contracts import EVENTS, SALES
+from forecast_assets.contracts import COVARIATES, EVENTS, SALES
 from forecast_assets.core.errors import ContractError, SourceError
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.findings import FeedFinding, contract_findings, require_no_errors
@@ -72,6 +72,18 @@ def test_times_of_an_export_taken_for_knowledge_are_a_warning() -> None:
     assert (found.kind, found.is_error, found.rows) == ("known late", False, 2)
     assert "more than 30 days after their day" in found.message
     assert findings_of(batch(pl.concat([sales([1, 2]), sales([1], delay_days=90)]))) == []
+
+
+def test_a_column_that_a_feed_got_later_may_be_left_out_and_no_other() -> None:
+    fair = pl.DataFrame(
+        {"event_name": "fair", "store_node": "all", "event_date": [date(2025, 5, 1)],
+         "known_at": [datetime(2024, 5, 1, tzinfo=UTC)], "event_kind": None}, schema=EVENTS.schema,
+    )  # fmt: skip
+    assert about("events", fair.drop("event_kind")).frame.equals(fair)
+    marked = fair.with_columns(event_kind=pl.lit("rare"))
+    assert about("events", marked).frame.equals(marked)
+    (found,) = taken(about("events", fair.drop("store_node")))
+    assert found.message.startswith("it lacks the columns ['store_node']")
 
 
 def test_plans_may_be_known_ahead() -> None:
@@ -288,11 +300,21 @@ def test_memberships_that_are_no_tree_are_named() -> None:
 def test_events_for_a_node_that_nobody_knows_are_named() -> None:
     fair = pl.DataFrame(
         {"event_name": "fair", "store_node": ["all", "S", "west"], "event_date": date(2025, 1, 1),
-         "known_at": datetime(2024, 1, 1, tzinfo=UTC)}, schema=EVENTS.schema,
+         "known_at": datetime(2024, 1, 1, tzinfo=UTC), "event_kind": None}, schema=EVENTS.schema,
     )  # fmt: skip
     (found,) = taken(about("events", fair), batch(sales([1])))
     assert (found.kind, found.is_error) == ("unknown nodes", False)
     assert "1 stores or nodes that are not known: west" in found.message
+
+
+def test_covariates_of_a_node_that_nobody_knows_are_named() -> None:
+    rain = pl.DataFrame(
+        {"covariate": "rain", "store_node": ["all", "S", "west"], "event_date": date(2025, 1, 1),
+         "known_at": datetime(2025, 1, 2, tzinfo=UTC), "value": 1.5}, schema=COVARIATES.schema,
+    )  # fmt: skip
+    (found,) = taken(about("covariates", rain), batch(sales([1])))
+    assert (found.feed, found.kind, found.is_error) == ("covariates", "unknown nodes", False)
+    assert "covariates are limited to 1 stores or nodes that are not known: west" in found.message
 
 
 def test_what_a_reader_found_is_not_said_twice() -> None:

@@ -71,7 +71,7 @@ def test_nothing_that_is_known_later_is_read(retailers: Retailers) -> None:
     require_the_same_reading(retailers)
 
 
-SIMULATED = FEEDS.keys() - {"store_closures", "quarantined_rows"}
+SIMULATED = FEEDS.keys() - {"covariates", "store_closures", "quarantined_rows"}
 
 
 @pytest.mark.parametrize(

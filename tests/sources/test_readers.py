@@ -174,6 +174,28 @@ def test_fresh_prices_reach_into_the_plan_of_known_series_only(fresh: Path) -> N
     assert prices["unit_price"].null_count() == prices.height
 
 
+def test_fresh_weather_is_read_where_it_is_asked_for_as_observed(fresh: Path) -> None:
+    assert "covariates" not in frames(fresh)
+    weather = {"precpt": 1.5, "avg_temperature": 20.25, "avg_humidity": 70.0, "avg_wind_level": 2.0}
+    told = [pl.lit(value, pl.Float32).alias(name) for name, value in weather.items()]
+    pl.read_parquet(fresh / "daily.parquet").with_columns(told).write_parquet(fresh / "daily.parquet")
+    read = {batch.feed: batch for batch in read_freshretailnet(fresh, weather=True)}["covariates"]
+    assert [finding.kind for finding in findings_of(read)] == ["unknown nodes"], "sales say which stores there are"
+    days = pl.read_parquet(fresh / "daily.parquet")["dt"].unique()
+    assert read.frame.height == 4 * len(days)
+    first = read.frame.filter(pl.col("event_date") == days.min()).rows()
+    day = date(2024, 4, 3)
+    assert first == [
+        (name, "12", day, datetime(2024, 4, 4, tzinfo=UTC), value)
+        for name, value in (("humidity", 70.0), ("precipitation", 1.5), ("temperature", 20.25), ("wind", 2.0))
+    ]
+
+
+def test_fresh_weather_that_is_not_there_is_named(fresh: Path) -> None:
+    with pytest.raises(SourceError, match="precpt"):
+        read_freshretailnet(fresh, weather=True)
+
+
 def test_fresh_weekends_are_no_events_but_worked_ones_are(fresh: Path) -> None:
     """Thursday to Saturday off: the holiday, known when its last day is. The Sunday after is worked."""
     events = frames(fresh)["events"]

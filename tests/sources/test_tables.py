@@ -305,6 +305,20 @@ def test_a_mistyped_price_is_no_reference_for_the_days_after_it_and_its_own_rati
     assert batch.frame["price_ratio"].to_list() == [1.0] * 8 + [10.0] + [1.0] * 5
 
 
+def test_covariates_are_observed_unless_somebody_says_that_they_are_planned(tmp_path: Path) -> None:
+    feed = '[[feed]]\nfeed = "covariates"\nfile = "c.csv"\n'
+    rows = "covariate,event_date,value\nrain,2025-05-01,1.5\n"
+    seen = one(tmp_path, feed, c=rows)
+    assert findings_of(seen) == []
+    assert seen.frame.rows() == [("rain", "all", date(2025, 5, 1), moment("2025-05-01"), 1.5)]
+    ahead = one(tmp_path, f"{feed}known_days_ahead = 3\n", c=rows)
+    assert ahead.frame["known_at"].to_list() == [datetime(2025, 4, 28, tzinfo=UTC)]
+    said = one(
+        tmp_path, feed, c="covariate,store_node,event_date,value,known_at\nrain,S1,2025-05-01,2,2025-04-29 12:00:00\n"
+    )
+    assert said.frame.rows() == [("rain", "S1", date(2025, 5, 1), datetime(2025, 4, 29, 12, tzinfo=UTC), 2.0)]
+
+
 def test_prices_and_events_say_when_they_were_known(tmp_path: Path) -> None:
     feed = '[[feed]]\nfeed = "events"\nfile = "e.csv"\n'
     (found,) = findings_of(one(tmp_path, feed, e="event_name,event_date\nfair,2025-05-01\n"))
@@ -373,7 +387,7 @@ def test_identifiers_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> No
         (f'{SALES}separator = "§"\n', "`separator` is one printable ASCII character or a tab.*not '§'"),
         (f"{SALES}[feed.constants]\nsales_units = {2**70}\n", "constants .'sales_units'. are not text.*64 bits"),
         (f"{SALES}[feed.constants]\nsales_units = [1]\n", "constants .'sales_units'. are not text"),
-        (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices, events and store_closures"),
+        (f"{SALES}known_days_ahead = 3\n", "`known_days_ahead` is for prices, events, covariates, store_closures"),
         (f'{PRICES}missing_days = "zero"\n', "`missing_days` is for sales"),
         (f"{SALES}listed_days = 90\n", '`listed_days` needs `missing_days = "zero"`'),
         (f'{SALES}aggregate = "sum"\non_invalid = "quarantine"\n', "exclude each other"),

@@ -18,7 +18,9 @@ from typing import Any, Final
 import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, InputMatrix, Rows
+from forecast_assets.features.deviations import from_usual, lately
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.boosted.covariate_inputs import AHEAD, LATELY, covariate_inputs
 from forecast_assets.models.demand import observe
 from forecast_assets.models.statistical.effects import Factors
 
@@ -50,7 +52,7 @@ class InputSpec:
         kind: How it is computed: see `KINDS`.
         days: Days up to and including the cutoff that it reads; or how many days beside the day ahead.
         of: Relatives that it is about: `sku` (the product in all stores), `store`, `group` (its product group there);
-            or the event.
+            the event, or the covariate.
     """
 
     name: str
@@ -116,24 +118,25 @@ DEFAULT_INPUTS: Final = _default_specs()
 
 
 def inputs_of(panel: Panel) -> tuple[InputSpec, ...]:
-    """Return the inputs of versions that are trained on a panel: the default ones, and those of its own events.
+    """Return the inputs of versions that are trained on a panel: the default ones, and those of its own.
 
     Of events that recur, trees can learn what each does to whom; of rare ones, of which they would see a day or two,
-    they know what the factors that they start from say.
+    they know what the factors that they start from say. Events and covariates are called by number: their names may hold
+    what LightGBM's text cannot, such as spaces and commas.
     """
     found = list(DEFAULT_INPUTS)
-    for name in panel.recurring_events:
+    for number, name in enumerate(panel.recurring_events, start=1):
         found += [
-            InputSpec(f"{label} {name}", "payday_units", kind, days, name)
-            for label, kind, days in (
-                ("day before", RECURRING, -1),
-                ("day of", RECURRING, 0),
-                ("day after", RECURRING, 1),
-                ("place in days in a row of", "recurring_place", 0),
-                ("days since", "recurring_since", 0),
+            InputSpec(f"recurring_{number}{what}", "payday_units", kind, days, name)
+            for what, kind, days in (
+                ("_before", RECURRING, -1),
+                ("", RECURRING, 0),
+                ("_after", RECURRING, 1),
+                ("_place_in_a_row", "recurring_place", 0),
+                ("_days_since", "recurring_since", 0),
             )
         ]
-    return tuple(found)
+    return (*found, *(InputSpec.from_data(spec) for spec in covariate_inputs(panel.covariates.names)))
 
 
 def inputs_version(specs: Sequence[InputSpec]) -> str:
@@ -329,6 +332,14 @@ class CutoffInputs:
         usual = matrix[rows, self.span(BASE_DAYS)].mean(axis=1, keepdims=True)
         return np.where(is_known, found, usual)
 
+    def covariate(self, name: str) -> Floats:
+        """[S, T + H] A covariate of every store as the cutoff knew it; NaN where it did not."""
+        panel = self.record.panel
+        days = panel.history_days + panel.horizon_days
+        return np.asarray(
+            self._once("covariate", name, lambda name: panel.covariates.as_known(name, self.origin, days))
+        )
+
     def span(self, days: int) -> slice:
         """Columns of the last days up to and including the cutoff."""
         return slice(max(self.origin + 1 - days, 0), self.origin + 1)
@@ -454,9 +465,25 @@ class SeriesView:
         """Column of the first day of ``rates``."""
         return int(self.cutoff.span(_WEEKDAY_DAYS).start)
 
+    def of_store(self, values: Floats) -> Floats:
+        """[k, h] What covariates [S, h] say of the store of each series; NaN where there are none."""
+        covariates = self.record.panel.covariates
+        if not covariates.names:
+            return np.full((len(self.rows), values.shape[1]), np.nan)
+        return np.asarray(values[covariates.store[self.rows]])
+
     def node(self, values: Floats, of: str) -> Floats:
         """Values of the node of each series."""
         return np.asarray(values[self.record.relatives[of][self.rows]])
+
+
+def _covariate(view: SeriesView, spec: InputSpec) -> Floats:
+    said = view.cutoff.covariate(spec.of)
+    return view.of_store(from_usual(said, view.cutoff.origin, view.cutoff.targets))
+
+
+def _covariate_lately(view: SeriesView, spec: InputSpec) -> Floats:
+    return view.of_store(lately(view.cutoff.covariate(spec.of), view.cutoff.origin, spec.days))
 
 
 def _level(record: TreePanel, rows: Rows, origin: int, days: int) -> Floats:
@@ -579,6 +606,8 @@ KINDS: Final[Mapping[str, InputFunction]] = {
     "unserved": _unserved,
     "unserved_weekday": _unserved_weekday,
     "out_of_stock_days": _out_of_stock_days,
+    AHEAD: _covariate,
+    LATELY: _covariate_lately,
     "unserved_of": lambda view, spec: view.node(view.cutoff.unserved_of(spec.of, spec.days), spec.of),
 }
 

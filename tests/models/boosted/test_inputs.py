@@ -7,6 +7,7 @@ import pytest
 
 from forecast_assets.core.arrays import InputMatrix
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.boosted.covariate_inputs import AHEAD, LATELY
 from forecast_assets.models.boosted.inputs import (
     DEFAULT_INPUTS,
     KINDS,
@@ -60,7 +61,7 @@ def test_there_is_a_column_for_each_input_and_a_row_for_each_day(panel: Panel, f
     assert made.dtype == np.float32
     specs = inputs_of(replace(panel, event_kinds=("recurring",)))
     assert len({spec.name for spec in specs}) == len(specs) > len(DEFAULT_INPUTS)
-    assert {spec.kind for spec in specs} == set(KINDS) - {"event"}
+    assert {spec.kind for spec in specs} == set(KINDS) - {"event", AHEAD, LATELY}
     steps = made[:HORIZON, NAMES.index("step")]
     assert steps.tolist() == list(range(1, HORIZON + 1))
 
