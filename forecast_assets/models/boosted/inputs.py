@@ -121,8 +121,8 @@ def inputs_of(panel: Panel) -> tuple[InputSpec, ...]:
     """Return the inputs of versions that are trained on a panel: the default ones, and those of its own.
 
     Of events that recur, trees can learn what each does to whom; of rare ones, of which they would see a day or two,
-    they know what the factors that they start from say. Events and covariates are called by number: their names may hold
-    what LightGBM's text cannot, such as spaces and commas.
+    they know what the factors that they start from say. Events and covariates are called by number: their names may
+    hold what LightGBM's text cannot, such as spaces and commas.
     """
     found = list(DEFAULT_INPUTS)
     for number, name in enumerate(panel.recurring_events, start=1):
