@@ -51,7 +51,8 @@ def forecast_nodes(
     """
     summing, history = hierarchy.information.matrix, series.history
     level = series.components["level_units"][:, :1]
-    index = node_index(summing, level * history.factors.product[:, : panel.history_days], history.demand)
+    expected = level * history.factors.product[:, : panel.history_days] * history.shift
+    index = node_index(summing, expected, history.demand)
     nodes = hierarchy.information.nodes
     names = np.full(len(index), artifact.models[NODES])
     levels = forecast_levels(index, names, panel.horizon_days, progress=progress, stage=NODES_STAGE, workers=workers)
@@ -72,7 +73,7 @@ def node_index(summing: Sparse, expected: Floats, demand: Floats) -> Floats:
 
     Args:
         summing: [m, n] sparse ones.
-        expected: [n, T] present level times each day's factors, units; series at 0 say nothing.
+        expected: [n, T] present level times each day's factors and shift, units; series at 0 say nothing.
         demand: [n, T] units; NaN where unknown.
 
     Returns:

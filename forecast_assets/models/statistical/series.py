@@ -23,6 +23,7 @@ from forecast_assets.models.statistical.borrowing import BORROWED, BorrowedLevel
 from forecast_assets.models.statistical.effects import Effects, Factors, lay_out_factors, season_deviation
 from forecast_assets.models.statistical.levels import CROSTON, ZERO, LevelPaths, forecast_levels
 from forecast_assets.models.statistical.resumption import at_present_level
+from forecast_assets.models.statistical.shifts import shift_factors
 
 # All components but the last, which is what rounding leaves over.
 FACTORED: Final = COMPONENTS[:-1]
@@ -40,7 +41,10 @@ class CleanedSeries:
 
     Attributes:
         factors: What multiplies the level, [n, T + H] each.
-        level: [n, T] demand over factors, units; NaN before a series begins, its trailing level on unknown days.
+        shift: [n, T] what the present level is multiplied by to have that of the day: that of the series' product
+            group in its store shifted since.
+        level: [n, T] demand over factors and shift, units; NaN before a series begins, its trailing level on unknown
+            days.
         demand: [n, T] demand estimate, units; NaN where sales are unknown.
         is_unsold: [n, T] whether most of the day was seen, and nothing sold.
         is_unseen: [n, T] whether it is not known that something sold, nor that nothing did.
@@ -49,6 +53,7 @@ class CleanedSeries:
     """
 
     factors: Factors
+    shift: Floats
     level: Floats
     demand: Floats
     is_unsold: Bools
@@ -92,17 +97,20 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeri
     has_begun = np.maximum.accumulate(observed.is_known, axis=1)
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
-    level = at_present_level(panel, observed.units, observed.exposure * past, found.level)
+    shown = observed.exposure * past
+    shift = shift_factors(panel, product_groups, observed.units, shown)
+    level = at_present_level(panel, observed.units, shown * shift, found.level / shift)
     is_seen = (observed.exposure > _MOST_OF_A_DAY) & ~(panel.is_censored & np.isnan(panel.missed_share))
     has_sold = np.nan_to_num(panel.sales) > 0
     return CleanedSeries(
         factors,
+        shift,
         np.where(has_begun, level, np.nan),
         found.demand,
         is_seen & ~has_sold,
         ~is_seen & ~has_sold,
         demand_class,
-        _borrow(panel, product_groups, observed.units, observed.exposure * past, demand_class),
+        _borrow(panel, product_groups, observed.units, shown * shift, demand_class),
     )
 
 

@@ -259,7 +259,7 @@ def _backtest(origin: Origin, kinds: EffectKinds, history_days: int, most: int) 
     few, groups = origin.past.recent(history_days).take(rows), origin.product_groups[rows]
     history = clean(few, variant(origin.effects, kinds), groups)
     ahead = np.prod(list(horizon_factors(history.factors, few).values()), axis=0)
-    factors = history.factors.product[:, : few.history_days]
+    factors = history.factors.product[:, : few.history_days] * history.shift
     return SelectionBacktest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
 
 

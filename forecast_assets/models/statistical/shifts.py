@@ -1,0 +1,105 @@
+"""Shifts of level of a product group in a store: shelves that are moved, a competitor that opens.
+
+What belongs here: telling a shift from noise in the sums of a group in a store. What does not: levels of single series,
+which show none of it for weeks.
+
+Every number of days up to five weeks is tried as the time since the last shift: sales over what the record leads to
+expect, of the days since against those of the eight weeks before (a scan for one change of mean; Page 1955,
+doi:10.1093/biomet/42.3-4.523). What weeks usually differ by, the drift of levels included, is read from the record
+itself, so that a node whose level always wanders is not thought to shift.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.demand import ratio
+
+# Days since a shift that are tried. Fewer are a good week, more are behind every level model already.
+_SHORTEST_DAYS: Final = 5
+_LONGEST_DAYS: Final = 35
+_BEFORE_DAYS: Final = 56
+_WEEK: Final = 7
+# Weeks from which it is read what weeks differ by.
+_LEAST_WEEKS: Final = 6
+_MOST_WEEKS: Final = 26
+# Standard errors that a change takes, which chance reaches among all that are tried once in a thousand nodes, and the
+# least change of the logarithm that is worth a step.
+_STANDARD_ERRORS: Final = 4.5
+_LEAST_LOG: Final = 0.08
+_LARGEST_LOG: Final = 1.4
+# Units that the days before have to have sold: fewer tell no level.
+_LEAST_UNITS: Final = 50.0
+# A median of absolute normal deviations is so much of their standard deviation.
+_MEDIAN_DEVIATION: Final = 0.6745
+
+
+def shift_factors(panel: Panel, product_groups: Groups, units: Floats, shown: Floats) -> Floats:
+    """[n, T] What the present level is multiplied by to have that of each day; 1 since the last shift, or without one.
+
+    Args:
+        panel: n series, T days of history.
+        product_groups: [n] group of each series.
+        units: [n, T] units; 0 where unknown.
+        shown: [n, T] what they are measured against, share of the day seen times the day's factors; 0 where unknown.
+    """
+    days = units.shape[1]
+    if days < _SHORTEST_DAYS + _LEAST_WEEKS * _WEEK:
+        return np.broadcast_to(1.0, units.shape)
+    node = _groups_in_stores(panel, product_groups)
+    usual = ratio(units.sum(axis=1), shown.sum(axis=1))
+    size, since = _last_shifts(_sums(node, units), _sums(node, usual[:, None] * shown))
+    if not size.any():
+        return np.broadcast_to(1.0, units.shape)
+    is_before = np.arange(days) < days - since[:, None]
+    return np.asarray(np.where(is_before, np.exp(-size)[:, None], 1.0)[node])
+
+
+def _groups_in_stores(panel: Panel, product_groups: Groups) -> GroupCodes:
+    store, group = (
+        np.unique(names.astype(str), return_inverse=True)[1]
+        for names in (panel.series["store_id"].to_numpy(), product_groups)
+    )
+    pair = store * (int(group.max(initial=0)) + 1) + group
+    return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
+
+
+def _sums(node: GroupCodes, values: Floats) -> Floats:
+    out = np.zeros((int(node.max(initial=-1)) + 1, values.shape[1]))
+    np.add.at(out, node, values)
+    return out
+
+
+def _last_shifts(units: Floats, expected: Floats) -> tuple[Floats, GroupCodes]:
+    """[J] Logarithm of each node's last shift, drawn towards 0 by how sure it is, and days since; 0 without one."""
+    count, days = units.shape
+    variance = _variance_of_a_day(units, expected)
+    best, size, since = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.intp)
+    sold, looked_for = (np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0))) for part in (units, expected))
+    for length in range(_SHORTEST_DAYS, min(_LONGEST_DAYS, days - _LEAST_WEEKS * _WEEK) + 1):
+        middle, first = days - length, max(days - length - _BEFORE_DAYS, 0)
+        after = ratio(sold[:, days] - sold[:, middle], looked_for[:, days] - looked_for[:, middle])
+        before = ratio(sold[:, middle] - sold[:, first], looked_for[:, middle] - looked_for[:, first])
+        is_told = (after > 0) & (before > 0) & (sold[:, middle] - sold[:, first] >= _LEAST_UNITS)
+        log = np.where(is_told, np.log(np.where(is_told, after, 1.0) / np.where(is_told, before, 1.0)), 0.0)
+        error = np.sqrt(variance * (1.0 / length + 1.0 / (middle - first)))
+        height = np.abs(log) / error
+        is_better = (height > np.maximum(best, _STANDARD_ERRORS)) & (np.abs(log) > _LEAST_LOG)
+        best, since = np.where(is_better, height, best), np.where(is_better, length, since)
+        size = np.where(is_better, np.clip(log, -_LARGEST_LOG, _LARGEST_LOG) * (1.0 - height**-2.0), size)
+    return size, since
+
+
+def _variance_of_a_day(units: Floats, expected: Floats) -> Floats:
+    """[J] Variance of a day's sum over what was expected, by what weeks in a row differ by; never below chance's."""
+    weeks = min(units.shape[1] // _WEEK, _MOST_WEEKS)
+    sold, looked_for = (
+        part[:, -weeks * _WEEK :].reshape(len(part), weeks, _WEEK).sum(axis=2) for part in (units, expected)
+    )
+    level = ratio(sold, looked_for)
+    mean = np.maximum(ratio(sold.sum(axis=1), looked_for.sum(axis=1)), 1e-9)
+    usual = np.median(np.abs(np.diff(level, axis=1)), axis=1) / mean / _MEDIAN_DEVIATION
+    by_chance = ratio(np.ones(len(sold)), sold.sum(axis=1) / (weeks * _WEEK))
+    return np.asarray(np.maximum(_WEEK * usual**2 / 2.0, by_chance))
