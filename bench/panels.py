@@ -53,6 +53,10 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
         "inventory_positions": truth.lazy(),
         **{name: _newest(made.batches, name) for name in ("prices", "events")},
     }
+    if any(batch.feed == "covariates" for batch in made.batches):
+        # What a day says at its end is known to the cutoff of that day.
+        since = pl.col("known_at").dt.date() - timedelta(days=1)
+        feeds["covariates"] = _said(made.batches, "covariates").with_columns(since=since)
     stores = _newest(made.batches, "store_hierarchy").collect()
     whole = assemble_panel(
         begun, feeds, cutoff=settings.end, history_days=settings.days, horizon_days=horizon, store_nodes=stores
@@ -70,10 +74,15 @@ def simulated_retailer(settings: SimulatorSettings, horizon: int) -> Retailer:
     return Retailer(panel, hierarchy, whole.sales[:, -horizon:], demand, empty, empty)
 
 
+def _said(batches: tuple[Batch, ...], feed: str) -> pl.LazyFrame:
+    """All that was said of a feed, the newest last."""
+    return pl.concat([batch.frame for batch in batches if batch.feed == feed]).sort("known_at").lazy()
+
+
 def _newest(batches: tuple[Batch, ...], feed: str) -> pl.LazyFrame:
-    frame = pl.concat([batch.frame for batch in batches if batch.feed == feed])
+    frame = _said(batches, feed).collect()
     key = [name for name in frame.columns if name in (*KEY, "event_name", "store_node", "event_date", "depth")]
-    return frame.sort("known_at").unique(key, keep="last", maintain_order=True).lazy()
+    return frame.unique(key, keep="last", maintain_order=True).lazy()
 
 
 def fresh_retailer(file: Path, horizon: int) -> Retailer:

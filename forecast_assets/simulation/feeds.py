@@ -16,6 +16,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     ALL_STORES,
+    COVARIATES,
     EVENTS,
     INVENTORY_POSITIONS,
     PRICES,
@@ -42,6 +43,7 @@ from forecast_assets.simulation.assortment import (
 from forecast_assets.simulation.calendar_law import PAYDAY, CalendarLaw
 from forecast_assets.simulation.demand_law import Offers
 from forecast_assets.simulation.replenishment import ReplenishmentTerms, SupplyHistory
+from forecast_assets.simulation.weather import weather_frame
 
 SOON: Final = timedelta(hours=6)
 LATER: Final = timedelta(hours=30)
@@ -136,7 +138,16 @@ def make_feeds(
         Batch("events", "calendar", 0.9, NO_LAG, _events(settings, effects)),
         Batch("product_hierarchy", "masterdata", 0.9, NO_LAG, _products(settings, assortment)),
         Batch("store_hierarchy", "masterdata", 0.9, NO_LAG, _stores(settings, assortment)),
+        *_weather(settings, effects),
     )
+
+
+def _weather(settings: SimulatorSettings, effects: CalendarLaw | None) -> tuple[Batch, ...]:
+    """Return what was observed and forecast of the weather, where there is any."""
+    if effects is None:
+        return ()
+    said = weather_frame(settings, effects.weather).select(COVARIATES.names)
+    return (Batch("covariates", "weather", 0.9, NO_LAG, said),)
 
 
 def _pos_sales(cells: Cells, sales: Ints) -> pl.DataFrame:

@@ -74,7 +74,7 @@ def weather_frame(settings: SimulatorSettings, weather: Weather) -> pl.DataFrame
     """Lay out all that was ever said of the weather: 28 forecasts of every day, and what it was.
 
     Returns:
-        `covariate, store_node, event_date, value, known_at`, sorted by day, region and moment. A forecast is known at
+        `covariate, store_node, event_date, known_at, value`, sorted by day, region and moment. A forecast is known at
         the end of the day on which it is made, what came at the end of its own day; of days after the last observed one
         there are only the forecasts made by then.
     """
@@ -89,8 +89,8 @@ def weather_frame(settings: SimulatorSettings, weather: Weather) -> pl.DataFrame
         pl.lit(TEMPERATURE).alias("covariate"),
         pl.lit(pl.Series(weather.regions)).gather(pl.col("region")).alias("store_node"),
         (start + pl.duration(days=pl.col("day"))).alias("event_date"),
-        "value",
         known_at.alias("known_at"),
+        "value",
     ).sort("event_date", "store_node", "known_at")
 
 

@@ -73,6 +73,10 @@ def test_a_simulated_retailer_comes_with_its_demand_and_its_paydays(monkeypatch:
     paid = [place for place, name in enumerate(rich.panel.event_names) if name == "payday"]
     assert rich.panel.event_series[paid].sum(axis=0).tolist() == [1] * len(rich.sales), "each store has its region's"
     assert "payday" not in plain.panel.event_names
+    assert plain.panel.covariates.names == ()
+    known = rich.panel.covariates.as_known("temperature", rich.panel.history_days - 1, rich.panel.history_days + 28)
+    assert not np.isnan(known).any(), "observed, and forecast for four weeks"
+    assert (rich.panel.covariates.words.since < rich.panel.history_days).all(), "nothing that was said later"
 
 
 def test_what_is_known_too_late_is_in_no_panel(tmp_path: Path) -> None:

@@ -140,6 +140,16 @@ def test_paydays_are_events_of_their_region_known_a_year_ahead(simulation: Simul
     assert events.filter(pl.col("event_name") != PAYDAY).equals(plain)
 
 
+def test_the_weather_is_a_covariate_of_each_region_with_its_forecasts(simulation: Simulation, law: CalendarLaw) -> None:
+    said = FEEDS["covariates"].validate(frame(simulation, "covariates"))
+    assert said.equals(simulation.effects["weather"].select(said.columns))
+    assert set(said["store_node"]) == set(law.weather.regions)
+    ahead = said.filter(pl.col("event_date") > SETTINGS.end)
+    assert ahead.height > 0
+    assert ahead["known_at"].max() == said["known_at"].max()
+    assert not any(batch.feed == "covariates" for batch in simulate_retailer(PLAIN).batches)
+
+
 def test_the_truth_is_written_beside_the_feeds_and_read_by_no_reader(simulation: Simulation, tmp_path: Path) -> None:
     write_native(simulation, tmp_path / "shop")
     for name, effects in simulation.effects.items():
