@@ -257,6 +257,11 @@ class Law:
         return np.asarray(np.exp(log) * self.is_open)
 
     @cached_property
+    def level_factors(self) -> Floats:
+        """[7, 10, D] the part that no calendar tells and that lasts: jumps of levels, and how they wander."""
+        return np.asarray(np.exp(self._shift_log + self._wander))
+
+    @cached_property
     def is_open(self) -> Bools:
         """[D] whether stores are open."""
         return np.array([day != event_day(CLOSED, day.year) for day in self.days])

@@ -57,7 +57,7 @@ def main() -> int:
 
 def _arguments() -> Namespace:
     parser = fresh_parser(__doc__)
-    parser.add_argument("--model", default="combined", help="family, or naive or tweedie")
+    parser.add_argument("--model", default="combined", help="family, or naive, tweedie or (of m5) law")
     parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS, help="data")
     parser.add_argument("--items", type=int, default=300, help="items of M5's shape, each in ten stores; all: 3049")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the made-up files")

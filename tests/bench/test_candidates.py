@@ -9,6 +9,7 @@ import pytest
 from bench import candidates
 from bench.candidates import WITHOUT, Made, family_model, model_named
 from bench.cases import Case, m5_cases
+from bench.effects import effect_errors
 from bench.m5_shaped import Shape
 from forecast_assets.models.family import family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
@@ -32,6 +33,16 @@ def test_seasonal_naive_repeats_the_last_week(case: Case) -> None:
     sales = made.sales
     assert made.demand is sales
     np.testing.assert_array_equal(sales, np.tile(case.panel.sales[:, -7:], (1, 4)))
+
+
+def test_whoever_knows_the_law_errs_less_than_seasonal_naive_and_on_no_payday(case: Case) -> None:
+    law, naive = (model_named(name)(case) for name in ("law", "naive"))
+    assert np.abs(law.sales - case.sales).sum() < 0.8 * np.abs(naive.sales - case.sales).sum()
+    assert effect_errors(case, law.sales) == pytest.approx(
+        {"payday factor error": 0.0, "weekday factor error": 0.0}, abs=0.01
+    )
+    with pytest.raises(ValueError, match="no law"):
+        model_named("law")(replace(case, law=None))
 
 
 def test_the_plain_model_of_sales_beats_seasonal_naive_and_is_repeatable(case: Case) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench import skill
-from bench.figures import auc, mean_figure
+from bench.figures import auc, kind_of, mean_figure
+from bench.promised import PROMISED
 from bench.recorded import Recorded, record, recorded
 from bench.skill import skill_table
 
@@ -68,3 +69,14 @@ def test_the_command_judges_a_model_with_and_without_a_part(
     figures = recorded().figures["statistical"]["m5 70 seed 1 day 160"]
     assert 0.3 < figures["WRMSSE, 12 levels"] < 1.5
     assert {"payday factor error", "bias, group x store", "size of bias, total"} <= figures.keys()
+
+
+def test_what_is_recorded_is_of_known_cases_and_models_and_complete() -> None:
+    held = recorded()
+    assert held.commit == "113b1d5"
+    assert held.figures.keys() <= {"combined", "statistical", "tweedie"}
+    for cases in held.figures.values():
+        for name, figures in cases.items():
+            wanted = {promise.figure for promise in PROMISED[kind_of(name)]}
+            assert wanted <= figures.keys()
+            assert np.isfinite(list(figures.values())).all()
