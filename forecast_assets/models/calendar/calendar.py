@@ -67,6 +67,7 @@ class Calendar:
         effects: By layer, text of [P, U] effects: whole ten-thousandths of the logarithm in two bytes each, lower
             first, in base 64. Rows are columns in the order of `Columns`, those of nodes only `node_columns` of them.
         node_columns: Which columns nodes have effects of their own for.
+        has_month: Whether there are effects of days of the month.
         deviations: Standard deviation by layer and kind of column that effects were drawn by; for people.
     """
 
@@ -77,6 +78,7 @@ class Calendar:
     nodes: tuple[tuple[str, str], ...]
     effects: Mapping[str, str]
     node_columns: tuple[int, ...]
+    has_month: bool
     deviations: Mapping[str, Mapping[str, float]]
 
     @classmethod
@@ -87,6 +89,7 @@ class Calendar:
             **names,
             nodes=tuple((group, store) for group, store in data["nodes"]),
             effects=dict(data["effects"]),
+            has_month=data["has_month"],
             deviations={layer: dict(kinds) for layer, kinds in data["deviations"].items()},
         )
 
@@ -134,7 +137,7 @@ class Calendar:
 
     @cached_property
     def _columns(self) -> Columns:
-        return Columns(self.recurring, self.rare)
+        return Columns(self.recurring, self.rare, self.has_month)
 
     @cached_property
     def _unpacked(self) -> dict[str, Floats]:
@@ -200,6 +203,7 @@ def _named(named: NamedSums, found: CalendarEffects) -> Calendar:
         nodes=tuple(pairs) if NODE in found.by_layer else (),
         effects={layer: _packed(_without_constants(sums.columns, found, layer)) for layer in found.by_layer},
         node_columns=tuple(found.columns.get(NODE, np.arange(0)).tolist()),
+        has_month=sums.columns.has_month,
         deviations=found.deviations,
     )
 

@@ -35,6 +35,8 @@ KINDS: Final[Mapping[str, str]] = {
     "event_near": "event",
 }
 _MONTH_DAYS: Final = 31
+# Half a year, in which each day of the month comes six times.
+_LEAST_MONTH_DAYS: Final = 182
 # Places in a run of days: the first, the second, and so on; the last stands for all that follow.
 _POSITIONS: Final = 6
 # Days before the first day of an event and after its last that it may move.
@@ -49,10 +51,13 @@ class Columns:
     Attributes:
         recurring: Names of events that recur, sorted.
         rare: Names of other events, sorted.
+        has_month: Whether there are days of the month: in a short history nothing tells one from a day that was good
+            or bad by chance.
     """
 
     recurring: tuple[str, ...]
     rare: tuple[str, ...]
+    has_month: bool = True
 
     @classmethod
     def of(cls, panel: Panel) -> "Columns":
@@ -60,14 +65,14 @@ class Columns:
         fell = np.flatnonzero(panel.event_days[:, : panel.history_days].any(axis=1) & panel.event_series.any(axis=1))
         seen = {panel.event_names[at] for at in fell}
         recurring = tuple(name for name in panel.recurring_events if name in seen)
-        return cls(recurring, tuple(sorted(seen.difference(recurring))))
+        return cls(recurring, tuple(sorted(seen.difference(recurring))), panel.history_days >= _LEAST_MONTH_DAYS)
 
     @cached_property
     def kind(self) -> Names:
         """[P] one of `KINDS` for each column."""
         counts = {
             "weekday": WEEK,
-            "month": _MONTH_DAYS,
+            "month": _MONTH_DAYS * self.has_month,
             "payday": len(self.recurring),
             "payday_position": _POSITIONS * len(self.recurring),
             "payday_weekday": WEEK * len(self.recurring),
@@ -98,7 +103,7 @@ class Columns:
         rare = [falls.get(name, never) for name in self.rare]
         parts = [
             _one_of(days.weekday, WEEK),
-            _one_of(days.day_of_month - 1, _MONTH_DAYS),
+            _one_of(days.day_of_month - 1, _MONTH_DAYS * self.has_month),
             *(on[:, None] for on in recurring),
             *(_one_of(np.minimum(place_in_run(on), _POSITIONS) - 1, _POSITIONS) for on in recurring),
             *(_one_of(days.weekday, WEEK) & on[:, None] for on in recurring),

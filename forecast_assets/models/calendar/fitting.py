@@ -19,7 +19,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Rows
 from forecast_assets.models.calendar.columns import Columns, Design
-from forecast_assets.models.calendar.mixed_model import NOISE, Estimate, Layer, MixedModel
+from forecast_assets.models.calendar.mixed_model import NOISE, TOLERANCE, Estimate, Layer, MixedModel
 from forecast_assets.models.demand import ratio
 
 # Standard deviation of the trend's moving average, in days.
@@ -27,6 +27,8 @@ TREND_DAYS: Final = 14.0
 # Rounds until effects settle: with variances to learn, and where those and what all have in common are known.
 _ROUNDS: Final = 6
 _ROUNDS_MORE: Final = 3
+# Solving ends early in rounds after which there is another.
+_ROUGH: Final = 1e-3
 # Deviations from what is expected count up to this logarithm, or this many times what chance makes of small sums.
 _CLIP: Final = 0.3
 _CLIP_DEVIATIONS: Final = 3.0
@@ -223,9 +225,10 @@ class CalendarFit:
     def run(self, rounds: int) -> None:
         """Go on for so many rounds."""
         for number in range(rounds):
-            self._round(_LARGEST_DEVIATION if number == 0 and self.learns else _CLIP)
+            is_first, is_last = number == 0 and self.learns, number == rounds - 1
+            self._round(_LARGEST_DEVIATION if is_first else _CLIP, TOLERANCE if is_last else _ROUGH)
 
-    def _round(self, clip: float) -> None:
+    def _round(self, clip: float, tolerance: float) -> None:
         mean = self._mean()
         rest = np.divide(self.sums.units - mean, mean, out=np.zeros_like(mean), where=mean > 0)
         if self.noise is None:
@@ -234,7 +237,7 @@ class CalendarFit:
         target = self.effects_sum + np.clip(rest, -limit, limit)
         weight = np.where(mean > 0, 1.0 / self.noise.variance(mean), 0.0)
         self.model = replace(self.model, weight=weight)
-        self.estimate.solve(self.model, target)
+        self.estimate.solve(self.model, target, tolerance)
         if self.learns:
             left = target - self.model.predicted(self.estimate.effects(self.model), noise=True)
             self.noise = _Noise.of(left, mean, self.estimate.learn(self.model), self.noise)

@@ -27,12 +27,13 @@ SMALLEST_FACTOR: Final = 0.2
 LARGEST_FACTOR: Final = 5.0
 _ELASTICITY: Final = (-5.0, 0.5)
 _UPLIFT: Final = (-0.7, 1.6)
+_BOUNDS: Final = np.array([_ELASTICITY, _UPLIFT]).T
 # Price and promotion are read within blocks of this many days, in which a series' level counts as constant.
 _BLOCK_DAYS: Final = 21
 _NEWTON_STEPS: Final = 6
 _SMALLEST_STEP: Final = 1e-3
 # Price and promotion, and the calendar, are each estimated given the other until no slope moves by more than this.
-_MOST_ALTERNATIONS: Final = 3
+_MOST_ALTERNATIONS: Final = 2
 _SETTLED: Final = 0.03
 # What versions without a calendar do not have.
 _OF_CALENDAR: Final = ("calendar", "node_weekday_prior_units")
@@ -246,6 +247,7 @@ def _fit_jointly(
         sees = observed.exposure * _daily(fitted.calendar.factors(panel, product_groups), panel, panel.history_days)
         before = slopes
         slopes, pooled = _slopes(observed.units, sees, covariates, code, before, pooled)
+        slopes = np.clip(slopes, *_BOUNDS)
         if float(np.abs(slopes - before).max(initial=0.0)) <= _SETTLED:
             break
         moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))

@@ -56,6 +56,7 @@ def test_an_event_that_no_day_of_the_history_saw_has_no_column() -> None:
     made = shops()
     assert Columns.of(made.panel) == Columns((PAYDAY,), (FAIR,))
     assert Columns.of(made.panel.as_of(164)) == Columns((PAYDAY,), ())
+    assert Columns.of(made.panel.as_of(200)) == Columns((PAYDAY,), (), has_month=False)
     none = replace(made.panel, event_names=(), event_days=made.panel.event_days[:0], event_series=np.zeros((0, 18)) > 0)
     assert Columns.of(none) == Columns((), ())
     assert Places.of(none).falls == ({},)
