@@ -89,7 +89,7 @@ class Calendar:
             **names,
             nodes=tuple((group, store) for group, store in data["nodes"]),
             effects=dict(data["effects"]),
-            has_month=data["has_month"],
+            has_month=data.get("has_month", True),
             deviations={layer: dict(kinds) for layer, kinds in data["deviations"].items()},
         )
 

@@ -135,3 +135,12 @@ def test_a_year_of_seventy_nodes_takes_seconds() -> None:
     started = time.process_time()
     made.fitted()
     assert time.process_time() - started < 6.0
+
+
+def test_a_short_history_has_no_days_of_the_month() -> None:
+    """Each came three times at most: what a group did on them by chance is all that there is to see."""
+    made = shops(days=90, event_days=(60,))
+    short = made.fitted().calendar
+    assert not short.has_month
+    assert (short.factors(made.panel, made.groups).month == 1.0).all()
+    assert Calendar.from_data(json.loads(json.dumps(asdict(short)))) == short
