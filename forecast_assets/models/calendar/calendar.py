@@ -120,19 +120,22 @@ class Calendar:
         daily = self._by_day(places, days, keys[:, 0], logs)
         weekday = np.exp(logs[self._columns.kind == "weekday"].T)
         weekday = clipped(weekday / weekday.mean(axis=1, keepdims=True))
-        return CalendarFactors(weekday[code], **{driver: values[code] for driver, values in daily.items()})
+        # Of a driver without columns no matrix is laid out: it would take as much room as one that says something.
+        nothing = np.broadcast_to(1.0, (len(code), len(days.weekday)))
+        return CalendarFactors(
+            weekday[code], *(daily[driver][code] if driver in daily else nothing for driver in DRIVERS[1:])
+        )
 
     def _by_day(self, places: Places, days: Days, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
-        """[K, W] factors by driver, weekdays apart, of K nodes with [P, K] effects at the given places."""
-        drivers = [driver for driver in DRIVERS if driver != "weekday"]
+        """[K, W] factors by driver that there is, weekdays apart, of K nodes with [P, K] effects at given places."""
+        drivers = [driver for driver in DRIVERS[1:] if (self._columns.driver == driver).any()]
         out = {driver: np.ones((len(place), len(days.weekday))) for driver in drivers}
         for at, falls in enumerate(places.falls):
             here = np.flatnonzero(place == at)
             design = self._columns.design(days, falls)
             for driver in drivers:
                 columns = np.flatnonzero(self._columns.driver == driver)
-                if len(columns):
-                    out[driver][here] = clipped(np.exp(design[:, columns] @ logs[np.ix_(columns, here)])).T
+                out[driver][here] = clipped(np.exp(design[:, columns] @ logs[np.ix_(columns, here)])).T
         return out
 
     @cached_property

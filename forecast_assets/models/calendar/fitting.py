@@ -26,7 +26,7 @@ from forecast_assets.models.demand import ratio
 TREND_DAYS: Final = 14.0
 # Rounds until effects settle: with variances to learn, and where those and what all have in common are known.
 _ROUNDS: Final = 6
-_ROUNDS_MORE: Final = 3
+_ROUNDS_MORE: Final = 2
 # Solving ends early in rounds after which there is another.
 _ROUGH: Final = 1e-3
 # Deviations from what is expected count up to this logarithm, or this many times what chance makes of small sums.
@@ -216,7 +216,7 @@ class CalendarFit:
         """Begin at nothing, or where a fit of some or all of the nodes ended."""
         self.sums, self.layers, self.learns = sums, _layers(sums), before is None
         self.noise: _Noise | None = None if before is None else before.noise
-        self.model = MixedModel(sums.designs, sums.nodes, self.layers, np.zeros_like(sums.units))
+        self.model = MixedModel(sums.designs, sums.nodes, self.layers)
         self.estimate = Estimate.start(self.model)
         if before is not None:
             self.estimate.go_on(self.model, before.estimate, before.model)
@@ -236,11 +236,10 @@ class CalendarFit:
         limit = np.maximum(clip, _CLIP_DEVIATIONS * np.sqrt(self.noise.variance(mean)))
         target = self.effects_sum + np.clip(rest, -limit, limit)
         weight = np.where(mean > 0, 1.0 / self.noise.variance(mean), 0.0)
-        self.model = replace(self.model, weight=weight)
-        self.estimate.solve(self.model, target, tolerance)
+        self.estimate.solve(self.model, target, weight, tolerance)
         if self.learns:
             left = target - self.model.predicted(self.estimate.effects(self.model), noise=True)
-            self.noise = _Noise.of(left, mean, self.estimate.learn(self.model), self.noise)
+            self.noise = _Noise.of(left, mean, self.estimate.learn(self.model, weight), self.noise)
         self.effects_sum = self._effects_sum()
 
     def _effects_sum(self) -> Floats:

@@ -72,37 +72,6 @@ class Layer:
         """Number of units."""
         return int(self.unit.max(initial=-1)) + 1
 
-    @cached_property
-    def _is_each_its_own(self) -> bool:
-        return np.array_equal(self.unit, np.arange(len(self.unit)))
-
-    @cached_property
-    def _summing(self) -> Any:
-        from scipy import sparse
-
-        ones = np.ones(len(self.unit))
-        return sparse.csr_matrix((ones, (self.unit, np.arange(len(self.unit)))), shape=(self.units, len(self.unit)))
-
-    @cached_property
-    def _starts(self) -> Rows | None:
-        """First node of each unit, where the nodes of each follow one another."""
-        steps = np.diff(self.unit)
-        return np.flatnonzero(np.r_[1, steps]) if (steps >= 0).all() else None
-
-    def summed(self, values: Floats) -> Floats:
-        """Sum [a, J] values over the nodes of each unit: [a, U]."""
-        if self._is_each_its_own:
-            return values
-        if self._starts is not None:
-            return np.asarray(np.add.reduceat(values, self._starts, axis=1))
-        return np.asarray((self._summing @ np.ascontiguousarray(values.T)).T)
-
-    def spread(self, values: Floats) -> Floats:
-        """Give each node the [a, U] values of its unit: [a, J]."""
-        if self._is_each_its_own or self.units == 1:
-            return values
-        return np.take(values, self.unit, axis=1)
-
     def starting(self) -> dict[str, float]:
         """Variance of each kind that is expected beforehand."""
         return {kind: self.deviation[kind] ** 2 for kind in dict.fromkeys(self.kind.tolist())}
@@ -112,29 +81,104 @@ Variances = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
+class _Members:
+    """Which of the u units that a place has each of its K nodes belongs to.
+
+    Attributes:
+        units: Which of all units these are.
+        unit: [K] from 0 to u - 1.
+    """
+
+    units: Rows | slice
+    unit: Rows
+
+    @classmethod
+    def of(cls, unit: GroupCodes) -> "_Members":
+        units, place = np.unique(unit, return_inverse=True)
+        is_range = len(units) == units[-1] - units[0] + 1
+        return cls(slice(int(units[0]), int(units[-1]) + 1) if is_range else units, place)
+
+    @cached_property
+    def _is_each_its_own(self) -> bool:
+        return np.array_equal(self.unit, np.arange(len(self.unit)))
+
+    @cached_property
+    def _starts(self) -> Rows | None:
+        """First node of each unit, where the nodes of each follow one another."""
+        steps = np.diff(self.unit)
+        return np.flatnonzero(np.r_[1, steps]) if (steps >= 0).all() else None
+
+    @cached_property
+    def _summing(self) -> Any:
+        from scipy import sparse
+
+        return sparse.csr_matrix((np.ones(len(self.unit)), (self.unit, np.arange(len(self.unit)))))
+
+    def summed(self, values: Floats) -> Floats:
+        """Sum [T, K] values over the nodes of each unit: [T, u]."""
+        if self._is_each_its_own:
+            return values
+        if self._starts is not None:
+            return np.asarray(np.add.reduceat(values, self._starts, axis=1))
+        return np.asarray((self._summing @ np.ascontiguousarray(values.T)).T)
+
+    def add_spread(self, values: Floats, out: Floats) -> None:
+        """Add to each of the [T, K] the [T, u] values of its unit."""
+        out += values if self._is_each_its_own or values.shape[1] == 1 else np.take(values, self.unit, axis=1)
+
+
+@dataclass(frozen=True)
+class _LayerAtPlace:
+    """What a layer does at a place: the design of its columns and its transpose; None of noise."""
+
+    at: int
+    design: Design | None
+    transposed: Design | None
+
+    def daily(self, effects: Floats) -> Floats:
+        """[T, u] what [p, u] effects, or [T, u] noise, do by day."""
+        return effects if self.design is None else np.asarray(self.design @ effects)
+
+    def gathered(self, values: Floats) -> Floats:
+        """Transpose of `daily`."""
+        return values if self.transposed is None else np.asarray(self.transposed @ np.ascontiguousarray(values))
+
+
+@dataclass(frozen=True)
 class MixedModel:
-    """What was observed and what it is to be explained by.
+    """What observations are to be explained by.
 
     Attributes:
         designs: [T, P] by place.
         nodes: Which nodes are at each place, one slice for each design, all J of them in order.
-        layers: Of effects and of noise.
-        weight: [T, J] precision of each observation; 0 where there is none.
+        layers: Of effects and of noise; those of one name have the same units.
     """
 
     designs: Sequence[Design]
     nodes: Sequence[slice]
     layers: Sequence[Layer]
-    weight: Floats
 
     @cached_property
-    def _transposed(self) -> list[Design]:
-        return [design.T.tocsr() for design in self.designs]
+    def shape(self) -> tuple[int, int]:
+        """T and J."""
+        return self.designs[0].shape[0], self.nodes[-1].stop
 
     @cached_property
     def _shapes(self) -> list[tuple[int, int]]:
-        days = len(self.weight)
-        return [(days if layer.is_noise else len(layer.columns), layer.units) for layer in self.layers]
+        return [(self.shape[0] if layer.is_noise else len(layer.columns), layer.units) for layer in self.layers]
+
+    @cached_property
+    def _places(self) -> list[tuple[slice, list[tuple[_Members, list[_LayerAtPlace]]]]]:
+        """Nodes of each place, and what its units do there: units that several layers have are gone through once."""
+        out = []
+        for design, nodes in zip(self.designs, self.nodes, strict=True):
+            by_name: dict[str, tuple[_Members, list[_LayerAtPlace]]] = {}
+            for at, layer in enumerate(self.layers):
+                own = None if layer.is_noise else design[:, layer.columns]
+                here = _LayerAtPlace(at, own, None if own is None else own.T.tocsr())
+                by_name.setdefault(layer.name, (_Members.of(layer.unit[nodes]), []))[1].append(here)
+            out.append((nodes, list(by_name.values())))
+        return out
 
     @cached_property
     def size(self) -> int:
@@ -156,38 +200,28 @@ class MixedModel:
             effects: By layer, as `parts` returns them.
             noise: Whether that counts.
         """
-        columns = np.zeros((self.designs[0].shape[1], self.weight.shape[1]))
-        shared = np.zeros(self.weight.shape)
-        for layer, values in zip(self.layers, effects, strict=True):
-            if len(layer.columns) == len(columns):
-                columns += layer.spread(values)
-            elif not layer.is_noise:
-                columns[layer.columns] += layer.spread(values)
-            elif noise:
-                shared += layer.spread(values)
-        for design, nodes in zip(self.designs, self.nodes, strict=True):
-            shared[:, nodes] += design @ columns[:, nodes]
-        return shared
+        out = np.zeros(self.shape)
+        for nodes, layers in self._places:
+            for members, parts in layers:
+                daily = [
+                    part.daily(effects[part.at][:, members.units]) for part in parts if noise or part.design is not None
+                ]
+                if daily:
+                    members.add_spread(sum(daily[1:], daily[0]), out[:, nodes])
+        return out
 
     def gathered(self, values: Floats) -> list[Floats]:
-        """Transpose of `predicted`: what [T, J] values say of each effect."""
-        return self._by_layer(values, self._transposed)
+        """Transpose of `predicted`: what [T, J] values say of each effect.
 
-    def information(self) -> list[Floats]:
-        """Sum of the weights of the observations of each effect."""
-        return self._by_layer(self.weight, self._transposed)
-
-    def _by_layer(self, values: Floats, transposed: Sequence[Design]) -> list[Floats]:
-        columns = np.empty((transposed[0].shape[0], values.shape[1]))
-        for design, nodes in zip(transposed, self.nodes, strict=True):
-            columns[:, nodes] = design @ np.ascontiguousarray(values[:, nodes])
-        whole = len(columns)
-        return [
-            layer.summed(
-                values if layer.is_noise else columns if len(layer.columns) == whole else columns[layer.columns]
-            )
-            for layer in self.layers
-        ]
+        As columns are 0 or 1, weights make the weight of the observations of each.
+        """
+        out = [np.zeros(shape) for shape in self._shapes]
+        for nodes, layers in self._places:
+            for members, parts in layers:
+                sums = members.summed(values[:, nodes])
+                for part in parts:
+                    out[part.at][:, members.units] += part.gathered(sums)
+        return out
 
 
 @dataclass
@@ -238,15 +272,22 @@ class Estimate:
                 values[:] = np.array([variance[str(kind)] ** 0.5 for kind in layer.kind])[:, None]
         return out
 
-    def solve(self, model: MixedModel, target: Floats, tolerance: float = TOLERANCE) -> None:
-        """Find the effects that explain [T, J] deviations best, given the variances."""
-        system = _System(model, self.deviations(model))
-        self.scaled = system.solve(system.scaled(model.weight * target), self.scaled, tolerance)
+    def solve(self, model: MixedModel, target: Floats, weight: Floats, tolerance: float = TOLERANCE) -> None:
+        """Find the effects that explain deviations best, given the variances.
 
-    def learn(self, model: MixedModel) -> float:
+        Args:
+            model: What they are explained by.
+            target: [T, J] deviations.
+            weight: [T, J] precision of each; 0 where nothing was observed.
+            tolerance: What may be left, as a share of what there was.
+        """
+        system = _System(model, weight, self.deviations(model))
+        self.scaled = system.solve(system.scaled(weight * target), self.scaled, tolerance)
+
+    def learn(self, model: MixedModel, weight: Floats) -> float:
         """Learn the variances from the effects that were found last; returns how many effects the data decide."""
         before = self.deviations(model)
-        self.probe = _System(model, before).solve(self.signs, self.probe, _PROBE_TOLERANCE)
+        self.probe = _System(model, weight, before).solve(self.signs, self.probe, _PROBE_TOLERANCE)
         decided = 0.0
         squares = (self.scaled**2, self.signs * self.probe)
         for at, (layer, *values) in enumerate(zip(model.layers, *map(model.parts, squares), strict=True)):
@@ -273,6 +314,7 @@ class _System:
     """Normal equations of effects in units of their [size] deviations: (I + D X' W X D) x = b."""
 
     model: MixedModel
+    weight: Floats
     deviations: Floats
 
     def scaled(self, values: Floats) -> Floats:
@@ -283,13 +325,13 @@ class _System:
     def times(self, vector: Floats) -> Floats:
         """Left-hand side."""
         effects = self.model.parts(self.deviations * vector)
-        explained = self.model.weight * self.model.predicted(effects, noise=True)
+        explained = self.weight * self.model.predicted(effects, noise=True)
         return np.asarray(vector + self.scaled(explained))
 
     @cached_property
     def diagonal(self) -> Floats:
         """[size] of the left-hand side: columns are 0 or 1."""
-        information = np.concatenate([part.reshape(-1) for part in self.model.information()])
+        information = np.concatenate([part.reshape(-1) for part in self.model.gathered(self.weight)])
         return np.asarray(1.0 + self.deviations**2 * information)
 
     def solve(self, wanted: Floats, start: Floats, tolerance: float) -> Floats:

@@ -32,9 +32,10 @@ _BOUNDS: Final = np.array([_ELASTICITY, _UPLIFT]).T
 _BLOCK_DAYS: Final = 21
 _NEWTON_STEPS: Final = 6
 _SMALLEST_STEP: Final = 1e-3
-# Price and promotion, and the calendar, are each estimated given the other until no slope moves by more than this.
-_MOST_ALTERNATIONS: Final = 2
-_SETTLED: Final = 0.03
+# Price and promotion, and the calendar, are each estimated given the other until what prices and promotions do to a unit
+# that is sold moves by no more than this, on the log.
+_MOST_ALTERNATIONS: Final = 3
+_SETTLED: Final = 0.003
 # What versions without a calendar do not have.
 _OF_CALENDAR: Final = ("calendar", "node_weekday_prior_units")
 _LARGEST_STEP: Final = 2.0
@@ -248,7 +249,8 @@ def _fit_jointly(
         before = slopes
         slopes, pooled = _slopes(observed.units, sees, covariates, code, before, pooled)
         slopes = np.clip(slopes, *_BOUNDS)
-        if float(np.abs(slopes - before).max(initial=0.0)) <= _SETTLED:
+        change = np.abs(_apply((slopes - before)[code], covariates))
+        if float((observed.units * change).sum()) <= _SETTLED * float(observed.units.sum()):
             break
         moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))
         fitted = fit_calendar(panel, product_groups, observed.units, moved, fitted)

@@ -11,7 +11,8 @@ NODES, DAYS = 12, 40
 GROUP, STORE = np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)
 
 
-def model(random: np.random.Generator) -> MixedModel:
+def model(random: np.random.Generator) -> tuple[MixedModel, Floats]:
+    """A model, and weights of its observations, some of them 0."""
     designs = [sparse.csr_matrix((random.random((DAYS, 4)) < 0.4).astype(float)) for _ in range(2)]
     every, two = np.arange(4), np.array([0, 2])
     kind = np.array(["weekday", "weekday", "event", "event"])
@@ -25,7 +26,7 @@ def model(random: np.random.Generator) -> MixedModel:
         Layer("group", GROUP, np.arange(0), np.array([NOISE]), {NOISE: 0.2}),
     ]
     weight = random.uniform(0.5, 20.0, (DAYS, NODES)) * (random.random((DAYS, NODES)) < 0.9)
-    return MixedModel(designs, [slice(0, 6), slice(6, 12)], layers, weight)
+    return MixedModel(designs, [slice(0, 6), slice(6, 12)], layers), weight
 
 
 def written_out(made: MixedModel) -> Floats:
@@ -35,7 +36,7 @@ def written_out(made: MixedModel) -> Floats:
 
 
 def test_prediction_sums_the_layers_of_a_node() -> None:
-    made = model(np.random.default_rng(0))
+    made, _ = model(np.random.default_rng(0))
     effects = made.parts(np.arange(made.size, dtype=np.float64))
     day, node = 7, 10
     row = made.designs[1].toarray()[day]
@@ -48,7 +49,7 @@ def test_prediction_sums_the_layers_of_a_node() -> None:
 
 
 def test_gathering_is_the_transpose_of_prediction() -> None:
-    made = model(np.random.default_rng(1))
+    made, _ = model(np.random.default_rng(1))
     values = np.random.default_rng(2).normal(size=(DAYS, NODES))
     gathered = np.concatenate([part.ravel() for part in made.gathered(values)])
     assert gathered == pytest.approx(written_out(made).T @ values.ravel())
@@ -56,10 +57,11 @@ def test_gathering_is_the_transpose_of_prediction() -> None:
 
 def test_effects_solve_the_penalised_normal_equations() -> None:
     random = np.random.default_rng(3)
-    made, target = model(random), random.normal(size=(DAYS, NODES))
+    made, weights = model(random)
+    target = random.normal(size=(DAYS, NODES))
     estimate = Estimate.start(made)
-    estimate.solve(made, target, tolerance=1e-7)
-    rows, weight = written_out(made), made.weight.ravel()
+    estimate.solve(made, target, weights, tolerance=1e-7)
+    rows, weight = written_out(made), weights.ravel()
     precision = np.diag(1.0 / estimate.deviations(made) ** 2)
     exact = np.linalg.solve(rows.T @ (weight[:, None] * rows) + precision, rows.T @ (weight * target.ravel()))
     assert np.concatenate([part.ravel() for part in estimate.effects(made)]) == pytest.approx(exact, abs=1e-4)
@@ -77,23 +79,22 @@ def test_variances_are_those_that_effects_were_drawn_with() -> None:
     ]
     effects = 0.4 * random.normal(size=(3, stores))
     target = design @ effects + 0.02 * random.normal(size=(days, 1)) + 0.1 * random.normal(size=(days, stores))
-    made = MixedModel([design], [slice(0, stores)], layers, np.full((days, stores), 100.0))
+    made, weight = MixedModel([design], [slice(0, stores)], layers), np.full((days, stores), 100.0)
     estimate = Estimate.start(made)
     for _ in range(6):
-        estimate.solve(made, target)
-        decided = estimate.learn(made)
+        estimate.solve(made, target, weight)
+        decided = estimate.learn(made, weight)
     assert estimate.variances[0]["weekday"] ** 0.5 == pytest.approx(0.4, rel=0.15)
     assert estimate.variances[1][NOISE] ** 0.5 < 0.1
     assert 180 < decided < 180 + days
 
 
 def test_what_nothing_was_seen_of_keeps_the_variance_that_was_expected() -> None:
-    made = model(np.random.default_rng(5))
-    unseen = MixedModel(made.designs, made.nodes, made.layers, np.zeros_like(made.weight))
-    estimate = Estimate.start(unseen)
+    made, weights = model(np.random.default_rng(5))
+    estimate, unseen = Estimate.start(made), np.zeros_like(weights)
     before = [dict(variance) for variance in estimate.variances]
-    estimate.solve(unseen, np.ones_like(made.weight))
-    assert estimate.learn(unseen) == 0.0
+    estimate.solve(made, np.ones_like(weights), unseen)
+    assert estimate.learn(made, unseen) == 0.0
     for found, expected in zip(estimate.variances, before, strict=True):
         assert found == pytest.approx(expected)
     assert not np.any(estimate.scaled)
