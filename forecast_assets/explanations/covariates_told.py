@@ -15,7 +15,7 @@ from forecast_assets.features.covariates import Covariates
 from forecast_assets.features.deviations import from_usual, lately
 
 # Less is nothing to speak of: standard deviations.
-_WORTH_TELLING: Final = 1.0
+_WORTH_TELLING: Final = 0.5
 _MOST_NAMES: Final = 2
 _WEEK: Final = 7
 _DAY: Final = ["store_id", "target_date"]

@@ -35,7 +35,7 @@ def told(made: Covariates) -> list[tuple[str, int, str]]:
 
 
 def test_days_far_from_usual_are_told_by_name_and_direction_for_their_store() -> None:
-    made = covariates(rain={"S1": [12.0, 10.5], "S2": [8.5, 10.0]})
+    made = covariates(rain={"S1": [12.0, 10.4], "S2": [9.4, 10.0]})
     assert told(made) == [("S1", 1, "rain above usual"), ("S2", 1, "rain below usual")]
 
 

@@ -70,7 +70,7 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             return series
         nodes = forecast_nodes(
             inputs.panel,
-            made.statistical,
+            made.for_nodes,
             inputs.hierarchy,
             artifact.statistical,
             agreed_with=series.mean,

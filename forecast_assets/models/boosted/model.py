@@ -28,6 +28,7 @@ from forecast_assets.core.arrays import Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.boosted.covariate_inputs import DRIVER
 from forecast_assets.models.boosted.inputs import (
     KINDS,
     RECURRING,
@@ -44,7 +45,7 @@ from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.effects import Factors
+from forecast_assets.models.statistical.effects import LARGEST_FACTOR, SMALLEST_FACTOR, Factors
 from forecast_assets.models.statistical.levels import SERIES_STAGE
 from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_screened
 
@@ -217,6 +218,19 @@ class GlobalForecasts:
     series: SeriesForecasts
     statistical: SeriesForecasts
     trees: Floats
+
+    @property
+    def for_nodes(self) -> SeriesForecasts:
+        """The statistical forecasts that nodes above go by, moved as covariates move these forecasts.
+
+        Nodes do not read covariates themselves, and would take back what trees know by them.
+        """
+        moved = self.series.components[DRIVER]
+        if not moved.any():
+            return self.statistical
+        without = self.series.mean - moved
+        factor = np.divide(self.series.mean, without, out=np.ones_like(without), where=without > 0)
+        return replace(self.statistical, mean=self.statistical.mean * np.clip(factor, SMALLEST_FACTOR, LARGEST_FACTOR))
 
 
 def _mistakes(found: GlobalArtifact) -> list[str]:

@@ -380,12 +380,13 @@ def _node_levels(
     """
     if older.hierarchy is None:
         return levels
-    nodes = forecast_nodes(past, made.statistical, older.hierarchy, older.artifact.statistical, workers=1)
+    heard = made.for_nodes
+    nodes = forecast_nodes(past, heard, older.hierarchy, older.artifact.statistical, workers=1)
     summing, is_known = older.hierarchy.information.matrix, ~np.isnan(actual)
     known, whole, sums, came = (
         summing @ np.where(is_counted, units, 0.0)
         for is_counted, units in (
-            (is_known, made.statistical.mean), (True, made.statistical.mean), (is_known, served), (is_known, actual),
+            (is_known, heard.mean), (True, heard.mean), (is_known, served), (is_known, actual),
         )
     )  # fmt: skip
     own = nodes.mean * ratio(known, whole)

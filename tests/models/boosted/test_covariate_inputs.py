@@ -9,10 +9,9 @@ import pytest
 from forecast_assets.core.arrays import Floats
 from forecast_assets.features.deviations import from_usual
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.boosted.covariate_inputs import AHEAD, DRIVER, covariate_inputs
+from forecast_assets.models.boosted.covariate_inputs import AHEAD, DRIVER, LATELY, covariate_inputs
 from forecast_assets.models.boosted.inputs import (
     DEFAULT_INPUTS,
-    KINDS,
     CutoffInputs,
     InputSpec,
     TreePanel,
@@ -61,7 +60,7 @@ def test_each_covariate_has_its_inputs_and_a_panel_without_one_those_of_all() ->
     assert inputs_of(PANEL) == DEFAULT_INPUTS
     own = inputs_of(planned())[len(DEFAULT_INPUTS) :]
     assert [(spec.driver, spec.of) for spec in own] == [(DRIVER, NAME)] * 2
-    assert {spec.kind for spec in (*DEFAULT_INPUTS, *own)} == set(KINDS)
+    assert [spec.kind for spec in own] == [AHEAD, LATELY]
 
 
 @pytest.mark.parametrize("origin", [60, DAYS - 1])
@@ -103,6 +102,15 @@ def test_an_effect_is_found_and_told_by_its_driver(made: GlobalForecasts) -> Non
     ours, others = (np.abs(each.series.mean[:, :PLAN_DAYS] - TRUE_MEAN[:, ahead]).sum() for each in (made, blind))
     assert ours < 0.7 * others
     assert not blind.series.components[DRIVER].any()
+
+
+def test_nodes_above_go_by_what_covariates_move(version: GlobalArtifact, made: GlobalForecasts) -> None:
+    moved = made.series.components[DRIVER]
+    share = made.series.mean / (made.series.mean - moved)
+    np.testing.assert_allclose(made.for_nodes.mean, made.statistical.mean * share)
+    blind = forecast_global(PANEL, version, GROUPS, workers=1)
+    plain = replace(blind, series=replace(blind.series, components={DRIVER: np.zeros_like(moved)}))
+    assert plain.for_nodes is plain.statistical
 
 
 def test_a_version_with_covariates_survives_its_bytes(version: GlobalArtifact) -> None:

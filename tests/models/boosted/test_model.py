@@ -95,6 +95,14 @@ def test_an_artifact_survives_its_bytes(panel: Panel, versions: dict[int, Global
         family(COMBINED).load(content)
 
 
+def test_events_that_recur_may_have_any_name() -> None:
+    name = 'pay "day", 1st [of ü]'
+    paid = panel_of(**{**FIELDS, "event_names": (name,), "event_kinds": ("recurring",)})
+    made = train_global(GLOBAL, paid, one_group(COUNT), horizon=HORIZON, workers=1)[0]
+    assert name in {spec.of for spec in made.inputs}
+    assert family(GLOBAL).load(made.to_bytes()) == made
+
+
 def test_training_twice_gives_the_same_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:
     again = train_global(GLOBAL, panel, one_group(COUNT), horizon=HORIZON, workers=2)
     assert again[0].to_bytes() == versions[0].to_bytes()
