@@ -3,11 +3,12 @@
 What belongs here: the artifact, and forecasting series with it. What does not: training, trees, inputs, upper nodes.
 
 Trees start from the series' level of the last four weeks times the statistical family's factors, and correct the
-logarithm of it; a second ensemble says which share of demand finds stock. Series without a record of their own (new,
-dead, ended, or without stock all of the last 91 days) are forecast by the statistical family. In the family `combined`
-the two families are averaged with weights by demand class that would have been best on the last days, drawn towards
-halves: which of two sound forecasts is better in the next weeks is seldom known (Bates & Granger 1969,
-doi:10.1057/jors.1969.103; Diebold & Pauly 1990, doi:10.1016/0169-2070(90)90028-A).
+logarithm of it. Where stock status is known, sales are forecast by trees of their own (`sales`), and what they leave of
+demand is lost; versions from before have a second ensemble instead, which says which share of demand finds stock.
+Series without a record of their own (new, dead, ended, or without stock all of the last 91 days) are forecast by the
+statistical family. In the family `combined` the two families are averaged with weights by demand class that would have
+been best on the last days, drawn towards halves: which of two sound forecasts is better in the next weeks is seldom
+known (Bates & Granger 1969, doi:10.1057/jors.1969.103; Diebold & Pauly 1990, doi:10.1016/0169-2070(90)90028-A).
 
 **From the logarithm to units.** A forecast is level times exp(sum of contributions c). Its distance from the level is
 shared out in proportion to the contributions, by the logarithmic mean: driver k gets c_k (m - b) / ln(m / b), for the
@@ -27,6 +28,7 @@ from forecast_assets.contracts import DEMAND_CLASSES
 from forecast_assets.core.arrays import Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.threads import in_threads
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.boosted.covariate_inputs import DRIVER
 from forecast_assets.models.boosted.inputs import (
@@ -37,6 +39,8 @@ from forecast_assets.models.boosted.inputs import (
     TreePanel,
     inputs_version,
 )
+from forecast_assets.models.boosted.sales import SalesModel, share_lost
+from forecast_assets.models.boosted.sales_inputs import SalesCutoff
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.trees import Trees
 from forecast_assets.models.calibration import Calibration
@@ -68,13 +72,15 @@ class GlobalArtifact:
         family: `global` or `combined`.
         statistical: What the statistical family decides: factors, classes, series without a record, nodes above.
         demand: Trees for the logarithm of demand.
-        kept: Trees for the logarithm of the share of demand that finds stock; None without a record of stock status.
+        kept: Trees for the logarithm of the share of demand that finds stock, in versions from before there were
+            models of sales; else None.
         inputs: [f] what both look at.
         categories: Product groups that training saw, sorted.
         smallest: Level that counts as nothing, units.
         shares: Share of the trees in the forecasts of each demand class that they serve; by family for others.
         calibration: Quantile factors and correlations of these forecasts.
         comparisons: Backtest losses of the two families and of their mean, by demand class.
+        sales: Models of sales; None without a record of stock status, or where no shelf was ever empty.
     """
 
     family: str
@@ -87,6 +93,7 @@ class GlobalArtifact:
     shares: Mapping[str, float]
     calibration: Calibration
     comparisons: Mapping[str, Mapping[str, float]]
+    sales: SalesModel | None = None
 
     def share_of(self, demand_class: Groups) -> Floats:
         """[n, 1] Share of the trees in the forecast of each series; 0 where they do not serve it."""
@@ -98,7 +105,7 @@ class GlobalArtifact:
     @property
     def inputs_version(self) -> str:
         """Version that follows from the definitions of the inputs."""
-        return inputs_version(self.inputs)
+        return inputs_version((*self.inputs, *(() if self.sales is None else self.sales.inputs)))
 
     @property
     def history_days(self) -> int:
@@ -167,6 +174,8 @@ class GlobalArtifact:
             "calibration": asdict(self.calibration),
             "comparisons": self.comparisons,
         }
+        if self.sales is not None:
+            data["sales"] = self.sales.to_data()
         return to_json(self.family, FORMAT, data)
 
     @classmethod
@@ -195,6 +204,7 @@ class GlobalArtifact:
             shares=data["shares"],
             calibration=Calibration.from_data(data["calibration"]),
             comparisons=data["comparisons"],
+            sales=SalesModel.from_data(data["sales"], specs) if "sales" in data else None,
         )
         mistakes = _mistakes(found)
         if mistakes:
@@ -202,6 +212,8 @@ class GlobalArtifact:
         for trees in (found.demand, found.kept):
             if trees is not None:
                 require_whole(trees.text, [spec.name for spec in specs])
+        if found.sales is not None:
+            found.sales.require_whole(specs)
         return found
 
 
@@ -243,7 +255,8 @@ def _mistakes(found: GlobalArtifact) -> list[str]:
         "product groups are not sorted, each once": list(found.categories) != sorted(set(found.categories)),
         f"the smallest level is {found.smallest}": not 0.0 < found.smallest < np.inf,
     }
-    return [words for words, holds in is_wrong.items() if holds]
+    of_sales = [] if found.sales is None else found.sales.mistakes()
+    return [words for words, holds in is_wrong.items() if holds] + of_sales
 
 
 def forecast_global(
@@ -273,19 +286,30 @@ def forecast_global(
     components = {name: values.copy() for name, values in statistical.components.items()}
     trees, lost = statistical.mean.copy(), _nothing_known(panel, artifact)
     usual = usual_lost_share(panel, statistical.history.demand)[:, None]
-    for start in range(0, len(rows), _CHUNK):
-        some = rows[start : start + _CHUNK]
+    loss = None if lost is None else _Loss(artifact, SalesCutoff(cutoff), usual)
+    # Logarithms know no zero: on a closed day the statistical family's terms, which add up to it, stand for both.
+    is_open = ~panel.is_closed[:, panel.history_days :]
+    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    artifact.demand.prepare()
+
+    def forecast(some: Rows) -> tuple[dict[str, Floats], Floats | None]:
         inputs = cutoff.inputs(artifact.inputs, some)
         own = explained(cutoff, statistical.history.factors, some, artifact.demand, inputs)
-        # Logarithms know no zero: on a closed day the statistical family's terms, which add up to it, stand for both.
-        is_open = ~panel.is_closed[some, panel.history_days :]
+        if loss is None:
+            return own, None
+        by_trees = np.sum(list(own.values()), axis=0) * is_open[some]
+        mean = statistical.mean[some] + share[some] * (by_trees - statistical.mean[some])
+        return own, loss.share(some, inputs, mean)
+
+    done = 0
+    for some, (own, lost_of_some) in in_threads(forecast, parts, workers):
         for name, values in own.items():
-            components[name][some] += share[some] * is_open * (values - components[name][some])
-        trees[some] = np.sum(list(own.values()), axis=0) * is_open
-        if artifact.kept is not None and lost is not None:
-            forecast_lost = 1.0 - kept_share(artifact.kept, inputs).reshape(len(some), -1)
-            lost[some] = usual[some] + SHARES[artifact.family] * (forecast_lost - usual[some])
-        progress(SERIES_STAGE, start + len(some), len(rows))
+            components[name][some] += share[some] * is_open[some] * (values - components[name][some])
+        trees[some] = np.sum(list(own.values()), axis=0) * is_open[some]
+        if lost is not None:
+            lost[some] = lost_of_some
+        done += len(some)
+        progress(SERIES_STAGE, done, len(rows))
     mean = statistical.mean + share * (trees - statistical.mean)
     series = replace(
         statistical,
@@ -299,6 +323,30 @@ def forecast_global(
         out_of_distribution=None if artifact.reference is None else artifact.reference.score(unscreened),
     )
     return GlobalForecasts(series, statistical, trees)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What a version says of the share of demand that meets no stock.
+
+    Attributes:
+        artifact: With models of sales, or with trees for the share that is kept.
+        cutoff: The cutoff of n series.
+        usual: [n, 1] share that each series usually loses.
+    """
+
+    artifact: GlobalArtifact
+    cutoff: SalesCutoff
+    usual: Floats
+
+    def share(self, rows: Rows, inputs: InputMatrix, demand: Floats) -> Floats:
+        """[k, h] Share of the demand [k, h] of some series that is lost, from their inputs [k * h, f]."""
+        usual = self.usual[rows]
+        if self.artifact.sales is not None:
+            return share_lost(demand, self.artifact.sales.units(self.cutoff.view(rows), inputs), usual)
+        assert self.artifact.kept is not None
+        lost = 1.0 - kept_share(self.artifact.kept, inputs).reshape(demand.shape)
+        return np.asarray(usual + SHARES[self.artifact.family] * (lost - usual))
 
 
 def forecast_by_trees(demand_class: Groups) -> Rows:
@@ -369,7 +417,7 @@ def kept_share(trees: Trees, inputs: InputMatrix) -> Floats:
 
 def _nothing_known(panel: Panel, artifact: GlobalArtifact) -> Floats | None:
     """[n, H] shares of demand that meet no stock, unknown so far; None where stock status is not known at all."""
-    if artifact.kept is None or np.isnan(panel.out_of_stock_share).all():
+    if (artifact.kept is None and artifact.sales is None) or np.isnan(panel.out_of_stock_share).all():
         return None
     return np.full((panel.series.height, panel.horizon_days), np.nan)
 

@@ -4,7 +4,7 @@ What belongs here: what is learned once per model version, and versions as of ea
 of the model, inputs, evaluating the result, or storing it.
 
 Days without stock are days seen in part: their units are compared with the share of the day that had stock, so nothing
-has to be imputed to learn from them. A second ensemble learns which share of that demand is sold, from all days.
+has to be imputed to learn from them. Sales are learned by models of their own (`sales_training`).
 
 A version's quantiles are learned from the errors of the version before it: each is trained as of one horizon after the
 next older one, which has not seen the days between. So versions as of several cutoffs, which backtests need too, cost
@@ -35,6 +35,7 @@ from forecast_assets.models.boosted.model import (
     forecast_by_trees,
     forecast_global,
 )
+from forecast_assets.models.boosted.sales_training import fit_sales, sales_rounds
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
@@ -55,7 +56,6 @@ _MOST_STEPS: Final = 14
 # The statistical part of the oldest version backtests one day, with more than four weeks before it.
 _LEAST_TRAINED_DAYS: Final = LEAST_HISTORY_DAYS + 2
 _DEMAND_ROUNDS: Final = 150
-_KEPT_ROUNDS: Final = 60
 # A day of which less was seen says more about the hour than about the day.
 _LEAST_EXPOSURE: Final = 0.05
 # A level below this share of the median one counts as nothing.
@@ -125,7 +125,7 @@ def train_global(
     wanted = [0, *earlier]
     chain = _chain(panel, horizon, max(wanted))
     report = partial(progress, TRAINING_STAGE)
-    trees = _DEMAND_ROUNDS + _KEPT_ROUNDS
+    trees = _DEMAND_ROUNDS + sales_rounds()
     fitted: list[_Fitted] = []
     for number, back in enumerate(chain):
         grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
@@ -209,9 +209,18 @@ def _fit(
     smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
     record = TreePanel.of(recent, history.factors, product_groups, categories, smallest)
     specs = inputs_of(recent)
-    demand, kept = _fit_both(record, specs, horizon, grown, workers)
+    demand = _fit_demand(record, specs, horizon, grown, workers)
+    sales = fit_sales(
+        record,
+        specs,
+        is_live,
+        horizon,
+        categorical=(_GROUP_INPUT,),
+        grown=lambda done: grown(_DEMAND_ROUNDS + done),
+        workers=workers,
+    )
     artifact = GlobalArtifact(
-        family, statistical, demand, kept, specs, categories, smallest, {}, statistical.calibration, {}
+        family, statistical, demand, None, specs, categories, smallest, {}, statistical.calibration, {}, sales
     )
     return _Fitted(back, past, product_groups, None if hierarchy is None else hierarchy.take(begun), artifact)
 
@@ -225,60 +234,47 @@ class _Examples:
         log_offset: [k].
         units: [k] as observed, or their mean where they only bound demand.
         exposure: [k] share of the day that units speak for.
-        sales: [k] as they were.
-        has_status: [k] whether the hours without stock are known.
     """
 
     inputs: InputMatrix
     log_offset: Floats
     units: Floats
     exposure: Floats
-    sales: Floats
-    has_status: Bools
 
     def only(self, chosen: Bools) -> "_Examples":
         return _Examples(**{name: values[chosen] for name, values in vars(self).items()})
 
 
-def _fit_both(
+def _fit_demand(
     record: TreePanel,
     specs: Sequence[InputSpec],
     horizon: int,
     grown: Callable[[int], None],
     workers: int | None,
-) -> tuple[Trees, Trees | None]:
-    """Trees for demand, and for the share of it that is sold where stock status is known and something was sold.
+) -> Trees:
+    """Trees for demand, from days that had stock for some of the time.
 
     Raises:
         InputError: If nothing was sold on any day to learn from.
     """
-    examples = _examples(record, specs, horizon)
-    fit = partial(
-        fit_trees,
-        names=[spec.name for spec in specs],
-        drivers=[spec.driver for spec in specs],
-        categorical=[_GROUP_INPUT],
-        workers=workers,
-    )
-    seen = examples.only(examples.exposure > _LEAST_EXPOSURE)
+    seen = _examples(record, specs, horizon)
     if not seen.units.any():
         raise InputError(
             "Nothing was sold on the days that trees would learn from.",
             remedy="Train with --family statistical, or as of a later cutoff.",
         )
-    scale = max(float(examples.units.mean()), record.smallest)
-    offset = seen.log_offset + np.log(seen.exposure) - np.log(scale)
-    demand = fit(seen.inputs, seen.units / scale, offset, rounds=_DEMAND_ROUNDS, progress=grown)
-    del seen
-    if not examples.sales[examples.has_status].any():
-        return demand, None
-    told = examples.only(examples.has_status)
-
-    def sold(done: int) -> None:
-        grown(_DEMAND_ROUNDS + done)
-
-    offset = told.log_offset + demand.score(told.inputs) - np.log(scale)
-    return demand, fit(told.inputs, told.sales / scale, offset, rounds=_KEPT_ROUNDS, progress=sold)
+    scale = max(float(seen.units.mean()), record.smallest)
+    return fit_trees(
+        seen.inputs,
+        seen.units / scale,
+        seen.log_offset + np.log(seen.exposure) - np.log(scale),
+        names=[spec.name for spec in specs],
+        drivers=[spec.driver for spec in specs],
+        categorical=[_GROUP_INPUT],
+        rounds=_DEMAND_ROUNDS,
+        progress=grown,
+        workers=workers,
+    )
 
 
 def _examples(record: TreePanel, specs: Sequence[InputSpec], horizon: int) -> _Examples:
@@ -315,20 +311,18 @@ def _examples_of(
     if not len(targets):
         targets = np.array([origin + 1])
     cutoff = CutoffInputs(record, origin, targets)
-    rows = rows[_is_live(cutoff)[rows]]
+    rows = rows[is_live(cutoff)[rows]]
     cells = rows[:, None], targets
     found = _Examples(
         inputs=cutoff.inputs(specs, rows),
         log_offset=cutoff.log_offset(rows).ravel(),
         units=record.units[cells].ravel(),
         exposure=record.exposure[cells].ravel(),
-        sales=np.nan_to_num(record.panel.sales[cells]).ravel(),
-        has_status=~np.isnan(record.panel.out_of_stock_share[cells]).ravel(),
     )
-    return found.only(record.is_known[cells].ravel())
+    return found.only(found.exposure > _LEAST_EXPOSURE)
 
 
-def _is_live(cutoff: CutoffInputs) -> Bools:
+def is_live(cutoff: CutoffInputs) -> Bools:
     """[n] Whether a series would have been forecast by trees then, by what was known then.
 
     Those that died since are among them: trees that only see survivors learn that nothing ever ends.

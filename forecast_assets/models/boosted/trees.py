@@ -110,6 +110,10 @@ class Trees:
             _table(tree["tree_structure"], columns, 1 + len(place)) for tree in self.booster.dump_model()["tree_info"]
         ]
 
+    def prepare(self) -> None:
+        """Read the text now, where several threads would else do it at once."""
+        _ = self.tables
+
     def contributions(self, inputs: InputMatrix) -> Floats:
         """Take scores apart.
 
@@ -128,6 +132,10 @@ class Trees:
         """[k] Sum of each row's leaf values."""
         values = [table.sum(axis=1, keepdims=True) for table in self.tables]
         return self._added_up(inputs, np.array([self.start]), values)[:, 0]
+
+    def plain_score(self, inputs: InputMatrix) -> Floats:
+        """[k] Sum of leaf values, added up by LightGBM: quicker than `score`, and other in the last digits."""
+        return self.start + np.asarray(self.booster.predict(inputs, raw_score=True), dtype=np.float64)
 
     def _added_up(self, inputs: InputMatrix, start: Floats, tables: Sequence[Floats]) -> Floats:
         """[k, w] ``start`` [w] and, tree after tree, the row for each one's leaf of the tree's table [leaves, w]."""
@@ -182,25 +190,71 @@ def fit_trees(
         progress: Called with trees done.
         workers: Threads; all cores if left out.
     """
-    lightgbm = _lightgbm()
-    report = progress or (lambda _done: None)
-    parameters = {**PARAMETERS, "num_threads": workers or 0}
     # Small steps from 0 would leave part of what holds for all rows unlearned.
     start = float(np.log(max(float(units.sum()), _SMALLEST) / max(float(np.exp(log_offset).sum()), _SMALLEST)))
-    data = lightgbm.Dataset(
-        inputs,
-        units,
-        init_score=log_offset + start,
-        feature_name=list(names),
-        categorical_feature=list(categorical),
-        params={"max_bin": parameters["max_bin"], "verbosity": -1},
-    )
-    booster = lightgbm.train(parameters, data, rounds, callbacks=[lambda each: report(each.iteration + 1)])
-    # How many threads fitted it says nothing of the model, and would change its bytes.
-    text = "".join(
-        line for line in booster.model_to_string().splitlines(keepends=True) if not line.startswith("[num_threads:")
-    )
-    return Trees(text, start, tuple(drivers))
+    rows = TreeRows.of(inputs, names=names, categorical=categorical, workers=workers)
+    return Trees(rows.grow(units, log_offset + start, {}, rounds=rounds, progress=progress), start, tuple(drivers))
+
+
+@dataclass(frozen=True)
+class TreeRows:
+    """Inputs that trees are fitted to, laid out once for all ensembles that look at them.
+
+    Attributes:
+        data: LightGBM's form of [k, f] inputs.
+        workers: Threads; all cores if None.
+    """
+
+    data: Any
+    workers: int | None
+
+    @classmethod
+    def of(
+        cls, inputs: InputMatrix, *, names: Sequence[str], categorical: Sequence[str] = (), workers: int | None = None
+    ) -> "TreeRows":
+        """Lay out [k, f] inputs of some names, some of which have categories for values."""
+        data = _lightgbm().Dataset(
+            inputs,
+            np.zeros(len(inputs)),
+            feature_name=list(names),
+            categorical_feature=list(categorical),
+            params={"max_bin": PARAMETERS["max_bin"], "verbosity": -1},
+        )
+        return cls(data, workers)
+
+    def grow(
+        self,
+        target: Floats,
+        start: Floats,
+        parameters: Mapping[str, Any],
+        *,
+        rounds: int,
+        weights: Floats | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> str:
+        """Fit an ensemble, and return its native text.
+
+        Args:
+            target: [k] what scores are for.
+            start: [k] scores that the first tree starts from.
+            parameters: What differs from `PARAMETERS`.
+            rounds: Trees.
+            weights: [k] of rows; 1 if left out.
+            progress: Called with trees done.
+        """
+        report = progress or (lambda _done: None)
+        self.data.set_label(target)
+        self.data.set_weight(weights)
+        self.data.set_init_score(start)
+        booster = _lightgbm().train(
+            {**PARAMETERS, **parameters, "num_threads": self.workers or 0},
+            self.data,
+            rounds,
+            callbacks=[lambda each: report(each.iteration + 1)],
+        )
+        # How many threads fitted it says nothing of the model, and would change its bytes.
+        lines = booster.model_to_string().splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("[num_threads:"))
 
 
 def _lightgbm() -> Any:

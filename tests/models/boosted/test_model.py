@@ -10,7 +10,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.boosted.inputs import CutoffInputs, TreePanel
 from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
-from forecast_assets.models.boosted.training import _is_live, train_global
+from forecast_assets.models.boosted.training import is_live, train_global
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
 from forecast_assets.models.family import family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
@@ -251,6 +251,6 @@ def test_trees_learn_from_series_that_died_since(panel: Panel) -> None:
     dying = replace(panel, sales=sales)
     factors = Factors(*[np.ones((COUNT, 112 + HORIZON))] * 7)
     record = TreePanel.of(dying, factors, one_group(COUNT), ("all",), 0.01)
-    then, now = (_is_live(CutoffInputs(record, origin, np.array([origin + 1]))) for origin in (49, 110))
+    then, now = (is_live(CutoffInputs(record, origin, np.array([origin + 1]))) for origin in (49, 110))
     assert then[7:10].tolist() == [True, True, False]
     assert now[7:10].tolist() == [False, False, True]

@@ -1,0 +1,162 @@
+"""Expected sales by trees of their own: an average of unlike models, and the share of demand that is lost to it.
+
+What belongs here: the models of a version and how they are put together. What does not: what they see, training them,
+or demand.
+
+Sales are what is observed, stock-outs included, so they are forecast directly: demand times a lost share has the errors
+of both. Models that err together gain little by being averaged (Bates & Granger 1969, doi:10.1057/jors.1969.103), so
+these differ in what they are blind to: in their loss (the mean of an amount, by a Tweedie deviance, Jorgensen 1987,
+doi:10.1111/j.2517-6161.1987.tb01685.x; or the median of its ratio to the level, which no large day moves), and in
+whether they carry on what all series together did beyond their levels in the weeks that they were trained on. That
+growth comes back in some fortnights and not in others; half of it is expected.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from forecast_assets.core.arrays import Floats, InputMatrix
+from forecast_assets.core.errors import first_ten
+from forecast_assets.models.boosted.inputs import InputSpec
+from forecast_assets.models.boosted.sales_inputs import SALES_KINDS, SalesView
+from forecast_assets.models.boosted.text import require_whole
+from forecast_assets.models.boosted.trees import Trees
+
+# How a score becomes units: by what trees add up, the logarithm of the ratio to the level, or the ratio.
+LOG: Final = "log"
+RATIO: Final = "ratio"
+_UNITS: Final[Mapping[str, Callable[[Floats, Floats], Floats]]] = {
+    LOG: lambda level, score: np.asarray(level * np.exp(score)),
+    RATIO: lambda level, score: np.asarray(level * np.maximum(score, 0.0)),
+}
+
+
+@dataclass(frozen=True)
+class SalesTrees:
+    """One model of sales.
+
+    Attributes:
+        link: `log` or `ratio`: what a score is of the ratio of sales to their level.
+        follows_growth: Whether it learned how all series together moved against their levels.
+        weight: Share in the average.
+        trees: For the score.
+    """
+
+    link: str
+    follows_growth: bool
+    weight: float
+    trees: Trees
+
+    def units(self, level: Floats, inputs: InputMatrix) -> Floats:
+        """Forecast [k] units of sales from [k] levels and [k, f] inputs."""
+        return _UNITS[self.link](level, self.trees.plain_score(inputs))
+
+
+@dataclass(frozen=True)
+class SalesModel:
+    """The models of a version.
+
+    Attributes:
+        inputs: What they look at besides the inputs of demand, which come first.
+        members: At least one; their weights add up to 1.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    members: tuple[SalesTrees, ...]
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], demand_inputs: Sequence[InputSpec]) -> "SalesModel":
+        """Read the JSON form back.
+
+        Args:
+            data: What `to_data` returned.
+            demand_inputs: Inputs of demand.
+        """
+        inputs = tuple(InputSpec.from_data(spec) for spec in data["inputs"])
+        drivers = tuple(spec.driver for spec in (*demand_inputs, *inputs))
+        members = (
+            SalesTrees(
+                member["link"], member["follows_growth"], member["weight"], Trees.from_data(member["trees"], drivers)
+            )
+            for member in data["members"]
+        )
+        return cls(inputs, tuple(members))
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "inputs": [asdict(spec) for spec in self.inputs],
+            "members": [
+                {
+                    "link": member.link,
+                    "follows_growth": member.follows_growth,
+                    "weight": member.weight,
+                    "trees": member.trees.to_data(),
+                }
+                for member in self.members
+            ],
+        }
+
+    def mistakes(self) -> list[str]:
+        """Return what no training decides, in words."""
+        unknown = [spec.name for spec in self.inputs if spec.kind not in SALES_KINDS]
+        links = [member.link for member in self.members if member.link not in _UNITS]
+        weights = [member.weight for member in self.members]
+        is_wrong = {
+            f"this release does not know the kind of the inputs of sales {first_ten(unknown)}": bool(unknown),
+            f"this release does not know the links of sales {first_ten(links)}": bool(links),
+            f"the weights of models of sales are {first_ten(weights)}": not _is_average(weights),
+        }
+        return [words for words, holds in is_wrong.items() if holds]
+
+    def require_whole(self, demand_inputs: Sequence[InputSpec]) -> None:
+        """Refuse trees whose text is damaged, or that look at other inputs.
+
+        Raises:
+            InputError: With the first trees that are none.
+        """
+        names = [spec.name for spec in (*demand_inputs, *self.inputs)]
+        for member in self.members:
+            require_whole(member.trees.text, names)
+
+    def units(self, view: SalesView, demand_inputs: InputMatrix) -> Floats:
+        """Forecast sales of some series.
+
+        Args:
+            view: k series at a cutoff with h days ahead.
+            demand_inputs: [k * h, f] inputs of demand of the same.
+
+        Returns:
+            [k, h] units, at least 0.
+        """
+        inputs = np.concatenate([demand_inputs, view.inputs(self.inputs)], axis=1)
+        level = view.level.ravel()
+        total = np.zeros(len(level))
+        for member in self.members:
+            total += member.weight * member.units(level, inputs)
+        return total.reshape(view.level.shape)
+
+
+def _is_average(weights: Sequence[float]) -> bool:
+    return all(weight >= 0.0 for weight in weights) and bool(np.isclose(sum(weights), 1.0))
+
+
+def share_lost(demand: Floats, sales: Floats, usual: Floats) -> Floats:
+    """Return the share of demand that forecasts of sales leave unserved.
+
+    Args:
+        demand: [k, h] units.
+        sales: [k, h] units; above demand they count as demand.
+        usual: [k, 1] share where no demand is expected.
+
+    Returns:
+        [k, h] 0 to 1.
+
+    Example:
+        >>> share_lost(np.array([[4.0, 4.0, 0.0]]), np.array([[3.0, 5.0, 0.0]]), np.array([[0.1]])).tolist()
+        [[0.25, 0.0, 0.1]]
+    """
+    kept = np.divide(sales, demand, out=np.broadcast_to(1.0 - usual, demand.shape).copy(), where=demand > 0)
+    return np.asarray(1.0 - np.clip(kept, 0.0, 1.0))

@@ -1,0 +1,193 @@
+"""Training the trees for sales, on the days that followed the latest cutoffs.
+
+What belongs here: which days they learn from, what each model of the average is fitted to, and the average. What does
+not: what the trees see, how they forecast, or demand.
+
+Sales follow habits that change: how shelves are filled, how the season goes. So the latest cutoffs count most, those of
+the last days with the steps that are known by now.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Ints, Rows
+from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, TreePanel
+from forecast_assets.models.boosted.sales import LOG, RATIO, SalesModel, SalesTrees
+from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutoff
+from forecast_assets.models.boosted.trees import TreeRows, Trees
+
+# Rows that all models are fitted to.
+_MOST_ROWS: Final = 500_000
+# Cutoffs count half as much every so many horizons back, and none counts that is so many of these half-lives old.
+_HALF_LIFE_HORIZONS: Final = 0.7
+_OLDEST_HALF_LIVES: Final = 6
+_LEAST_DAYS: Final = 14
+_MOST_STEPS: Final = 14
+SALES_ROUNDS: Final = 100
+# Series' worth of sales at their level that what all sold on a day is drawn towards.
+_GROWTH_PRIOR_SERIES: Final = 50.0
+_TWEEDIE: Final[Mapping[str, Any]] = {"objective": "tweedie", "tweedie_variance_power": 1.5}
+_L1: Final[Mapping[str, Any]] = {"objective": "l1"}
+_PARAMETERS: Final[Mapping[str, Any]] = {"learning_rate": 0.1, "min_data_in_leaf": 200}
+# What is averaged: link, and whether the growth of all is learned.
+_MEMBERS: Final = ((LOG, True), (LOG, False), (RATIO, True), (RATIO, False))
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Days ahead of past cutoffs, k of them.
+
+    Attributes:
+        inputs: [k, f].
+        level: [k] units that each day starts from.
+        sales: [k] units.
+        day: [k] number of each pair of cutoff and day.
+    """
+
+    inputs: InputMatrix
+    level: Floats
+    sales: Floats
+    day: Ints
+
+    @property
+    def growth(self) -> Floats:
+        """[k] What all series sold on a day over their levels of a cutoff, drawn towards 1."""
+        few = _GROWTH_PRIOR_SERIES * float(self.level.mean())
+        sales, level = (np.bincount(self.day, units) + few for units in (self.sales, self.level))
+        return np.asarray((sales / level)[self.day])
+
+
+def fit_sales(
+    record: TreePanel,
+    demand_inputs: tuple[InputSpec, ...],
+    is_live: Callable[[CutoffInputs], Bools],
+    horizon: int,
+    *,
+    categorical: tuple[str, ...] = (),
+    grown: Callable[[int], None] = lambda _done: None,
+    workers: int | None = None,
+) -> SalesModel | None:
+    """Fit every model of sales.
+
+    Args:
+        record: n series.
+        demand_inputs: What they look at first.
+        is_live: Returns [n] which series would have been forecast at a cutoff.
+        horizon: Days ahead.
+        categorical: Names of inputs whose values are categories.
+        grown: Called with trees done, of ``rounds()``.
+        workers: Threads; all cores if left out.
+
+    Returns:
+        None where no day with known stock status sold anything, or none was without stock for a while.
+    """
+    examples = _examples(record, demand_inputs, is_live, horizon)
+    if examples is None:
+        return None
+    rows = TreeRows.of(
+        examples.inputs,
+        names=[spec.name for spec in (*demand_inputs, *SALES_INPUTS)],
+        categorical=categorical,
+        workers=workers,
+    )
+    drivers = tuple(spec.driver for spec in (*demand_inputs, *SALES_INPUTS))
+    members = []
+    for number, (link, follows_growth) in enumerate(_MEMBERS):
+        before = number * SALES_ROUNDS
+        sales = examples.sales if follows_growth else examples.sales / examples.growth
+        text, start = _FITS[link](rows, examples.level, sales, lambda done, before=before: grown(before + done))
+        members.append(SalesTrees(link, follows_growth, 1.0 / len(_MEMBERS), Trees(text, start, drivers)))
+    return SalesModel(SALES_INPUTS, tuple(members))
+
+
+def sales_rounds() -> int:
+    """Return the trees that `fit_sales` grows."""
+    return SALES_ROUNDS * len(_MEMBERS)
+
+
+def _fit_log(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int], None]) -> tuple[str, float]:
+    """Tweedie deviance of sales with the logarithm of the level as offset, in units of the mean sale."""
+    scale = float(sales.mean())
+    start = float(np.log(sales.sum() / level.sum()))
+    offset = np.log(level / scale) + start
+    text = rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=SALES_ROUNDS, progress=grown)
+    return text, start
+
+
+def _fit_ratio(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int], None]) -> tuple[str, float]:
+    """Absolute error in units, of the ratio to the level."""
+    start = 1.0
+    weights = level / level.mean()
+    text = rows.grow(
+        sales / level, np.full(len(level), start), {**_PARAMETERS, **_L1}, rounds=SALES_ROUNDS, weights=weights,
+        progress=grown,
+    )  # fmt: skip
+    return text, start
+
+
+_FITS: Final[Mapping[str, Callable[..., tuple[str, float]]]] = {LOG: _fit_log, RATIO: _fit_ratio}
+
+
+def _examples(
+    record: TreePanel, demand_inputs: tuple[InputSpec, ...], is_live: Callable[[CutoffInputs], Bools], horizon: int
+) -> _Examples | None:
+    status = record.panel.out_of_stock_share
+    if not (status > 0).any():
+        return None
+    parts = []
+    for number, (origin, targets, every_row) in enumerate(_cutoffs(record, horizon)):
+        rows = np.arange(number % every_row, len(record.units), every_row)
+        parts.append(_examples_of(record, demand_inputs, is_live, rows, origin, targets))
+    found = _Examples(
+        np.concatenate([part.inputs for part in parts]),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("level", "sales", "day")),
+    )
+    return found if found.sales.any() else None
+
+
+def _cutoffs(record: TreePanel, horizon: int) -> list[tuple[int, Rows, int]]:
+    """Past cutoffs with the days ahead that are known by now, and of how many series one is taken: fewer of older."""
+    days = record.panel.history_days
+    half_life = _HALF_LIFE_HORIZONS * horizon
+    first = max(days - 2 - int(_OLDEST_HALF_LIVES * half_life), min(2 * _LEAST_DAYS, days // 2), _LEAST_DAYS)
+    origins = np.arange(min(first, days - 2), days - 1, dtype=np.intp)
+    every_step = -(-horizon // _MOST_STEPS)
+    targets = [
+        np.arange(origin + 1 + number % every_step, min(origin + horizon, days - 1) + 1, every_step)
+        for number, origin in enumerate(origins.tolist())
+    ]
+    share = 0.5 ** ((days - 2 - origins) / half_life)
+    wanted = float((share * [len(each) for each in targets]).sum()) * len(record.units)
+    every_row = np.ceil(max(wanted / _MOST_ROWS, 1.0) / share).astype(int)
+    return [
+        (int(origin), each, int(every))
+        for origin, each, every in zip(origins, targets, every_row, strict=True)
+        if len(each)
+    ]
+
+
+def _examples_of(
+    record: TreePanel,
+    demand_inputs: tuple[InputSpec, ...],
+    is_live: Callable[[CutoffInputs], Bools],
+    rows: Rows,
+    origin: int,
+    targets: npt.NDArray[np.intp],
+) -> _Examples:
+    cutoff = CutoffInputs(record, origin, targets)
+    rows = rows[is_live(cutoff)[rows]]
+    view = SalesCutoff(cutoff).view(rows)
+    cells = rows[:, None], targets
+    is_told = (record.is_known[cells] & ~np.isnan(record.panel.out_of_stock_share[cells])).ravel()
+    inputs = np.concatenate([cutoff.inputs(demand_inputs, rows), view.inputs(SALES_INPUTS)], axis=1)
+    days = origin * record.panel.history_days + np.broadcast_to(targets, view.level.shape)
+    return _Examples(
+        inputs[is_told],
+        view.level.ravel()[is_told],
+        np.nan_to_num(record.panel.sales[cells]).ravel()[is_told],
+        days.ravel()[is_told].astype(np.int64),
+    )
