@@ -1,21 +1,34 @@
 """The global family: exact in its parts, reproducible, blind to the future, better than nothing."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.models.boosted.inputs import CutoffInputs, TreePanel
-from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global, share_out
+from forecast_assets.models.boosted import model
+from forecast_assets.models.boosted.inputs import CutoffInputs, TreePanel, inputs_version
+from forecast_assets.models.boosted.model import (
+    COMBINED,
+    GLOBAL,
+    GlobalArtifact,
+    forecast_global,
+    kept_share,
+    scoring_cutoff,
+    share_out,
+)
+from forecast_assets.models.boosted.sales_inputs import SalesCutoff
 from forecast_assets.models.boosted.training import is_live, train_global
 from forecast_assets.models.demand import level_and_demand, usual_lost_share
 from forecast_assets.models.family import family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.effects import Factors
-from forecast_assets.models.statistical.series import FACTORED
+from forecast_assets.models.statistical.series import FACTORED, clean
 from forecast_assets.training.evaluation import seasonal_naive
 from tests.support.fitted import fit
 from tests.support.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of
@@ -81,6 +94,69 @@ def test_demand_and_lost_share_come_back(panel: Panel, versions: dict[int, Globa
     assert made.mean[rows].sum() / whole[rows].sum() == pytest.approx(1.0, abs=0.03)
     naive = seasonal_naive(panel.sales / 0.85, HORIZON)
     assert np.abs(made.mean - whole)[rows].sum() < 0.4 * np.abs(naive - whole)[rows].sum()
+
+
+def test_sales_are_forecast_directly_and_never_above_demand(
+    panel: Panel, versions: dict[int, GlobalArtifact], directly: Floats
+) -> None:
+    made = forecast_global(panel, versions[0], one_group(COUNT), workers=1).series
+    others = np.delete(np.arange(COUNT), [3, 4])
+    assert made.lost_share is not None
+    sales = (made.mean * (1.0 - made.lost_share))[others]
+    np.testing.assert_allclose(sales, np.minimum(made.mean[others], directly), rtol=1e-12)
+    whole = TRUE_MEAN[others, -HORIZON:]
+    assert sales.sum() / whole.sum() == pytest.approx(0.85, abs=0.03)
+    assert np.abs(sales - 0.85 * whole).sum() < 0.12 * whole.sum()
+
+
+@pytest.fixture(scope="module")
+def directly(panel: Panel, versions: dict[int, GlobalArtifact]) -> Floats:
+    """Sales of all series that trees forecast, by the models themselves."""
+    screened_panel, version = screened(panel), versions[0]
+    factors = clean(screened_panel, version.statistical.effects, one_group(COUNT)).factors
+    record = TreePanel.of(screened_panel, factors, one_group(COUNT), version.categories, version.smallest)
+    cutoff, rows = scoring_cutoff(record), np.delete(np.arange(COUNT), [3, 4])
+    assert version.sales is not None
+    return version.sales.units(SalesCutoff(cutoff).view(rows), cutoff.inputs(version.inputs, rows))
+
+
+def test_a_version_from_before_there_were_models_of_sales_serves_as_it_did(
+    panel: Panel, versions: dict[int, GlobalArtifact]
+) -> None:
+    """Its bytes have no word of sales; what it says is lost is half of what is usual, half by its second ensemble."""
+    kept = versions[0].demand
+    before = replace(versions[0], family=COMBINED, sales=None, kept=replace(kept, start=kept.start - 0.3))
+    content = before.to_bytes()
+    assert sorted(json.loads(content)) == [
+        "calibration", "categories", "comparisons", "demand", "family", "format", "inputs", "kept", "shares",
+        "smallest", "statistical",
+    ]  # fmt: skip
+    again = family(COMBINED).load(content)
+    assert again == before
+    assert again.to_bytes() == content
+    assert again.inputs_version == inputs_version(before.inputs)
+    made = forecast_global(panel, again, one_group(COUNT), workers=2).series
+    record_of = forecast_global(panel, versions[0], one_group(COUNT), workers=1)
+    screened_panel = screened(panel)
+    record = TreePanel.of(
+        screened_panel, record_of.statistical.history.factors, one_group(COUNT), before.categories, before.smallest
+    )
+    cutoff, rows = scoring_cutoff(record), np.delete(np.arange(COUNT), [3, 4])
+    own = 1.0 - kept_share(before.kept, cutoff.inputs(before.inputs, rows)).reshape(len(rows), HORIZON)
+    usual = usual_lost_share(screened_panel, record_of.statistical.history.demand)[rows, None]
+    np.testing.assert_array_equal(made.lost_share[rows], usual + 0.5 * (own - usual))
+    assert own.max() > usual.max()
+
+
+def test_forecasts_are_the_same_for_any_number_of_threads(
+    panel: Panel, versions: dict[int, GlobalArtifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "_CHUNK", 7)
+    one, three = (forecast_global(panel, versions[0], one_group(COUNT), workers=workers).series for workers in (1, 3))
+    np.testing.assert_array_equal(one.mean, three.mean)
+    np.testing.assert_array_equal(one.lost_share, three.lost_share)
+    for name, units in one.components.items():
+        np.testing.assert_array_equal(units, three.components[name])
 
 
 def test_an_artifact_survives_its_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:
@@ -149,6 +225,7 @@ def test_without_stock_status_no_lost_share_is_forecast() -> None:
     version = train_global(GLOBAL, panel, one_group(20), horizon=7, workers=1)[0]
     made = forecast(panel, version)
     assert version.kept is None
+    assert version.sales is None
     assert made.lost_share is None
     demand = level_and_demand(panel, version.factors(panel, one_group(20))).demand
     np.testing.assert_allclose(made.lost_share_or(usual_lost_share(panel, demand)), 0.0, atol=1e-12)
@@ -198,7 +275,7 @@ def test_stock_status_of_days_without_a_sale_forecasts_no_lost_share() -> None:
     share, sales = np.full_like(made.sales, np.nan), made.sales.copy()
     share[0], sales[0] = 1.0, 0.0
     told = replace(made, sales=sales, out_of_stock_share=share, missed_share=share, is_censored=share > 0)
-    assert train_global(GLOBAL, told, one_group(10), horizon=7, workers=1)[0].kept is None
+    assert train_global(GLOBAL, told, one_group(10), horizon=7, workers=1)[0].sales is None
 
 
 def test_a_series_that_ended_before_what_trees_read_is_no_trouble() -> None:
