@@ -5,10 +5,10 @@ or demand.
 
 Sales are what is observed, stock-outs included, so they are forecast directly: demand times a lost share has the errors
 of both. Models that err together gain little by being averaged (Bates & Granger 1969, doi:10.1057/jors.1969.103), so
-these differ in what they are blind to: in their loss (the mean of an amount, by a Tweedie deviance, Jorgensen 1987,
-doi:10.1111/j.2517-6161.1987.tb01685.x; or the median of its ratio to the level, which no large day moves), and in
-whether they carry on what all series together did beyond their levels in the weeks that they were trained on. That
-growth comes back in some fortnights and not in others; half of it is expected.
+these differ in three things. In their loss: the mean of an amount, by a Tweedie deviance (Jorgensen 1987,
+doi:10.1111/j.2517-6161.1987.tb01685.x), or the median of its ratio to the level, which no large day moves. In what
+they start from: what sold on like days, or the structure of demand. And in whether they carry on what all series
+together did beyond their levels in the weeks of training: that growth goes on in some fortnights and not in others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,18 +33,34 @@ _UNITS: Final[Mapping[str, Callable[[Floats, Floats], Floats]]] = {
 }
 
 
+# What the ratio is to.
+LIKE_DAYS: Final = "like days"
+STRUCTURE: Final = "structure"
+_LEVELS: Final[Mapping[str, Callable[[SalesView], Floats]]] = {
+    LIKE_DAYS: lambda view: view.level,
+    STRUCTURE: lambda view: view.structure,
+}
+
+
+def level_of(view: SalesView, start: str) -> Floats:
+    """[k] Units that each series and day ahead starts from, in the order of series, then days."""
+    return _LEVELS[start](view).ravel()
+
+
 @dataclass(frozen=True)
 class SalesTrees:
     """One model of sales.
 
     Attributes:
-        link: `log` or `ratio`: what a score is of the ratio of sales to their level.
+        link: `log` or `ratio`: what a score is of the ratio of sales to what they start from.
+        start: `like days` or `structure`: what that is.
         follows_growth: Whether it learned how all series together moved against their levels.
         weight: Share in the average.
         trees: For the score.
     """
 
     link: str
+    start: str
     follows_growth: bool
     weight: float
     trees: Trees
@@ -77,10 +93,7 @@ class SalesModel:
         inputs = tuple(InputSpec.from_data(spec) for spec in data["inputs"])
         drivers = tuple(spec.driver for spec in (*demand_inputs, *inputs))
         members = (
-            SalesTrees(
-                member["link"], member["follows_growth"], member["weight"], Trees.from_data(member["trees"], drivers)
-            )
-            for member in data["members"]
+            SalesTrees(**{**member, "trees": Trees.from_data(member["trees"], drivers)}) for member in data["members"]
         )
         return cls(inputs, tuple(members))
 
@@ -88,25 +101,19 @@ class SalesModel:
         """Return the JSON form."""
         return {
             "inputs": [asdict(spec) for spec in self.inputs],
-            "members": [
-                {
-                    "link": member.link,
-                    "follows_growth": member.follows_growth,
-                    "weight": member.weight,
-                    "trees": member.trees.to_data(),
-                }
-                for member in self.members
-            ],
+            "members": [{**vars(member), "trees": member.trees.to_data()} for member in self.members],
         }
 
     def mistakes(self) -> list[str]:
         """Return what no training decides, in words."""
         unknown = [spec.name for spec in self.inputs if spec.kind not in SALES_KINDS]
         links = [member.link for member in self.members if member.link not in _UNITS]
+        starts = [member.start for member in self.members if member.start not in _LEVELS]
         weights = [member.weight for member in self.members]
         is_wrong = {
             f"this release does not know the kind of the inputs of sales {first_ten(unknown)}": bool(unknown),
             f"this release does not know the links of sales {first_ten(links)}": bool(links),
+            f"this release does not know what models of sales start from: {first_ten(starts)}": bool(starts),
             f"the weights of models of sales are {first_ten(weights)}": not _is_average(weights),
         }
         return [words for words, holds in is_wrong.items() if holds]
@@ -132,10 +139,9 @@ class SalesModel:
             [k, h] units, at least 0.
         """
         inputs = np.concatenate([demand_inputs, view.inputs(self.inputs)], axis=1)
-        level = view.level.ravel()
-        total = np.zeros(len(level))
+        total = np.zeros(len(inputs))
         for member in self.members:
-            total += member.weight * member.units(level, inputs)
+            total += member.weight * member.units(level_of(view, member.start), inputs)
         return total.reshape(view.level.shape)
 
 
@@ -158,5 +164,6 @@ def share_lost(demand: Floats, sales: Floats, usual: Floats) -> Floats:
         >>> share_lost(np.array([[4.0, 4.0, 0.0]]), np.array([[3.0, 5.0, 0.0]]), np.array([[0.1]])).tolist()
         [[0.25, 0.0, 0.1]]
     """
-    kept = np.divide(sales, demand, out=np.broadcast_to(1.0 - usual, demand.shape).copy(), where=demand > 0)
-    return np.asarray(1.0 - np.clip(kept, 0.0, 1.0))
+    usually_kept = np.broadcast_to(1.0 - usual, demand.shape).copy()
+    # Of what is above demand nothing is divided: demand may be the smallest number above 0.
+    return np.asarray(1.0 - np.divide(np.minimum(sales, demand), demand, out=usually_kept, where=demand > 0))

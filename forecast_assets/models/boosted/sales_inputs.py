@@ -4,9 +4,9 @@ What belongs here: the level of sales and the inputs that only trees for sales h
 trees, or targets.
 
 The level is what a planner would look up: what sold lately, and what sold on days with a like discount, promotion,
-event and weekday, both brought to the day ahead by the statistical family's factors. It is of sales and not of demand,
-so that a shelf that is empty every other day is part of it. As with demand, inputs are ratios to it, and none is the
-same for all series: trees would learn which cutoff it is.
+event and weekday. It is of sales and not of demand, so that a shelf that is empty every Saturday is part of it; and it
+knows no factors, so that it errs otherwise than what demand starts from. As with demand, inputs are ratios, and none is
+the same for all series: trees would learn which cutoff it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec
 
 # Days that a level of sales looks back on.
 LEVEL_DAYS: Final = 56
-# Chosen on FreshRetailNet by the error of the level alone at four past cutoffs: docs/models.md.
+# Chosen on FreshRetailNet's earlier cutoffs: docs/models.md.
 _RECENT_HALF_LIFE: Final = 7.0
-_RECENT_SHARE: Final = 0.4
-_LIKE_HALF_LIFE: Final = 8.0
-# Differences after which a day counts 1/e as much: of price over list price, events and promotions.
-_LIKENESS: Final[Mapping[str, float]] = {"price": 0.04, "events": 1.1, "promotion": 1.44}
-_OTHER_WEEKDAY: Final = 0.7
+_RECENT_SHARE: Final = 0.3
+_LIKE_HALF_LIFE: Final = 10.0
+# Differences after which a day counts 1/e as much: of price over list price, events, promotions, and another weekday.
+_LIKENESS: Final[Mapping[str, float]] = {"price": 0.04, "events": 0.43, "promotion": 1.44}
+_OTHER_WEEKDAY: Final = 0.4
 # Days' worth of the recent level that the mean over like days is drawn towards, and of the base level for the recent.
-_LIKE_PRIOR_DAYS: Final = 0.6
+_LIKE_PRIOR_DAYS: Final = 0.3
 _RECENT_PRIOR_DAYS: Final = 0.05
 _RATIO_PRIOR_SHARE: Final = 0.1
 _WEEK: Final = 7
@@ -47,9 +47,9 @@ def _default_specs() -> tuple[InputSpec, ...]:
 
     return (
         spec("demand_over_sales_level", "demand_over_level"),
-        spec("recent_over_sales_level", "recent_over_level"),
+        spec("recent_over_sales_level", "recent"),
         spec("like_days", "like_days"),
-        *(spec(f"sales_{days}d_over_recent", "sales_ratio", days) for days in (1, 3, 7, 14, 28)),
+        *(spec(f"sales_{days}d_over_level", "sales_ratio", days) for days in (1, 3, 7, 14, 28)),
         spec("sales_same_weekday", "sales_same_weekday"),
         *(spec(f"sales_{days}d_ago_over_level", "sales_ago", days) for days in (7, 14)),
         *(
@@ -94,17 +94,12 @@ class SalesCutoff:
         return np.asarray(self.known - self.cutoff.record.exposure[:, self.cutoff.span(LEVEL_DAYS)])
 
     @cached_property
-    def plain(self) -> Floats:
-        """[n, d] what multiplies the level on each of the last days: its worth in plain days; 0 where unknown."""
-        return np.asarray(self.known * self.cutoff.record.factors[:, self.cutoff.span(LEVEL_DAYS)])
-
-    @cached_property
     def recent(self) -> Floats:
-        """[n] Sales of a plain day by the last days, later days counting more; units."""
+        """[n] Mean of the last days, later days counting more; units."""
         weights = 0.5 ** (np.arange(self.sales.shape[1])[::-1] / _RECENT_HALF_LIFE)
         units = (self.sales * weights).sum(axis=1) + _RECENT_PRIOR_DAYS * self.cutoff.base
-        days = (self.plain * weights).sum(axis=1) + _RECENT_PRIOR_DAYS
-        return np.asarray(np.maximum(units / days, self.cutoff.record.smallest))
+        known = (self.known * weights).sum(axis=1) + _RECENT_PRIOR_DAYS
+        return np.asarray(np.maximum(units / known, self.cutoff.record.smallest))
 
     @property
     def first(self) -> int:
@@ -126,7 +121,7 @@ class SalesCutoff:
     def sales_over_recent(self, of: str) -> Floats:
         """[m, d] units of each node's last five weeks over its recent level on days that are known; NaN on others."""
         last = np.s_[:, -_WEEKDAY_DAYS:]
-        expected = self.of_node("recent", of, self.recent[:, None] * self.plain[last])
+        expected = self.of_node("recent", of, self.recent[:, None] * self.known[last])
         units = self.of_node("sales", of, self.sales[last])
         return np.divide(units, expected, out=np.full_like(units, np.nan), where=expected > 0)
 
@@ -149,9 +144,8 @@ class SalesView:
 
     def __init__(self, of: SalesCutoff, rows: Rows) -> None:
         self.of, self.rows, self.cutoff = of, rows, of.cutoff
-        self.sales, self.known, self.plain = of.sales[rows], of.known[rows], of.plain[rows]
+        self.sales, self.known = of.sales[rows], of.known[rows]
         self.recent = of.recent[rows, None]
-        self.base = of.cutoff.base[rows, None]
 
     @cached_property
     def likeness(self) -> Singles:
@@ -176,24 +170,21 @@ class SalesView:
 
     @cached_property
     def like_days(self) -> Floats:
-        """[k, h] How many plain days like each day ahead are known."""
-        return self._summed(self.plain)
-
-    @cached_property
-    def factors(self) -> Floats:
-        """[k, h] What multiplies the level on each day ahead."""
-        return np.asarray(np.exp(self.cutoff.log_offset(self.rows)) / self.base)
+        """[k, h] How many days like each day ahead are known."""
+        return np.asarray(self.likeness.sum(axis=2), dtype=np.float64)
 
     @cached_property
     def level(self) -> Floats:
         """[k, h] Units that each day ahead starts from: what sold lately, and what sold on days like it."""
-        like = (self._summed(self.sales) + _LIKE_PRIOR_DAYS * self.recent) / (self.like_days + _LIKE_PRIOR_DAYS)
+        units = (self.likeness * self.sales[:, None].astype(np.float32)).sum(axis=2).astype(np.float64)
+        like = (units + _LIKE_PRIOR_DAYS * self.recent) / (self.like_days + _LIKE_PRIOR_DAYS)
         mean = _RECENT_SHARE * self.recent + (1.0 - _RECENT_SHARE) * like
-        return np.asarray(np.maximum(mean * self.factors, self.cutoff.record.smallest))
+        return np.asarray(np.maximum(mean, self.cutoff.record.smallest))
 
-    def _summed(self, days: Floats) -> Floats:
-        """[k, h] Sums over the last days [k, d] by how like each day ahead they are."""
-        return np.asarray((self.likeness * days[:, None].astype(np.float32)).sum(axis=2), dtype=np.float64)
+    @property
+    def structure(self) -> Floats:
+        """[k, h] Units that trees for demand start from: its level times the statistical family's factors."""
+        return np.asarray(np.exp(self.cutoff.log_offset(self.rows)))
 
     def inputs(self, specs: Sequence[InputSpec]) -> InputMatrix:
         """[k * h, f] Inputs in the order of series, then days."""
@@ -210,13 +201,13 @@ class SalesView:
 def _sales_ratio(view: SalesView, spec: InputSpec) -> Floats:
     known = view.known[:, -spec.days :].sum(axis=1, keepdims=True)
     mean = view.sales[:, -spec.days :].sum(axis=1, keepdims=True) / np.maximum(known, 1)
-    return np.asarray(np.log(mean / view.recent + _RATIO_PRIOR_SHARE))
+    return np.asarray(np.log((mean + _RATIO_PRIOR_SHARE * view.recent) / view.level))
 
 
 def _sales_same_weekday(view: SalesView, _spec: InputSpec) -> Floats:
-    expected = view.recent * view.plain
-    rates = np.divide(view.sales, expected, out=np.full_like(view.sales, np.nan), where=view.known)[:, -_WEEKDAY_DAYS:]
-    return view.cutoff.same_weekday(rates, view.cutoff.origin + 1 - rates.shape[1], 1.0)
+    rates = np.where(view.known, view.sales / view.recent, np.nan)[:, -_WEEKDAY_DAYS:]
+    first = view.cutoff.origin + 1 - rates.shape[1]
+    return view.cutoff.same_weekday(rates, first, 1.0) * view.recent / view.level
 
 
 def _sales_ago(view: SalesView, spec: InputSpec) -> Floats:
@@ -248,7 +239,7 @@ def _same_weekday_of(view: SalesView, values: Floats, of: str, usual: float) -> 
 
 SALES_KINDS: Final[Mapping[str, Callable[[SalesView, InputSpec], Any]]] = {
     "demand_over_level": lambda view, _spec: view.cutoff.log_offset(view.rows) - np.log(view.level),
-    "recent_over_level": lambda view, _spec: np.log(view.recent * view.factors / view.level),
+    "recent": lambda view, _spec: np.log(view.recent / view.level),
     "like_days": lambda view, _spec: view.like_days,
     "sales_ratio": _sales_ratio,
     "sales_same_weekday": _sales_same_weekday,

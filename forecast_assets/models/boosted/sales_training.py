@@ -9,6 +9,7 @@ the last days with the steps that are known by now.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,25 +17,31 @@ import numpy.typing as npt
 
 from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Ints, Rows
 from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, TreePanel
-from forecast_assets.models.boosted.sales import LOG, RATIO, SalesModel, SalesTrees
+from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, STRUCTURE, SalesModel, SalesTrees, level_of
 from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutoff
 from forecast_assets.models.boosted.trees import TreeRows, Trees
 
 # Rows that all models are fitted to.
-_MOST_ROWS: Final = 500_000
+_MOST_ROWS: Final = 400_000
 # Cutoffs count half as much every so many horizons back, and none counts that is so many of these half-lives old.
 _HALF_LIFE_HORIZONS: Final = 0.7
 _OLDEST_HALF_LIVES: Final = 6
 _LEAST_DAYS: Final = 14
 _MOST_STEPS: Final = 14
-SALES_ROUNDS: Final = 100
+_STARTS: Final = (LIKE_DAYS, STRUCTURE)
+_ROUNDS: Final = 80
 # Series' worth of sales at their level that what all sold on a day is drawn towards.
 _GROWTH_PRIOR_SERIES: Final = 50.0
 _TWEEDIE: Final[Mapping[str, Any]] = {"objective": "tweedie", "tweedie_variance_power": 1.5}
 _L1: Final[Mapping[str, Any]] = {"objective": "l1"}
-_PARAMETERS: Final[Mapping[str, Any]] = {"learning_rate": 0.1, "min_data_in_leaf": 200}
-# What is averaged: link, and whether the growth of all is learned.
-_MEMBERS: Final = ((LOG, True), (LOG, False), (RATIO, True), (RATIO, False))
+_PARAMETERS: Final[Mapping[str, Any]] = {"learning_rate": 0.1, "min_data_in_leaf": 200, "feature_fraction": 0.4}
+# What is averaged, with equal weights: link, what it starts from, and whether the growth of all is learned.
+_MEMBERS: Final = (
+    (LOG, LIKE_DAYS, True),
+    (LOG, STRUCTURE, True),
+    (RATIO, LIKE_DAYS, True),
+    (RATIO, LIKE_DAYS, False),
+)
 
 
 @dataclass(frozen=True)
@@ -43,22 +50,32 @@ class _Examples:
 
     Attributes:
         inputs: [k, f].
-        level: [k] units that each day starts from.
+        levels: [2, k] units that each day starts from, in the order of `_STARTS`.
         sales: [k] units.
         day: [k] number of each pair of cutoff and day.
     """
 
     inputs: InputMatrix
-    level: Floats
+    levels: Floats
     sales: Floats
     day: Ints
 
-    @property
-    def growth(self) -> Floats:
-        """[k] What all series sold on a day over their levels of a cutoff, drawn towards 1."""
-        few = _GROWTH_PRIOR_SERIES * float(self.level.mean())
-        sales, level = (np.bincount(self.day, units) + few for units in (self.sales, self.level))
-        return np.asarray((sales / level)[self.day])
+
+def growth(sales: Floats, level: Floats, day: Ints) -> Floats:
+    """[k] What all series sold on a day over their levels of a cutoff, drawn towards 1.
+
+    Args:
+        sales: [k] units.
+        level: [k] units.
+        day: [k] number of each pair of cutoff and day.
+
+    Example:
+        >>> growth(np.array([30.0, 30.0, 5.0]), np.array([10.0, 10.0, 10.0]), np.array([0, 0, 1])).round(3).tolist()
+        [1.077, 1.077, 0.99]
+    """
+    few = _GROWTH_PRIOR_SERIES * float(level.mean())
+    sold, expected = (np.bincount(day, units) + few for units in (sales, level))
+    return np.asarray((sold / expected)[day])
 
 
 def fit_sales(
@@ -96,17 +113,21 @@ def fit_sales(
     )
     drivers = tuple(spec.driver for spec in (*demand_inputs, *SALES_INPUTS))
     members = []
-    for number, (link, follows_growth) in enumerate(_MEMBERS):
-        before = number * SALES_ROUNDS
-        sales = examples.sales if follows_growth else examples.sales / examples.growth
-        text, start = _FITS[link](rows, examples.level, sales, lambda done, before=before: grown(before + done))
-        members.append(SalesTrees(link, follows_growth, 1.0 / len(_MEMBERS), Trees(text, start, drivers)))
+    for number, (link, start, follows_growth) in enumerate(_MEMBERS):
+        level = examples.levels[_STARTS.index(start)]
+        common = 1.0 if follows_growth else growth(examples.sales, level, examples.day)
+        text, first = _FITS[link](rows, level, examples.sales / common, partial(_grown_from, grown, number))
+        members.append(SalesTrees(link, start, follows_growth, 1.0 / len(_MEMBERS), Trees(text, first, drivers)))
     return SalesModel(SALES_INPUTS, tuple(members))
+
+
+def _grown_from(grown: Callable[[int], None], number: int, done: int) -> None:
+    grown(number * _ROUNDS + done)
 
 
 def sales_rounds() -> int:
     """Return the trees that `fit_sales` grows."""
-    return SALES_ROUNDS * len(_MEMBERS)
+    return _ROUNDS * len(_MEMBERS)
 
 
 def _fit_log(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int], None]) -> tuple[str, float]:
@@ -114,7 +135,7 @@ def _fit_log(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int]
     scale = float(sales.mean())
     start = float(np.log(sales.sum() / level.sum()))
     offset = np.log(level / scale) + start
-    text = rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=SALES_ROUNDS, progress=grown)
+    text = rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=_ROUNDS, progress=grown)
     return text, start
 
 
@@ -123,7 +144,7 @@ def _fit_ratio(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[in
     start = 1.0
     weights = level / level.mean()
     text = rows.grow(
-        sales / level, np.full(len(level), start), {**_PARAMETERS, **_L1}, rounds=SALES_ROUNDS, weights=weights,
+        sales / level, np.full(len(level), start), {**_PARAMETERS, **_L1}, rounds=_ROUNDS, weights=weights,
         progress=grown,
     )  # fmt: skip
     return text, start
@@ -142,9 +163,10 @@ def _examples(
     for number, (origin, targets, every_row) in enumerate(_cutoffs(record, horizon)):
         rows = np.arange(number % every_row, len(record.units), every_row)
         parts.append(_examples_of(record, demand_inputs, is_live, rows, origin, targets))
+    # The last axis of each array is that of examples, but for inputs, which have one more.
     found = _Examples(
         np.concatenate([part.inputs for part in parts]),
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("level", "sales", "day")),
+        *(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("levels", "sales", "day")),
     )
     return found if found.sales.any() else None
 
@@ -187,7 +209,7 @@ def _examples_of(
     days = origin * record.panel.history_days + np.broadcast_to(targets, view.level.shape)
     return _Examples(
         inputs[is_told],
-        view.level.ravel()[is_told],
+        np.stack([level_of(view, start)[is_told] for start in _STARTS]),
         np.nan_to_num(record.panel.sales[cells]).ravel()[is_told],
         days.ravel()[is_told].astype(np.int64),
     )

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError
 from forecast_assets.models.boosted.inputs import InputSpec
-from forecast_assets.models.boosted.sales import LOG, RATIO, SalesModel, SalesTrees, share_lost
+from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, STRUCTURE, SalesModel, SalesTrees, share_lost
 from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS
 from forecast_assets.models.boosted.trees import Trees, fit_trees
 
@@ -35,7 +35,9 @@ def trees() -> Trees:
 def model(trees: Trees) -> SalesModel:
     drivers = tuple(spec.driver for spec in (*DEMAND_INPUTS, *SALES_INPUTS))
     own = replace(trees, drivers=drivers)
-    return SalesModel(SALES_INPUTS, (SalesTrees(LOG, True, 0.25, own), SalesTrees(RATIO, False, 0.75, own)))
+    return SalesModel(
+        SALES_INPUTS, (SalesTrees(LOG, STRUCTURE, True, 0.25, own), SalesTrees(RATIO, LIKE_DAYS, False, 0.75, own))
+    )
 
 
 @given(
@@ -55,9 +57,9 @@ def test_without_demand_the_usual_share_is_lost() -> None:
 def test_a_score_is_of_the_logarithm_of_the_ratio_or_of_the_ratio(trees: Trees) -> None:
     inputs = np.random.default_rng(3).normal(size=(50, len(NAMES))).astype(np.float32)
     level, score = np.full(50, 4.0), trees.plain_score(inputs)
-    np.testing.assert_allclose(SalesTrees(LOG, True, 1.0, trees).units(level, inputs), 4.0 * np.exp(score))
+    np.testing.assert_allclose(SalesTrees(LOG, LIKE_DAYS, True, 1.0, trees).units(level, inputs), 4.0 * np.exp(score))
     low = replace(trees, start=trees.start - 0.2)
-    ratio = SalesTrees(RATIO, True, 1.0, low).units(level, inputs)
+    ratio = SalesTrees(RATIO, LIKE_DAYS, True, 1.0, low).units(level, inputs)
     np.testing.assert_allclose(ratio, 4.0 * np.maximum(score - 0.2, 0.0))
     assert (ratio == 0.0).any()
 
@@ -73,8 +75,9 @@ def test_what_training_does_not_make_is_named(model: SalesModel) -> None:
     first, second = model.members
     strange = replace(SALES_INPUTS[3], kind="moon")
     for wrong, words in (
-        (replace(model, inputs=(strange, *SALES_INPUTS[1:])), "inputs of sales sales_1d_over_recent"),
+        (replace(model, inputs=(strange, *SALES_INPUTS[1:])), "inputs of sales sales_1d_over_level"),
         (replace(model, members=(replace(first, link="square"), second)), "links of sales square"),
+        (replace(model, members=(replace(first, start="noon"), second)), "models of sales start from: noon"),
         (replace(model, members=(first,)), r"weights of models of sales are 0\.25"),
         (replace(model, members=(replace(first, weight=-0.5), replace(second, weight=1.5))), r"are -0\.5"),
         (replace(model, members=()), "weights of models of sales are"),

@@ -1,6 +1,6 @@
 """Levels and inputs of sales: what they look up, nothing of what comes, the same wherever they are computed."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -21,13 +21,14 @@ NAMES = [spec.name for spec in SALES_INPUTS]
 
 def plain_factors(count: int, width: int, weekday: Floats | None = None) -> Factors:
     ones = np.ones((count, width))
-    return Factors(ones if weekday is None else weekday * ones, ones, ones, ones, ones)
+    plain = Factors(**{field.name: ones for field in fields(Factors)})
+    return plain if weekday is None else replace(plain, weekday=weekday * ones)
 
 
 @pytest.fixture(scope="module")
 def panel() -> Panel:
-    fields, _ = lawful_fields(COUNT, DAYS, HORIZON, level=20.0, seed=3)
-    made = panel_of(**fields)
+    lawful, _ = lawful_fields(COUNT, DAYS, HORIZON, level=20.0, seed=3)
+    made = panel_of(**lawful)
     random = np.random.default_rng(4)
     share = np.where(random.random(made.sales.shape) < 0.3, random.random(made.sales.shape), 0.0)
     sales = made.sales.copy()
@@ -74,11 +75,15 @@ def test_a_steady_series_is_at_its_level() -> None:
     np.testing.assert_allclose(made.level, 7.0, rtol=1e-5)
 
 
-def test_the_factors_of_the_day_ahead_are_applied_to_what_sold_without_them() -> None:
-    weekday = np.array([0.5, 0.5, 0.5, 0.5, 1.5, 2.0, 1.5])[np.arange(DAYS + HORIZON) % 7]
+def test_like_weekdays_say_most_of_the_day_ahead() -> None:
+    """Saturdays sell twice as much, which no factor knows; the structure of demand takes what factors know."""
+    weekday = np.where(np.arange(DAYS + HORIZON) % 7 == 5, 2.0, 1.0)
     panel = of_one(6.0 * weekday[:DAYS])
+    level = view(record(panel), rows=np.array([0])).level[0]
+    assert level[weekday[TARGETS] > 1.0].min() > level[weekday[TARGETS] == 1.0].max()
     made = view(record(panel, plain_factors(1, DAYS + HORIZON, weekday)), rows=np.array([0]))
-    np.testing.assert_allclose(made.level[0], 6.0 * weekday[TARGETS], rtol=1e-4)
+    np.testing.assert_allclose(made.level[0], level, rtol=0.01)
+    np.testing.assert_allclose(made.structure[0], 6.0 * weekday[TARGETS], rtol=1e-6)
 
 
 def test_days_with_a_like_price_say_most_of_the_day_ahead() -> None:
