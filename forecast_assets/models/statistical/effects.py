@@ -32,8 +32,8 @@ _BOUNDS: Final = np.array([_ELASTICITY, _UPLIFT]).T
 _BLOCK_DAYS: Final = 21
 _NEWTON_STEPS: Final = 6
 _SMALLEST_STEP: Final = 1e-3
-# Price and promotion, and the calendar, are each estimated given the other until what prices and promotions do to a unit
-# that is sold moves by no more than this, on the log.
+# Price and promotion, and the calendar, are each estimated given the other until what prices and promotions do to a
+# unit that is sold moves by no more than this, on the log.
 _MOST_ALTERNATIONS: Final = 3
 _SETTLED: Final = 0.003
 # What versions without a calendar do not have.
