@@ -88,7 +88,8 @@ def _last_shifts(units: Floats, expected: Floats) -> tuple[Floats, GroupCodes]:
         height = np.abs(log) / error
         is_better = (height > np.maximum(best, _STANDARD_ERRORS)) & (np.abs(log) > _LEAST_LOG)
         best, since = np.where(is_better, height, best), np.where(is_better, length, since)
-        size = np.where(is_better, np.clip(log, -_LARGEST_LOG, _LARGEST_LOG) * (1.0 - height**-2.0), size)
+        trust = 1.0 - np.maximum(height, 1.0) ** -2.0
+        size = np.where(is_better, np.clip(log, -_LARGEST_LOG, _LARGEST_LOG) * trust, size)
     return size, since
 
 
