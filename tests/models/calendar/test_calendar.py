@@ -8,9 +8,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, clipped, fit_calendar
 from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
+from tests.support.forecast_cases import panel_of
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,34 @@ def test_a_fit_that_goes_on_with_other_prices_stays_close(made: Shops) -> None:
     before, after = (each.calendar.factors(made.panel, made.groups) for each in (first, again))
     assert after.weekday == pytest.approx(before.weekday, abs=0.005)
     assert after.payday == pytest.approx(before.payday, abs=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(1, 12),
+    days=st.integers(14, 70),
+    level=st.sampled_from([0.0, 0.02, 1.0, 1e5]),
+    known=st.floats(0.05, 1.0),
+)
+def test_whatever_is_known_of_a_shop_its_factors_are_sane(
+    seed: int, count: int, days: int, level: float, known: float
+) -> None:
+    """Shops of two weeks, without a sale or almost without a row, with events on any days in any places."""
+    random = np.random.default_rng(seed)
+    sales = np.where(random.random((count, days)) < known, random.poisson(level, (count, days)), np.nan)
+    panel = panel_of(
+        sales,
+        event_names=("a", "b", "b"),
+        event_days=random.random((3, days + 7)) < random.random((3, 1)),
+        event_series=random.random((3, count)) < 0.6,
+    )
+    groups = np.array([f"G{number % 3}" for number in range(count)])
+    fitted = fit_calendar(panel, groups, np.nan_to_num(sales), (~np.isnan(sales)).astype(np.float64))
+    for factors in vars(fitted.calendar.factors(panel, groups)).values():
+        assert np.isfinite(factors).all()
+        assert (factors >= 0.2).all()
+        assert (factors <= 5.0).all()
 
 
 PRINT_EFFECTS = """
