@@ -9,7 +9,7 @@ import pytest
 
 from checks import expectations as module
 from checks.expectations import ExpectationOutcome, expectations, validate_feed, validate_product
-from forecast_assets.contracts import FEEDS, PRODUCTS, PUBLISHED, Column, Contract
+from forecast_assets.contracts import COVARIATES, FEEDS, PRODUCTS, PUBLISHED, Column, Contract
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.quantities import UNITS
 from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer
@@ -89,6 +89,15 @@ def test_columns_and_types_are_expected(feeds: dict[str, pl.DataFrame], folder: 
     assert "the columns are the contract's, in order; found" in said
     texts = sales.with_columns(pl.col("sales_units").cast(pl.Float32))
     assert "sales_units is float64; found float32" in failed(validate_feed(texts, "sales", folder, run_name="wrong"))
+
+
+def test_covariates_are_numbers_in_any_unit(folder: Path) -> None:
+    row = {name: some_value(column) for name, column in zip(COVARIATES.names, COVARIATES.columns, strict=True)}
+    said = pl.DataFrame([{**row, "value": value} for value in (-40.0, 0.0, 1e6)], schema=COVARIATES.schema)
+    days = said.with_columns(event_date=date(2025, 1, 1) + pl.duration(days=pl.int_range(pl.len())))
+    assert validate_feed(days, "covariates", folder, run_name="sound").success
+    nothing = days.with_columns(value=pl.lit(None, pl.Float64))
+    assert "value" in failed(validate_feed(nothing, "covariates", folder, run_name="wrong"))
 
 
 UNSOUND_FEEDS = [
@@ -185,7 +194,7 @@ def test_an_expectation_that_cannot_be_evaluated_is_an_error(feeds: dict[str, pl
 
 
 def test_unknown_frames_are_refused_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"no expectations of `weather`. Known: events, "):
+    with pytest.raises(InputError, match=r"no expectations of `weather`. Known: covariates, events, "):
         validate_feed(pl.DataFrame(), "weather", folder, run_name="x")
     with pytest.raises(InputError, match=r"Known: aggregate_forecasts, "):
         validate_product(pl.LazyFrame(), "sales", folder, run_name="x")

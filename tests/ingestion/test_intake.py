@@ -315,6 +315,8 @@ def test_covariates_of_a_node_that_nobody_knows_are_named() -> None:
     (found,) = taken(about("covariates", rain), batch(sales([1])))
     assert (found.feed, found.kind, found.is_error) == ("covariates", "unknown nodes", False)
     assert "covariates are limited to 1 stores or nodes that are not known: west" in found.message
+    endless = taken(about("covariates", rain.with_columns(value=float("inf"))), batch(sales([1])))
+    assert any(finding.is_error and finding.column == "value" for finding in endless)
 
 
 def test_what_a_reader_found_is_not_said_twice() -> None:
