@@ -9,6 +9,9 @@ these differ in three things. In their loss: the mean of an amount, by a Tweedie
 doi:10.1111/j.2517-6161.1987.tb01685.x), or the median of its ratio to the level, which no large day moves. In what
 they start from: what sold on like days, or the structure of demand. And in whether they carry on what all series
 together did beyond their levels in the weeks of training: that growth goes on in some fortnights and not in others.
+
+The median of a series that sells on one day in three is nothing: models of it serve series that sell on most days, and
+are multiplied by what brings them to the mean of all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +59,7 @@ class SalesTrees:
         start: `like days` or `structure`: what that is.
         follows_growth: Whether it learned how all series together moved against their levels.
         weight: Share in the average.
+        scale: What the median is multiplied by to be a mean; 1 for `log`.
         trees: For the score.
     """
 
@@ -63,11 +67,12 @@ class SalesTrees:
     start: str
     follows_growth: bool
     weight: float
+    scale: float
     trees: Trees
 
     def units(self, level: Floats, inputs: InputMatrix) -> Floats:
         """Forecast [k] units of sales from [k] levels and [k, f] inputs."""
-        return _UNITS[self.link](level, self.trees.plain_score(inputs))
+        return self.scale * _UNITS[self.link](level, self.trees.plain_score(inputs))
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,15 @@ class SalesModel:
         links = [member.link for member in self.members if member.link not in _UNITS]
         starts = [member.start for member in self.members if member.start not in _LEVELS]
         weights = [member.weight for member in self.members]
+        means = [member.weight for member in self.members if member.link != RATIO]
+        scales = [member.scale for member in self.members if not 0.0 < member.scale < np.inf]
         is_wrong = {
             f"this release does not know the kind of the inputs of sales {first_ten(unknown)}": bool(unknown),
             f"this release does not know the links of sales {first_ten(links)}": bool(links),
             f"this release does not know what models of sales start from: {first_ten(starts)}": bool(starts),
             f"the weights of models of sales are {first_ten(weights)}": not _is_average(weights),
+            "no model of sales serves series that sell on few days": sum(means) <= 0.0,
+            f"the scales of models of sales are {first_ten(scales)}": bool(scales),
         }
         return [words for words, holds in is_wrong.items() if holds]
 
@@ -139,10 +148,13 @@ class SalesModel:
             [k, h] units, at least 0.
         """
         inputs = np.concatenate([demand_inputs, view.inputs(self.inputs)], axis=1)
-        total = np.zeros(len(inputs))
+        is_steady = np.repeat(view.is_steady, view.level.shape[1])
+        total, weight = np.zeros(len(inputs)), np.zeros(len(inputs))
         for member in self.members:
-            total += member.weight * member.units(level_of(view, member.start), inputs)
-        return total.reshape(view.level.shape)
+            serves = member.weight * (is_steady | (member.link != RATIO))
+            total += serves * member.units(level_of(view, member.start), inputs)
+            weight += serves
+        return (total / weight).reshape(view.level.shape)
 
 
 def _is_average(weights: Sequence[float]) -> bool:

@@ -28,6 +28,8 @@ _LIKE_HALF_LIFE: Final = 10.0
 # Differences after which a day counts 1/e as much: of price over list price, events, promotions, and another weekday.
 _LIKENESS: Final[Mapping[str, float]] = {"price": 0.04, "events": 0.43, "promotion": 1.44}
 _OTHER_WEEKDAY: Final = 0.4
+# A series that sells on fewer of its days is not steady.
+_STEADY_SHARE: Final = 0.8
 # Days' worth of the recent level that the mean over like days is drawn towards, and of the base level for the recent.
 _LIKE_PRIOR_DAYS: Final = 0.3
 _RECENT_PRIOR_DAYS: Final = 0.05
@@ -180,6 +182,11 @@ class SalesView:
         like = (units + _LIKE_PRIOR_DAYS * self.recent) / (self.like_days + _LIKE_PRIOR_DAYS)
         mean = _RECENT_SHARE * self.recent + (1.0 - _RECENT_SHARE) * like
         return np.asarray(np.maximum(mean, self.cutoff.record.smallest))
+
+    @cached_property
+    def is_steady(self) -> Bools:
+        """[k] Whether a series sold on nearly all days that are known, so that a median says something of its mean."""
+        return np.asarray((self.sales > 0).sum(axis=1) >= _STEADY_SHARE * self.known.sum(axis=1))
 
     @property
     def structure(self) -> Floats:

@@ -8,7 +8,7 @@ the last days with the steps that are known by now.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ _TWEEDIE: Final[Mapping[str, Any]] = {"objective": "tweedie", "tweedie_variance_
 _L1: Final[Mapping[str, Any]] = {"objective": "l1"}
 _PARAMETERS: Final[Mapping[str, Any]] = {"learning_rate": 0.1, "min_data_in_leaf": 200, "feature_fraction": 0.4}
 # What is averaged, with equal weights: link, what it starts from, and whether the growth of all is learned.
-_MEMBERS: Final = (
+_MEMBERS: Final[tuple[tuple[str, str, bool], ...]] = (
     (LOG, LIKE_DAYS, True),
     (LOG, STRUCTURE, True),
     (RATIO, LIKE_DAYS, True),
@@ -53,12 +53,14 @@ class _Examples:
         levels: [2, k] units that each day starts from, in the order of `_STARTS`.
         sales: [k] units.
         day: [k] number of each pair of cutoff and day.
+        is_steady: [k] whether the series sold on nearly all days before.
     """
 
     inputs: InputMatrix
     levels: Floats
     sales: Floats
     day: Ints
+    is_steady: Bools
 
 
 def growth(sales: Floats, level: Floats, day: Ints) -> Floats:
@@ -113,12 +115,28 @@ def fit_sales(
     )
     drivers = tuple(spec.driver for spec in (*demand_inputs, *SALES_INPUTS))
     members = []
-    for number, (link, start, follows_growth) in enumerate(_MEMBERS):
+    for number, (link, start, follows_growth) in enumerate(_members(examples)):
         level = examples.levels[_STARTS.index(start)]
         common = 1.0 if follows_growth else growth(examples.sales, level, examples.day)
-        text, first = _FITS[link](rows, level, examples.sales / common, partial(_grown_from, grown, number))
-        members.append(SalesTrees(link, start, follows_growth, 1.0 / len(_MEMBERS), Trees(text, first, drivers)))
-    return SalesModel(SALES_INPUTS, tuple(members))
+        fit = _FITS[link](rows, examples, level, examples.sales / common, partial(_grown_from, grown, number))
+        trees = Trees(fit.text, fit.start, drivers)
+        members.append(SalesTrees(link, start, follows_growth, 1.0, 1.0, trees))
+        if link == RATIO:
+            members[-1] = _brought_to_mean(members[-1], examples, level, examples.sales / common)
+    return SalesModel(SALES_INPUTS, tuple(replace(member, weight=1.0 / len(members)) for member in members))
+
+
+def _members(examples: _Examples) -> list[tuple[str, str, bool]]:
+    """Models that there is something to learn for: medians only where some series sell on most days."""
+    steady_sales = float(examples.sales[examples.is_steady].sum())
+    return [member for member in _MEMBERS if member[0] != RATIO or steady_sales > 0.0]
+
+
+def _brought_to_mean(member: SalesTrees, examples: _Examples, level: Floats, sales: Floats) -> SalesTrees:
+    """Scale a model of medians so that all that it learned from adds up."""
+    few = examples.is_steady
+    median = float(member.units(level[few], examples.inputs[few]).sum())
+    return replace(member, scale=float(sales[few].sum()) / median) if median > 0.0 else member
 
 
 def _grown_from(grown: Callable[[int], None], number: int, done: int) -> None:
@@ -130,27 +148,28 @@ def sales_rounds() -> int:
     return _ROUNDS * len(_MEMBERS)
 
 
-def _fit_log(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int], None]) -> tuple[str, float]:
+@dataclass(frozen=True)
+class _Fit:
+    text: str
+    start: float
+
+
+def _fit_log(rows: TreeRows, _examples: _Examples, level: Floats, sales: Floats, grown: Callable[[int], None]) -> _Fit:
     """Tweedie deviance of sales with the logarithm of the level as offset, in units of the mean sale."""
     scale = float(sales.mean())
     start = float(np.log(sales.sum() / level.sum()))
     offset = np.log(level / scale) + start
-    text = rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=_ROUNDS, progress=grown)
-    return text, start
+    return _Fit(rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=_ROUNDS, progress=grown), start)
 
 
-def _fit_ratio(rows: TreeRows, level: Floats, sales: Floats, grown: Callable[[int], None]) -> tuple[str, float]:
-    """Absolute error in units, of the ratio to the level."""
-    start = 1.0
-    weights = level / level.mean()
-    text = rows.grow(
-        sales / level, np.full(len(level), start), {**_PARAMETERS, **_L1}, rounds=_ROUNDS, weights=weights,
-        progress=grown,
-    )  # fmt: skip
-    return text, start
+def _fit_ratio(rows: TreeRows, examples: _Examples, level: Floats, sales: Floats, grown: Callable[[int], None]) -> _Fit:
+    """Absolute error in units, of the ratio to the level, of series that sell on most days."""
+    ratios, first = sales / level, np.ones(len(level))
+    weights = examples.is_steady * level / level.mean()
+    return _Fit(rows.grow(ratios, first, {**_PARAMETERS, **_L1}, rounds=_ROUNDS, weights=weights, progress=grown), 1.0)
 
 
-_FITS: Final[Mapping[str, Callable[..., tuple[str, float]]]] = {LOG: _fit_log, RATIO: _fit_ratio}
+_FITS: Final[Mapping[str, Callable[..., _Fit]]] = {LOG: _fit_log, RATIO: _fit_ratio}
 
 
 def _examples(
@@ -166,7 +185,10 @@ def _examples(
     # The last axis of each array is that of examples, but for inputs, which have one more.
     found = _Examples(
         np.concatenate([part.inputs for part in parts]),
-        *(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("levels", "sales", "day")),
+        *(
+            np.concatenate([getattr(part, name) for part in parts], axis=-1)
+            for name in ("levels", "sales", "day", "is_steady")
+        ),
     )
     return found if found.sales.any() else None
 
@@ -182,6 +204,7 @@ def _cutoffs(record: TreePanel, horizon: int) -> list[tuple[int, Rows, int]]:
         np.arange(origin + 1 + number % every_step, min(origin + horizon, days - 1) + 1, every_step)
         for number, origin in enumerate(origins.tolist())
     ]
+    # Where steps are left out, the last days of the record may have none.
     share = 0.5 ** ((days - 2 - origins) / half_life)
     wanted = float((share * [len(each) for each in targets]).sum()) * len(record.units)
     every_row = np.ceil(max(wanted / _MOST_ROWS, 1.0) / share).astype(int)
@@ -212,4 +235,5 @@ def _examples_of(
         np.stack([level_of(view, start)[is_told] for start in _STARTS]),
         np.nan_to_num(record.panel.sales[cells]).ravel()[is_told],
         days.ravel()[is_told].astype(np.int64),
+        np.repeat(view.is_steady, len(targets))[is_told],
     )

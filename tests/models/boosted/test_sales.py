@@ -36,7 +36,8 @@ def model(trees: Trees) -> SalesModel:
     drivers = tuple(spec.driver for spec in (*DEMAND_INPUTS, *SALES_INPUTS))
     own = replace(trees, drivers=drivers)
     return SalesModel(
-        SALES_INPUTS, (SalesTrees(LOG, STRUCTURE, True, 0.25, own), SalesTrees(RATIO, LIKE_DAYS, False, 0.75, own))
+        SALES_INPUTS,
+        (SalesTrees(LOG, STRUCTURE, True, 0.25, 1.0, own), SalesTrees(RATIO, LIKE_DAYS, False, 0.75, 1.1, own)),
     )
 
 
@@ -57,10 +58,12 @@ def test_without_demand_the_usual_share_is_lost() -> None:
 def test_a_score_is_of_the_logarithm_of_the_ratio_or_of_the_ratio(trees: Trees) -> None:
     inputs = np.random.default_rng(3).normal(size=(50, len(NAMES))).astype(np.float32)
     level, score = np.full(50, 4.0), trees.plain_score(inputs)
-    np.testing.assert_allclose(SalesTrees(LOG, LIKE_DAYS, True, 1.0, trees).units(level, inputs), 4.0 * np.exp(score))
+    np.testing.assert_allclose(
+        SalesTrees(LOG, LIKE_DAYS, True, 1.0, 1.0, trees).units(level, inputs), 4.0 * np.exp(score)
+    )
     low = replace(trees, start=trees.start - 0.2)
-    ratio = SalesTrees(RATIO, LIKE_DAYS, True, 1.0, low).units(level, inputs)
-    np.testing.assert_allclose(ratio, 4.0 * np.maximum(score - 0.2, 0.0))
+    ratio = SalesTrees(RATIO, LIKE_DAYS, True, 1.0, 1.5, low).units(level, inputs)
+    np.testing.assert_allclose(ratio, 6.0 * np.maximum(score - 0.2, 0.0))
     assert (ratio == 0.0).any()
 
 
@@ -81,6 +84,8 @@ def test_what_training_does_not_make_is_named(model: SalesModel) -> None:
         (replace(model, members=(first,)), r"weights of models of sales are 0\.25"),
         (replace(model, members=(replace(first, weight=-0.5), replace(second, weight=1.5))), r"are -0\.5"),
         (replace(model, members=()), "weights of models of sales are"),
+        (replace(model, members=(replace(second, weight=1.0),)), "serves series that sell on few days"),
+        (replace(model, members=(first, replace(second, scale=0.0))), r"scales of models of sales are 0\.0"),
     ):
         assert any(re.search(words, mistake) for mistake in wrong.mistakes())
 
