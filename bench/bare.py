@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
+from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
@@ -69,23 +70,27 @@ def bare_calls(runner: Runner, publication: Publication, meter: Meter) -> list[t
 def boosting_timed() -> Iterator[Lap]:
     """Measure what LightGBM itself takes inside a block: laying out rows, growing trees, predicting.
 
-    Calls of other processes are not seen; of calls within calls the outer one counts.
+    Calls of other processes are not seen; calls within calls, and of several threads at once, count once.
     """
     import lightgbm
 
-    spent, depth = Lap(), [0]
+    spent, lock = Lap(), Lock()
+    inside, since = 0, (0.0, 0.0)
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def measured(*given: Any, **named: Any) -> Any:
-            depth[0] += 1
-            clock, cpu = time.perf_counter(), time.process_time()
+            nonlocal inside, since
+            with lock:
+                since = since if inside else (time.perf_counter(), time.process_time())
+                inside += 1
             try:
                 return function(*given, **named)
             finally:
-                depth[0] -= 1
-                if not depth[0]:
-                    spent.seconds += time.perf_counter() - clock
-                    spent.cpu_seconds += time.process_time() - cpu
+                with lock:
+                    inside -= 1
+                    if not inside:
+                        spent.seconds += time.perf_counter() - since[0]
+                        spent.cpu_seconds += time.process_time() - since[1]
 
         return measured
 
