@@ -39,7 +39,7 @@ from forecast_assets.contracts import (
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.history.moments import midnight
 from forecast_assets.ingestion.batch import Batch
-from forecast_assets.sources.m5_files import Calendar, Items, read_calendar, read_items, read_prices, require_m5
+from forecast_assets.sources.m5_files import Items, M5Calendar, read_calendar, read_items, read_prices, require_m5
 
 SOURCE: Final = "m5"
 PRICE_DAYS: Final = 28
@@ -97,7 +97,7 @@ class _M5Tables:
         price: [n, W] price in each week of the calendar; NaN where there is none.
     """
 
-    calendar: Calendar
+    calendar: M5Calendar
     items: Items
     price: Floats
 
@@ -197,7 +197,7 @@ def _memberships(series: pl.DataFrame, member: str, key: str, levels: dict[str, 
     )
 
 
-def _events(calendar: Calendar, states: pl.Series) -> pl.DataFrame:
+def _events(calendar: M5Calendar, states: pl.Series) -> pl.DataFrame:
     names = (
         calendar.frame.select("date", "event_name_1", "event_name_2")
         .unpivot(index="date", value_name="event_name")

@@ -32,7 +32,7 @@ _AGAIN: Final = "Download the file again, or correct it; nothing was stored."
 
 
 @dataclass(frozen=True)
-class Calendar:
+class M5Calendar:
     """Consecutive days.
 
     Attributes:
@@ -114,7 +114,7 @@ def require_m5(folder: Path) -> Path:
     return folder / name
 
 
-def read_calendar(folder: Path) -> Calendar:
+def read_calendar(folder: Path) -> M5Calendar:
     """Read and check `calendar.csv`.
 
     Raises:
@@ -147,13 +147,13 @@ def read_calendar(folder: Path) -> Calendar:
     _require_none(path, back.select("date", "wm_yr_wk"), "whose week lies before that of the day before")
     weeks = ordered["wm_yr_wk"].unique().sort()
     week = ordered["wm_yr_wk"].replace_strict(weeks, pl.int_range(len(weeks), eager=True)).cast(pl.Int64).to_numpy()
-    return Calendar(ordered, weeks, week)
+    return M5Calendar(ordered, weeks, week)
 
 
 _DAY: Final = ("date", "wm_yr_wk", "number")
 
 
-def read_items(path: Path, calendar: Calendar) -> Items:
+def read_items(path: Path, calendar: M5Calendar) -> Items:
     """Read and check the sales.
 
     Raises:
@@ -170,7 +170,7 @@ def read_items(path: Path, calendar: Calendar) -> Items:
     return Items(ordered.select(list(_SERIES)), first, ordered.select(names))
 
 
-def read_prices(folder: Path, series: pl.DataFrame, calendar: Calendar) -> Floats:
+def read_prices(folder: Path, series: pl.DataFrame, calendar: M5Calendar) -> Floats:
     """Read and check `sell_prices.csv`.
 
     Args:
@@ -256,7 +256,7 @@ def _day_columns(path: Path, columns: list[str]) -> list[str]:
     return [f"d_{number}" for number in numbers]
 
 
-def _date_of(path: Path, names: list[str], calendar: Calendar) -> date:
+def _date_of(path: Path, names: list[str], calendar: M5Calendar) -> date:
     """Return the day of the first column."""
     absent = [name for name in names if name not in set(calendar.frame["d"])]
     if absent:

@@ -9,13 +9,13 @@ import polars as pl
 from forecast_assets.core.arrays import Bools, Floats, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.calendar.calendar import CalendarFactors, FittedCalendar, fit_calendar
-from forecast_assets.models.calendar.columns import Days
+from forecast_assets.models.calendar.columns import CalendarDays
 from tests.support.forecast_cases import panel_of
 
 FIRST = date(2025, 1, 1)
 PAYDAY = "benefit"
 FAIR = "fair"
-# Days of the month on which the two states pay, in runs of unlike length.
+# CalendarDays of the month on which the two states pay, in runs of unlike length.
 PAYDAYS = ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10), (2, 3, 5, 6, 7, 11, 12, 13, 14, 15))
 
 
@@ -76,12 +76,12 @@ def shops(
         noise: Deviation of a day on the log, one shared by all and one of each.
         moved: True factor of a payday where it moves anything.
         event: True factor of a fair.
-        event_days: Columns on which one falls.
+        event_days: CalendarColumns on which one falls.
         seed: Of all draws.
     """
     random, width = np.random.default_rng(seed), days + 28
     store, group = np.repeat(np.arange(stores), groups), np.tile(np.arange(groups), stores)
-    calendar = Days.since(FIRST, width)
+    calendar = CalendarDays.since(FIRST, width)
     state = (store >= stores / 2).astype(int)
     pays = np.array([np.isin(calendar.day_of_month, of_month) for of_month in PAYDAYS])
     weekday = np.exp(0.15 * random.normal(size=(len(store), 7)) + np.where(np.arange(7) >= 5, 0.2, 0.0))

@@ -45,7 +45,7 @@ _MEMBERS: Final[tuple[tuple[str, str, bool], ...]] = (
 
 
 @dataclass(frozen=True)
-class _Examples:
+class _SalesExamples:
     """Days ahead of past cutoffs, k of them.
 
     Attributes:
@@ -126,13 +126,13 @@ def fit_sales(
     return SalesModel(SALES_INPUTS, tuple(replace(member, weight=1.0 / len(members)) for member in members))
 
 
-def _members(examples: _Examples) -> list[tuple[str, str, bool]]:
+def _members(examples: _SalesExamples) -> list[tuple[str, str, bool]]:
     """Models that there is something to learn for: medians only where some series sell on most days."""
     steady_sales = float(examples.sales[examples.is_steady].sum())
     return [member for member in _MEMBERS if member[0] != RATIO or steady_sales > 0.0]
 
 
-def _brought_to_mean(member: SalesTrees, examples: _Examples, level: Floats, sales: Floats) -> SalesTrees:
+def _brought_to_mean(member: SalesTrees, examples: _SalesExamples, level: Floats, sales: Floats) -> SalesTrees:
     """Scale a model of medians so that all that it learned from adds up."""
     few = examples.is_steady
     median = float(member.units(level[few], examples.inputs[few]).sum())
@@ -154,7 +154,9 @@ class _Fit:
     start: float
 
 
-def _fit_log(rows: TreeRows, _examples: _Examples, level: Floats, sales: Floats, grown: Callable[[int], None]) -> _Fit:
+def _fit_log(
+    rows: TreeRows, _examples: _SalesExamples, level: Floats, sales: Floats, grown: Callable[[int], None]
+) -> _Fit:
     """Tweedie deviance of sales with the logarithm of the level as offset, in units of the mean sale."""
     scale = float(sales.mean())
     start = float(np.log(sales.sum() / level.sum()))
@@ -162,7 +164,9 @@ def _fit_log(rows: TreeRows, _examples: _Examples, level: Floats, sales: Floats,
     return _Fit(rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=_ROUNDS, progress=grown), start)
 
 
-def _fit_ratio(rows: TreeRows, examples: _Examples, level: Floats, sales: Floats, grown: Callable[[int], None]) -> _Fit:
+def _fit_ratio(
+    rows: TreeRows, examples: _SalesExamples, level: Floats, sales: Floats, grown: Callable[[int], None]
+) -> _Fit:
     """Absolute error in units, of the ratio to the level, of series that sell on most days."""
     ratios, first = sales / level, np.ones(len(level))
     weights = examples.is_steady * level / level.mean()
@@ -174,7 +178,7 @@ _FITS: Final[Mapping[str, Callable[..., _Fit]]] = {LOG: _fit_log, RATIO: _fit_ra
 
 def _examples(
     record: TreePanel, demand_inputs: tuple[InputSpec, ...], is_live: Callable[[CutoffInputs], Bools], horizon: int
-) -> _Examples | None:
+) -> _SalesExamples | None:
     status = record.panel.out_of_stock_share
     if not (status > 0).any():
         return None
@@ -183,7 +187,7 @@ def _examples(
         rows = np.arange(number % every_row, len(record.units), every_row)
         parts.append(_examples_of(record, demand_inputs, is_live, rows, origin, targets))
     # The last axis of each array is that of examples, but for inputs, which have one more.
-    found = _Examples(
+    found = _SalesExamples(
         np.concatenate([part.inputs for part in parts]),
         *(
             np.concatenate([getattr(part, name) for part in parts], axis=-1)
@@ -222,7 +226,7 @@ def _examples_of(
     rows: Rows,
     origin: int,
     targets: npt.NDArray[np.intp],
-) -> _Examples:
+) -> _SalesExamples:
     cutoff = CutoffInputs(record, origin, targets)
     rows = rows[is_live(cutoff)[rows]]
     view = SalesCutoff(cutoff).view(rows)
@@ -230,7 +234,7 @@ def _examples_of(
     is_told = (record.is_known[cells] & ~np.isnan(record.panel.out_of_stock_share[cells])).ravel()
     inputs = np.concatenate([cutoff.inputs(demand_inputs, rows), view.inputs(SALES_INPUTS)], axis=1)
     days = origin * record.panel.history_days + np.broadcast_to(targets, view.level.shape)
-    return _Examples(
+    return _SalesExamples(
         inputs[is_told],
         np.stack([level_of(view, start)[is_told] for start in _STARTS]),
         np.nan_to_num(record.panel.sales[cells]).ravel()[is_told],

@@ -16,7 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.columns import DRIVERS, Columns, Days, Places
+from forecast_assets.models.calendar.columns import DRIVERS, CalendarColumns, CalendarDays, Places
 from forecast_assets.models.calendar.fitting import (
     ALL,
     GROUP,
@@ -65,7 +65,8 @@ class Calendar:
         stores: Stores that training saw; none where a calendar is by group only.
         nodes: Product group and store of each node.
         effects: By layer, text of [P, U] effects: whole ten-thousandths of the logarithm in two bytes each, lower
-            first, in base 64. Rows are columns in the order of `Columns`, those of nodes only `node_columns` of them.
+            first, in base 64. Rows are columns in the order of `CalendarColumns`, those of nodes only `node_columns` of
+            them.
         node_columns: Which columns nodes have effects of their own for.
         has_month: Whether there are effects of days of the month.
         deviations: Standard deviation by layer and kind of column that effects were drawn by; for people.
@@ -116,7 +117,7 @@ class Calendar:
         keys, code = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
         code = code.reshape(-1)
         logs = self._of(names[keys[:, 2]], stores[keys[:, 1]])
-        days = Days.since(panel.first_date, panel.history_days + panel.horizon_days)
+        days = CalendarDays.since(panel.first_date, panel.history_days + panel.horizon_days)
         daily = self._by_day(places, days, keys[:, 0], logs)
         weekday = np.exp(logs[self._columns.kind == "weekday"].T)
         weekday = clipped(weekday / weekday.mean(axis=1, keepdims=True))
@@ -126,7 +127,7 @@ class Calendar:
             weekday[code], *(daily[driver][code] if driver in daily else nothing for driver in DRIVERS[1:])
         )
 
-    def _by_day(self, places: Places, days: Days, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
+    def _by_day(self, places: Places, days: CalendarDays, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
         """[K, W] factors by driver that there is, weekdays apart, of K nodes with [P, K] effects at given places."""
         drivers = [driver for driver in DRIVERS[1:] if (self._columns.driver == driver).any()]
         out = {driver: np.ones((len(place), len(days.weekday))) for driver in drivers}
@@ -139,8 +140,8 @@ class Calendar:
         return out
 
     @cached_property
-    def _columns(self) -> Columns:
-        return Columns(self.recurring, self.rare, self.has_month)
+    def _columns(self) -> CalendarColumns:
+        return CalendarColumns(self.recurring, self.rare, self.has_month)
 
     @cached_property
     def _unpacked(self) -> dict[str, Floats]:
@@ -211,7 +212,7 @@ def _named(named: NamedSums, found: CalendarEffects) -> Calendar:
     )
 
 
-def _without_constants(columns: Columns, found: CalendarEffects, layer: str) -> Floats:
+def _without_constants(columns: CalendarColumns, found: CalendarEffects, layer: str) -> Floats:
     """Effects whose days of the month average 0: what they share is a level, not a time of month."""
     out = found.by_layer[layer].copy()
     is_month = columns.kind[found.columns[layer]] == "month"

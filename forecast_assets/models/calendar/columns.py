@@ -1,4 +1,4 @@
-"""Columns: what the calendar says of a day, as a regression reads it.
+"""CalendarColumns: what the calendar says of a day, as a regression reads it.
 
 What belongs here: which columns there are, and laying them out by day. What does not: how large any
 effect is.
@@ -39,13 +39,13 @@ _MONTH_DAYS: Final = 31
 _LEAST_MONTH_DAYS: Final = 182
 # Places in a run of days: the first, the second, and so on; the last stands for all that follow.
 _POSITIONS: Final = 6
-# Days before the first day of an event and after its last that it may move.
+# CalendarDays before the first day of an event and after its last that it may move.
 LEADS: Final = (3, 2, 1)
 LAGS: Final = (1,)
 
 
 @dataclass(frozen=True)
-class Columns:
+class CalendarColumns:
     """Which columns there are.
 
     Attributes:
@@ -60,7 +60,7 @@ class Columns:
     has_month: bool = True
 
     @classmethod
-    def of(cls, panel: Panel) -> "Columns":
+    def of(cls, panel: Panel) -> "CalendarColumns":
         """Return the columns that the history of a panel shows: an event that no day of it saw has none."""
         fell = np.flatnonzero(panel.event_days[:, : panel.history_days].any(axis=1) & panel.event_series.any(axis=1))
         seen = {panel.event_names[at] for at in fell}
@@ -86,7 +86,7 @@ class Columns:
         """[P] one of `DRIVERS` for each column."""
         return np.array([KINDS[str(kind)] for kind in self.kind])
 
-    def design(self, days: "Days", falls: Mapping[str, Bools]) -> Design:
+    def design(self, days: "CalendarDays", falls: Mapping[str, Bools]) -> Design:
         """Lay the columns out for one place.
 
         Args:
@@ -114,8 +114,8 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Days:
-    """Days in a row.
+class CalendarDays:
+    """CalendarDays in a row.
 
     Attributes:
         weekday: [W] Monday 0.
@@ -126,11 +126,11 @@ class Days:
     day_of_month: Ints
 
     @classmethod
-    def since(cls, first: date, count: int) -> "Days":
+    def since(cls, first: date, count: int) -> "CalendarDays":
         """Return so many days from the first on.
 
         Example:
-            >>> Days.since(date(2026, 2, 27), 3).day_of_month.tolist()
+            >>> CalendarDays.since(date(2026, 2, 27), 3).day_of_month.tolist()
             [27, 28, 1]
         """
         days = [first + timedelta(days=number) for number in range(count)]
@@ -187,7 +187,7 @@ def _one_of(place: Ints, count: int) -> Bools:
 
 
 def _near(falls: Bools) -> Bools:
-    """[W, leads + lags] Days before the first day of each run, and after its last."""
+    """[W, leads + lags] CalendarDays before the first day of each run, and after its last."""
     padded = np.r_[False, falls, False]
     starts, ends = np.flatnonzero(~padded[:-1] & padded[1:]), np.flatnonzero(padded[:-1] & ~padded[1:]) - 1
     out = np.zeros((len(falls), len(LEADS) + len(LAGS)), dtype=np.bool_)

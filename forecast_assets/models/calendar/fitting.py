@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Rows
-from forecast_assets.models.calendar.columns import Columns, Design
+from forecast_assets.models.calendar.columns import CalendarColumns, Design
 from forecast_assets.models.calendar.mixed_model import NOISE, TOLERANCE, Estimate, Layer, MixedModel
 from forecast_assets.models.demand import ratio
 
@@ -71,7 +71,7 @@ class NodeDays:
 
     group: GroupCodes
     store: GroupCodes
-    columns: Columns
+    columns: CalendarColumns
     designs: Sequence[Design]
     nodes: Sequence[slice]
     units: Floats

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.columns import Columns, Days, Places
+from forecast_assets.models.calendar.columns import CalendarColumns, CalendarDays, Places
 from forecast_assets.models.calendar.fitting import NodeDays
 from forecast_assets.models.demand import ratio
 
@@ -46,14 +46,14 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
     from scipy import sparse
 
     places = Places.of(panel)
-    columns = Columns.of(panel)
+    columns = CalendarColumns.of(panel)
     groups, group = np.unique(product_groups, return_inverse=True)
     stores, store = _in_order_of(places.code, panel.series["store_id"].to_numpy().astype(str))
     keys, node = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
     node = node.reshape(-1)
     summing = sparse.csr_matrix((np.ones(len(node)), (node, np.arange(len(node)))))
     level = ratio(units.sum(axis=1), exposure.sum(axis=1))
-    days = Days.since(panel.first_date, panel.history_days)
+    days = CalendarDays.since(panel.first_date, panel.history_days)
     past = [{name: on[: panel.history_days] for name, on in falls.items()} for falls in places.falls]
     edges = np.searchsorted(keys[:, 0], np.arange(len(past) + 1))
     sums = NodeDays(

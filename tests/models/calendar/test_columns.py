@@ -3,7 +3,7 @@ from datetime import date
 
 import numpy as np
 
-from forecast_assets.models.calendar.columns import Columns, Days, Places, place_in_run
+from forecast_assets.models.calendar.columns import CalendarColumns, CalendarDays, Places, place_in_run
 from tests.support.calendar_cases import FAIR, PAYDAY, PAYDAYS, shops
 
 
@@ -13,8 +13,8 @@ def test_places_in_a_run_count_from_its_first_day() -> None:
 
 
 def test_an_event_of_two_days_has_days_before_its_first_and_after_its_last() -> None:
-    days = Days.since(date(2026, 3, 2), 9)
-    columns = Columns((), ("fair",))
+    days = CalendarDays.since(date(2026, 3, 2), 9)
+    columns = CalendarColumns((), ("fair",))
     design = columns.design(days, {"fair": np.arange(9) // 2 == 2}).toarray()
     on, near = design[:, columns.kind == "event"], design[:, columns.kind == "event_near"]
     assert np.flatnonzero(on[:, 0]).tolist() == [4, 5]
@@ -22,15 +22,15 @@ def test_an_event_of_two_days_has_days_before_its_first_and_after_its_last() -> 
 
 
 def test_an_event_at_the_edge_has_the_days_near_it_that_there_are() -> None:
-    days = Days.since(date(2026, 3, 2), 3)
-    columns = Columns((), ("fair",))
+    days = CalendarDays.since(date(2026, 3, 2), 3)
+    columns = CalendarColumns((), ("fair",))
     near = columns.design(days, {"fair": np.arange(3) == 1}).toarray()[:, columns.kind == "event_near"]
     assert [np.flatnonzero(column).tolist() for column in near.T] == [[], [], [0], [2]]
 
 
 def test_every_day_has_one_weekday_one_day_of_the_month_and_on_a_payday_three_columns_more() -> None:
-    days = Days.since(date(2026, 1, 30), 4)
-    columns = Columns((PAYDAY,), ())
+    days = CalendarDays.since(date(2026, 1, 30), 4)
+    columns = CalendarColumns((PAYDAY,), ())
     design = columns.design(days, {PAYDAY: np.array([False, True, True, False])})
     assert design.sum(axis=1).ravel().tolist() == [[2.0, 5.0, 5.0, 2.0]]
     named = [sorted(columns.kind[design[[day]].indices].tolist()) for day in (0, 1)]
@@ -45,7 +45,7 @@ def test_places_differ_in_their_events_only() -> None:
     places = Places.of(made.panel)
     assert len(set(places.code[:4].tolist())) == len(set(places.code[4:].tolist())) == 1
     assert places.code[0] != places.code[4]
-    days = Days.since(made.panel.first_date, 392).day_of_month
+    days = CalendarDays.since(made.panel.first_date, 392).day_of_month
     for row, of_month in ((0, PAYDAYS[0]), (4, PAYDAYS[1])):
         here = places.falls[places.code[row]]
         assert here[PAYDAY].tolist() == np.isin(days, of_month).tolist()
@@ -54,14 +54,14 @@ def test_places_differ_in_their_events_only() -> None:
 
 def test_an_event_that_no_day_of_the_history_saw_has_no_column() -> None:
     made = shops()
-    assert Columns.of(made.panel) == Columns((PAYDAY,), (FAIR,))
-    assert Columns.of(made.panel.as_of(164)) == Columns((PAYDAY,), ())
-    assert Columns.of(made.panel.as_of(200)) == Columns((PAYDAY,), (), has_month=False)
+    assert CalendarColumns.of(made.panel) == CalendarColumns((PAYDAY,), (FAIR,))
+    assert CalendarColumns.of(made.panel.as_of(164)) == CalendarColumns((PAYDAY,), ())
+    assert CalendarColumns.of(made.panel.as_of(200)) == CalendarColumns((PAYDAY,), (), has_month=False)
     none = replace(made.panel, event_names=(), event_days=made.panel.event_days[:0], event_series=np.zeros((0, 18)) > 0)
-    assert Columns.of(none) == Columns((), ())
+    assert CalendarColumns.of(none) == CalendarColumns((), ())
     assert Places.of(none).falls == ({},)
 
 
 def test_what_a_source_says_of_an_event_decides_whether_it_recurs() -> None:
     panel = replace(shops().panel, event_kinds=("rare", "rare", "recurring"))
-    assert Columns.of(panel) == Columns((FAIR,), (PAYDAY,))
+    assert CalendarColumns.of(panel) == CalendarColumns((FAIR,), (PAYDAY,))
