@@ -25,7 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import DEMAND_CLASSES
-from forecast_assets.core.arrays import Floats, Groups, InputMatrix, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.threads import in_threads
@@ -282,34 +282,19 @@ def forecast_global(
     cutoff = scoring_cutoff(record)
     rows = forecast_by_trees(statistical.demand_class)
     rows = rows[cutoff.is_seen[rows]]
-    share = artifact.share_of(statistical.demand_class) * cutoff.is_seen[:, None]
+    scoring = _Scoring.of(artifact, statistical, cutoff)
+    share = scoring.share
     components = {name: values.copy() for name, values in statistical.components.items()}
-    trees, lost = statistical.mean.copy(), _nothing_known(panel, artifact)
-    usual = usual_lost_share(panel, statistical.history.demand)[:, None]
-    loss = None if lost is None else _Loss(artifact, SalesCutoff(cutoff), usual)
-    # Logarithms know no zero: on a closed day the statistical family's terms, which add up to it, stand for both.
-    is_open = ~panel.is_closed[:, panel.history_days :]
-    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    trees, lost = statistical.mean.copy(), scoring.nothing_known()
     artifact.demand.prepare()
-
-    def forecast(some: Rows) -> tuple[dict[str, Floats], Floats | None]:
-        inputs = cutoff.inputs(artifact.inputs, some)
-        own = explained(cutoff, statistical.history.factors, some, artifact.demand, inputs)
-        if loss is None:
-            return own, None
-        by_trees = np.sum(list(own.values()), axis=0) * is_open[some]
-        mean = statistical.mean[some] + share[some] * (by_trees - statistical.mean[some])
-        return own, loss.share(some, inputs, mean)
-
-    done = 0
-    for some, (own, lost_of_some) in in_threads(forecast, parts, workers):
-        for name, values in own.items():
-            components[name][some] += share[some] * is_open[some] * (values - components[name][some])
-        trees[some] = np.sum(list(own.values()), axis=0) * is_open[some]
+    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    for done, (some, made) in enumerate(in_threads(scoring.forecast, parts, workers), start=1):
+        for name, values in made.components.items():
+            components[name][some] += share[some] * scoring.is_open[some] * (values - components[name][some])
+        trees[some] = made.trees
         if lost is not None:
-            lost[some] = lost_of_some
-        done += len(some)
-        progress(SERIES_STAGE, done, len(rows))
+            lost[some] = made.lost_share
+        progress(SERIES_STAGE, min(done * _CHUNK, len(rows)), len(rows))
     mean = statistical.mean + share * (trees - statistical.mean)
     series = replace(
         statistical,
@@ -326,27 +311,82 @@ def forecast_global(
 
 
 @dataclass(frozen=True)
-class _Loss:
-    """What a version says of the share of demand that meets no stock.
+class _Scored:
+    """Forecasts of some series by trees.
 
     Attributes:
-        artifact: With models of sales, or with trees for the share that is kept.
-        cutoff: The cutoff of n series.
-        usual: [n, 1] share that each series usually loses.
+        components: [k, h] units by component.
+        trees: [k, h] their sum; 0 on closed days.
+        lost_share: [k, h] share of demand that meets no stock; None where stock status is not known at all.
+    """
+
+    components: Mapping[str, Floats]
+    trees: Floats
+    lost_share: Floats | None
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """A panel's own cutoff with all that forecasts of some of its series are made from.
+
+    Attributes:
+        artifact: What training decided.
+        statistical: The statistical family's forecasts of n series.
+        cutoff: The cutoff.
+        share: [n, 1] share of the trees in each forecast.
+        is_open: [n, h] whether each store is open. Logarithms know no zero: on a closed day the statistical family's
+            terms, which add up to it, stand for both.
+        sales: The cutoff as trees for sales see it; None where stock status is not known at all.
+        usual: [n, 1] share of demand that each series usually loses.
     """
 
     artifact: GlobalArtifact
-    cutoff: SalesCutoff
+    statistical: SeriesForecasts
+    cutoff: CutoffInputs
+    share: Floats
+    is_open: Bools
+    sales: SalesCutoff | None
     usual: Floats
 
-    def share(self, rows: Rows, inputs: InputMatrix, demand: Floats) -> Floats:
+    @classmethod
+    def of(cls, artifact: GlobalArtifact, statistical: SeriesForecasts, cutoff: CutoffInputs) -> "_Scoring":
+        panel = cutoff.record.panel
+        says_what_is_lost = artifact.kept is not None or artifact.sales is not None
+        is_known = says_what_is_lost and not bool(np.isnan(panel.out_of_stock_share).all())
+        return cls(
+            artifact=artifact,
+            statistical=statistical,
+            cutoff=cutoff,
+            share=artifact.share_of(statistical.demand_class) * cutoff.is_seen[:, None],
+            is_open=~panel.is_closed[:, panel.history_days :],
+            sales=SalesCutoff(cutoff) if is_known else None,
+            usual=usual_lost_share(panel, statistical.history.demand)[:, None],
+        )
+
+    def nothing_known(self) -> Floats | None:
+        """[n, h] shares of demand that meet no stock, unknown so far; None where stock status is not known at all."""
+        return None if self.sales is None else np.full(self.statistical.mean.shape, np.nan)
+
+    def forecast(self, rows: Rows) -> _Scored:
+        """Forecast some series, [k] of the n; writes nothing that others read."""
+        inputs = self.cutoff.inputs(self.artifact.inputs, rows)
+        factors = self.statistical.history.factors
+        components = explained(self.cutoff, factors, rows, self.artifact.demand, inputs)
+        trees = np.sum(list(components.values()), axis=0) * self.is_open[rows]
+        statistical = self.statistical.mean[rows]
+        return _Scored(
+            components, trees, self._lost(rows, inputs, statistical + self.share[rows] * (trees - statistical))
+        )
+
+    def _lost(self, rows: Rows, inputs: InputMatrix, demand: Floats) -> Floats | None:
         """[k, h] Share of the demand [k, h] of some series that is lost, from their inputs [k * h, f]."""
         usual = self.usual[rows]
-        if self.artifact.sales is not None:
-            return share_lost(demand, self.artifact.sales.units(self.cutoff.view(rows), inputs), usual)
-        assert self.artifact.kept is not None
-        lost = 1.0 - kept_share(self.artifact.kept, inputs).reshape(demand.shape)
-        return np.asarray(usual + SHARES[self.artifact.family] * (lost - usual))
+        if self.sales is not None and self.artifact.sales is not None:
+            return share_lost(demand, self.artifact.sales.units(self.sales.view(rows), inputs), usual)
+        if self.sales is not None and self.artifact.kept is not None:
+            lost = 1.0 - kept_share(self.artifact.kept, inputs).reshape(demand.shape)
+            return np.asarray(usual + SHARES[self.artifact.family] * (lost - usual))
+        return None
 
 
 def forecast_by_trees(demand_class: Groups) -> Rows:
@@ -413,13 +453,6 @@ def share_out(level: Floats, logs: Mapping[str, Floats]) -> dict[str, Floats]:
 def kept_share(trees: Trees, inputs: InputMatrix) -> Floats:
     """[k] Share of demand that finds stock, at most all of it."""
     return np.asarray(np.exp(np.minimum(trees.score(inputs), 0.0)))
-
-
-def _nothing_known(panel: Panel, artifact: GlobalArtifact) -> Floats | None:
-    """[n, H] shares of demand that meet no stock, unknown so far; None where stock status is not known at all."""
-    if (artifact.kept is None and artifact.sales is None) or np.isnan(panel.out_of_stock_share).all():
-        return None
-    return np.full((panel.series.height, panel.horizon_days), np.nan)
 
 
 def _named(models: npt.NDArray[np.object_], share: Floats) -> npt.NDArray[np.object_]:
