@@ -1,4 +1,4 @@
-"""CalendarColumns: what the calendar says of a day, as a regression reads it.
+"""Columns: what the calendar says of a day, as a regression reads it.
 
 What belongs here: which columns there are, and laying them out by day. What does not: how large any
 effect is.
@@ -39,7 +39,7 @@ _MONTH_DAYS: Final = 31
 _LEAST_MONTH_DAYS: Final = 182
 # Places in a run of days: the first, the second, and so on; the last stands for all that follow.
 _POSITIONS: Final = 6
-# CalendarDays before the first day of an event and after its last that it may move.
+# Days before the first day of an event and after its last that it may move.
 LEADS: Final = (3, 2, 1)
 LAGS: Final = (1,)
 
@@ -115,7 +115,7 @@ class CalendarColumns:
 
 @dataclass(frozen=True)
 class CalendarDays:
-    """CalendarDays in a row.
+    """Days in a row.
 
     Attributes:
         weekday: [W] Monday 0.
@@ -187,7 +187,7 @@ def _one_of(place: Ints, count: int) -> Bools:
 
 
 def _near(falls: Bools) -> Bools:
-    """[W, leads + lags] CalendarDays before the first day of each run, and after its last."""
+    """[W, leads + lags] Days before the first day of each run, and after its last."""
     padded = np.r_[False, falls, False]
     starts, ends = np.flatnonzero(~padded[:-1] & padded[1:]), np.flatnonzero(padded[:-1] & ~padded[1:]) - 1
     out = np.zeros((len(falls), len(LEADS) + len(LAGS)), dtype=np.bool_)
