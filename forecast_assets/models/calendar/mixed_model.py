@@ -281,8 +281,12 @@ class Estimate:
             weight: [T, J] precision of each; 0 where nothing was observed.
             tolerance: What may be left, as a share of what there was.
         """
-        system = _System(model, weight, self.deviations(model))
+        deviations = self.deviations(model)
+        system = _System(model, weight, deviations)
         self.scaled = system.solve(system.scaled(weight * target), self.scaled, tolerance)
+        effects = model.parts(self.scaled * deviations)
+        _balance(model, effects, self.variances)
+        self.scaled = np.concatenate([part.reshape(-1) for part in effects]) / deviations
 
     def learn(self, model: MixedModel, weight: Floats) -> float:
         """Learn the variances from the effects that were found last; returns how many effects the data decide."""
@@ -301,6 +305,40 @@ class Estimate:
                 found[kind] = min(max(learned, _LEAST_VARIANCE), _LARGEST_VARIANCE)
         self.scaled = self.scaled * before / self.deviations(model)
         return decided
+
+
+def _balance(model: MixedModel, effects: Sequence[Floats], variances: Variances) -> None:
+    """Move what units of a layer have in common up to the layer that holds them, as far as variances make likely.
+
+    Observations tell the sum of an effect over the layers and hardly how it is shared out, so that conjugate gradients
+    are slow to find out; for a layer and the one above it the best share is known exactly.
+
+    Args:
+        model: Whose layers these are.
+        effects: By layer; changed in place, with the same sums for every node.
+        variances: By layer and kind.
+    """
+    kept = [at for at, layer in enumerate(model.layers) if not layer.is_noise]
+    for lower, upper in ((lower, upper) for lower in reversed(kept) for upper in reversed(kept) if upper < lower):
+        parent = _parents(model.layers[lower], model.layers[upper])
+        if parent is None:
+            continue
+        rows = np.searchsorted(model.layers[upper].columns, model.layers[lower].columns)
+        below, above = (
+            np.array([variances[at][str(kind)] for kind in model.layers[lower].kind])[:, None] for at in (lower, upper)
+        )
+        whole = effects[upper][rows][:, parent] + effects[lower]
+        count = np.bincount(parent, minlength=model.layers[upper].units)
+        sums = np.stack([np.bincount(parent, weights=row, minlength=len(count)) for row in whole])
+        effects[upper][rows] = sums / (below / above + count)
+        effects[lower][:] = whole - effects[upper][rows][:, parent]
+
+
+def _parents(lower: Layer, upper: Layer) -> Rows | None:
+    """[U] unit of the upper layer that holds each of the lower one; None where any is in several."""
+    parent = np.zeros(lower.units, dtype=np.intp)
+    parent[lower.unit] = upper.unit
+    return parent if np.array_equal(parent[lower.unit], upper.unit) else None
 
 
 def _rows_of(layer: Layer) -> Iterator[tuple[str, Any]]:

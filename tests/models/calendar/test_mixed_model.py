@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from forecast_assets.core.arrays import Floats
-from forecast_assets.models.calendar.mixed_model import NOISE, Estimate, Layer, MixedModel
+from forecast_assets.models.calendar.mixed_model import NOISE, Estimate, Layer, MixedModel, _balance
 
 NODES, DAYS = 12, 40
 GROUP, STORE = np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)
@@ -98,3 +98,30 @@ def test_what_nothing_was_seen_of_keeps_the_variance_that_was_expected() -> None
     for found, expected in zip(estimate.variances, before, strict=True):
         assert found == pytest.approx(expected)
     assert not np.any(estimate.scaled)
+
+
+def test_sharing_effects_out_between_layers_leaves_their_sums_and_makes_them_likelier() -> None:
+    made, _ = model(np.random.default_rng(6))
+    estimate = Estimate.start(made)
+    flat = np.random.default_rng(7).normal(size=made.size)
+    before, after = made.parts(flat.copy()), made.parts(flat)
+    _balance(made, after, estimate.variances)
+    assert made.predicted(after, noise=True) == pytest.approx(made.predicted(before, noise=True))
+    unlikely = [sum(float((part**2).sum()) for part in _scaled(made, estimate, each)) for each in (before, after)]
+    assert unlikely[1] < 0.95 * unlikely[0]
+
+
+def test_layers_are_told_apart_also_where_solving_ends_early() -> None:
+    """What columns do by group would take long to be told from what they do to all."""
+    random = np.random.default_rng(8)
+    made, weights = model(random)
+    target = made.predicted(made.parts(0.3 * random.normal(size=made.size)), noise=True)
+    rough, exact = Estimate.start(made), Estimate.start(made)
+    rough.solve(made, target, weights, tolerance=1e-2)
+    exact.solve(made, target, weights, tolerance=1e-8)
+    for found, true in zip(rough.effects(made), exact.effects(made), strict=True):
+        assert found == pytest.approx(true, abs=0.05)
+
+
+def _scaled(made: MixedModel, estimate: Estimate, effects: list[Floats]) -> list[Floats]:
+    return [part / sd for part, sd in zip(effects, made.parts(estimate.deviations(made)), strict=True)]
