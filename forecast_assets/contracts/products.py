@@ -304,6 +304,9 @@ _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
             "payday_units": 0, "time_of_month_units": 0, "covariates_units": 0,
         },
     },
+    BASE_NODE_FORECASTS.name: {
+        "3fa1b665d553e2f683dcdc5048d03cdb7f4656aa84c4c80a90ec50a81a2a50e3": {"variance_ratio": None},
+    },
     FORECASTS.name: {
         "381a80291b6029cc558f97203f0769529038a7bb9546b499ef6bcc89fd7ecbf9": {
             "out_of_distribution_score": None, "quality_flags": None,

@@ -36,8 +36,8 @@ _SMALLEST_STEP: Final = 1e-3
 # unit that is sold moves by no more than this, on the log.
 _MOST_ALTERNATIONS: Final = 3
 _SETTLED: Final = 0.003
-# What versions without a calendar do not have.
-_OF_CALENDAR: Final = ("calendar", "node_weekday_prior_units")
+# What versions of before, or without a calendar, do not have.
+_OPTIONAL: Final = ("calendar", "node_weekday_prior_units", "reads_shifts")
 _LARGEST_STEP: Final = 2.0
 # How far groups are expected to lie from all, and all from none: standard deviations of elasticity and log uplift.
 _GROUP_SPREAD: Final = np.array([0.5, 0.1])
@@ -87,6 +87,7 @@ class Effects:
         calendar: Weekdays, paydays, time of month and events by product group and store, estimated together; None
             where weekdays and events are those of groups and of all.
         node_weekday_prior_units: The same units against the calendar's pattern of the series' group in its store.
+        reads_shifts: Whether shifts of level of groups in stores are looked for; versions of before do not.
     """
 
     pooled: GroupEffects
@@ -96,6 +97,7 @@ class Effects:
     season: Season | None = None
     calendar: Calendar | None = None
     node_weekday_prior_units: float | None = None
+    reads_shifts: bool = False
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Effects":
@@ -108,12 +110,13 @@ class Effects:
             Season.from_data(data["season"]) if data["season"] else None,
             Calendar.from_data(data["calendar"]) if data.get("calendar") else None,
             data.get("node_weekday_prior_units"),
+            data.get("reads_shifts", False),
         )
 
     def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without what a calendar brings where there is none."""
+        """Return the JSON form, without what versions of before, or without a calendar, do not have."""
         data = asdict(self)
-        return {name: data[name] for name in data if data[name] is not None or name not in _OF_CALENDAR}
+        return {name: value for name, value in data.items() if value or name not in _OPTIONAL}
 
     def of(self, groups: Groups) -> tuple[Floats, Floats]:
         """[n, 2] elasticity and log uplift, and [n, 7] weekday factors of the group of each series."""
@@ -235,6 +238,7 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
         weekday_prior_units=_weekday_prior(panel, observed.units, expected),
         calendar=calendar,
         node_weekday_prior_units=_weekday_prior(panel, observed.units, _expected(observed, moved * daily)),
+        reads_shifts=True,
     )
 
 

@@ -98,7 +98,9 @@ def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeri
     season = factors.season[:, : panel.history_days]
     demand_class = classify(panel, season, season_deviation(panel, effects, product_groups))
     shown = observed.exposure * past
-    shift = shift_factors(panel, product_groups, observed.units, shown)
+    shift = np.broadcast_to(1.0, shown.shape)
+    if effects.reads_shifts:
+        shift = shift_factors(panel, product_groups, observed.units, shown)
     level = at_present_level(panel, observed.units, shown * shift, found.level / shift)
     is_seen = (observed.exposure > _MOST_OF_A_DAY) & ~(panel.is_censored & np.isnan(panel.missed_share))
     has_sold = np.nan_to_num(panel.sales) > 0
