@@ -76,6 +76,7 @@ def _aggregate_rows() -> list[dict[str, Any]]:
             "store_node": store,
             "series_count": count,
             "base_units": 4 * count,
+            "variance_ratio": 0.5,
             "forecast_units": 4 * count,
             "expected_sales_units": 3 * count,
         }
