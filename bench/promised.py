@@ -6,8 +6,6 @@ What belongs here: the bounds, and which recorded figure each is over. What does
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from bench.figures import (
     BOTTOM,
     LEVELS,
@@ -88,10 +86,10 @@ def skill_goals(kind: str, found: Mapping[str, Figures], before: Recorded) -> li
 
 
 def _goal(kind: str, promise: Promise, found: Mapping[str, Figures], before: Recorded) -> Goal:
-    reached = mean_figure(found.values(), promise.figure)
     what = f"{kind}, {len(found)} cutoffs: {promise.figure}"
     if promise.over is None:
+        reached = mean_figure(found.values(), promise.figure)
         return Goal(f"{what}, size of the mean", reached, promise.at_least, promise.aim, "share")
-    was = before.mean(promise.over, found.keys(), promise.figure)
+    was, ratio = before.beside(promise.over, found, promise.figure)
     named = f"{what} over that of {promise.over} of {before.commit} ({was:.4f})"
-    return Goal(named, reached / was if was else float(np.nan), promise.at_least, promise.aim)
+    return Goal(named, ratio, promise.at_least, promise.aim)

@@ -5,7 +5,7 @@ and are never measured anew by later code, which is what they are compared with.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,29 @@ class Recorded:
 
     Attributes:
         commit: Of the code that reached it.
-        figures: By model, case and name.
+        figures: By model, case and name; none of a case that the model refused.
     """
 
     commit: str
     figures: Mapping[str, Mapping[str, Figures]]
 
-    def mean(self, model: str, cases: Collection[str], name: str) -> float:
-        """Return the mean of a figure over some cases; NaN where one of them is not recorded."""
+    def beside(self, model: str, found: Mapping[str, Figures], name: str) -> tuple[float, float]:
+        """Return the recorded mean of a figure, and the mean of what was found over it, on the same cases.
+
+        Args:
+            model: Whose record.
+            found: Figures by name of the case.
+            name: Of the figure.
+
+        Returns:
+            NaN where a case is not recorded. Cases that either model refused, which have no figures, are left out.
+        """
         known = self.figures.get(model, {})
-        return mean_figure([known[case] for case in cases], name) if known.keys() >= set(cases) else float("nan")
+        if not known.keys() >= found.keys():
+            return float("nan"), float("nan")
+        both = [case for case in found if name in known[case] and name in found[case]]
+        was = mean_figure([known[case] for case in both], name)
+        return was, mean_figure([found[case] for case in both], name) / was if was else float("nan")
 
 
 def recorded() -> Recorded:

@@ -15,6 +15,7 @@ one table for each. `--evaluates` trains as production does, with the versions o
 takes in multiples of a fixed job that is run just before. `--record` writes what was reached into the file.
 """
 
+import math
 import tempfile
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from bench.measured import in_process
 from bench.promised import BESIDE, TRAINING, skill_goals
 from bench.real_input import fresh_parser
 from bench.recorded import Recorded, record, recorded
+from forecast_assets.core.errors import InputError
 from forecast_assets.presentation.text import table
 
 SEEDS = (1, 2, 3)
@@ -132,27 +134,32 @@ def judged(
             training without these.
 
     Returns:
-        By title of the table and name of the case: figures, smaller is better.
+        By title of the table and name of the case: figures, smaller is better; none of a case that the model refused.
     """
     titles: dict[str, Collection[str]] = {model: (), **{f"{model} without {part}": (part,) for part in without}}
     found: dict[str, dict[str, Figures]] = {title: {} for title in titles}
     for case in cases:
         for title, parts in titles.items():
-            made = model_named(model, parts, evaluates=fixed is not None)(case)
+            try:
+                made = model_named(model, parts, evaluates=fixed is not None)(case)
+            except InputError as error:
+                found[title][case.name] = {}
+                print(f"{case.name}, {title}, refused: {error}", flush=True)
+                continue
             timed = {TRAINING: made.training_seconds / fixed} if fixed else {}
             found[title][case.name] = {**figures(case, made), **timed}
             told = _told(found[title][case.name])
             print(f"{case.name}, {title}, trained in {made.training_seconds:.0f} s: {told}", flush=True)
-    return {title: each for title, each in found.items() if each}
+    return {title: each for title, each in found.items() if any(each.values())}
 
 
 def skill_table(title: str, found: Mapping[str, Figures], before: Recorded) -> str:
     """Return the means over cases beside those recorded of the same cases."""
     rows, models = [], BESIDE[kind_of(next(iter(found)))]
-    for name in next(iter(found.values())):
+    for name in max(found.values(), key=len):
         reached = mean_figure(found.values(), name)
-        beside = [before.mean(model, found.keys(), name) for model in models]
-        shown = [(f"{was:.4f}", f"{reached / was:.3f}") if was > 0 else ("-", "-") for was in beside]
+        beside = [before.beside(model, found, name) for model in models]
+        shown = [("-", "-") if math.isnan(ratio) else (f"{was:.4f}", f"{ratio:.3f}") for was, ratio in beside]
         rows.append((name, f"{reached:.4f}", *shown[0], *shown[1]))
     head = ("mean over cutoffs", "reached", f"{models[0]}, {before.commit}", "ratio", models[1], "ratio")
     return table(head, rows, title=f"{title}: {len(found)} cutoffs, {next(iter(found))} and on")

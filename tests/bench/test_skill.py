@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from bench import skill
+from bench.candidates import Made
 from bench.figures import auc, kind_of, mean_figure
 from bench.promised import PROMISED
 from bench.recorded import Recorded, record, recorded
 from bench.skill import skill_table
+from forecast_assets.core.errors import InputError
 
 
 @pytest.fixture
@@ -48,6 +50,35 @@ def test_the_table_shows_the_ratio_to_what_is_recorded_of_the_same_cutoffs(file:
 
 
 @pytest.mark.usefixtures("file")
+def test_cutoffs_that_a_model_refused_are_left_out_on_both_sides() -> None:
+    record("combined", {"m5 one": {"WAPE": 0.4}, "m5 two": {}}, "abc")
+    held = recorded()
+    assert held.beside("combined", {"m5 one": {"WAPE": 0.3}, "m5 two": {"WAPE": 9.0}}, "WAPE") == pytest.approx(
+        (0.4, 0.75)
+    )
+    assert np.isnan(held.beside("combined", {"m5 three": {"WAPE": 0.3}}, "WAPE")).all()
+
+
+def test_a_history_that_is_too_short_for_trees_is_told_and_not_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Case:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    def refusing(case: Case) -> Made:
+        if case.name == "short":
+            raise InputError("41 days are too few.", remedy="Wait.")
+        return Made(np.ones((1, 1)), np.ones((1, 1)), None, 1.0)
+
+    monkeypatch.setattr(skill, "model_named", lambda *_, **__: refusing)
+    monkeypatch.setattr(skill, "figures", lambda *_: {"WAPE": 0.5})
+    found = skill.judged([Case("short"), Case("long")], "combined")  # type: ignore[list-item]
+    assert found == {"combined": {"short": {}, "long": {"WAPE": 0.5}}}
+    assert "short, combined, refused: 41 days are too few." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("file")
 def test_what_is_measured_against_does_not_change() -> None:
     record("combined", {"m5 one": {"WAPE": 0.4}}, "abc")
     with pytest.raises(ValueError, match="holds figures of abc"):
@@ -77,6 +108,6 @@ def test_what_is_recorded_is_of_known_cases_and_models_and_complete() -> None:
     assert held.figures.keys() <= {"combined", "statistical", "tweedie"}
     for cases in held.figures.values():
         for name, figures in cases.items():
-            wanted = {promise.figure for promise in PROMISED[kind_of(name)]}
+            wanted = {promise.figure for promise in PROMISED[kind_of(name)]} if figures else set()
             assert wanted <= figures.keys()
             assert np.isfinite(list(figures.values())).all()
