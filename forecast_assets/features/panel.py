@@ -27,6 +27,8 @@ PANEL_FEEDS: Final = (
 )  # fmt: skip
 # Days that are read at a time: long rows take up many times the room of the matrices that they go into.
 _SLICE_DAYS: Final = 91
+# Days after the horizon whose events are read: what an event does to the days before it is of the horizon.
+DAYS_BEYOND: Final = 3
 # An event whose kind nobody says recurs if it fell on so many days of the history, and on one in so many of them.
 _LEAST_DAYS: Final = 8
 _MOST_DAYS_APART: Final = 46
@@ -55,6 +57,7 @@ class Panel:
         is_closed: [n, T + H] whether the store is said to be closed that day, or to be going to be.
         event_kinds: E kinds, `recurring` or `rare` as the newest day that says one does, None where none does; empty
             where no event has one.
+        events_beyond: [E, B] on which of the B days after the last one each event falls, as far as that is known.
         covariates: What was said of covariates on all T + H days, as every cutoff of the history knew it.
     """
 
@@ -75,6 +78,7 @@ class Panel:
     is_closed: Bools
     event_kinds: tuple[str | None, ...] = ()
     covariates: Covariates = field(default_factory=Covariates)
+    events_beyond: Bools | None = None
 
     @property
     def cutoff(self) -> date:
@@ -102,6 +106,11 @@ class Panel:
         return tuple(
             name for name, kinds in sorted(said.items()) if RECURRING in kinds or (name in often and RARE not in kinds)
         )
+
+    @property
+    def event_days_and_beyond(self) -> Bools:
+        """[E, T + H + B] on which days each event falls, the horizon's and those after it."""
+        return self.event_days if self.events_beyond is None else np.c_[self.event_days, self.events_beyond]
 
     def occurrences(self, event_name: str) -> tuple[Rows, Bools]:
         """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""
@@ -142,6 +151,7 @@ class Panel:
             is_closed=self.is_closed[:, :width],
             event_kinds=self.event_kinds,
             covariates=self.covariates.as_of(history - 1),
+            events_beyond=self._beyond(width),
         )
 
     def recent(self, days: int) -> "Panel":
@@ -170,7 +180,12 @@ class Panel:
             has_plan=self.has_plan[:, :days],
             event_days=self.event_days[:, :width],
             is_closed=self.is_closed[:, :width],
+            events_beyond=self._beyond(width),
         )
+
+    def _beyond(self, width: int) -> Bools:
+        """[E, B] on which days after so many columns each event falls."""
+        return self.event_days_and_beyond[:, width : width + DAYS_BEYOND]
 
     def take(self, rows: Rows) -> "Panel":
         """Return the series at ``rows``."""
@@ -231,13 +246,14 @@ def assemble_panel(
         is_promotion=is_promotion > 0,
         has_plan=~np.isnan(price_ratio[:, history:]),
         event_names=events.names,
-        event_days=events.days,
+        event_days=events.days[:, : grid.width],
         event_series=events.applies,
         is_closed=_closed(grid, observations.get("store_closures")),
         event_kinds=events.kinds,
         covariates=lay_out_covariates(
             observations.get("covariates"), ordered, first, history + horizon_days, store_nodes
         ),
+        events_beyond=events.days[:, grid.width :],
     )
 
 
@@ -314,7 +330,7 @@ def _closed(grid: _Grid, rows: pl.LazyFrame | None) -> Bools:
 
 @dataclass(frozen=True)
 class _Events:
-    """Events by place: E names and kinds, on which days each falls [E, T + H], which series it applies to [E, n]."""
+    """Events by place: E names and kinds, on which days each falls [E, T + H + B], to which series it applies [E, n]."""
 
     names: tuple[str, ...]
     kinds: tuple[str | None, ...]
@@ -324,17 +340,18 @@ class _Events:
 
 def _events(rows: pl.LazyFrame | None, grid: _Grid, store_nodes: pl.DataFrame | None) -> _Events:
     if rows is None:
-        shapes = (0, grid.width), (0, grid.series.height)
+        shapes = (0, grid.width + DAYS_BEYOND), (0, grid.series.height)
         return _Events((), (), *(np.zeros(shape, dtype=np.bool_) for shape in shapes))
     key = ["event_name", "store_node"]
-    last = grid.first_date + timedelta(days=grid.width - 1)
+    width = grid.width + DAYS_BEYOND
+    last = grid.first_date + timedelta(days=width - 1)
     within = rows.filter(pl.col("event_date").is_between(grid.first_date, last))
     days = within.select(*key, "event_date", "event_kind").collect()
     places = (
         days.sort(*key, "event_date").group_by(key, maintain_order=True).agg(pl.col("event_kind").drop_nulls().last())
     )
     placed = days.join(places.select(key).with_row_index("place"), on=key)
-    matrix = np.zeros((places.height, grid.width), dtype=np.bool_)
+    matrix = np.zeros((places.height, width), dtype=np.bool_)
     column = (placed["event_date"] - grid.first_date).dt.total_days()
     matrix[placed["place"].to_numpy(), column.to_numpy()] = True
     scope = {node: stores_in(node, grid.series["store_id"], store_nodes) for node in places["store_node"].unique()}

@@ -76,6 +76,10 @@ class CrossedLevel:
         """Product level and store level."""
         return self.product.name, self.store.name
 
+    def take(self, rows: Rows) -> "CrossedLevel":
+        """Return the level of some of the series; nodes without any of them stay."""
+        return replace(self, code=self.code[rows])
+
     @property
     def frame(self) -> pl.DataFrame:
         """One row per node, in the order of ``places``."""

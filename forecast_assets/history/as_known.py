@@ -15,7 +15,7 @@ from forecast_assets.contracts import COVARIATES, FEEDS, SALES, STORE_CLOSURES
 from forecast_assets.contracts.confirmations import confirmations_feed
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.covariates import WORD_COLUMNS, Covariates, lay_out_covariates
-from forecast_assets.features.panel import PANEL_FEEDS, Panel, assemble_panel
+from forecast_assets.features.panel import DAYS_BEYOND, PANEL_FEEDS, Panel, assemble_panel
 from forecast_assets.features.specs import FeatureSpec, days_needed
 from forecast_assets.history.fusion import resolve, resolve_uncontested
 from forecast_assets.history.quarantined import quarantined_rows, without_uncertain
@@ -251,7 +251,7 @@ class History:
     def panel(self, series: pl.DataFrame, *, history_days: int, horizon_days: int) -> Panel:
         """Return the panel of the given series over the last ``history_days`` and the horizon."""
         since = self.cutoff - timedelta(days=history_days - 1)
-        rows = dict(self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days))
+        rows = dict(self.feeds(PANEL_FEEDS, since=since, ahead_days=horizon_days + DAYS_BEYOND))
         if COVARIATES.name in rows:
             rows[COVARIATES.name] = self._covariate_words(rows[COVARIATES.name], since, horizon_days)
         return assemble_panel(

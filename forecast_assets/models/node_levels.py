@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Floats, GroupCodes
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes
 from forecast_assets.hierarchy import Sparse
 from forecast_assets.models.selection import spread_rows
 
@@ -25,6 +25,8 @@ _HALF: Final = 0.5
 # Neither forecast is ever thought to know nothing.
 _LEAST_SHARE: Final = 0.05
 _TINY: Final = 1e-12
+# Units a day below which a node is one of which nothing is expected.
+_LEAST_UNITS: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,22 @@ class NodesAtCutoff:
     actual: Floats
 
     def loss(self, model: str) -> float:
-        """Mean squared error over the units of a node."""
-        return float(np.mean((self.own[model] - self.actual) ** 2 / self._units))
+        """Mean squared error over the units of a node; nodes of which nothing is expected say nothing."""
+        told = self._is_told
+        return float(np.mean(((self.own[model] - self.actual) ** 2 / self._units)[told])) if told.any() else 0.0
 
     def best_share(self, model: str) -> float:
         """Return the share of own forecasts that would have been best; a half where both forecasts are the same."""
         apart, missed = self.own[model] - self.sums, self.actual - self.sums
-        room = float((apart**2 / self._units).sum())
-        return float(np.clip((apart * missed / self._units).sum() / room, 0.0, 1.0)) if room > _TINY else _HALF
+        told, units = self._is_told, self._units[self._is_told]
+        room = float((apart[told] ** 2 / units).sum())
+        wanted = float(((apart * missed)[told] / units).sum())
+        return float(np.clip(wanted / room, 0.0, 1.0)) if room > _TINY else _HALF
+
+    @property
+    def _is_told(self) -> Bools:
+        """[m] Whether anything is expected of a node."""
+        return np.asarray(self.sums.mean(axis=1) > _LEAST_UNITS, dtype=np.bool_)
 
     @property
     def _units(self) -> Floats:
@@ -123,5 +133,14 @@ def variance_ratios(nodes: pl.DataFrame, levels: Sequence[NodeLevel]) -> Floats:
         levels: What was decided.
     """
     ratios = {(level.product_level, level.store_level): level.variance_ratio for level in levels}
-    names = nodes.select("product_level", "store_level").iter_rows()
-    return np.array([ratios.get((product, store), 1.0) for product, store in names])
+    return np.array([ratios.get(name, 1.0) for name in _level_names(nodes)])
+
+
+def decided(nodes: pl.DataFrame, levels: Sequence[NodeLevel]) -> Bools:
+    """[m] Whether anything was decided of each node's levels."""
+    names = {(level.product_level, level.store_level) for level in levels}
+    return np.array([name in names for name in _level_names(nodes)], dtype=np.bool_)
+
+
+def _level_names(nodes: pl.DataFrame) -> list[tuple[str, str]]:
+    return list(nodes.select("product_level", "store_level").iter_rows())

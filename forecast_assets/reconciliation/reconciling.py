@@ -29,6 +29,8 @@ from forecast_assets.hierarchy.membership import NODE
 OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")
 # Below a millionth of a unit a forecast is published as zero, and zero is not scaled.
 _SMALLEST: Final = 1.0 / SCALE
+# No node is thought to be known without error.
+_LEAST_RATIO: Final = 1e-3
 
 
 def reconcile(
@@ -69,7 +71,7 @@ def _corrections(discrepancy: Floats, summing: Sparse, level: Floats, ratio: Flo
     from hierarchicalforecast.methods import MinTraceSparse
     from scipy import sparse
 
-    node_level = (summing @ level) * ratio
+    node_level = (summing @ level) * np.maximum(ratio, _LEAST_RATIO)
     is_heard = node_level > _SMALLEST
     root, node_root = np.sqrt(level), np.sqrt(node_level[is_heard])
     whitened = sparse.diags(1.0 / node_root) @ summing[is_heard] @ sparse.diags(root)

@@ -190,3 +190,14 @@ def test_feeds_that_are_not_there_take_no_room() -> None:
     made = panel()
     assert np.isnan(made.out_of_stock_share).all()
     assert made.out_of_stock_share.strides == made.missed_share.strides == (0, 0)
+
+
+def test_events_of_three_days_after_the_horizon_are_known_beside_it() -> None:
+    """What they do to the days before them is of the horizon; an earlier cutoff and a shorter horizon know the same."""
+    said = [("fair", "S", day, "rare") for day in (-1, 2, 3, 5, 6)]
+    made = panel(events=events_of(*said))
+    assert np.flatnonzero(made.event_days[0]).tolist() == [1, 4]
+    assert np.flatnonzero(made.event_days_and_beyond[0]).tolist() == [1, 4, 5, 7]
+    assert np.flatnonzero(made.ahead(1).event_days_and_beyond[0]).tolist() == [1, 4, 5]
+    assert np.flatnonzero(made.as_of(1).event_days_and_beyond[0]).tolist() == [1, 4, 5]
+    assert np.flatnonzero(made.recent(2).event_days_and_beyond[0]).tolist() == [0, 3, 4, 6]

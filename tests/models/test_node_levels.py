@@ -7,6 +7,7 @@ import pytest
 from forecast_assets.models.node_levels import (
     NodeLevel,
     NodesAtCutoff,
+    decided,
     learned_share,
     losses_by_model,
     summing_matrix,
@@ -54,10 +55,23 @@ def test_models_are_compared_level_by_level() -> None:
     assert losses["b"] > 3.0
 
 
+def test_a_node_of_which_nothing_is_expected_decides_nothing() -> None:
+    """One unit sold where nothing is expected is no ground for taking one level model for as good as another."""
+    sound = cutoff(1.0, 1.0)
+    more = NodesAtCutoff(
+        {name: np.vstack([own, np.zeros((1, HORIZON))]) for name, own in sound.own.items()},
+        np.vstack([sound.sums, np.zeros((1, HORIZON))]),
+        np.vstack([sound.actual, np.eye(1, HORIZON)]),
+    )
+    assert losses_by_model([[more]]) == losses_by_model([[sound]])
+    assert more.best_share("a") == sound.best_share("a")
+
+
 def test_a_node_has_the_ratio_of_its_levels_and_one_of_others_has_one() -> None:
     nodes = pl.DataFrame({"product_level": ["total", "total", "sku"], "store_level": ["total", "store", "total"]})
     levels = [NodeLevel("total", "store", 0.8), NodeLevel("sku", "total", 0.2)]
     assert variance_ratios(nodes, levels).tolist() == [1.0, pytest.approx(0.25), 4.0]
+    assert decided(nodes, levels).tolist() == [False, True, True]
 
 
 def test_nodes_that_are_looked_at_are_spread_evenly() -> None:

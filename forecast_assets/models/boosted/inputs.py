@@ -244,7 +244,8 @@ class RecurringDays:
         """Read an event's days."""
         kinds = [kind for kind, each in enumerate(panel.event_names) if each == name]
         sets, place = np.unique(panel.event_series[kinds], axis=1, return_inverse=True)
-        today = np.asarray((sets.T[:, :, None] & panel.event_days[kinds][None]).any(axis=1), dtype=np.bool_)
+        days = panel.event_days[kinds]
+        today = np.array([days[here].any(axis=0) for here in sets.T], dtype=np.bool_)
         return cls(place.ravel().astype(np.intp), today)
 
     @cached_property

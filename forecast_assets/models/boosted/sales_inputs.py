@@ -186,7 +186,8 @@ class SalesView:
     @cached_property
     def is_steady(self) -> Bools:
         """[k] Whether a series sold on nearly all days that are known, so that a median says something of its mean."""
-        return np.asarray((self.sales > 0).sum(axis=1) >= _STEADY_SHARE * self.known.sum(axis=1))
+        known = self.known.sum(axis=1)
+        return np.asarray((known > 0) & ((self.sales > 0).sum(axis=1) >= _STEADY_SHARE * known))
 
     @property
     def structure(self) -> Floats:

@@ -196,7 +196,7 @@ def _fit(
         history_days=history_days,
         group_level=group_level,
         only_quick=True,
-        hierarchy=None if hierarchy is None else hierarchy.take(few),
+        node_levels=[] if hierarchy is None else [level.take(few) for level in hierarchy.information_levels()],
     )
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
@@ -389,8 +389,8 @@ def _node_levels(
     for level in levels:
         is_of = (pl.col("product_level") == level.product_level) & (pl.col("store_level") == level.store_level)
         few = nodes.nodes.select(is_of.arg_true()).to_series().to_numpy()
-        cutoff = NodesAtCutoff({model: own[few]}, sums[few], came[few])
-        found.append(replace(level, share=learned_share([cutoff], model, level.share, _STATISTICAL_CUTOFFS)))
+        cutoffs = [NodesAtCutoff({model: own[few]}, sums[few], came[few])] if len(few) else []
+        found.append(replace(level, share=learned_share(cutoffs, model, level.share, _STATISTICAL_CUTOFFS)))
     return tuple(found)
 
 

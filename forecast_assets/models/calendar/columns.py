@@ -91,15 +91,17 @@ class CalendarColumns:
 
         Args:
             days: W days.
-            falls: [W] on which days each event falls there; events that are not columns are passed over.
+            falls: [W or more] on which days each event falls there, and on those after, of which days before an event
+                are told; events that are not columns are passed over.
 
         Returns:
             [W, P] sparse ones.
         """
         from scipy import sparse
 
-        never = np.zeros(len(days.weekday), dtype=np.bool_)
-        recurring = [falls.get(name, never) for name in self.recurring]
+        width = len(days.weekday)
+        never = np.zeros(width, dtype=np.bool_)
+        recurring = [falls.get(name, never)[:width] for name in self.recurring]
         rare = [falls.get(name, never) for name in self.rare]
         parts = [
             _one_of(days.weekday, WEEK),
@@ -107,8 +109,8 @@ class CalendarColumns:
             *(on[:, None] for on in recurring),
             *(_one_of(np.minimum(place_in_run(on), _POSITIONS) - 1, _POSITIONS) for on in recurring),
             *(_one_of(days.weekday, WEEK) & on[:, None] for on in recurring),
-            *(on[:, None] for on in rare),
-            *(_near(on) for on in rare),
+            *(on[:width, None] for on in rare),
+            *(_near(on)[:width] for on in rare),
         ]
         return sparse.csr_matrix(np.concatenate(parts, axis=1).astype(np.float64))
 
@@ -143,7 +145,7 @@ class Places:
 
     Attributes:
         code: [n] place of each series.
-        falls: [C] by place, on which of the W days each event falls.
+        falls: [C] by place, on which of the W days and those known after them each event falls.
     """
 
     code: Ints
@@ -151,14 +153,14 @@ class Places:
 
     @classmethod
     def of(cls, panel: Panel) -> "Places":
-        """Return the places of a panel's series, on all of its days."""
+        """Return the places of a panel's series, on all of its days and those known after them."""
         if not panel.event_names:
             return cls(np.zeros(panel.series.height, dtype=np.int64), ({},))
         patterns, code = np.unique(panel.event_series.T, axis=0, return_inverse=True)
         names = sorted(set(panel.event_names))
         kinds = {name: [at for at, other in enumerate(panel.event_names) if other == name] for name in names}
         falls = [
-            {name: _any_of(panel.event_days, [at for at in kinds[name] if here[at]]) for name in names}
+            {name: _any_of(panel.event_days_and_beyond, [at for at in kinds[name] if here[at]]) for name in names}
             for here in patterns
         ]
         return cls(np.asarray(code.reshape(-1), dtype=np.int64), tuple(falls))

@@ -54,13 +54,12 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
     summing = sparse.csr_matrix((np.ones(len(node)), (node, np.arange(len(node)))))
     level = ratio(units.sum(axis=1), exposure.sum(axis=1))
     days = CalendarDays.since(panel.first_date, panel.history_days)
-    past = [{name: on[: panel.history_days] for name, on in falls.items()} for falls in places.falls]
-    edges = np.searchsorted(keys[:, 0], np.arange(len(past) + 1))
+    edges = np.searchsorted(keys[:, 0], np.arange(len(places.falls) + 1))
     sums = NodeDays(
         group=keys[:, 2],
         store=keys[:, 1],
         columns=columns,
-        designs=[columns.design(days, falls) for falls in past],
+        designs=[columns.design(days, falls) for falls in places.falls],
         nodes=[slice(int(start), int(stop)) for start, stop in pairwise(edges)],
         units=np.ascontiguousarray((summing @ units).T),
         expected=np.ascontiguousarray((summing @ (level[:, None] * exposure)).T),

@@ -31,7 +31,7 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             workers=inputs.workers,
             history_days=inputs.history_days,
             group_level=inputs.group_level,
-            hierarchy=inputs.hierarchy,
+            node_levels=inputs.hierarchy.information_levels(),
         )
         return Fitted(artifact)
 

@@ -17,7 +17,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy, Sparse
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.forecasts import NodeForecasts
-from forecast_assets.models.node_levels import variance_ratios
+from forecast_assets.models.node_levels import decided, variance_ratios
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.levels import forecast_levels
 from forecast_assets.models.statistical.series import SeriesForecasts
@@ -57,8 +57,9 @@ def forecast_nodes(
     names = np.full(len(index), artifact.models[NODES])
     levels = forecast_levels(index, names, panel.horizon_days, progress=progress, stage=NODES_STAGE, workers=workers)
     mean = levels.path * (summing @ series.mean)
-    if agreed_with is not None and not artifact.node_levels:
-        mean = 0.5 * (mean + summing @ agreed_with)
+    is_decided = decided(nodes, artifact.node_levels)
+    if agreed_with is not None and not is_decided.all():
+        mean = np.where(is_decided[:, None], mean, 0.5 * (mean + summing @ agreed_with))
     return NodeForecasts(
         nodes=nodes,
         mean=mean,

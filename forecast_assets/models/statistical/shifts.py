@@ -5,8 +5,9 @@ which show none of it for weeks.
 
 Every number of days up to five weeks is tried as the time since the last shift: sales over what the record leads to
 expect, of the days since against those of the eight weeks before (a scan for one change of mean; Page 1955,
-doi:10.1093/biomet/42.3-4.523). What weeks usually differ by, the drift of levels included, is read from the record
-itself, so that a node whose level always wanders is not thought to shift.
+doi:10.1093/biomet/42.3-4.523). What such a change usually is, the drift of levels included, is read from the record
+itself: from what weeks in a row differ by, and from the same change at earlier days. The shift has to be there without
+the series that move most.
 """
 
 from typing import Final
@@ -25,13 +26,18 @@ _WEEK: Final = 7
 # Weeks from which it is read what weeks differ by.
 _LEAST_WEEKS: Final = 6
 _MOST_WEEKS: Final = 26
-# Standard errors that a change takes, which chance reaches among all that are tried once in a thousand nodes, and the
-# least change of the logarithm that is worth a step.
+_LEAST_CHANGES: Final = 4
+# Standard errors that a change takes, which chance alone hardly reaches among all that are tried, and the least change
+# of the logarithm that is worth a step.
 _STANDARD_ERRORS: Final = 4.5
 _LEAST_LOG: Final = 0.08
 _LARGEST_LOG: Final = 1.4
 # Units that the days before have to have sold: fewer tell no level.
 _LEAST_UNITS: Final = 50.0
+# Share of the series that a shift has to do without, those that move most, and how much of it has to be left then.
+_MOVERS: Final = 0.05
+_STILL_THERE: Final = 0.5
+_TINY: Final = 1e-12
 # A median of absolute normal deviations is so much of their standard deviation.
 _MEDIAN_DEVIATION: Final = 0.6745
 
@@ -49,12 +55,46 @@ def shift_factors(panel: Panel, product_groups: Groups, units: Floats, shown: Fl
     if days < _SHORTEST_DAYS + _LEAST_WEEKS * _WEEK:
         return np.broadcast_to(1.0, units.shape)
     node = _groups_in_stores(panel, product_groups)
-    usual = ratio(units.sum(axis=1), shown.sum(axis=1))
-    size, since = _last_shifts(_sums(node, units), _sums(node, usual[:, None] * shown))
+    expected = ratio(units.sum(axis=1), shown.sum(axis=1))[:, None] * shown
+    size, since = _last_shifts(_sums(node, units), _sums(node, expected))
+    for found in np.flatnonzero(size):
+        members = np.flatnonzero(node == found)
+        size[found] = _without_movers(units[members], expected[members], int(since[found]), float(size[found]))
     if not size.any():
         return np.broadcast_to(1.0, units.shape)
     is_before = np.arange(days) < days - since[:, None]
     return np.asarray(np.where(is_before, np.exp(-size)[:, None], 1.0)[node])
+
+
+def _without_movers(units: Floats, expected: Floats, since: int, size: float) -> float:
+    """Return the logarithm of a node's shift without the series that move most; 0 where it is theirs alone.
+
+    An article that is sold out for good, or one that is launched, moves a sum as a shift does, and nobody else's level.
+
+    Args:
+        units: [k, T] units of the node's series.
+        expected: [k, T] what their records lead to expect.
+        since: Days since the shift.
+        size: Logarithm of the shift of their sum.
+    """
+    middle, first = units.shape[1] - since, max(units.shape[1] - since - _BEFORE_DAYS, 0)
+    (sold_after, looked_after), (sold_before, looked_before) = (
+        (units[:, span].sum(axis=1), expected[:, span].sum(axis=1))
+        for span in (slice(middle, None), slice(first, middle))
+    )
+    usual = sold_before.sum() / max(looked_before.sum(), _TINY)
+    moved = (sold_after - usual * looked_after) * np.sign(size)
+    kept = np.argsort(moved, kind="stable")[: len(moved) - max(round(_MOVERS * len(moved)), 1)]
+    after, before = (
+        sold[kept].sum() / max(looked[kept].sum(), _TINY)
+        for sold, looked in ((sold_after, looked_after), (sold_before, looked_before))
+    )
+    if min(after, before) <= 0.0:
+        return 0.0
+    without = float(np.log(after / before)) * np.sign(size)
+    if without < max(_LEAST_LOG, _STILL_THERE * abs(size)):
+        return 0.0
+    return float(np.sign(size) * min(without, abs(size)))
 
 
 def _groups_in_stores(panel: Panel, product_groups: Groups) -> GroupCodes:
@@ -85,12 +125,31 @@ def _last_shifts(units: Floats, expected: Floats) -> tuple[Floats, GroupCodes]:
         is_told = (after > 0) & (before > 0) & (sold[:, middle] - sold[:, first] >= _LEAST_UNITS)
         log = np.where(is_told, np.log(np.where(is_told, after, 1.0) / np.where(is_told, before, 1.0)), 0.0)
         error = np.sqrt(variance * (1.0 / length + 1.0 / (middle - first)))
-        height = np.abs(log) / error
+        error = np.maximum(error, _usual_change(sold, looked_for, length))
+        height = np.abs(log) / np.where(error > 0, error, np.inf)
         is_better = (height > np.maximum(best, _STANDARD_ERRORS)) & (np.abs(log) > _LEAST_LOG)
         best, since = np.where(is_better, height, best), np.where(is_better, length, since)
         trust = 1.0 - np.maximum(height, 1.0) ** -2.0
         size = np.where(is_better, np.clip(log, -_LARGEST_LOG, _LARGEST_LOG) * trust, size)
     return size, since
+
+
+def _usual_change(sold: Floats, looked_for: Floats, length: int) -> Floats:
+    """[J] Usual size of the same change at days before those that are tried, from sums up to each day, [J, T + 1].
+
+    Four non-overlapping ones and more say something; 0 where the record holds fewer.
+    """
+    ends = np.arange(sold.shape[1] - 1 - _LONGEST_DAYS, _BEFORE_DAYS + length, -length)
+    if len(ends) < _LEAST_CHANGES:
+        return np.zeros(len(sold))
+    middles, firsts = ends - length, ends - length - _BEFORE_DAYS
+    after, before = (
+        ratio(sold[:, late] - sold[:, early], looked_for[:, late] - looked_for[:, early])
+        for late, early in ((ends, middles), (middles, firsts))
+    )
+    is_told = (after > 0) & (before > 0)
+    change = np.abs(np.log(np.where(is_told, after, 1.0) / np.where(is_told, before, 1.0)))
+    return np.asarray(np.median(change, axis=1) / _MEDIAN_DEVIATION)
 
 
 def _variance_of_a_day(units: Floats, expected: Floats) -> Floats:

@@ -14,7 +14,7 @@ from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Names
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
-from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy.membership import CrossedLevel
 from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
@@ -148,7 +148,7 @@ def train_statistical(
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
     only_quick: bool = False,
-    hierarchy: Hierarchy | None = None,
+    node_levels: Sequence[CrossedLevel] = (),
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -168,8 +168,8 @@ def train_statistical(
         history_days: Days of history that scoring will read.
         group_level: Product level whose nodes are the groups.
         only_quick: Leave out level models that cost a minute where others cost a second.
-        hierarchy: Crossed hierarchy of the same series, of whose levels of nodes it is decided by which model they are
-            forecast and how far reconciliation trusts them; None for all alike.
+        node_levels: Pairs of levels of the same series of whose nodes it is decided by which model they are forecast
+            and how far reconciliation trusts them; none for all alike.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -196,8 +196,8 @@ def train_statistical(
     models, losses = _choose_models(backtests, launched, workers, () if only_quick else _WITH_THETA)
     means = [_forecast_all(backtest, models, workers) for backtest in backtests]
     few = rows[spread_rows(len(rows), _CALIBRATED_SERIES)]
-    of_few = None if hierarchy is None else hierarchy.take(few)
-    models[NODES], losses[NODES], node_levels = _decide_nodes(backtests, means, of_few)
+    levels_of_few = [level.take(few) for level in node_levels]
+    models[NODES], losses[NODES], decided = _decide_nodes(backtests, means, levels_of_few)
     report(steps - 1, steps)
     calibration = calibrate(
         np.concatenate(means),
@@ -215,7 +215,7 @@ def train_statistical(
         comparisons={**comparisons, **losses},
         reference=learn_reference(panel),
         short_history=None if reach == horizon else ShortHistory(panel.history_days, reach),
-        node_levels=node_levels,
+        node_levels=decided,
     )
 
 
@@ -423,13 +423,12 @@ def _loss(
 
 
 def _decide_nodes(
-    backtests: list[SelectionBacktest], means: list[Floats], hierarchy: Hierarchy | None
+    backtests: list[SelectionBacktest], means: list[Floats], informed: Sequence[CrossedLevel]
 ) -> tuple[str, Losses, tuple[NodeLevel, ...]]:
     """Return the level model of nodes, the losses of all, and how far each pair of levels is to be trusted.
 
-    Without a hierarchy product groups stand for all levels.
+    Without levels product groups stand for all.
     """
-    informed = () if hierarchy is None else hierarchy.information_levels()
     codes = [level.code for level in informed] or [np.unique(backtests[0].product_groups, return_inverse=True)[1]]
     nodes = [[_nodes_at(*pair, code) for pair in zip(backtests, means, strict=True)] for code in codes]
     losses = losses_by_model(nodes)

@@ -28,6 +28,16 @@ def test_an_event_at_the_edge_has_the_days_near_it_that_there_are() -> None:
     assert [np.flatnonzero(column).tolist() for column in near.T] == [[], [], [0], [2]]
 
 
+def test_days_before_an_event_after_the_last_day_are_near_it() -> None:
+    days = CalendarDays.since(date(2026, 3, 2), 5)
+    columns = CalendarColumns(("pay",), ("fair",))
+    falls = np.arange(8) == 6
+    design = columns.design(days, {"fair": falls, "pay": falls}).toarray()
+    near = design[:, columns.kind == "event_near"]
+    assert [np.flatnonzero(column).tolist() for column in near.T] == [[3], [4], [], []]
+    assert not design[:, np.isin(columns.kind, ["event", "payday"])].any()
+
+
 def test_every_day_has_one_weekday_one_day_of_the_month_and_on_a_payday_three_columns_more() -> None:
     days = CalendarDays.since(date(2026, 1, 30), 4)
     columns = CalendarColumns((PAYDAY,), ())
