@@ -330,7 +330,7 @@ def _closed(grid: _Grid, rows: pl.LazyFrame | None) -> Bools:
 
 @dataclass(frozen=True)
 class _Events:
-    """Events by place: E names and kinds, on which days each falls [E, T + H + B], to which series it applies [E, n]."""
+    """Events by place: E names, kinds, days on which each falls [E, T + H + B], series to which it applies [E, n]."""
 
     names: tuple[str, ...]
     kinds: tuple[str | None, ...]
