@@ -27,10 +27,10 @@ _WEEK: Final = 7
 _LEAST_WEEKS: Final = 6
 _MOST_WEEKS: Final = 26
 _LEAST_CHANGES: Final = 4
-# Standard errors that a change takes, which chance alone hardly reaches among all that are tried, and the least change
-# of the logarithm that is worth a step.
-_STANDARD_ERRORS: Final = 4.5
-_LEAST_LOG: Final = 0.08
+# Standard errors that a change takes, which chance alone seldom reaches among all that are tried, and the least change
+# of the logarithm that counts. What is beyond them counts from nothing on, so that one row more or less makes no step.
+_STANDARD_ERRORS: Final = 3.5
+_LEAST_LOG: Final = 0.05
 _LARGEST_LOG: Final = 1.4
 # Units that the days before have to have sold: fewer tell no level.
 _LEAST_UNITS: Final = 50.0
@@ -91,10 +91,13 @@ def _without_movers(units: Floats, expected: Floats, since: int, size: float) ->
     )
     if min(after, before) <= 0.0:
         return 0.0
-    without = float(np.log(after / before)) * np.sign(size)
-    if without < max(_LEAST_LOG, _STILL_THERE * abs(size)):
-        return 0.0
-    return float(np.sign(size) * min(without, abs(size)))
+    left = float(np.log(after / before)) / size
+    return size * float(np.clip((left - _STILL_THERE) / (1.0 - _STILL_THERE), 0.0, 1.0))
+
+
+def _beyond(values: Floats, least: float) -> Floats:
+    """[J] 0..1: how far each value is beyond the least that counts."""
+    return np.asarray(1.0 - (least / np.maximum(values, least)) ** 2)
 
 
 def _groups_in_stores(panel: Panel, product_groups: Groups) -> GroupCodes:
@@ -129,7 +132,7 @@ def _last_shifts(units: Floats, expected: Floats) -> tuple[Floats, GroupCodes]:
         height = np.abs(log) / np.where(error > 0, error, np.inf)
         is_better = (height > np.maximum(best, _STANDARD_ERRORS)) & (np.abs(log) > _LEAST_LOG)
         best, since = np.where(is_better, height, best), np.where(is_better, length, since)
-        trust = 1.0 - np.maximum(height, 1.0) ** -2.0
+        trust = _beyond(height, _STANDARD_ERRORS) * _beyond(np.abs(log), _LEAST_LOG)
         size = np.where(is_better, np.clip(log, -_LARGEST_LOG, _LARGEST_LOG) * trust, size)
     return size, since
 
