@@ -181,6 +181,7 @@ def _with_events(panel: Panel, kept: Bools) -> Panel:
         "event_names": tuple(np.array(panel.event_names, dtype=object)[kept]),
         "event_kinds": tuple(np.array(panel.event_kinds, dtype=object)[kept]) if panel.event_kinds else (),
         "event_days": panel.event_days[kept],
+        "events_beyond": None if panel.events_beyond is None else panel.events_beyond[kept],
         "event_series": panel.event_series[kept],
     }
     return replace(panel, **changed)
