@@ -108,9 +108,11 @@ def step_laps(runner: Runner, meter: Meter) -> list[Step]:
     laps: dict[str, Lap] = {}
     for run in reversed(runner.instance.get_runs(limit=2)):
         for stats in runner.instance.get_run_step_stats(run.run_id):
-            name = stats.step_key.split("__", 1)[-1] if "check" not in stats.step_key else "checks"
-            is_asset = any(stats.step_key.endswith(each) for each in ASSETS)
-            label = f"  {name}" if is_asset else "  checks"
+            is_asset, is_check = any(stats.step_key.endswith(each) for each in ASSETS), "check" in stats.step_key
+            # The snapshot of a run may have been made for the training before it, which is no part of the run.
+            if not is_asset and not is_check:
+                continue
+            label = "  checks" if is_check else f"  {stats.step_key.split('__', 1)[-1]}"
             each = laps.setdefault(label, Lap())
             each.seconds += (stats.end_time or 0) - (stats.start_time or 0)
             each.peak_gb = max(each.peak_gb, meter.peak_gb(stats.start_time or 0, stats.end_time or 0))
