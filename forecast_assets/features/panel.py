@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import RARE, RECURRING
-from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Ints, Rows
 from forecast_assets.features.covariates import Covariates, lay_out_covariates
 from forecast_assets.features.places import stores_in
 
@@ -111,6 +111,19 @@ class Panel:
     def event_days_and_beyond(self) -> Bools:
         """[E, T + H + B] on which days each event falls, the horizon's and those after it."""
         return self.event_days if self.events_beyond is None else np.c_[self.event_days, self.events_beyond]
+
+    def groups_in_stores(self, product_groups: Groups) -> GroupCodes:
+        """[n] Number of the product group of each series in its store, by store, then group.
+
+        Args:
+            product_groups: [n] group of each series.
+        """
+        store, group = (
+            np.unique(names, return_inverse=True)[1]
+            for names in (self.series["store_id"].to_numpy().astype(str), product_groups)
+        )
+        pair = store * (int(group.max(initial=0)) + 1) + group
+        return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
 
     def occurrences(self, event_name: str) -> tuple[Rows, Bools]:
         """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""

@@ -4,6 +4,6 @@ What belongs here: the tree of each dimension, their crossing, and exact sums ov
 incoherent ones are reconciled.
 """
 
-from forecast_assets.hierarchy.membership import Hierarchy, Sparse
+from forecast_assets.hierarchy.membership import Hierarchy, Sparse, summing_of
 
-__all__ = ["Hierarchy", "Sparse"]
+__all__ = ["Hierarchy", "Sparse", "summing_of"]

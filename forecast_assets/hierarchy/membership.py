@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Codes, Groups, Names, Rows
+from forecast_assets.core.arrays import Codes, GroupCodes, Groups, Names, Rows
 from forecast_assets.core.errors import HierarchyError, first_ten
 from forecast_assets.core.quantities import Millionths
 
@@ -227,6 +227,21 @@ class SummingMatrix:
 
     nodes: pl.DataFrame
     matrix: Sparse
+
+
+def summing_of(code: Codes | GroupCodes) -> Sparse:
+    """[m, n] sparse (CSR) ones: row i sums the members of node i, in their order.
+
+    Args:
+        code: [n] node of each member, numbered from 0.
+
+    Example:
+        >>> (summing_of(np.array([1, 0, 1])) @ np.array([1.0, 2.0, 3.0])).tolist()
+        [2.0, 4.0]
+    """
+    from scipy import sparse
+
+    return sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))))
 
 
 def _stack(levels: Sequence[CrossedLevel], series_count: int) -> SummingMatrix:

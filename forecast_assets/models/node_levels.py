@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes
-from forecast_assets.hierarchy import Sparse
+from forecast_assets.hierarchy import Sparse, summing_of
 from forecast_assets.models.selection import spread_rows
 
 # Nodes of a level that are looked at; more would only cost time.
@@ -119,9 +119,7 @@ def summing_matrix(code: GroupCodes, most: int) -> Sparse:
         code: [n] node of each series.
         most: Nodes at most.
     """
-    from scipy import sparse
-
-    summing = sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))))
+    summing = summing_of(code)
     return summing[spread_rows(summing.shape[0], most)]
 
 

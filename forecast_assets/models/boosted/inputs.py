@@ -20,7 +20,9 @@ import numpy as np
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, InputMatrix, Rows
 from forecast_assets.features.deviations import from_usual, lately
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import Sparse, summing_of
 from forecast_assets.models.boosted.covariate_inputs import AHEAD, LATELY, covariate_inputs
+from forecast_assets.models.calendar.columns import place_in_run
 from forecast_assets.models.demand import observe
 from forecast_assets.models.statistical.effects import Factors
 
@@ -195,7 +197,6 @@ class TreePanel:
         observed = observe(panel, product[:, : panel.history_days])
         place = np.searchsorted(categories, product_groups).clip(max=max(len(categories) - 1, 0))
         is_seen = np.array(categories)[place] == product_groups if len(categories) else np.zeros(len(place), np.bool_)
-        stores = panel.series["store_id"].to_numpy().astype(str)
         return cls(
             panel=panel,
             factors=product,
@@ -209,17 +210,22 @@ class TreePanel:
             events=_events(panel),
             relatives={
                 "sku": _codes(panel.series["sku_id"].to_numpy().astype(str)),
-                "store": _codes(stores),
-                "group": _codes(np.char.add(np.char.add(product_groups.astype(str), "\n"), stores)),
+                "store": _codes(panel.series["store_id"].to_numpy().astype(str)),
+                "group": panel.groups_in_stores(product_groups),
             },
             group=np.where(is_seen, place.astype(np.float64), np.nan),
             smallest=smallest,
         )
 
+    def recurring(self, name: str) -> "RecurringDays | None":
+        """Return the days of an event, read once; None if none of that name is known."""
+        if name not in self._recurring and name in self.panel.event_names:
+            self._recurring[name] = RecurringDays.of(self.panel, name)
+        return self._recurring.get(name)
+
     @cached_property
-    def recurring(self) -> Mapping[str, "RecurringDays"]:
-        """Days of the events that recur, by name."""
-        return {name: RecurringDays.of(self.panel, name) for name in sorted(set(self.panel.event_names))}
+    def _recurring(self) -> dict[str, "RecurringDays"]:
+        return {}
 
     @cached_property
     def seen(self) -> Floats:
@@ -251,9 +257,7 @@ class RecurringDays:
     @cached_property
     def in_a_row(self) -> Floats:
         """[p, T + H] how many such days in a row end with the day; 0 where it falls on none."""
-        days = np.arange(self.today.shape[1])
-        other = np.maximum.accumulate(np.where(self.today, -1, days), axis=1)
-        return np.minimum(days - other, _LONGEST_ROW).astype(np.float64)
+        return np.minimum(place_in_run(self.today), _LONGEST_ROW).astype(np.float64)
 
     @cached_property
     def since(self) -> Floats:
@@ -407,15 +411,9 @@ class CutoffInputs:
         summing = self.summing(of)
         return np.asarray((summing @ values) / np.asarray(summing.sum(axis=1)).reshape(-1, 1))
 
-    def summing(self, of: str) -> Any:
+    def summing(self, of: str) -> Sparse:
         """[m, n] sparse ones."""
-        return self._once("summing", of, self._summing)
-
-    def _summing(self, of: str) -> Any:
-        from scipy import sparse
-
-        code = self.record.relatives[of]
-        return sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))))
+        return self._once("summing", of, lambda of: summing_of(self.record.relatives[of]))
 
     def _once(self, what: str, of: str, compute: Callable[[str], Any]) -> Any:
         if (what, of) not in self._of:
@@ -443,7 +441,7 @@ class SeriesView:
 
     def recurring(self, spec: InputSpec, what: str) -> Floats:
         """[k, h] What is known of an event on the days ahead, or on days so far beside them; NaN if it is not known."""
-        days = self.record.recurring.get(spec.of)
+        days = self.record.recurring(spec.of)
         if days is None:
             return np.full((len(self.rows), len(self.cutoff.targets)), np.nan)
         found = getattr(days, what)[:, self._columns(spec.days)]

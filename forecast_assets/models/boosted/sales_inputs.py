@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Rows
-from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec
+from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, SeriesView
 
 # Days that a level of sales looks back on.
 LEVEL_DAYS: Final = 56
@@ -54,15 +54,11 @@ def _default_specs() -> tuple[InputSpec, ...]:
         *(spec(f"sales_{days}d_over_level", "sales_ratio", days) for days in (1, 3, 7, 14, 28)),
         spec("sales_same_weekday", "sales_same_weekday"),
         *(spec(f"sales_{days}d_ago_over_level", "sales_ago", days) for days in (7, 14)),
-        *(
-            spec(f"{of}_sales_{days}d_over_recent", "sales_ratio_of", days, of)
-            for of in ("sku", "store")
-            for days in (1, 7)
-        ),
-        *(spec(f"{of}_sales_same_weekday", "sales_same_weekday_of", of=of) for of in ("sku", "store")),
-        *(spec(f"{of}_gone_{days}d_share", "gone_of", days, of) for of in ("sku", "store") for days in (14,)),
+        *(spec(f"{of}_sales_{days}d_over_recent", "sales_ratio_of", days, of) for of in _RELATIVES for days in (1, 7)),
+        *(spec(f"{of}_sales_same_weekday", "sales_same_weekday_of", of=of) for of in _RELATIVES),
+        *(spec(f"{of}_gone_14d_share", "gone_of", 14, of) for of in _RELATIVES),
         *(spec(f"group_gone_{days}d_share", "gone_of", days, "group") for days in (1, 7)),
-        *(spec(f"{of}_gone_same_weekday_share", "gone_same_weekday_of", of=of) for of in ("sku", "store")),
+        *(spec(f"{of}_gone_same_weekday_share", "gone_same_weekday_of", of=of) for of in _RELATIVES),
     )
 
 
@@ -146,6 +142,8 @@ class SalesView:
 
     def __init__(self, of: SalesCutoff, rows: Rows) -> None:
         self.of, self.rows, self.cutoff = of, rows, of.cutoff
+        # The same series as kinds of inputs of demand read them.
+        self.demand = SeriesView(of.cutoff, rows)
         self.sales, self.known = of.sales[rows], of.known[rows]
         self.recent = of.recent[rows, None]
 
@@ -160,15 +158,9 @@ class SalesView:
         total = np.repeat(distance[None].astype(np.float32), len(self.rows), axis=0)
         for name, scale in _LIKENESS.items():
             past = getattr(cutoff.record, name)[self.rows, columns[0] : columns[-1] + 1].astype(np.float32)
-            ahead = self.ahead(name).astype(np.float32)
+            ahead = self.demand.ahead(name).astype(np.float32)
             total += np.abs(ahead[:, :, None] - past[:, None]) / np.float32(scale)
         return np.asarray(np.exp(-total) * self.known[:, None], dtype=np.float32)
-
-    def ahead(self, name: str) -> Floats:
-        """[k, h] What is known of the days ahead."""
-        if name == "events":
-            return np.asarray(self.cutoff.record.events[self.rows[:, None], self.cutoff.targets], dtype=np.float64)
-        return self.cutoff.offered(name, self.rows, self.cutoff.targets)
 
     @cached_property
     def like_days(self) -> Floats:
@@ -203,7 +195,7 @@ class SalesView:
 
     def node(self, values: Floats, of: str) -> Floats:
         """Values of the node of each series."""
-        return np.asarray(values[self.cutoff.record.relatives[of][self.rows]])
+        return self.demand.node(values, of)
 
 
 def _sales_ratio(view: SalesView, spec: InputSpec) -> Floats:

@@ -172,14 +172,14 @@ def _any_of(days: Bools, rows: list[int]) -> Bools:
 
 
 def place_in_run(falls: Bools) -> Ints:
-    """[W] Place of each day in a run of days on which an event falls: 1 for the first; 0 on other days.
+    """[..., W] Place of each day in a run of days on which an event falls: 1 for the first; 0 on other days.
 
     Example:
         >>> place_in_run(np.array([True, True, False, True])).tolist()
         [1, 2, 0, 1]
     """
-    day = np.arange(1, len(falls) + 1)
-    last_without = np.maximum.accumulate(np.where(falls, 0, day))
+    day = np.arange(1, falls.shape[-1] + 1)
+    last_without = np.maximum.accumulate(np.where(falls, 0, day), axis=-1)
     return np.asarray(np.where(falls, day - last_without, 0), dtype=np.int64)
 
 

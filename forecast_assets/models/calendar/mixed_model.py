@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Names, Rows
+from forecast_assets.hierarchy import Sparse, summing_of
 from forecast_assets.models.calendar.columns import Design
 
 # What is left of the size of the right-hand side where solving ends, for effects and for a probe, which is chance
@@ -109,10 +110,8 @@ class _Members:
         return np.flatnonzero(np.r_[1, steps]) if (steps >= 0).all() else None
 
     @cached_property
-    def _summing(self) -> Any:
-        from scipy import sparse
-
-        return sparse.csr_matrix((np.ones(len(self.unit)), (self.unit, np.arange(len(self.unit)))))
+    def _summing(self) -> Sparse:
+        return summing_of(self.unit)
 
     def summed(self, values: Floats) -> Floats:
         """Sum [T, K] values over the nodes of each unit: [T, u]."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.calendar.columns import CalendarColumns, CalendarDays, Places
 from forecast_assets.models.calendar.fitting import NodeDays
 from forecast_assets.models.demand import ratio
@@ -43,15 +44,13 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
         exposure: [n, T] what they are measured against: the share of the day that was seen, times what price and
             promotion do to it; 0 where unknown.
     """
-    from scipy import sparse
-
     places = Places.of(panel)
     columns = CalendarColumns.of(panel)
     groups, group = np.unique(product_groups, return_inverse=True)
     stores, store = _in_order_of(places.code, panel.series["store_id"].to_numpy().astype(str))
     keys, node = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
     node = node.reshape(-1)
-    summing = sparse.csr_matrix((np.ones(len(node)), (node, np.arange(len(node)))))
+    summing = summing_of(node)
     level = ratio(units.sum(axis=1), exposure.sum(axis=1))
     days = CalendarDays.since(panel.first_date, panel.history_days)
     edges = np.searchsorted(keys[:, 0], np.arange(len(places.falls) + 1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, Groups, Rows
 from forecast_assets.features.panel import Panel
-from forecast_assets.hierarchy import Sparse
+from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.demand import observe, ratio, trailing_level
 from forecast_assets.models.selection import spread_rows
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
@@ -44,7 +44,7 @@ def squares_of_sums(past: Panel, effects: Effects, product_groups: Groups, deman
     observed = observe(few, product)
     shown = observed.exposure * product
     level = ratio(observed.units.sum(axis=1), shown.sum(axis=1))[:, None]
-    summing = _by_group_and_store(few, groups)
+    summing = summing_of(few.groups_in_stores(groups))
     recent = trailing_level(summing @ observed.units, summing @ (level * shown), _HALF_LIFE)[:, -1:]
     is_known = ~np.isnan(came)
     ahead = np.prod(list(horizon_factors(factors, few).values()), axis=0)
@@ -58,13 +58,3 @@ def _whole_stores(panel: Panel, most: int) -> Rows:
     stores, store = np.unique(panel.series["store_id"].to_numpy().astype(str), return_inverse=True)
     kept = spread_rows(len(stores), max(most * len(stores) // max(panel.series.height, 1), 1))
     return np.flatnonzero(np.isin(store, kept))
-
-
-def _by_group_and_store(panel: Panel, product_groups: Groups) -> Sparse:
-    """[J, n] sparse ones."""
-    from scipy import sparse
-
-    names = panel.series["store_id"].to_numpy().astype(str), product_groups
-    store, group = (np.unique(each, return_inverse=True)[1] for each in names)
-    _, node = np.unique(store * (int(group.max(initial=0)) + 1) + group, return_inverse=True)
-    return sparse.csr_matrix((np.ones(len(node)), (node, np.arange(len(node)))))

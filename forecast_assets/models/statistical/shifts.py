@@ -16,6 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
+from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.demand import ratio
 
 # Days since a shift that are tried. Fewer are a good week, more are behind every level model already.
@@ -54,9 +55,10 @@ def shift_factors(panel: Panel, product_groups: Groups, units: Floats, shown: Fl
     days = units.shape[1]
     if days < _SHORTEST_DAYS + _LEAST_WEEKS * _WEEK:
         return np.broadcast_to(1.0, units.shape)
-    node = _groups_in_stores(panel, product_groups)
+    node = panel.groups_in_stores(product_groups)
+    summing = summing_of(node)
     expected = ratio(units.sum(axis=1), shown.sum(axis=1))[:, None] * shown
-    size, since = _last_shifts(_sums(node, units), _sums(node, expected))
+    size, since = _last_shifts(summing @ units, summing @ expected)
     for found in np.flatnonzero(size):
         members = np.flatnonzero(node == found)
         size[found] = _without_movers(units[members], expected[members], int(since[found]), float(size[found]))
@@ -98,21 +100,6 @@ def _without_movers(units: Floats, expected: Floats, since: int, size: float) ->
 def _beyond(values: Floats, least: float) -> Floats:
     """[J] 0..1: how far each value is beyond the least that counts."""
     return np.asarray(1.0 - (least / np.maximum(values, least)) ** 2)
-
-
-def _groups_in_stores(panel: Panel, product_groups: Groups) -> GroupCodes:
-    store, group = (
-        np.unique(names.astype(str), return_inverse=True)[1]
-        for names in (panel.series["store_id"].to_numpy(), product_groups)
-    )
-    pair = store * (int(group.max(initial=0)) + 1) + group
-    return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
-
-
-def _sums(node: GroupCodes, values: Floats) -> Floats:
-    out = np.zeros((int(node.max(initial=-1)) + 1, values.shape[1]))
-    np.add.at(out, node, values)
-    return out
 
 
 def _last_shifts(units: Floats, expected: Floats) -> tuple[Floats, GroupCodes]:
