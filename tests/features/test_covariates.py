@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.features.covariates import WORD_COLUMNS, Covariates, lay_out_covariates
@@ -104,6 +104,7 @@ DRAWN = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(said=DRAWN, later=DRAWN, cutoff=st.integers(0, 3))
 def test_a_cutoff_knows_the_same_whatever_is_said_after_it(said: list[Said], later: list[Said], cutoff: int) -> None:
     news = [(name, node, day, max(since, cutoff + 1), value) for name, node, day, since, value in later]
@@ -114,6 +115,7 @@ def test_a_cutoff_knows_the_same_whatever_is_said_after_it(said: list[Said], lat
     np.testing.assert_array_equal(alone, beside)
 
 
+@settings(deadline=None)
 @given(said=DRAWN, cutoff=st.integers(0, 5))
 def test_each_cell_is_the_newest_word_of_the_narrowest_place_then(said: list[Said], cutoff: int) -> None:
     made = laid_out(*said, days=6)

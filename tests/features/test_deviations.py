@@ -1,7 +1,7 @@
 """How far days are from usual: in standard deviations, the same in every unit, and unknown where little is known."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.features.deviations import from_usual, lately
@@ -35,6 +35,7 @@ def test_nothing_is_said_where_the_day_or_what_is_usual_is_not_known_or_nothing_
     assert np.isnan(lately(values, ORIGIN, 7)).ravel().tolist() == [True, False, True]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.01, 100), st.floats(-1000, 1000))
 def test_units_and_what_comes_later_do_not_matter(seed: int, scale: float, shift: float) -> None:
     random = np.random.default_rng(seed)
