@@ -25,6 +25,7 @@ from forecast_assets.simulation.simulator import simulate_retailer
 from forecast_assets.training import evaluation
 from tests.support import canaries
 from tests.support.canaries import HORIZON, Run
+from tests.support.digests import digest
 from tests.support.fitted import fit
 from tests.support.forecast_cases import lawful_panel, one_group
 
@@ -179,7 +180,7 @@ def test_whatever_comes_after_a_cutoff_leaves_its_forecasts_alone(panel: Panel, 
 def test_whatever_comes_after_a_cutoff_leaves_its_version_alone(panel: Panel, family: str) -> None:
     version = canaries.trained(family, panel.as_of(HORIZON))
     other = with_another_future(panel, DAYS, 1000.0)
-    assert canaries.trained(family, other.as_of(HORIZON)).to_bytes() == version.to_bytes()
+    assert digest(canaries.trained(family, other.as_of(HORIZON)).to_bytes()) == digest(version.to_bytes())
 
 
 def test_a_cutoff_that_shows_a_day_more_is_found(

@@ -6,10 +6,11 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Floats, Groups
+from forecast_assets.core.arrays import Bools, Floats, Groups, Names
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.calendar import CalendarFactors, FittedCalendar, fit_calendar
+from forecast_assets.models.calendar.calendar import CalendarFactors
 from forecast_assets.models.calendar.columns import CalendarDays
+from forecast_assets.models.calendar.estimation import FittedCalendar, fit_calendar
 from tests.support.forecast_cases import panel_of
 
 FIRST = date(2025, 1, 1)
@@ -36,6 +37,11 @@ class Shops:
     weekday: Floats
     payday: Floats
     on_payday: Bools
+
+    @property
+    def stores(self) -> Names:
+        """[n] store of each series."""
+        return self.panel.series["store_id"].to_numpy().astype(str)
 
     def fitted(self, panel: Panel | None = None) -> FittedCalendar:
         """Fit a calendar, to another panel of the same series where one is given."""

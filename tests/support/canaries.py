@@ -36,6 +36,7 @@ from forecast_assets.simulation.simulator import Simulation, SimulatorSettings
 from forecast_assets.snapshots.stage import known_history
 from resources.stores.moments import PLANNED, Moments
 from resources.stores.observations import ObservationStore
+from tests.support.digests import digest
 from tests.support.fitted import fit
 from tests.support.forecast_cases import one_group
 
@@ -348,10 +349,9 @@ def trained(family: str, panel: Panel) -> Artifact:
     return fit(panel, groups, horizon=panel.horizon_days, family=family, workers=1, evaluates=False).artifact
 
 
-def forecasts(family: str, panel: Panel, version: Artifact) -> dict[str, bytes]:
-    """Forecast a panel's series; return the bytes of what later stages read of it."""
+def forecasts(family: str, panel: Panel, version: Artifact) -> dict[str, str]:
+    """Forecast a panel's series; return the hashes of what later stages read of it."""
     inputs = ForecastInputs(panel, one_group(panel.series.height), workers=1)
     made = family_of(family).forecast(version, inputs)
-    return {"mean": made.mean.tobytes(), "quantiles": made.quantiles.tobytes()} | {
-        name: values.tobytes() for name, values in made.components.items()
-    }
+    read = {"mean": made.mean, "quantiles": made.quantiles, **made.components}
+    return {name: digest(values.tobytes()) for name, values in read.items()}

@@ -43,13 +43,14 @@ from forecast_assets.models.boosted.sales import SalesModel, share_lost
 from forecast_assets.models.boosted.sales_inputs import SalesCutoff
 from forecast_assets.models.boosted.text import require_whole
 from forecast_assets.models.boosted.trees import Trees
+from forecast_assets.models.calendar.calendar import LARGEST_FACTOR, SMALLEST_FACTOR
 from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.demand import usual_lost_share
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
-from forecast_assets.models.statistical.effects import LARGEST_FACTOR, SMALLEST_FACTOR, Factors
+from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.levels import SERIES_STAGE
 from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_screened
 

@@ -14,19 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Names
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Ints, Names
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.calendar.columns import DRIVERS, CalendarColumns, CalendarDays, Places
-from forecast_assets.models.calendar.fitting import (
-    ALL,
-    GROUP,
-    NODE,
-    STORE,
-    CalendarEffects,
-    CalendarFit,
-    fit_calendar_effects,
-)
-from forecast_assets.models.calendar.sums import NamedSums, sum_nodes
+from forecast_assets.models.calendar.fitting import ALL, GROUP, NODE, STORE
 
 # Whose calendar there is.
 CALENDARS: Final = ("by group and store", "by group", "none")
@@ -52,6 +43,11 @@ class CalendarFactors:
     payday: Floats
     month: Floats
     event: Floats
+
+    def on_days(self, weekday: Ints) -> Floats:
+        """[n, d] all of it together on the first d days, whose weekdays are given."""
+        other = self.payday[:, : len(weekday)] * self.month[:, : len(weekday)] * self.event[:, : len(weekday)]
+        return np.asarray(self.weekday[:, weekday] * other)
 
 
 @dataclass(frozen=True)
@@ -113,12 +109,12 @@ class Calendar:
         """
         places = Places.of(panel)
         names, group = np.unique(product_groups, return_inverse=True)
-        stores, store = np.unique(panel.series["store_id"].to_numpy().astype(str), return_inverse=True)
-        keys, code = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
-        code = code.reshape(-1)
-        logs = self._of(names[keys[:, 2]], stores[keys[:, 1]])
+        stores, store = np.unique(self._stores_of(panel), return_inverse=True)
+        number = (places.code * len(stores) + store) * len(names) + group
+        _, first, code = np.unique(number, return_index=True, return_inverse=True)
+        logs = self._of(names[group[first]], stores[store[first]])
         days = CalendarDays.since(panel.first_date, panel.history_days + panel.horizon_days)
-        daily = self._by_day(places, days, keys[:, 0], logs)
+        daily = self._by_day(places, days, places.code[first], logs)
         weekday = np.exp(logs[self._columns.kind == "weekday"].T)
         weekday = clipped(weekday / weekday.mean(axis=1, keepdims=True))
         # Of a driver without columns no matrix is laid out: it would take as much room as one that says something.
@@ -126,6 +122,11 @@ class Calendar:
         return CalendarFactors(
             weekday[code], *(daily[driver][code] if driver in daily else nothing for driver in DRIVERS[1:])
         )
+
+    def _stores_of(self, panel: Panel) -> Names:
+        """[n] store of each series; one for all where they do not differ."""
+        ids = panel.series["store_id"].to_numpy().astype(str)
+        return ids if self.stores else np.full_like(ids, "")
 
     def _by_day(self, places: Places, days: CalendarDays, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
         """[K, W] factors by driver that there is, weekdays apart, of K nodes with [P, K] effects at given places."""
@@ -144,8 +145,8 @@ class Calendar:
         return CalendarColumns(self.recurring, self.rare, self.has_month)
 
     @cached_property
-    def _unpacked(self) -> dict[str, Floats]:
-        """[P, U] by layer, [p, U] for nodes."""
+    def by_layer(self) -> dict[str, Floats]:
+        """[P, U] effects on the logarithm by layer, [p, U] for nodes."""
         rows = {layer: len(self._columns.kind) for layer in self.effects} | {NODE: len(self.node_columns)}
         return {layer: _unpacked(text, rows[layer]) for layer, text in self.effects.items()}
 
@@ -157,68 +158,16 @@ class Calendar:
 
     def _of(self, groups: Names, stores: Names) -> Floats:
         """[P, K] effects of some product groups in some stores."""
-        out = np.repeat(self._unpacked[ALL], len(groups), axis=1)
+        out = np.repeat(self.by_layer[ALL], len(groups), axis=1)
         pairs = list(zip(groups.tolist(), stores.tolist(), strict=True))
         wanted: dict[str, list[Any]] = {GROUP: groups.tolist(), STORE: stores.tolist(), NODE: pairs}
         for layer, units in wanted.items():
-            if layer in self._unpacked:
+            if layer in self.by_layer:
                 place = np.array([self._places[layer].get(unit, -1) for unit in units], dtype=np.intp)
                 seen = np.flatnonzero(place >= 0)
                 rows = np.array(self.node_columns, dtype=np.intp) if layer == NODE else np.arange(len(out))
-                out[np.ix_(rows, seen)] += self._unpacked[layer][:, place[seen]]
+                out[np.ix_(rows, seen)] += self.by_layer[layer][:, place[seen]]
         return out
-
-
-@dataclass(frozen=True)
-class FittedCalendar:
-    """A calendar, and where its fit ended: the same nodes with other prices need few steps more."""
-
-    calendar: Calendar
-    fit: CalendarFit
-
-
-def fit_calendar(
-    panel: Panel, product_groups: Groups, units: Floats, exposure: Floats, before: FittedCalendar | None = None
-) -> FittedCalendar:
-    """Estimate a calendar from the series of a panel.
-
-    Args:
-        panel: n series, T days of history.
-        product_groups: [n] group of each series.
-        units: [n, T] units sold; 0 where unknown.
-        exposure: [n, T] what they are measured against; see `sum_nodes`.
-        before: The calendar of the same series and units, with what was thought of prices and promotions before.
-    """
-    named = sum_nodes(panel, product_groups, units, exposure)
-    fit = fit_calendar_effects(named.sums, before.fit if before else None)
-    return FittedCalendar(_named(named, fit.effects()), fit)
-
-
-def _named(named: NamedSums, found: CalendarEffects) -> Calendar:
-    """Return effects with the names of what they are of."""
-    sums = named.sums
-    _, first = np.unique(sums.pair, return_index=True)
-    pairs = zip(named.groups[sums.group[first]].tolist(), named.stores[sums.store[first]].tolist(), strict=True)
-    return Calendar(
-        recurring=sums.columns.recurring,
-        rare=sums.columns.rare,
-        groups=tuple(named.groups.tolist()),
-        stores=tuple(named.stores.tolist()) if STORE in found.by_layer else (),
-        nodes=tuple(pairs) if NODE in found.by_layer else (),
-        effects={layer: _packed(_without_constants(sums.columns, found, layer)) for layer in found.by_layer},
-        node_columns=tuple(found.columns.get(NODE, np.arange(0)).tolist()),
-        has_month=sums.columns.has_month,
-        deviations=found.deviations,
-    )
-
-
-def _without_constants(columns: CalendarColumns, found: CalendarEffects, layer: str) -> Floats:
-    """Effects whose days of the month average 0: what they share is a level, not a time of month."""
-    out = found.by_layer[layer].copy()
-    is_month = columns.kind[found.columns[layer]] == "month"
-    if is_month.any():
-        out[is_month] -= out[is_month].mean(axis=0)
-    return out
 
 
 def clipped(factors: Floats) -> Floats:
@@ -226,7 +175,8 @@ def clipped(factors: Floats) -> Floats:
     return np.clip(factors, SMALLEST_FACTOR, LARGEST_FACTOR)
 
 
-def _packed(effects: Floats) -> str:
+def packed(effects: Floats) -> str:
+    """Return effects as artifacts keep them."""
     whole = np.clip(np.rint(effects / _UNITS_OF_LOG), -_MOST_UNITS, _MOST_UNITS)
     return base64.b64encode(whole.astype(_PACKED).tobytes()).decode()
 

@@ -31,7 +31,7 @@ class NamedSums:
     stores: Names
 
 
-def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Floats) -> NamedSums:
+def sum_nodes(panel: Panel, product_groups: Groups, stores: Names, units: Floats, exposure: Floats) -> NamedSums:
     """Add up the series of each product group in each store, apart where they differ in their events.
 
     A series counts with its usual level on the days on which it was on sale and seen, so that a node to which series
@@ -40,6 +40,7 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
     Args:
         panel: n series, T days of history.
         product_groups: [n] group of each series.
+        stores: [n] store of each.
         units: [n, T] units sold; 0 where unknown.
         exposure: [n, T] what they are measured against: the share of the day that was seen, times what price and
             promotion do to it; 0 where unknown.
@@ -47,23 +48,23 @@ def sum_nodes(panel: Panel, product_groups: Groups, units: Floats, exposure: Flo
     places = Places.of(panel)
     columns = CalendarColumns.of(panel)
     groups, group = np.unique(product_groups, return_inverse=True)
-    stores, store = _in_order_of(places.code, panel.series["store_id"].to_numpy().astype(str))
-    keys, node = np.unique(np.stack([places.code, store, group], axis=1), axis=0, return_inverse=True)
-    node = node.reshape(-1)
+    names, store = _in_order_of(places.code, stores)
+    number = (places.code * len(names) + store) * len(groups) + group
+    _, first, node = np.unique(number, return_index=True, return_inverse=True)
     summing = summing_of(node)
     level = ratio(units.sum(axis=1), exposure.sum(axis=1))
     days = CalendarDays.since(panel.first_date, panel.history_days)
-    edges = np.searchsorted(keys[:, 0], np.arange(len(places.falls) + 1))
+    edges = np.searchsorted(places.code[first], np.arange(len(places.falls) + 1))
     sums = NodeDays(
-        group=keys[:, 2],
-        store=keys[:, 1],
+        group=group[first],
+        store=store[first],
         columns=columns,
         designs=[columns.design(days, falls) for falls in places.falls],
         nodes=[slice(int(start), int(stop)) for start, stop in pairwise(edges)],
         units=np.ascontiguousarray((summing @ units).T),
         expected=np.ascontiguousarray((summing @ (level[:, None] * exposure)).T),
     )
-    return NamedSums(sums, groups, stores)
+    return NamedSums(sums, groups, names)
 
 
 def _in_order_of(place: GroupCodes, stores: Names) -> tuple[Names, GroupCodes]:

@@ -15,33 +15,29 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, CalendarFactors, fit_calendar
+from forecast_assets.models.calendar.calendar import (
+    CALENDARS,
+    LARGEST_FACTOR,
+    SMALLEST_FACTOR,
+    Calendar,
+    CalendarFactors,
+    clipped,
+)
+from forecast_assets.models.calendar.estimation import fit_calendar
 from forecast_assets.models.demand import ObservedSales, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
+from forecast_assets.models.statistical.slopes import Slopes, apply_slopes, dispersion, fit_slopes, sum_by
 
 # Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
 SEASONS: Final = ("none", "by group", "by product")
 EVENTS: Final = ("pooled", "by group")
 WEEK: Final = 7
-SMALLEST_FACTOR: Final = 0.2
-LARGEST_FACTOR: Final = 5.0
-_ELASTICITY: Final = (-5.0, 0.5)
-_UPLIFT: Final = (-0.7, 1.6)
-_BOUNDS: Final = np.array([_ELASTICITY, _UPLIFT]).T
-# Price and promotion are read within blocks of this many days, in which a series' level counts as constant.
-_BLOCK_DAYS: Final = 21
-_NEWTON_STEPS: Final = 6
-_SMALLEST_STEP: Final = 1e-3
 # Price and promotion, and the calendar, are each estimated given the other until what prices and promotions do to a
 # unit that is sold moves by no more than this, on the log.
 _MOST_ALTERNATIONS: Final = 3
 _SETTLED: Final = 0.003
 # What versions of before, or without a calendar, do not have.
 _OPTIONAL: Final = ("calendar", "node_weekday_prior_units", "reads_shifts")
-_LARGEST_STEP: Final = 2.0
-# How far groups are expected to lie from all, and all from none: standard deviations of elasticity and log uplift.
-_GROUP_SPREAD: Final = np.array([0.5, 0.1])
-_POOLED_SPREAD: Final = np.array([2.0, 0.5])
 _EVENT_SPREAD: Final = 0.3
 _GROUP_EVENT_SPREAD: Final = 0.15
 _LEAST_WEEKDAY_VARIANCE: Final = 0.01**2
@@ -224,16 +220,16 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
     names, code = np.unique(product_groups, return_inverse=True)
     observed = observe(panel)
     covariates = _covariates(panel)[:, :, : panel.history_days]
-    calendar, slopes, pooled = _fit_jointly(panel, product_groups, observed, covariates, code)
-    daily = _daily(calendar.factors(panel, product_groups), panel, panel.history_days)
-    moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))
+    calendar, slopes = _fit_jointly(panel, product_groups, observed, covariates, code)
+    daily = calendar.factors(panel, product_groups).on_days(panel.weekday[: panel.history_days])
+    moved = observed.exposure * clipped(np.exp(apply_slopes(slopes.groups[code], covariates)))
     everyone, weekday = _weekday_factors(panel, observed, moved, code)
     expected = _expected(observed, moved * weekday[code][:, panel.weekday[: panel.history_days]])
     events = _event_factors(panel, observed.units, expected)
     by_group = _group_events(panel, observed.units, expected, events, code)
     return Effects(
-        pooled=_group(pooled, everyone),
-        groups={str(name): _group(slopes[i], weekday[i], by_group[i]) for i, name in enumerate(names)},
+        pooled=_group(slopes.pooled, everyone),
+        groups={str(name): _group(slopes.groups[i], weekday[i], by_group[i]) for i, name in enumerate(names)},
         events=events,
         weekday_prior_units=_weekday_prior(panel, observed.units, expected),
         calendar=calendar,
@@ -244,27 +240,20 @@ def fit_effects(panel: Panel, product_groups: Groups) -> Effects:
 
 def _fit_jointly(
     panel: Panel, product_groups: Groups, observed: ObservedSales, covariates: Floats, code: GroupCodes
-) -> tuple[Calendar, Floats, Floats]:
-    """Return the calendar, and [G, 2] slopes of price and promotion by group and [2] of all, each given the other."""
-    slopes, pooled = np.zeros((int(code.max(initial=-1)) + 1, 2)), np.zeros(2)
+) -> tuple[Calendar, Slopes]:
+    """Return the calendar, and the slopes of price and promotion, each given the other."""
+    days, slopes = panel.weekday[: panel.history_days], Slopes.none(int(code.max(initial=-1)) + 1)
     fitted = fit_calendar(panel, product_groups, observed.units, observed.exposure)
     for _ in range(_MOST_ALTERNATIONS):
-        sees = observed.exposure * _daily(fitted.calendar.factors(panel, product_groups), panel, panel.history_days)
-        before = slopes
-        slopes, pooled = _slopes(observed.units, sees, covariates, code, before, pooled)
-        slopes = np.clip(slopes, *_BOUNDS)
-        change = np.abs(_apply((slopes - before)[code], covariates))
+        sees = observed.exposure * fitted.calendar.factors(panel, product_groups).on_days(days)
+        before = slopes.groups
+        slopes = fit_slopes(observed.units, sees, covariates, code, slopes)
+        change = np.abs(apply_slopes((slopes.groups - before)[code], covariates))
         if float((observed.units * change).sum()) <= _SETTLED * float(observed.units.sum()):
             break
-        moved = observed.exposure * _clipped(np.exp(_apply(slopes[code], covariates)))
+        moved = observed.exposure * clipped(np.exp(apply_slopes(slopes.groups[code], covariates)))
         fitted = fit_calendar(panel, product_groups, observed.units, moved, fitted)
-    return fitted.calendar, slopes, pooled
-
-
-def _daily(calendar: CalendarFactors, panel: Panel, days: int) -> Floats:
-    """[n, days] product of all that a calendar does."""
-    other = calendar.payday[:, :days] * calendar.month[:, :days] * calendar.event[:, :days]
-    return np.asarray(calendar.weekday[:, panel.weekday[:days]] * other)
+    return fitted.calendar, slopes
 
 
 def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> Factors:
@@ -279,13 +268,13 @@ def lay_out_factors(panel: Panel, effects: Effects, product_groups: Groups) -> F
     """
     slopes, weekday = effects.of(product_groups)
     calendar = _calendar(panel, effects, product_groups, weekday)
-    price, promotion = (_clipped(np.exp(slopes[:, i, None] * x)) for i, x in enumerate(_covariates(panel)))
+    price, promotion = (clipped(np.exp(slopes[:, i, None] * x)) for i, x in enumerate(_covariates(panel)))
     price, promotion = (_without_plan(panel, factor) for factor in (price, promotion))
     season = _season(panel, effects, product_groups)
     daily = calendar.payday * calendar.month * calendar.event
     other = (season * price * promotion * daily)[:, : panel.history_days]
     own = _own_weekdays(panel, other, calendar.weekday, effects.own_weekday_prior_units)
-    weekday = _clipped(own)[:, panel.weekday]
+    weekday = clipped(own)[:, panel.weekday]
     return Factors(weekday, calendar.payday, calendar.month, season, price, promotion, calendar.event)
 
 
@@ -324,7 +313,7 @@ def _season(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
     if effects.season is None:
         return np.broadcast_to(1.0, (panel.series.height, days))
     waves = effects.season_waves(panel, product_groups)
-    return _clipped(effects.season.factors(waves, panel.first_date, days))
+    return clipped(effects.season.factors(waves, panel.first_date, days))
 
 
 def _events(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
@@ -333,7 +322,7 @@ def _events(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
     for name in sorted(set(panel.event_names)):
         columns, applies = panel.occurrences(name)
         out[:, columns] *= np.where(applies, effects.event(name, product_groups)[:, None], 1.0)
-    return _clipped(out)
+    return clipped(out)
 
 
 def _covariates(panel: Panel) -> Floats:
@@ -348,30 +337,14 @@ def _without_plan(panel: Panel, factor: Floats) -> Floats:
     return np.concatenate([factor[:, : panel.history_days], ahead], axis=1)
 
 
-def _clipped(factors: Floats) -> Floats:
-    return np.clip(factors, SMALLEST_FACTOR, LARGEST_FACTOR)
-
-
-def _apply(slopes: Floats, covariates: Floats) -> Floats:
-    """[n, T] sum of slopes [n, 2] times covariates [2, n, T]."""
-    return np.asarray(slopes[:, 0, None] * covariates[0] + slopes[:, 1, None] * covariates[1])
-
-
 def _group(slopes: Floats, weekday: Floats, events: Mapping[str, float] | None = None) -> GroupEffects:
-    elasticity, uplift = float(np.clip(slopes[0], *_ELASTICITY)), float(np.clip(slopes[1], *_UPLIFT))
+    elasticity, uplift = slopes.tolist()
     return GroupEffects(elasticity, uplift, tuple(float(value) for value in weekday), dict(events or {}))
 
 
 def _expected(observed: ObservedSales, exposure: Floats) -> Floats:
     """[n, T] units that the trailing level leads to expect."""
     return trailing_level(observed.units, exposure, 3 * WEEK) * exposure
-
-
-def _sum_by(code: GroupCodes, values: Floats) -> Floats:
-    """Sum [n, ...] values by group, in the order of the rows."""
-    out = np.zeros((int(code.max(initial=-1)) + 1, *values.shape[1:]))
-    np.add.at(out, code, values)
-    return out
 
 
 def _by_weekday(panel: Panel, values: Floats) -> Floats:
@@ -387,8 +360,9 @@ def _weekday_factors(
     expected = _by_weekday(panel, _expected(observed, exposure))
     units = _by_weekday(panel, observed.units)
     everyone = _drawn(units.sum(axis=0), expected.sum(axis=0), np.ones(WEEK), WEEK)
-    factors = _drawn(_sum_by(code, units), _sum_by(code, expected), everyone, 100.0)
-    return _averaging_one(_clipped(everyone)), _averaging_one(_clipped(factors))
+    groups = int(code.max(initial=-1)) + 1
+    factors = _drawn(sum_by(code, units, groups), sum_by(code, expected, groups), everyone, 100.0)
+    return _averaging_one(clipped(everyone)), _averaging_one(clipped(factors))
 
 
 def _drawn(units: Floats, expected: Floats, towards: Floats, prior_units: float) -> Floats:
@@ -411,14 +385,9 @@ def _own_weekdays(panel: Panel, other: Floats, weekday: Floats, prior_units: flo
     return _averaging_one(weekday * correction)
 
 
-def _dispersion(units: Floats, expected: Floats) -> float:
-    """Variance over mean, all series together."""
-    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), _LEAST_DISPERSION)
-
-
 def _weekday_prior(panel: Panel, units: Floats, expected: Floats) -> float:
     """Empirical-Bayes strength: dispersion over the variance of true weekday factors between series, by moments."""
-    noise = _dispersion(units, expected)
+    noise = dispersion(units, expected)
     means = _by_weekday(panel, expected)
     surplus = float(((_by_weekday(panel, units) - means) ** 2 - noise * means).sum())
     variance = max(surplus / max(float((means**2).sum()), 1.0), _LEAST_WEEKDAY_VARIANCE)
@@ -427,12 +396,11 @@ def _weekday_prior(panel: Panel, units: Floats, expected: Floats) -> float:
 
 def _event_factors(panel: Panel, units: Floats, expected: Floats) -> dict[str, float]:
     """Pooled factor of each event: units over expected units, drawn towards 1 by how few of its days were seen."""
-    dispersion = _daily_dispersion(units, expected)
-    prior = dispersion / _EVENT_SPREAD**2
+    prior = _daily_dispersion(units, expected) / _EVENT_SPREAD**2
     factors = {}
     for name in sorted(set(panel.event_names)):
         seen, awaited = (by_series.sum(keepdims=True) for by_series in _on_event(panel, name, units, expected))
-        factors[name] = float(_clipped(_drawn(seen, awaited, np.ones(1), prior))[0])
+        factors[name] = float(clipped(_drawn(seen, awaited, np.ones(1), prior))[0])
     return factors
 
 
@@ -440,13 +408,14 @@ def _group_events(
     panel: Panel, units: Floats, expected: Floats, pooled: Mapping[str, float], code: GroupCodes
 ) -> list[dict[str, float]]:
     """Factors of each event in each of G groups, drawn towards the pooled ones."""
-    out: list[dict[str, float]] = [{} for _ in range(int(code.max(initial=-1)) + 1)]
-    daily, awaited_daily = _sum_by(code, units), _sum_by(code, expected)
+    groups = int(code.max(initial=-1)) + 1
+    out: list[dict[str, float]] = [{} for _ in range(groups)]
+    daily, awaited_daily = sum_by(code, units, groups), sum_by(code, expected, groups)
     noise = ratio(((daily - awaited_daily) ** 2).sum(axis=1), np.maximum(awaited_daily.sum(axis=1), 1.0))
     prior = np.maximum(noise, _LEAST_DISPERSION) / _GROUP_EVENT_SPREAD**2
     for name, everyone in pooled.items():
-        seen, awaited = (_sum_by(code, by_series) for by_series in _on_event(panel, name, units, expected))
-        factors = _clipped((seen + prior * everyone) / (awaited + prior))
+        seen, awaited = (sum_by(code, by_series, groups) for by_series in _on_event(panel, name, units, expected))
+        factors = clipped((seen + prior * everyone) / (awaited + prior))
         for group, factor in zip(out, factors.tolist(), strict=True):
             group[name] = factor
     return out
@@ -461,65 +430,4 @@ def _on_event(panel: Panel, name: str, *values: Floats) -> list[Floats]:
 
 def _daily_dispersion(units: Floats, expected: Floats) -> float:
     """Variance over mean of a day's total: what all series share on a day does not average out over them."""
-    return _dispersion(units.sum(axis=0), expected.sum(axis=0))
-
-
-def _slopes(
-    units: Floats, exposure: Floats, covariates: Floats, code: GroupCodes, slopes: Floats, pooled: Floats
-) -> tuple[Floats, Floats]:
-    """[G, 2] slopes by group and [2] of all, by Newton's method from a first guess of both."""
-    blocks = _Blocks(units, exposure, covariates)
-    noise = _dispersion(units, blocks.fitted(np.zeros((len(units), 2))))
-    everyone = np.zeros_like(code)
-    for _ in range(_NEWTON_STEPS):
-        gradient, curvature = blocks.score(np.tile(pooled, (len(units), 1)), everyone)
-        step = _newton_step(gradient, curvature, -pooled[None], noise / _POOLED_SPREAD**2)[0]
-        pooled = pooled + step
-        if float(np.abs(step).max()) < _SMALLEST_STEP:
-            break
-    slopes = slopes if slopes.any() else np.tile(pooled, (len(slopes), 1))
-    for _ in range(_NEWTON_STEPS):
-        gradient, curvature = blocks.score(slopes[code], code)
-        steps = _newton_step(gradient, curvature, pooled - slopes, noise / _GROUP_SPREAD**2)
-        slopes = slopes + steps
-        if float(np.abs(steps).max(initial=0.0)) < _SMALLEST_STEP:
-            break
-    return slopes, pooled
-
-
-def _newton_step(gradient: Floats, curvature: Floats, towards: Floats, prior: Floats) -> Floats:
-    """[G, 2] penalised steps; ``towards`` [G, 2] leads to the centre of the prior with precision ``prior`` [2]."""
-    step = np.linalg.solve(curvature + np.diag(prior), (gradient + prior * towards)[:, :, None])[:, :, 0]
-    return np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """Days in blocks, each with its own level per series, so that only changes within a block inform the slopes."""
-
-    units: Floats
-    exposure: Floats
-    covariates: Floats
-
-    def fitted(self, slopes: Floats) -> Floats:
-        """[n, T] expected units given slopes [n, 2] and each block's own level."""
-        shape = self.exposure * _clipped(np.exp(_apply(slopes, self.covariates)))
-        return shape * self._spread(ratio(self._sums(self.units), self._sums(shape)))
-
-    def score(self, slopes: Floats, code: GroupCodes) -> tuple[Floats, Floats]:
-        """[G, 2] gradient and [G, 2, 2] curvature of the conditional Poisson likelihood."""
-        fitted = self.fitted(slopes)
-        total = self._sums(fitted)
-        first = [self._sums(fitted * x) for x in self.covariates]
-        gradient = np.stack([((self.units - fitted) * x).sum(axis=1) for x in self.covariates], axis=1)
-        curvature = np.empty((len(fitted), 2, 2))
-        for i, j in ((0, 0), (0, 1), (1, 1)):
-            second = self._sums(fitted * self.covariates[i] * self.covariates[j])
-            curvature[:, i, j] = curvature[:, j, i] = (second - ratio(first[i] * first[j], total)).sum(axis=1)
-        return _sum_by(code, gradient), _sum_by(code, curvature)
-
-    def _sums(self, values: Floats) -> Floats:
-        return np.add.reduceat(values, np.arange(0, values.shape[1], _BLOCK_DAYS), axis=1)
-
-    def _spread(self, sums: Floats) -> Floats:
-        return np.repeat(sums, _BLOCK_DAYS, axis=1)[:, : self.units.shape[1]]
+    return dispersion(units.sum(axis=0), expected.sum(axis=0))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, clipped, fit_calendar
+from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, clipped
+from forecast_assets.models.calendar.estimation import fit_calendar
 from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
 from tests.support.forecast_cases import panel_of
 

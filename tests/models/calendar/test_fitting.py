@@ -129,7 +129,7 @@ def test_effects_do_not_depend_on_the_unit_of_measure(scale: float) -> None:
 
 
 def sums_of(made: Shops) -> NodeDays:
-    return sum_nodes(made.panel, made.groups, made.panel.sales, np.ones_like(made.panel.sales)).sums
+    return sum_nodes(made.panel, made.groups, made.stores, made.panel.sales, np.ones_like(made.panel.sales)).sums
 
 
 def test_some_of_the_nodes_are_the_same_nodes() -> None:

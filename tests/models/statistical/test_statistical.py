@@ -14,6 +14,7 @@ from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.season import Season
 from forecast_assets.models.statistical.series import FACTORED, SeriesForecasts, forecast_series
 from forecast_assets.models.statistical.training import train_statistical
+from tests.support.digests import digest
 from tests.support.forecast_cases import lawful_fields, lawful_panel, one_group, panel_of, series_of
 
 COUNT, DAYS, HORIZON = 60, 112, 14
@@ -36,12 +37,12 @@ def test_the_artifact_decides_everything_and_survives_its_bytes(artifact: Statis
     assert set(artifact.rho) == set(DEMAND_CLASSES)
     again = StatisticalArtifact.from_bytes(artifact.to_bytes())
     assert again == artifact
-    assert again.to_bytes() == artifact.to_bytes()
+    assert digest(again.to_bytes()) == digest(artifact.to_bytes())
 
 
 def test_training_twice_gives_the_same_bytes(artifact: StatisticalArtifact) -> None:
     again = train_statistical(lawful_panel(COUNT, DAYS, HORIZON), GROUPS, horizon=HORIZON, workers=1)
-    assert again.to_bytes() == artifact.to_bytes()
+    assert digest(again.to_bytes()) == digest(artifact.to_bytes())
 
 
 def test_an_artifact_of_another_format_is_refused(artifact: StatisticalArtifact) -> None:
