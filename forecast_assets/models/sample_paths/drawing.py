@@ -1,0 +1,123 @@
+"""Drawing paths: which outcomes of series and days come together.
+
+What belongs here: joint outcomes of all series, day by day. What does not: marginals, learning how series hang
+together, or what is made of paths.
+
+Each series' outcomes of a day are the same equally likely ones in every run; a Gaussian copula decides in which path
+each comes (Latin hypercube sampling with dependence: Packham & Schmidt 2010, doi:10.21314/JCF.2010.215). So every
+series' marginal is exact whatever the number of paths, and a sum over series or days is a path of the sum.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_assets.core.arrays import Codes, Floats, GroupCodes
+from forecast_assets.core.threads import in_threads
+from forecast_assets.models.sample_paths.dependence import OWN, Dependence
+from forecast_assets.models.sample_paths.marginals import Marginals
+from forecast_assets.models.sample_paths.randomness import Keys, even_normals, normals
+
+SmallFloats = npt.NDArray[np.float32]
+DEFAULT_PATHS: Final = 500
+_BLOCK: Final = 256
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A level that has a factor.
+
+    Attributes:
+        keys: [m] stream of each node.
+        node: [n] node of each series.
+    """
+
+    keys: Keys
+    node: Codes | GroupCodes
+
+
+@dataclass(frozen=True)
+class JointPaths:
+    """Paths of n series over H days.
+
+    Attributes:
+        marginals: Of each series and day.
+        dependence: Shares of factors.
+        keys: [n] stream of each series.
+        factors: By level that has a share.
+        paths: N.
+        block: Series that are drawn at a time.
+        workers: Threads; all cores if left out.
+    """
+
+    marginals: Marginals
+    dependence: Dependence
+    keys: Keys
+    factors: Mapping[str, Factor]
+    paths: int = DEFAULT_PATHS
+    block: int = _BLOCK
+    workers: int | None = None
+
+    def steps(self) -> Iterator[Floats]:
+        """Yield [n, N] units of each day in turn: column k of all days is one future of all series."""
+        count, horizon = self.marginals.mean.shape
+        for step in range(horizon):
+            out, drawn = np.empty((count, self.paths)), partial(self._drawn, self._of_day(step), step)
+            for rows, units in in_threads(drawn, self._blocks, self.workers):
+                out[rows] = units
+            yield out
+
+    def _drawn(self, of_day: Mapping[str, Floats], step: int, rows: slice) -> Floats:
+        """[r, N] units of some series on a day, each path's outcome by its rank among all paths."""
+        order = self._scores(rows, step, of_day).argsort(axis=1)
+        units = np.empty(order.shape)
+        np.put_along_axis(units, order, self.marginals.take(rows).outcomes(step, self.paths), axis=1)
+        return units
+
+    def _scores(self, rows: slice, step: int, of_day: Mapping[str, Floats]) -> Floats:
+        """[r, N] Sum of the factors of some series on a day, of variance 1."""
+        shares = self.dependence
+        scores = shares.rest**0.5 * normals(self.keys[rows], self.paths * (step + 1), self.paths)
+        if self._lasting_own is not None:
+            scores += self._lasting_own[rows]
+        for level, factor in self.factors.items():
+            scores += of_day[level][factor.node[rows]]
+        return scores
+
+    def _of_day(self, step: int) -> dict[str, Floats]:
+        """[m, N] what nodes of each level add to the scores of their series on a day."""
+        out = {level: lasting.copy() for level, lasting in self._lasting.items()}
+        for level, share in self.dependence.daily.items():
+            out[level] += share**0.5 * even_normals(self.factors[level].keys, self.paths * (step + 1), self.paths)
+        return out
+
+    @property
+    def _blocks(self) -> list[slice]:
+        count = len(self.keys)
+        return [slice(start, min(start + self.block, count)) for start in range(0, count, self.block)]
+
+    @cached_property
+    def _lasting_own(self) -> SmallFloats | None:
+        """[n, N] what series add by themselves on all days; half the digits, for half the memory."""
+        share = self.dependence.lasting.get(OWN, 0.0)
+        if not share:
+            return None
+        out = np.empty((len(self.keys), self.paths), dtype=np.float32)
+        for rows, own in in_threads(lambda rows: normals(self.keys[rows], 0, self.paths), self._blocks, self.workers):
+            out[rows] = share**0.5 * own
+        return out
+
+    @cached_property
+    def _lasting(self) -> dict[str, Floats]:
+        """[m, N] what nodes of each level add on all days."""
+        shares = self.dependence.lasting
+        return {
+            level: shares[level] ** 0.5 * even_normals(factor.keys, 0, self.paths)
+            if level in shares
+            else np.zeros((len(factor.keys), self.paths))
+            for level, factor in self.factors.items()
+        }

@@ -1,0 +1,62 @@
+"""Sums: quantiles of what several series, or several days, sell together.
+
+What belongs here: adding paths up and reading quantiles off them. What does not: drawing paths, or which sums are
+published.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecast_assets.contracts import QUANTILES
+from forecast_assets.core.arrays import Floats
+from forecast_assets.hierarchy import Sparse
+from forecast_assets.models.sample_paths.drawing import JointPaths
+
+
+@dataclass(frozen=True)
+class SumQuantiles:
+    """Quantiles of sums, units, at the levels `contracts.QUANTILES`.
+
+    Attributes:
+        nodes: [m, H, 13] of nodes on each day.
+        first_days: By number of days, [n, 13] of each series over so many first days.
+        node_first_days: By number of days, [m, 13] of nodes likewise.
+    """
+
+    nodes: Floats
+    first_days: Mapping[int, Floats]
+    node_first_days: Mapping[int, Floats]
+
+
+def quantiles_of_paths(paths: Floats) -> Floats:
+    """[k, 13] quantiles of [k, N] equally likely outcomes, each the middle of an equal slice of probability."""
+    ordered = np.sort(paths, axis=1)
+    place = np.clip(np.array(QUANTILES) * paths.shape[1] - 0.5, 0.0, paths.shape[1] - 1.0)
+    below = np.floor(place).astype(np.intp)
+    above = np.minimum(below + 1, paths.shape[1] - 1)
+    return np.asarray(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
+
+
+def quantiles_of_sums(paths: JointPaths, summing: Sparse, windows: Sequence[int] = ()) -> SumQuantiles:
+    """Add paths up by node and over first days.
+
+    Memory is that of a few [n, N] and [m, N] matrices, whatever the horizon.
+
+    Args:
+        paths: Of n series.
+        summing: [m, n] sparse ones: the series of each node.
+        windows: Numbers of first days to add up, each at most the horizon.
+    """
+    matrix = summing.astype(np.float64)
+    nodes, first, node_first = [], {}, {}
+    whole: Floats | None = None
+    for step, units in enumerate(paths.steps(), start=1):
+        nodes.append(quantiles_of_paths(np.asarray(matrix @ units)))
+        if windows and step <= max(windows):
+            whole = units if whole is None else whole + units
+            if step in windows:
+                first[step] = quantiles_of_paths(whole)
+                node_first[step] = quantiles_of_paths(np.asarray(matrix @ whole))
+    return SumQuantiles(np.stack(nodes, axis=1), first, node_first)
