@@ -13,6 +13,7 @@ import polars as pl
 from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import Reference
+from forecast_assets.models.sample_paths.dependence import Dependence
 
 RISK_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
 # The product level of a version that pools nothing.
@@ -41,6 +42,10 @@ class Artifact(Protocol):
     @property
     def rho(self) -> Mapping[str, float]:
         """Correlation between the normal scores of two days of a series, by demand class; 0 for others."""
+
+    @property
+    def dependence(self) -> Dependence | None:
+        """How errors of series and days hang together; None where nobody learned it."""
 
     @property
     def reference(self) -> Reference | None:
@@ -93,6 +98,11 @@ class BaseArtifact:
     def rho(self) -> Mapping[str, float]:
         """Correlation between the normal scores of two days of a series, by demand class; 0 for others."""
         return {}
+
+    @property
+    def dependence(self) -> Dependence | None:
+        """How errors of series and days hang together; None where nobody learned it."""
+        return None
 
     @property
     def recurring_events(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ Coverage then holds on average over a segment, not for each series.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise, product
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import numpy as np
 from forecast_assets.contracts import DEMAND_CLASSES, QUANTILES
 from forecast_assets.core.arrays import Codes, Floats, Names
 from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.models.sample_paths.dependence import Dependence
 
 # Upper ends, in units per day and in days ahead; above the last is one segment more.
 SIZE_EDGES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -41,11 +42,13 @@ class Calibration:
         sources: What each was learned from: the segment itself, or, where that had fewer than 400 pairs, a wider one:
             `class|size|*`, `class|*|*` or `*|*|*`.
         rho: Correlation between the normal scores of two days of a series, by demand class.
+        dependence: How errors of series and days hang together; None in versions from before that was learned.
     """
 
     factors: Mapping[str, tuple[float, ...]]
     sources: Mapping[str, str]
     rho: Mapping[str, float]
+    dependence: Dependence | None = None
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Calibration":
@@ -55,12 +58,17 @@ class Calibration:
             InputError: If a segment lacks its factors, or they are not 13 rising numbers; or if a correlation is none.
         """
         factors = {name: tuple(values) for name, values in data["factors"].items()}
-        found = cls(factors, dict(data["sources"]), dict(data["rho"]))
+        dependence = Dependence.from_data(data["dependence"]) if data.get("dependence") else None
+        found = cls(factors, dict(data["sources"]), dict(data["rho"]), dependence)
         wrong = [name for name in _segments() if not _is_rising(factors.get(name, ()))]
         wrong += [f"rho of {name}" for name, rho in found.rho.items() if not 0.0 <= rho < 1.0]
         if wrong:
             raise InputError(f"The calibration is wrong in {first_ten(wrong)}.", remedy="Train the version again.")
         return found
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form, without a dependence where none was learned."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def quantiles(self, mean: Floats, demand_class: Names, *, learned_days: int | None = None) -> Floats:
         """Return the 13 quantiles of every day's demand.
@@ -88,6 +96,7 @@ class Calibration:
             {**self.factors, **{name: other.factors[name] for name in poor}},
             {**self.sources, **{name: f"statistical part: {other.sources[name]}" for name in poor}},
             self.rho,
+            other.dependence,
         )
 
     def scores(self, mean: Floats, demand: Floats, demand_class: Names) -> Floats:

@@ -68,6 +68,10 @@ class NodesAtCutoff:
         told = self._is_told
         return float(np.mean(((self.own[model] - self.actual) ** 2 / self._units)[told])) if told.any() else 0.0
 
+    def missed(self, model: str, share: float) -> Floats:
+        """[m, H] Units that came less those that a share of own forecasts, and sums for the rest, expected."""
+        return np.asarray(self.actual - self.sums - share * (self.own[model] - self.sums))
+
     def best_share(self, model: str) -> float:
         """Return the share of own forecasts that would have been best; a half where both forecasts are the same."""
         apart, missed = self.own[model] - self.sums, self.actual - self.sums
@@ -121,6 +125,14 @@ def summing_matrix(code: GroupCodes, most: int) -> Sparse:
     """
     summing = summing_of(code)
     return summing[spread_rows(summing.shape[0], most)]
+
+
+def some_nodes(code: GroupCodes, most: int) -> GroupCodes:
+    """[n] Which row of `summing_matrix` sums each series; -1 for none."""
+    count = int(code.max(initial=-1)) + 1
+    row, chosen = np.full(count, -1, dtype=np.intp), spread_rows(count, most)
+    row[chosen] = np.arange(len(chosen))
+    return row[code]
 
 
 def variance_ratios(nodes: pl.DataFrame, levels: Sequence[NodeLevel]) -> Floats:

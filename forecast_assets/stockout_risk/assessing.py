@@ -18,6 +18,7 @@ from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_mi
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.demand import uncensor, usual_lost_share
+from forecast_assets.models.sample_paths.marginals import sells_by_the_piece
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate_stock
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 
@@ -156,12 +157,11 @@ def _methods(panel: Panel, supply: Supply) -> Ints:
 
 def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[int, int]) -> Demand:
     quantiles = [from_units(reconciled[name]).reshape(shape) for name in QUANTILE_COLUMNS]
-    is_whole = (np.isnan(panel.sales) | (panel.sales == np.rint(panel.sales))).all(axis=1)
     return Demand(
         mean=from_units(reconciled["reconciled_units"]).reshape(shape) / SCALE,
         quantiles=np.stack(quantiles, axis=-1) / SCALE,
         rho=rho,
-        is_whole_units=is_whole,
+        is_whole_units=sells_by_the_piece(panel.sales),
     )
 
 

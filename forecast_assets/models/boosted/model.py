@@ -48,6 +48,7 @@ from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.demand import usual_lost_share
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
+from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.effects import Factors
@@ -129,6 +130,11 @@ class GlobalArtifact:
         return dict(self.calibration.rho)
 
     @property
+    def dependence(self) -> Dependence | None:
+        """How errors of series and days hang together; None in versions from before that was learned."""
+        return self.calibration.dependence
+
+    @property
     def risk_thresholds(self) -> Mapping[str, float]:
         """Lowest stock-out probability of each risk band above the first."""
         return self.statistical.risk_thresholds
@@ -172,7 +178,7 @@ class GlobalArtifact:
             "categories": list(self.categories),
             "smallest": self.smallest,
             "shares": self.shares,
-            "calibration": asdict(self.calibration),
+            "calibration": self.calibration.to_data(),
             "comparisons": self.comparisons,
         }
         if self.sales is not None:

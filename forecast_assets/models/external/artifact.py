@@ -76,7 +76,7 @@ class ExternalArtifact(BaseArtifact):
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; equal artifacts are equal bytes."""
-        return to_json(FAMILY, FORMAT, asdict(self))
+        return to_json(FAMILY, FORMAT, {**asdict(self), "calibration": self.calibration.to_data()})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ExternalArtifact":

@@ -12,7 +12,7 @@ squares finds them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,16 @@ from forecast_assets.hierarchy import summing_of
 OWN: Final = "own"
 # What is left to a series' own day, at least: a sum of shares above that says more than errors can.
 _LEAST_REST: Final = 0.02
+
+
+def level_name(product_level: str, store_level: str) -> str:
+    """Return the name of a pair of levels.
+
+    Example:
+        >>> level_name("department", "store")
+        'department x store'
+    """
+    return f"{product_level} x {store_level}"
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,19 @@ class Dependence:
 
 
 @dataclass(frozen=True)
+class NodeErrors:
+    """Errors of some nodes of a level.
+
+    Attributes:
+        node: [n] which of them each series belongs to; -1 for none.
+        error: [m, H] units that came less those that were forecast.
+    """
+
+    node: Codes | GroupCodes
+    error: Floats
+
+
+@dataclass(frozen=True)
 class CutoffErrors:
     """Errors of a past cutoff.
 
@@ -72,11 +95,14 @@ class CutoffErrors:
         error: [n, H] units that came less those that were forecast; NaN where unknown.
         moment: [n, H] units per unit of score; see `moment_with_score`.
         nodes: By level that may have a factor, [n] node of each series.
+        of_nodes: By some of the levels, what was said of nodes themselves, which may be nearer than the sums of what
+            was said of their series.
     """
 
     error: Floats
     moment: Floats
     nodes: Mapping[str, Codes | GroupCodes]
+    of_nodes: Mapping[str, "NodeErrors"] = field(default_factory=dict)
 
 
 def learn_dependence(cutoffs: Sequence[CutoffErrors]) -> Dependence:
@@ -124,22 +150,26 @@ class _System:
 def _system(cutoff: CutoffErrors, levels: Sequence[str]) -> _System:
     is_known = ~np.isnan(cutoff.error)
     error, moment = (np.where(is_known, values, 0.0) for values in (cutoff.error, cutoff.moment))
-    own = np.arange(len(error))
-    nodes = [*(np.asarray(cutoff.nodes[level]) for level in levels), own]
+    nodes = {**{level: np.asarray(cutoff.nodes[level]) for level in levels}, OWN: np.arange(len(error))}
+    rows = {level: cutoff.of_nodes[level].node if level in cutoff.of_nodes else node for level, node in nodes.items()}
+    said = {level: of_nodes.error for level, of_nodes in cutoff.of_nodes.items()}
+    found = [_pairs(error, node, said.get(level)) for level, node in rows.items()]
     count = len(levels)
-    across = [_pairs(error, node) for node in nodes]
     design = np.zeros((2 * count + 1, 2 * count + 1))
-    for i, one in enumerate(nodes):
-        for j, other in enumerate(nodes):
+    for i, one in enumerate(rows.values()):
+        for j, other in enumerate(nodes.values()):
             both = _pairs(moment, _common(one, other))
             design[i, j] = both.across_days
             # What is of the day is not seen across days; what lasts is seen on the same day too.
             if max(i, j) < count:
                 design[count + 1 + i, [j, count + 1 + j]] = both.same_day
-    found = np.array([*(each.across_days for each in across), *(each.same_day for each in across[:count])])
-    counts = np.sqrt([node.max(initial=0) + 1.0 for node in nodes])
-    scale = np.array([*(each.whole for each in across), *(each.daily for each in across[:count])])
-    return _System(found, design, scale / np.concatenate([counts, counts[:count]]))
+    squares = np.array([each.whole for each in found] + [each.daily for each in found[:count]])
+    sums = np.sqrt([node.max(initial=0) + 1.0 for node in rows.values()])
+    return _System(
+        np.array([each.across_days for each in found] + [each.same_day for each in found[:count]]),
+        design,
+        squares / np.concatenate([sums, sums[:count]]),
+    )
 
 
 @dataclass(frozen=True)
@@ -159,17 +189,29 @@ class _Pairs:
     daily: float
 
 
-def _pairs(values: Floats, node: Codes | GroupCodes) -> _Pairs:
-    """Add up products of pairs of [n, H] values within nodes, by squares of sums less sums of squares."""
-    sums = np.asarray(summing_of(node) @ values)
+def _pairs(values: Floats, node: Codes | GroupCodes, sums: Floats | None = None) -> _Pairs:
+    """Add up products of pairs of [n, H] values within nodes, by squares of sums less sums of squares.
+
+    Args:
+        values: Of series.
+        node: [n] node of each; -1 for none.
+        sums: [m, H] what stands for the sums of each node's values; these if left out.
+    """
+    counted = np.flatnonzero(node >= 0)
+    few = values[counted]
+    if sums is None:
+        sums = np.asarray(summing_of(node[counted]) @ few) if len(counted) else np.zeros((0, values.shape[1]))
     daily, whole = float((sums**2).sum()), float((sums.sum(axis=1) ** 2).sum())
-    return _Pairs(whole - daily, daily - float((values**2).sum()), whole, daily)
+    return _Pairs(whole - daily, daily - float((few**2).sum()), whole, daily)
 
 
 def _common(one: Codes | GroupCodes, other: Codes | GroupCodes) -> GroupCodes:
-    """[n] Number of what a series shares in both of two levels."""
-    pair = one.astype(np.int64) * (int(other.max(initial=0)) + 1) + other
-    return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
+    """[n] Number of what a series shares in both of two levels; -1 where the first is not looked at."""
+    found = np.full(len(one), -1, dtype=np.intp)
+    both = np.flatnonzero(one >= 0)
+    pair = one[both].astype(np.int64) * (int(other.max(initial=0)) + 1) + other[both]
+    found[both] = np.unique(pair, return_inverse=True)[1]
+    return found
 
 
 def _bounded(found: Dependence) -> Dependence:

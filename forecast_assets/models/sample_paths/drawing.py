@@ -18,12 +18,16 @@ import numpy.typing as npt
 
 from forecast_assets.core.arrays import Codes, Floats, GroupCodes
 from forecast_assets.core.threads import in_threads
-from forecast_assets.models.sample_paths.dependence import OWN, Dependence
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy.membership import NODE
+from forecast_assets.models.sample_paths.dependence import OWN, Dependence, level_name
 from forecast_assets.models.sample_paths.marginals import Marginals
-from forecast_assets.models.sample_paths.randomness import Keys, even_normals, normals
+from forecast_assets.models.sample_paths.randomness import Keys, even_normals, keys_of, normals
 
 SmallFloats = npt.NDArray[np.float32]
 DEFAULT_PATHS: Final = 500
+# The same numbers in every run, so that quantiles of one day and the next differ by what was learned, not by chance.
+SEED: Final = 20_26
 _BLOCK: Final = 256
 
 
@@ -38,6 +42,27 @@ class Factor:
 
     keys: Keys
     node: Codes | GroupCodes
+
+
+def factors_of(hierarchy: Hierarchy, dependence: Dependence, seed: int = SEED) -> dict[str, Factor]:
+    """Return the factor of each level that has a share; of levels that are gone by now there is none.
+
+    Args:
+        hierarchy: Crossed hierarchy of n series.
+        dependence: Shares by level.
+        seed: Of all random numbers.
+    """
+    wanted = {*dependence.lasting, *dependence.daily}
+    return {
+        name: Factor(keys_of(("|".join(node) for node in level.frame.select(NODE).iter_rows()), seed), level.code)
+        for level in hierarchy.crossed_levels
+        if (name := level_name(*level.name)) in wanted
+    }
+
+
+def series_keys(hierarchy: Hierarchy, seed: int = SEED) -> Keys:
+    """[n] stream of each series."""
+    return keys_of(("|".join(pair) for pair in hierarchy.series.select("store_id", "sku_id").iter_rows()), seed)
 
 
 @dataclass(frozen=True)
@@ -81,7 +106,7 @@ class JointPaths:
     def _scores(self, rows: slice, step: int, of_day: Mapping[str, Floats]) -> Floats:
         """[r, N] Sum of the factors of some series on a day, of variance 1."""
         shares = self.dependence
-        scores = shares.rest**0.5 * normals(self.keys[rows], self.paths * (step + 1), self.paths)
+        scores: Floats = shares.rest**0.5 * normals(self.keys[rows], self.paths * (step + 1), self.paths)
         if self._lasting_own is not None:
             scores += self._lasting_own[rows]
         for level, factor in self.factors.items():

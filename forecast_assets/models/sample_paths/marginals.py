@@ -54,6 +54,11 @@ class Marginals:
         return values
 
 
+def sells_by_the_piece(sales: Floats) -> Bools:
+    """[n] Whether all that is known of [n, T] sales are whole numbers."""
+    return np.asarray((np.isnan(sales) | (sales == np.rint(sales))).all(axis=1), dtype=np.bool_)
+
+
 def even_levels(paths: int) -> Floats:
     """[N] The middles of equal slices of 0..1."""
     return np.asarray((np.arange(paths) + 0.5) / paths)
@@ -73,7 +78,7 @@ def inverse(quantiles: Floats, scores: Floats) -> Floats:
     slopes = np.diff(quantiles, axis=1) / np.diff(knots)
     # Taken, not indexed: rows then follow one another in memory, and add up alike however many there are.
     low, slope = (np.take(values, segment, axis=1) for values in (quantiles, slopes))
-    return np.maximum(low + slope * (scores - knots[segment]), 0.0)
+    return np.asarray(np.maximum(low + slope * (scores - knots[segment]), 0.0))
 
 
 def _scores(paths: int) -> Floats:

@@ -16,6 +16,7 @@ from forecast_assets.models.calibration import Calibration
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.node_levels import NodeLevel
+from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
 from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
@@ -49,6 +50,11 @@ class StatisticalArtifact(BaseArtifact):
     def rho(self) -> dict[str, float]:
         """Correlation between the normal scores of two days of a series, by demand class."""
         return dict(self.calibration.rho)
+
+    @property
+    def dependence(self) -> Dependence | None:
+        """How errors of series and days hang together; None in versions from before that was learned."""
+        return self.calibration.dependence
 
     @property
     def choices(self) -> dict[str, str]:
@@ -111,7 +117,8 @@ class StatisticalArtifact(BaseArtifact):
 
     def to_data(self) -> dict[str, Any]:
         """Return the JSON form, without a short history or levels of nodes where there are none."""
-        data, optional = {**asdict(self), "effects": self.effects.to_data()}, ("short_history", "node_levels")
+        parts = {"effects": self.effects.to_data(), "calibration": self.calibration.to_data()}
+        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels")
         return {name: value for name, value in data.items() if value or name not in optional}
 
     @classmethod

@@ -16,7 +16,7 @@ from forecast_assets.features.demand_class import DEAD_DAYS, NEW_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy.membership import CrossedLevel
 from forecast_assets.models.calendar.calendar import CALENDARS
-from forecast_assets.models.calibration import calibrate
+from forecast_assets.models.calibration import Calibration, calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.distribution import learn_reference
 from forecast_assets.models.node_levels import (
@@ -25,8 +25,11 @@ from forecast_assets.models.node_levels import (
     NodesAtCutoff,
     learned_share,
     losses_by_model,
+    some_nodes,
     summing_matrix,
 )
+from forecast_assets.models.sample_paths.dependence import CutoffErrors, NodeErrors, learn_dependence, level_name
+from forecast_assets.models.sample_paths.marginals import Marginals, moment_with_score, sells_by_the_piece
 from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
@@ -79,6 +82,8 @@ _FIXED: Final = {"dead": ZERO, "ended": ZERO}
 _REFERENCE: Final = SMOOTHING[2]
 _DEFAULTS: Final = {**dict.fromkeys(_CANDIDATES, _REFERENCE), "new": BORROWED[0]}
 _SMALLEST_LEVEL: Final = 0.05
+# Outcomes of a day by which it is told what a day's errors hang together by.
+_MOMENT_PATHS: Final = 60
 # One product in so many is launched for comparing models of new series; a prime, so that it hits all stores alike.
 _LAUNCHED: Final = 7
 
@@ -112,6 +117,7 @@ class SelectionBacktest:
         product_groups: [k].
         demand: [k, H] demand that came, units; NaN where unknown.
         on_event: [k, H] whether an event falls on the day.
+        is_whole: [k] whether a series sells by the piece.
     """
 
     history: CleanedSeries
@@ -120,6 +126,7 @@ class SelectionBacktest:
     product_groups: Groups
     demand: Floats
     on_event: Bools
+    is_whole: Bools
 
     def forecast(self, names: Names, rows: Rows, workers: int | None) -> Floats:
         """[r, H] units forecast by the named model of each of the r chosen series."""
@@ -197,18 +204,29 @@ def train_statistical(
     means = [_forecast_all(backtest, models, workers) for backtest in backtests]
     few = rows[spread_rows(len(rows), _CALIBRATED_SERIES)]
     levels_of_few = [level.take(few) for level in node_levels]
-    models[NODES], losses[NODES], decided = _decide_nodes(backtests, means, levels_of_few)
+    nodes = _nodes_at_cutoffs(backtests, means, levels_of_few)
+    models[NODES], losses[NODES], decided = _decide_nodes(nodes, levels_of_few)
     report(steps - 1, steps)
     calibration = calibrate(
         np.concatenate(means),
         np.concatenate([backtest.demand for backtest in backtests]),
         np.concatenate([backtest.history.demand_class for backtest in backtests]),
     )
+    shares = [level.share for level in decided]
+    errors = [
+        _errors(
+            *pair,
+            calibration,
+            levels_of_few,
+            [of_level[at].missed(models[NODES], share) for of_level, share in zip(nodes, shares, strict=False)],
+        )
+        for at, pair in enumerate(zip(backtests, means, strict=True))
+    ]
     report(steps, steps)
     return StatisticalArtifact(
         models=models,
         effects=variant(effects, chosen),
-        calibration=calibration,
+        calibration=replace(calibration, dependence=learn_dependence(errors)),
         history_days=history_days,
         horizon_days=horizon,
         group_level=group_level,
@@ -260,7 +278,9 @@ def _backtest(origin: Origin, kinds: EffectKinds, history_days: int, most: int) 
     history = clean(few, variant(origin.effects, kinds), groups)
     ahead = np.prod(list(horizon_factors(history.factors, few).values()), axis=0)
     factors = history.factors.product[:, : few.history_days] * history.shift
-    return SelectionBacktest(history, factors, ahead, groups, origin.demand[rows], _on_event(few))
+    return SelectionBacktest(
+        history, factors, ahead, groups, origin.demand[rows], _on_event(few), sells_by_the_piece(few.sales)
+    )
 
 
 def _on_event(panel: Panel) -> Bools:
@@ -422,15 +442,39 @@ def _loss(
     return _mean_known(parts)
 
 
-def _decide_nodes(
+def _nodes_at_cutoffs(
     backtests: list[SelectionBacktest], means: list[Floats], informed: Sequence[CrossedLevel]
-) -> tuple[str, Losses, tuple[NodeLevel, ...]]:
-    """Return the level model of nodes, the losses of all, and how far each pair of levels is to be trusted.
-
-    Without levels product groups stand for all.
-    """
+) -> list[list[NodesAtCutoff]]:
+    """Forecast nodes of each pair of levels as of each cutoff; without levels product groups stand for all."""
     codes = [level.code for level in informed] or [np.unique(backtests[0].product_groups, return_inverse=True)[1]]
-    nodes = [[_nodes_at(*pair, code) for pair in zip(backtests, means, strict=True)] for code in codes]
+    return [[_nodes_at(*pair, code) for pair in zip(backtests, means, strict=True)] for code in codes]
+
+
+def _errors(
+    backtest: SelectionBacktest,
+    mean: Floats,
+    calibration: Calibration,
+    levels: Sequence[CrossedLevel],
+    missed: Sequence[Floats],
+) -> CutoffErrors:
+    """Lay out how far off forecasts of series were, and those of some nodes of each level."""
+    quantiles = calibration.quantiles(mean, backtest.history.demand_class)
+    marginals = Marginals(mean, quantiles, backtest.is_whole)
+    return CutoffErrors(
+        backtest.demand - mean,
+        moment_with_score(marginals, range(mean.shape[1]), _MOMENT_PATHS),
+        {level_name(*level.name): level.code for level in levels},
+        {
+            level_name(*level.name): NodeErrors(some_nodes(level.code, MOST_NODES), of_nodes)
+            for level, of_nodes in zip(levels, missed, strict=False)
+        },
+    )
+
+
+def _decide_nodes(
+    nodes: list[list[NodesAtCutoff]], informed: Sequence[CrossedLevel]
+) -> tuple[str, Losses, tuple[NodeLevel, ...]]:
+    """Return the level model of nodes, the losses of all, and how far each pair of levels is to be trusted."""
     losses = losses_by_model(nodes)
     model = min(losses, key=lambda name: losses[name])
     levels = [NodeLevel(*at.name, learned_share(cutoffs, model)) for at, cutoffs in zip(informed, nodes, strict=False)]

@@ -1,14 +1,14 @@
 """Learned shares against factors that errors were drawn from."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError
-from forecast_assets.models.sample_paths.dependence import OWN, CutoffErrors, Dependence, learn_dependence
+from forecast_assets.models.sample_paths.dependence import OWN, CutoffErrors, Dependence, NodeErrors, learn_dependence
 
 STORES, GROUPS, EACH, HORIZON = 12, 6, 5, 28
 COUNT = STORES * GROUPS * EACH
@@ -59,6 +59,19 @@ def test_unknown_days_are_left_out() -> None:
     found = learn_dependence(cases)
     assert found.daily["store"] == pytest.approx(0.2, abs=0.03)
     assert found.lasting[OWN] == pytest.approx(0.2, abs=0.03)
+
+
+def test_what_is_said_of_nodes_stands_for_the_sums_of_their_series() -> None:
+    """Stores are forecast by themselves and never missed: what their series have in common is gone from the sums."""
+    cases = [errors({OWN: 0.1}, {"store": 0.2}, seed, MOMENT) for seed in range(20)]
+    few = np.where(STORE < 4, STORE, -1)
+    sums = [np.stack([case.error[at == STORE].sum(axis=0) for at in range(4)]) for case in cases]
+    exact = [
+        replace(case, of_nodes={"store": NodeErrors(few, 0.1 * missed)})
+        for case, missed in zip(cases, sums, strict=True)
+    ]
+    assert learn_dependence(cases).daily["store"] == pytest.approx(0.2, abs=0.03)
+    assert learn_dependence(exact).daily.get("store", 0.0) < 0.02
 
 
 def test_errors_that_are_all_the_same_leave_something_to_each_day() -> None:
