@@ -17,6 +17,7 @@ from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import COMPONENTS, FORECAST_ACCURACY, QUANTILE_COLUMNS
 
 ROW: Final = "store_id, sku_id, step"
+NODE: Final = "product_level, product_node, store_level, store_node"
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,12 @@ RULES: Final = (
             JOIN level_sums t ON t.step = l.step AND t.product_level = 'total' AND t.store_level = 'total'
             WHERE l.forecast_units <> t.forecast_units OR l.expected_sales_units <> t.expected_sales_units
                 OR l.series_count <> t.series_count""",
+        remedy=_BUG,
+    ),
+    Rule(
+        name="quantiles_rise_with_probability",
+        product="aggregate_forecasts",
+        failing=f"SELECT {NODE}, step, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
         remedy=_BUG,
     ),
     Rule(

@@ -88,6 +88,18 @@ def quantile_columns() -> tuple[Column, ...]:
     )
 
 
+def sum_quantile_columns() -> tuple[Column, ...]:
+    """Return a column of units per published quantile of a sum."""
+    return tuple(
+        units_column(
+            name,
+            f"the sum is at most this with probability {level}, by sample paths; null for versions without them",
+            nullable=True,
+        )
+        for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+    )
+
+
 def quality_columns() -> tuple[Column, ...]:
     """Return the columns that say how far to trust a row."""
     return (

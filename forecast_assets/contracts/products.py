@@ -22,6 +22,7 @@ from forecast_assets.contracts.columns import (
     run_columns,
     series_columns,
     step_columns,
+    sum_quantile_columns,
     units_column,
 )
 from forecast_assets.contracts.schema import Column, Contract
@@ -246,11 +247,13 @@ AGGREGATE_FORECASTS = Contract(
         Column("series_count", pl.Int32, "SKU-store series below the node", at_least=1),
         units_column("forecast_units", "expected demand"),
         units_column("expected_sales_units", "expected observed sales"),
+        *sum_quantile_columns(),
     ),
     key=NODE_STEP_KEY,
-    promises=("Each value is the exact sum of the forecasts below it.",),
+    promises=("Each mean is the exact sum of the forecasts below it.", "Quantiles rise with their probability."),
     limits=(
-        "No quantiles: quantiles do not add up, and joint paths do not exist yet.",
+        "Quantiles are of demand on one day, by 500 joint sample paths; they add up neither over nodes nor over days.",
+        "Versions that were trained before sample paths have no quantiles here.",
         "Series whose stock-out risk is unknown enter expected_sales_units with their demand.",
     ),
 )
@@ -311,6 +314,9 @@ _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
         "381a80291b6029cc558f97203f0769529038a7bb9546b499ef6bcc89fd7ecbf9": {
             "out_of_distribution_score": None, "quality_flags": None,
         },
+    },
+    AGGREGATE_FORECASTS.name: {
+        "60fd80ce4523621d87c441880e565d3e6a14ceafa18e3e97cad8494e63b18bea": dict.fromkeys(QUANTILE_COLUMNS),
     },
     FORECAST_EXPLANATIONS.name: {
         # The models of then had no such drivers, so that what they add is nothing, not unknown.

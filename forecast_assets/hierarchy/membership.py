@@ -189,6 +189,11 @@ class Hierarchy:
         """The nodes that reconciliation listens to, and how series add up to them."""
         return _stack(self.information_levels(), self.series.height)
 
+    @property
+    def summing(self) -> Sparse:
+        """[m, n] sparse (CSR) ones, int64: row i sums the series below node i of `nodes`."""
+        return self._upper.matrix
+
     @cached_property
     def _upper(self) -> "SummingMatrix":
         return _stack(self.crossed_levels, self.series.height)

@@ -7,10 +7,11 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, NODE_KEY, SERIES_STEP_KEY
+from forecast_assets.contracts import AGGREGATE_FORECASTS, FORECASTS, NODE_KEY, QUANTILE_COLUMNS, SERIES_STEP_KEY
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import RunKey
-from forecast_assets.core.quantities import from_units, to_units
+from forecast_assets.core.quantities import UNITS, from_units, publish, to_units
 from forecast_assets.core.rows import rows_per_step
 from forecast_assets.hierarchy import Hierarchy
 
@@ -58,13 +59,16 @@ def _require_same_rows(one: pl.DataFrame, other: pl.DataFrame) -> None:
     )
 
 
-def aggregate_frame(key: RunKey, forecasts: pl.DataFrame, hierarchy: Hierarchy) -> pl.DataFrame:
+def aggregate_frame(
+    key: RunKey, forecasts: pl.DataFrame, hierarchy: Hierarchy, quantiles: Floats | None = None
+) -> pl.DataFrame:
     """Sum forecasts over every node above SKU-store, exactly.
 
     Args:
         key: The run.
         forecasts: `forecasts`, sorted by store, SKU and step, with every step of every series.
         hierarchy: The crossed hierarchy of the same series.
+        quantiles: [m, H, 13] units of its nodes, at the levels `contracts.QUANTILES`; None where nobody knows them.
 
     Returns:
         `aggregate_forecasts` as its contract says, sorted by node and step.
@@ -76,4 +80,10 @@ def aggregate_frame(key: RunKey, forecasts: pl.DataFrame, hierarchy: Hierarchy) 
     }
     nodes = hierarchy.nodes.select(*NODE_KEY, pl.col("series_count").cast(pl.Int32))
     rows = rows_per_step(key, nodes).with_columns(to_units(values.ravel(), name) for name, values in sums.items())
-    return AGGREGATE_FORECASTS.conform(rows)
+    return AGGREGATE_FORECASTS.conform(rows.with_columns(_quantile_columns(quantiles)))
+
+
+def _quantile_columns(quantiles: Floats | None) -> list[pl.Series | pl.Expr]:
+    if quantiles is None:
+        return [pl.lit(None, UNITS).alias(name) for name in QUANTILE_COLUMNS]
+    return [publish(quantiles[:, :, at], name) for at, name in enumerate(QUANTILE_COLUMNS)]

@@ -21,10 +21,13 @@ from forecast_assets.contracts import (
     SALES,
     STOCKOUT_RISKS,
 )
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
+from forecast_assets.models.sample_paths.sums import quantiles_of_sums
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
+from forecast_assets.publication.paths import paths_of_run
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -49,7 +52,7 @@ def assemble(run: RunContext) -> StageResult:
         run.read(run.version(behind[RECONCILED_FORECASTS.name])),
         run.read(explanations, EXPLAINED),
     )
-    aggregates = aggregate_frame(run.key, frame, run.hierarchy)
+    aggregates = aggregate_frame(run.key, frame, run.hierarchy, _sum_quantiles(run, frame))
     risks = run.version(behind[STOCKOUT_RISKS.name])
     return StageResult(
         {AGGREGATE_FORECASTS.name: aggregates, FORECASTS.name: frame},
@@ -57,6 +60,12 @@ def assemble(run: RunContext) -> StageResult:
         run.facts,
         partial(_summary, run, frame, aggregates, risks),
     )
+
+
+def _sum_quantiles(run: RunContext, forecasts: pl.DataFrame) -> Floats | None:
+    """[m, H, 13] quantiles of every node's demand on a day; None for versions without sample paths."""
+    paths = paths_of_run(run, forecasts)
+    return None if paths is None else quantiles_of_sums(paths, run.hierarchy.summing).nodes
 
 
 def _summary(run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: ProductVersion) -> Summary:

@@ -13,13 +13,14 @@ from uuid import uuid4
 
 import dagster as dg
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 import sqlalchemy
 
 from checks.rules import RULES, Rule
 from forecast_assets.automation.triggers import scoring_request, snapshot_request
-from forecast_assets.contracts import COMPONENTS, PRODUCTS, PUBLISHED
+from forecast_assets.contracts import COMPONENTS, NODE_KEY, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 from forecast_assets.core.errors import (
     AlreadyRegisteredError,
     ChangedFileError,
@@ -29,9 +30,12 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import DAILY, RunKey
+from forecast_assets.core.run import RunRequest
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.publication.paths import paths_of_run
+from forecast_assets.scoring.context import RunContext
 from forecast_assets.simulation.simulator import Simulation
 from forecast_assets.snapshots.rebuilding import rebuild_snapshot
 from forecast_assets.sources.simulated import read_simulated
@@ -83,6 +87,34 @@ def test_aggregates_are_the_exact_sums_of_the_forecasts(published: Published) ->
     assert total["expected_sales_units"].to_list() == sums["expected_sales_units"].to_list()
     levels = aggregates.select("product_level", "store_level").unique().height
     assert levels == 5 * 5 - 1  # total, three levels and the item itself, twice; the bottom is the forecasts
+
+
+def test_quantiles_of_every_node_are_those_of_its_paths(published: Published) -> None:
+    """Paths are made anew from what was published, and added up here by the names of what is below each node."""
+    runner, _ = published
+    run = RunContext(runner.stores, RunRequest(KEY, runner.options))
+    forecasts, aggregates = product(published, "forecasts"), product(published, "aggregate_forecasts")
+    paths = paths_of_run(run, forecasts)
+    assert paths is not None
+    drawn = np.stack(list(paths.steps()))
+    mean = forecasts["forecast_units"].cast(pl.Float64).to_numpy().reshape(-1, 28).T
+    assert drawn.min() >= 0
+    assert np.abs(drawn.mean(axis=2) - mean).max() <= 0.5 / paths.paths + 1e-6
+    assert (drawn == np.rint(drawn)).all(axis=(0, 2)).tolist() == paths.marginals.is_whole.tolist()
+    places = {
+        (level.name, node): (at, run.hierarchy.crossed_levels[at].code == place)
+        for at, level in enumerate(run.hierarchy.crossed_levels)
+        for place, node in enumerate(level.frame.select("product_node", "store_node").iter_rows())
+    }
+    assert len(places) * 28 == aggregates.height
+    for rows in aggregates.partition_by(NODE_KEY):
+        row = rows.row(0, named=True)
+        level, node = (row["product_level"], row["store_level"]), (row["product_node"], row["store_node"])
+        sums = drawn[:, places[level, node][1]].sum(axis=1)
+        expected = np.quantile(sums, QUANTILES, axis=1, method="hazen").T
+        assert rows.sort("step").select(QUANTILE_COLUMNS).cast(pl.Float64).to_numpy() == pytest.approx(
+            expected, abs=2e-6
+        )
 
 
 def test_explanations_add_up_to_the_published_numbers(published: Published) -> None:

@@ -1,0 +1,57 @@
+"""Sample paths of a run, made anew from what it publishes.
+
+What belongs here: from published rows, the version and the history to paths. What does not: drawing them, or any sum.
+
+Paths are stored nowhere. They follow from the mean and the quantiles of each row, from how the version has learned that
+errors hang together, and from whether a series sells by the piece; whoever has these makes the same paths.
+"""
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.contracts import QUANTILE_COLUMNS
+from forecast_assets.core.arrays import Bools
+from forecast_assets.core.quantities import SCALE, from_units
+from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
+from forecast_assets.models.sample_paths.marginals import Marginals
+from forecast_assets.scoring.context import RunContext
+
+_SERIES = ["store_id", "sku_id"]
+
+
+def paths_of_run(run: RunContext, forecasts: pl.DataFrame) -> JointPaths | None:
+    """Return the sample paths of a run's demand; None where its version has not learned how errors hang together.
+
+    Args:
+        run: The run.
+        forecasts: `forecasts`, sorted by store, SKU and step, with every step of every series.
+    """
+    dependence = run.artifact.dependence
+    if dependence is None:
+        return None
+    shape = forecasts.height // run.key.forecast_horizon, run.key.forecast_horizon
+    quantiles = [from_units(forecasts[name]).reshape(shape) for name in QUANTILE_COLUMNS]
+    mean = from_units(forecasts["forecast_units"]).reshape(shape) / SCALE
+    return JointPaths(
+        marginals=Marginals(mean, np.stack(quantiles, axis=-1) / SCALE, _sells_by_the_piece(run)),
+        dependence=dependence,
+        keys=series_keys(run.hierarchy),
+        factors=factors_of(run.hierarchy, dependence),
+        workers=run.options.workers,
+    )
+
+
+def _sells_by_the_piece(run: RunContext) -> Bools:
+    """[n] Whether all sales of each series that the run looked back on are whole numbers."""
+    history = run.history
+    rows = history.feed("sales", since=history.cutoff - timedelta(days=run.artifact.history_days - 1))
+    series = run.hierarchy.series
+    if rows is None:
+        return np.ones(series.height, dtype=np.bool_)
+    units = pl.col("sales_units")
+    whole = rows.group_by(_SERIES).agg(is_whole=(units == units.round()).all()).collect()
+    return (
+        series.join(whole, on=_SERIES, how="left", maintain_order="left")["is_whole"].fill_null(value=True).to_numpy()
+    )
