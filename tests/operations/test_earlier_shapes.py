@@ -54,7 +54,7 @@ def published(stores: Stores, day: int = 0) -> Publication:
 
 
 def test_the_shape_of_then_is_the_contract_without_what_was_added() -> None:
-    assert set(GROWN) == {"forecasts", "forecast_explanations"}
+    assert set(GROWN) == {"forecasts", "aggregate_forecasts", "forecast_explanations"}
     for name in (*GROWN, "base_forecasts"):
         for fingerprint in earlier_fingerprints(name):
             assert contract_then(name, fingerprint).fingerprint == fingerprint
