@@ -98,6 +98,54 @@ def plot(
 
 
 @click.command(
+    epilog=examples(
+        "forecast-assets quantiles --date 2025-06-30 --model-version stat-1 --store S-01",
+        "forecast-assets quantiles --date 2025-06-30 --model-version stat-1 --product category:FOOD --from 2025-07-01 "
+        "--to 2025-07-07",
+        "forecast-assets quantiles --date 2025-06-30 --model-version stat-1 --product FOOD-0001 --level 0.9 --json",
+    )
+)
+@published
+@click.option("--product", help="SKU or node of the product hierarchy; LEVEL:NODE where several levels have one.")
+@click.option("--store", help="Store or node of the store hierarchy, likewise.")
+@click.option("--from", "first", type=DAY, help="First day; default: the day after the prediction date.")
+@click.option("--to", "last", type=DAY, help="Last day; default: the last of the run.")
+@click.option("--level", "levels", type=float, multiple=True, help="Probability; several may be given.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
+@as_of_option
+def quantiles(
+    cadence: str,
+    day: date,
+    model_version: str,
+    horizon: int | None,
+    revision: int | None,
+    product: str | None,
+    store: str | None,
+    first: date | None,
+    last: date | None,
+    levels: tuple[float, ...],
+    is_json: bool,
+    as_of: int | datetime | None,
+) -> None:
+    """Show how much a part of a run may sell over some days, all together.
+
+    Quantiles of the demand of any node of the hierarchy, or of a product of it in a store of it, over any days of the
+    run, from the run's sample paths. They are information, not an order.
+    """
+    from forecast_assets.contracts import QUANTILES
+    from forecast_assets.operations.demand_sums import demand_sum
+    from forecast_assets.operations.reading import resolve_run
+    from forecast_assets.presentation.demand_sums import demand_sum_document, demand_sum_text
+
+    stores = opened(as_of, says=not is_json)
+    publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
+    found = demand_sum(
+        stores, publication, product=product, store=store, first=first, last=last, levels=levels or QUANTILES
+    )
+    click.echo(json.dumps(demand_sum_document(found), indent=2) if is_json else demand_sum_text(found))
+
+
+@click.command(
     epilog=examples("forecast-assets export forecasts --date 2025-06-30 --model-version stat-1 --out forecasts.csv")
 )
 @click.argument("product")
@@ -235,4 +283,4 @@ def catalogue(as_of: int | datetime | None, out: Path | None) -> None:
     click.echo(f"{settings.catalogue_path} -> {built.parent.name}/{built.name}")
 
 
-COMMANDS: Final = (show, plot, export, runs, feeds, log, lineage, observations, ui, catalogue)
+COMMANDS: Final = (show, plot, quantiles, export, runs, feeds, log, lineage, observations, ui, catalogue)

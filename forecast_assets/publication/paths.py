@@ -14,6 +14,9 @@ import polars as pl
 from forecast_assets.contracts import QUANTILE_COLUMNS
 from forecast_assets.core.arrays import Bools
 from forecast_assets.core.quantities import SCALE, from_units
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history import History
+from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals
 from forecast_assets.scoring.context import RunContext
@@ -28,30 +31,48 @@ def paths_of_run(run: RunContext, forecasts: pl.DataFrame) -> JointPaths | None:
         run: The run.
         forecasts: `forecasts`, sorted by store, SKU and step, with every step of every series.
     """
-    dependence = run.artifact.dependence
+    return paths_of(forecasts, run.hierarchy, run.history, run.artifact, workers=run.options.workers)
+
+
+def paths_of(
+    forecasts: pl.DataFrame,
+    hierarchy: Hierarchy,
+    history: History,
+    artifact: Artifact,
+    *,
+    workers: int | None = None,
+) -> JointPaths | None:
+    """Return the sample paths of what was published.
+
+    Args:
+        forecasts: `forecasts`, sorted by store, SKU and step, with every step of every series.
+        hierarchy: The crossed hierarchy of the same series, as the run saw it.
+        history: The observations behind the run.
+        artifact: The version that made the run.
+        workers: Threads; all cores if left out.
+    """
+    dependence = artifact.dependence
     if dependence is None:
         return None
-    shape = forecasts.height // run.key.forecast_horizon, run.key.forecast_horizon
+    shape = hierarchy.series.height, forecasts.height // hierarchy.series.height
     quantiles = [from_units(forecasts[name]).reshape(shape) for name in QUANTILE_COLUMNS]
     mean = from_units(forecasts["forecast_units"]).reshape(shape) / SCALE
+    is_whole = _sell_by_the_piece(hierarchy.series, history, artifact.history_days)
     return JointPaths(
-        marginals=Marginals(mean, np.stack(quantiles, axis=-1) / SCALE, _sells_by_the_piece(run)),
+        marginals=Marginals(mean, np.stack(quantiles, axis=-1) / SCALE, is_whole),
         dependence=dependence,
-        keys=series_keys(run.hierarchy),
-        factors=factors_of(run.hierarchy, dependence),
-        workers=run.options.workers,
+        keys=series_keys(hierarchy),
+        factors=factors_of(hierarchy, dependence),
+        workers=workers,
     )
 
 
-def _sells_by_the_piece(run: RunContext) -> Bools:
-    """[n] Whether all sales of each series that the run looked back on are whole numbers."""
-    history = run.history
-    rows = history.feed("sales", since=history.cutoff - timedelta(days=run.artifact.history_days - 1))
-    series = run.hierarchy.series
+def _sell_by_the_piece(series: pl.DataFrame, history: History, days: int) -> Bools:
+    """[n] Whether all sales of each series in the last days are whole numbers."""
+    rows = history.feed("sales", since=history.cutoff - timedelta(days=days - 1))
     if rows is None:
         return np.ones(series.height, dtype=np.bool_)
     units = pl.col("sales_units")
     whole = rows.group_by(_SERIES).agg(is_whole=(units == units.round()).all()).collect()
-    return (
-        series.join(whole, on=_SERIES, how="left", maintain_order="left")["is_whole"].fill_null(value=True).to_numpy()
-    )
+    aligned = series.join(whole, on=_SERIES, how="left", maintain_order="left")
+    return aligned["is_whole"].fill_null(value=True).to_numpy()

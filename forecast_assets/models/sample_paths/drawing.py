@@ -9,14 +9,14 @@ series' marginal is exact whatever the number of paths, and a sum over series or
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Codes, Floats, GroupCodes
+from forecast_assets.core.arrays import Codes, Floats, GroupCodes, Rows
 from forecast_assets.core.threads import in_threads
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
@@ -86,6 +86,16 @@ class JointPaths:
     paths: int = DEFAULT_PATHS
     block: int = _BLOCK
     workers: int | None = None
+
+    def take(self, rows: Rows) -> "JointPaths":
+        """Return the paths of some of the series, which are what they are among all."""
+        few = {level: replace(factor, node=factor.node[rows]) for level, factor in self.factors.items()}
+        return replace(self, marginals=self.marginals.take(rows), keys=self.keys[rows], factors=few)
+
+    def until(self, days: int) -> "JointPaths":
+        """Return the paths of the first days, which are what they are before any others."""
+        few = self.marginals
+        return replace(self, marginals=Marginals(few.mean[:, :days], few.quantiles[:, :days], few.is_whole))
 
     def steps(self) -> Iterator[Floats]:
         """Yield [n, N] units of each day in turn: column k of all days is one future of all series."""

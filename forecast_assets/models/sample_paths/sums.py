@@ -6,13 +6,18 @@ published.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
+from forecast_assets.core.threads import in_threads
 from forecast_assets.hierarchy import Sparse
 from forecast_assets.models.sample_paths.drawing import JointPaths
+
+# Nodes that are added up at a time.
+_NODES: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class SumQuantiles:
     node_first_days: Mapping[int, Floats]
 
 
-def quantiles_of_paths(paths: Floats) -> Floats:
-    """[k, 13] quantiles of [k, N] equally likely outcomes, each the middle of an equal slice of probability."""
+def quantiles_of_paths(paths: Floats, levels: Sequence[float] = QUANTILES) -> Floats:
+    """[k, levels] quantiles of [k, N] equally likely outcomes, each the middle of an equal slice of probability."""
     ordered = np.sort(paths, axis=1)
-    place = np.clip(np.array(QUANTILES) * paths.shape[1] - 0.5, 0.0, paths.shape[1] - 1.0)
+    place = np.clip(np.array(levels) * paths.shape[1] - 0.5, 0.0, paths.shape[1] - 1.0)
     below = np.floor(place).astype(np.intp)
     above = np.minimum(below + 1, paths.shape[1] - 1)
     return np.asarray(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
@@ -50,13 +55,20 @@ def quantiles_of_sums(paths: JointPaths, summing: Sparse, windows: Sequence[int]
         windows: Numbers of first days to add up, each at most the horizon.
     """
     matrix = summing.astype(np.float64)
+    parts = [matrix[start : start + _NODES] for start in range(0, matrix.shape[0], _NODES)]
     nodes, first, node_first = [], {}, {}
     whole: Floats | None = None
     for step, units in enumerate(paths.steps(), start=1):
-        nodes.append(quantiles_of_paths(np.asarray(matrix @ units)))
+        nodes.append(_of_nodes(parts, units, paths.workers))
         if windows and step <= max(windows):
             whole = units if whole is None else whole + units
             if step in windows:
                 first[step] = quantiles_of_paths(whole)
-                node_first[step] = quantiles_of_paths(np.asarray(matrix @ whole))
+                node_first[step] = _of_nodes(parts, whole, paths.workers)
     return SumQuantiles(np.stack(nodes, axis=1), first, node_first)
+
+
+def _of_nodes(parts: Sequence[Sparse], units: Floats, workers: int | None) -> Floats:
+    """[m, 13] quantiles of the sums of [n, N] units by node, some nodes at a time."""
+    quantiles = in_threads(lambda some: quantiles_of_paths(np.asarray(some @ units)), parts, workers)
+    return np.concatenate([found for _, found in quantiles])

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from forecast_assets.contracts import QUANTILES
+from forecast_assets.models.sample_paths import sums
+from forecast_assets.models.sample_paths.sums import quantiles_of_paths, quantiles_of_sums
+from tests.models.sample_paths.test_drawing import COUNT, HORIZON, MIXED, drawn, paths_of
+
+SUMMING = sparse.csr_matrix((np.random.default_rng(0).random((9, COUNT)) < 0.3).astype(np.int64))
+
+
+def test_quantiles_are_those_of_numpy() -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=(5, 77))
+    expected = np.quantile(values, QUANTILES, axis=1, method="hazen").T
+    assert quantiles_of_paths(values) == pytest.approx(expected)
+    assert quantiles_of_paths(values[:, :1]) == pytest.approx(np.repeat(values[:, :1], len(QUANTILES), axis=1))
+
+
+def test_nodes_and_first_days_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sums, "_NODES", 4)
+    found, units = quantiles_of_sums(paths_of(MIXED), SUMMING, (2, HORIZON)), drawn(paths_of(MIXED))
+    for step in range(HORIZON):
+        assert found.nodes[:, step] == pytest.approx(quantiles_of_paths(SUMMING @ units[step]))
+    for days in (2, HORIZON):
+        whole = units[:days].sum(axis=0)
+        assert found.first_days[days] == pytest.approx(quantiles_of_paths(whole))
+        assert found.node_first_days[days] == pytest.approx(quantiles_of_paths(SUMMING @ whole))
+
+
+def test_sums_do_not_depend_on_threads() -> None:
+    alone = quantiles_of_sums(paths_of(MIXED), SUMMING).nodes
+    assert quantiles_of_sums(paths_of(MIXED, workers=3), SUMMING).nodes.tobytes() == alone.tobytes()
