@@ -131,7 +131,7 @@ def learn_dependence(cutoffs: Sequence[CutoffErrors]) -> Dependence:
 
 
 @dataclass(frozen=True)
-class _System:
+class _Equations:
     """Products of errors of pairs, as shares lead to expect them; one row for each share, in the same order.
 
     Attributes:
@@ -147,7 +147,7 @@ class _System:
     scale: Floats
 
 
-def _system(cutoff: CutoffErrors, levels: Sequence[str]) -> _System:
+def _system(cutoff: CutoffErrors, levels: Sequence[str]) -> _Equations:
     is_known = ~np.isnan(cutoff.error)
     error, moment = (np.where(is_known, values, 0.0) for values in (cutoff.error, cutoff.moment))
     nodes = {**{level: np.asarray(cutoff.nodes[level]) for level in levels}, OWN: np.arange(len(error))}
@@ -165,7 +165,7 @@ def _system(cutoff: CutoffErrors, levels: Sequence[str]) -> _System:
                 design[count + 1 + i, [j, count + 1 + j]] = both.same_day
     squares = np.array([each.whole for each in found] + [each.daily for each in found[:count]])
     sums = np.sqrt([node.max(initial=0) + 1.0 for node in rows.values()])
-    return _System(
+    return _Equations(
         np.array([each.across_days for each in found] + [each.same_day for each in found[:count]]),
         design,
         squares / np.concatenate([sums, sums[:count]]),
