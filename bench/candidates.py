@@ -92,9 +92,7 @@ def _run(
     panel, hierarchy = inputs.panel, inputs.hierarchy
     assert hierarchy is not None
     shape = panel.series.height, panel.horizon_days
-    key = RunKey(DAILY.name, panel.cutoff, "judged", panel.horizon_days)
-    base, nodes = forecast_frames(key, panel, hierarchy, chosen, made)
-    reconciled = reconciled_frame(base, nodes, hierarchy)
+    base, reconciled = reconciled_frames(inputs, chosen, made)
     demand = reconciled["reconciled_units"].cast(pl.Float64).to_numpy().reshape(shape)
     if np.isnan(panel.out_of_stock_share).all():
         return demand, np.zeros(shape), None
@@ -111,6 +109,17 @@ def _run(
         for name in ("expected_lost_units", "stockout_probability")
     )
     return demand, lost, risk
+
+
+def reconciled_frames(
+    inputs: ForecastInputs, chosen: ModelFamily[Any], made: Forecasts
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return base and reconciled forecasts of series, as a run's stages lay them out."""
+    panel, hierarchy = inputs.panel, inputs.hierarchy
+    assert hierarchy is not None
+    key = RunKey(DAILY.name, panel.cutoff, "judged", panel.horizon_days)
+    base, nodes = forecast_frames(key, panel, hierarchy, chosen, made)
+    return base, reconciled_frame(base, nodes, hierarchy)
 
 
 def naive_model(case: Case) -> Made:
