@@ -84,6 +84,8 @@ _DEFAULTS: Final = {**dict.fromkeys(_CANDIDATES, _REFERENCE), "new": BORROWED[0]
 _SMALLEST_LEVEL: Final = 0.05
 # Outcomes of a day by which it is told what a day's errors hang together by.
 _MOMENT_PATHS: Final = 60
+# Days of history that effects are read from.
+_EFFECT_DAYS: Final = 728
 # One product in so many is launched for comparing models of new series; a prime, so that it hits all stores alike.
 _LAUNCHED: Final = 7
 
@@ -166,8 +168,8 @@ def train_statistical(
 
     Args:
         panel: n series, T days of history, at least ``horizon`` ahead. The season is learned from all of its history,
-            everything else from the ``history_days`` that scoring will read. Of more series than 8 million cells hold,
-            that many are used, evenly spread.
+            other effects from two years, everything else from the ``history_days`` that scoring will read. Of more
+            series than 8 million cells hold, that many are used, evenly spread.
         product_groups: [n] group of each series, within which effects are pooled.
         horizon: Days ahead that the version is for; backtests look as far, or on a short history as far as they can.
         progress: Called with the stage, steps done and steps in all.
@@ -254,8 +256,12 @@ def variant(effects: Effects, kinds: EffectKinds) -> Effects:
 
 
 def _all_effects(panel: Panel, product_groups: Groups, history_days: int) -> Effects:
-    """Effects of the recent history with the season of all of it."""
-    return with_season(panel, fit_effects(panel.recent(history_days), product_groups), product_groups)
+    """Effects of the last two years, or what scoring reads if that is more, with the season of all of the history.
+
+    More than a year, since an event a week ahead may have been 371 days ago, and a day of the month comes twelve times.
+    """
+    recent = panel.recent(max(history_days, _EFFECT_DAYS))
+    return with_season(panel, fit_effects(recent, product_groups), product_groups)
 
 
 def _actual_demand(

@@ -10,7 +10,7 @@ from forecast_assets.models.statistical.calendar_backtest import squares_of_sums
 from forecast_assets.models.statistical.effects import Effects, fit_effects
 from forecast_assets.models.statistical.series import forecast_series
 from forecast_assets.models.statistical.training import train_statistical
-from tests.support.calendar_cases import PAYDAY, Shops, shops
+from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
 
 HORIZON = 28
 
@@ -91,3 +91,15 @@ def test_effects_without_a_calendar_say_nothing_of_one(artifact: StatisticalArti
     plain = artifact.effects.with_calendar_kind("none").to_data()
     assert {"calendar", "node_weekday_prior_units"}.isdisjoint(plain)
     assert Effects.from_data(plain).calendar_kind == "none"
+
+
+def test_an_event_a_little_more_than_a_year_ago_is_remembered() -> None:
+    """A movable feast that falls three days ahead fell 371 days before that."""
+    days, ahead = 420, 3
+    made = shops(days=days, event=1.6, event_days=(days + ahead - 371, days + ahead))
+    artifact = train_statistical(made.panel, made.groups, horizon=HORIZON, workers=1, only_quick=True)
+    calendar = artifact.effects.calendar
+    assert calendar is not None
+    assert calendar.kind == CALENDARS[0]
+    assert FAIR in calendar.rare
+    assert calendar.factors(made.panel, made.groups).event[:, days + ahead] == pytest.approx(1.6, rel=0.12)
