@@ -1,16 +1,17 @@
-"""Calendars judged at past cutoffs: how far sums of groups in stores were missed with one calendar or another.
+"""Effects judged at past cutoffs: how far sums were missed with one calendar or another, carried on as they were.
 
-What belongs here: the loss. What does not: choosing by it, or estimating calendars.
+What belongs here: carrying sums on, and the loss of calendars. What does not: choosing by it, or estimating effects.
 
 Weekdays, paydays and events are plain in the sums of a group in a store and drown in the noise of its single series, so
 that calendars are judged on sums, of whole stores, carried on at their recent level.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats, Groups, Rows
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Rows
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.demand import observe, ratio, trailing_level
@@ -38,19 +39,50 @@ def squares_of_sums(past: Panel, effects: Effects, product_groups: Groups, deman
         nothing was expected.
     """
     rows = _whole_stores(past, _COMPARED_SERIES)
-    few, groups, came = past.take(rows), product_groups[rows], demand[rows]
-    factors = lay_out_factors(few, effects, groups)
-    product = factors.product[:, : few.history_days]
-    observed = observe(few, product)
+    few, groups = past.take(rows), product_groups[rows]
+    sums = sums_ahead(few, effects, groups, few.groups_in_stores(groups), demand[rows], _HALF_LIFE)
+    return np.where(sums.mean > 0, ratio((sums.came - sums.mean) ** 2, sums.mean), np.nan)
+
+
+@dataclass(frozen=True)
+class SumsAhead:
+    """Sums of J nodes after a past cutoff, over what is known of each day.
+
+    Attributes:
+        mean: [J, H] forecast, units.
+        came: [J, H] what came, units.
+    """
+
+    mean: Floats
+    came: Floats
+
+
+def sums_ahead(
+    past: Panel, effects: Effects, product_groups: Groups, node: GroupCodes, demand: Floats, half_life: float
+) -> SumsAhead:
+    """Carry sums on at their recent level, times the factors of their series.
+
+    Args:
+        past: n series as known at a past cutoff, H days ahead; screened.
+        effects: Effects that saw nothing later.
+        product_groups: [n] group of each series.
+        node: [n] node of each series.
+        demand: [n, H] demand that came, units; NaN where unknown.
+        half_life: Days after which a day counts half in the recent level.
+    """
+    factors = lay_out_factors(past, effects, product_groups)
+    product = factors.product[:, : past.history_days]
+    observed = observe(past, product)
     shown = observed.exposure * product
     level = ratio(observed.units.sum(axis=1), shown.sum(axis=1))[:, None]
-    summing = summing_of(few.groups_in_stores(groups))
-    recent = trailing_level(summing @ observed.units, summing @ (level * shown), _HALF_LIFE)[:, -1:]
-    is_known = ~np.isnan(came)
-    ahead = np.prod(list(horizon_factors(factors, few).values()), axis=0)
-    mean = recent * (summing @ np.where(is_known, level * ahead, 0.0))
-    missed = summing @ np.where(is_known, came, 0.0) - mean
-    return np.where(mean > 0, ratio(missed**2, mean), np.nan)
+    summing = summing_of(node)
+    recent = trailing_level(summing @ observed.units, summing @ (level * shown), half_life)[:, -1:]
+    is_known = ~np.isnan(demand)
+    ahead = np.prod(list(horizon_factors(factors, past).values()), axis=0)
+    return SumsAhead(
+        mean=recent * (summing @ np.where(is_known, level * ahead, 0.0)),
+        came=summing @ np.where(is_known, demand, 0.0),
+    )
 
 
 def _whole_stores(panel: Panel, most: int) -> Rows:

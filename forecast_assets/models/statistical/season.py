@@ -59,6 +59,13 @@ class Season:
         )
         return cls(tuple(data["pooled"]), groups, products)
 
+    def drawn(self, share: float) -> "Season":
+        """Return so much of the season, drawn towards none."""
+        groups, products = (
+            {name: _times(share, waves) for name, waves in units.items()} for units in (self.groups, self.products)
+        )
+        return Season(_times(share, self.pooled), groups, products)
+
     def of(self, sku_ids: Names, product_groups: Names) -> Floats:
         """[n, 6] Coefficients of each series: its product's, else its group's, else those of all."""
         names, code = np.unique(product_groups, return_inverse=True)
@@ -75,6 +82,10 @@ class Season:
         for number in range(_COEFFICIENTS):
             out += coefficients[:, number, None] * waves[number]
         return out
+
+
+def _times(share: float, waves: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(share * value for value in waves)
 
 
 def deviation(coefficients: Floats) -> Floats:

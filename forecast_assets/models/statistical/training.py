@@ -44,6 +44,7 @@ from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.calendar_backtest import squares_of_sums
 from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, fit_effects, with_season
+from forecast_assets.models.statistical.last_year import SeasonBacktest, season_share, with_last_year
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
     CROSTON,
@@ -53,6 +54,7 @@ from forecast_assets.models.statistical.levels import (
     forecast_levels,
 )
 from forecast_assets.models.statistical.nodes import NODES, node_index
+from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS as SEASON_DAYS
 from forecast_assets.models.statistical.series import CleanedSeries, clean, horizon_factors, level_paths
 
 Losses = dict[str, float]
@@ -96,8 +98,8 @@ class Origin:
 
     Attributes:
         past: n series, as long a history as there is; screened as of then.
-        effects: With a season by product, a calendar by group and store, and event factors by group, whether they help
-            or not.
+        effects: With a season, a calendar by group and store, and event factors by group, whether they help or not. The
+            season is by product where two years agree on it, and all of last year's, by group, where there is no more.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
     """
@@ -189,14 +191,16 @@ def train_statistical(
     known = screened(panel)
     report = partial(progress, TRAINING_STAGE)
     steps = len(starts) + 4
-    effects = _all_effects(known, groups, history_days)
+    has_two_years = panel.history_days - starts[0] >= SEASON_DAYS
+    effects = _all_effects(known, groups, history_days, has_two_years=has_two_years)
     report(1, steps)
     tested = panel.ahead(reach)
     actual = _actual_demand(known.ahead(reach), replace(effects, season=None), groups, starts, history_days)
     origins = []
     for number, (start, demand) in enumerate(zip(starts, actual, strict=True)):
         past = screened(tested.as_of(start))
-        origins.append(Origin(past, _all_effects(past, groups, history_days), groups, demand))
+        learned = _all_effects(past, groups, history_days, has_two_years=has_two_years)
+        origins.append(Origin(past, learned, groups, demand))
         report(number + 2, steps)
     chosen, comparisons = _choose_effects(origins, history_days)
     report(steps - 2, steps)
@@ -241,27 +245,29 @@ def train_statistical(
 
 @dataclass(frozen=True)
 class EffectKinds:
-    """Which effects a version takes: one of `SEASONS`, of `EVENTS` and of `CALENDARS`."""
+    """Which effects a version takes: one of `SEASONS` and how much of it, one of `EVENTS` and of `CALENDARS`."""
 
     season: str = SEASONS[0]
+    season_share: float = 1.0
     events: str = EVENTS[0]
     calendar: str = CALENDARS[0]
 
 
 def variant(effects: Effects, kinds: EffectKinds) -> Effects:
     """Return effects of the given kinds out of those that hold all."""
-    kept = {"none": None, "by group": effects.season and replace(effects.season, products={})}
-    chosen = replace(effects, season=kept.get(kinds.season, effects.season)).with_calendar_kind(kinds.calendar)
+    whole = effects.season and effects.season.drawn(kinds.season_share)
+    kept = {"none": None, "by group": whole and replace(whole, products={})}
+    chosen = replace(effects, season=kept.get(kinds.season, whole)).with_calendar_kind(kinds.calendar)
     return chosen.without_event_groups() if kinds.events == EVENTS[0] else chosen
 
 
-def _all_effects(panel: Panel, product_groups: Groups, history_days: int) -> Effects:
-    """Effects of the last two years, or what scoring reads if that is more, with the season of all of the history.
+def _all_effects(panel: Panel, product_groups: Groups, history_days: int, *, has_two_years: bool) -> Effects:
+    """Effects of the last two years, or what scoring reads if that is more, with a season of all of the history.
 
     More than a year, since an event a week ahead may have been 371 days ago, and a day of the month comes twelve times.
     """
-    recent = panel.recent(max(history_days, _EFFECT_DAYS))
-    return with_season(panel, fit_effects(recent, product_groups), product_groups)
+    effects = fit_effects(panel.recent(max(history_days, _EFFECT_DAYS)), product_groups)
+    return (with_season if has_two_years else with_last_year)(panel, effects, product_groups)
 
 
 def _actual_demand(
@@ -313,23 +319,49 @@ def _choose_effects(origins: list[Origin], history_days: int) -> tuple[EffectKin
     squares = cache(lambda at, kinds: _reference_squares(origins[at], kinds, history_days))
     everywhere = range(len(origins))
     seasonal = [at for at in everywhere if origins[at].effects.season]
-    seasons = {
-        kind: _effect_losses([squares(at, replace(chosen, season=kind))[0] for at in seasonal])
-        for kind in SEASONS
-        if seasonal
-    }
-    chosen = replace(chosen, season=_first_unless_better(seasons, SEASONS[0]))
+    if seasonal and all(_is_last_years(origins[at]) for at in seasonal):
+        chosen, seasons = _with_last_year([origins[at] for at in seasonal], chosen, history_days)
+    else:
+        by_series = {
+            kind: _effect_losses([squares(at, replace(chosen, season=kind))[0] for at in seasonal])
+            for kind in SEASONS
+            if seasonal
+        }
+        chosen = replace(chosen, season=_first_unless_better(by_series, SEASONS[0]))
+        seasons = _means(by_series)
     has_events = any(origin.past.event_names for origin in origins) and len(set(origins[0].product_groups)) > 1
     events = {
         kind: _effect_losses([_on_events(*squares(at, replace(chosen, events=kind))) for at in everywhere])
         for kind in EVENTS
         if has_events and chosen.calendar == "none"
     }
-    told = {
-        name: {kind: _mean_known([values]) for kind, values in losses.items()}
-        for name, losses in (("calendar", calendars), ("season", seasons), ("events", events))
-    }
+    told = {"calendar": _means(calendars), "season": seasons, "events": _means(events)}
     return replace(chosen, events=_first_unless_better(events, EVENTS[0])), told
+
+
+def _means(losses: Mapping[str, Floats]) -> Losses:
+    return {kind: _mean_known([values]) for kind, values in losses.items()}
+
+
+def _is_last_years(origin: Origin) -> bool:
+    """Whether the season is of one year, which single products have no part of."""
+    return origin.effects.season is not None and not origin.effects.season.products
+
+
+def _with_last_year(origins: list[Origin], kinds: EffectKinds, history_days: int) -> tuple[EffectKinds, Losses]:
+    """Return the kinds with as much of last year's season as past cutoffs bear out, and the losses without and with."""
+    share, losses = season_share(
+        [
+            SeasonBacktest.at(
+                origin.past.recent(history_days),
+                variant(origin.effects, replace(kinds, season=SEASONS[1])),
+                origin.product_groups,
+                origin.demand,
+            )
+            for origin in origins
+        ]
+    )
+    return (replace(kinds, season=SEASONS[1], season_share=share) if share else kinds), losses
 
 
 def _calendar_squares(origin: Origin, kind: str, history_days: int) -> Floats:
