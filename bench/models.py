@@ -105,19 +105,20 @@ def class_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats
 
 
 def kinds_of(artifact: StatisticalArtifact, season: str) -> EffectKinds:
-    """What the artifact took, with one of `SEASONS`."""
+    """What the artifact took, with one of `SEASONS` or `LAST_YEARS`."""
     return EffectKinds(season, artifact.choices["events"], artifact.choices["calendar"])
 
 
 def season_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:
     """What the artifact's own season is worth: with it, with its groups' only, without."""
     groups = retailer.hierarchy.product_groups()
-    kinds = SEASONS[: SEASONS.index(artifact.choices["season"]) + 1]
+    taken = artifact.choices["season"]
+    kinds = SEASONS[: SEASONS.index(taken) + 1] if taken in SEASONS else (SEASONS[0], taken)
     for kind in kinds:
         chosen = replace(artifact, effects=variant(artifact.effects, kinds_of(artifact, kind)))
         mean = forecast_series(retailer.panel.recent(artifact.history_days), chosen, groups).mean
-        taken = "taken" if kind == artifact.choices["season"] else ""
-        yield kind, f"{wape(mean, actual):.4f}", f"{bias(mean, actual):+.1%}", taken
+        mark = "taken" if kind == taken else ""
+        yield kind, f"{wape(mean, actual):.4f}", f"{bias(mean, actual):+.1%}", mark
 
 
 def new_rows(retailer: Retailer, artifact: StatisticalArtifact, actual: Floats) -> Iterator[tuple[object, ...]]:

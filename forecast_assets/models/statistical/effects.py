@@ -24,12 +24,14 @@ from forecast_assets.models.calendar.calendar import (
     clipped,
 )
 from forecast_assets.models.calendar.estimation import fit_calendar
-from forecast_assets.models.demand import ObservedSales, observe, ratio, trailing_level
+from forecast_assets.models.demand import HALF_LIFE_DAYS, ObservedSales, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
 from forecast_assets.models.statistical.slopes import Slopes, apply_slopes, dispersion, fit_slopes, sum_by
 
 # Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
 SEASONS: Final = ("none", "by group", "by product")
+# What stands in for a season where there is one year of history.
+LAST_YEARS: Final = "last year's by group"
 EVENTS: Final = ("pooled", "by group")
 WEEK: Final = 7
 # Price and promotion, and the calendar, are each estimated given the other until what prices and promotions do to a
@@ -37,7 +39,7 @@ WEEK: Final = 7
 _MOST_ALTERNATIONS: Final = 3
 _SETTLED: Final = 0.003
 # What versions of before, or without a calendar, do not have.
-_OPTIONAL: Final = ("calendar", "node_weekday_prior_units", "reads_shifts")
+_OPTIONAL: Final = ("calendar", "node_weekday_prior_units", "reads_shifts", "last_year")
 _EVENT_SPREAD: Final = 0.3
 _GROUP_EVENT_SPREAD: Final = 0.15
 _LEAST_WEEKDAY_VARIANCE: Final = 0.01**2
@@ -84,6 +86,8 @@ class Effects:
             where weekdays and events are those of groups and of all.
         node_weekday_prior_units: The same units against the calendar's pattern of the series' group in its store.
         reads_shifts: Whether shifts of level of groups in stores are looked for; versions of before do not.
+        last_year: Waves of last year, by product group, where two years to tell a season by are not known: what they
+            changed by from the last weeks to the days ahead is expected again, and history is left as it is.
     """
 
     pooled: GroupEffects
@@ -94,6 +98,7 @@ class Effects:
     calendar: Calendar | None = None
     node_weekday_prior_units: float | None = None
     reads_shifts: bool = False
+    last_year: Season | None = None
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Effects":
@@ -107,6 +112,7 @@ class Effects:
             Calendar.from_data(data["calendar"]) if data.get("calendar") else None,
             data.get("node_weekday_prior_units"),
             data.get("reads_shifts", False),
+            Season.from_data(data["last_year"]) if data.get("last_year") else None,
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -136,7 +142,9 @@ class Effects:
 
     @property
     def season_kind(self) -> str:
-        """One of `SEASONS`."""
+        """One of `SEASONS`, or `LAST_YEARS`."""
+        if self.last_year is not None:
+            return LAST_YEARS
         if self.season is None:
             return SEASONS[0]
         return SEASONS[2] if self.season.products else SEASONS[1]
@@ -310,10 +318,27 @@ def season_deviation(panel: Panel, effects: Effects, product_groups: Groups) -> 
 
 def _season(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:
     days = panel.history_days + panel.horizon_days
+    if effects.last_year is not None:
+        return _last_years_change(panel, effects.last_year, product_groups)
     if effects.season is None:
         return np.broadcast_to(1.0, (panel.series.height, days))
     waves = effects.season_waves(panel, product_groups)
     return clipped(effects.season.factors(waves, panel.first_date, days))
+
+
+def _last_years_change(panel: Panel, last_year: Season, product_groups: Groups) -> Floats:
+    """[n, T + H] what last year's waves lead to expect of the days ahead against the last weeks; 1 on past days.
+
+    Levels of one year follow its season. To divide it out of them would be to believe that it came back already.
+    """
+    names, code = np.unique(product_groups, return_inverse=True)
+    days, past = panel.history_days + panel.horizon_days, panel.history_days
+    waves = last_year.factors(last_year.of(names, names), panel.first_date, days)
+    weight = 0.5 ** (np.arange(past)[::-1] / HALF_LIFE_DAYS)
+    lately = (waves[:, :past] * weight).sum(axis=1, keepdims=True) / weight.sum()
+    change = np.ones_like(waves)
+    change[:, past:] = clipped(waves[:, past:] / lately)
+    return np.asarray(change[code])
 
 
 def _events(panel: Panel, effects: Effects, product_groups: Groups) -> Floats:

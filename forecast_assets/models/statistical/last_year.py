@@ -1,4 +1,4 @@
-"""The yearly season of a retailer with one year to show: last year's change over the same weeks, believed in part.
+"""The time of year of a retailer with one year to show: last year's change over the same weeks, believed in part.
 
 What belongs here: estimating it, and how much of it past cutoffs bear out. What does not: a season that two years agree
 on (`season`), or laying factors out.
@@ -19,11 +19,11 @@ import numpy as np
 from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import summing_of
-from forecast_assets.models.demand import observe, ratio
+from forecast_assets.models.demand import HALF_LIFE_DAYS, observe, ratio
 from forecast_assets.models.node_levels import NodesAtCutoff, learned_share
 from forecast_assets.models.selection import spread_rows
 from forecast_assets.models.statistical.calendar_backtest import SumsAhead, sums_ahead
-from forecast_assets.models.statistical.effects import SEASONS, Effects, lay_out_factors
+from forecast_assets.models.statistical.effects import LAST_YEARS, SEASONS, Effects, lay_out_factors
 from forecast_assets.models.statistical.season import WAVES, Season, basis
 
 LAST_YEAR_DAYS: Final = 364
@@ -39,30 +39,28 @@ _EXPECTED_SHARE: Final = 0.35
 _COUNTED: Final = 3.0
 # Series that sums are made of; more would only cost time.
 _MOST_SERIES: Final = 4000
-# Days after which a day counts half in the level that sums are carried on at.
-_HALF_LIFE: Final = 7.0
 
 
 def with_last_year(panel: Panel, effects: Effects, product_groups: Groups) -> Effects:
-    """Return the effects with all of last year's season, by product group.
+    """Return the effects with all of last year's waves, by product group, in place of a season.
 
     Args:
-        panel: n series, T days of history; fewer than 364 show no season.
+        panel: n series, T days of history; fewer than 364 show none.
         effects: Other effects.
         product_groups: [n] group of each series.
     """
-    plain = replace(effects, season=None)
+    plain = replace(effects, season=None, last_year=None)
     if panel.history_days < LAST_YEAR_DAYS:
         return plain
     rows = spread_rows(panel.series.height, _MOST_SERIES)
     few, groups = panel.recent(LAST_YEAR_DAYS).take(rows), product_groups[rows]
     factors = lay_out_factors(few, plain, groups).product[:, :LAST_YEAR_DAYS]
     observed = observe(few, factors)
-    return replace(plain, season=fit_last_year(observed.units, observed.exposure * factors, few.cutoff, groups))
+    return replace(plain, last_year=fit_last_year(observed.units, observed.exposure * factors, few.cutoff, groups))
 
 
 def fit_last_year(units: Floats, exposure: Floats, last_date: date, product_groups: Groups) -> Season:
-    """Estimate the season of one year, as if all of it came back.
+    """Estimate the waves of one year, as if all of it came back.
 
     Args:
         units: [n, 364] demand of each day; 0 where unknown.
@@ -118,11 +116,11 @@ def _padded(waves: Floats) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class SeasonBacktest:
-    """Sums of product groups as of a past cutoff, carried on without a season and with all of last year's.
+    """Sums of product groups as of a past cutoff, carried on as they were and with all of last year's change.
 
     Attributes:
-        plain: Without.
-        seasonal: With.
+        plain: Without the change.
+        seasonal: With it.
     """
 
     plain: SumsAhead
@@ -134,7 +132,7 @@ class SeasonBacktest:
 
         Args:
             past: n series as known then, H days ahead; screened.
-            effects: With all of last year's season as of then.
+            effects: With all of last year's waves as of then.
             product_groups: [n] group of each series.
             demand: [n, H] demand that came, units; NaN where unknown.
         """
@@ -143,33 +141,33 @@ class SeasonBacktest:
         node = np.unique(groups, return_inverse=True)[1]
         return cls(
             *(
-                sums_ahead(few, replace(effects, season=season), groups, node, came, _HALF_LIFE)
-                for season in (None, effects.season)
+                sums_ahead(few, replace(effects, last_year=waves), groups, node, came, HALF_LIFE_DAYS)
+                for waves in (None, effects.last_year)
             )
         )
 
     @property
     def nodes(self) -> NodesAtCutoff:
-        """Both as forecasts of nodes, the season's as their own."""
-        return NodesAtCutoff({SEASONS[1]: self.seasonal.mean}, self.plain.mean, self.plain.came)
+        """Both as forecasts of nodes, that with the change as their own."""
+        return NodesAtCutoff({LAST_YEARS: self.seasonal.mean}, self.plain.mean, self.plain.came)
 
     def loss(self, share: float) -> float:
-        """Mean squared error over the units of a sum with so much of the season."""
+        """Mean squared error over the units of a sum with so much of the change."""
         mixed = self.plain.mean + share * (self.seasonal.mean - self.plain.mean)
-        return NodesAtCutoff({SEASONS[1]: mixed}, self.plain.mean, self.plain.came).loss(SEASONS[1])
+        return NodesAtCutoff({LAST_YEARS: mixed}, self.plain.mean, self.plain.came).loss(LAST_YEARS)
 
 
 def season_share(cutoffs: Sequence[SeasonBacktest]) -> tuple[float, dict[str, float]]:
-    """Return how much of last year's season comes back, and the losses without and with that much of it.
+    """Return how much of last year's change comes back, and the losses without and with that much of it.
 
     Nothing where the cutoffs themselves were forecast better without.
 
     Args:
         cutoffs: One past cutoff or more.
     """
-    share = learned_share([cutoff.nodes for cutoff in cutoffs], SEASONS[1], _EXPECTED_SHARE, _COUNTED)
+    share = learned_share([cutoff.nodes for cutoff in cutoffs], LAST_YEARS, _EXPECTED_SHARE, _COUNTED)
     losses = {
         kind: sum(cutoff.loss(part) for cutoff in cutoffs) / len(cutoffs)
-        for kind, part in ((SEASONS[0], 0.0), (SEASONS[1], share))
+        for kind, part in ((SEASONS[0], 0.0), (LAST_YEARS, share))
     }
-    return (share if losses[SEASONS[1]] < losses[SEASONS[0]] else 0.0), losses
+    return (share if losses[LAST_YEARS] < losses[SEASONS[0]] else 0.0), losses

@@ -43,7 +43,7 @@ from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.calendar_backtest import squares_of_sums
-from forecast_assets.models.statistical.effects import EVENTS, SEASONS, Effects, fit_effects, with_season
+from forecast_assets.models.statistical.effects import EVENTS, LAST_YEARS, SEASONS, Effects, fit_effects, with_season
 from forecast_assets.models.statistical.last_year import SeasonBacktest, season_share, with_last_year
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
@@ -99,7 +99,7 @@ class Origin:
     Attributes:
         past: n series, as long a history as there is; screened as of then.
         effects: With a season, a calendar by group and store, and event factors by group, whether they help or not. The
-            season is by product where two years agree on it, and all of last year's, by group, where there is no more.
+            season is by product where two years agree on it; where there is one, all of last year's waves by group.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
     """
@@ -245,19 +245,30 @@ def train_statistical(
 
 @dataclass(frozen=True)
 class EffectKinds:
-    """Which effects a version takes: one of `SEASONS` and how much of it, one of `EVENTS` and of `CALENDARS`."""
+    """Which effects a version takes.
+
+    Attributes:
+        season: One of `SEASONS`, or `LAST_YEARS`.
+        events: One of `EVENTS`.
+        calendar: One of `CALENDARS`.
+        last_years_share: How much of last year's change comes back.
+    """
 
     season: str = SEASONS[0]
-    season_share: float = 1.0
     events: str = EVENTS[0]
     calendar: str = CALENDARS[0]
+    last_years_share: float = 1.0
 
 
 def variant(effects: Effects, kinds: EffectKinds) -> Effects:
     """Return effects of the given kinds out of those that hold all."""
-    whole = effects.season and effects.season.drawn(kinds.season_share)
-    kept = {"none": None, "by group": whole and replace(whole, products={})}
-    chosen = replace(effects, season=kept.get(kinds.season, whole)).with_calendar_kind(kinds.calendar)
+    kept = {"none": None, "by group": effects.season and replace(effects.season, products={})}
+    last_year = effects.last_year.drawn(kinds.last_years_share) if effects.last_year else None
+    chosen = replace(
+        effects,
+        season=kept.get(kinds.season, effects.season),
+        last_year=last_year if kinds.season == LAST_YEARS else None,
+    ).with_calendar_kind(kinds.calendar)
     return chosen.without_event_groups() if kinds.events == EVENTS[0] else chosen
 
 
@@ -319,8 +330,9 @@ def _choose_effects(origins: list[Origin], history_days: int) -> tuple[EffectKin
     squares = cache(lambda at, kinds: _reference_squares(origins[at], kinds, history_days))
     everywhere = range(len(origins))
     seasonal = [at for at in everywhere if origins[at].effects.season]
-    if seasonal and all(_is_last_years(origins[at]) for at in seasonal):
-        chosen, seasons = _with_last_year([origins[at] for at in seasonal], chosen, history_days)
+    of_one_year = [origin for origin in origins if origin.effects.last_year]
+    if of_one_year:
+        chosen, seasons = _with_last_year(of_one_year, chosen, history_days)
     else:
         by_series = {
             kind: _effect_losses([squares(at, replace(chosen, season=kind))[0] for at in seasonal])
@@ -343,25 +355,20 @@ def _means(losses: Mapping[str, Floats]) -> Losses:
     return {kind: _mean_known([values]) for kind, values in losses.items()}
 
 
-def _is_last_years(origin: Origin) -> bool:
-    """Whether the season is of one year, which single products have no part of."""
-    return origin.effects.season is not None and not origin.effects.season.products
-
-
 def _with_last_year(origins: list[Origin], kinds: EffectKinds, history_days: int) -> tuple[EffectKinds, Losses]:
-    """Return the kinds with as much of last year's season as past cutoffs bear out, and the losses without and with."""
+    """Return the kinds with as much of last year's change as past cutoffs bear out, and the losses without and with."""
     share, losses = season_share(
         [
             SeasonBacktest.at(
                 origin.past.recent(history_days),
-                variant(origin.effects, replace(kinds, season=SEASONS[1])),
+                variant(origin.effects, replace(kinds, season=LAST_YEARS)),
                 origin.product_groups,
                 origin.demand,
             )
             for origin in origins
         ]
     )
-    return (replace(kinds, season=SEASONS[1], season_share=share) if share else kinds), losses
+    return (replace(kinds, season=LAST_YEARS, last_years_share=share) if share else kinds), losses
 
 
 def _calendar_squares(origin: Origin, kind: str, history_days: int) -> Floats:

@@ -1,5 +1,6 @@
 """One year's season: waves are found, growth is none, and past cutoffs say how much of them comes back."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,7 +13,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.calendar_backtest import SumsAhead
-from forecast_assets.models.statistical.effects import Effects, GroupEffects
+from forecast_assets.models.statistical.effects import LAST_YEARS, Effects, GroupEffects, lay_out_factors
 from forecast_assets.models.statistical.last_year import (
     LAST_YEAR_DAYS,
     SeasonBacktest,
@@ -90,7 +91,7 @@ def test_the_unit_of_sales_does_not_matter(scale: float) -> None:
 
 def test_less_than_a_year_shows_no_season() -> None:
     panel = panel_of(np.full((2, LAST_YEAR_DAYS - 1), 5.0))
-    assert with_last_year(panel, PLAIN, np.array(["g", "g"])).season is None
+    assert with_last_year(panel, PLAIN, np.array(["g", "g"])).last_year is None
 
 
 def test_a_season_is_drawn_towards_none() -> None:
@@ -99,6 +100,22 @@ def test_a_season_is_drawn_towards_none() -> None:
     assert drawn.pooled == (0.1, 0.0, -0.05, 0.0, 0.0, 0.0)
     assert drawn.groups == {"g": (0.2, 0.0, 0.0, 0.0, 0.0, 0.0)}
     assert season.drawn(1.0) == season
+
+
+def test_days_ahead_take_the_change_from_the_last_weeks_and_past_days_none() -> None:
+    """Cosine waves, a quarter high, on 21 March and on the 28 days after it; one group has none."""
+    first, days = date(2024, 3, 22), 365
+    panel = panel_of(np.full((4, days), 5.0), HORIZON, first_date=first)
+    groups = np.where(panel.series["sku_id"].to_numpy() == "K000", "a", "b")
+    last_year = Season((0.0,) * 6, {"a": (0.25, 0.0, 0.0, 0.0, 0.0, 0.0)}, {})
+    season = lay_out_factors(panel, replace(PLAIN, last_year=last_year), groups).season
+    assert (season[:, :days] == 1.0).all()
+    assert (season[groups == "b"] == 1.0).all()
+    wave = 1 + 0.25 * np.cos(_turn(first, days + HORIZON))
+    # The last week counts half, the one before it a quarter, and so on.
+    lately = np.average(wave[:days], weights=0.5 ** (np.arange(days)[::-1] / 7))
+    assert season[groups == "a", days:] == pytest.approx(np.repeat([wave[days:] / lately], 2, axis=0))
+    assert season[0, -1] < 0.9
 
 
 def _cutoff(came: float) -> SeasonBacktest:
@@ -122,7 +139,7 @@ def test_as_much_comes_back_as_past_cutoffs_say(came: list[float], share: float)
     found, losses = season_share([_cutoff(each) for each in came])
     assert found == pytest.approx(share)
     assert losses["none"] == pytest.approx(np.mean([(each - 100.0) ** 2 / 100.0 for each in came]))
-    assert (losses["by group"] < losses["none"]) == (share > 0)
+    assert (losses[LAST_YEARS] < losses["none"]) == (share > 0)
 
 
 def _retailer(days: int, wave: Floats, seed: int = 5) -> tuple[Panel, Floats, np.ndarray]:
@@ -144,17 +161,17 @@ def test_training_takes_a_season_that_came_back_and_forecasts_by_it() -> None:
     days = 470
     panel, truth, groups = _retailer(days, 0.25 * np.cos(_turn(FIRST, days + HORIZON)))
     artifact = _trained(panel, groups)
-    assert artifact.choices["season"] == "by group"
+    assert artifact.choices["season"] == LAST_YEARS
     losses = artifact.comparisons["season"]
-    assert losses["by group"] < losses["none"]
+    assert losses[LAST_YEARS] < losses["none"]
     assert StatisticalArtifact.from_bytes(artifact.to_bytes()) == artifact
     missed = np.abs(forecast_series(panel, artifact, groups).mean - truth).sum()
-    without = StatisticalArtifact.from_data({**artifact.to_data(), "effects": _without_season(artifact)})
+    without = StatisticalArtifact.from_data({**artifact.to_data(), "effects": _without_last_year(artifact)})
     assert missed < 0.7 * np.abs(forecast_series(panel, without, groups).mean - truth).sum()
 
 
-def _without_season(artifact: StatisticalArtifact) -> dict[str, object]:
-    return {**artifact.effects.to_data(), "season": None}
+def _without_last_year(artifact: StatisticalArtifact) -> dict[str, object]:
+    return {**artifact.effects.to_data(), "last_year": None}
 
 
 def test_training_takes_no_season_that_turned_round_since() -> None:
@@ -162,11 +179,11 @@ def test_training_takes_no_season_that_turned_round_since() -> None:
     wave = 0.25 * np.cos(_turn(FIRST, days + HORIZON))
     wave[days - 3 * HORIZON :] = 2 * wave[days - 3 * HORIZON] - wave[days - 3 * HORIZON :]
     panel, _, groups = _retailer(days, wave)
-    assert _trained(panel, groups).effects.season is None
+    assert _trained(panel, groups).effects.last_year is None
 
 
 def test_no_season_is_taken_that_no_backtest_could_judge() -> None:
     panel, _, groups = _retailer(LAST_YEAR_DAYS + HORIZON - 1, np.zeros(LAST_YEAR_DAYS + 2 * HORIZON - 1))
     artifact = _trained(panel, groups)
-    assert artifact.effects.season is None
+    assert artifact.effects.last_year is None
     assert artifact.comparisons["season"] == {}
