@@ -18,13 +18,14 @@ from bench.cases import Case
 from bench.tweedie import tweedie_sales
 from forecast_assets.base_forecasts.forecasting import forecast_frames
 from forecast_assets.contracts import INVENTORY_POSITIONS, PURCHASE_ORDERS
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.keys import DAILY, RunKey
-from forecast_assets.features.panel import Panel
 from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.models.training import TrainingInputs
 from forecast_assets.reconciliation.reconciling import reconciled_frame
 from forecast_assets.stockout_risk.assessing import risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
@@ -33,8 +34,6 @@ from forecast_assets.stockout_risk.inventory import supply_at
 _SUPPLY = (INVENTORY_POSITIONS, PURCHASE_ORDERS)
 # Share of a series' own level that it keeps from day to day where the law is known.
 _REMEMBERED = 0.97
-# An event on more than one day in forty comes back all the time; a yearly one does not.
-_RECURRING_SHARE = 1 / 40
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,13 @@ class Made:
 Model = Callable[[Case], Made]
 
 
-def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = False) -> Model:
+# Versions by case, family and the parts that they were trained without, with the seconds that training took.
+Versions = dict[tuple[str, str, frozenset[str]], tuple[Artifact, float]]
+
+
+def family_model(
+    name: str, without: Collection[str] = (), *, evaluates: bool = False, versions: Versions | None = None
+) -> Model:
     """Return a family as a model.
 
     Args:
@@ -65,15 +70,18 @@ def family_model(name: str, without: Collection[str] = (), *, evaluates: bool = 
         without: Parts that are switched off, of `WITHOUT`.
         evaluates: Whether training also makes the versions of past cutoffs that it is judged by, as in production;
             forecasts are the same.
+        versions: Those trained so far, which are not trained again; new ones are added.
     """
+    known: Versions = {} if versions is None else versions
 
     def forecast(case: Case) -> Made:
-        given = _changed(case, without)
-        chosen = family(name)
-        started = time.perf_counter()
-        artifact = chosen.train(given.training(evaluates=evaluates)).artifact
-        seconds = time.perf_counter() - started
-        inputs = given.scoring(artifact.history_days, artifact.group_level)
+        chosen, key = family(name), (case.name, name, frozenset(without) & UNTRAINED)
+        if key not in known:
+            started = time.perf_counter()
+            artifact = chosen.train(_training(case, without, evaluates=evaluates)).artifact
+            known[key] = artifact, time.perf_counter() - started
+        artifact, seconds = known[key]
+        inputs = case.scoring(artifact.history_days, artifact.group_level)
         made = chosen.forecast(artifact, inputs)
         if "sales" in without:
             made = replace(made, lost_share=None)
@@ -163,34 +171,27 @@ def law_model(case: Case) -> Made:
 
 
 YARDSTICKS: Mapping[str, Model] = {"naive": naive_model, "tweedie": tweedie_model, "law": law_model}
-# Parts that an ablation switches off. Calendar and recurring events are taken from what the model is given.
+# Parts that an ablation switches off: some are not trained, the others not used.
+UNTRAINED = frozenset({"calendar", "recurring"})
 WITHOUT: Mapping[str, str] = {
-    "calendar": "no events at all",
-    "recurring": "no events that fall on many days",
+    "calendar": "weekdays and events one after the other, by product group",
+    "recurring": "trees do not read events that recur; the calendar does",
     "nodes": "no forecasts of sums: those of series as they are",
     "sales": "sales are demand less the usual loss",
 }
 
 
-def model_named(name: str, without: Collection[str] = (), *, evaluates: bool = False) -> Model:
-    """Return a yardstick or a family by its name."""
-    return YARDSTICKS.get(name) or family_model(name, without, evaluates=evaluates)
+def model_named(
+    name: str, without: Collection[str] = (), *, evaluates: bool = False, versions: Versions | None = None
+) -> Model:
+    """Return a yardstick or a family by its name; see `family_model`."""
+    return YARDSTICKS.get(name) or family_model(name, without, evaluates=evaluates, versions=versions)
 
 
-def _changed(case: Case, without: Collection[str]) -> Case:
-    if "calendar" in without:
-        return replace(case, panel=_with_events(case.panel, np.zeros(len(case.panel.event_names), dtype=np.bool_)))
-    if "recurring" in without:
-        return replace(case, panel=_with_events(case.panel, case.panel.event_days.mean(axis=1) < _RECURRING_SHARE))
-    return case
-
-
-def _with_events(panel: Panel, kept: Bools) -> Panel:
-    changed: dict[str, Any] = {
-        "event_names": tuple(np.array(panel.event_names, dtype=object)[kept]),
-        "event_kinds": tuple(np.array(panel.event_kinds, dtype=object)[kept]) if panel.event_kinds else (),
-        "event_days": panel.event_days[kept],
-        "events_beyond": None if panel.events_beyond is None else panel.events_beyond[kept],
-        "event_series": panel.event_series[kept],
-    }
-    return replace(panel, **changed)
+def _training(case: Case, without: Collection[str], *, evaluates: bool) -> TrainingInputs:
+    """Return what a family is trained from, with some parts left out."""
+    return replace(
+        case.training(evaluates=evaluates),
+        calendars=("none",) if "calendar" in without else CALENDARS,
+        reads_recurring="recurring" not in without,
+    )

@@ -11,8 +11,9 @@ to either.
         [--without calendar nodes sales recurring] [--evaluates] [--record COMMIT]
 
 `--items 3049 --every 1` is full size, for which one training takes minutes. `--without` switches parts of a family off,
-one table for each. `--evaluates` trains as production does, with the versions of past cutoffs, and tells how long it
-takes in multiples of a fixed job that is run just before. `--record` writes what was reached into the file.
+one table for each (`bench.candidates.WITHOUT` says what takes their place). `--evaluates` trains as production does,
+with the versions of past cutoffs, and tells how long it takes in multiples of a fixed job that is run just before.
+`--record` writes what was reached into the file.
 """
 
 import math
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bench.candidates import WITHOUT, model_named
+from bench.candidates import WITHOUT, Versions, model_named
 from bench.cases import FRESH_CUTOFFS, M5_CUTOFFS, Case, fresh_cases, m5_cases, simulated_cases
 from bench.demo import fixed_job
 from bench.figures import Figures, figures, kind_of, mean_figure
@@ -139,9 +140,10 @@ def judged(
     titles: dict[str, Collection[str]] = {model: (), **{f"{model} without {part}": (part,) for part in without}}
     found: dict[str, dict[str, Figures]] = {title: {} for title in titles}
     for case in cases:
+        versions: Versions = {}
         for title, parts in titles.items():
             try:
-                made = model_named(model, parts, evaluates=fixed is not None)(case)
+                made = model_named(model, parts, evaluates=fixed is not None, versions=versions)(case)
             except InputError as error:
                 found[title][case.name] = {}
                 print(f"{case.name}, {title}, refused: {error}", flush=True)

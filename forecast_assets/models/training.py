@@ -16,6 +16,7 @@ from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.artifact import NO_GROUPS, Artifact
+from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.selection import (
     DEFAULT_HISTORY_DAYS,
     backtest_origins,
@@ -62,6 +63,9 @@ class TrainingInputs:
         evaluates: Whether versions as of earlier cutoffs are judged too.
         workers: Threads, and processes for slow models; all cores if None.
         progress: Called with the stage, steps done and steps in all.
+        calendars: Of `CALENDARS`, those to choose from; the first unless another is clearly better. ``("none",)`` tells
+            what a calendar brings.
+        reads_recurring: Whether events that recur are inputs of trees, by name; without, they have none of an event.
     """
 
     panel: Panel
@@ -74,6 +78,8 @@ class TrainingInputs:
     evaluates: bool = True
     workers: int | None = None
     progress: Progress = silent
+    calendars: Sequence[str] = CALENDARS
+    reads_recurring: bool = True
 
     def as_of(self, past: Panel, rows: Rows) -> "TrainingInputs":
         """Return what a version as of an earlier cutoff would have been trained from.

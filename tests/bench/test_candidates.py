@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from bench import candidates
-from bench.candidates import WITHOUT, Made, family_model, model_named
+from bench.candidates import UNTRAINED, WITHOUT, Made, Versions, family_model, model_named
 from bench.cases import Case, m5_cases
 from bench.effects import effect_errors
 from bench.m5_shaped import Shape
+from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.family import family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 
@@ -60,8 +61,7 @@ def test_a_family_forecasts_without_a_record_of_stock(case: Case, statistical: M
 
 
 def test_without_the_calendar_forecasts_differ(case: Case, statistical: Made) -> None:
-    for part in ("calendar", "recurring"):
-        assert np.abs(family_model("statistical", [part])(case).sales - statistical.sales).max() > 1e-6, part
+    assert np.abs(family_model("statistical", ["calendar"])(case).sales - statistical.sales).max() > 0.01
 
 
 def test_series_follow_the_nodes_unless_these_are_switched_off(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,14 +101,35 @@ def test_expected_sales_are_demand_less_the_loss_that_the_family_tells(
     np.testing.assert_array_equal(family_model("statistical", ["sales"])(half_empty).sales, usual.sales)
 
 
-def test_recurring_events_are_the_paydays(case: Case) -> None:
-    left = candidates._changed(case, ["recurring"]).panel
-    assert set(case.panel.event_names) - set(left.event_names) == {"snap"}
-    assert len(left.event_names) == len(left.event_days) == len(left.event_series) > 0
-    assert candidates._changed(case, ["calendar"]).panel.event_names == ()
-    assert candidates._changed(case, ["nodes"]) is case
+def test_one_part_at_a_time_is_left_out_of_training(case: Case) -> None:
+    told = {part: candidates._training(case, [part], evaluates=False) for part in WITHOUT}
+    assert {part: (each.calendars, each.reads_recurring) for part, each in told.items()} == {
+        "calendar": (("none",), True),
+        "recurring": (CALENDARS, False),
+        "nodes": (CALENDARS, True),
+        "sales": (CALENDARS, True),
+    }
+    assert case.panel.recurring_events == ("snap",)
+
+
+def test_parts_that_are_not_used_cost_no_training(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Any] = []
+
+    class Counting(type(family("statistical"))):  # type: ignore[misc]
+        def train(self, inputs: Any) -> Any:
+            trained.append(inputs.calendars)
+            return super().train(inputs)
+
+    monkeypatch.setattr(candidates, "family", lambda _name: Counting())
+    versions: Versions = {}
+    made = {part: family_model("statistical", [part], versions=versions)(case) for part in ("nodes", "sales")}
+    assert trained == [CALENDARS]
+    assert np.abs(made["nodes"].sales - made["sales"].sales).max() > 0.0
+    assert made["nodes"].training_seconds == made["sales"].training_seconds
+    family_model("statistical", ["calendar"], versions=versions)(case)
+    assert trained == [CALENDARS, ("none",)]
 
 
 def test_every_part_is_told_in_words() -> None:
-    assert set(WITHOUT) == {"calendar", "recurring", "nodes", "sales"}
+    assert set(WITHOUT) == {"calendar", "recurring", "nodes", "sales"} > UNTRAINED
     assert all(WITHOUT.values())

@@ -46,6 +46,8 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             history_days=inputs.history_days,
             group_level=inputs.group_level,
             hierarchy=inputs.hierarchy,
+            calendars=inputs.calendars,
+            reads_recurring=inputs.reads_recurring,
         )
         everyone = np.arange(inputs.panel.series.height)
         return Fitted(

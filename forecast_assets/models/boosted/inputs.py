@@ -119,15 +119,19 @@ def _default_specs() -> tuple[InputSpec, ...]:
 DEFAULT_INPUTS: Final = _default_specs()
 
 
-def inputs_of(panel: Panel) -> tuple[InputSpec, ...]:
+def inputs_of(panel: Panel, *, reads_recurring: bool = True) -> tuple[InputSpec, ...]:
     """Return the inputs of versions that are trained on a panel: the default ones, and those of its own.
 
     Of events that recur, trees can learn what each does to whom; of rare ones, of which they would see a day or two,
     they know what the factors that they start from say. Events and covariates are called by number: their names may
     hold what LightGBM's text cannot, such as spaces and commas.
+
+    Args:
+        panel: With events and covariates, of which some inputs are.
+        reads_recurring: Whether any input is of an event.
     """
     found = list(DEFAULT_INPUTS)
-    for number, name in enumerate(panel.recurring_events, start=1):
+    for number, name in enumerate(panel.recurring_events if reads_recurring else (), start=1):
         found += [
             InputSpec(f"recurring_{number}{what}", "payday_units", kind, days, name)
             for what, kind, days in (

@@ -37,6 +37,7 @@ from forecast_assets.models.boosted.model import (
 )
 from forecast_assets.models.boosted.sales_training import fit_sales, sales_rounds
 from forecast_assets.models.boosted.trees import Trees, fit_trees
+from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.node_levels import NodeLevel, NodesAtCutoff, learned_share
@@ -99,6 +100,8 @@ def train_global(
     history_days: int = DEFAULT_HISTORY_DAYS,
     group_level: str = "total",
     hierarchy: Hierarchy | None = None,
+    calendars: Sequence[str] = CALENDARS,
+    reads_recurring: bool = True,
 ) -> dict[int, GlobalArtifact]:
     """Train a version on everything up to a panel's cutoff, and versions as of earlier cutoffs.
 
@@ -114,6 +117,8 @@ def train_global(
         group_level: Product level whose nodes are the groups.
         hierarchy: Crossed hierarchy of the series, of whose levels of nodes it is decided how they are forecast; None
             for all alike.
+        calendars: Of `CALENDARS`, those that the statistical part chooses from.
+        reads_recurring: Whether events that recur are inputs of the trees.
 
     Returns:
         A version by how many days before the panel's cutoff it knew; 0 is the one that knows all.
@@ -126,12 +131,23 @@ def train_global(
     chain = _chain(panel, horizon, max(wanted))
     report = partial(progress, TRAINING_STAGE)
     trees = _DEMAND_ROUNDS + sales_rounds()
+    fit = partial(
+        _fit,
+        family,
+        panel,
+        product_groups,
+        hierarchy,
+        horizon=horizon,
+        workers=workers,
+        history_days=history_days,
+        group_level=group_level,
+        calendars=calendars,
+        reads_recurring=reads_recurring,
+    )
     fitted: list[_Fitted] = []
     for number, back in enumerate(chain):
         grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
-        fitted.append(
-            _fit(family, panel, product_groups, hierarchy, back, horizon, grown, workers, history_days, group_level)
-        )
+        fitted.append(fit(back, grown=grown))
     found = {
         back: _calibrated(own, older, workers, history_days)
         for back, own, older in zip(chain, fitted, fitted[1:], strict=False)
@@ -177,11 +193,14 @@ def _fit(
     product_groups: Groups,
     hierarchy: Hierarchy | None,
     back: int,
+    *,
     horizon: int,
     grown: Callable[[int], None],
     workers: int | None,
     history_days: int,
     group_level: str,
+    calendars: Sequence[str],
+    reads_recurring: bool,
 ) -> _Fitted:
     past = panel.as_of(back) if back else panel
     begun = np.flatnonzero((~np.isnan(past.sales)).any(axis=1))
@@ -197,6 +216,7 @@ def _fit(
         group_level=group_level,
         only_quick=True,
         node_levels=[] if hierarchy is None else [level.take(few) for level in hierarchy.information_levels()],
+        calendars=calendars,
     )
     statistical = replace(statistical, horizon_days=horizon)
     kept_days = max(_CUTOFF_DAYS + LONGEST_DAYS, history_days + horizon)
@@ -208,7 +228,7 @@ def _fit(
     levels = ratio(np.where(is_known, history.level, 0.0).sum(axis=1), is_known.sum(axis=1).astype(np.float64))
     smallest = _SMALLEST_SHARE * float(np.median(levels[levels > 0])) if (levels > 0).any() else 1.0
     record = TreePanel.of(recent, history.factors, product_groups, categories, smallest)
-    specs = inputs_of(recent)
+    specs = inputs_of(recent, reads_recurring=reads_recurring)
     demand = _fit_demand(record, specs, horizon, grown, workers)
     sales = fit_sales(
         record,

@@ -32,6 +32,7 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             history_days=inputs.history_days,
             group_level=inputs.group_level,
             node_levels=inputs.hierarchy.information_levels(),
+            calendars=inputs.calendars,
         )
         return Fitted(artifact)
 

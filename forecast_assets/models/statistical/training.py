@@ -98,8 +98,9 @@ class Origin:
 
     Attributes:
         past: n series, as long a history as there is; screened as of then.
-        effects: With a season, a calendar by group and store, and event factors by group, whether they help or not. The
-            season is by product where two years agree on it; where there is one, all of last year's waves by group.
+        effects: With a season, the first calendar that there is to choose from, and event factors by group, whether they
+            help or not. The season is by product where two years agree on it; where there is one, all of last year's
+            waves by group.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
     """
@@ -160,6 +161,7 @@ def train_statistical(
     group_level: str = "total",
     only_quick: bool = False,
     node_levels: Sequence[CrossedLevel] = (),
+    calendars: Sequence[str] = CALENDARS,
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -181,6 +183,7 @@ def train_statistical(
         only_quick: Leave out level models that cost a minute where others cost a second.
         node_levels: Pairs of levels of the same series of whose nodes it is decided by which model they are forecast
             and how far reconciliation trusts them; none for all alike.
+        calendars: Of `CALENDARS`, those to choose from: the first unless another is clearly better.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -192,17 +195,17 @@ def train_statistical(
     report = partial(progress, TRAINING_STAGE)
     steps = len(starts) + 4
     has_two_years = panel.history_days - starts[0] >= SEASON_DAYS
-    effects = _all_effects(known, groups, history_days, has_two_years=has_two_years)
+    learned = partial(_all_effects, history_days=history_days, calendar=calendars[0], has_two_years=has_two_years)
+    effects = learned(known, groups)
     report(1, steps)
     tested = panel.ahead(reach)
     actual = _actual_demand(known.ahead(reach), replace(effects, season=None), groups, starts, history_days)
     origins = []
     for number, (start, demand) in enumerate(zip(starts, actual, strict=True)):
         past = screened(tested.as_of(start))
-        learned = _all_effects(past, groups, history_days, has_two_years=has_two_years)
-        origins.append(Origin(past, learned, groups, demand))
+        origins.append(Origin(past, learned(past, groups), groups, demand))
         report(number + 2, steps)
-    chosen, comparisons = _choose_effects(origins, history_days)
+    chosen, comparisons = _choose_effects(origins, history_days, calendars)
     report(steps - 2, steps)
     backtests = [_backtest(origin, chosen, history_days, _CALIBRATED_SERIES) for origin in origins]
     launched = _backtest(_with_launches(origins[0]), chosen, history_days, _CALIBRATED_SERIES)
@@ -272,12 +275,14 @@ def variant(effects: Effects, kinds: EffectKinds) -> Effects:
     return chosen.without_event_groups() if kinds.events == EVENTS[0] else chosen
 
 
-def _all_effects(panel: Panel, product_groups: Groups, history_days: int, *, has_two_years: bool) -> Effects:
+def _all_effects(
+    panel: Panel, product_groups: Groups, *, history_days: int, calendar: str, has_two_years: bool
+) -> Effects:
     """Effects of the last two years, or what scoring reads if that is more, with a season of all of the history.
 
     More than a year, since an event a week ahead may have been 371 days ago, and a day of the month comes twelve times.
     """
-    effects = fit_effects(panel.recent(max(history_days, _EFFECT_DAYS)), product_groups)
+    effects = fit_effects(panel.recent(max(history_days, _EFFECT_DAYS)), product_groups).with_calendar_kind(calendar)
     return (with_season if has_two_years else with_last_year)(panel, effects, product_groups)
 
 
@@ -316,16 +321,18 @@ def _on_event(panel: Panel) -> Bools:
     return out
 
 
-def _choose_effects(origins: list[Origin], history_days: int) -> tuple[EffectKinds, dict[str, Losses]]:
+def _choose_effects(
+    origins: list[Origin], history_days: int, calendars: Sequence[str]
+) -> tuple[EffectKinds, dict[str, Losses]]:
     """Return whose calendar, season and event factors come closest to what came, and the losses of all.
 
     Events have kinds only where there is no calendar, which holds its own.
     """
-    calendars = {
+    losses_of_calendars = {
         kind: _effect_losses([_calendar_squares(origin, kind, history_days) for origin in origins])
-        for kind in CALENDARS
+        for kind in calendars
     }
-    chosen = EffectKinds(calendar=_first_unless_better(calendars, CALENDARS[0]))
+    chosen = EffectKinds(calendar=_first_unless_better(losses_of_calendars, calendars[0]))
     # What is chosen as a season is compared again as what events are pooled in.
     squares = cache(lambda at, kinds: _reference_squares(origins[at], kinds, history_days))
     everywhere = range(len(origins))
@@ -347,7 +354,7 @@ def _choose_effects(origins: list[Origin], history_days: int) -> tuple[EffectKin
         for kind in EVENTS
         if has_events and chosen.calendar == "none"
     }
-    told = {"calendar": _means(calendars), "season": seasons, "events": _means(events)}
+    told = {"calendar": _means(losses_of_calendars), "season": seasons, "events": _means(events)}
     return replace(chosen, events=_first_unless_better(events, EVENTS[0])), told
 
 

@@ -148,6 +148,7 @@ def test_only_events_that_recur_are_inputs_each_by_its_name(panel: Panel) -> Non
     assert inputs_of(replace(panel, event_kinds=("rare",))) == DEFAULT_INPUTS
     added = inputs_of(replace(panel, event_kinds=("recurring",)))[len(DEFAULT_INPUTS) :]
     assert {(spec.of, spec.driver) for spec in added} == {("fair", "payday_units")}
+    assert inputs_of(replace(panel, event_kinds=("recurring",)), reads_recurring=False) == DEFAULT_INPUTS
 
 
 def test_days_of_an_event_that_recurs_are_told_by_place_and_in_a_row(panel: Panel, factors: Factors) -> None:

@@ -11,7 +11,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.boosted import model
-from forecast_assets.models.boosted.inputs import CutoffInputs, TreePanel, inputs_version
+from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, CutoffInputs, TreePanel, inputs_version
 from forecast_assets.models.boosted.model import (
     COMBINED,
     GLOBAL,
@@ -29,6 +29,7 @@ from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.series import FACTORED, clean
+from forecast_assets.models.training import TrainingInputs
 from forecast_assets.training.evaluation import seasonal_naive
 from tests.support.digests import digest
 from tests.support.fitted import fit
@@ -178,6 +179,24 @@ def test_events_that_recur_may_have_any_name() -> None:
     made = train_global(GLOBAL, paid, one_group(COUNT), horizon=HORIZON, workers=1)[0]
     assert name in {spec.of for spec in made.inputs}
     assert family(GLOBAL).load(made.to_bytes()) == made
+
+
+def test_what_training_is_told_to_leave_out_is_not_learned() -> None:
+    paid = panel_of(**{**FIELDS, "event_names": ("payday",), "event_kinds": ("recurring",)})
+    inputs = TrainingInputs(
+        panel=paid,
+        product_groups=one_group(COUNT),
+        hierarchy=Hierarchy.build(paid.series, None, None),
+        horizon=HORIZON,
+        evaluates=False,
+        workers=1,
+        calendars=("none",),
+        reads_recurring=False,
+    )
+    made = family(GLOBAL).train(inputs).artifact
+    assert isinstance(made, GlobalArtifact)
+    assert made.inputs == DEFAULT_INPUTS
+    assert made.statistical.choices["calendar"] == "none"
 
 
 def test_training_twice_gives_the_same_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:

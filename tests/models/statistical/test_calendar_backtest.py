@@ -7,7 +7,7 @@ import pytest
 from forecast_assets.models.calendar.calendar import CALENDARS
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.calendar_backtest import squares_of_sums
-from forecast_assets.models.statistical.effects import Effects, fit_effects
+from forecast_assets.models.statistical.effects import EVENTS, Effects, fit_effects
 from forecast_assets.models.statistical.series import forecast_series
 from forecast_assets.models.statistical.training import train_statistical
 from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
@@ -63,6 +63,14 @@ def test_a_calendar_that_was_never_right_again_is_not_taken(made: Shops) -> None
         replace(made.panel, sales=sales), made.groups, horizon=HORIZON, workers=1, only_quick=True
     )
     assert found.choices["calendar"] != CALENDARS[0]
+
+
+def test_where_there_is_no_calendar_to_choose_weekdays_and_events_are_those_of_groups(made: Shops) -> None:
+    found = train_statistical(made.panel, made.groups, horizon=HORIZON, workers=1, only_quick=True, calendars=("none",))
+    assert found.choices["calendar"] == "none"
+    assert set(found.comparisons["calendar"]) == {"none"}
+    assert set(found.comparisons["events"]) == set(EVENTS)
+    assert not forecast_series(made.panel, found, made.groups).components["payday_units"].any()
 
 
 def test_paydays_are_a_driver_where_they_move_anything(made: Shops, artifact: StatisticalArtifact) -> None:
