@@ -1,39 +1,37 @@
-"""How good trees and levels together are where they are published, on real days and on a simulated retailer.
+"""How good trees and levels together are, on real days and on a simulated retailer.
 
-Versions are trained, run and published as in production; published rows are scored against files that no reader opens.
-Bounds leave a margin to what the full data shows (`make bench-accuracy`).
+Versions are trained and forecast by the stages of a run, without stores and pictures (`bench.candidates`); what is
+published of them is judged by `make bench-accuracy`, to which bounds leave a margin.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from bench.candidates import family_model
+from bench.cases import KEY, Case, Source
 from bench.library import library_forecasts
+from bench.panels import simulated_retailer
 from bench.scoring import bias, wape
 from forecast_assets.core.arrays import Floats
-from forecast_assets.core.keys import RunKey
-from forecast_assets.ingestion.batch import Batch
-from forecast_assets.launch import Runner
-from forecast_assets.operations.reading import read_product
-from forecast_assets.scoring import preconditions
-from forecast_assets.settings import Settings
-from forecast_assets.simulation.simulator import Simulation, SimulatorSettings, simulate_retailer
-from forecast_assets.sources.freshretailnet import SAMPLE_FILE, read_freshretailnet
+from forecast_assets.features.panel import Panel
+from forecast_assets.simulation.simulator import SimulatorSettings
+from forecast_assets.sources.freshretailnet import read_freshretailnet
 
 FAMILY = "combined"
-KEY = ["store_id", "sku_id"]
 NAIVE, THETA, ETS = "SeasonalNaive", "DynamicOptimizedTheta", "AutoETS"
-CUTOFF, FRESH_HORIZON = date(2024, 5, 28), 14
-RETAILER = SimulatorSettings(skus=24, stores=4, days=400, seed=5)
-MONTH = 28
+CUTOFF, FRESH_DAYS, FRESH_HORIZON = date(2024, 5, 28), 364, 14
+WEEK, MONTH = 7, 28
+RETAILER = SimulatorSettings(skus=24, stores=4, days=400 + MONTH, seed=5)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Published forecasts, [n, H], what came, and what the libraries make of the same sales."""
+    """Forecasts, [n, H], what came, and what the libraries make of the same sales."""
 
     demand: Floats
     expected_sales: Floats
@@ -41,67 +39,39 @@ class Scored:
     library: dict[str, Floats]
 
 
-def publish(home: Path, batches: tuple[Batch, ...], key: RunKey) -> pl.DataFrame:
-    """Train a version as of the run's date, run it, and return what is published."""
-    runner = Runner(Settings(home=home, risk_paths=50))
-    runner.ingest(batches)
-    runner.train(family=FAMILY, version=key.model_version, cutoff=key.prediction_date, horizon=key.forecast_horizon)
-    with pytest.MonkeyPatch.context() as patched:
-        # Gates judge a version by its backtests, which a holiday and so few cities put off; here its run is judged.
-        patched.setattr(preconditions, "require_servable", lambda *_: None)
-        publication = runner.score(key).publication
-    return read_product(runner.stores, publication, "forecasts").sort(*KEY, "step")
-
-
-def matrix(frame: pl.DataFrame, column: str, horizon: int) -> Floats:
-    return frame[column].cast(pl.Float64).to_numpy().reshape(-1, horizon)
-
-
 @pytest.fixture(scope="module")
 def fresh(real_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scored:
     """890 real series known to the cutoff, and the fortnight after it."""
-    key = RunKey("daily", CUTOFF, "fresh-1", FRESH_HORIZON)
-    batches = tuple(read_freshretailnet(real_data_dir, sample=True))
-    published = publish(tmp_path_factory.mktemp("fresh"), batches, key)
-    raw = pl.read_parquet(real_data_dir / SAMPLE_FILE, columns=["store_id", "product_id", "dt", "sale_amount"])
-    rows = raw.rename({"product_id": "sku_id", "dt": "day", "sale_amount": "units"}).with_columns(
-        pl.col(KEY).cast(pl.String), pl.col("units").cast(pl.Float64)
-    )
-    ahead = rows.filter(pl.col("day").is_between(CUTOFF + timedelta(days=1), CUTOFF + timedelta(days=FRESH_HORIZON)))
-    known = rows.filter(pl.col("day") <= CUTOFF)
-    return Scored(
-        matrix(published, "forecast_units", FRESH_HORIZON),
-        matrix(published, "expected_sales_units", FRESH_HORIZON),
-        matrix(ahead.sort(*KEY, "day"), "units", FRESH_HORIZON),
-        library_forecasts(known, FRESH_HORIZON, (NAIVE, THETA))[1],
-    )
+    source = Source(read_freshretailnet(real_data_dir, sample=True), tmp_path_factory.mktemp("fresh") / "store")
+    case = source.case("fresh sample", CUTOFF, history_days=FRESH_DAYS, horizon=FRESH_HORIZON)
+    made = family_model(FAMILY)(case)
+    return Scored(made.demand, made.sales, case.sales, library(case.panel, (NAIVE, THETA)))
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    """A simulated retailer; what came is the demand that its law expects, which no feed tells."""
-    made = simulate_retailer(RETAILER)
-    key = RunKey("daily", RETAILER.end, "simulated-1", MONTH)
-    published = publish(tmp_path_factory.mktemp("simulated"), made.batches, key)
-    series = published.select(KEY).unique().sort(KEY)
-    return Scored(
-        matrix(published, "forecast_units", MONTH),
-        matrix(published, "expected_sales_units", MONTH),
-        law(made, published),
-        observed(made, series),
-    )
+def simulated() -> Scored:
+    """A simulated retailer; what came is the demand that its law expects, which no feed tells.
+
+    Series of less than a week, of which the library's weekly models make nothing, are left out.
+    """
+    made = simulated_retailer(RETAILER, MONTH)
+    assert made.demand is not None
+    rows = np.flatnonzero((~np.isnan(made.panel.sales)).sum(axis=1) >= WEEK)
+    panel, demand = made.panel.take(rows), made.demand[rows]
+    nothing = np.zeros(len(rows))
+    case = Case("simulated", panel, made.hierarchy.take(rows), made.sales[rows], None, nothing, demand=demand)
+    forecast = family_model(FAMILY)(case)
+    return Scored(forecast.demand, forecast.sales, demand, library(panel, (NAIVE, THETA, ETS)))
 
 
-def law(made: Simulation, published: pl.DataFrame) -> Floats:
-    days = published.select(*KEY, event_date="target_date")
-    truth = days.join(made.truth, on=[*KEY, "event_date"], how="left", maintain_order="left")
-    return matrix(truth, "mean_demand_units", MONTH)
-
-
-def observed(made: Simulation, series: pl.DataFrame) -> dict[str, Floats]:
-    past = made.truth.filter(pl.col("event_date") <= RETAILER.end).join(series, on=KEY, how="semi")
-    sold = past.select(*KEY, day="event_date", units="sales_units")
-    return library_forecasts(sold, MONTH, (NAIVE, THETA, ETS))[1]
+def library(panel: Panel, names: tuple[str, ...]) -> dict[str, Floats]:
+    """[n, H] by model: what the field's models make of sales as they were observed."""
+    days = pl.date_range(panel.first_date, panel.cutoff, eager=True)
+    long = panel.series.join(pl.DataFrame({"day": days}), how="cross", maintain_order="left_right")
+    sold = long.with_columns(units=pl.Series(panel.sales.ravel())).filter(pl.col("units").is_not_nan())
+    series, made = library_forecasts(sold.select(*KEY, "day", "units"), panel.horizon_days, names)
+    assert series.equals(panel.series.select(series.columns))
+    return made
 
 
 @pytest.mark.real_data
