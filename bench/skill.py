@@ -11,9 +11,9 @@ to either.
         [--without calendar nodes sales recurring] [--evaluates] [--record COMMIT]
 
 `--items 3049 --every 1` is full size, for which one training takes minutes. `--without` switches parts of a family off,
-one table for each (`bench.candidates.WITHOUT` says what takes their place). `--evaluates` trains as production does,
-with the versions of past cutoffs, and tells how long it takes in multiples of a fixed job that is run just before.
-`--record` writes what was reached into the file.
+one table for each and one of all (`bench.candidates.WITHOUT` says what takes their place). `--evaluates` trains as
+production does, with the versions of past cutoffs, and tells how long it takes in multiples of a fixed job that is run
+just before. `--record` writes what was reached into the file.
 """
 
 import math
@@ -49,12 +49,15 @@ def main() -> int:
         sizes = Sizes(given.items, given.seeds, given.days, given.every, given.dates)
         for kind in given.only:
             cases = cases_of(kind, Path(scratch), given.folder, sizes)
-            for title, found in judged(cases, given.model, given.without, fixed=fixed).items():
+            by_title = judged(cases, given.model, given.without, fixed=fixed)
+            for title, found in by_title.items():
                 print(skill_table(title, found, recorded()), end="\n\n", flush=True)
                 if given.record and title == given.model:
                     record(given.model, found, given.record)
                 if title == given.model:
                     print(goals_table(skill_goals(kind, found, recorded()), f"Promised of {kind}"), end="\n\n")
+            if len(by_title) > 1:
+                print(ablation_table(by_title), end="\n\n")
     return 0
 
 
@@ -165,6 +168,27 @@ def skill_table(title: str, found: Mapping[str, Figures], before: Recorded) -> s
         rows.append((name, f"{reached:.4f}", *shown[0], *shown[1]))
     head = ("mean over cutoffs", "reached", f"{models[0]}, {before.commit}", "ratio", models[1], "ratio")
     return table(head, rows, title=f"{title}: {len(found)} cutoffs, {next(iter(found))} and on")
+
+
+def ablation_table(by_title: Mapping[str, Mapping[str, Figures]]) -> str:
+    """Return the means over cases with all parts, and how many times as large they are without each.
+
+    Args:
+        by_title: As `judged` returns it, the whole model first; cases that any of them refused are left out.
+    """
+    (whole, with_all), *others = by_title.items()
+    cases = [name for name in with_all if all(found.get(name) for found in by_title.values())]
+    means = {
+        title: {figure: mean_figure([found[name] for name in cases], figure) for figure in found[cases[0]]}
+        for title, found in by_title.items()
+        if cases
+    }
+    rows = [
+        (figure, f"{value:.4f}", *(f"{means[title][figure] / value:.3f}" if value else "-" for title, _ in others))
+        for figure, value in means.get(whole, {}).items()
+    ]
+    head = ("mean over cutoffs", whole, *(f"{title.removeprefix(whole).strip()}, times" for title, _ in others))
+    return table(head, rows, title=f"What each part brings, {len(cases)} cutoffs")
 
 
 def _told(values: Figures) -> str:

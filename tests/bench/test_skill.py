@@ -12,7 +12,7 @@ from bench.candidates import Made
 from bench.figures import auc, kind_of, mean_figure
 from bench.promised import PROMISED
 from bench.recorded import Recorded, record, recorded
-from bench.skill import skill_table
+from bench.skill import ablation_table, skill_table
 from forecast_assets.core.errors import InputError
 
 
@@ -78,6 +78,21 @@ def test_a_history_that_is_too_short_for_trees_is_told_and_not_judged(
     assert "short, combined, refused: 41 days are too few." in capsys.readouterr().out
 
 
+def test_an_ablation_says_how_many_times_as_large_figures_are_without_a_part() -> None:
+    """One cutoff, which the model without events refused, counts on neither side."""
+    text = ablation_table(
+        {
+            "new": {"m5 one": {"WAPE": 0.2, "bias, total": 0.0}, "m5 two": {"WAPE": 9.0, "bias, total": 0.5}},
+            "new without events": {"m5 one": {"WAPE": 0.3, "bias, total": 0.1}, "m5 two": {}},
+            "new without nodes": {"m5 one": {"WAPE": 0.1, "bias, total": 0.1}, "m5 two": {"WAPE": 8.0}},
+        }
+    )
+    assert "1 cutoffs" in text
+    assert "without events" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith(("WAPE", "bias"))]
+    assert rows == [["WAPE", "0.2000", "1.500", "0.500"], ["bias,", "total", "0.0000", "-", "-"]]
+
+
 @pytest.mark.usefixtures("file")
 def test_what_is_measured_against_does_not_change() -> None:
     record("combined", {"m5 one": {"WAPE": 0.4}}, "abc")
@@ -97,6 +112,7 @@ def test_the_command_judges_a_model_with_and_without_a_part(
     text = capsys.readouterr().out
     assert "statistical: 1 cutoffs" in text
     assert "statistical without nodes: 1 cutoffs" in text
+    assert "What each part brings" in text
     figures = recorded().figures["statistical"]["m5 70 seed 1 day 160"]
     assert 0.3 < figures["WRMSSE, 12 levels"] < 1.5
     assert {"payday factor error", "bias, group x store", "size of bias, total"} <= figures.keys()
