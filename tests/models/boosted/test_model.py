@@ -173,21 +173,26 @@ def test_an_artifact_survives_its_bytes(panel: Panel, versions: dict[int, Global
         family(COMBINED).load(content)
 
 
+def paid(name: str) -> Panel:
+    """Eight series, and an event that recurs."""
+    fields, _ = lawful_fields(8, days=60, horizon=7, level=20.0, seed=1)
+    return panel_of(**{**fields, "event_names": (name,), "event_kinds": ("recurring",)})
+
+
 def test_events_that_recur_may_have_any_name() -> None:
     name = 'pay "day", 1st [of ü]'
-    paid = panel_of(**{**FIELDS, "event_names": (name,), "event_kinds": ("recurring",)})
-    made = train_global(GLOBAL, paid, one_group(COUNT), horizon=HORIZON, workers=1)[0]
+    made = train_global(GLOBAL, paid(name), one_group(8), horizon=7, workers=1)[0]
     assert name in {spec.of for spec in made.inputs}
     assert family(GLOBAL).load(made.to_bytes()) == made
 
 
 def test_what_training_is_told_to_leave_out_is_not_learned() -> None:
-    paid = panel_of(**{**FIELDS, "event_names": ("payday",), "event_kinds": ("recurring",)})
+    panel = paid("payday")
     inputs = TrainingInputs(
-        panel=paid,
-        product_groups=one_group(COUNT),
-        hierarchy=Hierarchy.build(paid.series, None, None),
-        horizon=HORIZON,
+        panel=panel,
+        product_groups=one_group(8),
+        hierarchy=Hierarchy.build(panel.series, None, None),
+        horizon=7,
         evaluates=False,
         workers=1,
         calendars=("none",),
