@@ -98,9 +98,8 @@ class Origin:
 
     Attributes:
         past: n series, as long a history as there is; screened as of then.
-        effects: With a season, the first calendar that there is to choose from, and event factors by group, whether they
-            help or not. The season is by product where two years agree on it; where there is one, all of last year's
-            waves by group.
+        effects: With a season, the first calendar to choose from, and event factors by group, whether they help or not.
+            The season is by product where two years agree on it; where there is one, all of last year's waves by group.
         product_groups: [n].
         demand: [n, H] demand that came, units; NaN where unknown, and for series that had not begun.
     """
