@@ -22,8 +22,9 @@ from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.effects import SEASONS
 from forecast_assets.models.statistical.levels import AVERAGE, CROSTON, SMOOTHING, THETA
+from forecast_assets.models.statistical.selection_backtest import EffectKinds, variant
 from forecast_assets.models.statistical.series import forecast_series
-from forecast_assets.models.statistical.training import EffectKinds, train_statistical, variant
+from forecast_assets.models.statistical.training import train_statistical
 from forecast_assets.presentation.text import table
 from forecast_assets.simulation.simulator import SimulatorSettings
 
