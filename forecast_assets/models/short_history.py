@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Names
+from forecast_assets.models.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,23 @@ class ShortHistory:
         """
         wider, centre = self.widening(mean.shape[1])[:, None], mean[:, :, None]
         return np.where(wider > 1.0, np.maximum(centre + (quantiles - centre) * wider, 0.0), quantiles)
+
+
+def calibrated_quantiles(
+    calibration: Calibration, short: ShortHistory | None, mean: Floats, demand_class: Names
+) -> Floats:
+    """Return the 13 quantiles of every day's demand, wider where backtests did not reach.
+
+    Args:
+        calibration: Of a version.
+        short: How far its backtests reached; None if as far as it looks ahead.
+        mean: [n, H] units.
+        demand_class: [n].
+
+    Returns:
+        [n, H, 13] units, rising along the last axis.
+    """
+    if short is None:
+        return calibration.quantiles(mean, demand_class)
+    learned = calibration.quantiles(mean, demand_class, learned_days=short.backtested_days)
+    return short.widened(learned, mean)

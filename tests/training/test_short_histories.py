@@ -70,19 +70,22 @@ def open_shop(runner: Runner, days: int, articles: int = 8) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cadence", "days", "reach"),
+    ("family_name", "cadence", "days", "reach"),
     [
-        ("daily", 14, 7), ("daily", 20, 7), ("daily", 35, 7), ("daily", 56, 14), ("daily", 100, 28),
-        ("weekly", 56, 14), ("weekly", 70, 21), ("weekly", 150, 90),
+        ("statistical", "daily", 14, 7), ("statistical", "daily", 20, 7), ("statistical", "daily", 35, 7),
+        ("statistical", "daily", 56, 14), ("statistical", "daily", 100, 28), ("combined", "daily", 43, 15),
+        ("statistical", "weekly", 56, 14), ("statistical", "weekly", 70, 21), ("statistical", "weekly", 150, 90),
     ],
 )  # fmt: skip
-def test_a_shop_goes_from_a_few_weeks_to_a_published_run(shop: Runner, cadence: str, days: int, reach: int) -> None:
+def test_a_shop_goes_from_a_few_weeks_to_a_published_run(
+    shop: Runner, family_name: str, cadence: str, days: int, reach: int
+) -> None:
     open_shop(shop, days)
     horizon = CADENCES[cadence].default_horizon
     # A daily run's days ahead are what training is for if nobody says.
     asked = None if cadence == "daily" else horizon
-    shop.train(family="statistical", version="stat-1", cutoff=END, horizon=asked)
-    outcome = shop.score(RunKey(cadence, END, "stat-1", horizon))
+    shop.train(family=family_name, version="first-1", cutoff=END, horizon=asked)
+    outcome = shop.score(RunKey(cadence, END, "first-1", horizon))
     rows = read_product(shop.stores, outcome.publication, "forecasts")
     assert rows.height == 16 * horizon
     beyond = rows.filter(pl.col("step") > reach)["quality_flags"].str.contains("short_history")
@@ -90,8 +93,8 @@ def test_a_shop_goes_from_a_few_weeks_to_a_published_run(shop: Runner, cadence: 
     assert beyond.all()
     assert within.all() if days < 56 else not within.any()
     said = f"{days} days of history: backtested up to {reach} days ahead. On days {reach + 1} to {horizon} the spread"
-    assert (said in version_text(shop.stores, "stat-1")) == (reach < horizon)
-    facts = shop.stores.predictions.version(shop.stores.registry.model_version("stat-1").artifact).facts
+    assert (said in version_text(shop.stores, "first-1")) == (reach < horizon)
+    facts = shop.stores.predictions.version(shop.stores.registry.model_version("first-1").artifact).facts
     assert facts.get("backtested_days", horizon) == reach
 
 
@@ -120,8 +123,8 @@ def test_too_few_days_are_refused_with_how_many_it_takes(
 
 @pytest.mark.parametrize("name", ["global", "combined"])
 def test_trees_refuse_a_short_history_and_name_the_family_that_takes_it(shop: Runner, name: str) -> None:
-    open_shop(shop, 56)
-    with pytest.raises(InputError, match=r"56 days .* too few .* takes more than 58. Train with --family statistical"):
+    open_shop(shop, 42)
+    with pytest.raises(InputError, match=r"42 days .* too few .* takes 43 or more. Train with --family statistical"):
         shop.train(family=name, version="trees-1", cutoff=END)
 
 

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.arrays import Rows
+from forecast_assets.models.boosted.cutoffs import tree_origins
 from forecast_assets.models.boosted.model import COMBINED, GLOBAL, GlobalArtifact, forecast_global
-from forecast_assets.models.boosted.training import train_global, tree_origins
+from forecast_assets.models.boosted.training import train_global
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.selection import training_rows

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import DEMAND_CLASSES
-from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Names, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.threads import in_threads
@@ -50,6 +50,7 @@ from forecast_assets.models.distribution import Reference
 from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
+from forecast_assets.models.short_history import calibrated_quantiles
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.levels import SERIES_STAGE
@@ -152,7 +153,11 @@ class GlobalArtifact:
 
     def facts(self) -> dict[str, Any]:
         """Return what the artifact's manifest records besides family, cutoff and horizon."""
-        return {"inputs_version": self.inputs_version}
+        return {"inputs_version": self.inputs_version, **self.statistical.facts()}
+
+    def quantiles(self, mean: Floats, demand_class: Names) -> Floats:
+        """[n, H, 13] Quantiles of every day's demand, wider where calibration did not reach."""
+        return calibrated_quantiles(self.calibration, self.statistical.short_history, mean, demand_class)
 
     def factors(self, panel: Panel, product_groups: Groups) -> Floats:
         """[n, T] What multiplies the level of a series on each day of the history: the statistical part's."""
@@ -307,7 +312,7 @@ def forecast_global(
         statistical,
         mean=mean,
         components=components,
-        quantiles=artifact.calibration.quantiles(mean, statistical.demand_class),
+        quantiles=artifact.quantiles(mean, statistical.demand_class),
         model_used=_named(statistical.model_used, share[:, 0]),
         # A statistical model that failed does not touch series that it has no share in.
         is_fallback=statistical.is_fallback & (share[:, 0] < 1.0),

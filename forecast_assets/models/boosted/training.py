@@ -26,6 +26,7 @@ from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.boosted.cutoffs import LEAST_LEARNED_DAYS, chain_of
 from forecast_assets.models.boosted.inputs import LONGEST_DAYS, CutoffInputs, InputSpec, TreePanel, inputs_of
 from forecast_assets.models.boosted.model import (
     COMBINED,
@@ -42,7 +43,8 @@ from forecast_assets.models.calibration import calibrate
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.node_levels import NodeLevel, NodesAtCutoff, learned_share
 from forecast_assets.models.screening import screened
-from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, LEAST_HISTORY_DAYS, backtest_origins, training_rows
+from forecast_assets.models.selection import DEFAULT_HISTORY_DAYS, LEAST_HISTORY_DAYS, training_rows
+from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.models.statistical.nodes import NODES, forecast_nodes
 from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import TRAINING_STAGE, train_statistical
@@ -52,10 +54,7 @@ _MOST_ROWS: Final = 2_000_000
 # Past cutoffs: at most so many, over at most a year, and none with less history than this behind it.
 _MOST_CUTOFFS: Final = 40
 _CUTOFF_DAYS: Final = 364
-_LEAST_DAYS: Final = 14
 _MOST_STEPS: Final = 14
-# The statistical part of the oldest version backtests one day, with more than four weeks before it.
-_LEAST_TRAINED_DAYS: Final = LEAST_HISTORY_DAYS + 2
 _DEMAND_ROUNDS: Final = 150
 # A day of which less was seen says more about the hour than about the day.
 _LEAST_EXPOSURE: Final = 0.05
@@ -124,11 +123,11 @@ def train_global(
         A version by how many days before the panel's cutoff it knew; 0 is the one that knows all.
 
     Raises:
-        InputError: If the history is too short for a single backtest.
+        InputError: If the history is too short for trees that look as far ahead.
     """
     panel = panel.ahead(horizon)
     wanted = [0, *earlier]
-    chain = _chain(panel, horizon, max(wanted))
+    chain = chain_of(panel, horizon, max(wanted))
     report = partial(progress, TRAINING_STAGE)
     trees = _DEMAND_ROUNDS + sales_rounds()
     fit = partial(
@@ -154,37 +153,18 @@ def train_global(
         if back in wanted
     }
     report(1, 1)
+    found[0] = _stating(found[0], panel.history_days, chain[1])
     return found
+
+
+def _stating(artifact: GlobalArtifact, known_days: int, calibrated: int) -> GlobalArtifact:
+    """Say how far calibration reached, where that is less far than the version looks ahead."""
+    short = None if calibrated >= artifact.horizon_days else ShortHistory(known_days, calibrated)
+    return replace(artifact, statistical=replace(artifact.statistical, short_history=short))
 
 
 def _report_from(report: Callable[[int, int], None], before: int, total: int, done: int) -> None:
     report(before + done, total)
-
-
-def tree_origins(panel: Panel, horizon: int) -> list[int]:
-    """Return the backtest origins that versions with trees can be trained as of.
-
-    Raises:
-        InputError: If the history is too short for any that looks as far ahead as the horizon.
-    """
-    least = _LEAST_TRAINED_DAYS + horizon
-    if panel.history_days <= least:
-        raise InputError(
-            f"{panel.history_days} days of history are too few to backtest {horizon} days with trees: it takes more "
-            f"than {least}.",
-            remedy="Train with --family statistical, which widens what it cannot backtest; or take a later cutoff or a "
-            "shorter horizon.",
-        )
-    return [back for back in backtest_origins(panel, horizon) if panel.history_days - back > _LEAST_TRAINED_DAYS]
-
-
-def _chain(panel: Panel, horizon: int, oldest: int) -> list[int]:
-    """Days before the cutoff that versions are trained as of: from 0 to one older than the oldest that is wanted."""
-    origins = [0, *tree_origins(panel, horizon)]
-    older = [back for back in origins if back > oldest][:1]
-    # With too little history for a whole horizon, the days that there are.
-    left = panel.history_days - oldest - _LEAST_TRAINED_DAYS
-    return [back for back in origins if back <= oldest] + (older or [oldest + min(horizon, left)])
 
 
 def _fit(
@@ -318,7 +298,7 @@ def _examples(record: TreePanel, specs: Sequence[InputSpec], horizon: int) -> _E
 def _cutoffs(days: int) -> npt.NDArray[np.intp]:
     """Columns of past cutoffs, evenly spread: all have a day after them, and some history behind them."""
     longest = LONGEST_DAYS if days > _CUTOFF_DAYS else min(LEAST_HISTORY_DAYS, days // 2)
-    first = max(days - 1 - _CUTOFF_DAYS, longest, _LEAST_DAYS)
+    first = max(days - 1 - _CUTOFF_DAYS, longest, LEAST_LEARNED_DAYS)
     count = min(_MOST_CUTOFFS, max((days - 1 - first) // 2, 1))
     return np.unique(np.linspace(first, days - 2, count).astype(np.intp))
 

@@ -18,7 +18,7 @@ from forecast_assets.models.envelope import from_json, to_json
 from forecast_assets.models.node_levels import NodeLevel
 from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
-from forecast_assets.models.short_history import ShortHistory
+from forecast_assets.models.short_history import ShortHistory, calibrated_quantiles
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 
 FAMILY: Final = "statistical"
@@ -97,11 +97,7 @@ class StatisticalArtifact(BaseArtifact):
         Returns:
             [n, H, 13] units, rising along the last axis.
         """
-        short = self.short_history
-        if short is None:
-            return self.calibration.quantiles(mean, demand_class)
-        learned = self.calibration.quantiles(mean, demand_class, learned_days=short.backtested_days)
-        return short.widened(learned, mean)
+        return calibrated_quantiles(self.calibration, self.short_history, mean, demand_class)
 
     def factors(self, panel: Panel, product_groups: Groups) -> Floats:
         """[n, T] What multiplies the level of a series on each day of the history."""

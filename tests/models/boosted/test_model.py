@@ -312,16 +312,31 @@ def test_a_series_that_ended_before_what_trees_read_is_no_trouble() -> None:
 
 
 def test_history_too_short_is_refused_by_name() -> None:
-    for days in (40, 44):
-        with pytest.raises(InputError, match="too few to backtest 14"):
+    for days in (20, 34):
+        with pytest.raises(InputError, match=f"{days} days of history are too few to train trees for 14"):
             train_global(GLOBAL, lawful_panel(count=5, days=days), one_group(5), horizon=14)
 
 
-@pytest.mark.parametrize(("days", "rows"), [(45, 1), (56, 1), (62, 2)])
-def test_short_histories_are_enough(days: int, rows: int) -> None:
+@pytest.mark.parametrize(("days", "judged_days"), [(35, 7), (41, 13), (42, 14), (45, 14), (56, 14), (62, 28)])
+def test_short_histories_are_enough(days: int, judged_days: int) -> None:
     report = fit(lawful_panel(count=20, days=days), one_group(20), horizon=14, family=GLOBAL, workers=1).report
     assert report is not None
-    assert report.filter(segment_kind="all", metric="wape")["rows"].item() == rows * 20 * 14
+    assert report.filter(segment_kind="all", metric="wape")["rows"].item() == 20 * judged_days
+
+
+def test_what_a_short_history_could_not_calibrate_is_told_and_wider() -> None:
+    short, whole = lawful_panel(count=30, days=35), lawful_panel(count=30, days=42)
+    version, longer = (train_global(GLOBAL, each, one_group(30), horizon=14, workers=1)[0] for each in (short, whole))
+    assert {"known_days": 35, "backtested_days": 7}.items() <= version.facts().items()
+    assert "backtested_days" not in longer.facts()
+    again = GlobalArtifact.from_bytes(GLOBAL, version.to_bytes())
+    assert again.to_bytes() == version.to_bytes()
+    made = forecast(short, again)
+    assert made.backtested_days == 7
+    assert forecast(whole, longer).backtested_days is None
+    assert set(made.model_used) == {"LightGBM"}
+    spread = (made.quantiles[:, :, -1] - made.mean) / made.mean
+    np.testing.assert_allclose(spread[:, 13] / spread[:, 6], 2.0**0.5)
 
 
 def test_a_version_is_judged_on_days_that_it_has_not_seen() -> None:
