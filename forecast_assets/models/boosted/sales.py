@@ -5,10 +5,11 @@ or demand.
 
 Sales are what is observed, stock-outs included, so they are forecast directly: demand times a lost share has the errors
 of both. Models that err together gain little by being averaged (Bates & Granger 1969, doi:10.1057/jors.1969.103), so
-these differ in three things. In their loss: the mean of an amount, by a Tweedie deviance (Jorgensen 1987,
-doi:10.1111/j.2517-6161.1987.tb01685.x), or the median of its ratio to the level, which no large day moves. In what
-they start from: what sold on like days, or the structure of demand. And in whether they carry on what all series
-together did beyond their levels in the weeks of training: that growth goes on in some fortnights and not in others.
+these differ in two things. In their loss: the mean of an amount, by a Tweedie deviance (Jorgensen 1987,
+doi:10.1111/j.2517-6161.1987.tb01685.x), or the median of its ratio to the level, which no large day moves. And in
+whether they learn from what the series of a store did together on single days, or from sales without it: a rainy
+Saturday says nothing of a product, and much of the days that a store will have. Versions from before have models that
+start from the structure of demand, and models without what all series did together beyond their levels.
 
 The median of a series that sells on one day in three is nothing: models of it serve series that sell on most days, and
 are multiplied by what brings them to the mean of all.
@@ -61,6 +62,8 @@ class SalesTrees:
         weight: Share in the average.
         scale: What the median is multiplied by to be a mean; 1 for `log`.
         trees: For the score.
+        follows_store_days: Whether it learned what the series of a store did together on single days, beyond what all
+            series did.
     """
 
     link: str
@@ -69,6 +72,12 @@ class SalesTrees:
     weight: float
     scale: float
     trees: Trees
+    follows_store_days: bool = True
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form; in versions from before that could be said, it goes without saying."""
+        data = {**vars(self), "trees": self.trees.to_data()}
+        return {name: value for name, value in data.items() if name != "follows_store_days" or not value}
 
     def units(self, level: Floats, inputs: InputMatrix) -> Floats:
         """Forecast [k] units of sales from [k] levels and [k, f] inputs."""
@@ -106,7 +115,7 @@ class SalesModel:
         """Return the JSON form."""
         return {
             "inputs": [asdict(spec) for spec in self.inputs],
-            "members": [{**vars(member), "trees": member.trees.to_data()} for member in self.members],
+            "members": [member.to_data() for member in self.members],
         }
 
     def mistakes(self) -> list[str]:

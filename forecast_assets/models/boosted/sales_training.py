@@ -10,14 +10,14 @@ the last days with the steps that are known by now.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Ints, Rows
 from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, TreePanel
-from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, STRUCTURE, SalesModel, SalesTrees, level_of
+from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, SalesModel, SalesTrees, level_of
 from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutoff
 from forecast_assets.models.boosted.trees import TreeRows, Trees
 
@@ -28,19 +28,27 @@ _HALF_LIFE_HORIZONS: Final = 0.7
 _OLDEST_HALF_LIVES: Final = 6
 _LEAST_DAYS: Final = 14
 _MOST_STEPS: Final = 14
-_STARTS: Final = (LIKE_DAYS, STRUCTURE)
 _ROUNDS: Final = 80
-# Series' worth of sales at their level that what all sold on a day is drawn towards.
+# Series' worth of sales as all did that what a store sold on a day is drawn towards.
 _GROWTH_PRIOR_SERIES: Final = 50.0
 _TWEEDIE: Final[Mapping[str, Any]] = {"objective": "tweedie", "tweedie_variance_power": 1.5}
 _L1: Final[Mapping[str, Any]] = {"objective": "l1"}
 _PARAMETERS: Final[Mapping[str, Any]] = {"learning_rate": 0.1, "min_data_in_leaf": 200, "feature_fraction": 0.4}
-# What is averaged, with equal weights: link, what it starts from, and whether the growth of all is learned.
-_MEMBERS: Final[tuple[tuple[str, str, bool], ...]] = (
-    (LOG, LIKE_DAYS, True),
-    (LOG, STRUCTURE, True),
-    (RATIO, LIKE_DAYS, True),
-    (RATIO, LIKE_DAYS, False),
+
+
+class _Member(NamedTuple):
+    """What distinguishes a model of the average: see `SalesTrees`."""
+
+    link: str
+    follows_store_days: bool
+
+
+# What is averaged, with equal weights.
+_MEMBERS: Final = (
+    _Member(LOG, follows_store_days=True),
+    _Member(RATIO, follows_store_days=True),
+    _Member(LOG, follows_store_days=False),
+    _Member(RATIO, follows_store_days=False),
 )
 
 
@@ -50,34 +58,42 @@ class _SalesExamples:
 
     Attributes:
         inputs: [k, f].
-        levels: [2, k] units that each day starts from, in the order of `_STARTS`.
+        level: [k] units that each day starts from.
         sales: [k] units.
         day: [k] number of each pair of cutoff and day.
+        store: [k] number of the store.
         is_steady: [k] whether the series sold on nearly all days before.
     """
 
     inputs: InputMatrix
-    levels: Floats
+    level: Floats
     sales: Floats
     day: Ints
+    store: Ints
     is_steady: Bools
 
 
-def growth(sales: Floats, level: Floats, day: Ints) -> Floats:
-    """[k] What all series sold on a day over their levels of a cutoff, drawn towards 1.
+def growth_of_stores(sales: Floats, level: Floats, day: Ints, store: Ints) -> Floats:
+    """[k] What the series of a store sold on a day over their levels of a cutoff, over what all did; drawn towards 1.
 
     Args:
         sales: [k] units.
         level: [k] units.
         day: [k] number of each pair of cutoff and day.
+        store: [k] number of the store.
 
     Example:
-        >>> growth(np.array([30.0, 30.0, 5.0]), np.array([10.0, 10.0, 10.0]), np.array([0, 0, 1])).round(3).tolist()
-        [1.077, 1.077, 0.99]
+        >>> sales, level, day, store = np.full(400, 3.0), np.full(400, 1.0), np.repeat(0, 400), np.repeat([0, 1], 200)
+        >>> sales[store == 1] = 1.0
+        >>> growth_of_stores(sales, level, day, store)[[0, -1]].round(2).tolist()
+        [1.4, 0.6]
     """
+    sold_by_all, expected_of_all = (np.bincount(day, units)[day] for units in (sales, level))
+    as_all = np.divide(sales * expected_of_all, sold_by_all, out=level.copy(), where=sold_by_all > 0)
     few = _GROWTH_PRIOR_SERIES * float(level.mean())
-    sold, expected = (np.bincount(day, units) + few for units in (sales, level))
-    return np.asarray((sold / expected)[day])
+    place = np.unique(day * (int(store.max()) + 1) + store, return_inverse=True)[1]
+    sold, expected = (np.bincount(place, units) + few for units in (as_all, level))
+    return np.asarray((sold / expected)[place])
 
 
 def fit_sales(
@@ -115,27 +131,31 @@ def fit_sales(
     )
     drivers = tuple(spec.driver for spec in (*demand_inputs, *SALES_INPUTS))
     members = []
-    for number, (link, start, follows_growth) in enumerate(_members(examples)):
-        level = examples.levels[_STARTS.index(start)]
-        common = 1.0 if follows_growth else growth(examples.sales, level, examples.day)
-        fit = _FITS[link](rows, examples, level, examples.sales / common, partial(_grown_from, grown, number))
+    for number, (link, follows_store_days) in enumerate(_members(examples)):
+        sales = examples.sales if follows_store_days else _without_store_days(examples)
+        fit = _FITS[link](rows, examples, sales, partial(_grown_from, grown, number))
         trees = Trees(fit.text, fit.start, drivers)
-        members.append(SalesTrees(link, start, follows_growth, 1.0, 1.0, trees))
+        members.append(SalesTrees(link, LIKE_DAYS, True, 1.0, 1.0, trees, follows_store_days))
         if link == RATIO:
-            members[-1] = _brought_to_mean(members[-1], examples, level, examples.sales / common)
+            members[-1] = _brought_to_mean(members[-1], examples, sales)
     return SalesModel(SALES_INPUTS, tuple(replace(member, weight=1.0 / len(members)) for member in members))
 
 
-def _members(examples: _SalesExamples) -> list[tuple[str, str, bool]]:
+def _without_store_days(examples: _SalesExamples) -> Floats:
+    """[k] Sales without what the series of a store did together on a day beyond all series."""
+    return np.asarray(examples.sales / growth_of_stores(examples.sales, examples.level, examples.day, examples.store))
+
+
+def _members(examples: _SalesExamples) -> list[_Member]:
     """Models that there is something to learn for: medians only where some series sell on most days."""
     steady_sales = float(examples.sales[examples.is_steady].sum())
-    return [member for member in _MEMBERS if member[0] != RATIO or steady_sales > 0.0]
+    return [member for member in _MEMBERS if member.link != RATIO or steady_sales > 0.0]
 
 
-def _brought_to_mean(member: SalesTrees, examples: _SalesExamples, level: Floats, sales: Floats) -> SalesTrees:
+def _brought_to_mean(member: SalesTrees, examples: _SalesExamples, sales: Floats) -> SalesTrees:
     """Scale a model of medians so that all that it learned from adds up."""
     few = examples.is_steady
-    median = float(member.units(level[few], examples.inputs[few]).sum())
+    median = float(member.units(examples.level[few], examples.inputs[few]).sum())
     return replace(member, scale=float(sales[few].sum()) / median) if median > 0.0 else member
 
 
@@ -154,20 +174,17 @@ class _Fit:
     start: float
 
 
-def _fit_log(
-    rows: TreeRows, _examples: _SalesExamples, level: Floats, sales: Floats, grown: Callable[[int], None]
-) -> _Fit:
+def _fit_log(rows: TreeRows, examples: _SalesExamples, sales: Floats, grown: Callable[[int], None]) -> _Fit:
     """Tweedie deviance of sales with the logarithm of the level as offset, in units of the mean sale."""
-    scale = float(sales.mean())
+    level, scale = examples.level, float(sales.mean())
     start = float(np.log(sales.sum() / level.sum()))
     offset = np.log(level / scale) + start
     return _Fit(rows.grow(sales / scale, offset, {**_PARAMETERS, **_TWEEDIE}, rounds=_ROUNDS, progress=grown), start)
 
 
-def _fit_ratio(
-    rows: TreeRows, examples: _SalesExamples, level: Floats, sales: Floats, grown: Callable[[int], None]
-) -> _Fit:
+def _fit_ratio(rows: TreeRows, examples: _SalesExamples, sales: Floats, grown: Callable[[int], None]) -> _Fit:
     """Absolute error in units, of the ratio to the level, of series that sell on most days."""
+    level = examples.level
     ratios, first = sales / level, np.ones(len(level))
     weights = examples.is_steady * level / level.mean()
     return _Fit(rows.grow(ratios, first, {**_PARAMETERS, **_L1}, rounds=_ROUNDS, weights=weights, progress=grown), 1.0)
@@ -191,7 +208,7 @@ def _examples(
         np.concatenate([part.inputs for part in parts]),
         *(
             np.concatenate([getattr(part, name) for part in parts], axis=-1)
-            for name in ("levels", "sales", "day", "is_steady")
+            for name in ("level", "sales", "day", "store", "is_steady")
         ),
     )
     return found if found.sales.any() else None
@@ -236,8 +253,9 @@ def _examples_of(
     days = origin * record.panel.history_days + np.broadcast_to(targets, view.level.shape)
     return _SalesExamples(
         inputs[is_told],
-        np.stack([level_of(view, start)[is_told] for start in _STARTS]),
+        level_of(view, LIKE_DAYS)[is_told],
         np.nan_to_num(record.panel.sales[cells]).ravel()[is_told],
         days.ravel()[is_told].astype(np.int64),
+        np.repeat(record.relatives["store"][rows], len(targets))[is_told].astype(np.int64),
         np.repeat(view.is_steady, len(targets))[is_told],
     )

@@ -74,6 +74,14 @@ def test_a_model_survives_its_data(model: SalesModel) -> None:
     model.require_whole(DEMAND_INPUTS)
 
 
+def test_a_version_from_before_store_days_were_told_apart_keeps_its_data(model: SalesModel) -> None:
+    first, second = model.members
+    assert all("follows_store_days" not in member for member in model.to_data()["members"])
+    newer = replace(model, members=(first, replace(second, follows_store_days=False)))
+    assert newer.to_data()["members"][1]["follows_store_days"] is False
+    assert SalesModel.from_data(newer.to_data(), DEMAND_INPUTS) == newer
+
+
 def test_what_training_does_not_make_is_named(model: SalesModel) -> None:
     first, second = model.members
     strange = replace(SALES_INPUTS[3], kind="moon")

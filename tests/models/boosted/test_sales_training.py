@@ -3,14 +3,23 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.boosted import sales_training
 from forecast_assets.models.boosted.inputs import DEFAULT_INPUTS, CutoffInputs, TreePanel
 from forecast_assets.models.boosted.sales import SalesModel
 from forecast_assets.models.boosted.sales_inputs import SalesCutoff
-from forecast_assets.models.boosted.sales_training import _cutoffs, fit_sales, growth, sales_rounds
+from forecast_assets.models.boosted.sales_training import (
+    _cutoffs,
+    _examples,
+    fit_sales,
+    growth_of_stores,
+    sales_rounds,
+)
 from forecast_assets.models.boosted.training import is_live
 from tests.models.boosted.test_sales_inputs import plain_factors
 from tests.support.forecast_cases import one_group, panel_of
@@ -65,7 +74,7 @@ def test_slow_movers_are_forecast_their_mean_and_not_their_median() -> None:
 
 
 def test_the_average_is_of_unlike_models(model: SalesModel) -> None:
-    kinds = {(member.link, member.start, member.follows_growth) for member in model.members}
+    kinds = {(member.link, member.follows_store_days) for member in model.members}
     assert len(kinds) == len(model.members) > 2
     assert not model.mistakes()
     model.require_whole(DEFAULT_INPUTS)
@@ -114,10 +123,45 @@ def test_older_cutoffs_have_fewer_rows_and_all_together_fit_the_budget(monkeypat
     assert 2_000 < rows < 6_000
 
 
-def test_growth_is_what_all_sold_over_their_levels_on_a_day() -> None:
-    sales, level = np.full(4_000, 3.0), np.full(4_000, 2.0)
-    day = np.repeat([0, 1], 2_000)
-    sales[day == 1] = 1.0
-    found = growth(sales, level, day)
-    assert found[0] == pytest.approx(1.5, abs=0.02)
-    assert found[-1] == pytest.approx(0.5, abs=0.02)
+def test_growth_of_a_store_is_what_it_sold_beyond_all_on_a_day() -> None:
+    level, day, store = np.full(8_000, 2.0), np.repeat([0, 1], 4_000), np.tile(np.repeat([3, 7], 2_000), 2)
+    sales = np.where(day == 0, 3.0, 1.0)
+    np.testing.assert_allclose(growth_of_stores(sales, level, day, store), 1.0)
+    sales[(day == 1) & (store == 3)] = 2.0
+    found = growth_of_stores(sales, level, day, store)
+    assert found[day == 0] == pytest.approx(1.0)
+    assert found[(day == 1) & (store == 3)] == pytest.approx(2.0 / 1.5, abs=0.02)
+    assert found[(day == 1) & (store == 7)] == pytest.approx(1.0 / 1.5, abs=0.02)
+
+
+@given(st.floats(0.1, 10.0), st.floats(0.1, 10.0))
+def test_growth_of_stores_has_no_unit_and_knows_no_growth_of_all(unit: float, growth_of_all: float) -> None:
+    random = np.random.default_rng(3)
+    level, day, store = random.gamma(2.0, 3.0, 500), np.repeat([0, 1], 250), random.integers(0, 5, 500)
+    sales = level * random.gamma(3.0, 0.3, 500)
+    found = growth_of_stores(sales, level, day, store)
+    np.testing.assert_allclose(growth_of_stores(unit * sales, unit * level, day, store), found, rtol=1e-9)
+    same = growth_of_stores(growth_of_all * level, level, day, store)
+    np.testing.assert_allclose(same, 1.0, rtol=1e-9)
+
+
+def test_on_a_day_without_any_sale_no_store_has_its_own() -> None:
+    found = growth_of_stores(np.zeros(4), np.ones(4), np.zeros(4, dtype=np.int64), np.array([0, 0, 1, 1]))
+    np.testing.assert_array_equal(found, 1.0)
+
+
+def test_few_series_hardly_say_what_their_store_did() -> None:
+    sales, level = np.array([30.0, 10.0]), np.array([10.0, 10.0])
+    found = growth_of_stores(sales, level, np.zeros(2, dtype=np.int64), np.array([0, 1]))
+    np.testing.assert_allclose(found, 1.0, atol=0.04)
+
+
+def test_examples_know_their_store() -> None:
+    """Stores are numbered in the order of their names; series of one sell a hundred times as much."""
+    panel = with_empty_shelves()
+    store = np.arange(COUNT) % 2
+    series = panel.series.with_columns(store_id=pl.Series([f"S-{each}" for each in store]))
+    sold = replace(panel, series=series, sales=panel.sales * np.where(store == 1, 100.0, 1.0)[:, None])
+    examples = _examples(record(sold), DEFAULT_INPUTS, is_live, HORIZON)
+    assert examples is not None
+    np.testing.assert_array_equal(examples.store, (examples.level > 100.0).astype(int))
