@@ -54,7 +54,7 @@ def factors_of(hierarchy: Hierarchy, dependence: Dependence, seed: int = SEED) -
     """
     wanted = {*dependence.lasting, *dependence.daily}
     return {
-        name: Factor(keys_of(("|".join(node) for node in level.frame.select(NODE).iter_rows()), seed), level.code)
+        name: Factor(keys_of(level.frame.select(NODE).iter_rows(), seed), level.code)
         for level in hierarchy.crossed_levels
         if (name := level_name(*level.name)) in wanted
     }
@@ -62,7 +62,7 @@ def factors_of(hierarchy: Hierarchy, dependence: Dependence, seed: int = SEED) -
 
 def series_keys(hierarchy: Hierarchy, seed: int = SEED) -> Keys:
     """[n] stream of each series."""
-    return keys_of(("|".join(pair) for pair in hierarchy.series.select("store_id", "sku_id").iter_rows()), seed)
+    return keys_of(hierarchy.series.select("store_id", "sku_id").iter_rows(), seed)
 
 
 @dataclass(frozen=True)

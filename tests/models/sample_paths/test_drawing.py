@@ -18,10 +18,10 @@ COUNT = STORES * EACH
 def paths_of(dependence: Dependence, *, is_whole: bool = False, block: int = 64, workers: int = 1) -> JointPaths:
     mean = np.linspace(20.0, 60.0, COUNT)[:, None] * np.ones(HORIZON)
     quantiles = mean[:, :, None] * (1 + 0.1 * ndtri(np.array(QUANTILES)))
-    names = [f"series {number}" for number in range(COUNT)]
+    names = [("series", str(number)) for number in range(COUNT)]
     factors = {
-        "all": Factor(keys_of(["all"], 1), np.zeros(COUNT, dtype=np.int64)),
-        "store": Factor(keys_of([f"store {at}" for at in range(STORES)], 1), np.arange(COUNT) // EACH),
+        "all": Factor(keys_of([("all",)], 1), np.zeros(COUNT, dtype=np.int64)),
+        "store": Factor(keys_of([("store", str(at)) for at in range(STORES)], 1), np.arange(COUNT) // EACH),
     }
     kept = {name: factor for name, factor in factors.items() if name in {**dependence.lasting, **dependence.daily}}
     marginals = Marginals(mean, quantiles, np.full(COUNT, is_whole))

@@ -6,7 +6,7 @@ from scipy import stats
 
 from forecast_assets.models.sample_paths.randomness import even_normals, keys_of, normals, uniforms
 
-KEYS = keys_of([f"series {number}" for number in range(40)], 7)
+KEYS = keys_of([("series", str(number)) for number in range(40)], 7)
 
 
 def test_the_numbers_are_those_of_the_published_generator() -> None:
@@ -18,8 +18,13 @@ def test_the_numbers_are_those_of_the_published_generator() -> None:
 
 def test_names_and_seeds_tell_streams_apart() -> None:
     assert len(set(KEYS.tolist())) == 40
-    assert not set(KEYS.tolist()) & set(keys_of([f"series {number}" for number in range(40)], 8).tolist())
-    assert keys_of(["series 3"], 7)[0] == KEYS[3]
+    assert not set(KEYS.tolist()) & set(keys_of([("series", str(number)) for number in range(40)], 8).tolist())
+    assert keys_of([("series", "3")], 7)[0] == KEYS[3]
+
+
+def test_where_a_part_of_a_name_ends_counts() -> None:
+    names = [("a|b", "c"), ("a", "b|c"), ("a|b|c", ""), ('a", "b', "c")]
+    assert len(set(keys_of(names, 7).tolist())) == len(names)
 
 
 @given(first=st.integers(0, 10_000), count=st.integers(1, 50), at=st.integers(0, 39))
