@@ -65,7 +65,7 @@ def assemble(run: RunContext) -> StageResult:
 def _sum_quantiles(run: RunContext, forecasts: pl.DataFrame) -> Floats | None:
     """[m, H, 13] quantiles of every node's demand on a day; None for versions without sample paths."""
     paths = paths_of_run(run, forecasts)
-    return None if paths is None else quantiles_of_sums(paths, run.hierarchy.summing).nodes
+    return None if paths is None else quantiles_of_sums(paths, run.hierarchy.summing, progress=run.progress).nodes
 
 
 def _summary(run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: ProductVersion) -> Summary:

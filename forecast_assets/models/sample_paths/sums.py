@@ -12,10 +12,13 @@ import numpy as np
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.threads import in_threads
 from forecast_assets.hierarchy import Sparse
 from forecast_assets.models.sample_paths.drawing import JointPaths
 
+# What people are told is being done.
+PATHS_STAGE: Final = "sample paths drawn"
 # Nodes that are added up at a time.
 _NODES: Final = 1024
 
@@ -44,7 +47,9 @@ def quantiles_of_paths(paths: Floats, levels: Sequence[float] = QUANTILES) -> Fl
     return np.asarray(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
 
 
-def quantiles_of_sums(paths: JointPaths, summing: Sparse, windows: Sequence[int] = ()) -> SumQuantiles:
+def quantiles_of_sums(
+    paths: JointPaths, summing: Sparse, windows: Sequence[int] = (), *, progress: Progress = silent
+) -> SumQuantiles:
     """Add paths up by node and over first days.
 
     Memory is that of a few [n, N] and [m, N] matrices, whatever the horizon.
@@ -53,6 +58,7 @@ def quantiles_of_sums(paths: JointPaths, summing: Sparse, windows: Sequence[int]
         paths: Of n series.
         summing: [m, n] sparse ones: the series of each node.
         windows: Numbers of first days to add up, each at most the horizon.
+        progress: Called with the stage, days done and days in all.
     """
     matrix = summing.astype(np.float64)
     parts = [matrix[start : start + _NODES] for start in range(0, matrix.shape[0], _NODES)]
@@ -60,6 +66,7 @@ def quantiles_of_sums(paths: JointPaths, summing: Sparse, windows: Sequence[int]
     whole: Floats | None = None
     for step, units in enumerate(paths.steps(), start=1):
         nodes.append(_of_nodes(parts, units, paths.workers))
+        progress(PATHS_STAGE, step, paths.marginals.mean.shape[1])
         if windows and step <= max(windows):
             whole = units if whole is None else whole + units
             if step in windows:

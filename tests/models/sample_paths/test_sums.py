@@ -28,6 +28,12 @@ def test_nodes_and_first_days_are_added_up(monkeypatch: pytest.MonkeyPatch) -> N
         assert found.node_first_days[days] == pytest.approx(quantiles_of_paths(SUMMING @ whole))
 
 
+def test_every_day_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+    quantiles_of_sums(paths_of(MIXED), SUMMING, progress=lambda *each: told.append(each))
+    assert told == [("sample paths drawn", step, HORIZON) for step in range(1, HORIZON + 1)]
+
+
 def test_sums_do_not_depend_on_threads() -> None:
     alone = quantiles_of_sums(paths_of(MIXED), SUMMING).nodes
     assert quantiles_of_sums(paths_of(MIXED, workers=3), SUMMING).nodes.tobytes() == alone.tobytes()
