@@ -125,7 +125,7 @@ def _judged(case: Case, paths: JointPaths) -> Judged:
         inside[name, 1] = _inside(actual, found.nodes[rows])
         for days in windows:
             whole = actual[:, :days].sum(axis=1, keepdims=True)
-            inside[name, days] = _inside(whole, found.node_first_days[days][rows][:, None])
+            inside[name, days] = _inside(whole, found.first_days[days][rows][:, None])
     return Judged(losses, inside, seconds)
 
 

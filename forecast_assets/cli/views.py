@@ -110,7 +110,13 @@ def plot(
 @click.option("--store", help="Store or node of the store hierarchy, likewise.")
 @click.option("--from", "first", type=DAY, help="First day; default: the day after the prediction date.")
 @click.option("--to", "last", type=DAY, help="Last day; default: the last of the run.")
-@click.option("--level", "levels", type=float, multiple=True, help="Probability; several may be given.")
+@click.option(
+    "--level",
+    "levels",
+    type=float,
+    multiple=True,
+    help="Probability; several may be given. Default: the 13 published ones.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
 @as_of_option
 def quantiles(

@@ -253,7 +253,7 @@ AGGREGATE_FORECASTS = Contract(
     promises=("Each mean is the exact sum of the forecasts below it.", "Quantiles rise with their probability."),
     limits=(
         "Quantiles are of demand on one day, by 500 joint sample paths; they add up neither over nodes nor over days.",
-        "Versions that were trained before sample paths have no quantiles here.",
+        "External versions, and those trained before sample paths, have no quantiles here.",
         "Series whose stock-out risk is unknown enter expected_sales_units with their demand.",
     ),
 )

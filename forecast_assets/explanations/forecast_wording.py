@@ -34,6 +34,7 @@ FACT_TYPES: Final = {
     "last_day": pl.Date,
     "borrowed_from": pl.String,
     "is_promotion_planned": pl.Boolean,
+    "follows_last_year": pl.Boolean,
     "event_names": pl.String,
     "payday_names": pl.String,
     "covariate_names": pl.String,
@@ -123,15 +124,19 @@ def _level() -> pl.Expr:
 
 
 def _weekday() -> pl.Expr:
-    return _compared("weekday_units", weekday() + pl.lit(" sell"), "the week's mean", ("level_units", "trend_units"))
+    return _compared(
+        "weekday_units", weekday() + pl.lit(" sell"), pl.lit("the week's mean"), ("level_units", "trend_units")
+    )
 
 
 def _season() -> pl.Expr:
     below = ("level_units", "trend_units", "weekday_units", "payday_units", "time_of_month_units")
-    return _compared("season_units", month() + pl.lit(" sells"), "the year's mean", below)
+    year = pl.lit("the year's mean")
+    usual = pl.when("follows_last_year").then(pl.lit("the last weeks, as last year")).otherwise(year)
+    return _compared("season_units", month() + pl.lit(" sells"), usual, below)
 
 
-def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...]) -> pl.Expr:
+def _compared(column: str, subject: pl.Expr, usual: pl.Expr, below: tuple[str, ...]) -> pl.Expr:
     base = pl.sum_horizontal(below)
     share = pl.when(base > 0).then(whole_percent(pl.col(column) / base))
     size = pl.coalesce(pl.format("{}% ", share), pl.lit(""))
@@ -140,7 +145,7 @@ def _compared(column: str, subject: pl.Expr, usual: str, below: tuple[str, ...])
     return (
         pl.when(pl.col("model_used").str.starts_with(LEARNED))
         .then(pl.concat_str(subject, pl.lit(" "), direction, in_units))
-        .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(f" than {usual}"), in_units))
+        .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(" than "), usual, in_units))
     )
 
 

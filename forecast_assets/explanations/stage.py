@@ -67,6 +67,7 @@ def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame
         run.features.join(_hierarchy_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
         .join(_last_days(history, classes.filter(demand_class="ended")), on=SERIES_KEY, how="left")
         .sort(SERIES_KEY)
+        .with_columns(follows_last_year=pl.lit(run.artifact.follows_last_year))
     )
     return ExplanationContext(
         feeds=frozenset(batch.feed for batch in history.batches),

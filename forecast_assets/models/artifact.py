@@ -55,6 +55,10 @@ class Artifact(Protocol):
     def recurring_events(self) -> tuple[str, ...]:
         """Names of the events whose effect counts as that of paydays, not of events; sorted."""
 
+    @property
+    def follows_last_year(self) -> bool:
+        """Whether the time of year is last year's change against the last weeks, not a season against the year."""
+
     def to_bytes(self) -> bytes:
         """Write the artifact; equal artifacts are equal bytes."""
 
@@ -108,6 +112,11 @@ class BaseArtifact:
     def recurring_events(self) -> tuple[str, ...]:
         """Names of the events whose effect counts as that of paydays; none where nothing is told of them."""
         return ()
+
+    @property
+    def follows_last_year(self) -> bool:
+        """Whether the time of year is last year's change against the last weeks, not a season against the year."""
+        return False
 
     def facts(self) -> dict[str, Any]:
         """Return what the artifact's manifest records besides family, cutoff and horizon."""

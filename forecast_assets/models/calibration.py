@@ -88,6 +88,8 @@ class Calibration:
     def completed(self, other: "Calibration") -> "Calibration":
         """Return the calibration with another one's factors for segments of which this one had seen too little.
 
+        How errors hang together is the other's: its cutoffs are several.
+
         Args:
             other: Of like forecasts, from more days.
         """

@@ -19,7 +19,7 @@ from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import Level
 from forecast_assets.history import History
-from forecast_assets.models.sample_paths.drawing import JointPaths
+from forecast_assets.models.sample_paths.drawing import DEFAULT_PATHS, JointPaths
 from forecast_assets.models.sample_paths.sums import quantiles_of_paths
 from forecast_assets.operations.reading import read_product
 from forecast_assets.publication.paths import paths_of
@@ -75,16 +75,20 @@ def demand_sum(
         store: Store or node of the store hierarchy, likewise.
         first: First day; that after the prediction date if left out.
         last: Last day; the last of the run if left out.
-        levels: Probabilities, within 0 and 1.
+        levels: Probabilities, from 0.001 to 0.999: beyond these 500 paths say nothing.
         workers: Threads; all cores if left out.
 
     Raises:
-        InputError: If the run has no such node or days, or a probability is none.
+        InputError: If the run has no such node or days, or paths say nothing of a probability.
         NotPublishedError: If the version of the run has no sample paths.
     """
-    outside = [level for level in levels if not 0.0 < level < 1.0]
-    if outside or not levels:
-        raise InputError(f"{first_ten(outside)} are no probabilities.", remedy="Give numbers between 0 and 1.")
+    least = 0.5 / DEFAULT_PATHS
+    outside = [level for level in levels if not least <= level <= 1.0 - least]
+    if outside:
+        raise InputError(
+            f"{DEFAULT_PATHS} sample paths say nothing of the probabilities {first_ten(outside)}.",
+            remedy=f"Give numbers from {least:g} to {1.0 - least:g}.",
+        )
     history = History.of(source_snapshot(stores, publication.products), stores.observations)
     forecasts = read_product(stores, publication, "forecasts").sort("store_id", "sku_id", "step")
     hierarchy = build_hierarchy(forecasts.select("store_id", "sku_id").unique(), history)
@@ -94,9 +98,9 @@ def demand_sum(
     paths = paths_of(forecasts, hierarchy, history, artifact, workers=workers)
     if paths is None:
         raise NotPublishedError(
-            f"{publication.key.model_version} was trained before versions learned how errors hang together, so that "
-            "its runs have no sample paths.",
-            remedy="Train a version with this release.",
+            f"{publication.key.model_version} has no sample paths: it was trained before versions learned how errors "
+            "hang together, or its forecasts come from outside.",
+            remedy="Ask of a version that was trained with this release.",
             key=publication.key,
         )
     sums = _added_up(paths.take(rows), steps)

@@ -13,7 +13,7 @@ def demand_sum_text(found: DemandSum) -> str:
     """Return the answer as text: what it is of, the mean, and a line for each quantile."""
     days = (found.last - found.first).days + 1
     when = f"on {found.first}" if days == 1 else f"from {found.first} to {found.last} ({days} days)"
-    rows = [(f"{level:.1%}", f"{units:,.1f}") for level, units in found.quantiles.items()]
+    rows = [(f"{100 * level:g}%", f"{units:,.1f}") for level, units in found.quantiles.items()]
     return "\n".join(
         (
             f"{found.publication.key}: demand of {found.series:,} series {when}, all together",

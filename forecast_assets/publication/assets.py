@@ -30,7 +30,7 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         group="publication",
         deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
         notes=[
-            "Also writes `aggregate_forecasts`: exact sums over every pair of product and store levels.",
+            "Also writes `aggregate_forecasts`: exact sums over every pair of levels, with quantiles by sample paths.",
             "Not visible to consumers before `published_predictions` commits it.",
         ],
     )

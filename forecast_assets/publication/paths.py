@@ -57,12 +57,13 @@ def paths_of(
     shape = hierarchy.series.height, forecasts.height // hierarchy.series.height
     quantiles = [from_units(forecasts[name]).reshape(shape) for name in QUANTILE_COLUMNS]
     mean = from_units(forecasts["forecast_units"]).reshape(shape) / SCALE
+    factors = factors_of(hierarchy, dependence)
     is_whole = _sell_by_the_piece(hierarchy.series, history, artifact.history_days)
     return JointPaths(
         marginals=Marginals(mean, np.stack(quantiles, axis=-1) / SCALE, is_whole),
-        dependence=dependence,
+        dependence=dependence.only(factors),
         keys=series_keys(hierarchy),
-        factors=factors_of(hierarchy, dependence),
+        factors=factors,
         workers=workers,
     )
 

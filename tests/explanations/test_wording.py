@@ -52,6 +52,10 @@ def reason(**told: Any) -> str:
             f"{USUAL}; {SUNDAYS} (+10.0); July sells 12% more than the year's mean (+2.4)",
         ),
         (
+            {"weekday_units": 10.0, "season_units": 2.4, "follows_last_year": True},
+            f"{USUAL}; {SUNDAYS} (+10.0); July sells 12% more than the last weeks, as last year (+2.4)",
+        ),
+        (
             {"price_units": 3.1, "planned_price_ratio": 0.8},
             f"{USUAL}; a price 20% below list adds 3.1",
         ),

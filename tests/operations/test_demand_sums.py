@@ -74,7 +74,7 @@ def test_days_and_series_are_those_asked_for(published: Published, rows: pl.Data
         ({"store": "store:NOTHING"}, "no store node `store:NOTHING`"),
         ({"first": FIRST - timedelta(days=1)}, "no days from"),
         ({"first": FIRST + timedelta(days=3), "last": FIRST}, "no days from"),
-        ({"levels": [0.5, 1.0]}, "no probabilities"),
+        ({"levels": [0.5, 1.0]}, "say nothing of the probabilities 1.0"),
     ],
 )
 def test_what_there_is_not_is_named(published: Published, options: dict[str, Any], words: str) -> None:
@@ -84,7 +84,7 @@ def test_what_there_is_not_is_named(published: Published, options: dict[str, Any
 
 def test_a_version_without_sample_paths_says_so(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("forecast_assets.models.statistical.artifact.StatisticalArtifact.dependence", None)
-    with pytest.raises(NotPublishedError, match="trained before"):
+    with pytest.raises(NotPublishedError, match="no sample paths"):
         ask(published)
 
 

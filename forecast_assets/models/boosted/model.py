@@ -131,6 +131,11 @@ class GlobalArtifact:
         return dict(self.calibration.rho)
 
     @property
+    def follows_last_year(self) -> bool:
+        """Whether the time of year is last year's change against the last weeks, not a season against the year."""
+        return self.statistical.follows_last_year
+
+    @property
     def dependence(self) -> Dependence | None:
         """How errors of series and days hang together; None in versions from before that was learned."""
         return self.calibration.dependence

@@ -147,9 +147,16 @@ def _without_store_days(examples: _SalesExamples) -> Floats:
 
 
 def _members(examples: _SalesExamples) -> list[_Member]:
-    """Models that there is something to learn for: medians only where some series sell on most days."""
-    steady_sales = float(examples.sales[examples.is_steady].sum())
-    return [member for member in _MEMBERS if member.link != RATIO or steady_sales > 0.0]
+    """Models that there is something to learn for.
+
+    Medians only where some series sell on most days; days of a store beside those of all only where there are several.
+    """
+    steady_sales, has_stores = float(examples.sales[examples.is_steady].sum()), bool(np.ptp(examples.store) > 0)
+    return [
+        member
+        for member in _MEMBERS
+        if (member.link != RATIO or steady_sales > 0.0) and (member.follows_store_days or has_stores)
+    ]
 
 
 def _brought_to_mean(member: SalesTrees, examples: _SalesExamples, sales: Floats) -> SalesTrees:

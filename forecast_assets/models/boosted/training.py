@@ -148,12 +148,11 @@ def train_global(
         grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
         fitted.append(fit(back, grown=grown))
     found = {
-        back: _calibrated(own, older, workers, history_days)
+        back: _stating(_calibrated(own, older, workers, history_days), panel.history_days - back, older.back - back)
         for back, own, older in zip(chain, fitted, fitted[1:], strict=False)
         if back in wanted
     }
     report(1, 1)
-    found[0] = _stating(found[0], panel.history_days, chain[1])
     return found
 
 

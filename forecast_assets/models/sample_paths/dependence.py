@@ -11,7 +11,7 @@ errors is, to first order, the share that they have in common times the moment o
 squares finds them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,6 +67,14 @@ class Dependence:
         if not all(share >= 0.0 for share in shares) or sum(shares) > 1.0 or OWN in found.daily:
             raise InputError(f"The shares of factors are wrong: {data}.", remedy="Train the version again.")
         return found
+
+    def only(self, levels: Collection[str]) -> "Dependence":
+        """Return the shares of these levels and of series themselves; what others had becomes a series' own day's."""
+        lasting, daily = (
+            {name: share for name, share in part.items() if name in levels or name == OWN}
+            for part in (self.lasting, self.daily)
+        )
+        return Dependence(lasting, daily)
 
     @property
     def rest(self) -> float:

@@ -28,7 +28,8 @@ SmallFloats = npt.NDArray[np.float32]
 DEFAULT_PATHS: Final = 500
 # The same numbers in every run, so that quantiles of one day and the next differ by what was learned, not by chance.
 SEED: Final = 20_26
-_BLOCK: Final = 256
+# So many that a block stays in a processor's cache.
+_BLOCK: Final = 64
 
 
 @dataclass(frozen=True)

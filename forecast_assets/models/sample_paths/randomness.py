@@ -22,7 +22,7 @@ _GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
 _BITS: Final = np.uint64(11)
-# Half of the distance between two numbers of 53 bits, so that none is 0 or 1.
+# Half of the distance between two numbers of 53 bits is added, so that none is 0.
 _UNIT, _HALF = 2.0**-53, 2.0**-54
 
 

@@ -29,13 +29,11 @@ class SumQuantiles:
 
     Attributes:
         nodes: [m, H, 13] of nodes on each day.
-        first_days: By number of days, [n, 13] of each series over so many first days.
-        node_first_days: By number of days, [m, 13] of nodes likewise.
+        first_days: By number of days, [m, 13] of nodes over so many first days.
     """
 
     nodes: Floats
     first_days: Mapping[int, Floats]
-    node_first_days: Mapping[int, Floats]
 
 
 def quantiles_of_paths(paths: Floats, levels: Sequence[float] = QUANTILES) -> Floats:
@@ -62,17 +60,17 @@ def quantiles_of_sums(
     """
     matrix = summing.astype(np.float64)
     parts = [matrix[start : start + _NODES] for start in range(0, matrix.shape[0], _NODES)]
-    nodes, first, node_first = [], {}, {}
+    horizon = paths.marginals.mean.shape[1]
+    nodes, first = np.empty((matrix.shape[0], horizon, len(QUANTILES))), {}
     whole: Floats | None = None
     for step, units in enumerate(paths.steps(), start=1):
-        nodes.append(_of_nodes(parts, units, paths.workers))
-        progress(PATHS_STAGE, step, paths.marginals.mean.shape[1])
+        nodes[:, step - 1] = _of_nodes(parts, units, paths.workers)
+        progress(PATHS_STAGE, step, horizon)
         if windows and step <= max(windows):
             whole = units if whole is None else whole + units
             if step in windows:
-                first[step] = quantiles_of_paths(whole)
-                node_first[step] = _of_nodes(parts, whole, paths.workers)
-    return SumQuantiles(np.stack(nodes, axis=1), first, node_first)
+                first[step] = _of_nodes(parts, whole, paths.workers)
+    return SumQuantiles(nodes, first)
 
 
 def _of_nodes(parts: Sequence[Sparse], units: Floats, workers: int | None) -> Floats:

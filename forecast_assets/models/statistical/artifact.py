@@ -52,6 +52,11 @@ class StatisticalArtifact(BaseArtifact):
         return dict(self.calibration.rho)
 
     @property
+    def follows_last_year(self) -> bool:
+        """Whether the time of year is last year's change against the last weeks, not a season against the year."""
+        return self.effects.last_year is not None
+
+    @property
     def dependence(self) -> Dependence | None:
         """How errors of series and days hang together; None in versions from before that was learned."""
         return self.calibration.dependence

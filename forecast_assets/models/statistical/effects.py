@@ -26,7 +26,14 @@ from forecast_assets.models.calendar.calendar import (
 from forecast_assets.models.calendar.estimation import fit_calendar
 from forecast_assets.models.demand import HALF_LIFE_DAYS, ObservedSales, observe, ratio, trailing_level
 from forecast_assets.models.statistical.season import LEAST_HISTORY_DAYS, WAVES, Season, deviation, fit_season
-from forecast_assets.models.statistical.slopes import Slopes, apply_slopes, dispersion, fit_slopes, sum_by
+from forecast_assets.models.statistical.slopes import (
+    LEAST_DISPERSION,
+    Slopes,
+    apply_slopes,
+    dispersion,
+    fit_slopes,
+    sum_by,
+)
 
 # Whose season there is, and whose event factors: the first of each is taken unless another is clearly better.
 SEASONS: Final = ("none", "by group", "by product")
@@ -45,7 +52,6 @@ _GROUP_EVENT_SPREAD: Final = 0.15
 _LEAST_WEEKDAY_VARIANCE: Final = 0.01**2
 _LARGEST_PRIOR_UNITS: Final = 1e6
 _PLAN_DAYS: Final = 28
-_LEAST_DISPERSION: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -333,7 +339,7 @@ def _last_years_change(panel: Panel, last_year: Season, product_groups: Groups) 
     """
     names, code = np.unique(product_groups, return_inverse=True)
     days, past = panel.history_days + panel.horizon_days, panel.history_days
-    waves = last_year.factors(last_year.of(names, names), panel.first_date, days)
+    waves = clipped(last_year.factors(last_year.of(names, names), panel.first_date, days))
     weight = 0.5 ** (np.arange(past)[::-1] / HALF_LIFE_DAYS)
     lately = (waves[:, :past] * weight).sum(axis=1, keepdims=True) / weight.sum()
     change = np.ones_like(waves)
@@ -437,7 +443,7 @@ def _group_events(
     out: list[dict[str, float]] = [{} for _ in range(groups)]
     daily, awaited_daily = sum_by(code, units, groups), sum_by(code, expected, groups)
     noise = ratio(((daily - awaited_daily) ** 2).sum(axis=1), np.maximum(awaited_daily.sum(axis=1), 1.0))
-    prior = np.maximum(noise, _LEAST_DISPERSION) / _GROUP_EVENT_SPREAD**2
+    prior = np.maximum(noise, LEAST_DISPERSION) / _GROUP_EVENT_SPREAD**2
     for name, everyone in pooled.items():
         seen, awaited = (sum_by(code, by_series, groups) for by_series in _on_event(panel, name, units, expected))
         factors = clipped((seen + prior * everyone) / (awaited + prior))

@@ -26,7 +26,7 @@ UPLIFT: Final = (-0.7, 1.6)
 # How far groups are expected to lie from all, and all from none: standard deviations of elasticity and log uplift.
 _GROUP_SPREAD: Final = np.array([0.5, 0.1])
 _POOLED_SPREAD: Final = np.array([2.0, 0.5])
-_LEAST_DISPERSION: Final = 1e-3
+LEAST_DISPERSION: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def fit_slopes(units: Floats, exposure: Floats, covariates: Floats, code: GroupC
 
 def dispersion(units: Floats, expected: Floats) -> float:
     """Variance over mean, all series together."""
-    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), _LEAST_DISPERSION)
+    return max(float(((units - expected) ** 2).sum()) / max(float(expected.sum()), 1.0), LEAST_DISPERSION)
 
 
 def sum_by(code: GroupCodes, values: Floats, count: int) -> Floats:

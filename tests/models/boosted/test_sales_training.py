@@ -51,6 +51,17 @@ def model() -> SalesModel:
     return made
 
 
+def test_days_of_a_store_are_told_from_those_of_all_only_where_there_are_several() -> None:
+    panel = with_empty_shelves()
+    stores = pl.Series("store_id", [f"S{at % 4}" for at in range(COUNT)])
+    one = fitted(replace(panel, series=panel.series.with_columns(store_id=pl.lit("S"))))
+    several = fitted(replace(panel, series=panel.series.with_columns(stores)))
+    assert one is not None
+    assert several is not None
+    assert [member.follows_store_days for member in one.members] == [True] * 2
+    assert sorted(member.follows_store_days for member in several.members) == [False, False, True, True]
+
+
 def test_models_of_sales_learn_what_is_sold_and_not_what_is_asked_for(model: SalesModel) -> None:
     made = record(with_empty_shelves())
     cutoff = CutoffInputs(made, DAYS - 1, np.arange(DAYS, DAYS + HORIZON))

@@ -1,13 +1,17 @@
 """Paths against what they are promised to be: exact marginals, and sums that vary as factors say."""
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 from scipy.special import ndtri
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.sample_paths.dependence import OWN, Dependence
-from forecast_assets.models.sample_paths.drawing import Factor, JointPaths
+from forecast_assets.models.sample_paths.drawing import Factor, JointPaths, factors_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals
 from forecast_assets.models.sample_paths.randomness import keys_of
 
@@ -54,6 +58,17 @@ def test_some_series_alone_have_the_same_paths() -> None:
     """No path of a series needs another's numbers."""
     paths, rows = paths_of(MIXED), np.array([3, 100, 239])
     assert drawn(paths.take(rows)).tobytes() == np.ascontiguousarray(drawn(paths)[:, rows]).tobytes()
+
+
+def test_a_level_that_is_gone_leaves_its_share_to_each_day() -> None:
+    series = pl.DataFrame({"store_id": ["S1", "S1", "S2"], "sku_id": ["A", "B", "A"]})
+    hierarchy = Hierarchy.build(series, None, None)
+    learned = Dependence({"total x total": 0.1, "department x total": 0.2, OWN: 0.3}, {"department x store": 0.1})
+    factors = factors_of(hierarchy, learned)
+    kept = learned.only(factors)
+    assert (kept, round(kept.rest, 9)) == (Dependence({"total x total": 0.1, OWN: 0.3}, {}), 0.6)
+    few = paths_of(MIXED).take(np.arange(3))
+    assert drawn(replace(few, dependence=kept, keys=series_keys(hierarchy), factors=factors)).shape == (HORIZON, 3, N)
 
 
 def test_without_dependence_sums_vary_as_independent_series_do() -> None:

@@ -24,8 +24,7 @@ def test_nodes_and_first_days_are_added_up(monkeypatch: pytest.MonkeyPatch) -> N
         assert found.nodes[:, step] == pytest.approx(quantiles_of_paths(SUMMING @ units[step]))
     for days in (2, HORIZON):
         whole = units[:days].sum(axis=0)
-        assert found.first_days[days] == pytest.approx(quantiles_of_paths(whole))
-        assert found.node_first_days[days] == pytest.approx(quantiles_of_paths(SUMMING @ whole))
+        assert found.first_days[days] == pytest.approx(quantiles_of_paths(SUMMING @ whole))
 
 
 def test_every_day_is_told() -> None:

@@ -62,6 +62,18 @@ def test_steady_growth_is_no_season() -> None:
     assert deviation(_of(_fit(40.0 * growth * np.ones((4, 1)), ["g"] * 4), "g"))[0] < 0.02
 
 
+def test_a_group_that_sells_in_one_season_is_never_turned_round() -> None:
+    """Two waves cannot follow a peak of a few weeks: between its peaks they are below nothing."""
+    peaked = Season((0.0,) * 6, {"g": (1.6, 0.0, 0.6, 0.0, 0.0, 0.0)}, {})
+    panel = panel_of(np.full((1, 364), 4.0), horizon=HORIZON, first_date=date(2024, 9, 20))
+    ahead = lay_out_factors(panel, replace(PLAIN, last_year=peaked), np.array(["g"])).season[0, 364:]
+    waves = peaked.factors(peaked.of(np.array(["g"]), np.array(["g"])), panel.first_date, 364 + HORIZON)[0]
+    assert waves.min() < 0
+    rises = np.diff(np.clip(waves[364:], 0.2, 5.0))
+    assert (np.sign(np.diff(ahead)) == np.sign(rises)).all()
+    assert ahead.min() > 0
+
+
 def test_a_group_with_few_sales_takes_the_season_of_all() -> None:
     levels = np.array([40.0] * 12 + [0.03])
     season = _fit(levels[:, None] * (1 + WAVE), ["large"] * 12 + ["small"])
