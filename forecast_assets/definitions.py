@@ -10,12 +10,12 @@ from typing import Any, Final
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from checks.acceptance import required_checks
 from checks.asset_checks import (
     accuracy_check_specs,
     build_checks,
     build_snapshot_checks,
     judge_accuracy,
-    required_checks,
 )
 from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache

@@ -16,7 +16,7 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 
-from checks.asset_checks import LINEAGE_CHECK
+from checks.acceptance import LINEAGE_CHECK
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.backtesting.backtest import BacktestOutcome
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY

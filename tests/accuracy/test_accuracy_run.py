@@ -135,7 +135,7 @@ def test_measuring_again_does_nothing_until_a_day_is_restated(
 def test_a_failing_check_records_nothing(
     published: Published, simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import checks.asset_checks as wiring
+    import checks.acceptance as wiring
     from checks.judging import Verdict
 
     runner = copied(published[0], tmp_path / "home")

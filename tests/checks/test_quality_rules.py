@@ -6,7 +6,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from checks.asset_checks import build_checks, required_checks
+from checks.acceptance import required_checks
+from checks.asset_checks import build_checks
 from checks.judging import Verdict, judge
 from checks.rules import RULES, Rule
 from forecast_assets.core.keys import DAILY

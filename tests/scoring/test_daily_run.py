@@ -266,7 +266,7 @@ def test_a_day_that_has_not_been_reached_waits_and_names_the_feeds(trained: Runn
 def test_a_failing_check_stops_the_run_before_publication(
     trained: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import checks.asset_checks as wiring
+    import checks.acceptance as wiring
     from checks.judging import Verdict
 
     def fail(rule: object, *_: object, **__: object) -> Verdict:
@@ -291,7 +291,7 @@ def test_a_failing_check_stops_the_run_before_publication(
 def test_a_product_made_from_a_blocked_one_cannot_be_published_either(
     trained: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import checks.asset_checks as wiring
+    import checks.acceptance as wiring
     from checks.judging import Verdict
 
     real = wiring.judge
