@@ -19,7 +19,7 @@ from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Ints, Rows
 from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, TreePanel
 from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, SalesModel, SalesTrees, level_of
 from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutoff
-from forecast_assets.models.boosted.trees import TreeRows, Trees
+from forecast_assets.models.boosted.trees import GrownTrees, TreeRows, Trees
 
 # Rows that all models are fitted to.
 _MOST_ROWS: Final = 400_000
@@ -134,10 +134,9 @@ def fit_sales(
     for number, (link, follows_store_days) in enumerate(_members(examples)):
         sales = examples.sales if follows_store_days else _without_store_days(examples)
         fit = _FITS[link](rows, examples, sales, partial(_grown_from, grown, number))
-        trees = Trees(fit.text, fit.start, drivers)
-        members.append(SalesTrees(link, LIKE_DAYS, True, 1.0, 1.0, trees, follows_store_days))
-        if link == RATIO:
-            members[-1] = _brought_to_mean(members[-1], examples, sales)
+        scale = _scale_to_mean(examples, sales, fit.grown.fitted) if link == RATIO else 1.0
+        trees = Trees(fit.grown.text, fit.start, drivers)
+        members.append(SalesTrees(link, LIKE_DAYS, True, 1.0, scale, trees, follows_store_days))
     return SalesModel(SALES_INPUTS, tuple(replace(member, weight=1.0 / len(members)) for member in members))
 
 
@@ -159,11 +158,11 @@ def _members(examples: _SalesExamples) -> list[_Member]:
     ]
 
 
-def _brought_to_mean(member: SalesTrees, examples: _SalesExamples, sales: Floats) -> SalesTrees:
-    """Scale a model of medians so that all that it learned from adds up."""
+def _scale_to_mean(examples: _SalesExamples, sales: Floats, ratios: Floats) -> float:
+    """Return what brings medians [k], as ratios to the level, to the mean: all that they were learned from adds up."""
     few = examples.is_steady
-    median = float(member.units(examples.level[few], examples.inputs[few]).sum())
-    return replace(member, scale=float(sales[few].sum()) / median) if median > 0.0 else member
+    median = float((examples.level[few] * np.maximum(ratios[few], 0.0)).sum())
+    return float(sales[few].sum()) / median if median > 0.0 else 1.0
 
 
 def _grown_from(grown: Callable[[int], None], number: int, done: int) -> None:
@@ -177,7 +176,7 @@ def sales_rounds() -> int:
 
 @dataclass(frozen=True)
 class _Fit:
-    text: str
+    grown: GrownTrees
     start: float
 
 

@@ -11,9 +11,11 @@ next older one, which has not seen the days between. So versions as of several c
 one fit each.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,7 +24,8 @@ import polars as pl
 
 from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError
-from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.progress import Progress, Together, silent
+from forecast_assets.core.threads import in_threads
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
@@ -63,6 +66,9 @@ _SMALLEST_SHARE: Final = 0.01
 # Series of a class by which its share of the trees is drawn towards a half.
 _HALF_SERIES: Final = 100.0
 _TINY: Final = 1e-12
+# Versions that are worked on at the same time, and cells of a matrix up to which there is memory for as many.
+_MOST_AT_ONCE: Final = 2
+_MOST_CELLS_AT_ONCE: Final = 20_000_000
 # As how many cutoffs the statistical part's backtests of nodes count: three, and the one that they start from.
 _STATISTICAL_CUTOFFS: Final = 4.0
 _GROUP_INPUT: Final = "product_group"
@@ -129,7 +135,10 @@ def train_global(
     wanted = [0, *earlier]
     chain = chain_of(panel, horizon, max(wanted))
     report = partial(progress, TRAINING_STAGE)
-    trees = _DEMAND_ROUNDS + sales_rounds()
+    # The oldest one only says how far off forecasts of demand were.
+    rounds = {back: _DEMAND_ROUNDS + (sales_rounds() if back in wanted else 0) for back in chain}
+    growing = Together(report, 1 + sum(rounds.values()))
+    at_once = _versions_at_once(panel, len(chain), workers)
     fit = partial(
         _fit,
         family,
@@ -137,33 +146,48 @@ def train_global(
         product_groups,
         hierarchy,
         horizon=horizon,
-        workers=workers,
+        workers=_threads_each(workers, at_once),
         history_days=history_days,
         group_level=group_level,
         calendars=calendars,
         reads_recurring=reads_recurring,
     )
-    fitted: list[_Fitted] = []
-    for number, back in enumerate(chain):
-        grown = partial(_report_from, report, number * trees, (len(chain) + 1) * trees)
-        fitted.append(fit(back, grown=grown))
+    fitted = [
+        made
+        for _, made in in_threads(
+            lambda back: fit(back, forecasts_sales=back in wanted, grown=growing.part()), chain, at_once
+        )
+    ]
+    pairs = [(own, older) for own, older in pairwise(fitted) if own.back in wanted]
+    calibrated = in_threads(
+        lambda pair: _calibrated(*pair, _threads_each(workers, at_once), history_days), pairs, at_once
+    )
     found = {
-        back: _stating(_calibrated(own, older, workers, history_days), panel.history_days - back, older.back - back)
-        for back, own, older in zip(chain, fitted, fitted[1:], strict=False)
-        if back in wanted
+        own.back: _stating(artifact, panel.history_days - own.back, older.back - own.back)
+        for (own, older), artifact in calibrated
     }
     report(1, 1)
     return found
+
+
+def _versions_at_once(panel: Panel, versions: int, workers: int | None) -> int:
+    """How many versions are worked on at the same time: much of it keeps one core busy, and each takes memory."""
+    fits = panel.sales.size <= _MOST_CELLS_AT_ONCE
+    return min(_MOST_AT_ONCE if fits else 1, versions, _threads(workers))
+
+
+def _threads(workers: int | None) -> int:
+    return workers or os.cpu_count() or 1
+
+
+def _threads_each(workers: int | None, at_once: int) -> int:
+    return max(_threads(workers) // at_once, 1)
 
 
 def _stating(artifact: GlobalArtifact, known_days: int, calibrated: int) -> GlobalArtifact:
     """Say how far calibration reached, where that is less far than the version looks ahead."""
     short = None if calibrated >= artifact.horizon_days else ShortHistory(known_days, calibrated)
     return replace(artifact, statistical=replace(artifact.statistical, short_history=short))
-
-
-def _report_from(report: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    report(before + done, total)
 
 
 def _fit(
@@ -174,6 +198,7 @@ def _fit(
     back: int,
     *,
     horizon: int,
+    forecasts_sales: bool,
     grown: Callable[[int], None],
     workers: int | None,
     history_days: int,
@@ -209,15 +234,17 @@ def _fit(
     record = TreePanel.of(recent, history.factors, product_groups, categories, smallest)
     specs = inputs_of(recent, reads_recurring=reads_recurring)
     demand = _fit_demand(record, specs, horizon, grown, workers)
-    sales = fit_sales(
-        record,
-        specs,
-        is_live,
-        horizon,
-        categorical=(_GROUP_INPUT,),
-        grown=lambda done: grown(_DEMAND_ROUNDS + done),
-        workers=workers,
-    )
+    sales = None
+    if forecasts_sales:
+        sales = fit_sales(
+            record,
+            specs,
+            is_live,
+            horizon,
+            categorical=(_GROUP_INPUT,),
+            grown=lambda done: grown(_DEMAND_ROUNDS + done),
+            workers=workers,
+        )
     artifact = GlobalArtifact(
         family, statistical, demand, None, specs, categories, smallest, {}, statistical.calibration, {}, sales
     )
@@ -335,7 +362,8 @@ def _calibrated(own: _Fitted, older: _Fitted, workers: int | None, history_days:
     """Learn from the days that the older version had not seen and the own one has."""
     days = older.back - own.back
     past = older.past.recent(history_days)
-    made = forecast_global(past, older.artifact, older.groups, workers=workers)
+    # Demand is calibrated, and its sums: neither asks what is sold of it.
+    made = forecast_global(past, replace(older.artifact, sales=None), older.groups, workers=workers)
     later = screened(own.past.take(_same_series(own.past, older.past))).recent(history_days + days)
     demand = clean(later, own.artifact.statistical.effects, older.groups).demand
     actual = demand[:, past.history_days : past.history_days + past.horizon_days]

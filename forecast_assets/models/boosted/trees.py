@@ -193,7 +193,22 @@ def fit_trees(
     # Small steps from 0 would leave part of what holds for all rows unlearned.
     start = float(np.log(max(float(units.sum()), _SMALLEST) / max(float(np.exp(log_offset).sum()), _SMALLEST)))
     rows = TreeRows.of(inputs, names=names, categorical=categorical, workers=workers)
-    return Trees(rows.grow(units, log_offset + start, {}, rounds=rounds, progress=progress), start, tuple(drivers))
+    grown = rows.grow(units, log_offset + start, {}, rounds=rounds, progress=progress)
+    return Trees(grown.text, start, tuple(drivers))
+
+
+@dataclass(frozen=True)
+class GrownTrees:
+    """An ensemble as it was fitted.
+
+    Attributes:
+        text: LightGBM's native text.
+        fitted: [k] what it makes of the rows that it was fitted to, with what they started from: of losses with a
+            logarithm the mean, else the score.
+    """
+
+    text: str
+    fitted: Floats
 
 
 @dataclass(frozen=True)
@@ -231,8 +246,8 @@ class TreeRows:
         rounds: int,
         weights: Floats | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> str:
-        """Fit an ensemble, and return its native text.
+    ) -> GrownTrees:
+        """Fit an ensemble.
 
         Args:
             target: [k] what scores are for.
@@ -251,10 +266,25 @@ class TreeRows:
             self.data,
             rounds,
             callbacks=[lambda each: report(each.iteration + 1)],
+            keep_training_booster=True,
         )
+        # A tree of one leaf is told in full only by a model that was read back.
+        text = _lightgbm().Booster(model_str=booster.model_to_string()).model_to_string()
         # How many threads fitted it says nothing of the model, and would change its bytes.
-        lines = booster.model_to_string().splitlines(keepends=True)
-        return "".join(line for line in lines if not line.startswith("[num_threads:"))
+        lines = [line for line in text.splitlines(keepends=True) if not line.startswith("[num_threads:")]
+        return GrownTrees("".join(lines), _fitted(booster))
+
+
+def _fitted(booster: Any) -> Floats:
+    """[k] What a booster makes of its own rows, which it knows without going through its trees once more."""
+    found: list[Floats] = []
+
+    def kept(made: Floats, _rows: Any) -> tuple[str, float, bool]:
+        found.append(made.copy())
+        return "kept", 0.0, True
+
+    booster.eval_train(kept)
+    return found[0]
 
 
 def _lightgbm() -> Any:

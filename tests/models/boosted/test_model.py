@@ -205,8 +205,24 @@ def test_what_training_is_told_to_leave_out_is_not_learned() -> None:
 
 
 def test_training_twice_gives_the_same_bytes(panel: Panel, versions: dict[int, GlobalArtifact]) -> None:
-    again = train_global(GLOBAL, panel, one_group(COUNT), horizon=HORIZON, workers=2)
+    told: list[tuple[int, int]] = []
+    again = train_global(
+        GLOBAL,
+        panel,
+        one_group(COUNT),
+        horizon=HORIZON,
+        workers=2,
+        progress=lambda _stage, done, total: told.append((done, total)),
+    )
     assert digest(again[0].to_bytes()) == digest(versions[0].to_bytes())
+    # Both versions grew at the same time, and only the one that is served has models of sales.
+    *grown, last = told
+    assert [done for done, _ in grown] == list(range(1, len(grown) + 1))
+    model = versions[0].sales
+    assert model is not None
+    trees = [versions[0].demand, versions[0].demand, *(member.trees for member in model.members)]
+    assert len(grown) == sum(each.booster.num_trees() for each in trees)
+    assert last == (1, 1)
 
 
 def test_a_version_as_of_an_earlier_day_is_the_one_trained_then(
