@@ -1,6 +1,6 @@
 """Rows by their key columns: as whole numbers, and whether a key comes twice.
 
-What belongs here: numbering and comparing keys of millions of rows in little time and memory.
+What belongs here: numbering and comparing keys of millions of rows in little time and memory, and pairs of numbers.
 What does not: what the columns mean, or what follows when a key comes twice.
 """
 
@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+
+from forecast_assets.core.arrays import Codes, GroupCodes
 
 _LARGEST_NUMBER: Final = 2**62
 _FIRST_ROWS: Final = 1000
@@ -26,6 +28,21 @@ def number_keys(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
         2
     """
     return _without_holes(_packed(frame, names))
+
+
+def number_pairs(one: Codes | GroupCodes, other: Codes | GroupCodes) -> GroupCodes:
+    """Return [n] the number of each pair of numbers: those that occur, from 0, by the first and then the second.
+
+    Args:
+        one: [n] numbers from 0.
+        other: [n] numbers from 0.
+
+    Example:
+        >>> number_pairs(np.array([1, 0, 1, 1]), np.array([2, 7, 0, 2])).tolist()
+        [2, 0, 1, 2]
+    """
+    pair = one.astype(np.int64) * (int(other.max(initial=0)) + 1) + other
+    return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
 
 
 def has_repeated_keys(frame: pl.DataFrame, names: Sequence[str]) -> bool:

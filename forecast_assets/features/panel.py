@@ -17,6 +17,7 @@ import polars as pl
 
 from forecast_assets.contracts import RARE, RECURRING
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Ints, Rows
+from forecast_assets.core.numbering import number_pairs
 from forecast_assets.features.covariates import Covariates, lay_out_covariates
 from forecast_assets.features.places import stores_in
 
@@ -122,8 +123,7 @@ class Panel:
             np.unique(names, return_inverse=True)[1]
             for names in (self.series["store_id"].to_numpy().astype(str), product_groups)
         )
-        pair = store * (int(group.max(initial=0)) + 1) + group
-        return np.asarray(np.unique(pair, return_inverse=True)[1], dtype=np.intp)
+        return number_pairs(store, group)
 
     def occurrences(self, event_name: str) -> tuple[Rows, Bools]:
         """Return the c columns on which an event falls anywhere, and [n, c] for which series it does."""

@@ -2,13 +2,14 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_assets.core import numbering
-from forecast_assets.core.numbering import has_repeated_keys, number_keys
+from forecast_assets.core.numbering import has_repeated_keys, number_keys, number_pairs
 
 KEY = ["sku_id", "event_date", "known_at"]
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -53,3 +54,10 @@ def test_a_repeated_key_after_a_thousand_rows_is_found() -> None:
     assert has_repeated_keys(numbers, ["number"])
     assert not has_repeated_keys(numbers.head(3000), ["number"])
     assert not has_repeated_keys(numbers.clear(), ["number"])
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 10**6)), max_size=30))
+def test_pairs_are_numbered_in_their_order_without_holes(pairs: list[tuple[int, int]]) -> None:
+    one, other = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    ordered = sorted(set(pairs))
+    assert number_pairs(one, other).tolist() == [ordered.index(pair) for pair in pairs]

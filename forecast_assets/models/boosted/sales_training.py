@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Ints, Rows
+from forecast_assets.core.numbering import number_pairs
 from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, TreePanel
 from forecast_assets.models.boosted.sales import LIKE_DAYS, LOG, RATIO, SalesModel, SalesTrees, level_of
 from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutoff
@@ -91,7 +92,7 @@ def growth_of_stores(sales: Floats, level: Floats, day: Ints, store: Ints) -> Fl
     sold_by_all, expected_of_all = (np.bincount(day, units)[day] for units in (sales, level))
     as_all = np.divide(sales * expected_of_all, sold_by_all, out=level.copy(), where=sold_by_all > 0)
     few = _GROWTH_PRIOR_SERIES * float(level.mean())
-    place = np.unique(day * (int(store.max()) + 1) + store, return_inverse=True)[1]
+    place = number_pairs(day, store)
     sold, expected = (np.bincount(place, units) + few for units in (as_all, level))
     return np.asarray((sold / expected)[place])
 

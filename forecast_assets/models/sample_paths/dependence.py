@@ -19,6 +19,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Codes, Floats, GroupCodes
 from forecast_assets.core.errors import InputError
+from forecast_assets.core.numbering import number_pairs
 from forecast_assets.hierarchy import summing_of
 
 # A series by itself.
@@ -217,8 +218,7 @@ def _common(one: Codes | GroupCodes, other: Codes | GroupCodes) -> GroupCodes:
     """[n] Number of what a series shares in both of two levels; -1 where the first is not looked at."""
     found = np.full(len(one), -1, dtype=np.intp)
     both = np.flatnonzero(one >= 0)
-    pair = one[both].astype(np.int64) * (int(other.max(initial=0)) + 1) + other[both]
-    found[both] = np.unique(pair, return_inverse=True)[1]
+    found[both] = number_pairs(one[both], other[both])
     return found
 
 
