@@ -60,6 +60,8 @@ class Panel:
             where no event has one.
         events_beyond: [E, B] on which of the B days after the last one each event falls, as far as that is known.
         covariates: What was said of covariates on all T + H days, as every cutoff of the history knew it.
+        availability_power: Exponent with which the share of a usual day's sales that found stock counts; 1 unless a
+            version has learned another.
     """
 
     series: pl.DataFrame
@@ -80,6 +82,7 @@ class Panel:
     event_kinds: tuple[str | None, ...] = ()
     covariates: Covariates = field(default_factory=Covariates)
     events_beyond: Bools | None = None
+    availability_power: float = 1.0
 
     @property
     def cutoff(self) -> date:
@@ -165,6 +168,7 @@ class Panel:
             event_kinds=self.event_kinds,
             covariates=self.covariates.as_of(history - 1),
             events_beyond=self._beyond(width),
+            availability_power=self.availability_power,
         )
 
     def recent(self, days: int) -> "Panel":

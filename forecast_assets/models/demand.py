@@ -81,7 +81,8 @@ def observe(panel: Panel, factors: Floats | None = None) -> ObservedSales:
 def _seen(panel: Panel) -> tuple[Bools, Floats]:
     """[n, T] whether each day has a row of sales, and the share of the day that they speak for."""
     is_known = ~np.isnan(panel.sales)
-    return is_known, np.where(np.isnan(panel.missed_share), 1.0, 1.0 - panel.missed_share) * is_known
+    exposure = np.where(np.isnan(panel.missed_share), 1.0, 1.0 - panel.missed_share) * is_known
+    return is_known, exposure if panel.availability_power == 1.0 else exposure**panel.availability_power
 
 
 def uncensor(panel: Panel, factors: Floats | None = None) -> Floats:

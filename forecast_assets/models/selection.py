@@ -33,6 +33,13 @@ def spread_rows(count: int, most: int) -> Rows:
     return np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.intp)
 
 
+def whole_stores(panel: Panel, most: int) -> Rows:
+    """Return the series of evenly spread stores, about so many; of one store at least."""
+    stores, store = np.unique(panel.series["store_id"].to_numpy().astype(str), return_inverse=True)
+    kept = spread_rows(len(stores), max(most * len(stores) // max(panel.series.height, 1), 1))
+    return np.flatnonzero(np.isin(store, kept))
+
+
 def training_rows(count: int, days: int, most_cells: int = MOST_CELLS) -> Rows:
     """Return which of so many series training reads, so that its matrices of so many days stay small.
 

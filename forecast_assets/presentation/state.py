@@ -136,6 +136,7 @@ def version_text(stores: Stores, name: str) -> str:
             table(("model version", name), links),
             gates_text(record, report),
             *reach_texts(stores.predictions.version(record.artifact).facts),
+            *availability_texts(stores.predictions.version(record.artifact).facts),
             table(("metric", "value", "seasonal naive", "rows"), overall, title="Backtest, all rows"),
             *level_texts(report),
             *filter(None, [newest_report_text(stores, name)]),
@@ -162,6 +163,27 @@ def reach_texts(facts: Mapping[str, Any]) -> list[str]:
         f"{short.known_days} days of history: backtested up to {reach} days ahead. On days {reach + 1} to {horizon} "
         f"the spread grows with the square root of days ahead, to {most:.2f} times that of day {reach} on the last, "
         "and rows are flagged `short_history`."
+    )
+    return [sentence]
+
+
+def availability_texts(facts: Mapping[str, Any]) -> list[str]:
+    """Say what a day without stock for half of its sales is expected to sell; nothing where that is a half.
+
+    Args:
+        facts: What the manifest of a version's artifact records.
+
+    Example:
+        >>> availability_texts({"availability_power": 0.625})[0][:78]
+        'A day with stock for half of its usual sales is expected to sell 65% of demand'
+    """
+    if "availability_power" not in facts:
+        return []
+    power = facts["availability_power"]
+    sentence = (
+        f"A day with stock for half of its usual sales is expected to sell {0.5**power:.0%} of demand, not 50%: sales "
+        f"count its share with stock with a power of {power:.2f}, learned from past cutoffs. Demand counts hours "
+        "without stock in full."
     )
     return [sentence]
 

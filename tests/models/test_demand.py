@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -152,3 +154,12 @@ def test_what_is_out_of_season_is_not_dead() -> None:
 def test_a_weak_season_is_no_class_of_its_own() -> None:
     sales = np.full((2, 84), 5.0)
     assert classify(panel_of(sales), None, np.array([0.05, 0.2])).tolist() == ["smooth", "seasonal"]
+
+
+def test_share_with_stock_counts_by_the_power_of_the_panel() -> None:
+    share = np.array([[0.0, 0.75, 1.0, np.nan]])
+    panel = panel_of(np.array([[4.0, 2.0, 0.0, 4.0]]), out_of_stock_share=share, is_censored=share > 0)
+    rooted = replace(panel, availability_power=0.5)
+    assert observe(panel).exposure.tolist() == [[1.0, 0.25, 0.0, 1.0]]
+    assert observe(rooted).exposure.tolist() == [[1.0, 0.5, 0.0, 1.0]]
+    assert observe(rooted.as_of(1)).exposure.tolist() == [[1.0, 0.5, 0.0]]

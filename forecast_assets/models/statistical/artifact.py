@@ -23,6 +23,30 @@ from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 
 FAMILY: Final = "statistical"
 FORMAT: Final = 2
+# Name of the choice between powers of availability.
+AVAILABILITY: Final = "availability"
+
+
+@dataclass(frozen=True)
+class SalesEffects:
+    """What sales are forecast by where shelves run empty, beside demand.
+
+    Attributes:
+        availability_power: Exponent with which the share of a usual day's sales that found stock counts in sales.
+        effects: Estimated from sales that are read so.
+    """
+
+    availability_power: float
+    effects: Effects
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "SalesEffects":
+        """Read the JSON form back."""
+        return cls(data["availability_power"], Effects.from_data(data["effects"]))
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"availability_power": self.availability_power, "effects": self.effects.to_data()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +58,12 @@ class StatisticalArtifact(BaseArtifact):
         effects: Pooled effects of the calendar, price and promotion.
         calibration: Quantile factors and correlations.
         comparisons: Backtest loss of each candidate by what was chosen between: a demand class, `nodes`, `season`,
-            `events`, `calendar`. The first candidate is the default, where no backtest had anything to say.
+            `events`, `calendar`, `availability`. The first candidate is the default, where no backtest had anything to
+            say.
         short_history: How far backtests reached, where that is less far than the version looks ahead.
         node_levels: What was decided of each pair of levels of upper nodes; none in versions from before that was.
+        sales: What sales are forecast by; None where every hour without stock is taken to be lost: where nobody knows
+            of any, where past cutoffs say so, in versions from before, and beside trees, which have models of sales.
     """
 
     models: Mapping[str, str]
@@ -45,6 +72,7 @@ class StatisticalArtifact(BaseArtifact):
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     short_history: ShortHistory | None = None
     node_levels: tuple[NodeLevel, ...] = ()
+    sales: SalesEffects | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -69,7 +97,16 @@ class StatisticalArtifact(BaseArtifact):
             "events": self.effects.event_kind,
             "calendar": self.effects.calendar_kind,
         }
+        powers = self.comparisons.get(AVAILABILITY, {})
+        if powers:
+            # What is taken may lie between the candidates.
+            kinds[AVAILABILITY] = min(powers, key=lambda power: abs(float(power) - self.availability_power))
         return {**self.models, **kinds}
+
+    @property
+    def availability_power(self) -> float:
+        """Exponent with which the share of a usual day's sales that found stock counts in sales; 1 if all is lost."""
+        return 1.0 if self.sales is None else self.sales.availability_power
 
     @property
     def recurring_events(self) -> tuple[str, ...]:
@@ -109,17 +146,22 @@ class StatisticalArtifact(BaseArtifact):
         return lay_out_factors(screened(panel), self.effects, product_groups).product[:, : panel.history_days]
 
     def facts(self) -> dict[str, Any]:
-        """Return how far backtests reached, where that is less far than the version looks ahead."""
-        return {} if self.short_history is None else asdict(self.short_history)
+        """Return how far backtests reached, where that is not as far as the version looks, and a learned power."""
+        power = {} if self.sales is None else {"availability_power": self.sales.availability_power}
+        return {**power, **({} if self.short_history is None else asdict(self.short_history))}
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; equal artifacts are equal bytes."""
         return to_json(FAMILY, FORMAT, self.to_data())
 
     def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without a short history or levels of nodes where there are none."""
-        parts = {"effects": self.effects.to_data(), "calibration": self.calibration.to_data()}
-        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels")
+        """Return the JSON form, without a short history, levels of nodes or sales where there are none."""
+        parts = {
+            "effects": self.effects.to_data(),
+            "calibration": self.calibration.to_data(),
+            "sales": None if self.sales is None else self.sales.to_data(),
+        }
+        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels", "sales")
         return {name: value for name, value in data.items() if value or name not in optional}
 
     @classmethod
@@ -141,5 +183,6 @@ class StatisticalArtifact(BaseArtifact):
             "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
             "short_history": ShortHistory(**data["short_history"]) if data.get("short_history") else None,
             "node_levels": tuple(NodeLevel(**level) for level in data.get("node_levels", ())),
+            "sales": SalesEffects.from_data(data["sales"]) if data.get("sales") else None,
         }
         return cls(**{**data, **parts})

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Rows
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.demand import observe, ratio, trailing_level
-from forecast_assets.models.selection import spread_rows
+from forecast_assets.models.selection import whole_stores
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
 from forecast_assets.models.statistical.series import horizon_factors
 
@@ -38,7 +38,7 @@ def squares_of_sums(past: Panel, effects: Effects, product_groups: Groups, deman
         [J, H] squared errors of the sums over what was expected, so that no large node outweighs all others; NaN where
         nothing was expected.
     """
-    rows = _whole_stores(past, _COMPARED_SERIES)
+    rows = whole_stores(past, _COMPARED_SERIES)
     few, groups = past.take(rows), product_groups[rows]
     sums = sums_ahead(few, effects, groups, few.groups_in_stores(groups), demand[rows], _HALF_LIFE)
     return np.where(sums.mean > 0, ratio((sums.came - sums.mean) ** 2, sums.mean), np.nan)
@@ -83,10 +83,3 @@ def sums_ahead(
         mean=recent * (summing @ np.where(is_known, level * ahead, 0.0)),
         came=summing @ np.where(is_known, demand, 0.0),
     )
-
-
-def _whole_stores(panel: Panel, most: int) -> Rows:
-    """Return the series of evenly spread stores, about so many; of one store at least."""
-    stores, store = np.unique(panel.series["store_id"].to_numpy().astype(str), return_inverse=True)
-    kept = spread_rows(len(stores), max(most * len(stores) // max(panel.series.height, 1), 1))
-    return np.flatnonzero(np.isin(store, kept))

@@ -8,7 +8,9 @@ from typing import Final
 
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import FAMILY, StatisticalArtifact
+from forecast_assets.models.statistical.expected_sales import share_without_stock
 from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.series import forecast_series
 from forecast_assets.models.statistical.training import train_statistical
@@ -33,6 +35,7 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             group_level=inputs.group_level,
             node_levels=inputs.hierarchy.information_levels(),
             calendars=inputs.calendars,
+            forecasts_sales=True,
         )
         return Fitted(artifact)
 
@@ -41,10 +44,13 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
         return StatisticalArtifact.from_bytes(content)
 
     def forecast(self, artifact: StatisticalArtifact, inputs: ForecastInputs) -> Forecasts:
-        """Forecast series, and nodes by the shift that their sums show."""
+        """Forecast series, what of it finds no stock, and nodes by the shift that their sums show."""
         made = forecast_series(
             inputs.panel, artifact, inputs.product_groups, progress=inputs.progress, workers=inputs.workers
         )
+        if artifact.sales is not None:
+            lost = share_without_stock(screened(inputs.panel), made.history, artifact.sales, inputs.product_groups)
+            made = replace(made, lost_share=lost)
         if inputs.hierarchy is None:
             return made
         nodes = forecast_nodes(

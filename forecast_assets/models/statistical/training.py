@@ -3,7 +3,7 @@
 What belongs here: what is learned once per model version. What does not: evaluating the result, or storing it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -38,9 +38,11 @@ from forecast_assets.models.selection import (
     training_rows,
 )
 from forecast_assets.models.short_history import ShortHistory
-from forecast_assets.models.statistical.artifact import StatisticalArtifact
+from forecast_assets.models.statistical.artifact import SalesEffects, StatisticalArtifact
+from forecast_assets.models.statistical.availability import LearnedPower, learn_power
 from forecast_assets.models.statistical.borrowing import BORROWED
 from forecast_assets.models.statistical.effect_choice import Losses, all_effects, choose_effects
+from forecast_assets.models.statistical.effects import Effects
 from forecast_assets.models.statistical.levels import (
     AVERAGE,
     CROSTON,
@@ -99,6 +101,7 @@ def train_statistical(
     only_quick: bool = False,
     node_levels: Sequence[CrossedLevel] = (),
     calendars: Sequence[str] = CALENDARS,
+    forecasts_sales: bool = False,
 ) -> StatisticalArtifact:
     """Train a version on everything up to the panel's cutoff.
 
@@ -121,6 +124,8 @@ def train_statistical(
         node_levels: Pairs of levels of the same series of whose nodes it is decided by which model they are forecast
             and how far reconciliation trusts them; none for all alike.
         calendars: Of `CALENDARS`, those to choose from: the first unless another is clearly better.
+        forecasts_sales: Whether it is learned what hours without stock cost sales, and sales are forecast beside
+            demand; not where other models forecast them.
 
     Raises:
         InputError: If the history is too short for a single backtest.
@@ -143,6 +148,7 @@ def train_statistical(
         origins.append(Origin(past, learned(past, groups), groups, demand))
         report(number + 2, steps)
     chosen, comparisons = choose_effects(origins, history_days, calendars)
+    availability = learn_power(tested, groups, starts) if forecasts_sales else LearnedPower()
     report(steps - 2, steps)
     backtests = [backtest_at(origin, chosen, history_days, _CALIBRATED_SERIES) for origin in origins]
     launched = backtest_at(with_launches(origins[0]), chosen, history_days, _CALIBRATED_SERIES)
@@ -176,11 +182,17 @@ def train_statistical(
         history_days=history_days,
         horizon_days=horizon,
         group_level=group_level,
-        comparisons={**comparisons, **losses},
+        comparisons={**comparisons, **losses, **availability.comparisons},
         reference=learn_reference(panel),
         short_history=None if reach == horizon else ShortHistory(panel.history_days, reach),
         node_levels=decided,
+        sales=_sales_effects(known, availability.power, lambda read: variant(learned(read, groups), chosen)),
     )
+
+
+def _sales_effects(known: Panel, power: float, learned: Callable[[Panel], Effects]) -> SalesEffects | None:
+    """Read sales with a power, and estimate effects from them; None where every hour without stock is lost."""
+    return None if power == 1.0 else SalesEffects(power, learned(replace(known, availability_power=power)))
 
 
 def _choose_models(
