@@ -30,8 +30,10 @@ PANEL_FEEDS: Final = (
 _SLICE_DAYS: Final = 91
 # Days after the horizon whose events are read: what an event does to the days before it is of the horizon.
 DAYS_BEYOND: Final = 3
-# An event whose kind nobody says recurs if it fell on so many days of the history, and on one in so many of them.
+# An event whose kind nobody says recurs if it fell on so many days of the history, in so many runs of days, of which
+# there is one in so many days.
 _LEAST_DAYS: Final = 8
+_LEAST_RUNS: Final = 3
 _MOST_DAYS_APART: Final = 46
 
 
@@ -99,13 +101,16 @@ class Panel:
         """Names of the events that come so often that their effect can be learned from their own days, sorted.
 
         What a source says of a name decides, `recurring` before `rare`. Where nobody says it, those recur that fell in
-        one of their places on eight days of the history, and on one in 46.
+        one of their places on eight days of the history, which were not all in one or two runs, with a run in 46 days
+        and more: a long holiday was seen once, however many its days.
         """
         said: dict[str, set[str | None]] = {name: set() for name in self.event_names}
         for name, kind in zip(self.event_names, self.event_kinds, strict=False):
             said[name].add(kind)
-        days = self.event_days[:, : self.history_days].sum(axis=1)
-        is_often = (days >= _LEAST_DAYS) & (days * _MOST_DAYS_APART >= self.history_days)
+        past = self.event_days[:, : self.history_days]
+        runs = past[:, :1].sum(axis=1) + (past[:, 1:] & ~past[:, :-1]).sum(axis=1)
+        is_often = (past.sum(axis=1) >= _LEAST_DAYS) & (runs >= _LEAST_RUNS)
+        is_often &= runs * _MOST_DAYS_APART >= self.history_days
         often = {name for name, comes in zip(self.event_names, is_often, strict=True) if comes}
         return tuple(
             name for name, kinds in sorted(said.items()) if RECURRING in kinds or (name in often and RARE not in kinds)

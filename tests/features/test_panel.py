@@ -163,9 +163,17 @@ def test_where_nobody_says_it_days_of_the_history_in_one_place_are_counted() -> 
     assert counted([-7 * week for week in range(50)], kind="rare") == ()
 
 
+def test_days_in_a_row_are_one_occurrence() -> None:
+    holiday, months = list(range(-20, -5)), [[-30 * month - day for day in range(10)] for month in range(1, 9)]
+    assert counted(holiday) == ()
+    assert counted([*holiday, *(day - 40 for day in holiday)]) == ()
+    # The first ten days of a month are a run, and it comes every month.
+    assert counted([day for month in months for day in month]) == ("pay",)
+
+
 def test_eight_days_of_a_longer_history_are_not_often_enough() -> None:
     days = np.zeros((2, 379), dtype=np.bool_)
-    days[0, :8] = days[1, :9] = True
+    days[0, :16:2] = days[1, :18:2] = True
     made = panel_of(np.ones((1, 369)), 10, event_names=("eight", "nine"), event_days=days)
     assert made.recurring_events == ("nine",)
 
