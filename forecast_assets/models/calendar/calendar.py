@@ -66,6 +66,7 @@ class Calendar:
         node_columns: Which columns nodes have effects of their own for.
         has_month: Whether there are effects of days of the month.
         deviations: Standard deviation by layer and kind of column that effects were drawn by; for people.
+        weekends: Rare events with an effect of their own on Saturdays and Sundays; none in versions from before.
     """
 
     recurring: tuple[str, ...]
@@ -77,6 +78,7 @@ class Calendar:
     node_columns: tuple[int, ...]
     has_month: bool
     deviations: Mapping[str, Mapping[str, float]]
+    weekends: tuple[str, ...] = ()
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Calendar":
@@ -88,6 +90,7 @@ class Calendar:
             effects=dict(data["effects"]),
             has_month=data.get("has_month", True),
             deviations={layer: dict(kinds) for layer, kinds in data["deviations"].items()},
+            weekends=tuple(data.get("weekends", ())),
         )
 
     @property
@@ -142,7 +145,7 @@ class Calendar:
 
     @cached_property
     def _columns(self) -> CalendarColumns:
-        return CalendarColumns(self.recurring, self.rare, self.has_month)
+        return CalendarColumns(self.recurring, self.rare, self.has_month, self.weekends)
 
     @cached_property
     def by_layer(self) -> dict[str, Floats]:

@@ -1,11 +1,11 @@
 """Columns: what the calendar says of a day, as a regression reads it.
 
-What belongs here: which columns there are, and laying them out by day. What does not: how large any
-effect is.
+What belongs here: which columns there are, and laying them out by day. What does not: how large any effect is.
 
 Days of an event that recurs (benefit days, paydays, bank holidays that come with weekends) are a kind of day: they
 have an effect, one by their place in a run of such days, and one by weekday. A rare event is a name of its own, with
-the days before and after it. Every column is 0 or 1, so that an effect is the logarithm of a factor.
+the days before and after it, and with its weekends where it was seen on both these and other days. Every column is 0
+or 1, so that an effect is the logarithm of a factor.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,9 @@ KINDS: Final[Mapping[str, str]] = {
     "payday_weekday": "payday",
     "event": "event",
     "event_near": "event",
+    "event_weekend": "event",
 }
+_SATURDAY: Final = 5
 _MONTH_DAYS: Final = 31
 # Half a year, in which each day of the month comes six times.
 _LEAST_MONTH_DAYS: Final = 182
@@ -53,11 +55,14 @@ class CalendarColumns:
         rare: Names of other events, sorted.
         has_month: Whether there are days of the month: in a short history nothing tells one from a day that was good
             or bad by chance.
+        weekends: Rare events, sorted, that were seen both on Saturdays or Sundays and on other days: a holiday adds
+            less to a day that most are free on anyway.
     """
 
     recurring: tuple[str, ...]
     rare: tuple[str, ...]
     has_month: bool = True
+    weekends: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, panel: Panel) -> "CalendarColumns":
@@ -65,7 +70,9 @@ class CalendarColumns:
         fell = np.flatnonzero(panel.event_days[:, : panel.history_days].any(axis=1) & panel.event_series.any(axis=1))
         seen = {panel.event_names[at] for at in fell}
         recurring = tuple(name for name in panel.recurring_events if name in seen)
-        return cls(recurring, tuple(sorted(seen.difference(recurring))), panel.history_days >= _LEAST_MONTH_DAYS)
+        rare = tuple(sorted(seen.difference(recurring)))
+        weekends = tuple(name for name in rare if _falls_on_both(panel, name))
+        return cls(recurring, rare, panel.history_days >= _LEAST_MONTH_DAYS, weekends)
 
     @cached_property
     def kind(self) -> Names:
@@ -78,6 +85,7 @@ class CalendarColumns:
             "payday_weekday": WEEK * len(self.recurring),
             "event": len(self.rare),
             "event_near": (len(LEADS) + len(LAGS)) * len(self.rare),
+            "event_weekend": len(self.weekends),
         }
         return np.repeat(np.array(list(KINDS)), [counts[kind] for kind in KINDS])
 
@@ -111,6 +119,7 @@ class CalendarColumns:
             *(_one_of(days.weekday, WEEK) & on[:, None] for on in recurring),
             *(on[:width, None] for on in rare),
             *(_near(on)[:width] for on in rare),
+            *((falls.get(name, never)[:width] & is_weekend(days.weekday))[:, None] for name in self.weekends),
         ]
         return sparse.csr_matrix(np.concatenate(parts, axis=1).astype(np.float64))
 
@@ -164,6 +173,18 @@ class Places:
             for here in patterns
         ]
         return cls(np.asarray(code.reshape(-1), dtype=np.int64), tuple(falls))
+
+
+def is_weekend(weekday: Ints) -> Bools:
+    """[W] Whether days are Saturdays or Sundays."""
+    return np.asarray(weekday >= _SATURDAY, dtype=np.bool_)
+
+
+def _falls_on_both(panel: Panel, name: str) -> bool:
+    """Whether an event was seen both on Saturdays or Sundays and on other days."""
+    columns, _ = panel.occurrences(name)
+    seen = is_weekend(panel.weekday[columns[columns < panel.history_days]])
+    return bool(seen.any() and not seen.all())
 
 
 def _any_of(days: Bools, rows: list[int]) -> Bools:

@@ -124,6 +124,7 @@ def _named(named: NamedSums, found: CalendarEffects) -> Calendar:
         node_columns=tuple(found.columns.get(NODE, np.arange(0)).tolist()),
         has_month=sums.columns.has_month,
         deviations=found.deviations,
+        weekends=sums.columns.weekends,
     )
 
 

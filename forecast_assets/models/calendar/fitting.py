@@ -41,14 +41,14 @@ _LEARNED_NODES: Final = 1500
 # Deviations of the logarithm that are expected beforehand: over all and by group, and by store and in a node.
 _COMMON: Final = {
     "weekday": 0.3, "month": 0.03, "payday": 0.2, "payday_position": 0.05, "payday_weekday": 0.05, "event": 0.2,
-    "event_near": 0.1,
+    "event_near": 0.1, "event_weekend": 0.2,
 }  # fmt: skip
 _OWN: Final = {
     "weekday": 0.15, "month": 0.03, "payday": 0.15, "payday_position": 0.045, "payday_weekday": 0.045, "event": 0.09,
-    "event_near": 0.06,
+    "event_near": 0.06, "event_weekend": 0.09,
 }  # fmt: skip
 # What differs between the groups of a store beyond what differs between groups and between stores; finer kinds do not.
-_OF_NODES: Final = ("weekday", "payday", "event", "event_near")
+_OF_NODES: Final = ("weekday", "payday", "event", "event_near", "event_weekend")
 _SHARED_ON_A_DAY: Final = 0.03
 # No sum is known better than to two percent: else the largest node would count beyond all others.
 _LEAST_OWN_VARIANCE: Final = 0.02**2

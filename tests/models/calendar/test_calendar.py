@@ -102,6 +102,26 @@ def test_an_event_that_training_did_not_see_does_nothing(made: Shops, calendar: 
     assert (calendar.factors(panel, made.groups).event == 1.0).all()
 
 
+def test_a_holiday_that_moves_workdays_alone_is_told_apart_from_weekends() -> None:
+    """Three holidays of eight days, from a Thursday on; sales are 40% higher on their workdays."""
+    holiday = np.zeros((1, 140), dtype=np.bool_)
+    for first in (24, 59, 94):
+        holiday[0, first : first + 8] = True
+    weekday = np.arange(140) % 7
+    weekend = weekday >= 5
+    mean = 400.0 * np.where(weekend, 1.3, 0.9) * np.where(holiday[0] & ~weekend, 1.4, 1.0)
+    sales = np.random.default_rng(4).poisson(mean[:126], (6, 126)).astype(np.float64)
+    panel = panel_of(sales, 14, event_names=("holiday",), event_days=holiday, event_kinds=("rare",))
+    groups = np.full(6, "all")
+    calendar = fit_calendar(panel, groups, sales, np.ones_like(sales)).calendar
+    assert panel.weekday[0] == 0
+    assert calendar.weekends == ("holiday",)
+    assert Calendar.from_data(json.loads(json.dumps(asdict(calendar)))) == calendar
+    event = calendar.factors(panel, groups).event[0]
+    assert event[holiday[0] & ~weekend].mean() == pytest.approx(1.4, abs=0.1)
+    assert event[holiday[0] & weekend].mean() == pytest.approx(1.0, abs=0.1)
+
+
 def test_factors_stay_within_their_bounds() -> None:
     assert clipped(np.array([0.0, 1.0, 99.0])).tolist() == [0.2, 1.0, 5.0]
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from forecast_assets.models.calendar.columns import CalendarColumns, CalendarDays, Places, place_in_run
 from tests.support.calendar_cases import FAIR, PAYDAY, PAYDAYS, shops
+from tests.support.forecast_cases import panel_of
 
 
 def test_places_in_a_run_count_from_its_first_day() -> None:
@@ -74,4 +75,20 @@ def test_an_event_that_no_day_of_the_history_saw_has_no_column() -> None:
 
 def test_what_a_source_says_of_an_event_decides_whether_it_recurs() -> None:
     panel = replace(shops().panel, event_kinds=("rare", "rare", "recurring"))
-    assert CalendarColumns.of(panel) == CalendarColumns((FAIR,), (PAYDAY,))
+    assert CalendarColumns.of(panel) == CalendarColumns((FAIR,), (PAYDAY,), weekends=(PAYDAY,))
+
+
+def test_an_event_of_both_weekends_and_other_days_has_a_column_for_its_weekends() -> None:
+    days = CalendarDays.since(date(2026, 3, 6), 5)
+    columns = CalendarColumns((), ("fair", "feast"), weekends=("feast",))
+    design = columns.design(days, {"feast": np.arange(5) < 4, "fair": np.arange(5) > 0})
+    assert np.flatnonzero(design.toarray()[:, columns.kind == "event_weekend"][:, 0]).tolist() == [1, 2]
+
+
+def test_only_events_that_were_seen_on_both_have_it() -> None:
+    # From a Monday on; the third event falls on a weekend only after the history.
+    falls = np.zeros((3, 28), dtype=np.bool_)
+    falls[0, [4, 5]] = falls[1, [5, 13]] = falls[2, [8, 9, 26]] = True
+    panel = panel_of(np.ones((1, 21)), 7, event_names=("both", "weekends", "workdays"), event_days=falls)
+    assert panel.weekday[0] == 0
+    assert CalendarColumns.of(panel).weekends == ("both",)
