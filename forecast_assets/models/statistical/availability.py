@@ -17,7 +17,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.demand import observe, trailing_level
+from forecast_assets.models.demand import observe, ratio, trailing_level
 from forecast_assets.models.screening import screened
 from forecast_assets.models.selection import whole_stores
 from forecast_assets.models.statistical.artifact import AVAILABILITY
@@ -35,8 +35,9 @@ _HALF_LIFE: Final = 14.0
 _COUNTED: Final = 1.0
 # A cutoff speaks for another power only if that is better by so many standard errors, series by series.
 _STANDARD_ERRORS: Final = 2.0
-# No day is expected to sell nothing, or one that did would be worth any price.
-_SMALLEST_UNITS: Final = 1e-3
+# No day is expected to sell less than this share of what a day sells on average: one that sells after all would count
+# beyond all others.
+_SMALLEST_SHARE: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,16 @@ def _deviances(panel: Panel, product_groups: Groups, start: int) -> Floats:
     sales, share = known.sales[:, ahead], 1.0 - known.missed_share[:, ahead]
     # Without any stock nothing is sold, whatever the power.
     is_told = ~np.isnan(sales) & (share > 0.0)
+    sold = np.where(is_told, sales, 0.0)
+    least = _SMALLEST_SHARE * float(ratio(sold.sum(keepdims=True), is_told.sum(keepdims=True) * 1.0)[0, 0])
     # The calendar of one power serves all: fitted anew for each, it costs four times as much and ranks them the same.
     factors = lay_out_factors(past, fit_effects(past, product_groups), product_groups)
     daily = np.prod(list(horizon_factors(factors, past).values()), axis=0)
     past_days = factors.product[:, : past.history_days]
     found = []
     for power in POWERS:
-        expected = _level(past, past_days, power) * daily * share**power
-        found.append(np.where(is_told, _deviance(np.nan_to_num(sales), np.nan_to_num(expected)), 0.0).sum(axis=1))
+        expected = np.where(is_told, _level(past, past_days, power) * daily * share**power, 0.0)
+        found.append(_deviance(sold, expected, least).sum(axis=1))
     return np.array(found)
 
 
@@ -106,10 +109,12 @@ def _level(past: Panel, factors: Floats, power: float) -> Floats:
     return trailing_level(observed.units, observed.exposure * factors, _HALF_LIFE)[:, -1:]
 
 
-def _deviance(sales: Floats, expected: Floats) -> Floats:
-    """Poisson deviance of each day, over 2."""
-    mean = np.maximum(expected, _SMALLEST_UNITS)
-    return np.asarray(sales * np.log(np.maximum(sales, _SMALLEST_UNITS) / mean) - (sales - mean))
+def _deviance(sales: Floats, expected: Floats, least: float) -> Floats:
+    """Poisson deviance of each day, over 2; days of which nothing is told have neither sales nor expectation."""
+    mean = np.where(expected + sales > 0.0, np.maximum(expected, least), 0.0)
+    sold = sales > 0.0
+    log = np.log(np.divide(sales, mean, out=np.ones_like(sales), where=sold))
+    return np.asarray(sales * log - (sales - mean))
 
 
 def _best(by_power: Floats) -> int:

@@ -70,3 +70,12 @@ def test_days_that_nobody_saw_do_not_count() -> None:
     garbled = np.where(hidden, 0.99, panel.missed_share)
     unseen = replace(panel, sales=np.where(hidden, np.nan, panel.sales), missed_share=garbled)
     assert learn_power(unseen, one_group(COUNT), STARTS) == told
+
+
+def test_the_unit_of_measure_does_not_matter() -> None:
+    panel = shop(0.5, units=0.7)
+    plain, scaled = (
+        learn_power(replace(panel, sales=panel.sales * unit), one_group(COUNT), STARTS) for unit in (1.0, 1024.0)
+    )
+    assert scaled.power == plain.power
+    assert scaled.losses == pytest.approx({name: 1024.0 * loss for name, loss in plain.losses.items()}, rel=1e-3)
