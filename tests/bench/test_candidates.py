@@ -98,7 +98,7 @@ def test_expected_sales_are_demand_less_the_loss_that_the_family_tells(
             return replace(made, lost_share=np.full_like(made.mean, 1.0))
 
     versions: Versions = {}
-    usual = family_model("statistical", versions=versions)(half_empty)
+    usual = family_model("statistical", ["sales"], versions=versions)(half_empty)
     assert usual.risk is not None
     assert 0 < usual.sales.sum() < usual.demand.sum()
     monkeypatch.setattr(candidates, "family", lambda _name: Knowing())
