@@ -46,7 +46,7 @@ class LearnedPower:
 
     Attributes:
         power: Mean of what each cutoff found best, drawn towards 1 as if one more had found that.
-        losses: Mean deviance of a day's sales by power; none where nobody knows of any hours without stock.
+        losses: Mean deviance of a series' sales by power; none where nobody knows of any hours without stock.
     """
 
     power: float = POWERS[0]
