@@ -23,7 +23,7 @@ from forecast_assets.models.boosted.sales_inputs import SALES_INPUTS, SalesCutof
 from forecast_assets.models.boosted.trees import GrownTrees, TreeRows, Trees
 
 # Rows that all models are fitted to.
-_MOST_ROWS: Final = 400_000
+_MOST_ROWS: Final = 200_000
 # Cutoffs count half as much every so many horizons back, and none counts that is so many of these half-lives old.
 _HALF_LIFE_HORIZONS: Final = 0.7
 _OLDEST_HALF_LIVES: Final = 6

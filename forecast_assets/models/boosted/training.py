@@ -53,7 +53,7 @@ from forecast_assets.models.statistical.series import clean
 from forecast_assets.models.statistical.training import TRAINING_STAGE, train_statistical
 
 # Rows that trees are fitted to; more cost time and, of so few inputs, add little.
-_MOST_ROWS: Final = 2_000_000
+_MOST_ROWS: Final = 1_000_000
 # Past cutoffs: at most so many, over at most a year, and none with less history than this behind it.
 _MOST_CUTOFFS: Final = 40
 _CUTOFF_DAYS: Final = 364
