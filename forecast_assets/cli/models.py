@@ -1,4 +1,4 @@
-"""Commands on model versions: train, promote, rollback, versions.
+"""Commands on model versions: train, promote, rollback, retire, versions.
 
 What belongs here: their arguments. What does not: logic.
 """
@@ -86,6 +86,30 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
     _move(channel, to, lambda registry: registry.rollback(by=by, reason=reason, channel=channel, to=to))
 
 
+@click.command(
+    epilog=examples(
+        'forecast-assets retire stat-1 --by ana --reason "two versions behind"',
+        'forecast-assets retire stat-1 --undo --by ana --reason "needed for the comparison"',
+    )
+)
+@click.argument("version")
+@click.option("--undo", is_flag=True, help="It serves again.")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why.")
+def retire(version: str, undo: bool, by: str, reason: str) -> None:
+    """Take a version out of service: no channel may point at it, and no new run of it is made.
+
+    What it published stays readable, and can be corrected and replayed.
+    """
+    from forecast_assets.presentation.channels import retired_text
+    from resources.stores.registry import open_registry
+
+    settings = current()
+    registry = open_registry(settings.store, settings.mirror_folder)
+    entry = registry.retire(version, by=by, reason=reason, serves_again=undo)
+    click.echo(retired_text(version, entry.sequence, serves_again=undo))
+
+
 def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]") -> None:
     """Move a channel and say what follows; the stores of products stay closed, since opening them takes libraries."""
     from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
@@ -122,4 +146,4 @@ def versions(version: str | None, as_of: int | datetime | None) -> None:
     click.echo(versions_text(stores, as_of))
 
 
-COMMANDS: Final = (train, promote, rollback, versions)
+COMMANDS: Final = (train, promote, rollback, retire, versions)

@@ -16,6 +16,7 @@ from resources.ledger.channels import (
     serving_periods,
 )
 from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.register import Versions
 from resources.ledger.state import LedgerState
 
 # Prediction dates that consumers are likely to read; as many are looked at for rows of the version gone back to.
@@ -58,6 +59,16 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
     return "\n".join((*lines, *((_LATER,) if periods else ())))
 
 
+def retired_text(version: str, sequence: int, *, serves_again: bool) -> str:
+    """Say what a retirement, or its undoing, means from here on."""
+    if serves_again:
+        return f"{version} serves again (ledger entry {sequence}); no channel points at it until it is promoted."
+    return (
+        f"{version} is retired (ledger entry {sequence}): no channel may point at it, and no new run of it is made. "
+        "What it published stays where it is."
+    )
+
+
 def _gone_back_lines(state: LedgerState, move: ChannelMove, periods: list[ServingPeriod]) -> list[str]:
     version, cadence = move.model_version, cadence_of(move.channel)
     before = next(period for period in reversed(periods) if period.model_version == version)
@@ -86,11 +97,11 @@ def _gone_back_lines(state: LedgerState, move: ChannelMove, periods: list[Servin
 
 
 def live_text(state: LedgerState, version: str, now: datetime) -> str:
-    """Say whether schedules score a version, and until when."""
+    """Say whether schedules score a version, and until when, or that it is retired."""
     live = [each for cadence in CADENCES.values() for each in live_versions(state, cadence, now)]
     untils = [each.until for each in live if each.model_version == version]
     if not untils:
-        return "-"
+        return "retired" if version in state.part(Versions).retired else "-"
     ends = [until for until in untils if until is not None]
     return "yes" if len(ends) < len(untils) else f"until {max(ends).isoformat()}"
 

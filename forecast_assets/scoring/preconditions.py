@@ -10,7 +10,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.core.run import RunRequest
 from forecast_assets.models.family import family
 from resources.ledger.entries.publish import revision_before
-from resources.ledger.entries.register import VersionRecord
+from resources.ledger.entries.register import VersionRecord, Versions
 from resources.stores.home import Stores
 
 
@@ -19,10 +19,23 @@ def require_possible(stores: Stores, key: RunKey) -> VersionRecord:
 
     Raises:
         UnknownVersionError: If the model version is not registered.
-        NotAcceptedError: If it may not serve this date; see `require_servable`.
+        NotAcceptedError: If it is retired and this is no correction, or may not serve this date; see
+            `require_servable`.
         HorizonError: If it was not trained as far ahead.
     """
     model = stores.registry.model_version(key.model_version)
+    retired = stores.ledger.state().part(Versions).retirement_problem(key.model_version)
+    if retired and not key.revision:
+        # What it published may still be put right.
+        raise NotAcceptedError(
+            f"There is no new run of it: {retired}",
+            remedy=Sentence(
+                "Run another version; or if it should serve again: ",
+                Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(key.model_version,)),
+                ".",
+            ),
+            key=key,
+        )
     require_servable(key, model)
     require_horizon(stores, key, model)
     return model

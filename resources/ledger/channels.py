@@ -11,6 +11,7 @@ from typing import Final
 
 from forecast_assets.core.keys import Cadence
 from resources.ledger.entries.channel_moves import ChannelMove, Channels
+from resources.ledger.entries.register import Versions
 from resources.ledger.state import LedgerState
 
 # As many days as a daily run looks ahead: by then the first forecasts of the new champion are measured to their last
@@ -91,7 +92,7 @@ def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[L
     """Return the versions that schedules score, each once: champion, challenger, former champions.
 
     A former champion is live for 28 days after it was last displaced, by a promotion or a rollback, so that there is
-    something to go back to.
+    something to go back to, unless it is retired.
 
     Args:
         state: What is true now.
@@ -108,4 +109,5 @@ def live_versions(state: LedgerState, cadence: Cadence, now: datetime) -> list[L
         end = datetime.fromisoformat(str(period.until)) + FORMER_CHAMPION_LIVE_FOR
         if now < end:
             until.setdefault(period.model_version, end)
-    return [LiveVersion(version, end) for version, end in until.items()]
+    retired = state.part(Versions).retired
+    return [LiveVersion(version, end) for version, end in until.items() if version not in retired]

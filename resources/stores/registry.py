@@ -18,6 +18,7 @@ from resources.ledger.channels import channel_moves, promotion_stack
 from resources.ledger.entries.channel_moves import ChannelMove
 from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
+from resources.ledger.entries.retire import RETIRE, Retirement
 from resources.ledger.entries.rollback import ROLLBACK
 from resources.ledger.log import Entry, Ledger
 from resources.store.blobs import BlobStore
@@ -78,8 +79,8 @@ class Registry:
         Raises:
             InputError: If who or why is missing, or there is no such channel.
             UnknownVersionError: If there is no such version.
-            NotAcceptedError: If its evaluation report did not pass the gates, or if it was trained for fewer days ahead
-                than the channel's cadence looks.
+            NotAcceptedError: If it is retired, its evaluation report did not pass the gates, or it was trained for
+                fewer days ahead than the channel's cadence looks.
         """
         _require_decision("promotion", channel, by, reason)
         move = ChannelMove(channel, name, by, reason)
@@ -102,7 +103,7 @@ class Registry:
         Raises:
             InputError: If who or why is missing, or there is no such channel.
             NothingToRollBackError: If the channel never pointed at that version, or at no earlier one.
-            NotAcceptedError: If the version's gates or reach no longer suffice.
+            NotAcceptedError: If the version is retired, or its gates or reach no longer suffice.
             LostRaceError: If somebody else moved the channel meanwhile and no version was named.
         """
         _require_decision("rollback", channel, by, reason)
@@ -110,6 +111,23 @@ class Registry:
         move = ChannelMove(channel, to or _before(channel, promotion_stack(seen)), by, reason)
         admit = partial(ROLLBACK.admit, move, trained_horizon=self._trained_horizon, seen=seen if to is None else None)
         return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
+
+    def retire(self, name: str, *, by: str, reason: str, serves_again: bool = False) -> Entry:
+        """Take a version out of service: no channel may point at it and no new run is made; what it published stays.
+
+        Args:
+            name: The version.
+            by: Who decides.
+            reason: Why.
+            serves_again: Undo an earlier retirement instead.
+
+        Raises:
+            InputError: If who or why is missing, or this is true already.
+            UnknownVersionError: If there is no such version.
+            NotAcceptedError: If a channel points at it.
+        """
+        retirement = Retirement(name, by, reason, serves_again)
+        return self.ledger.append(RETIRE.name, RETIRE.body(retirement), partial(RETIRE.admit, retirement))
 
     def _trained_horizon(self, artifact: str) -> int | None:
         days: int | None = self._manifests.version(artifact).facts.get("horizon")

@@ -1,4 +1,4 @@
-"""`promote` and `rollback` as an operator types them: quick, light, and saying what to do next."""
+"""`promote`, `rollback` and `retire` as an operator types them: quick, light, and saying what to do next."""
 
 import os
 import subprocess
@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 
 from forecast_assets.cli import cli
 from forecast_assets.cli.exit_codes import exit_code
-from forecast_assets.core.errors import ForecastAssetsError, NothingToRollBackError
+from forecast_assets.core.errors import ForecastAssetsError, NotAcceptedError, NothingToRollBackError
+from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.state import versions_text
+from forecast_assets.scoring.preconditions import require_possible
 from resources.ledger.log import bundle_path
 from resources.stores.home import Stores, open_stores
 from tests.support.store_cases import catalogue, publish, register, run_key
@@ -303,3 +305,20 @@ def test_versions_as_of_a_past_entry_says_who_was_live_then(stores: Stores) -> N
     shown = {line.split()[0]: line for line in called("versions", "--as-of", str(second)).output.splitlines() if line}
     assert " yes " in shown["stat-2"]
     assert "until" in shown["stat-1"]
+
+
+# --- retirement ---
+
+
+def test_retire_says_what_follows_and_how_it_is_undone(stores: Stores) -> None:
+    promoted(stores, "stat-1", "stat-2")
+    result = called("retire", "stat-1", *DECISION)
+    assert result.output.startswith("stat-1 is retired (ledger entry ")
+    assert "What it published stays" in result.output
+    with pytest.raises(NotAcceptedError, match="no new run of it: `stat-1` is retired") as found:
+        require_possible(stores, run_key())
+    assert "forecast-assets retire stat-1 --undo --by NAME --reason TEXT" in error_text(found.value)
+    assert require_possible(stores, run_key(revision=1)).model_version == "stat-1"
+    assert called("retire", "stat-1", "--undo", *DECISION).output.startswith("stat-1 serves again")
+    assert require_possible(stores, run_key()).model_version == "stat-1"
+    assert isinstance(refused("retire", "stat-2", *DECISION), NotAcceptedError)

@@ -31,13 +31,15 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, publish, correct, measure, backtest, retract and vacuum."""
+    """Ingest, register, promote, roll back, retire, publish, correct, measure, backtest, retract and vacuum."""
     ingest(stores)
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
     stores.registry.promote("stat-1", by="ana", reason="the first")
     stores.registry.promote("stat-2", by="ana", reason="better in backtests")
     stores.registry.rollback(by="ben", reason="worse on promotions")
+    stores.registry.retire("stat-2", by="ben", reason="worse on promotions")
+    stores.registry.retire("stat-2", by="ana", reason="to be compared", serves_again=True)
     publish(stores, run_key(), units=4)
     publish(stores, run_key(1), units=5)
     publish(stores, run_key(revision=1), units=9)

@@ -11,7 +11,7 @@ from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.base import EntryKind, EntryLike, position_fields
 from resources.ledger.entries.folded import FoldedState
-from resources.ledger.entries.register import VersionRecord
+from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.records import with_known_fields
 
 # Returns how many days ahead a version was trained for, by the product version of its artifact; None if nobody said.
@@ -55,6 +55,10 @@ class Channels:
         """Return the moves of one channel, oldest first."""
         return [move for move in self.channel_moves if move.channel == channel]
 
+    def target(self, channel: str) -> str | None:
+        """Return the version that a channel points at; None before its first move."""
+        return next((move.model_version for move in reversed(self.channel_moves) if move.channel == channel), None)
+
 
 class ChannelMoveKind(EntryKind[ChannelMove]):
     """A channel points at a version from here on.
@@ -94,8 +98,11 @@ def horizon_problem(record: VersionRecord, channel: str, trained_horizon: Traine
     )
 
 
-def serving_problem(record: VersionRecord, channel: str, trained_horizon: TrainedHorizon) -> str:
+def serving_problem(name: str, versions: Versions, channel: str, trained_horizon: TrainedHorizon) -> str:
     """Say why a channel may not point at a version; nothing if it may."""
+    record, retired = versions.by_name[name], versions.retirement_problem(name)
+    if retired:
+        return retired
     failed = record.failed_gates(for_channel=True)
     if failed:
         return f"its evaluation report fails {first_ten(failed)}."

@@ -42,10 +42,21 @@ class PromoteKind(ChannelMoveKind):
 
         Raises:
             UnknownVersionError: If there is no such version.
-            NotAcceptedError: If its evaluation report did not pass the gates, or if it was trained for fewer days ahead
-                than the channel's cadence looks.
+            NotAcceptedError: If it is retired, its evaluation report did not pass the gates, or it was trained for
+                fewer days ahead than the channel's cadence looks.
         """
-        version = state.part(Versions).known(record.model_version)
+        versions = state.part(Versions)
+        version, retired = versions.known(record.model_version), versions.retirement_problem(record.model_version)
+        if retired:
+            raise NotAcceptedError(
+                f"`{record.channel}` cannot point at it: {retired}",
+                remedy=Sentence(
+                    "If it should serve again: ",
+                    Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(version.model_version,)),
+                    ".",
+                ),
+                model_version=version.model_version,
+            )
         failed = version.failed_gates(for_channel=True)
         if failed:
             raise NotAcceptedError(

@@ -75,13 +75,15 @@ class VersionRecord:
 
 @dataclass
 class Versions:
-    """What follows from registrations.
+    """What follows from registrations and retirements.
 
     Attributes:
         by_name: Model versions by name.
+        retired: Those that serve no more, with the ledger entry that said so.
     """
 
     by_name: dict[str, VersionRecord] = field(default_factory=dict)
+    retired: dict[str, int] = field(default_factory=dict)
 
     def known(self, name: str) -> VersionRecord:
         """Return a registered version.
@@ -92,6 +94,10 @@ class Versions:
         if name not in self.by_name:
             raise UnknownVersionError(name, sorted(self.by_name))
         return self.by_name[name]
+
+    def retirement_problem(self, name: str) -> str:
+        """Say that a version serves no more; nothing if it does."""
+        return f"`{name}` is retired (ledger entry {self.retired[name]})." if name in self.retired else ""
 
 
 class RegisterKind(EntryKind[VersionRecord]):

@@ -47,7 +47,7 @@ class RollbackKind(ChannelMoveKind):
         Raises:
             LostRaceError: If somebody else moved the channel meanwhile.
             NothingToRollBackError: If the channel never pointed at that version, or points at it now.
-            NotAcceptedError: If the version's gates or reach no longer suffice.
+            NotAcceptedError: If the version is retired, or its gates or reach no longer suffice.
         """
         channel, target = record.channel, record.model_version
         history, versions = state.part(Channels).of(channel), state.part(Versions)
@@ -69,10 +69,10 @@ class RollbackKind(ChannelMoveKind):
                 channel=channel,
                 model_version=target,
             )
-        barred = serving_problem(versions.by_name[target], channel, trained_horizon)
+        barred = serving_problem(target, versions, channel, trained_horizon)
         if barred:
             others = [name for name in earlier if name != present]
-            fit = [name for name in others if not serving_problem(versions.by_name[name], channel, trained_horizon)]
+            fit = [name for name in others if not serving_problem(name, versions, channel, trained_horizon)]
             raise NotAcceptedError(
                 f"`{channel}` cannot go back to `{target}`: {barred}",
                 remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",

@@ -17,6 +17,7 @@ from forecast_assets.core.errors import (
     UnknownVersionError,
 )
 from forecast_assets.core.keys import CHANNELS, DAILY, WEEKLY
+from forecast_assets.presentation.channels import live_text
 from resources.ledger.channels import (
     FORMER_CHAMPION_LIVE_FOR,
     LiveVersion,
@@ -26,6 +27,7 @@ from resources.ledger.channels import (
     serving_periods,
 )
 from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.register import Versions
 from resources.ledger.log import Ledger
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores, open_stores
@@ -244,6 +246,66 @@ def test_a_named_version_is_gone_back_to_whoever_moved_the_channel_meanwhile(
     in_between(monkeypatch, lambda: other.promote("c", by="ben", reason="better"))
     assert went_to(registry, "a") == "a"
     assert [each.model_version for each in stores.ledger.state().channel_moves] == ["a", "b", "c", "a"]
+
+
+# --- retirement ---
+
+
+def test_a_retired_version_serves_no_more_until_that_is_undone(stores: Stores) -> None:
+    registry = promoted(stores, "a", "b", "c")
+    entry = registry.retire("b", by="ana", reason="two versions behind")
+    assert entry.body == {"model_version": "b", "serves_again": False, "by": "ana", "reason": "two versions behind"}
+    with pytest.raises(NotAcceptedError, match=r"`champion` cannot point at it: `b` is retired \(ledger entry"):
+        registry.promote("b", **WHO)
+    with pytest.raises(NotAcceptedError, match="cannot go back to `b`: `b` is retired") as barred:
+        registry.rollback(**WHO)
+    assert str(barred.value.remedy) == "Name an earlier one that may serve with --to: a."
+    assert went_to(registry, "a") == "a"
+    registry.retire("b", by="ana", reason="to be compared", serves_again=True)
+    assert went_to(registry, "b") == "b"
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_version_that_a_channel_points_at_is_not_retired(stores: Stores, channel: str) -> None:
+    registry = promoted(stores, "a", channel=channel)
+    with pytest.raises(NotAcceptedError, match=f"`a` cannot be retired: {channel} points at it"):
+        registry.retire("a", **WHO)
+    promoted(stores, "b", channel=channel)
+    assert registry.retire("a", **WHO).kind == "retire"
+
+
+def test_a_retirement_says_who_and_why_and_changes_something(stores: Stores) -> None:
+    registry = promoted(stores, "a", "b")
+    with pytest.raises(UnknownVersionError):
+        registry.retire("z", **WHO)
+    with pytest.raises(InputError, match="needs who and why"):
+        registry.retire("a", by="ana", reason=" ")
+    with pytest.raises(InputError, match="`a` serves already"):
+        registry.retire("a", serves_again=True, **WHO)
+    registry.retire("a", **WHO)
+    with pytest.raises(InputError, match=r"`a` is retired \(ledger entry \d+\) already"):
+        registry.retire("a", **WHO)
+
+
+def test_of_two_who_promote_and_retire_at_once_only_the_first_is_heard(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = promoted(stores, "a", "b")
+    other = open_stores(stores.blobs.root).registry
+    in_between(monkeypatch, lambda: other.promote("a", **WHO))
+    with pytest.raises(NotAcceptedError, match="champion points at it"):
+        registry.retire("a", **WHO)
+    assert not stores.ledger.state().part(Versions).retired
+
+
+def test_a_retired_former_champion_is_not_live(stores: Stores) -> None:
+    registry = promoted(stores, "a", "b")
+    now = datetime.now(UTC)
+    assert [each.model_version for each in live_versions(stores.ledger.state(), DAILY, now)] == ["b", "a"]
+    registry.retire("a", **WHO)
+    state = stores.ledger.state()
+    assert [each.model_version for each in live_versions(state, DAILY, now)] == ["b"]
+    assert live_text(state, "a", now) == "retired"
 
 
 # --- serving periods and live versions ---
