@@ -20,7 +20,7 @@ def test_wealth_by_hand() -> None:
     mean_then = [0.4 / 2, 0.6 / 3]
     second = (0.4 / 2) / ((0.25 + (0.4 - mean_then[0]) ** 2) / 2 + (0.4 / 2) ** 2)
     third = (0.6 / 3) / ((0.25 + (0.4 - mean_then[0]) ** 2 + (0.2 - mean_then[1]) ** 2) / 3 + (0.6 / 3) ** 2)
-    stakes = [0.0, min(second, 0.5), min(third, 0.5)]
+    stakes = [0.0, min(second, 0.9), min(third, 0.9)]
     expected = [prod(1 + stake * x for stake, x in zip(stakes[:n], (0.4, 0.2, -0.6), strict=False)) for n in (1, 2, 3)]
     np.testing.assert_allclose(weighed.wealth, expected, rtol=1e-12)
     np.testing.assert_allclose(weighed.mean, [0.4, 0.3, 0.0], atol=1e-12)
