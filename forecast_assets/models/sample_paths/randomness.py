@@ -67,5 +67,7 @@ def even_normals(keys: Keys, first: int, count: int) -> Floats:
     """
     from scipy.special import ndtri
 
-    rank = uniforms(keys, first, count).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    return np.asarray(ndtri((rank + 0.5) / count))
+    out = np.empty((len(keys), count))
+    order = uniforms(keys, first, count).argsort(axis=1, kind="stable")
+    np.put_along_axis(out, order, ndtri((np.arange(count) + 0.5) / count)[None], axis=1)
+    return out
