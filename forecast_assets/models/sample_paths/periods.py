@@ -21,7 +21,7 @@ from forecast_assets.models.sample_paths.drawing import DEFAULT_PATHS, SEED
 from forecast_assets.models.sample_paths.randomness import even_normals, keys_of
 from forecast_assets.models.sample_paths.sums import covering, quantiles_of_ordered
 
-Days = npt.NDArray[np.int16]
+PathDays = npt.NDArray[np.int16]
 
 _LEAD_TIME, _WITH_REVIEW = PERIODS[:2]
 # Series that are worked on at a time, so that they stay in a processor's cache.
@@ -58,7 +58,7 @@ class Periods:
     horizon: int
     paths: int
     fixed: Mapping[str, int]
-    drawn: Mapping[str, Days]
+    drawn: Mapping[str, PathDays]
 
     def is_given(self, series: int) -> Bools:
         """[n, P] Whether each series has each of `contracts.PERIODS`."""
