@@ -427,12 +427,16 @@ def series_after(stores: Stores, publication: Publication, store_id: str, sku_id
     Returns:
         As `series_history` does; no rows where nothing came yet.
     """
-    key = publication.key
-    last = key.prediction_date + timedelta(days=key.forecast_horizon)
-    batches = tuple(stores.observations.batches())
-    after = History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
-    told = past_observations(after, _named_series(store_id, sku_id), key.prediction_date + timedelta(days=1))
+    since = publication.key.prediction_date + timedelta(days=1)
+    told = past_observations(history_after(stores, publication), _named_series(store_id, sku_id), since)
     return told.drop("store_id", "sku_id")
+
+
+def history_after(stores: Stores, publication: Publication) -> History:
+    """Return what is known now of the days until the last that a published run looks at."""
+    last = publication.key.prediction_date + timedelta(days=publication.key.forecast_horizon)
+    batches = tuple(stores.observations.batches())
+    return History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
 
 
 def _named_series(store_id: str, sku_id: str) -> pl.DataFrame:

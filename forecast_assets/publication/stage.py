@@ -25,6 +25,7 @@ from forecast_assets.contracts import (
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
+from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
@@ -67,7 +68,7 @@ def assemble(run: RunContext) -> StageResult:
         {AGGREGATE_FORECASTS.name: aggregates, CUMULATIVE_FORECASTS.name: cumulative, FORECASTS.name: frame},
         {**run.inputs, FORECAST_EXPLANATIONS.name: explanations.version},
         run.facts,
-        partial(_summary, run, frame, (aggregates.height, cumulative.height), risks),
+        partial(_summary, run, frame, aggregates, cumulative.height, risks),
     )
 
 
@@ -83,17 +84,15 @@ def _quantiles(
     return nodes, sums.found
 
 
-def _summary(run: RunContext, frame: pl.DataFrame, rows: tuple[int, int], risks: ProductVersion) -> Summary:
-    total = (
-        frame.group_by("target_date")
-        .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
-        .sort("target_date")
-    )
+def _summary(
+    run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, cumulative_rows: int, risks: ProductVersion
+) -> Summary:
+    total = aggregates.filter(product_level=TOTAL, store_level=TOTAL).sort("step")
     return {
         **fan_pictures(run.history, frame, notable_series(frame, run.read(risks, _AT_RISK))),
         "all_stores_and_skus": as_markdown_image(totals_png(_past(run), total), "units per day"),
-        "aggregate_rows": rows[0],
-        "cumulative_rows": rows[1],
+        "aggregate_rows": aggregates.height,
+        "cumulative_rows": cumulative_rows,
     }
 
 
