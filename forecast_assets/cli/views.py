@@ -20,11 +20,12 @@ from resources.ledger.entries import KINDS
     epilog=examples(
         "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --sku FOOD-0001 --store S-01",
         "forecast-assets show risks --date 2025-06-30 --model-version stat-1 --top 10",
+        "forecast-assets show cumulative --date 2025-06-30 --model-version stat-1 --sku FOOD-0001 --store S-01",
         "forecast-assets show explanations --date 2025-06-30 --model-version stat-1 --store S-01 --top 5",
         "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --as-of 2025-07-01",
     )
 )
-@click.argument("product", type=click.Choice(["forecasts", "risks", "explanations"]))
+@click.argument("product", type=click.Choice(["forecasts", "risks", "explanations", "cumulative"]))
 @published
 @click.option("--sku", help="Only this SKU.")
 @click.option("--store", help="Only this store.")
