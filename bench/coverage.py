@@ -76,23 +76,30 @@ class IntervalsHeld:
 
 
 def coverage(actual: Floats, quantiles: Floats) -> IntervalsHeld:
-    """Count what lay where; a tie with an end counts half.
+    """Count what lay where, as a randomised PIT does on average (Czado, Gneiting & Held 2009).
+
+    What ties with quantiles, as counts of slow series do, is spread over the probabilities that they have in common: a
+    zero that was said to have 60% lies by 35 in 60 parts in the central half.
 
     Args:
         actual: [m, dates] what came.
         quantiles: [m, dates, 13] what was said.
     """
-    inside = [
-        _between(actual, quantiles[:, :, low]) - _between(actual, quantiles[:, :, high])
-        for low, high in INTERVALS.values()
-    ]
-    below = [1.0 - _between(actual, quantiles[:, :, at]) for at in UPPER.values()]
-    return IntervalsHeld(np.stack([share.mean(axis=0) for share in (*inside, *below)], axis=1), len(actual))
+    levels = np.concatenate([[0.0], QUANTILES, [1.0]])
+    less, at_most = ((quantiles < actual[:, :, None]).sum(axis=2), (quantiles <= actual[:, :, None]).sum(axis=2))
+    # Where a tie begins and ends lies between two quantiles; nobody says where.
+    is_tied = at_most > less
+    below = np.where(is_tied, (levels[less] + levels[less + 1]) / 2, levels[less])
+    above = np.where(is_tied, (levels[at_most] + levels[at_most + 1]) / 2, levels[at_most + 1])
 
+    def share(low: float, high: float) -> Floats:
+        overlap = np.minimum(above, high) - np.maximum(below, low)
+        return np.asarray((np.maximum(overlap, 0.0) / (above - below)).mean(axis=0))
 
-def _between(actual: Floats, end: Floats) -> Floats:
-    """1 where more came than an end, a half on it."""
-    return np.asarray(((actual > end).astype(np.float64) + (actual >= end)) / 2)
+    inside = [share(QUANTILES[low], QUANTILES[high]) for low, high in INTERVALS.values()]
+    return IntervalsHeld(
+        np.stack([*inside, *(share(0.0, QUANTILES[at]) for at in UPPER.values())], axis=1), len(actual)
+    )
 
 
 def joined(parts: Sequence[IntervalsHeld]) -> IntervalsHeld:

@@ -4,27 +4,41 @@ import numpy as np
 import pytest
 
 from bench.coverage import NOMINAL, IntervalsHeld, coverage, joined, unexplained, worst_off
+from forecast_assets.contracts import QUANTILES as PUBLISHED_LEVELS
 
 QUANTILES = np.array([0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7.0])
 
 
+# A zero ties with the six levels up to .25, and the next is .5: it reaches half of the way there.
 @pytest.mark.parametrize(
     ("came", "shares"),
     [
-        (0.0, [0.5, 0.5, 0.5, 1.0, 1.0]),
-        (3.0, [0.0, 1.0, 1.0, 1.0, 1.0]),
-        (6.0, [0.0, 0.0, 0.5, 0.5, 1.0]),
+        (0.5, [1.0, 1.0, 1.0, 1.0, 1.0]),
+        (2.5, [0.0, 1.0, 1.0, 1.0, 1.0]),
+        (5.5, [0.0, 0.0, 1.0, 1.0, 1.0]),
+        (6.5, [0.0, 0.0, 0.0, 0.0, 1.0]),
         (8.0, [0.0, 0.0, 0.0, 0.0, 0.0]),
+        # From .0025 to .375: .125 of it from .25 on, .275 from .1 on, .35 from .025 on.
+        (0.0, [0.125 / 0.3725, 0.275 / 0.3725, 0.35 / 0.3725, 1.0, 1.0]),
+        # From .9625 to .985.
+        (6.0, [0.0, 0.0, 0.0125 / 0.0225, 0.0125 / 0.0225, 1.0]),
     ],
 )
-def test_ties_with_an_end_count_half(came: float, shares: list[float]) -> None:
-    assert coverage(np.array([[came]]), QUANTILES[None, None]).mean.tolist() == shares
+def test_ties_are_spread_over_their_probabilities(came: float, shares: list[float]) -> None:
+    assert coverage(np.array([[came]]), QUANTILES[None, None]).mean.tolist() == pytest.approx(shares)
+
+
+def test_counts_that_come_as_they_were_said_hold_as_often_as_they_should() -> None:
+    random = np.random.default_rng(7)
+    said = np.quantile(random.poisson(0.6, 500), PUBLISHED_LEVELS, method="hazen")
+    found = coverage(random.poisson(0.6, (4000, 5)).astype(float), np.tile(said, (4000, 5, 1)))
+    assert found.mean == pytest.approx(NOMINAL, abs=0.05)
 
 
 def test_nodes_and_dates_are_counted() -> None:
     found = coverage(np.array([[1.0, 1.0], [1.0, 9.0]]), np.tile(QUANTILES, (2, 2, 1)))
     assert (found.nodes, found.pairs) == (2, 4)
-    assert found.shares[:, 2].tolist() == [1.0, 0.5]
+    assert found.shares[:, 2].tolist() == pytest.approx([1.0, 0.5])
     assert joined([found, found]).pairs == 8
 
 
