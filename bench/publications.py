@@ -77,8 +77,10 @@ def _of_run(contract: Contract, rows: pl.DataFrame, key: RunKey) -> pl.DataFrame
     named = rows.with_columns(
         *(pl.lit(value).cast(contract.schema[name]).alias(name) for name, value in vars(key).items())
     )
-    ahead = pl.duration(days=pl.col("step"))
-    return named.with_columns((pl.lit(key.prediction_date) + ahead).alias("target_date")).select(contract.names)
+    if "target_date" in contract.names:
+        ahead = pl.duration(days=pl.col("step"))
+        named = named.with_columns((pl.lit(key.prediction_date) + ahead).alias("target_date"))
+    return named.select(contract.names)
 
 
 def products_of(key: RunKey, forecasts: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -1,9 +1,11 @@
 """How sure sums are said to be, and how sure they were: sample paths on files of M5's shape, as of several cutoffs.
 
 Quantiles of all nodes by joint sample paths, beside those of the same marginals added up as if series and days knew
-nothing of one another, and as if they moved as one: the weighted scaled pinball loss over M5's twelve levels, the
-coverage of central intervals by level for days and for sums over the first days, and what drawing takes, in multiples
-of the fixed job that is run just before.
+nothing of one another, as if they moved as one, and in the order in which past errors came on the same dates (Schaake
+shuffle: Clark et al. 2004, doi:10.1175/1525-7541(2004)005<0243:TSSAMF>2.0.CO;2): the weighted scaled pinball loss over
+M5's twelve levels, how often central intervals held by level for days and for sums over the first days, each with the
+number of independent observations that it is worth, and what drawing takes, in multiples of the fixed job that is run
+just before.
 
     python -m bench.sample_paths [--family statistical] [--items 300] [--seeds 1 2 3] [--days 450 548 646]
 """
@@ -12,7 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,16 @@ from scipy import sparse
 
 from bench.candidates import reconciled_frames
 from bench.cases import M5_CUTOFFS, Case, m5_cases, m5_levels
+from bench.coverage import (
+    ENOUGH_PAIRS,
+    INTERVALS,
+    UPPER,
+    IntervalsHeld,
+    coverage,
+    joined,
+    unexplained,
+    worst_off,
+)
 from bench.demo import fixed_job
 from bench.goals import Goal, any_missed, goals_table
 from bench.m5_shaped import Shape
@@ -33,15 +45,21 @@ from forecast_assets.models.family import family
 from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals, sells_by_the_piece
+from forecast_assets.models.sample_paths.randomness import uniforms
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
 from forecast_assets.presentation.text import table
 
-LEARNED, INDEPENDENT, AS_ONE = "sample paths", "as if independent", "as if one"
-# M5's nine of the published quantiles, and where central intervals end among them.
+LEARNED, INDEPENDENT, AS_ONE, SAME_DATES = "sample paths", "as if independent", "as if one", "by past dates"
+# M5's nine of the published quantiles.
 OF_M5 = np.array([0, 1, 4, 5, 6, 7, 8, 11, 12])
-INTERVALS: Mapping[str, tuple[int, int]] = {"50%": (5, 7), "80%": (3, 9), "95%": (1, 11)}
 WINDOWS = (7, 14, 28)
 WSPL_OVER = (1.0, 0.9)
+# Points, at least and as an aim: intervals of days, of sums over days, and upper quantiles at the bottom.
+DAYS_OFF, SUMS_OFF, UPPER_OFF = (0.04, 0.015), (0.05, 0.02), (0.008, 0.003)
+BOTTOM = "sku x store"
+_WEEKDAYS = 7
+# Weeks of the same weekday that a past day is compared with.
+_WEEKS = 4
 
 
 @dataclass(frozen=True)
@@ -50,12 +68,12 @@ class Judged:
 
     Attributes:
         losses: Weighted scaled pinball loss by level.
-        inside: By level and days (1 for each day, else the first so many together), shares of nodes inside intervals.
+        held: By level and days (1 for each day, else the first so many together), how often intervals held.
         seconds: That drawing and adding up took.
     """
 
     losses: Mapping[str, float]
-    inside: Mapping[tuple[str, int], Sequence[float]]
+    held: Mapping[tuple[str, int], IntervalsHeld]
     seconds: float
 
     @property
@@ -107,12 +125,46 @@ def judged(case: Case, name: str, workers: int | None = None) -> dict[str, Judge
         way: JointPaths(marginals, shares, keys, factors_of(case.hierarchy, shares), workers=workers)
         for way, shares in ways.items()
     }
-    return {way: _judged(case, each) for way, each in paths.items()}
+    by_dates = SharedDates(marginals, Dependence.none(), keys, {}, workers=workers, errors=_past_errors(case))
+    return {way: _judged(case, each) for way, each in {**paths, SAME_DATES: by_dates.of_all_dates()}.items()}
+
+
+@dataclass(frozen=True)
+class SharedDates(JointPaths):
+    """Paths whose outcomes come in the order of past errors: path k is what came together from day k on.
+
+    Attributes:
+        errors: [n, T] past errors, the newest last.
+    """
+
+    errors: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def of_all_dates(self) -> "SharedDates":
+        """Return as many paths as there are past days with a whole horizon after them."""
+        return replace(self, paths=self.errors.shape[1] - self.marginals.mean.shape[1] + 1)
+
+    def steps(self) -> Iterator[Floats]:
+        # Equal errors, most of a slow series', come in an order of each series' own.
+        ties = uniforms(self.keys, 0, self.errors.shape[1])
+        for step in range(self.marginals.mean.shape[1]):
+            days = slice(step, step + self.paths)
+            order = np.lexsort((ties[:, days], self.errors[:, days]), axis=1)
+            units = np.empty(order.shape)
+            np.put_along_axis(units, order, self.marginals.outcomes(step, self.paths), axis=1)
+            yield units
+
+
+def _past_errors(case: Case) -> Floats:
+    """[n, T - 28] Sales less those of the same weekday in the four weeks before; unknown days count as usual ones."""
+    sales = np.nan_to_num(case.panel.sales)
+    days = sales.shape[1] - _WEEKDAYS * _WEEKS
+    usual = np.mean([sales[:, _WEEKDAYS * week : _WEEKDAYS * week + days] for week in range(_WEEKS)], axis=0)
+    return np.asarray(sales[:, _WEEKDAYS * _WEEKS :] - usual)
 
 
 def _judged(case: Case, paths: JointPaths) -> Judged:
     levels, started = m5_levels(case), time.perf_counter()
-    losses, inside = {}, {}
+    losses, held = {}, {}
     starts = np.cumsum([0, *(int(code.max()) + 1 for code in levels.values())])
     summing = sparse.vstack([summing_of(code) for code in levels.values()], format="csr")
     windows = [days for days in WINDOWS if days <= case.panel.horizon_days]
@@ -122,11 +174,11 @@ def _judged(case: Case, paths: JointPaths) -> Judged:
         rows = slice(starts[level], starts[level + 1])
         actual = summed(case.sales, code)
         losses[name] = _pinball(case, code, actual, found.nodes[rows])
-        inside[name, 1] = _inside(actual, found.nodes[rows])
+        held[name, 1] = coverage(actual, found.nodes[rows])
         for days in windows:
             whole = actual[:, :days].sum(axis=1, keepdims=True)
-            inside[name, days] = _inside(whole, found.first_days[days][rows][:, None])
-    return Judged(losses, inside, seconds)
+            held[name, days] = coverage(whole, found.first_days[days][rows][:, None])
+    return Judged(losses, held, seconds)
 
 
 def _pinball(case: Case, code: Ints, actual: Floats, quantiles: Floats) -> float:
@@ -139,40 +191,42 @@ def _pinball(case: Case, code: Ints, actual: Floats, quantiles: Floats) -> float
     return float((revenue[used] * loss[used] / scale[used]).sum() / revenue[used].sum())
 
 
-def _inside(actual: Floats, quantiles: Floats) -> list[float]:
-    """Share of nodes and days inside each central interval; a tie with an end counts half."""
-    shares = []
-    for low, high in INTERVALS.values():
-        bottom, top = quantiles[:, :, low], quantiles[:, :, high]
-        strictly, loosely = (bottom < actual) & (actual < top), (bottom <= actual) & (actual <= top)
-        shares.append(float((strictly.mean() + loosely.mean()) / 2))
-    return shares
+def held_over_all(found: Sequence[Mapping[str, Judged]], way: str) -> dict[tuple[str, int], IntervalsHeld]:
+    """Return how often one way's intervals held, over all cutoffs, by level and days."""
+    return {place: joined([each[way].held[place] for each in found]) for place in found[0][way].held}
 
 
 def coverage_table(found: Sequence[Mapping[str, Judged]]) -> str:
-    """Return coverage by level and days, the mean over cutoffs: of sample paths, and as if independent."""
-    places = list(found[0][LEARNED].inside)
+    """Return how often intervals and upper quantiles held by level and days, and 80% intervals of the other ways."""
+    others = [way for way in found[0] if way != LEARNED]
+    over_all = {way: held_over_all(found, way) for way in found[0]}
+    at = list(INTERVALS).index("80%")
     rows = [
-        (name, "a day" if days == 1 else f"first {days}", *_told(found, LEARNED, (name, days)),
-         *_told(found, INDEPENDENT, (name, days)))
-        for name, days in places
+        (name, "a day" if days == 1 else f"first {days}", f"{held.pairs:,}", *held.told(),
+         *(f"{over_all[way][name, days].mean[at]:.1%}" for way in others))
+        for (name, days), held in over_all[LEARNED].items()
     ]  # fmt: skip
-    head = ("level", "days", *INTERVALS, *(f"{each}, independent" for each in INTERVALS))
-    return table(head, rows, title=f"Inside central intervals, mean of {len(found)} cutoffs")
-
-
-def _told(found: Sequence[Mapping[str, Judged]], way: str, place: tuple[str, int]) -> Iterator[str]:
-    means = np.mean([each[way].inside[place] for each in found], axis=0)
-    return (f"{share:.1%}" for share in means)
+    head = ("level", "days", "pairs", *INTERVALS, *UPPER, *(f"80%, {way}" for way in others))
+    return table(head, rows, title=f"What held over {len(found)} cutoffs (and of how many independent observations)")
 
 
 def goals_of(found: Sequence[Mapping[str, Judged]], fixed: float) -> list[Goal]:
     """Return what was reached beside what was promised."""
-    loss = {way: float(np.mean([each[way].wspl for each in found])) for way in (LEARNED, INDEPENDENT, AS_ONE)}
+    loss = {way: float(np.mean([each[way].wspl for each in found])) for way in found[0]}
+    held = held_over_all(found, LEARNED)
+    of_days = [each for (_, days), each in held.items() if days == 1]
+    of_sums = [each for (_, days), each in held.items() if days > 1]
+    upper = np.abs(held[BOTTOM, 1].off)[len(INTERVALS) :].max()
     return [
         Goal(f"WSPL over 12 levels over that {INDEPENDENT} ({loss[INDEPENDENT]:.4f})",
              loss[LEARNED] / loss[INDEPENDENT], *WSPL_OVER),
         Goal(f"the same over that {AS_ONE} ({loss[AS_ONE]:.4f})", loss[LEARNED] / loss[AS_ONE], *WSPL_OVER),
+        Goal(f"the same over that {SAME_DATES} ({loss[SAME_DATES]:.4f})", loss[LEARNED] / loss[SAME_DATES]),
+        Goal("intervals of days, farthest off by level", worst_off(of_days), *DAYS_OFF, unit="share"),
+        Goal("intervals of sums over days, farthest off by level", worst_off(of_sums), *SUMS_OFF, unit="share"),
+        Goal(f"levels and days of fewer than {ENOUGH_PAIRS} pairs that chance does not explain",
+             unexplained([*of_days, *of_sums]), 0, 0, unit="plain"),
+        Goal("upper quantiles .975 and .995 at the bottom, farther off", float(upper), *UPPER_OFF, unit="share"),
         Goal("drawing and adding up, multiples of the fixed job",
              float(np.mean([each[LEARNED].seconds for each in found])) / fixed),
     ]  # fmt: skip

@@ -32,8 +32,12 @@ from resources.stores.products import PredictionStore, snapshot_key
 
 Stored = dg.ResourceParam[StoresResource]
 
-# Two products are made beside another one's asset; their checks hang on it.
-_ASSET_OF: Final = {"base_node_forecasts": "base_forecasts", "aggregate_forecasts": "forecasts"}
+# Some products are made beside another one's asset; their checks hang on it.
+_ASSET_OF: Final = {
+    "base_node_forecasts": "base_forecasts",
+    "aggregate_forecasts": "forecasts",
+    "cumulative_forecasts": "forecasts",
+}
 
 
 def build_snapshot_checks(start: date) -> list[dg.AssetChecksDefinition]:

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import FEEDS, PRODUCTS, QUANTILE_COLUMNS, Column, Contract
+from forecast_assets.contracts import COVERING_COLUMNS, FEEDS, PRODUCTS, QUANTILE_COLUMNS, Column, Contract
 from forecast_assets.core.errors import FIRST, InputError, first_ten
 from forecast_assets.core.quantities import UNITS
 
@@ -298,6 +298,13 @@ _BEYOND: Final[dict[str, list[Expected]]] = {
         ),
     ],
     "aggregate_forecasts": [_SALES_WITHIN_DEMAND, _TARGET_AHEAD, _STEP_WITHIN_HORIZON],
+    "cumulative_forecasts": [
+        *(
+            _not_above(low, high, "More units cover more cases: look at the sample paths.")
+            for low, high in pairwise(COVERING_COLUMNS)
+        ),
+        _between("period_days", 1, None),
+    ],
     "stockout_risks": [
         _between("stockout_probability", None, 1),
         *(_between(part, -1, 1) for part in _PROBABILITY_PARTS),

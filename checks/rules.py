@@ -14,7 +14,13 @@ from itertools import pairwise
 from typing import Final
 
 from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
-from forecast_assets.contracts import COMPONENTS, FORECAST_ACCURACY, QUANTILE_COLUMNS
+from forecast_assets.contracts import (
+    COMPONENTS,
+    COVERING_COLUMNS,
+    FIRST_DAYS,
+    FORECAST_ACCURACY,
+    QUANTILE_COLUMNS,
+)
 
 ROW: Final = "store_id, sku_id, step"
 NODE: Final = "product_level, product_node, store_level, store_node"
@@ -44,6 +50,9 @@ class Rule:
 _BUG: Final = "This is a defect of the software, not of the data: keep the store as it is and report the run."
 
 _RISING: Final = " OR ".join(f"{low} > {high}" for low, high in pairwise(QUANTILE_COLUMNS))
+_COVERING_RISING: Final = " OR ".join(f"{low} > {high}" for low, high in pairwise(COVERING_COLUMNS))
+# Of fixed periods; that of the whole horizon has no number of its own.
+_PERIOD_DAYS: Final = ", ".join([*(f"('first_{days}_days', {days})" for days in FIRST_DAYS), "('horizon', NULL)"])
 _SUM: Final = " + ".join(COMPONENTS)
 _PARTS: Final = (
     "coalesce(demand_probability, 0) + coalesce(on_hand_probability, 0) + coalesce(on_order_probability, 0)"
@@ -285,6 +294,44 @@ RULES: Final = (
             FROM ours o FULL JOIN theirs t USING (product_level, product_node, store_level, store_node, step)
             WHERE o.forecast_units IS DISTINCT FROM t.forecast_units
                 OR o.expected_sales_units IS DISTINCT FROM t.expected_sales_units""",
+        remedy=_BUG,
+    ),
+    Rule(
+        name="every_series_has_its_periods",
+        product="cumulative_forecasts",
+        reads=("forecasts",),
+        failing=f"""
+            WITH there AS (SELECT DISTINCT store_id, sku_id, forecast_horizon FROM forecasts),
+            wanted AS (
+                SELECT store_id, sku_id, period FROM there, (VALUES {_PERIOD_DAYS}) AS fixed (period, days)
+                WHERE coalesce(days, forecast_horizon) <= forecast_horizon),
+            made AS (SELECT store_id, sku_id, period FROM product)
+            SELECT * FROM wanted ANTI JOIN made USING (store_id, sku_id, period)
+            UNION ALL SELECT * FROM made ANTI JOIN there USING (store_id, sku_id)""",  # noqa: S608
+        remedy="Run the whole run again: some periods of a series are not in the product.",
+    ),
+    Rule(
+        name="periods_sum_their_days",
+        product="cumulative_forecasts",
+        reads=("forecasts",),
+        failing=f"""
+            WITH ours AS (
+                SELECT store_id, sku_id, period, forecast_units, coalesce(days, forecast_horizon) AS days
+                FROM product JOIN (VALUES {_PERIOD_DAYS}) AS fixed (period, days) USING (period)),
+            theirs AS (
+                SELECT o.store_id, o.sku_id, o.period, sum(f.forecast_units) AS sum_units
+                FROM ours o JOIN forecasts f ON f.store_id = o.store_id AND f.sku_id = o.sku_id AND f.step <= o.days
+                GROUP BY ALL)
+            SELECT store_id, sku_id, period, forecast_units, sum_units
+            FROM ours JOIN theirs USING (store_id, sku_id, period) WHERE forecast_units <> sum_units""",  # noqa: S608
+        remedy=_BUG,
+    ),
+    Rule(
+        name="quantiles_rise_with_probability",
+        product="cumulative_forecasts",
+        failing=f"""
+            SELECT store_id, sku_id, period, {", ".join((*QUANTILE_COLUMNS, *COVERING_COLUMNS))} FROM product
+            WHERE {_RISING} OR {_COVERING_RISING}""",  # noqa: S608
         remedy=_BUG,
     ),
     Rule(

@@ -49,6 +49,7 @@ def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
         click.echo("\nThat run can be read from now on. What comes next is the weekly one, by a version of its own.")
         weekly = _weekly(runner, WEEKLY.newest_date(simulator.end))
     _show_query(settings, "Try it in SQL; a query names the model version, there is no latest", _by_store(publication))
+    _show_query(settings, "Demand until the order after next can arrive", _until_next_order(publication))
     if weekly is not None:
         _show_query(settings, "The weeks ahead, from the weekly run; its views are named so", _by_week(weekly))
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Next, look at it in the Dagster UI: make ui")
@@ -143,6 +144,17 @@ def _by_store(publication: Publication) -> str:
         f"WHERE prediction_date = DATE '{key.prediction_date}' AND forecast_horizon = {key.forecast_horizon}\n"
         "  AND product_level = 'total' AND store_level = 'store' AND step <= 7\n"
         "GROUP BY ALL ORDER BY demand DESC LIMIT 5"
+    )
+
+
+def _until_next_order(publication: Publication) -> str:
+    key = publication.key
+    return (
+        "SELECT store_id, sku_id, period_days, forecast_units, q500_units, covering_95_units\n"
+        f'FROM "{key.model_version}".cumulative_forecasts\n'
+        f"WHERE prediction_date = DATE '{key.prediction_date}' AND forecast_horizon = {key.forecast_horizon}\n"
+        "  AND period = 'lead_time_and_review'\n"
+        "ORDER BY forecast_units DESC, store_id, sku_id LIMIT 5"
     )
 
 

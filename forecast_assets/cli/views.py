@@ -20,11 +20,12 @@ from resources.ledger.entries import KINDS
     epilog=examples(
         "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --sku FOOD-0001 --store S-01",
         "forecast-assets show risks --date 2025-06-30 --model-version stat-1 --top 10",
+        "forecast-assets show cumulative --date 2025-06-30 --model-version stat-1 --sku FOOD-0001 --store S-01",
         "forecast-assets show explanations --date 2025-06-30 --model-version stat-1 --store S-01 --top 5",
         "forecast-assets show forecasts --date 2025-06-30 --model-version stat-1 --as-of 2025-07-01",
     )
 )
-@click.argument("product", type=click.Choice(["forecasts", "risks", "explanations"]))
+@click.argument("product", type=click.Choice(["forecasts", "risks", "explanations", "cumulative"]))
 @published
 @click.option("--sku", help="Only this SKU.")
 @click.option("--store", help="Only this store.")
@@ -56,11 +57,12 @@ def show(
         "forecast-assets plot --date 2025-06-30 --model-version stat-1 --store S-01 --sku FOOD-0001 --out fan.png",
         "forecast-assets plot --date 2025-06-30 --model-version stat-1 --store S-01 --sku FOOD-0001 --drivers "
         "--out why.png",
+        "forecast-assets plot --date 2025-06-30 --model-version stat-1 --store S-01 --out store.png",
     )
 )
 @published
 @click.option("--store", required=True, help="Store.")
-@click.option("--sku", required=True, help="SKU.")
+@click.option("--sku", help="SKU; all of the store together if left out.")
 @click.option(
     "--drivers", "is_why", is_flag=True, help="Draw what the forecast is made of, instead of past and future."
 )
@@ -74,27 +76,31 @@ def plot(
     horizon: int | None,
     revision: int | None,
     store: str,
-    sku: str,
+    sku: str | None,
     is_why: bool,
     days: int,
     out: Path,
     as_of: int | datetime | None,
 ) -> None:
-    """Draw one SKU in one store as a PNG.
+    """Draw one SKU in one store, or all of a store, as a PNG.
 
     Its past sales with days out of stock shaded, the forecast with where 50, 80 and 95 percent of futures lie, and what
-    came since; or, with --drivers, what every day's forecast is made of.
+    came since; or, with --drivers, what every day's forecast of one SKU is made of.
     """
-    from forecast_assets.operations.picturing import draw_drivers, draw_forecast
+    from forecast_assets.operations.picturing import draw_drivers, draw_forecast, draw_store
     from forecast_assets.operations.reading import resolve_run
 
     stores = opened(as_of)
     publication = resolve_run(stores, cadence, day, model_version, horizon, revision)
-    if is_why:
+    if is_why and sku is None:
+        raise click.UsageError("Drivers are drawn of one SKU: name it with --sku.")
+    if sku is None:
+        draw_store(stores, publication, store, out, days)
+    elif is_why:
         draw_drivers(stores, publication, store, sku, out)
     else:
         draw_forecast(stores, publication, store, sku, out, days)
-    click.echo(f"Drew {sku} in {store} ({publication.key}) to {out}")
+    click.echo(f"Drew {sku or 'all'} in {store} ({publication.key}) to {out}")
 
 
 @click.command(

@@ -258,6 +258,53 @@ AGGREGATE_FORECASTS = Contract(
     ),
 )
 
+# Numbers of first days whose demand is added up; the horizon is always one more.
+FIRST_DAYS: Final = (7, 14, 28)
+PERIODS: Final = ("lead_time", "lead_time_and_review", *(f"first_{days}_days" for days in FIRST_DAYS), "horizon")
+COVERED_PERCENT: Final = (90, 95, 98, 99)
+COVERING_COLUMNS: Final = tuple(f"covering_{percent}_units" for percent in COVERED_PERCENT)
+
+CUMULATIVE_FORECASTS = Contract(
+    name="cumulative_forecasts",
+    grain="one SKU, one store, one period of a run that begins on its first day",
+    description="Demand of each series over its lead time and over the first days, all together.",
+    columns=(
+        *series_columns(),
+        Column(
+            "period",
+            pl.String,
+            "`lead_time`, from order to arrival; `lead_time_and_review`, until what the next review orders arrives; "
+            "`first_7_days`, ...; `horizon`, all days of the run",
+            one_of=PERIODS,
+        ),
+        units_column("period_days", "days of the period, not units; of a random lead time their mean"),
+        units_column("forecast_units", "expected demand"),
+        *sum_quantile_columns(),
+        *(
+            units_column(
+                name,
+                f"the fewest units that cover demand in {percent}% of sample paths, whole where the series sells by "
+                "the piece; null for versions without them",
+                nullable=True,
+            )
+            for percent, name in zip(COVERED_PERCENT, COVERING_COLUMNS, strict=True)
+        ),
+    ),
+    key=(*SERIES_STEP_KEY[:-1], "period"),
+    promises=(
+        "forecast_units is the exact sum of the forecasts, except over a lead time that varies.",
+        "Quantiles rise with their probability.",
+    ),
+    limits=(
+        "A period that may last beyond the horizon is not there.",
+        "Lead times are those of inventory positions at the prediction date; without one there is none.",
+        "Without a declared review period it is one day.",
+        "Lead times are normal, rounded to whole days, at least 1, and know nothing of demand.",
+        "What covers demand says nothing of stock on hand or on its way: it is no order.",
+        "External versions, and those trained before sample paths, have no quantiles here.",
+    ),
+)
+
 EXTERNAL_FORECASTS = Contract(
     name="external_forecasts",
     grain="one SKU, one store, one step of a run",
@@ -295,9 +342,13 @@ PRODUCTS: Final = {
         FORECAST_EXPLANATIONS,
         FORECASTS,
         AGGREGATE_FORECASTS,
+        CUMULATIVE_FORECASTS,
     )
 }
-PUBLISHED: Final = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")
+# Runs of earlier releases may lack the last.
+PUBLISHED: Final = (
+    "forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations", "cumulative_forecasts",
+)  # fmt: skip
 
 # Products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and what
 # readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.

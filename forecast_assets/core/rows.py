@@ -20,11 +20,17 @@ def rows_per_step(key: RunKey, described: pl.DataFrame) -> pl.DataFrame:
         forecast_horizon, revision, step, target_date`.
     """
     steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
-    return described.join(steps, how="cross", maintain_order="left_right").with_columns(
+    return rows_of_run(key, described.join(steps, how="cross", maintain_order="left_right")).with_columns(
+        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
+    )
+
+
+def rows_of_run(key: RunKey, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the columns that identify a run: `cadence, prediction_date, model_version, forecast_horizon, revision`."""
+    return rows.with_columns(
         pl.lit(key.cadence).alias("cadence"),
         pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
         pl.lit(key.model_version).alias("model_version"),
         pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
         pl.lit(key.revision, pl.Int32).alias("revision"),
-        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
     )

@@ -68,7 +68,8 @@ class Calibration:
 
     def to_data(self) -> dict[str, Any]:
         """Return the JSON form, without a dependence where none was learned."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        data = {name: value for name, value in asdict(self).items() if name != "dependence"}
+        return data if self.dependence is None else {**data, "dependence": self.dependence.to_data()}
 
     def quantiles(self, mean: Floats, demand_class: Names, *, learned_days: int | None = None) -> Floats:
         """Return the 13 quantiles of every day's demand.

@@ -165,11 +165,12 @@ def scan_predictions(
 
     Returns:
         The product's columns, as its contract says, in the order of dates, horizons and revisions; a column that an
-        earlier release did not write is null, or zero if it is a driver.
+        earlier release did not write is null, or zero if it is a driver. Runs of releases that did not make the product
+        are left out.
 
     Raises:
         InputError: If the dates are the wrong way round, or the product has no stores or SKUs to choose from.
-        UnknownProductError: If there is no such product.
+        UnknownProductError: If there is no such product, or none of the runs has it.
         UnknownVersionError: If there is no such version.
         NotPublishedError: If nothing is published there, or several horizons or revisions are and none was named.
     """
@@ -192,7 +193,7 @@ def scan_predictions(
 
 def _scan(stores: Stores, publications: Sequence[Publication], product: str) -> pl.LazyFrame:
     """Scan a product of runs in their order, whatever release published them."""
-    schema = PRODUCTS[product].schema
+    schema, publications = PRODUCTS[product].schema, _with_product(publications, product)
     files = [file for each in publications for file in stores.predictions.files(each, product)]
     rows = pl.scan_parquet(
         stores.predictions.paths(files), schema=schema, glob=False, hive_partitioning=False, missing_columns="insert",
@@ -228,6 +229,23 @@ def _require_product(product: str) -> None:
         raise UnknownProductError(
             f"There is no product `{product}`.", remedy=f"Choose one of: {', '.join(PUBLISHED)}.", product=product
         )
+
+
+def _with_product(publications: Sequence[Publication], product: str) -> list[Publication]:
+    """Return those runs that have a product.
+
+    Raises:
+        UnknownProductError: If none has.
+    """
+    found = [each for each in publications if product in each.products]
+    if not found:
+        raise UnknownProductError(
+            f"There is no `{product}` of {first_ten([each.key for each in publications])}: published by a release "
+            "that made none, they stay as they are.",
+            remedy="Read a run of a later date.",
+            product=product,
+        )
+    return found
 
 
 def _published_between(
@@ -297,6 +315,7 @@ def read_product(stores: Stores, publication: Publication, product: str) -> pl.D
         ChangedFileError: If a file is missing or changed.
     """
     _require_product(product)
+    _with_product([publication], product)
     read = stores.predictions.read(stores.predictions.version(publication.products[product]))
     shown = absent_columns(product, publication.schemas.get(product))
     schema = PRODUCTS[product].schema
@@ -408,12 +427,16 @@ def series_after(stores: Stores, publication: Publication, store_id: str, sku_id
     Returns:
         As `series_history` does; no rows where nothing came yet.
     """
-    key = publication.key
-    last = key.prediction_date + timedelta(days=key.forecast_horizon)
-    batches = tuple(stores.observations.batches())
-    after = History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
-    told = past_observations(after, _named_series(store_id, sku_id), key.prediction_date + timedelta(days=1))
+    since = publication.key.prediction_date + timedelta(days=1)
+    told = past_observations(history_after(stores, publication), _named_series(store_id, sku_id), since)
     return told.drop("store_id", "sku_id")
+
+
+def history_after(stores: Stores, publication: Publication) -> History:
+    """Return what is known now of the days until the last that a published run looks at."""
+    last = publication.key.prediction_date + timedelta(days=publication.key.forecast_horizon)
+    batches = tuple(stores.observations.batches())
+    return History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
 
 
 def _named_series(store_id: str, sku_id: str) -> pl.DataFrame:

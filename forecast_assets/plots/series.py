@@ -31,13 +31,14 @@ _FANS: Final = (
 def history_and_fan_png(
     history: pl.DataFrame, forecast: pl.DataFrame, actuals: pl.DataFrame | None = None, *, title: str = ""
 ) -> bytes:
-    """Draw one series: its past sales, the forecast with its central 50, 80 and 95 percent, and what came.
+    """Draw one series, or a sum: past sales, the forecast with its central 50, 80 and 95 percent, and what came.
 
     Args:
         history: `event_date, sales_units` in units, sorted by date; days of `is_stockout`, where there is one, are
             shaded. May be empty.
         forecast: `target_date`, units of `forecast_units` (or `base_units`: before reconciliation), of
-            `expected_sales_units` where there is one, and of the quantiles, of one series, sorted by step.
+            `expected_sales_units` where there is one, and of the quantiles (of sums null where nobody knows them, so
+            that none are drawn), sorted by step.
         actuals: Days after the history, in its columns, as far as they are known; None where nobody asks.
         title: What the picture is of.
     """
@@ -45,11 +46,7 @@ def history_and_fan_png(
     after = history.clear() if actuals is None else actuals
     _shade_stockouts(axes, pl.concat([history, after], how="diagonal_relaxed"))
     axes.plot(*_sales(history), color=INK, linewidth=1.1, label="sales")
-    for low, high, opacity, label in _FANS:
-        axes.fill_between(
-            forecast["target_date"], floats(forecast, low), floats(forecast, high),
-            color=BLUE, alpha=opacity, linewidth=0, label=label,
-        )  # fmt: skip
+    _draw_fans(axes, forecast)
     _draw_forecast(axes, forecast)
     if after.height:
         axes.plot(*_sales(after), color=INK, linewidth=0.8, linestyle=":", label="what came", **MARKER)
@@ -62,10 +59,12 @@ def totals_png(history: pl.DataFrame, forecast: pl.DataFrame) -> bytes:
 
     Args:
         history: `event_date, sales_units`, sorted by date.
-        forecast: `target_date, forecast_units, expected_sales_units`, sorted by date.
+        forecast: `target_date, forecast_units, expected_sales_units` and quantiles where they are known, sorted by
+            date.
     """
     figure, axes = new_axes("units per day, all series")
     axes.plot(*_sales(history), color=INK, linewidth=1.4, label="sales")
+    _draw_fans(axes, forecast)
     _draw_forecast(axes, forecast)
     _mark_start(axes, forecast)
     return png_bytes(figure, axes)
@@ -97,6 +96,15 @@ def _shade_stockouts(axes: Any, history: pl.DataFrame) -> None:
             days, 1.0, width=1.0, color=PURPLE, alpha=0.28, linewidth=0, label="out of stock",
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
+
+
+def _draw_fans(axes: Any, forecast: pl.DataFrame) -> None:
+    for low, high, opacity, label in _FANS:
+        if {low, high} <= set(forecast.columns) and not forecast[low].null_count():
+            axes.fill_between(
+                forecast["target_date"], floats(forecast, low), floats(forecast, high),
+                color=BLUE, alpha=opacity, linewidth=0, label=label,
+            )  # fmt: skip
 
 
 def _draw_forecast(axes: Any, forecast: pl.DataFrame) -> None:

@@ -50,7 +50,8 @@ class _LineageTree:
             *self._made_by,
         ]
         model = self._model()
-        products = [self._product(name, publication.products[name]) for name in PUBLISHED]
+        made = publication.products
+        products = [self._product(name, made[name]) for name in PUBLISHED if name in made]
         return Branch(found.identifier, (*map(Branch, said), model, *products))
 
     def _model(self) -> Branch:

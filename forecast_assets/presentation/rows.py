@@ -36,6 +36,11 @@ _SHOWN: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         ("store_id", "sku_id", "target_date", "forecast_units", "expected_sales_units", "forecast_reason",
          "risk_reason"),
     ),
+    "cumulative": (
+        "cumulative_forecasts",
+        ("store_id", "sku_id", "period", "period_days", "forecast_units", "q050_units", "q500_units", "q950_units",
+         "covering_95_units", "covering_99_units"),
+    ),
 }  # fmt: skip
 
 
@@ -46,12 +51,13 @@ def show_text(
 
     Raises:
         InputError: If no row matches.
+        UnknownProductError: If the run was published before there was the product.
     """
     name, columns = _SHOWN[product]
     rows = scan_product(stores, publication, name)
     for column, wanted in (("sku_id", sku), ("store_id", store)):
         rows = rows if wanted is None else rows.filter(pl.col(column) == wanted)
-    order, descending = (["store_id", "sku_id", "step"], False)
+    order, descending = ["store_id", "sku_id", "period_days" if product == "cumulative" else "step"], False
     if product == "risks" and (sku is None or store is None):
         rows = with_reason(stores, publication, rows)
         columns = [*columns, "risk_reason"]

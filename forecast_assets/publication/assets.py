@@ -31,6 +31,7 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
         notes=[
             "Also writes `aggregate_forecasts`: exact sums over every pair of levels, with quantiles by sample paths.",
+            "Also writes `cumulative_forecasts`: each series' sums over lead time and first days, with quantiles.",
             "Not visible to consumers before `published_predictions` commits it.",
         ],
     )
@@ -58,8 +59,9 @@ def build_published_predictions_asset(
         kinds={"duckdb", "parquet"},
         owners=["team:forecasting"],
         description=(
-            "The commit: one ledger entry makes `forecasts`, `aggregate_forecasts`, `stockout_risks` and "
-            "`forecast_explanations` of the run visible at once; then the BI catalogue is built.\n\n"
+            "The commit: one ledger entry makes `forecasts`, `aggregate_forecasts`, `cumulative_forecasts`, "
+            "`stockout_risks` and `forecast_explanations` of the run visible at once; then the BI catalogue is "
+            "built.\n\n"
             "**Key**: cadence, prediction date, model version, forecast horizon, revision.\n\n"
             "**Promise**: refuses products on whose exact bytes a required check has not passed; never overwrites.\n\n"
             "**Limit**: carries no latest; consumers name the model version."

@@ -4,7 +4,7 @@ What belongs here: from a run's products to what is published of it, and what mu
 any number that is not there yet, checks, the catalogue, or Dagster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -14,6 +14,7 @@ import polars as pl
 from forecast_assets.contracts import (
     AGGREGATE_FORECASTS,
     BASE_FORECASTS,
+    CUMULATIVE_FORECASTS,
     FORECAST_EXPLANATIONS,
     FORECASTS,
     PUBLISHED,
@@ -24,9 +25,12 @@ from forecast_assets.contracts import (
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
+from forecast_assets.hierarchy.membership import TOTAL
+from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
+from forecast_assets.publication.cumulative import cumulative_frame, terms_of
 from forecast_assets.publication.paths import paths_of_run
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
@@ -35,12 +39,14 @@ from resources.ledger.entries.publish import Correction, Publication, revision_b
 from resources.store.manifests import ProductVersion
 from resources.stores.products import PredictionStore
 
+# Made beside `forecasts`, from the same products.
+_SUMS: Final = (AGGREGATE_FORECASTS.name, CUMULATIVE_FORECASTS.name)
 # What the pictures' choice reads of risks.
 _AT_RISK: Final = ("store_id", "sku_id", "expected_lost_units")
 
 
 def assemble(run: RunContext) -> StageResult:
-    """Assemble what a run would publish: forecasts with expected sales, and their sums over every pair of levels.
+    """Assemble what a run would publish: forecasts with expected sales, their sums over levels and over days.
 
     Raises:
         NotStagedError: If the run has not been explained.
@@ -52,32 +58,41 @@ def assemble(run: RunContext) -> StageResult:
         run.read(run.version(behind[RECONCILED_FORECASTS.name])),
         run.read(explanations, EXPLAINED),
     )
-    aggregates = aggregate_frame(run.key, frame, run.hierarchy, _sum_quantiles(run, frame))
+    series = run.hierarchy.series
+    periods = periods_of(series, terms_of(series, run.history), run.key.forecast_horizon)
+    of_nodes, of_periods = _quantiles(run, frame, periods)
+    aggregates = aggregate_frame(run.key, frame, run.hierarchy, of_nodes)
+    cumulative = cumulative_frame(run.key, frame, periods, of_periods)
     risks = run.version(behind[STOCKOUT_RISKS.name])
     return StageResult(
-        {AGGREGATE_FORECASTS.name: aggregates, FORECASTS.name: frame},
+        {AGGREGATE_FORECASTS.name: aggregates, CUMULATIVE_FORECASTS.name: cumulative, FORECASTS.name: frame},
         {**run.inputs, FORECAST_EXPLANATIONS.name: explanations.version},
         run.facts,
-        partial(_summary, run, frame, aggregates, risks),
+        partial(_summary, run, frame, aggregates, cumulative.height, risks),
     )
 
 
-def _sum_quantiles(run: RunContext, forecasts: pl.DataFrame) -> Floats | None:
-    """[m, H, 13] quantiles of every node's demand on a day; None for versions without sample paths."""
+def _quantiles(
+    run: RunContext, forecasts: pl.DataFrame, periods: Periods
+) -> tuple[Floats | None, Mapping[str, Floats] | None]:
+    """[m, H, 13] of every node's demand on a day, and [n, 17] of series' by period; None without sample paths."""
     paths = paths_of_run(run, forecasts)
-    return None if paths is None else quantiles_of_sums(paths, run.hierarchy.summing, progress=run.progress).nodes
+    if paths is None:
+        return None, None
+    sums = PeriodSums(periods, run.options.workers)
+    nodes = quantiles_of_sums(paths, run.hierarchy.summing, on_day=sums.add, progress=run.progress).nodes
+    return nodes, sums.found
 
 
-def _summary(run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, risks: ProductVersion) -> Summary:
-    total = (
-        frame.group_by("target_date")
-        .agg(pl.col("forecast_units").sum(), pl.col("expected_sales_units").sum())
-        .sort("target_date")
-    )
+def _summary(
+    run: RunContext, frame: pl.DataFrame, aggregates: pl.DataFrame, cumulative_rows: int, risks: ProductVersion
+) -> Summary:
+    total = aggregates.filter(product_level=TOTAL, store_level=TOTAL).sort("step")
     return {
         **fan_pictures(run.history, frame, notable_series(frame, run.read(risks, _AT_RISK))),
         "all_stores_and_skus": as_markdown_image(totals_png(_past(run), total), "units per day"),
         "aggregate_rows": aggregates.height,
+        "cumulative_rows": cumulative_rows,
     }
 
 
@@ -131,9 +146,10 @@ def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dic
         "stockout_risks": explanations.inputs["stockout_risks"],
         "forecasts": products["forecasts"].version,
         "aggregate_forecasts": products["aggregate_forecasts"].version,
+        "cumulative_forecasts": products["cumulative_forecasts"].version,
     }
     found = {name: product.version for name, product in products.items()}
-    siblings = products["aggregate_forecasts"].inputs == products["forecasts"].inputs
+    siblings = all(products[name].inputs == products["forecasts"].inputs for name in _SUMS)
     if found != expected or not siblings:
         raise NotAcceptedError(
             "The products do not follow from one another: two runs of this key overlapped.",

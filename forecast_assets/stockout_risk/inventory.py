@@ -25,6 +25,7 @@ import polars as pl
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.models.lead_times import whole_lead_times
 
 DEFAULT_PATHS: Final = 300
 SEED: Final = 0x5_70C_0017
@@ -311,8 +312,7 @@ def _run(draws: Floats, supply: Supply, paths: int) -> tuple[Floats, Floats]:
 
 def _lead_times(supply: Supply, scores: Floats) -> Floats:
     """[c, paths] Whole days from order to arrival of orders yet to be placed."""
-    drawn = supply.lead_time_days[:, None] + supply.lead_time_deviation_days[:, None] * scores
-    return np.maximum(np.rint(drawn), 1.0)
+    return whole_lead_times(supply.lead_time_days, supply.lead_time_deviation_days, scores)
 
 
 def remaining_days(mean: Floats, deviation: Floats, elapsed: Ints, uniform: Floats) -> Ints:

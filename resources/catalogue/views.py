@@ -67,13 +67,15 @@ def statements(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
     files: dict[tuple[str, str, str], _Shapes] = defaultdict(lambda: defaultdict(list))
     for publication in rows.state.publications.values():
         for product in PUBLISHED:
-            paths = store.paths(store.files(publication, product), by_size=True)
-            absent = tuple(absent_columns(product, publication.schemas.get(product)).items())
-            files[publication.key.model_version, publication.key.cadence, product][absent] += paths
+            shapes = files[publication.key.model_version, publication.key.cadence, product]
+            if product in publication.products:
+                absent = tuple(absent_columns(product, publication.schemas.get(product)).items())
+                shapes[absent] += store.paths(store.files(publication, product), by_size=True)
     for model_version in sorted({version for version, *_ in files}):
         yield f"CREATE SCHEMA built.{identifier(model_version)}"
     for model_version, cadence, product in sorted(files):
-        yield from _product_view(model_version, cadence, product, files[model_version, cadence, product])
+        shapes = files[model_version, cadence, product] or {(): [rows.no_rows(PRODUCTS[product])]}
+        yield from _product_view(model_version, cadence, product, shapes)
 
 
 def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> Iterator[str]:
@@ -117,7 +119,7 @@ def _partitioning(path: str) -> str:
     columns themselves.
     """
     keys = [part.partition("=")[0] for part in path.split("/")[:-1] if "=" in part]
-    if len(set(keys)) < len(keys) or not set(keys) <= set(_HIVE_KEYS):
+    if not keys or len(set(keys)) < len(keys) or not set(keys) <= set(_HIVE_KEYS):
         return "hive_partitioning=false"
     return f"hive_partitioning=true, hive_types={HIVE_TYPES}"
 

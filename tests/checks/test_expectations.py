@@ -40,6 +40,9 @@ def sound(product: str, rows: int = 3) -> pl.DataFrame:
     values = [pl.lit(some_value(column)).cast(column.dtype).alias(column.name) for column in contract.columns]
     step = pl.int_range(1, rows + 1, dtype=pl.Int32, eager=True).alias("step")
     frame = pl.select(step).with_columns(value for value in values if value.meta.output_name() != "step")
+    if "step" not in contract.names:
+        # Rows of a product without steps are told apart by their SKU.
+        frame = frame.with_columns(sku_id=pl.col("step").cast(pl.String))
     return contract.validate(frame.select(contract.names))
 
 
@@ -165,6 +168,11 @@ UNSOUND_PRODUCTS: Final[dict[str, dict[str, pl.Expr]]] = {
         "expected_sales_units is at most forecast_units": TWO.alias("expected_sales_units"),
     },
     "forecast_explanations": {"risk_reason is not empty": pl.lit("").alias("risk_reason")},
+    "cumulative_forecasts": {
+        "covering_95_units is at most covering_98_units": TWO.alias("covering_95_units"),
+        "period_days is at least 1": pl.lit(0).cast(UNITS).alias("period_days"),
+        "period is one of lead_time": pl.lit("a while").alias("period"),
+    },
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from checks.lineage import lineage_breaks
+from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import RunKey
 from resources.store.manifests import ProductVersion, manifest_path
 from resources.stores.home import Stores, open_stores
@@ -63,7 +64,7 @@ LINKS: dict[str, Behind] = {
 }
 
 
-@pytest.mark.parametrize("product", ["forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations"])
+@pytest.mark.parametrize("product", PUBLISHED)
 def test_a_run_as_it_was_made_has_no_break(stores: Stores, product: str) -> None:
     assert breaks(stores, of(stores, product)) == []
 

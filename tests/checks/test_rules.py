@@ -68,6 +68,8 @@ BREAKS: dict[str, Break] = {
     "forecast_is_what_the_explanation_says": plus_one("expected_sales_units"),
     "every_level_sums_to_the_total": plus_one("forecast_units", TOTAL),
     "children_sum_to_parent": offsetting,
+    "every_series_has_its_periods": without((pl.col("sku_id") == "B") & (pl.col("period") == "first_7_days")),
+    "periods_sum_their_days": plus_one("forecast_units", pl.col("period") == "first_7_days"),
 }
 
 

@@ -54,6 +54,16 @@ def test_a_fan_and_its_drivers_are_drawn_and_the_same_twice(call: Call) -> None:
     assert Path("fan.png").read_bytes() != Path("why.png").read_bytes()
 
 
+def test_a_whole_store_is_drawn_from_its_sums(call: Call) -> None:
+    store = (*RUN, "--store", "S")
+    assert call(*store, "--out", "all.png") == (0, "Drew all in S (daily/2025-01-01/stat-1/7/r0) to all.png\n")
+    assert call(*SERIES, "--out", "one.png")[0] == 0
+    assert Path("all.png").read_bytes() != Path("one.png").read_bytes()
+    # What came since is in it, as long as it is asked for now.
+    assert call(*store, "--out", "then.png", "--as-of", "3")[0] == 0
+    assert Path("all.png").read_bytes() != Path("then.png").read_bytes()
+
+
 def test_what_came_is_what_is_known_now_or_was_by_then(call: Call, stores: Stores) -> None:
     publication = resolve_run(stores, "daily", store_cases.CUTOFF, "stat-1")
     assert series_history(stores, publication, "S", "A")["sales_units"].to_list() == [2.0]
@@ -71,7 +81,8 @@ def test_what_came_is_what_is_known_now_or_was_by_then(call: Call, stores: Store
         ((*SERIES, "--out", "fan.gif"), "`fan.gif` has no known format. End it in .png."),
         ((*SERIES, "--out", "none/fan.png"), "The folder `none` does not exist. Create it first."),
         ((*RUN, "--store", "S", "--sku", "Z", "--out", "fan.png"), "has no SKU Z in store S"),
-        ((*RUN, "--store", "S", "--out", "fan.png"), "Missing option '--sku'"),
+        ((*RUN, "--store", "T", "--out", "fan.png"), "has no store T. Choose a store of that run's `forecasts`."),
+        ((*RUN, "--store", "S", "--drivers", "--out", "fan.png"), "Drivers are drawn of one SKU: name it with --sku."),
         ((*SERIES, "--days", "0", "--out", "fan.png"), "0 is not in the range"),
         ((*SERIES, "--days", "1000000", "--out", "fan.png"), "1000000 is not in the range"),
     ],

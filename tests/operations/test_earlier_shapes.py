@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, contract_then, earlier_fingerprints
-from forecast_assets.core.errors import ReplayDifferenceError
+from forecast_assets.core.errors import ReplayDifferenceError, UnknownProductError
 from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
 from forecast_assets.operations.reading import export_product, read_product, scan_predictions, scan_product
 from forecast_assets.operations.replaying import Replay
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
-from tests.support.earlier_stores import GROWN, publish_as_before, publish_without
+from tests.support.earlier_stores import GROWN, LATER, publish_as_before, publish_without
 from tests.support.store_cases import catalogue, ingest, publish, register, run_key
 
 OLD, NEW = run_key(0), run_key(1)
@@ -77,6 +77,8 @@ def test_a_view_has_the_columns_of_the_contract_in_their_types(
     described = rows(database, f'DESCRIBE "{version}".{product}')
     named = {name: kind for name, kind, *_ in described if name != "prediction_id"}
     assert list(named) == PRODUCTS[product].names
+    if version == "stat-2" and product in LATER:
+        assert rows(database, f'FROM "{version}".{product}') == []
     today = both.predictions.files(published(both, 1), product)[0]
     with duckdb.connect() as connection:
         file = connection.read_parquet(str(both.blobs.local(today.path)), hive_partitioning=False)
@@ -103,9 +105,26 @@ def test_python_reads_both_as_one(both: Stores, product: str) -> None:
     contract = PRODUCTS[product]
     many = scan_predictions(both, product, model_version="stat-1").collect()
     assert many.schema == contract.schema
-    singles = [scan_product(both, published(both, day), product).collect() for day in (0, 1)]
+    runs = [published(both, day) for day in (0, 1) if day or product not in LATER]
+    singles = [scan_product(both, run, product).collect() for run in runs]
     assert many.equals(pl.concat(singles))
-    assert [read_product(both, published(both, day), product).equals(singles[day]) for day in (0, 1)] == [True, True]
+    assert all(read_product(both, run, product).equals(one) for run, one in zip(runs, singles, strict=True))
+
+
+@pytest.mark.parametrize("product", LATER)
+def test_a_product_that_came_later_is_missed_with_words(both: Stores, product: str, database: Path) -> None:
+    for read in (read_product, scan_product):
+        with pytest.raises(UnknownProductError, match=f"no `{product}` of .*{OLD}.*published by a release that made"):
+            read(both, published(both), product)
+    with pytest.raises(UnknownProductError, match="no `cumulative_forecasts`"):
+        scan_predictions(both, product, model_version="stat-2")
+    with duckdb.connect(str(database), read_only=True) as connection:
+        said = connection.table("audit.publications").select("publication_key", f"{product}_version").fetchall()
+        links = connection.table("audit.lineage").select("publication_key", "link").distinct().fetchall()
+    assert dict(said)[str(OLD)] == ""
+    assert dict(said)[str(NEW)] == published(both, 1).products[product]
+    assert {key for key, link in links if link == product} == {str(NEW)}
+    assert {key for key, link in links if link == "forecasts"} >= {str(OLD), str(NEW)}
 
 
 def test_what_is_absent_is_null_and_a_driver_is_zero(both: Stores) -> None:

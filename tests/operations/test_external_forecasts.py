@@ -101,6 +101,10 @@ def test_the_numbers_of_the_file_are_published_to_the_last_decimal(taken_over: P
     assert ours["model_used"].unique().to_list() == ["external"]
     aggregates = [rows_of(runner, key, "aggregate_forecasts")["forecast_units"] for key in (KEY, PLANNERS)]
     assert aggregates[0].equals(aggregates[1])
+    sums = [rows_of(runner, key, "cumulative_forecasts") for key in (KEY, PLANNERS)]
+    assert sums[0]["forecast_units"].equals(sums[1]["forecast_units"])
+    # Nobody knows how errors of forecasts from elsewhere hang together.
+    assert sums[1].select(QUANTILE_COLUMNS).unique().rows() == [(None,) * 13]
 
 
 def test_risk_explanations_and_views_follow_as_for_every_version(taken_over: Published) -> None:

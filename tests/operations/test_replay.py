@@ -125,7 +125,8 @@ def test_a_run_of_an_earlier_release_is_rebuilt_in_the_shape_of_then(
         rebuild_snapshots(older, [source_snapshot(runner.stores, publication.products)], lambda *_: None)
         options = RunOptions(risk_paths=runner.settings.risk_paths, workers=1)
         score(RunContext(older, RunRequest(KEY, options), schemas=then))
-    recorded = {name: older.predictions.staged(name, key) for name in PRODUCTS}
+    # The release of then made no sums over days.
+    recorded = {name: older.predictions.staged(name, key) for name in PRODUCTS if name != "cumulative_forecasts"}
     assert {name: recorded[name].schema for name in grown} == then
     assert not {"payday_units", "covariates_units"} & {*older.predictions.read(recorded["base_forecasts"]).columns}
     monkeypatch.setattr(replaying, "_products_of", lambda *_: recorded)

@@ -164,6 +164,14 @@ def test_what_came_is_drawn_over_the_forecast_and_its_stockouts_are_shaded() -> 
     assert len({alone, actuals, in_stock}) == 3
 
 
+def test_sums_without_quantiles_are_drawn_without_fans() -> None:
+    unknown = _forecast().with_columns(pl.lit(None, pl.Float64).alias(name) for name in QUANTILE_COLUMNS)
+    for draw in (plots.history_and_fan_png, plots.totals_png):
+        bare = draw(_history(), unknown)
+        assert bare == draw(_history(), _forecast().drop(QUANTILE_COLUMNS))
+        assert bare != draw(_history(), _forecast())
+
+
 def test_base_forecasts_are_drawn_without_expected_sales() -> None:
     base = _forecast().rename({"forecast_units": "base_units"}).drop("expected_sales_units")
     assert plots.history_and_fan_png(_history(), base).startswith(PNG_HEAD)

@@ -20,7 +20,7 @@ import sqlalchemy
 
 from checks.rules import RULES, Rule
 from forecast_assets.automation.triggers import scoring_request, snapshot_request
-from forecast_assets.contracts import COMPONENTS, NODE_KEY, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
+from forecast_assets.contracts import COMPONENTS, NODE_KEY, PERIODS, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 from forecast_assets.core.errors import (
     AlreadyRegisteredError,
     ChangedFileError,
@@ -34,6 +34,7 @@ from forecast_assets.core.run import RunRequest
 from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.publication.cumulative import terms_of
 from forecast_assets.publication.paths import paths_of_run
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.simulation.simulator import Simulation
@@ -115,6 +116,38 @@ def test_quantiles_of_every_node_are_those_of_its_paths(published: Published) ->
         assert rows.sort("step").select(QUANTILE_COLUMNS).cast(pl.Float64).to_numpy() == pytest.approx(
             expected, abs=2e-6
         )
+
+
+def test_demand_over_days_is_that_of_the_same_paths(published: Published) -> None:
+    runner, _ = published
+    run = RunContext(runner.stores, RunRequest(KEY, runner.options))
+    forecasts, found = product(published, "forecasts"), product(published, "cumulative_forecasts")
+    paths = paths_of_run(run, forecasts)
+    assert paths is not None
+    drawn, at = np.stack(list(paths.steps())), {name: row for row, name in enumerate(run.hierarchy.series.iter_rows())}
+    assert set(found["period"]) == set(PERIODS)
+    for row in found.iter_rows(named=True):
+        if row["period"] in ("lead_time", "lead_time_and_review"):
+            continue
+        sums = drawn[: int(row["period_days"]), at[row["store_id"], row["sku_id"]]].sum(axis=0)
+        expected = np.quantile(sums, QUANTILES, method="hazen")
+        assert [float(row[name]) for name in QUANTILE_COLUMNS] == pytest.approx(expected, abs=2e-6)
+        assert float(row["covering_95_units"]) == pytest.approx(np.sort(sums)[474], abs=2e-6)
+
+
+def test_demand_over_a_random_lead_time_is_wider_than_over_its_mean(published: Published) -> None:
+    runner, _ = published
+    run = RunContext(runner.stores, RunRequest(KEY, runner.options))
+    found = product(published, "cumulative_forecasts")
+    terms = terms_of(run.hierarchy.series, run.history)
+    assert terms is not None
+    lead = found.filter(period="lead_time")
+    known = dict(zip(run.hierarchy.series.iter_rows(), terms.lead_time_days.tolist(), strict=True))
+    said = [known[row["store_id"], row["sku_id"]] for row in lead.iter_rows(named=True)]
+    assert lead["period_days"].cast(pl.Float64).to_list() == pytest.approx(said, abs=0.1)
+    more = lead.join(found.filter(period="lead_time_and_review"), on=["store_id", "sku_id"], suffix="_more")
+    for column in ("forecast_units", "q500_units", "covering_98_units"):
+        assert (more[f"{column}_more"] >= more[column]).all()
 
 
 def test_explanations_add_up_to_the_published_numbers(published: Published) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.accuracy.measuring import measure_run
-from forecast_assets.contracts import BACKTEST_REPORTS, COMPONENTS, PRODUCTS, QUANTILE_COLUMNS, SALES
+from forecast_assets.contracts import (
+    BACKTEST_REPORTS,
+    COMPONENTS,
+    COVERING_COLUMNS,
+    PRODUCTS,
+    QUANTILE_COLUMNS,
+    SALES,
+)
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compile_contract
 from forecast_assets.features.specs import DEFAULT_SPECS
@@ -85,11 +92,31 @@ def _aggregate_rows() -> list[dict[str, Any]]:
     ]
 
 
+def _cumulative_rows() -> list[dict[str, Any]]:
+    """The first week, which is the horizon too, and a lead time of two days or three."""
+    periods = {"lead_time": (Decimal("2.5"), 10), "first_7_days": (7, 28), "horizon": (7, 28)}
+    return [
+        {
+            **_row(sku, 1),
+            "period": period,
+            "period_days": days,
+            "forecast_units": units,
+            **{name: 20 + at for at, name in enumerate(COVERING_COLUMNS)},
+        }
+        for sku in SKUS
+        for period, (days, units) in periods.items()
+    ]
+
+
 def make(product: str) -> pl.DataFrame:
     """Return one product that keeps every promise."""
     contract = PRODUCTS[product]
-    is_nodes = "product_level" in contract.names
-    rows = _aggregate_rows() if is_nodes else [_row(sku, step) for sku in SKUS for step in range(1, 8)]
+    if "product_level" in contract.names:
+        rows = _aggregate_rows()
+    elif "period" in contract.names:
+        rows = _cumulative_rows()
+    else:
+        rows = [_row(sku, step) for sku in SKUS for step in range(1, 8)]
     picked = [{name: row[name] for name in contract.names} for row in rows]
     return pl.DataFrame(picked, schema=contract.schema)
 

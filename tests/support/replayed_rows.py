@@ -29,6 +29,7 @@ def require_replayed(runner: Runner, key: RunKey, rows: Iterable[PredictionId]) 
     """The replay of a run, byte for byte equal; the rows are shown beside their rebuilt selves, value by value."""
     found = replay(runner.stores, runner.settings, key, lambda *_: None, rows=list(rows))
     found.require_equal()
+    assert {each.recorded.product for each in found.products} >= set(PUBLISHED)
     assert set(found.rows) == set(rows)
     for row, values in found.rows.items():
         assert values.height > len(PUBLISHED), row

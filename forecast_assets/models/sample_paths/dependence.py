@@ -12,7 +12,7 @@ squares finds them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -46,10 +46,13 @@ class Dependence:
         lasting: By level, what is the same on all days of the horizon: names of crossed levels as `product x store`,
             and `own` for the series itself.
         daily: By level, what is of the day.
+        borrowed: By level none of whose nodes had two series with errors to learn from, the level whose shares stand
+            for its own: the finest one above that had, or `own` where none had.
     """
 
     lasting: Mapping[str, float]
     daily: Mapping[str, float]
+    borrowed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def none(cls) -> "Dependence":
@@ -63,11 +66,16 @@ class Dependence:
         Raises:
             InputError: If shares are negative or add up to more than 1.
         """
-        found = cls(dict(data["lasting"]), dict(data["daily"]))
+        found = cls(dict(data["lasting"]), dict(data["daily"]), dict(data.get("borrowed", {})))
         shares = [*found.lasting.values(), *found.daily.values()]
         if not all(share >= 0.0 for share in shares) or sum(shares) > 1.0 or OWN in found.daily:
             raise InputError(f"The shares of factors are wrong: {data}.", remedy="Train the version again.")
         return found
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the JSON form, without levels that borrow where none does."""
+        borrowed = {"borrowed": dict(self.borrowed)} if self.borrowed else {}
+        return {"lasting": dict(self.lasting), "daily": dict(self.daily), **borrowed}
 
     def only(self, levels: Collection[str]) -> "Dependence":
         """Return the shares of these levels and of series themselves; what others had becomes a series' own day's."""
@@ -75,7 +83,7 @@ class Dependence:
             {name: share for name, share in part.items() if name in levels or name == OWN}
             for part in (self.lasting, self.daily)
         )
-        return Dependence(lasting, daily)
+        return replace(self, lasting=lasting, daily=daily)
 
     @property
     def rest(self) -> float:
@@ -117,12 +125,16 @@ class CutoffErrors:
 def learn_dependence(cutoffs: Sequence[CutoffErrors]) -> Dependence:
     """Learn the shares of factors.
 
+    A level whose nodes have but one series each, or errors of one, cannot be told from the series themselves. It gets
+    no share: what its series have in common is what they have in common with others of a level above.
+
     Args:
         cutoffs: Past cutoffs, with the same levels; none for no dependence at all.
     """
     from scipy.optimize import nnls
 
-    levels = list(cutoffs[0].nodes) if cutoffs else []
+    everything = list(cutoffs[0].nodes) if cutoffs else []
+    levels = [level for level in everything if any(_has_pairs(each, level) for each in cutoffs)]
     systems = [_system(each, levels) for each in cutoffs]
     found = sum((system.found for system in systems), np.zeros(2 * len(levels) + 1))
     design = sum((system.design for system in systems), np.zeros((len(found), len(found))))
@@ -136,7 +148,22 @@ def learn_dependence(cutoffs: Sequence[CutoffErrors]) -> Dependence:
         {name: float(share) for name, share in zip(names[part], shares[part], strict=True) if share > 0.0}
         for part in (slice(0, len(levels) + 1), slice(len(levels) + 1, None))
     )
-    return _bounded(Dependence(lasting, daily))
+    borrowed = {level: _above(level, levels, cutoffs[0].nodes) for level in everything if level not in levels}
+    return _bounded(Dependence(lasting, daily, borrowed))
+
+
+def _has_pairs(cutoff: CutoffErrors, level: str) -> bool:
+    """Whether a node of a level has two series with errors."""
+    node = np.asarray(cutoff.nodes[level])[~np.isnan(cutoff.error).all(axis=1)]
+    return bool((np.bincount(node[node >= 0]) > 1).any())
+
+
+def _above(level: str, others: Sequence[str], nodes: Mapping[str, Codes | GroupCodes]) -> str:
+    """Return the finest of some levels each of whose nodes has all or none of every node of a level; else `own`."""
+    node = np.asarray(nodes[level])
+    count = len(np.unique(node))
+    above = [name for name in others if _common(node, np.asarray(nodes[name])).max(initial=-1) + 1 == count]
+    return max(above, key=lambda name: len(np.unique(nodes[name])), default=OWN)
 
 
 @dataclass(frozen=True)
@@ -229,4 +256,4 @@ def _bounded(found: Dependence) -> Dependence:
         return found
     by = (1.0 - _LEAST_REST) / whole
     lasting, daily = ({name: share * by for name, share in part.items()} for part in (found.lasting, found.daily))
-    return Dependence(lasting, daily)
+    return replace(found, lasting=lasting, daily=daily)

@@ -44,6 +44,11 @@ class Factor:
     keys: Keys
     node: Codes | GroupCodes
 
+    def take(self, rows: Rows | slice) -> "Factor":
+        """Return the factor of some series, without the nodes that none of them is of."""
+        nodes, node = np.unique(self.node[rows], return_inverse=True)
+        return Factor(self.keys[nodes], node)
+
 
 def factors_of(hierarchy: Hierarchy, dependence: Dependence, seed: int = SEED) -> dict[str, Factor]:
     """Return the factor of each level that has a share; of levels that are gone by now there is none.
@@ -90,13 +95,16 @@ class JointPaths:
 
     def take(self, rows: Rows) -> "JointPaths":
         """Return the paths of some of the series, which are what they are among all."""
-        few = {level: replace(factor, node=factor.node[rows]) for level, factor in self.factors.items()}
+        few = {level: factor.take(rows) for level, factor in self.factors.items()}
         return replace(self, marginals=self.marginals.take(rows), keys=self.keys[rows], factors=few)
 
     def until(self, days: int) -> "JointPaths":
         """Return the paths of the first days, which are what they are before any others."""
-        few = self.marginals
-        return replace(self, marginals=Marginals(few.mean[:, :days], few.quantiles[:, :days], few.is_whole))
+        return replace(self, marginals=self.marginals.until(days))
+
+    def units(self, rows: Rows) -> Floats:
+        """Return what some series sell: [r, H, N] units; for a few series at a time, whose paths fit into memory."""
+        return np.stack([*self.take(rows).steps()], axis=1)
 
     def steps(self) -> Iterator[Floats]:
         """Yield [n, N] units of each day in turn: column k of all days is one future of all series."""
@@ -126,14 +134,29 @@ class JointPaths:
 
     def _of_day(self, step: int) -> dict[str, Floats]:
         """[m, N] what nodes of each level add to the scores of their series on a day."""
-        out = {level: lasting.copy() for level, lasting in self._lasting.items()}
-        for level, share in self.dependence.daily.items():
-            out[level] += share**0.5 * even_normals(self.factors[level].keys, self.paths * (step + 1), self.paths)
+        daily = self.dependence.daily
+        drawn = {level: self._of_nodes(level, share, self.paths * (step + 1)) for level, share in daily.items()}
+        return {
+            level: lasting + drawn[level] if level in drawn else lasting for level, lasting in self._lasting.items()
+        }
+
+    def _of_nodes(self, level: str, share: float, first: int) -> Floats:
+        """[m, N] a part of what nodes of a level add, from their streams' number ``first`` on."""
+        keys = self.factors[level].keys
+        out = np.empty((len(keys), self.paths))
+
+        def one_block(rows: slice) -> Floats:
+            return np.asarray(share**0.5 * even_normals(keys[rows], first, self.paths))
+
+        for rows, scores in in_threads(one_block, self._blocks_of(len(keys)), self.workers):
+            out[rows] = scores
         return out
 
     @property
     def _blocks(self) -> list[slice]:
-        count = len(self.keys)
+        return self._blocks_of(len(self.keys))
+
+    def _blocks_of(self, count: int) -> list[slice]:
         return [slice(start, min(start + self.block, count)) for start in range(0, count, self.block)]
 
     @cached_property
@@ -152,7 +175,7 @@ class JointPaths:
         """[m, N] what nodes of each level add on all days."""
         shares = self.dependence.lasting
         return {
-            level: shares[level] ** 0.5 * even_normals(factor.keys, 0, self.paths)
+            level: self._of_nodes(level, shares[level], 0)
             if level in shares
             else np.zeros((len(factor.keys), self.paths))
             for level, factor in self.factors.items()

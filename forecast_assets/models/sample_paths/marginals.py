@@ -34,6 +34,10 @@ class Marginals:
         """Return some of the series."""
         return Marginals(self.mean[rows], self.quantiles[rows], self.is_whole[rows])
 
+    def until(self, days: int) -> "Marginals":
+        """Return the first days."""
+        return Marginals(self.mean[:, :days], self.quantiles[:, :days], self.is_whole)
+
     def outcomes(self, step: int, paths: int) -> Floats:
         """Return equally likely outcomes of a day.
 

@@ -4,13 +4,13 @@ What belongs here: adding paths up and reading quantiles off them. What does not
 published.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from forecast_assets.contracts import QUANTILES
+from forecast_assets.contracts import COVERED_PERCENT, QUANTILES
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.threads import in_threads
@@ -38,15 +38,40 @@ class SumQuantiles:
 
 def quantiles_of_paths(paths: Floats, levels: Sequence[float] = QUANTILES) -> Floats:
     """[k, levels] quantiles of [k, N] equally likely outcomes, each the middle of an equal slice of probability."""
-    ordered = np.sort(paths, axis=1)
-    place = np.clip(np.array(levels) * paths.shape[1] - 0.5, 0.0, paths.shape[1] - 1.0)
+    return quantiles_of_ordered(np.sort(paths, axis=1), levels)
+
+
+def quantiles_of_ordered(ordered: Floats, levels: Sequence[float] = QUANTILES) -> Floats:
+    """[k, levels] quantiles of [k, N] equally likely outcomes that rise along the last axis."""
+    place = np.clip(np.array(levels) * ordered.shape[1] - 0.5, 0.0, ordered.shape[1] - 1.0)
     below = np.floor(place).astype(np.intp)
-    above = np.minimum(below + 1, paths.shape[1] - 1)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
     return np.asarray(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
 
 
+def covering(ordered: Floats, percents: Sequence[int] = COVERED_PERCENT) -> Floats:
+    """[k, percents] fewest units that are enough in so many percent of outcomes, each of them an outcome itself.
+
+    Args:
+        ordered: [k, N] equally likely outcomes that rise along the last axis.
+        percents: Whole percent, from 1 to 100.
+
+    Example:
+        >>> covering(np.array([[0.0, 0.0, 3.0, 7.0]]), (50, 51, 99)).tolist()
+        [[0.0, 3.0, 7.0]]
+    """
+    # Whole numbers, since 0.98 times a number of paths may be a little more than it should.
+    enough = -(-np.array(percents) * ordered.shape[1] // 100)
+    return np.asarray(ordered[:, enough - 1])
+
+
 def quantiles_of_sums(
-    paths: JointPaths, summing: Sparse, windows: Sequence[int] = (), *, progress: Progress = silent
+    paths: JointPaths,
+    summing: Sparse,
+    windows: Sequence[int] = (),
+    *,
+    on_day: Callable[[Floats], None] | None = None,
+    progress: Progress = silent,
 ) -> SumQuantiles:
     """Add paths up by node and over first days.
 
@@ -56,6 +81,7 @@ def quantiles_of_sums(
         paths: Of n series.
         summing: [m, n] sparse ones: the series of each node.
         windows: Numbers of first days to add up, each at most the horizon.
+        on_day: Called with the [n, N] units of each day in turn, for other sums of the same paths.
         progress: Called with the stage, days done and days in all.
     """
     matrix = summing.astype(np.float64)
@@ -65,6 +91,8 @@ def quantiles_of_sums(
     whole: Floats | None = None
     for step, units in enumerate(paths.steps(), start=1):
         nodes[:, step - 1] = _of_nodes(parts, units, paths.workers)
+        if on_day is not None:
+            on_day(units)
         progress(PATHS_STAGE, step, horizon)
         if windows and step <= max(windows):
             whole = units if whole is None else whole + units

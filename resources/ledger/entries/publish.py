@@ -235,7 +235,11 @@ def publications_table() -> AuditTable:
     from forecast_assets.contracts import PUBLISHED
 
     versions = (
-        AuditColumn(f"{name}_version", ColumnType.TEXT, f"product version (manifest hash) of `{name}`")
+        AuditColumn(
+            f"{name}_version",
+            ColumnType.TEXT,
+            f"product version (manifest hash) of `{name}`; empty if the run was published before there was one",
+        )
         for name in PUBLISHED
     )
     return AuditTable(
@@ -260,7 +264,10 @@ def publications_table() -> AuditTable:
 
 def _rows(publications: Sequence[Publication], source: AuditSource, published: Sequence[str]) -> ComputedRows:
     versions = source.state.part(Versions).by_name
-    runs = [({name: one.products[name] for name in published}, versions[one.key.model_version]) for one in publications]
+    runs = [
+        ({name: one.products[name] for name in published if name in one.products}, versions[one.key.model_version])
+        for one in publications
+    ]
     links, is_complete = links_of(runs, source)
     rows = [{**_row(one, published), "links": of} for one, of in zip(publications, links, strict=True)]
     return ComputedRows(rows, is_complete)
@@ -270,7 +277,7 @@ def _row(publication: Publication, published: Sequence[str]) -> AuditRow:
     return {
         "publication_key": str(publication.key),
         **vars(publication.key),
-        **{f"{name}_version": publication.products[name] for name in published},
+        **{f"{name}_version": publication.products.get(name, "") for name in published},
         "ledger_sequence": publication.sequence,
         "recorded_at": publication.recorded_at,
         "corrects": publication.correction.corrects,

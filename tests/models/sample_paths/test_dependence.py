@@ -1,7 +1,7 @@
 """Learned shares against factors that errors were drawn from."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,9 +85,34 @@ def test_without_a_cutoff_or_a_known_day_there_is_none() -> None:
     assert learn_dependence([]) == learn_dependence([nothing]) == Dependence.none()
 
 
+def test_a_level_without_errors_borrows_from_the_finest_above_that_has_some() -> None:
+    """Of each group in a store one series has errors, so that it cannot be told from the series by itself."""
+    lasting, daily = {"group": 0.1}, {"store": 0.15}
+    cases = [errors(lasting, daily, seed, MOMENT) for seed in range(30)]
+    for case in cases:
+        case.error[np.arange(COUNT) % EACH > 0] = np.nan
+    found = learn_dependence(cases)
+    # There are twelve stores and six groups: a store is the finer of the two.
+    assert found.borrowed == {"group x store": "store"}
+    assert "group x store" not in {*found.lasting, *found.daily}
+    assert found.daily["store"] == pytest.approx(0.15, abs=0.04)
+    assert found.lasting["group"] == pytest.approx(0.1, abs=0.04)
+
+
+def test_levels_of_one_series_are_the_series_itself() -> None:
+    one = errors({OWN: 0.5}, {}, 1, MOMENT)
+    few = {level: node[:1] - node[:1] for level, node in NODES.items()}
+    found = learn_dependence([CutoffErrors(one.error[:1], one.moment[:1], few)])
+    assert (set(found.lasting) | set(found.daily)) <= {OWN}
+    assert found.borrowed == dict.fromkeys(NODES, OWN)
+
+
 def test_it_survives_json() -> None:
     found = learn_dependence([errors({OWN: 0.2}, {"store": 0.1}, 1, MOMENT)])
-    assert Dependence.from_data(json.loads(json.dumps(asdict(found)))) == found
+    assert set(found.to_data()) == {"lasting", "daily"}
+    borrowing = replace(found, borrowed={"group x store": "store"})
+    for each in (found, borrowing):
+        assert Dependence.from_data(json.loads(json.dumps(each.to_data()))) == each
 
 
 @pytest.mark.parametrize(

@@ -535,7 +535,7 @@ def test_a_folder_that_was_moved_is_mended_by_a_build(tmp_path: Path) -> None:
         rows(link, 'SELECT count(*) FROM "stat-1".forecasts')
     refresh_catalogue(open_stores(moved / "store").predictions, moved / "catalogue")
     assert rows(link, 'SELECT count(*) FROM "stat-1".forecasts') == [(14,)]
-    assert rows(link, "SELECT count(*) FROM audit.lineage") == [(7,)]
+    assert rows(link, "SELECT count(*) FROM audit.lineage") == [(8,)]
 
 
 # --- the files of rows ---

@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 
 from forecast_assets.cli.exit_codes import exit_code
+from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.errors import (
     FindingsError,
     InputError,
@@ -64,8 +65,7 @@ def paths(stores: Stores) -> set[str]:
 
 
 def unfinished_products(stores: Stores) -> dict[str, str]:
-    names = ("forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations")
-    return {name: stores.predictions.staged(name, UNFINISHED).version for name in names}
+    return {name: stores.predictions.staged(name, UNFINISHED).version for name in PUBLISHED}
 
 
 def remove(stores: Stores) -> VacuumResult:
