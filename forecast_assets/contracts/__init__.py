@@ -56,6 +56,7 @@ from forecast_assets.contracts.reports import (
     ACCURACY_SEGMENTS,
     BACKTEST_REPORTS,
     BACKTESTED_METHOD,
+    CALIBRATION,
     EVALUATION_REPORTS,
     FORECAST_ACCURACY,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "BACKTEST_REPORTS",
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
+    "CALIBRATION",
     "COMPONENTS",
     "COVARIATES",
     "DEMAND_CLASSES",

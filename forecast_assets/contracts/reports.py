@@ -136,3 +136,48 @@ BACKTEST_REPORTS = Contract(
     ),
     limits=("Days whose sales are not known yet are left out, as many as there are.",),
 )
+
+CALIBRATION = Contract(
+    name="calibration",
+    grain="one metric of one segment, at one pair of levels, of single days or of a sum of days",
+    description="How often what a model version gives a probability came, on days that no part of it had seen.",
+    columns=(
+        Column("level", pl.String, "sums at a pair of levels, as `category x store`; `sku x store` are the series"),
+        Column("days", pl.Int32, "1 for single days; else how many first days ahead are summed", at_least=1),
+        Column(
+            "segment_kind",
+            pl.String,
+            "what rows are divided by: `all`, `step` (days ahead), of series also `demand_class`, `size` (units a day) "
+            "and all three together, of stock-out risk `risk_band` and `day_ahead`",
+        ),
+        Column("segment", pl.String, "which one"),
+        Column(
+            "metric",
+            pl.String,
+            "`coverage_...` of a central interval, `at_most_...` of an upper quantile, `pit` (between neighbouring "
+            "quantiles), `crps` in units, `wspl`; of stock-out risk `reliability` (days by what was said), `brier` "
+            "with its parts, `roc_auc`, `calibration_error`",
+        ),
+        Column("bin", pl.Int32, "of `pit` and `reliability` which stretch of probability, from 1; else 0", at_least=0),
+        Column("low", pl.Float64, "probability from which on; null of scores", nullable=True, at_least=0, at_most=1),
+        Column("high", pl.Float64, "probability up to which; null of scores", nullable=True, at_least=0, at_most=1),
+        Column("value", pl.Float64, "share of what came in between, or the score; null if unknown", nullable=True),
+        Column("expected", pl.Float64, "share that was said; null of scores", nullable=True),
+        Column("rows", pl.Int64, "pairs of a series or node and a day, or a sum of days", at_least=1),
+        Column("effective_rows", pl.Int64, "of these, without days that several cutoffs judged", at_least=0),
+        Column("dates", pl.Int64, "days, or sums of days, that do not overlap", at_least=0),
+    ),
+    key=("level", "days", "segment_kind", "segment", "metric", "bin"),
+    promises=(
+        "Measured at past cutoffs by versions that were trained, calibration included, on what was known by then.",
+        "Quantiles are those that would have been published: reconciled, and of sums those of joint sample paths.",
+        "A count that ties with quantiles is spread over the probability that it covers: a randomised PIT, expected.",
+    ),
+    limits=(
+        "Of each pair of levels at most 300 nodes are judged, evenly spread; of sums of days 2,000 series.",
+        "Rows of which less than 0.001 units a day is expected have no distribution and are left out.",
+        "Demand of days without stock is judged by its estimate, as everywhere; sums are of the series that are known.",
+        "Errors of one day hang together: of wide levels `dates` says more than `rows` of how much was seen.",
+        "crps is that of the 13 quantiles, joined by lines in the normal score as sample paths join them.",
+    ),
+)

@@ -28,7 +28,8 @@ _SIZES: Final = len(SIZE_EDGES) + 1
 _STEPS: Final = len(STEP_EDGES) + 1
 _LEAST_PAIRS: Final = 400
 _LARGEST_RHO: Final = 0.95
-_SMALLEST_FORECAST: Final = 1e-3
+# Units a day below which nothing is expected that could be compared with what came.
+SMALLEST_FORECAST: Final = 1e-3
 # Demand over forecast where training had nothing to learn from: nothing to twice the mean, evenly.
 _UNINFORMED: Final = tuple(2.0 * level for level in QUANTILES)
 
@@ -81,7 +82,7 @@ class Calibration:
         Returns:
             [n, H, 13] units, rising along the last axis; zeros where the mean is zero.
         """
-        group, size, step = _codes(mean, demand_class)
+        group, size, step = segment_codes(mean, demand_class)
         learned = step if learned_days is None else step[:, np.minimum(np.arange(step.shape[1]), learned_days - 1)]
         return mean[:, :, None] * self._table()[group, size, learned]
 
@@ -128,7 +129,7 @@ def calibrate(mean: Floats, demand: Floats, demand_class: Names) -> Calibration:
         demand: [k, H] what came, in units; NaN where unknown.
         demand_class: [k] at each backtest's cutoff.
     """
-    factors, sources = _factors(mean, demand, _codes(mean, demand_class))
+    factors, sources = _factors(mean, demand, segment_codes(mean, demand_class))
     uncorrelated = Calibration(factors, sources, {})
     scores = uncorrelated.scores(mean, demand, demand_class)
     rho = {name: _rho(scores[demand_class == name]) for name in DEMAND_CLASSES}
@@ -139,7 +140,7 @@ def _factors(
     mean: Floats, demand: Floats, codes: tuple[Codes, Codes, Codes]
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, str]]:
     """Factors of every segment, and the segment that each was learned from."""
-    is_pair = ~np.isnan(demand) & (mean > _SMALLEST_FORECAST)
+    is_pair = ~np.isnan(demand) & (mean > SMALLEST_FORECAST)
     ratios = demand[is_pair] / mean[is_pair]
     group, size, step = (np.broadcast_to(code, mean.shape)[is_pair] for code in codes)
     learned = {_name(ANY, ANY, ANY): _quantiles_of(ratios) if len(ratios) else _UNINFORMED}
@@ -182,7 +183,7 @@ def _quantiles_of(ratios: Floats) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(ratios, QUANTILES))
 
 
-def _codes(mean: Floats, demand_class: Names) -> tuple[Codes, Codes, Codes]:
+def segment_codes(mean: Floats, demand_class: Names) -> tuple[Codes, Codes, Codes]:
     """Class [n, 1], size [n, H] and step [1, H] of each forecast, as places in the table of factors."""
     order = np.argsort(DEMAND_CLASSES)
     group = order[np.searchsorted(np.array(DEMAND_CLASSES)[order], demand_class)]

@@ -15,6 +15,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
+    CALIBRATION,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -71,6 +72,10 @@ _BACKTESTS: Final = """\
 The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the
 ledger entry), `is_newest` and `known_until` besides. [Backtests](backtests.md) says how to read it."""
 
+_CALIBRATION: Final = """\
+The view `audit.calibration` over all model versions, with `model_version` and `registered_sequence` (the ledger entry)
+besides. [Calibration](calibration.md) says how to read it."""
+
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
 
@@ -84,6 +89,7 @@ def products_markdown() -> str:
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
+        *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),
