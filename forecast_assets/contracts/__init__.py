@@ -54,6 +54,7 @@ from forecast_assets.contracts.products import (
 )
 from forecast_assets.contracts.reports import (
     ACCURACY_SEGMENTS,
+    AT_MOST_COLUMNS,
     BACKTEST_REPORTS,
     BACKTESTED_METHOD,
     CALIBRATION,
@@ -66,6 +67,7 @@ __all__ = [
     "ACCURACY_SEGMENTS",
     "AGGREGATE_FORECASTS",
     "ALL_STORES",
+    "AT_MOST_COLUMNS",
     "BACKTESTED_METHOD",
     "BACKTEST_REPORTS",
     "BASE_FORECASTS",

@@ -7,7 +7,13 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts.columns import run_columns, step_columns, units_column
+from forecast_assets.contracts.columns import (
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    run_columns,
+    step_columns,
+    units_column,
+)
 from forecast_assets.contracts.schema import SQUARED_UNITS, Column, Contract
 from forecast_assets.core.quantities import UNITS
 
@@ -49,6 +55,14 @@ EVALUATION_REPORTS = Contract(
 # What forecasts of a day are summed by, at the level of SKU and store.
 ACCURACY_SEGMENTS: Final = ("all", "demand_class", "store", "product_node", "risk_band")
 
+
+def _at_most(quantile_column: str) -> str:
+    """Name of the column that counts what lay at or below a quantile."""
+    return f"at_most_{quantile_column.removesuffix('_units')}_rows"
+
+
+AT_MOST_COLUMNS: Final = tuple(_at_most(name) for name in QUANTILE_COLUMNS)
+
 FORECAST_ACCURACY = Contract(
     name="forecast_accuracy",
     grain="one published run, one target date, one pair of levels, one segment",
@@ -86,6 +100,20 @@ FORECAST_ACCURACY = Contract(
         Column("stockout_rows", pl.Int64, "of those, how many had a stock-out", at_least=0),
         Column("expected_stockout_rows", UNITS, "sum of their stockout_probability", at_least=0),
         Column("brier_loss", UNITS, "sum of (probability less outcome) squared", at_least=0),
+        *(
+            Column(
+                _at_most(name),
+                UNITS,
+                f"quantile_rows at or below the quantile of {level}; null in measurements of earlier releases",
+                at_least=0,
+            )
+            for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+        ),
+        units_column(
+            "crps_units",
+            "continuous ranked probability score of demand, summed over quantile_rows; null in measurements of earlier "
+            "releases",
+        ),
     ),
     key=(
         "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "target_date",
@@ -101,7 +129,10 @@ FORECAST_ACCURACY = Contract(
             "too high, since high demand is what empties the shelf; so read coverage and pinball loss with care where "
             "stock-outs are many."
         ),
-        "A count that ties with a quantile lies inside an interval by the share of its probability that does.",
+        (
+            "A count that ties with a quantile lies inside an interval, or at or below a quantile, by the share of its "
+            "probability that does."
+        ),
         "Seasonal naive is the last same weekday known at the prediction date, of four weeks; unknown counts as none.",
         (
             "Stock-outs are days with out-of-stock hours, else with nothing on hand at their end. Unmet demand itself "

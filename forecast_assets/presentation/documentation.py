@@ -66,7 +66,9 @@ _ACCURACY: Final = """\
 The view `audit.forecast_accuracy` over all model versions, with `measured_sequence` (the ledger entry), `is_newest` and
 `known_until` besides: sum the newest only. Ratios follow from sums: WAPE is
 `sum(absolute_error_units) / sum(sales_units)`, bias `sum(error_units) / sum(sales_units)`, coverage
-`sum(inside_80_rows) / sum(quantile_rows)`, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
+`sum(inside_80_rows) / sum(quantile_rows)`, the share at or below an upper quantile
+`sum(at_most_q975_rows) / sum(quantile_rows)`, of what lies between two quantiles (a PIT histogram) the difference of
+two such columns, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
 
 _BACKTESTS: Final = """\
 The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the

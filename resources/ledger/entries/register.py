@@ -4,7 +4,7 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     TableView,
+    file_columns,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -204,7 +205,11 @@ def _calibrated(state: FoldedState) -> Sequence[VersionRecord]:
 def _calibration_files(versions: Sequence[VersionRecord], source: AuditSource) -> ComputedRows:
     made = source.readable([version.calibration for version in versions])
     rows = [
-        {"model_version": version.model_version, "registered_sequence": version.sequence, **asdict(file)}
+        {
+            "model_version": version.model_version,
+            "registered_sequence": version.sequence,
+            **file_columns(made[version.calibration], file),
+        }
         for version in versions
         if version.calibration in made
         for file in made[version.calibration].files
