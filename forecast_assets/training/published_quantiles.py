@@ -35,13 +35,15 @@ from forecast_assets.models.forecasts import Forecasts
 from forecast_assets.models.node_levels import MOST_NODES, summing_matrix
 from forecast_assets.models.reconciled_means import reconcile
 from forecast_assets.models.sample_paths.dependence import Dependence, level_name
-from forecast_assets.models.sample_paths.drawing import DEFAULT_PATHS, JointPaths, factors_of, series_keys
+from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals, sells_by_the_piece
 from forecast_assets.models.sample_paths.sums import quantiles_of_paths
 from forecast_assets.models.selection import spread_rows
 
-# Outcomes that are drawn at most, so that judging takes seconds, and paths at least, so that they have tails.
-_MOST_OUTCOMES: Final = 60_000_000
+# Paths: fewer than a run draws, since what is judged is averaged over nodes and days; fewer still where outcomes would
+# be more than so many, so that judging takes seconds, and never so few that there are no tails.
+_MOST_PATHS: Final = 250
+_MOST_OUTCOMES: Final = 30_000_000
 _LEAST_PATHS: Final = 100
 # Series whose sums over days are judged.
 _SUMMED_SERIES: Final = 2000
@@ -207,7 +209,7 @@ class _Judged:
             dependence=shares.only(factors),
             keys=series_keys(run.hierarchy),
             factors=factors,
-            paths=int(np.clip(_MOST_OUTCOMES // max(mean.size, 1), _LEAST_PATHS, DEFAULT_PATHS)),
+            paths=int(np.clip(_MOST_OUTCOMES // max(mean.size, 1), _LEAST_PATHS, _MOST_PATHS)),
             workers=run.workers,
         )
 
