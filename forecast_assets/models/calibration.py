@@ -89,12 +89,14 @@ class Calibration:
     def completed(self, other: "Calibration") -> "Calibration":
         """Return the calibration with another one's factors for segments of which this one had seen too little.
 
-        How errors hang together is the other's: its cutoffs are several.
+        That is where its own are of a wider segment than the other's: how a ratio spreads depends more on how much is
+        sold than on which of the two made the forecast. How errors hang together is the other's: its cutoffs are
+        several.
 
         Args:
             other: Of like forecasts, from more days.
         """
-        poor = [name for name, source in self.sources.items() if source == _name(ANY, ANY, ANY) != other.sources[name]]
+        poor = [name for name, source in self.sources.items() if _width(source) > _width(other.sources[name])]
         return Calibration(
             {**self.factors, **{name: other.factors[name] for name in poor}},
             {**self.sources, **{name: f"statistical part: {other.sources[name]}" for name in poor}},
@@ -200,6 +202,11 @@ def _name(group: int, size: int, step: int) -> str:
             "*" if step == ANY else str(step),
         )
     )
+
+
+def _width(source: str) -> int:
+    """By how many of class, size and step a segment is not divided."""
+    return source.count("*")
 
 
 def _rho(scores: Floats) -> float:
