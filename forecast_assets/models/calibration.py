@@ -8,7 +8,7 @@ series that behave alike: a handful of windows says nothing about the tails of o
 Coverage then holds on average over a segment, not for each series.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise, product
 from typing import Any, Final
@@ -41,7 +41,7 @@ class Calibration:
     Attributes:
         factors: 13 multiples of the mean by segment, `class|size|step`.
         sources: What each was learned from: the segment itself, or, where that had fewer than 400 pairs, a wider one:
-            `class|size|*`, `class|*|*` or `*|*|*`.
+            `class|size|*`, `*|size|*`, `class|*|*` or `*|*|*`.
         rho: Correlation between the normal scores of two days of a series, by demand class.
         dependence: How errors of series and days hang together; None in versions from before that was learned.
     """
@@ -146,13 +146,24 @@ def _factors(
     ratios = demand[is_pair] / mean[is_pair]
     group, size, step = (np.broadcast_to(code, mean.shape)[is_pair] for code in codes)
     learned = {_name(ANY, ANY, ANY): _quantiles_of(ratios) if len(ratios) else _UNINFORMED}
-    for segment in ((group, ANY, ANY), (group, size, ANY), (group, size, step)):
+    for segment in ((group, ANY, ANY), (ANY, size, ANY), (group, size, ANY), (group, size, step)):
         learned |= _by_segment(ratios, np.stack(np.broadcast_arrays(*segment)))
     sources = {}
     for place in product(range(len(DEMAND_CLASSES)), range(_SIZES), range(_STEPS)):
-        wider = (_name(*place[:kept], *(ANY,) * (3 - kept)) for kept in (3, 2, 1, 0))
-        sources[_name(*place)] = next(name for name in wider if name in learned)
+        sources[_name(*place)] = next(name for name in _from_narrow_to_wide(*place) if name in learned)
     return {name: learned[source] for name, source in sources.items()}, sources
+
+
+def _from_narrow_to_wide(group: int, size: int, step: int) -> Iterator[str]:
+    """Yield the segments that may stand for one, narrow ones first.
+
+    How much is sold says more of how a ratio spreads than the class does.
+    """
+    yield _name(group, size, step)
+    yield _name(group, size, ANY)
+    yield _name(ANY, size, ANY)
+    yield _name(group, ANY, ANY)
+    yield _name(ANY, ANY, ANY)
 
 
 def _by_segment(ratios: Floats, codes: Codes) -> dict[str, tuple[float, ...]]:

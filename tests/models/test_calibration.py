@@ -39,7 +39,8 @@ def test_a_sparse_segment_learns_from_a_wider_one_and_says_which() -> None:
     made = calibrate(mean, demand, _classes(540))
     assert made.sources["smooth|4|0"] == "smooth|4|0"
     assert made.sources["smooth|1|0"] == "smooth|*|*"
-    assert made.sources["lumpy|4|0"] == "*|*|*"
+    assert made.sources["lumpy|4|0"] == "*|4|*"
+    assert made.sources["lumpy|1|0"] == "*|*|*"
     assert made.factors["lumpy|4|0"][MEDIAN] == pytest.approx(1.1)
 
 
