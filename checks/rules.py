@@ -363,7 +363,8 @@ RULES: Final = (
         failing="""
             SELECT * FROM product WHERE quantile_rows > rows OR stockout_rows > risk_rows
                 OR inside_50_rows > inside_80_rows OR inside_80_rows > inside_95_rows
-                OR inside_95_rows > quantile_rows OR abs(error_units) > absolute_error_units
+                OR inside_95_rows > quantile_rows OR at_most_q975_rows > at_most_q995_rows
+                OR at_most_q995_rows > quantile_rows OR abs(error_units) > absolute_error_units
                 OR error_units <> expected_sales_units - sales_units
                 OR (product_level = 'sku' AND store_level = 'store'
                     AND (rows, rows_without_actual) <> (series, series_without_actual))""",

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from forecast_assets.contracts import PUBLISHED
+from forecast_assets.contracts import CALIBRATION, PUBLISHED
 from forecast_assets.operations.reading import read_product
 from resources.ledger.entries import KINDS
 from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
+from tests.support.calibration_cases import calibration_frame
 from tests.support.ledger_cases import every_kind, measure, record_backtest, vacuum
 from tests.support.lineage_cases import publish_linked
 from tests.support.store_cases import run_key
@@ -194,6 +195,9 @@ def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(f"resources.{module}.BUNDLE", 3)
     stores = open_stores(tmp_path / "store")
     publish_linked(stores)
+    stores.predictions.write(
+        CALIBRATION, calibration_frame(), key="stat-1", folder="calibration/model_version=stat-1", inputs={}, facts={}
+    )
     measure(stores)
     record_backtest(stores)
     vacuum(stores)

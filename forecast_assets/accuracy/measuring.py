@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_ACCURACY, QUANTILE_COLUMNS, SQUARED_UNITS
+from forecast_assets.contracts import AT_MOST_COLUMNS, FORECAST_ACCURACY, QUANTILE_COLUMNS, SQUARED_UNITS
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, from_units, publish, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
-from forecast_assets.metrics.scores import pinball_losses, share_inside
+from forecast_assets.metrics.scores import crps, pinball_losses, share_inside, shares_at_most
 
 SEASON_DAYS: Final = 7
 # As far back as seasonal naive looks for the last same weekday that is known.
@@ -44,7 +44,7 @@ _ERRORS: Final = (
 )  # fmt: skip
 _PROBABLE: Final = (
     "pinball_loss_units", *(f"inside_{percent}_rows" for percent, _, _ in _INTERVALS), "expected_stockout_rows",
-    "brier_loss",
+    "brier_loss", *AT_MOST_COLUMNS, "crps_units",
 )  # fmt: skip
 _SUMS: Final = (*_COUNTS, *_ERRORS, *_PROBABLE)
 _LEVELS: Final = ("product_level", "store_level")
@@ -209,6 +209,8 @@ def _probable(rows: pl.DataFrame) -> list[pl.Series]:
     scores = {
         "pinball_loss_units": pinball_losses(demand, quantiles).sum(axis=1),
         **{f"inside_{percent}_rows": share_inside(demand, quantiles, *levels) for percent, *levels in _INTERVALS},
+        **dict(zip(AT_MOST_COLUMNS, shares_at_most(demand, quantiles).T, strict=True)),
+        "crps_units": crps(demand, quantiles),
     }
     rated = (rows["stockout_probability"].is_not_null() & rows["is_stockout"].is_not_null()).to_numpy()
     probability, happened = _floats(rows["stockout_probability"])[rated], _floats(rows["is_stockout"])[rated]

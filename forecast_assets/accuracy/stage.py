@@ -126,7 +126,8 @@ def last_weeks(context: MeasurementContext) -> Summary:
     days = [context.target_date - timedelta(days=back) for back in range(SHOWN_DAYS)]
     newest = [state.newest_measurement(context.cadence, day) for day in days]
     versions = [store.version(one.product_version) for one in newest if one is not None]
-    rows = pl.concat([store.read(version) for version in versions])
+    # Measurements of earlier releases have fewer columns.
+    rows = pl.concat([store.read(version) for version in versions], how="diagonal")
     drawn = {
         "accuracy_by_days_ahead": accuracy_by_step_png(rows),
         "accuracy_over_days": accuracy_over_days_png(rows),

@@ -13,7 +13,18 @@ from typing import Final, NoReturn
 import click
 
 from forecast_assets import __version__
-from forecast_assets.cli import accuracy, backtests, corrections, ingestion, models, replays, runs, store, views
+from forecast_assets.cli import (
+    accuracy,
+    backtests,
+    calibration,
+    corrections,
+    ingestion,
+    models,
+    replays,
+    runs,
+    store,
+    views,
+)
 from forecast_assets.cli.common import examples
 from forecast_assets.cli.exit_codes import DEFECT, INTERRUPTED, exit_code
 from forecast_assets.cli.failures import as_own_error
@@ -86,6 +97,6 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, backtests, views, accuracy, store, replays):
+for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

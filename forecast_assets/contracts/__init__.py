@@ -59,8 +59,10 @@ from forecast_assets.contracts.products import (
 )
 from forecast_assets.contracts.reports import (
     ACCURACY_SEGMENTS,
+    AT_MOST_COLUMNS,
     BACKTEST_REPORTS,
     BACKTESTED_METHOD,
+    CALIBRATION,
     EVALUATION_REPORTS,
     FORECAST_ACCURACY,
 )
@@ -70,10 +72,12 @@ __all__ = [
     "ACCURACY_SEGMENTS",
     "AGGREGATE_FORECASTS",
     "ALL_STORES",
+    "AT_MOST_COLUMNS",
     "BACKTESTED_METHOD",
     "BACKTEST_REPORTS",
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
+    "CALIBRATION",
     "COMPONENTS",
     "COVARIATES",
     "COVERED_PERCENT",

@@ -25,6 +25,7 @@ from forecast_assets.contracts.columns import (
     sum_quantile_columns,
     units_column,
 )
+from forecast_assets.contracts.reports import AT_MOST_COLUMNS, FORECAST_ACCURACY
 from forecast_assets.contracts.schema import Column, Contract
 
 # The last takes up what rounding the others to millionths leaves over, so that they add up exactly.
@@ -353,6 +354,11 @@ PUBLISHED: Final = (
 # Products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and what
 # readers see in their place. The first of each product is what releases wrote that did not name a fingerprint.
 _EARLIER: Final[Mapping[str, Mapping[str, Mapping[str, int | None]]]] = {
+    FORECAST_ACCURACY.name: {
+        "b5733f7f8985430e4fd15db5cb4651d619fff904568ce7a048d09b1c8545840e": dict.fromkeys(
+            (*AT_MOST_COLUMNS, "crps_units")
+        ),
+    },
     BASE_FORECASTS.name: {
         "58e6403e05b62740e4f13196e6fee0f390d3c07ff73eb83547b45507c4552676": {
             "payday_units": 0, "time_of_month_units": 0, "covariates_units": 0,
@@ -396,7 +402,7 @@ def absent_columns(product: str, fingerprint: str | None) -> Mapping[str, int | 
     """Return the columns that files of an earlier release lack, with the value to show in their place.
 
     Args:
-        product: A product of a run.
+        product: A product of a run, or `forecast_accuracy`.
         fingerprint: Of the contract that the files keep; None where a release recorded none. One that is not known is
             of a later release, which lacks nothing.
 

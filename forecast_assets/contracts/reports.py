@@ -7,7 +7,13 @@ from typing import Final
 
 import polars as pl
 
-from forecast_assets.contracts.columns import run_columns, step_columns, units_column
+from forecast_assets.contracts.columns import (
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    run_columns,
+    step_columns,
+    units_column,
+)
 from forecast_assets.contracts.schema import SQUARED_UNITS, Column, Contract
 from forecast_assets.core.quantities import UNITS
 
@@ -49,6 +55,14 @@ EVALUATION_REPORTS = Contract(
 # What forecasts of a day are summed by, at the level of SKU and store.
 ACCURACY_SEGMENTS: Final = ("all", "demand_class", "store", "product_node", "risk_band")
 
+
+def _at_most(quantile_column: str) -> str:
+    """Name of the column that counts what lay at or below a quantile."""
+    return f"at_most_{quantile_column.removesuffix('_units')}_rows"
+
+
+AT_MOST_COLUMNS: Final = tuple(_at_most(name) for name in QUANTILE_COLUMNS)
+
 FORECAST_ACCURACY = Contract(
     name="forecast_accuracy",
     grain="one published run, one target date, one pair of levels, one segment",
@@ -86,6 +100,20 @@ FORECAST_ACCURACY = Contract(
         Column("stockout_rows", pl.Int64, "of those, how many had a stock-out", at_least=0),
         Column("expected_stockout_rows", UNITS, "sum of their stockout_probability", at_least=0),
         Column("brier_loss", UNITS, "sum of (probability less outcome) squared", at_least=0),
+        *(
+            Column(
+                _at_most(name),
+                UNITS,
+                f"quantile_rows at or below the quantile of {level}; null in measurements of earlier releases",
+                at_least=0,
+            )
+            for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+        ),
+        units_column(
+            "crps_units",
+            "continuous ranked probability score of demand, summed over quantile_rows; null in measurements of earlier "
+            "releases",
+        ),
     ),
     key=(
         "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "target_date",
@@ -101,7 +129,10 @@ FORECAST_ACCURACY = Contract(
             "too high, since high demand is what empties the shelf; so read coverage and pinball loss with care where "
             "stock-outs are many."
         ),
-        "A count that ties with a quantile lies inside an interval by the share of its probability that does.",
+        (
+            "A count that ties with a quantile lies inside an interval, or at or below a quantile, by the share of its "
+            "probability that does."
+        ),
         "Seasonal naive is the last same weekday known at the prediction date, of four weeks; unknown counts as none.",
         (
             "Stock-outs are days with out-of-stock hours, else with nothing on hand at their end. Unmet demand itself "
@@ -135,4 +166,49 @@ BACKTEST_REPORTS = Contract(
         "The manifest says what each method was at each cutoff: a version, or one trained anew as of the cutoff.",
     ),
     limits=("Days whose sales are not known yet are left out, as many as there are.",),
+)
+
+CALIBRATION = Contract(
+    name="calibration",
+    grain="one metric of one segment, at one pair of levels, of single days or of a sum of days",
+    description="How often what a model version gives a probability came, on days that no part of it had seen.",
+    columns=(
+        Column("level", pl.String, "sums at a pair of levels, as `category x store`; `sku x store` are the series"),
+        Column("days", pl.Int32, "1 for single days; else how many first days ahead are summed", at_least=1),
+        Column(
+            "segment_kind",
+            pl.String,
+            "what rows are divided by: `all`, `step` (days ahead), of series also `demand_class`, `size` (units a day) "
+            "and all three together, of stock-out risk `risk_band` and `day_ahead`",
+        ),
+        Column("segment", pl.String, "which one"),
+        Column(
+            "metric",
+            pl.String,
+            "`coverage_...` of a central interval, `at_most_...` of an upper quantile, `pit` (between neighbouring "
+            "quantiles), `crps` in units, `wspl`; of stock-out risk `reliability` (days by what was said), `brier` "
+            "with its parts, `roc_auc`, `calibration_error`",
+        ),
+        Column("bin", pl.Int32, "of `pit` and `reliability` which stretch of probability, from 1; else 0", at_least=0),
+        Column("low", pl.Float64, "probability from which on; null of scores", nullable=True, at_least=0, at_most=1),
+        Column("high", pl.Float64, "probability up to which; null of scores", nullable=True, at_least=0, at_most=1),
+        Column("value", pl.Float64, "share of what came in between, or the score; null if unknown", nullable=True),
+        Column("expected", pl.Float64, "share that was said; null of scores", nullable=True),
+        Column("rows", pl.Int64, "pairs of a series or node and a day, or a sum of days", at_least=1),
+        Column("effective_rows", pl.Int64, "of these, without days that several cutoffs judged", at_least=0),
+        Column("dates", pl.Int64, "days, or sums of days, that do not overlap", at_least=0),
+    ),
+    key=("level", "days", "segment_kind", "segment", "metric", "bin"),
+    promises=(
+        "Measured at past cutoffs by versions that were trained, calibration included, on what was known by then.",
+        "Quantiles are those that would have been published: reconciled, and of sums those of joint sample paths.",
+        "A count that ties with quantiles is spread over the probability that it covers: a randomised PIT, expected.",
+    ),
+    limits=(
+        "Of each pair of levels at most 300 nodes are judged, evenly spread; of sums of days 2,000 series.",
+        "Rows of which less than 0.001 units a day is expected have no distribution and are left out.",
+        "Demand of days without stock is judged by its estimate, as everywhere; sums are of the series that are known.",
+        "Errors of one day hang together: of wide levels `dates` says more than `rows` of how much was seen.",
+        "crps is that of the 13 quantiles, joined by lines in the normal score as sample paths join them.",
+    ),
 )

@@ -4,6 +4,7 @@ What belongs here: how well probabilities tell days apart, and whether they mean
 rows are judged.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -58,6 +59,55 @@ def calibration_error(probability: Floats, happened: Floats) -> float | None:
     """
     if not len(probability):
         return None
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    said, actual = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probability, happened))
-    return float(np.abs(said - actual).sum() / len(probability))
+    bins = ReliabilityBins.of(probability, happened)
+    return float(np.abs(bins.said - bins.came).sum() / len(probability))
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """Days by what was said of them, in ten stretches of probability of equal width.
+
+    Attributes:
+        rows: [10] days.
+        said: [10] sums of probabilities.
+        came: [10] days with a stock-out.
+    """
+
+    rows: Floats
+    said: Floats
+    came: Floats
+
+    @classmethod
+    def of(cls, probability: Floats, happened: Floats) -> "ReliabilityBins":
+        """Divide k days by their probability.
+
+        Args:
+            probability: [k] 0 to 1.
+            happened: [k] 1 or 0.
+        """
+        bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+        rows, said, came = (
+            np.bincount(bins, weights=values, minlength=CALIBRATION_BINS)
+            for values in (np.ones(len(bins)), probability, happened)
+        )
+        return cls(*(np.asarray(sums, dtype=np.float64) for sums in (rows, said, came)))
+
+    def brier_parts(self) -> tuple[float, float, float]:
+        """Return reliability, resolution and uncertainty of at least one day.
+
+        The Brier score is the first less the second plus the third (Murphy 1973,
+        doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2), but for what probabilities of one stretch differ among
+        themselves. Reliability is how far what was said is from what came, 0 at best; resolution how far what came
+        differs by what was said; uncertainty is the score of saying the share of all days with a stock-out.
+
+        Example:
+            >>> bins = ReliabilityBins.of(np.array([0.2, 0.2, 0.9]), np.array([0.0, 1.0, 1.0]))
+            >>> [round(part, 4) for part in bins.brier_parts()]
+            [0.0633, 0.0556, 0.2222]
+        """
+        told = self.rows > 0
+        rows, said, came = self.rows[told], self.said[told], self.came[told]
+        share = float(came.sum() / rows.sum())
+        reliability = float((rows * (said / rows - came / rows) ** 2).sum() / rows.sum())
+        resolution = float((rows * (came / rows - share) ** 2).sum() / rows.sum())
+        return reliability, resolution, share * (1.0 - share)

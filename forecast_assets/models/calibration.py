@@ -8,7 +8,7 @@ series that behave alike: a handful of windows says nothing about the tails of o
 Coverage then holds on average over a segment, not for each series.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise, product
 from typing import Any, Final
@@ -28,7 +28,8 @@ _SIZES: Final = len(SIZE_EDGES) + 1
 _STEPS: Final = len(STEP_EDGES) + 1
 _LEAST_PAIRS: Final = 400
 _LARGEST_RHO: Final = 0.95
-_SMALLEST_FORECAST: Final = 1e-3
+# Units a day below which nothing is expected that could be compared with what came.
+SMALLEST_FORECAST: Final = 1e-3
 # Demand over forecast where training had nothing to learn from: nothing to twice the mean, evenly.
 _UNINFORMED: Final = tuple(2.0 * level for level in QUANTILES)
 
@@ -40,7 +41,7 @@ class Calibration:
     Attributes:
         factors: 13 multiples of the mean by segment, `class|size|step`.
         sources: What each was learned from: the segment itself, or, where that had fewer than 400 pairs, a wider one:
-            `class|size|*`, `class|*|*` or `*|*|*`.
+            `class|size|*`, `*|size|*`, `class|*|*` or `*|*|*`.
         rho: Correlation between the normal scores of two days of a series, by demand class.
         dependence: How errors of series and days hang together; None in versions from before that was learned.
     """
@@ -82,19 +83,21 @@ class Calibration:
         Returns:
             [n, H, 13] units, rising along the last axis; zeros where the mean is zero.
         """
-        group, size, step = _codes(mean, demand_class)
+        group, size, step = segment_codes(mean, demand_class)
         learned = step if learned_days is None else step[:, np.minimum(np.arange(step.shape[1]), learned_days - 1)]
         return mean[:, :, None] * self._table()[group, size, learned]
 
     def completed(self, other: "Calibration") -> "Calibration":
         """Return the calibration with another one's factors for segments of which this one had seen too little.
 
-        How errors hang together is the other's: its cutoffs are several.
+        That is where its own are of a wider segment than the other's: how a ratio spreads depends more on how much is
+        sold than on which of the two made the forecast. How errors hang together is the other's: its cutoffs are
+        several.
 
         Args:
             other: Of like forecasts, from more days.
         """
-        poor = [name for name, source in self.sources.items() if source == _name(ANY, ANY, ANY) != other.sources[name]]
+        poor = [name for name, source in self.sources.items() if _width(source) > _width(other.sources[name])]
         return Calibration(
             {**self.factors, **{name: other.factors[name] for name in poor}},
             {**self.sources, **{name: f"statistical part: {other.sources[name]}" for name in poor}},
@@ -129,7 +132,7 @@ def calibrate(mean: Floats, demand: Floats, demand_class: Names) -> Calibration:
         demand: [k, H] what came, in units; NaN where unknown.
         demand_class: [k] at each backtest's cutoff.
     """
-    factors, sources = _factors(mean, demand, _codes(mean, demand_class))
+    factors, sources = _factors(mean, demand, segment_codes(mean, demand_class))
     uncorrelated = Calibration(factors, sources, {})
     scores = uncorrelated.scores(mean, demand, demand_class)
     rho = {name: _rho(scores[demand_class == name]) for name in DEMAND_CLASSES}
@@ -140,17 +143,28 @@ def _factors(
     mean: Floats, demand: Floats, codes: tuple[Codes, Codes, Codes]
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, str]]:
     """Factors of every segment, and the segment that each was learned from."""
-    is_pair = ~np.isnan(demand) & (mean > _SMALLEST_FORECAST)
+    is_pair = ~np.isnan(demand) & (mean > SMALLEST_FORECAST)
     ratios = demand[is_pair] / mean[is_pair]
     group, size, step = (np.broadcast_to(code, mean.shape)[is_pair] for code in codes)
     learned = {_name(ANY, ANY, ANY): _quantiles_of(ratios) if len(ratios) else _UNINFORMED}
-    for segment in ((group, ANY, ANY), (group, size, ANY), (group, size, step)):
+    for segment in ((group, ANY, ANY), (ANY, size, ANY), (group, size, ANY), (group, size, step)):
         learned |= _by_segment(ratios, np.stack(np.broadcast_arrays(*segment)))
     sources = {}
     for place in product(range(len(DEMAND_CLASSES)), range(_SIZES), range(_STEPS)):
-        wider = (_name(*place[:kept], *(ANY,) * (3 - kept)) for kept in (3, 2, 1, 0))
-        sources[_name(*place)] = next(name for name in wider if name in learned)
+        sources[_name(*place)] = next(name for name in _from_narrow_to_wide(*place) if name in learned)
     return {name: learned[source] for name, source in sources.items()}, sources
+
+
+def _from_narrow_to_wide(group: int, size: int, step: int) -> Iterator[str]:
+    """Yield the segments that may stand for one, narrow ones first.
+
+    How much is sold says more of how a ratio spreads than the class does.
+    """
+    yield _name(group, size, step)
+    yield _name(group, size, ANY)
+    yield _name(ANY, size, ANY)
+    yield _name(group, ANY, ANY)
+    yield _name(ANY, ANY, ANY)
 
 
 def _by_segment(ratios: Floats, codes: Codes) -> dict[str, tuple[float, ...]]:
@@ -183,7 +197,7 @@ def _quantiles_of(ratios: Floats) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(ratios, QUANTILES))
 
 
-def _codes(mean: Floats, demand_class: Names) -> tuple[Codes, Codes, Codes]:
+def segment_codes(mean: Floats, demand_class: Names) -> tuple[Codes, Codes, Codes]:
     """Class [n, 1], size [n, H] and step [1, H] of each forecast, as places in the table of factors."""
     order = np.argsort(DEMAND_CLASSES)
     group = order[np.searchsorted(np.array(DEMAND_CLASSES)[order], demand_class)]
@@ -200,6 +214,11 @@ def _name(group: int, size: int, step: int) -> str:
             "*" if step == ANY else str(step),
         )
     )
+
+
+def _width(source: str) -> int:
+    """By how many of class, size and step a segment is not divided."""
+    return source.count("*")
 
 
 def _rho(scores: Floats) -> float:

@@ -26,7 +26,7 @@ _SNAPSHOTS: Final = ("feature_snapshots", "evaluation_snapshot")
 def replay_training(
     stores: Stores, settings: Settings, name: str, progress: Progress, *, keep: Path | None = None
 ) -> Replay:
-    """Rebuild the artifact and the evaluation report of a model version from its training snapshot; compare the bytes.
+    """Rebuild the artifact and the reports of a model version from its training snapshot; compare the bytes.
 
     Arguments, promises and errors are those of ``replaying.replay``.
 
@@ -36,7 +36,8 @@ def replay_training(
     """
     version = stores.registry.model_version(name)
     read = stores.predictions.version
-    artifact, evaluation = read(version.artifact), read(version.evaluation_report)
+    made_then = [read(each) for each in (version.artifact, version.evaluation_report, version.calibration) if each]
+    artifact = made_then[0]
     snapshots = {each: read(artifact.inputs[each]) for each in _SNAPSHOTS if each in artifact.inputs}
     files = {each: read(made) for each, made in artifact.inputs.items() if each.startswith(EXTERNAL_FORECASTS.name)}
     verify_inputs(stores, snapshots.values(), files.values(), progress)
@@ -49,7 +50,7 @@ def replay_training(
         train_version(TrainingContext(scratch, request, options, progress))
         products = (
             *((made, scratch.predictions.staged(made.product, made.key)) for made in distinct),
-            *((made, rebuilt_product(scratch, made.product, name)) for made in (artifact, evaluation)),
+            *((made, rebuilt_product(scratch, made.product, name)) for made in made_then),
         )
         return compared(stores, scratch, name, version.sequence, products, version.cpu, (), progress)
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
+    CALIBRATION,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -65,11 +66,17 @@ _ACCURACY: Final = """\
 The view `audit.forecast_accuracy` over all model versions, with `measured_sequence` (the ledger entry), `is_newest` and
 `known_until` besides: sum the newest only. Ratios follow from sums: WAPE is
 `sum(absolute_error_units) / sum(sales_units)`, bias `sum(error_units) / sum(sales_units)`, coverage
-`sum(inside_80_rows) / sum(quantile_rows)`, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
+`sum(inside_80_rows) / sum(quantile_rows)`, the share at or below an upper quantile
+`sum(at_most_q975_rows) / sum(quantile_rows)`, of what lies between two quantiles (a PIT histogram) the difference of
+two such columns, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
 
 _BACKTESTS: Final = """\
 The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the
 ledger entry), `is_newest` and `known_until` besides. [Backtests](backtests.md) says how to read it."""
+
+_CALIBRATION: Final = """\
+The view `audit.calibration` over all model versions, with `model_version` and `registered_sequence` (the ledger entry)
+besides. [Calibration](calibration.md) says how to read it."""
 
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
@@ -84,6 +91,7 @@ def products_markdown() -> str:
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
+        *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),

@@ -5,7 +5,6 @@ What belongs here: what stands on the page, and in which order. What does not: m
 The same report gives the same bytes. No script, and nothing is fetched.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from html import escape
@@ -44,7 +43,7 @@ from forecast_assets.presentation.backtests import (
     overall,
     summary,
 )
-from forecast_assets.presentation.text import is_number
+from forecast_assets.presentation.pages import html_image, html_page, html_section, html_table
 from resources.orchestration.markdown import markdown_table
 
 if TYPE_CHECKING:
@@ -55,20 +54,6 @@ _SHOWN_DAYS: Final = 56
 _SEGMENTS: Final = ("demand_class", "product_node", "store_node")
 _SEGMENT_METRICS: Final = ("wape", "bias", "rmsse", "demand_wape", "demand_bias", "coverage_80")
 _LEVEL_METRICS: Final = ("wape", "rmsse", "wrmsse")
-_STYLE: Final = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #24323f; max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-p.note { color: #55636f; } p.warning { border-left: 4px solid #d55e00; padding-left: .8rem; }
-img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; }
-th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #d4d9de; text-align: left; vertical-align: top; }
-th { vertical-align: bottom; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.number, td:first-child { white-space: nowrap; } th.number { min-width: 4.5em; }
-tr.first td { font-weight: 600; }
-""".strip()
 
 
 def report_pictures(outcome: "BacktestOutcome") -> dict[str, bytes]:
@@ -135,11 +120,7 @@ def report_page(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> st
             f'<p class="note">Ledger entry {record.sequence}; product version {record.product_version}.</p>',
         )
     )
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{_STYLE}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return html_page(title, body)
 
 
 def report_metadata(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> dict[str, str]:
@@ -166,33 +147,35 @@ def _sections(outcome: "BacktestOutcome", pictures: Mapping[str, bytes]) -> Iter
 
     def picture(name: str) -> str:
         png = said.pop(name, None)
-        return "" if png is None else _image(png, name)
+        return "" if png is None else html_image(png, name)
 
-    yield _section("How it did", _HOW, _table(headline_columns(report), headline_rows(report)))
-    yield _section(
+    yield html_section("How it did", _HOW, html_table(headline_columns(report), headline_rows(report)))
+    yield html_section(
         "What was compared", _COMPARED,
-        _table(("method", "what it is"), method_label_rows(report)),
-        _table(_METHOD_HEADS, method_rows(outcome.record.methods)),
+        html_table(("method", "what it is"), method_label_rows(report)),
+        html_table(_METHOD_HEADS, method_rows(outcome.record.methods)),
     )  # fmt: skip
-    yield _section("From cutoff to cutoff", _CUTOFFS, picture("error_by_cutoff"), _cutoff_table(report))
-    yield _section(
+    yield html_section("From cutoff to cutoff", _CUTOFFS, picture("error_by_cutoff"), _cutoff_table(report))
+    yield html_section(
         "By segment", _BY_SEGMENT, picture("error_by_segment"), _split(together, _SEGMENTS, _SEGMENT_METRICS)
     )
-    yield _section(
+    yield html_section(
         "By days ahead", _BY_DAY, picture("error_by_day_ahead"), _split(together, ["step"], ["wape", "bias"])
     )
-    yield _section(
+    yield html_section(
         "Bias by level: base to reconciled",
         _BY_LEVEL,
         picture("bias_by_level"),
-        _table(level_bias_columns(), level_bias_rows(report)),
+        html_table(level_bias_columns(), level_bias_rows(report)),
     )
-    yield _section("Errors by level", _LEVEL_ERRORS, _split(together, ["level"], _LEVEL_METRICS))
-    yield _section("Are the quantiles right?", _QUANTILES_READ, picture("calibration_of_quantiles"))
-    yield _section("Are the stock-out probabilities right?", _RISK_READ, picture("calibration_of_risk"))
+    yield html_section("Errors by level", _LEVEL_ERRORS, _split(together, ["level"], _LEVEL_METRICS))
+    yield html_section("Are the quantiles right?", _QUANTILES_READ, picture("calibration_of_quantiles"))
+    yield html_section("Are the stock-out probabilities right?", _RISK_READ, picture("calibration_of_risk"))
     # What is left are single series.
-    yield _section("A few series, with what came", _SERIES_READ, *(_image(png, name) for name, png in said.items()))
-    yield _section("What the metrics are", _GLOSSARY, _table(_GLOSSARY_HEADS, glossary_rows(report)))
+    yield html_section(
+        "A few series, with what came", _SERIES_READ, *(html_image(png, name) for name, png in said.items())
+    )
+    yield html_section("What the metrics are", _GLOSSARY, html_table(_GLOSSARY_HEADS, glossary_rows(report)))
 
 
 _GLOSSARY_HEADS: Final = ("metric", "perfect", "what it is", "formula")
@@ -230,34 +213,6 @@ _RISK_READ: Final = (
 _SERIES_READ: Final = "Chosen by size and risk at the last cutoff, not by how well they were forecast."
 
 
-def _section(title: str, words: str, *parts: str) -> str:
-    found = [part for part in parts if part]
-    shown = "\n".join(found) if found else "<p>Nothing could be measured.</p>"
-    return f"<h2>{escape(title)}</h2>\n<p>{escape(words)}</p>\n{shown}"
-
-
-def _image(png: bytes, name: str) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{data}">'
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    numeric = [any(is_number(row[at]) for row in rows) for at in range(len(columns))]
-    shape = ['<{0} class="number">' if is_right else "<{0}>" for is_right in numeric]
-    head = "".join(f"{tag.format('th')}{escape(name)}</th>" for tag, name in zip(shape, columns, strict=True))
-    lines = [
-        "".join(f"{tag.format('td')}{_cell(value)}</td>" for tag, value in zip(shape, row, strict=True)) for row in rows
-    ]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return escape(f"{value:,}" if isinstance(value, int) else str(value))
-
-
 def _cutoff_table(report: pl.DataFrame) -> str:
     rows = report.filter(pl.col("cutoff").is_not_null(), pl.col("segment_kind") == "all")
     found = rows.filter(pl.col("metric").is_in(["wape", "bias", "wrmsse", "stability"]))
@@ -267,7 +222,7 @@ def _cutoff_table(report: pl.DataFrame) -> str:
         (str(cutoff), method_label(method), *map(value_text, metrics, values))
         for cutoff, method, *values in wide.iter_rows()
     ]
-    return _table(("cutoff", "method", *map(title_text, metrics)), named)
+    return html_table(("cutoff", "method", *map(title_text, metrics)), named)
 
 
 def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str]) -> str:
@@ -292,7 +247,7 @@ def _split(together: pl.DataFrame, kinds: Sequence[str], metrics: Sequence[str])
         for kind, segment, count in counted.iter_rows()
     ]
     heads = [*map(title_text, shown), *(f"wape of {method_label(name)}" for name in others)]
-    return _table(["divided by", "segment", "rows", *heads], lines)
+    return html_table(["divided by", "segment", "rows", *heads], lines)
 
 
 _PLACE: Final = ["segment_kind", "segment"]

@@ -15,7 +15,6 @@ from forecast_assets.core.keys import DAILY
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
-from forecast_assets.metrics.backtests import report
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.selection import (
@@ -26,7 +25,7 @@ from forecast_assets.models.selection import (
     spread_rows,
 )
 from forecast_assets.models.training import MOST_ORIGINS, GivenDate, TrainingInputs, retrained
-from forecast_assets.training.evaluation import EVALUATION_STAGE, backtest, evaluate
+from forecast_assets.training.evaluation import EVALUATION_STAGE, earlier_cutoffs, evaluate, evaluated, judge
 
 # Past dates that what was given is judged on, evenly spread; more would cost time and say little more.
 EVALUATED_DATES: Final = 8
@@ -41,10 +40,12 @@ class TrainingResult:
     Attributes:
         artifact: What scoring reads.
         report: Contract `evaluation_reports`; None where nobody asked for it.
+        calibration: Contract `calibration`; None where nobody asked for it, or nothing could be judged.
     """
 
     artifact: Artifact
     report: pl.DataFrame | None
+    calibration: pl.DataFrame | None = None
 
 
 def fit_version(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingResult:
@@ -66,7 +67,7 @@ def fit_version(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingRes
         workers=inputs.workers,
         progress=inputs.progress,
     )
-    return TrainingResult(fitted.artifact, judged)
+    return TrainingResult(fitted.artifact, judged.report, judged.calibration)
 
 
 def _is_worth_processes(inputs: TrainingInputs) -> bool:
@@ -83,14 +84,20 @@ def _is_worth_processes(inputs: TrainingInputs) -> bool:
 def _fit_beside(family: ModelFamily[Any], inputs: TrainingInputs) -> TrainingResult:
     """Make a version while others judge the past cutoffs: the same numbers, sooner."""
     cutoffs = retrained(inputs, family.train)
-    judge = partial(backtest, history_days=inputs.history_days, workers=1)
-    with beside([partial(judge, family, cutoff) for cutoff in cutoffs]) as running:
+    calls = [
+        partial(
+            judge, family, each, earlier=earlier_cutoffs(cutoffs, each), history_days=inputs.history_days, workers=1
+        )
+        for each in cutoffs
+    ]
+    with beside(calls) as running:
         fitted = family.train(inputs)
-        backtests = []
+        judged = []
         for done, one in enumerate(running, start=1):
-            backtests.append(one.result())
+            judged.append(one.result())
             inputs.progress(EVALUATION_STAGE, done, len(cutoffs))
-    return TrainingResult(fitted.artifact, report(backtests))
+    found = evaluated(judged)
+    return TrainingResult(fitted.artifact, found.report, found.calibration)
 
 
 def inputs_of_snapshot(

@@ -10,14 +10,15 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.core.errors import AlreadyRegisteredError, InputError
+from forecast_assets.contracts import CALIBRATION, EVALUATION_REPORTS, Contract
+from forecast_assets.core.errors import AlreadyRegisteredError, InputError, NotStagedError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import DEFAULT_OPTIONS, RunOptions, TrainingRequest
 from forecast_assets.history import History
 from forecast_assets.models.family import ModelFamily, family, family_to_train
 from forecast_assets.models.training import GivenDate, TrainingInputs
 from forecast_assets.plots import as_markdown_image, evaluation_png
+from forecast_assets.plots.calibration import calibration_pictures
 from forecast_assets.scoring.context import build_hierarchy
 from forecast_assets.scoring.stage import StageResult, Summary
 from forecast_assets.training.fitting import TrainingResult, fit_version, inputs_of_given, inputs_of_snapshot
@@ -51,11 +52,13 @@ class TrainedVersion:
     Attributes:
         artifact: What scoring reads.
         report: Contract `evaluation_reports`; None where nobody asked for it.
+        calibration: Contract `calibration`; None where there is no report, or no distribution could be judged.
         compared: What the backtests compared; None where nothing was.
     """
 
     artifact: ProductVersion
     report: ProductVersion | None
+    calibration: ProductVersion | None
     compared: pl.DataFrame | None
 
 
@@ -139,17 +142,23 @@ def _write(
     artifact = stores.predictions.write_artifact(
         ARTIFACTS, fitted.to_bytes(), key=name, folder=f"{ARTIFACTS}/model_version={name}", inputs=inputs, facts=facts
     )
-    report = None
-    if trained.report is not None:
-        report = stores.predictions.write(
-            EVALUATION_REPORTS,
-            trained.report,
-            key=name,
-            folder=f"{EVALUATION_REPORTS.name}/model_version={name}",
-            inputs={**inputs, ARTIFACTS: artifact.version},
-            facts=facts,
+
+    def stored(contract: Contract, frame: pl.DataFrame | None) -> ProductVersion | None:
+        return (
+            None
+            if frame is None
+            else stores.predictions.write(
+                contract,
+                frame,
+                key=name,
+                folder=f"{contract.name}/model_version={name}",
+                inputs={**inputs, ARTIFACTS: artifact.version},
+                facts=facts,
+            )
         )
-    return TrainedVersion(artifact, report, fitted.compared())
+
+    report, calibration = stored(EVALUATION_REPORTS, trained.report), stored(CALIBRATION, trained.calibration)
+    return TrainedVersion(artifact, report, calibration, fitted.compared())
 
 
 def _family_of(request: TrainingRequest) -> ModelFamily[Any]:
@@ -209,13 +218,32 @@ def register_version(stores: Stores, name: str, training_run_id: str) -> Registr
     report = stores.predictions.staged(EVALUATION_REPORTS.name, name)
     frame = stores.predictions.read(report)
     passed = family(artifact.facts["family"]).gates(frame)
-    stores.registry.register(_record(stores, artifact, report, passed, training_run_id))
-    result = StageResult({EVALUATION_REPORTS.name: frame}, report.inputs, report.facts, lambda: _summary(frame, passed))
+    calibration = _calibration_of(stores, artifact)
+    stores.registry.register(_record(stores, artifact, report, calibration, passed, training_run_id))
+    judged = None if calibration is None else stores.predictions.read(calibration)
+    result = StageResult(
+        {EVALUATION_REPORTS.name: frame}, report.inputs, report.facts, lambda: _summary(frame, judged, passed)
+    )
     return Registration(report, result)
 
 
+def _calibration_of(stores: Stores, artifact: ProductVersion) -> ProductVersion | None:
+    """Return the calibration report that was made with an artifact; None if none was."""
+    try:
+        found = stores.predictions.staged(CALIBRATION.name, artifact.key)
+    except NotStagedError:
+        return None
+    # One of an earlier training under the name, where this one could judge no distribution.
+    return found if found.inputs[ARTIFACTS] == artifact.version else None
+
+
 def _record(
-    stores: Stores, artifact: ProductVersion, report: ProductVersion, passed: dict[str, bool], run_id: str
+    stores: Stores,
+    artifact: ProductVersion,
+    report: ProductVersion,
+    calibration: ProductVersion | None,
+    passed: dict[str, bool],
+    run_id: str,
 ) -> dict[str, object]:
     snapshot = stores.predictions.version(artifact.inputs["feature_snapshots"])
     return {
@@ -224,6 +252,7 @@ def _record(
         "cutoff": artifact.facts["cutoff"],
         "artifact": artifact.version,
         "evaluation_report": report.version,
+        "calibration": "" if calibration is None else calibration.version,
         "training_run_id": run_id,
         "training_snapshot": snapshot.version,
         "feature_version": snapshot.facts["feature_version"],
@@ -231,9 +260,11 @@ def _record(
     }
 
 
-def _summary(frame: pl.DataFrame, passed: dict[str, bool]) -> Summary:
+def _summary(frame: pl.DataFrame, calibration: pl.DataFrame | None, passed: dict[str, bool]) -> Summary:
+    drawn = {} if calibration is None else calibration_pictures(calibration)
     return {
         "overall": frame.filter(pl.col("segment_kind") == "all"),
         "gates": passed,
         "error_by_segment": as_markdown_image(evaluation_png(frame), "WAPE by segment"),
+        **{name: as_markdown_image(png, name.replace("_", " ")) for name, png in drawn.items()},
     }

@@ -77,20 +77,23 @@ class AuditRows:
         """Return a file of a product without rows, for a ledger that has none."""
         return self._empty(contract.name, contract.schema)
 
-    def named_files(self, naming: list[str]) -> list[ProductFile]:
-        """Return the files of products that rows name, each once.
+    def named_files(self, naming: list[str]) -> dict[str, list[ProductFile]]:
+        """Return the files of products that rows name, each once, by the fingerprint of their contract.
 
         Raises:
             StorageError: If one of them is damaged inside.
         """
         try:
-            named = pl.read_parquet(naming, columns=["path", "sha256", "rows", "bytes"], glob=False)
+            named = pl.read_parquet(naming, columns=["schema", "path", "sha256", "rows", "bytes"], glob=False)
         except pl.exceptions.PolarsError as error:
             raise StorageError(
                 f"Rows of the audit views below `{self._folder}` cannot be read: {error}.",
                 remedy=Sentence("Make them again: ", Action("catalogue")),
             ) from error
-        return [ProductFile(**row) for row in named.unique().sort("path").iter_rows(named=True)]
+        found: dict[str, list[ProductFile]] = defaultdict(list)
+        for schema, *file in named.unique().sort("path").iter_rows():
+            found[schema].append(ProductFile(*file))
+        return found
 
     def _written(self, table: AuditTable) -> Iterator[str]:
         schema = schema_of(table.columns)

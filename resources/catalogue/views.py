@@ -100,16 +100,21 @@ def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> 
 
 def _select(contract: Contract, absent: Mapping[str, int | None], paths: Sequence[str]) -> str:
     """Return the query over files of one shape, with what they lack in its place."""
-    columns = [
-        f"CAST({'NULL' if absent[name] is None else absent[name]} AS {_SQL_TYPES[dtype]}) AS {name}"
-        if name in absent
-        else name
-        for name, dtype in contract.schema.items()
-    ]
+    columns = _columns(contract, absent)
     if contract.key == SERIES_STEP_KEY:
-        columns.append(f"{_PREDICTION_ID} AS prediction_id")
+        columns = f"{columns}, {_PREDICTION_ID} AS prediction_id"
     source = f"read_parquet({file_list(paths)}, {_partitioning(paths[0])})"
-    return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608
+    return f"SELECT {columns} FROM {source}"  # noqa: S608
+
+
+def _columns(contract: Contract, absent: Mapping[str, int | None]) -> str:
+    """Return a contract's columns, with what files lack in its place."""
+    return ", ".join(
+        f"CAST({'NULL' if absent[name] is None else absent[name]} AS {_SQL_TYPES[dtype]}) AS {identifier(name)}"
+        if name in absent
+        else identifier(name)
+        for name, dtype in contract.schema.items()
+    )
 
 
 def _partitioning(path: str) -> str:
@@ -166,24 +171,35 @@ def _nested(view: NestedView, rows: AuditRows) -> str:
 
 def _product_files(view: ProductView, store: PredictionStore, rows: AuditRows) -> Iterator[str]:
     recorded = rows.files(view.table)
-    files = rows.named_files(recorded)
-    paths = store.paths(files, by_size=True) or [rows.no_rows(view.product)]
-    # Where the files are, so that their names can be told from the names that the rows have.
-    root = paths[0].removesuffix(files[0].path) if files else ""
+    named = rows.named_files(recorded)
+    root, shapes = "", {}
+    for schema, files in named.items():
+        shapes[schema] = store.paths(files, by_size=True)
+        # Where the files are, so that their names can be told from the names that the rows have.
+        root = store.paths(files[:1])[0].removesuffix(files[0].path)
+    product = _of_all_shapes(view.product, shapes or {view.product.fingerprint: [rows.no_rows(view.product)]})
     names = ", ".join(f"product.{identifier(name)}" for name in view.product.names)
     own = ", ".join([view.sequence, *(name for name in view.extra_columns if name not in (view.sequence, "is_newest"))])
     # Two records may share a file, and a file says nothing of its records.
     subject_columns = ", ".join(view.subject_columns)
     newest = f"{view.sequence} = max({view.sequence}) OVER (PARTITION BY {subject_columns}) AS is_newest"
     select = (
-        f"SELECT {names}, {', '.join(view.extra_columns)} FROM read_parquet({file_list(paths)}, "  # noqa: S608
-        "hive_partitioning=false, filename='recorded_file') AS product "
+        f"SELECT {names}, {', '.join(view.extra_columns)} FROM ({product}) AS product "  # noqa: S608
         f"JOIN (SELECT path, {own}, {newest} FROM {_parquet(recorded)}) AS recorded "
         f"ON product.recorded_file = {text(root)} || recorded.path"
     )
     described = {column.name: column.description for column in view.product.columns}
     comments = {**described, **view.extra_columns}
     yield from _view(f"audit.{identifier(view.product.name)}", select, _described(view.product), comments)
+
+
+def _of_all_shapes(contract: Contract, shapes: Mapping[str, Sequence[str]]) -> str:
+    """Return the query over files of a product, those of each shape by themselves, with what they lack in its place."""
+    return " UNION ALL ".join(
+        f"SELECT {_columns(contract, absent_columns(contract.name, schema))}, recorded_file "  # noqa: S608
+        f"FROM read_parquet({file_list(paths)}, hive_partitioning=false, filename='recorded_file')"
+        for schema, paths in shapes.items()
+    )
 
 
 # --- text ---

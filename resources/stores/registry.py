@@ -47,8 +47,11 @@ class Registry:
             ChangedFileError: If a manifest of what it was made from is missing or changed, or a file is missing.
         """
         name = require_version_name(str(record["model_version"]), is_new=True)
+        record = {"calibration": "", **record}
         behind = self._manifests.lineage(
-            record[link] for link in ("artifact", "evaluation_report", "training_snapshot")
+            record[link]
+            for link in ("artifact", "evaluation_report", "calibration", "training_snapshot")
+            if record[link]
         )
         paths = paths_of(behind)
         missing = [path for path in paths if not self._blobs.has(path)]

@@ -62,6 +62,17 @@ def test_quantiles_are_judged_only_where_the_shelf_is_not_known_to_have_been_emp
     assert found["inside_95_rows"] == pytest.approx(2)
 
 
+def test_shares_at_or_below_each_quantile_say_what_intervals_hold() -> None:
+    found = row(measured())
+    # As above: 3 lies at most at 10% with 5% of its 11.5%, 4 at most at 16.5% with 6.5% of its 15%, 0 at all.
+    assert found["at_most_q100_rows"] == pytest.approx(0.05 / 0.115 + 1, abs=1e-6)
+    assert found["at_most_q995_rows"] == 3
+    for percent, low, high in ((50, "q250", "q750"), (80, "q100", "q900"), (95, "q025", "q975")):
+        inside = found[f"at_most_{high}_rows"] - found[f"at_most_{low}_rows"]
+        assert inside == pytest.approx(found[f"inside_{percent}_rows"], abs=5e-6)
+    assert 0 < found["crps_units"] < found["pinball_loss_units"]
+
+
 def test_risk_is_judged_where_probability_and_outcome_are_known() -> None:
     found = row(measured())
     assert (found["risk_rows"], found["stockout_rows"]) == (3, 1)

@@ -1,6 +1,7 @@
 """Which days are due, what a measurement records, and the view over it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from forecast_assets.accuracy.inputs import (
     require_measurable,
 )
 from forecast_assets.accuracy.measuring import measure_run
-from forecast_assets.contracts import FORECAST_ACCURACY, SALES
+from forecast_assets.contracts import FORECAST_ACCURACY, SALES, absent_columns, earlier_fingerprints
 from forecast_assets.core.errors import IncompleteInputsError, LostRaceError, NotAcceptedError, NotPublishedError
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
@@ -201,6 +202,26 @@ def test_two_measurements_of_the_same_bytes_are_two_in_the_view(stores: Stores, 
             "SELECT measured_sequence, is_newest, count(*) FROM audit.forecast_accuracy GROUP BY ALL ORDER BY 1"
         ).fetchall()
     assert found == [(1, False, rows().height), (2, False, rows(1).height), (3, True, rows().height)]
+
+
+def test_measurements_of_earlier_releases_are_in_the_view_and_what_they_lack_is_null(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = absent_columns("forecast_accuracy", earlier_fingerprints("forecast_accuracy")[0])
+    kept = tuple(column for column in FORECAST_ACCURACY.columns if column.name not in grown)
+    then, fewer = replace(FORECAST_ACCURACY, columns=kept), rows().drop(grown)
+    assert then.fingerprint == earlier_fingerprints("forecast_accuracy")[0]
+    with monkeypatch.context() as patch:
+        patch.setitem(record.__globals__, "FORECAST_ACCURACY", then)
+        patch.setitem(record.__globals__, "rows", lambda _late: fewer)
+        first, _ = record(stores)
+    record(stores, late=1, since=first.sequence)
+    with catalogue(stores, tmp_path / "catalogue") as connection:
+        found = connection.execute(
+            "SELECT measured_sequence, count(*), count(at_most_q975_rows), count(crps_units) "
+            "FROM audit.forecast_accuracy GROUP BY ALL ORDER BY 1"
+        ).fetchall()
+    assert found == [(1, rows().height, 0, 0), (2, rows(1).height, rows(1).height, rows(1).height)]
 
 
 def test_the_view_is_typed_and_described_with_and_without_measurements(stores: Stores, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.demand import usual_lost_share
+from forecast_assets.models.reconciled_means import reconcile
 from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.series import SeriesForecasts, clean, forecast_series
 from forecast_assets.models.statistical.training import train_statistical
-from forecast_assets.reconciliation.reconciling import reconcile
 from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
 from tests.support.forecast_cases import panel_of
 

@@ -39,7 +39,8 @@ def test_a_sparse_segment_learns_from_a_wider_one_and_says_which() -> None:
     made = calibrate(mean, demand, _classes(540))
     assert made.sources["smooth|4|0"] == "smooth|4|0"
     assert made.sources["smooth|1|0"] == "smooth|*|*"
-    assert made.sources["lumpy|4|0"] == "*|*|*"
+    assert made.sources["lumpy|4|0"] == "*|4|*"
+    assert made.sources["lumpy|1|0"] == "*|*|*"
     assert made.factors["lumpy|4|0"][MEDIAN] == pytest.approx(1.1)
 
 
@@ -93,3 +94,15 @@ def test_what_too_few_days_showed_is_taken_from_a_calibration_with_more() -> Non
     rest = set(poor.factors) - set(filled)
     assert all(both.factors[name] == poor.factors[name] for name in rest)
     assert rich.completed(poor) == rich
+
+
+def test_a_segment_that_only_the_other_had_enough_of_is_taken_from_it() -> None:
+    """Of few large rows the class alone is known, most of which are small and spread more; the other knows both."""
+    random = np.random.default_rng(5)
+    means = {rows: np.vstack([np.full((rows, 7), 0.5), np.full((rows // 10, 7), 50.0)]) for rows in (100, 3000)}
+    few, many = (calibrate(mean, random.poisson(mean).astype(float), _classes(len(mean))) for mean in means.values())
+    assert (few.sources["smooth|5|0"], many.sources["smooth|5|0"]) == ("smooth|*|*", "smooth|5|0")
+    both = few.completed(many)
+    assert both.factors["smooth|5|0"] == many.factors["smooth|5|0"]
+    assert both.factors["smooth|2|0"] == few.factors["smooth|2|0"]
+    assert both.factors["smooth|5|0"][-1] < 1.5 < few.factors["smooth|5|0"][-1]

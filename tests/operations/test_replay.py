@@ -194,13 +194,14 @@ def test_a_run_is_rebuilt_at_a_past_position_and_not_before_it_was_published(lat
         replay(later.stores.as_of(position - 1), later.settings, KEY, lambda *_: None)
 
 
-@pytest.mark.parametrize("name", ["stat-1", "planners-1"])
-def test_artifact_and_evaluation_report_are_rebuilt_byte_for_byte(later: Runner, name: str) -> None:
+@pytest.mark.parametrize(("name", "judged"), [("stat-1", ["calibration"]), ("planners-1", [])])
+def test_artifact_and_reports_are_rebuilt_byte_for_byte(later: Runner, name: str, judged: list[str]) -> None:
     found = replay_training(later.stores, later.settings, name, lambda *_: None)
     found.require_equal()
     assert found.cpu == cpu_type()
     assert "not recorded" not in replay_text(found)
-    assert [each.recorded.product for each in found.products][-2:] == ["model_artifacts", "evaluation_reports"]
+    rebuilt = [each.recorded.product for each in found.products]
+    assert rebuilt[rebuilt.index("model_artifacts") :] == ["model_artifacts", "evaluation_reports", *judged]
 
 
 def spoil(runner: Runner, path: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.demand import trailing_level
-from forecast_assets.reconciliation.reconciling import reconcile
+from forecast_assets.models.reconciled_means import reconcile
 from tests.support.forecast_cases import products, series_of
 
 SERIES = series_of(40, stores=4)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.quantities import to_millionths
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.reconciliation.reconciling import reconcile
+from forecast_assets.models.reconciled_means import reconcile
 from tests.support.forecast_cases import products, series_of
 
 SERIES = series_of(24, stores=3)

@@ -8,7 +8,8 @@ from forecast_assets.contracts import BASE_FORECASTS, QUANTILE_COLUMNS, RECONCIL
 from forecast_assets.core.errors import HierarchyError
 from forecast_assets.core.quantities import publish
 from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.reconciliation.reconciling import coherence_report, reconcile, reconciled_frame
+from forecast_assets.models.reconciled_means import reconcile
+from forecast_assets.reconciliation.reconciling import coherence_report, reconciled_frame
 from tests.support.forecast_cases import series_of
 
 HIERARCHY = Hierarchy.build(series_of(8), None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, SALES
+from forecast_assets.contracts import CALIBRATION, PRODUCTS, PUBLISHED, SALES
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
 from resources.ledger.entries.publish import Correction, Publication
@@ -16,6 +16,7 @@ from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import run_folder, snapshot_key
 from tests.support import products
+from tests.support.calibration_cases import calibration_frame
 
 CHECKS = ("numbers_are_right", "links_resolve")
 CUTOFF = date(2025, 1, 1)
@@ -60,10 +61,14 @@ def register(
         ).version
         for product in ("model_artifacts", "evaluation_reports", "training_snapshots")
     }  # fmt: skip
+    calibration = stores.predictions.write(
+        CALIBRATION, calibration_frame(), key=name, folder=f"calibration/model_version={name}", inputs={}, facts={}
+    )
     stores.registry.register(
         {
             "model_version": name, "family": family, "cutoff": cutoff.isoformat(),
             "artifact": made["model_artifacts"], "evaluation_report": made["evaluation_reports"],
+            "calibration": calibration.version,
             "training_snapshot": made["training_snapshots"], "training_run_id": "r", "feature_version": "f",
             "gates": dict(gates or {}),
         }

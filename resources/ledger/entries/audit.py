@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from resources.ledger.records import ProductFile
 from resources.store.manifests import ProductVersion
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ FILE_COLUMNS: Final = (
     AuditColumn("sha256", ColumnType.TEXT),
     AuditColumn("rows", ColumnType.INT64),
     AuditColumn("bytes", ColumnType.INT64),
+    AuditColumn("schema", ColumnType.TEXT, "fingerprint of the contract that the file keeps"),
 )
 
 
@@ -211,6 +213,11 @@ class ProductRecord(LedgerRecord, Protocol):
     @property
     def known_until(self) -> str:
         """Moment of knowledge of the product, ISO 8601 in UTC."""
+
+
+def file_columns(product: ProductVersion, file: ProductFile) -> AuditRow:
+    """Return what a row of a `ProductView` says of one of the files of its product."""
+    return {**asdict(file), "schema": product.schema}
 
 
 def file_rows(
@@ -230,7 +237,7 @@ def file_rows(
             **columns_of(record),
             sequence: record.sequence,
             "known_until": datetime.fromisoformat(record.known_until),
-            **asdict(file),
+            **file_columns(made[record.product_version], file),
         }
         for record in records
         if record.product_version in made

@@ -10,7 +10,19 @@ from typing import Any, Final
 
 from forecast_assets.core.errors import AlreadyRegisteredError, UnknownVersionError
 from forecast_assets.core.wording import counted
-from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
+from resources.ledger.entries.audit import (
+    FILE_COLUMNS,
+    RECORDED_AT,
+    AuditColumn,
+    AuditSource,
+    AuditTable,
+    AuditView,
+    ColumnType,
+    ComputedRows,
+    ProductView,
+    TableView,
+    file_columns,
+)
 from resources.ledger.entries.base import (
     EntryDescription,
     EntryKind,
@@ -52,6 +64,7 @@ class VersionRecord:
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
         cpu: Type of the processor that it was trained or taken in on. Not known of old entries.
+        calibration: Manifest hash of its calibration report; empty where there is none, as in old entries.
     """
 
     model_version: str
@@ -66,6 +79,7 @@ class VersionRecord:
     sequence: int
     recorded_at: str
     cpu: str = ""
+    calibration: str = ""
 
     def failed_gates(self, *, for_channel: bool) -> list[str]:
         """Return the gates that keep the version from a channel, or from serving under its own name."""
@@ -123,7 +137,8 @@ class RegisterKind(EntryKind[VersionRecord]):
 
     def references(self, record: VersionRecord) -> References:
         """Return the products that the version links to."""
-        return References(products=(record.artifact, record.evaluation_report, record.training_snapshot))
+        products = (record.artifact, record.evaluation_report, record.calibration, record.training_snapshot)
+        return References(products=tuple(product for product in products if product))
 
     def admit(self, record: VersionRecord, state: FoldedState) -> None:
         """Refuse a name that is taken.
@@ -141,7 +156,9 @@ class RegisterKind(EntryKind[VersionRecord]):
             )
 
     def views(self) -> Sequence[AuditView]:
-        """Return the view `model_versions`."""
+        """Return the view `model_versions`, and that over the calibration reports of all versions."""
+        from forecast_assets.contracts import CALIBRATION
+
         return (
             TableView(
                 name=MODEL_VERSIONS.name,
@@ -149,6 +166,16 @@ class RegisterKind(EntryKind[VersionRecord]):
                 description="Every registered model version and what it links to.",
                 key=("model_version",),
                 table=MODEL_VERSIONS,
+            ),
+            ProductView(
+                product=CALIBRATION,
+                table=CALIBRATED,
+                sequence="registered_sequence",
+                subject_columns=("model_version",),
+                extra_columns={
+                    "model_version": "the version that the report is of",
+                    "registered_sequence": "ledger entry that registered it",
+                },
             ),
         )
 
@@ -174,5 +201,37 @@ MODEL_VERSIONS: Final = AuditTable(
         RECORDED_AT,
     ),
     lambda state: state.part(Versions).by_name.values(),
+)
+
+
+def _calibrated(state: FoldedState) -> Sequence[VersionRecord]:
+    return [version for version in state.part(Versions).by_name.values() if version.calibration]
+
+
+def _calibration_files(versions: Sequence[VersionRecord], source: AuditSource) -> ComputedRows:
+    made = source.readable([version.calibration for version in versions])
+    rows = [
+        {
+            "model_version": version.model_version,
+            "registered_sequence": version.sequence,
+            **file_columns(made[version.calibration], file),
+        }
+        for version in versions
+        if version.calibration in made
+        for file in made[version.calibration].files
+    ]
+    return ComputedRows(rows, all(version.calibration in made for version in versions))
+
+
+# Which file of `calibration` is of which version.
+CALIBRATED: Final = AuditTable(
+    "calibrated",
+    (
+        AuditColumn("model_version", ColumnType.TEXT),
+        AuditColumn("registered_sequence", ColumnType.INT64),
+        *FILE_COLUMNS,
+    ),
+    _calibrated,
+    _calibration_files,
 )
 REGISTER: Final = register_kind(RegisterKind())

@@ -8,7 +8,7 @@ from forecast_assets.core.arrays import Bools
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.family import family
 from forecast_assets.models.forecasts import ForecastInputs
-from forecast_assets.reconciliation.reconciling import reconcile
+from forecast_assets.models.reconciled_means import reconcile
 from tests.support.fitted import fit
 from tests.support.forecast_cases import WEEKDAY, panel_of
 
