@@ -20,6 +20,7 @@ from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
 from forecast_assets.models.short_history import ShortHistory, calibrated_quantiles
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
+from forecast_assets.models.stock_status.model import StatusModel
 
 FAMILY: Final = "statistical"
 FORMAT: Final = 2
@@ -37,6 +38,8 @@ class StatisticalArtifact(BaseArtifact):
             `events`, `calendar`. The first candidate is the default, where no backtest had anything to say.
         short_history: How far backtests reached, where that is less far than the version looks ahead.
         node_levels: What was decided of each pair of levels of upper nodes; none in versions from before that was.
+        stock_status: Classifier of series of which only stock status is known; None where there was too little to learn
+            from, and in versions from before there was one.
     """
 
     models: Mapping[str, str]
@@ -45,6 +48,7 @@ class StatisticalArtifact(BaseArtifact):
     comparisons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     short_history: ShortHistory | None = None
     node_levels: tuple[NodeLevel, ...] = ()
+    stock_status: StatusModel | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -117,9 +121,13 @@ class StatisticalArtifact(BaseArtifact):
         return to_json(FAMILY, FORMAT, self.to_data())
 
     def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without a short history or levels of nodes where there are none."""
-        parts = {"effects": self.effects.to_data(), "calibration": self.calibration.to_data()}
-        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels")
+        """Return the JSON form, without a short history, levels of nodes or a classifier where there are none."""
+        parts = {
+            "effects": self.effects.to_data(),
+            "calibration": self.calibration.to_data(),
+            "stock_status": None if self.stock_status is None else self.stock_status.to_data(),
+        }
+        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels", "stock_status")
         return {name: value for name, value in data.items() if value or name not in optional}
 
     @classmethod
@@ -141,5 +149,6 @@ class StatisticalArtifact(BaseArtifact):
             "reference": Reference.from_data(data["reference"]) if data.get("reference") else None,
             "short_history": ShortHistory(**data["short_history"]) if data.get("short_history") else None,
             "node_levels": tuple(NodeLevel(**level) for level in data.get("node_levels", ())),
+            "stock_status": StatusModel.from_data(data["stock_status"]) if data.get("stock_status") else None,
         }
         return cls(**{**data, **parts})

@@ -12,6 +12,7 @@ from forecast_assets.models.statistical.artifact import FAMILY, StatisticalArtif
 from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.series import forecast_series
 from forecast_assets.models.statistical.training import train_statistical
+from forecast_assets.models.stock_status.training import fit_status
 from forecast_assets.models.training import Fitted, TrainingInputs
 
 
@@ -34,7 +35,10 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             node_levels=inputs.hierarchy.information_levels(),
             calendars=inputs.calendars,
         )
-        return Fitted(artifact)
+        status = fit_status(
+            inputs.panel, inputs.product_groups, inputs.hierarchy, horizon=inputs.horizon, workers=inputs.workers
+        )
+        return Fitted(replace(artifact, stock_status=status.get(0)))
 
     def read(self, content: bytes) -> StatisticalArtifact:
         """Read the artifact's JSON."""
