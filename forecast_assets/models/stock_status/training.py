@@ -170,7 +170,7 @@ class _Training:
         names, parts = ([getattr(spec, what) for spec in self.specs] for what in ("name", "part"))
         rows = TreeRows.of(examples.inputs, names=names, workers=self.workers)
         parameters = {**_PARAMETERS, "num_leaves": span.leaves}
-        text = rows.grow(examples.is_out, start, parameters, rounds=span.rounds)
+        text = rows.grow(examples.is_out, start, parameters, rounds=span.rounds).text
         return StatusTrees(linear, Trees(text, 0.0, tuple(parts)))
 
     def _examples(self, back: int, span: _Span) -> _StatusExamples:
