@@ -9,7 +9,7 @@ same job (`bench.built`). Exits with 1 when that family misses what it must reac
 it. Times are told in seconds and in multiples of the fixed job of `bench.demo`, run just before.
 
     python -m bench.accuracy [--families statistical global combined] [--judge combined]
-        [--only fresh simulator m5 skill] [--folder DIR] [--m5 DIR] [--full]
+        [--only fresh simulator m5 skill positions] [--folder DIR] [--m5 DIR] [--full]
 """
 
 import sys
@@ -31,6 +31,9 @@ from bench.library import library_forecasts
 from bench.m5_shaped import Shape, write_m5_shaped
 from bench.measured import Daily, in_process, run, train
 from bench.meter import Lap
+from bench.positions import SEEDS as POSITION_SEEDS
+from bench.positions import judged as judged_positions
+from bench.positions import position_goals, retailer_of
 from bench.promised import skill_goals
 from bench.real_input import fresh_parser
 from bench.recorded import recorded
@@ -50,6 +53,7 @@ from forecast_assets.sources.m5_files import CALENDAR_FILE, PRICES_FILE, require
 from resources.ledger.entries.publish import Publication
 
 FAMILIES = ("statistical", "global", "combined")
+KINDS_OF_DATA = ("fresh", "simulator", "m5", "skill", "positions")
 FRESH_CUTOFF, FRESH_HORIZON = date(2024, 5, 28), 14
 RETAILER = SimulatorSettings(skus=100, stores=6, days=500, seed=5)
 MONTH = 28
@@ -89,6 +93,8 @@ def main() -> int:
             goals += m5(folder / "m5", given)
         if "skill" in given.only:
             goals += skill(folder / "skill", given)
+        if "positions" in given.only:
+            goals += position_goals([judged_positions(retailer_of(seed), given.judge) for seed in POSITION_SEEDS])
     print(goals_table(goals, f"What was reached; judged: {given.judge}"))
     return int(any_missed(goals))
 
@@ -97,7 +103,7 @@ def _arguments() -> Namespace:
     parser = fresh_parser(__doc__)
     parser.add_argument("--families", nargs="+", default=FAMILIES, help="families to train and score")
     parser.add_argument("--judge", help="family that has to reach what was promised; default: the last named")
-    parser.add_argument("--only", nargs="+", default=("fresh", "simulator", "m5", "skill"), help="what to measure")
+    parser.add_argument("--only", nargs="+", default=KINDS_OF_DATA, help="what to measure")
     parser.add_argument("--m5", type=Path, help="M5's own files; default: made-up ones of their shape")
     parser.add_argument("--full", action="store_true", help="all items of M5, not one in twenty")
     given = parser.parse_args()

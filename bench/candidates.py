@@ -104,6 +104,7 @@ def _run(
     demand = reconciled["reconciled_units"].cast(pl.Float64).to_numpy().reshape(shape)
     if np.isnan(panel.out_of_stock_share).all():
         return demand, np.zeros(shape), None
+    model = artifact.stock_status
     risks = risk_frame(
         reconciled,
         panel,
@@ -111,6 +112,7 @@ def _run(
         np.zeros(len(demand)),
         lost_share=usual_lost_share(panel, uncensor(panel, artifact.factors(panel, inputs.product_groups))),
         forecast_lost_share=base["lost_share"].to_numpy().reshape(shape),
+        status=None if model is None else model.assess(panel, inputs.product_groups, hierarchy),
     )
     lost, risk = (
         risks[name].cast(pl.Float64).to_numpy().reshape(shape)

@@ -12,11 +12,19 @@ from bench.cases import Case, m5_levels
 from bench.effects import effect_errors
 from bench.scoring import summed, wape, wrmsse
 from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.metrics.risks import calibration_error
 
 Figures = dict[str, float]
 LEVELS_1_TO_9, LEVELS, BOTTOM = "WRMSSE, levels 1 to 9", "WRMSSE, 12 levels", "WRMSSE, bottom level"
 PAYDAYS, WEEKDAYS = "payday factor error", "weekday factor error"
-WAPE_OF_SALES, WAPE_OF_DEMAND, RISK = "WAPE of expected sales", "WAPE of expected demand", "1 - AUC of the risk"
+WAPE_OF_SALES, WAPE_OF_DEMAND = "WAPE of expected sales", "WAPE of expected demand"
+RISK, NEXT_DAYS_RISK = "1 - AUC of the risk", "1 - AUC of the next day's risk"
+RISK_CALIBRATION = "calibration error of the risk"
+# Squared error of probabilities over that of each of what anybody knows without a model.
+CLIMATOLOGY, OWN_RATE, YESTERDAY = (
+    f"Brier score of the risk over that of {what}"
+    for what in ("climatology", "each series' own rate", "yesterday's status")
+)
 BIAS_LEVELS = {
     "m5": {"total": ("total", "total"), "store": ("total", "store"), "group x store": ("department", "store")},
     "fresh": {"total": ("total", "total"), "store": ("total", "store"), "group x store": ("management_group", "store")},
@@ -50,8 +58,34 @@ def _m5_figures(case: Case, made: Made) -> Figures:
 def _fresh_figures(case: Case, made: Made) -> Figures:
     out = {WAPE_OF_SALES: wape(made.sales, case.sales)}
     if made.risk is not None and case.is_out_of_stock is not None:
-        out[RISK] = 1.0 - auc(made.risk, case.is_out_of_stock)
+        out |= risk_figures(made.risk, case.is_out_of_stock, case.panel.out_of_stock_share)
     return out
+
+
+def risk_figures(risk: Floats, happened: Bools, past: Floats) -> Figures:
+    """Return how well probabilities tell days apart and mean what they say.
+
+    Args:
+        risk: [n, H] probabilities.
+        happened: [n, H] whether any trading hour was without stock.
+        past: [n, T] share of trading hours without stock up to the cutoff.
+    """
+    was_out, came = np.where(np.isnan(past), np.nan, past > 0), happened.astype(np.float64)
+    everywhere = float(np.nanmean(was_out))
+    known = (~np.isnan(was_out)).sum(axis=1)
+    plain = {
+        CLIMATOLOGY: np.full((len(was_out), 1), everywhere),
+        # As if one more day had been as all were.
+        OWN_RATE: ((np.nansum(was_out, axis=1) + everywhere) / (known + 1))[:, None],
+        YESTERDAY: np.nan_to_num(was_out[:, -1:], nan=everywhere),
+    }
+    brier = float(((risk - came) ** 2).mean())
+    return {
+        RISK: 1.0 - auc(risk, happened),
+        NEXT_DAYS_RISK: 1.0 - auc(risk[:, 0], happened[:, 0]),
+        RISK_CALIBRATION: calibration_error(risk.ravel(), came.ravel()) or 0.0,
+        **{name: brier / float(((said - came) ** 2).mean()) for name, said in plain.items()},
+    }
 
 
 def _biases(case: Case, expected: Floats, came: Floats) -> Figures:

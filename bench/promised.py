@@ -8,14 +8,20 @@ from dataclasses import dataclass
 
 from bench.figures import (
     BOTTOM,
+    CLIMATOLOGY,
     LEVELS,
     LEVELS_1_TO_9,
+    NEXT_DAYS_RISK,
+    OWN_RATE,
     PAYDAYS,
+    RISK,
+    RISK_CALIBRATION,
     SIGNED,
     SIZE,
     WAPE_OF_DEMAND,
     WAPE_OF_SALES,
     WEEKDAYS,
+    YESTERDAY,
     Figures,
     mean_figure,
 )
@@ -65,6 +71,10 @@ PROMISED: Mapping[str, tuple[Promise, ...]] = {
     "fresh": (
         Promise(WAPE_OF_SALES, 0.97, 0.95, TODAY),
         Promise(WAPE_OF_SALES, 0.98, 0.96, PLAIN),
+        Promise(RISK, 0.335, 0.325),
+        Promise(NEXT_DAYS_RISK, 0.25, 0.235),
+        Promise(RISK_CALIBRATION, 0.025, 0.015),
+        *(Promise(figure, 1.0, 0.9) for figure in (CLIMATOLOGY, OWN_RATE, YESTERDAY)),
         *_biases(0.015, 0.007),
     ),
     "simulator": (

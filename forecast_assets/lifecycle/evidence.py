@@ -41,8 +41,8 @@ LEVEL: Final = 0.05
 # A day on which the versions differ by more than this share of their mean loss counts as this much.
 BOUND: Final = 0.1
 _WEEK: Final = 7
-# Largest stake: an observation at the bound against it leaves a tenth of the wealth. Weeks are rarely near the bound, and
-# with half of this a challenger that is 5% better is not found within four months.
+# Largest stake: an observation at the bound against it leaves a tenth of the wealth. Weeks are rarely near it, and with
+# half of this a challenger that is 5% better is not found within four months.
 _LARGEST_STAKE: Final = 0.9
 # Largest weight of an observation in the limits, as the authors take it.
 _LARGEST_WEIGHT: Final = 0.5

@@ -14,6 +14,7 @@ from forecast_assets.core.arrays import Floats, Groups
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.distribution import Reference
 from forecast_assets.models.sample_paths.dependence import Dependence
+from forecast_assets.models.stock_status.model import StatusModel
 
 RISK_THRESHOLDS: Final[Mapping[str, float]] = {"moderate": 0.05, "high": 0.2, "critical": 0.5}
 # The product level of a version that pools nothing.
@@ -46,6 +47,10 @@ class Artifact(Protocol):
     @property
     def dependence(self) -> Dependence | None:
         """How errors of series and days hang together; None where nobody learned it."""
+
+    @property
+    def stock_status(self) -> StatusModel | None:
+        """Classifier of series of which only stock status is known; None where none was trained."""
 
     @property
     def reference(self) -> Reference | None:
@@ -106,6 +111,11 @@ class BaseArtifact:
     @property
     def dependence(self) -> Dependence | None:
         """How errors of series and days hang together; None where nobody learned it."""
+        return None
+
+    @property
+    def stock_status(self) -> StatusModel | None:
+        """Classifier of series of which only stock status is known; None, so that rates of their record serve."""
         return None
 
     @property

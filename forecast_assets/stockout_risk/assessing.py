@@ -19,8 +19,9 @@ from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.sample_paths.marginals import sells_by_the_piece
+from forecast_assets.models.stock_status.model import StatusProbabilities
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Demand, Supply, simulate_stock
-from forecast_assets.stockout_risk.stock_status import assess_status, spread_over_days
+from forecast_assets.stockout_risk.stock_status import assess_status, by_classifier, spread_over_days
 
 _INVENTORY, _STATUS, _NONE = range(len(RISK_METHODS))
 _INVENTORY_PARTS: Final = (
@@ -70,11 +71,12 @@ def risk_frame(
     paths: int = DEFAULT_PATHS,
     lost_share: Floats | None = None,
     forecast_lost_share: Floats | None = None,
+    status: StatusProbabilities | None = None,
 ) -> pl.DataFrame:
     """Assess every row of a run.
 
-    A series with a position at the cutoff is simulated; one with a record of stock status only is rated by it; for
-    any other the risk is unknown, not low.
+    A series with a position at the cutoff is simulated; one with a record of stock status only is rated by the
+    version's classifier, or by rates of the record where it has none; for any other the risk is unknown, not low.
 
     Args:
         reconciled: `of_reconciled` of `reconciled_forecasts`, n x H rows sorted by store, SKU and step.
@@ -86,6 +88,7 @@ def risk_frame(
         lost_share: [n] share of demand that usually meets an empty shelf, 0..1, for series that are rated by their
             stock status; if left out, by `usual_lost_share` from the panel alone.
         forecast_lost_share: [n, H] the same for each day, where the model version forecasts it; NaN where it does not.
+        status: What the version's classifier says of all n series; None where it has none.
 
     Returns:
         Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
@@ -103,7 +106,9 @@ def risk_frame(
         _put_simulated(
             values, np.flatnonzero(supply.has_position), _demand(reconciled, panel, rho, shape), supply, paths
         )
-    _put_rated(values, np.flatnonzero(method == _STATUS), forecast, panel, lost_share, forecast_lost_share)
+    rated = np.flatnonzero(method == _STATUS)
+    if len(rated):
+        _put_rated(values, rated, forecast, panel, lost_share, forecast_lost_share, status)
     values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
     columns = [values.column(name) for name in _VALUES]
     frame = reconciled.with_columns(
@@ -184,11 +189,10 @@ def _put_rated(
     panel: Panel,
     lost_share: Floats | None,
     forecast_lost_share: Floats | None,
+    status: StatusProbabilities | None,
 ) -> None:
-    if not len(rows):
-        return
     share = usual_lost_share(panel, uncensor(panel)) if lost_share is None else lost_share
-    risk = assess_status(panel)
+    risk = assess_status(panel) if status is None else by_classifier(status)
     width = forecast.shape[1]
     known = np.ones((len(rows), width), dtype=np.bool_)
     probability = to_millionths(risk.probability[rows, :width])

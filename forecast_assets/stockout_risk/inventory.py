@@ -15,6 +15,7 @@ hand plus on order is at or below s. An order placed at the end of day t with le
 t + L. Lead times are normal, rounded to whole days, at least 1; an open order's is conditional on its not having come.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -26,6 +27,7 @@ from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.models.lead_times import whole_lead_times
+from forecast_assets.models.sample_paths.marginals import inverse
 
 DEFAULT_PATHS: Final = 300
 SEED: Final = 0x5_70C_0017
@@ -200,16 +202,29 @@ def simulate_stock(demand: Demand, supply: Supply, paths: int = DEFAULT_PATHS, c
     series_count, horizon = demand.mean.shape
     stages = np.empty((len(SCENARIOS), series_count, horizon))
     lost_share = np.empty((series_count, horizon))
-    rho_code = np.rint(np.clip(demand.rho, 0.0, 1.0) * _RHO_STEPS).astype(np.int64)
-    for code in np.unique(rho_code):
-        scores = _scores(code / _RHO_STEPS, horizon, paths)
-        for rows in _chunks(np.flatnonzero(rho_code == code), chunk):
-            draws = _draw(demand.take(rows), scores)
-            stages[:, rows], lost_share[rows] = _run(draws, supply.take(rows), paths)
+    for rows, draws in _drawn(demand, paths, chunk):
+        stages[:, rows], lost_share[rows] = _run(draws, supply.take(rows), paths)
     unknown = np.arange(1, horizon + 1) > supply.known_days[:, None]
     stages[:, unknown] = np.nan
     lost_units = np.where(unknown, np.nan, demand.mean * lost_share)
     return InventoryRisk(stages, lost_units, days_of_cover(supply.on_hand, demand.mean))
+
+
+def sampled_demand(demand: Demand, paths: int = DEFAULT_PATHS) -> Floats:
+    """[n, H, paths] The demand that `simulate_stock` meets with stock."""
+    out = np.empty((*demand.mean.shape, paths))
+    for rows, draws in _drawn(demand, paths, _CHUNK):
+        out[rows] = np.moveaxis(draws, 0, 1)
+    return out
+
+
+def _drawn(demand: Demand, paths: int, chunk: int) -> Iterator[tuple[Rows, Floats]]:
+    """Some of the series at a time, those of like correlation together, with [H, c, paths] demand."""
+    rho_code = np.rint(np.clip(demand.rho, 0.0, 1.0) * _RHO_STEPS).astype(np.int64)
+    for code in np.unique(rho_code):
+        scores = _scores(code / _RHO_STEPS, demand.mean.shape[1], paths)
+        for rows in _chunks(np.flatnonzero(rho_code == code), chunk):
+            yield rows, _draw(demand.take(rows), scores)
 
 
 def _chunks(rows: Rows, size: int) -> list[Rows]:
@@ -266,21 +281,11 @@ def _draw(demand: Demand, scores: Floats) -> Floats:
     rounding = _uniforms(_ROUNDING, horizon, paths)
     draws = np.empty((horizon, len(demand.mean), paths))
     for day in range(horizon):
-        raw = _invert(demand.quantiles[:, day], scores[day])
+        # By columns, as sums of past runs went through them: the last digit of a mean depends on it.
+        raw = np.asfortranarray(inverse(demand.quantiles[:, day], scores[day]))
         draws[day] = _with_mean(raw, demand.mean[:, day], scores[day])
         draws[day, whole] = np.floor(draws[day, whole] + rounding[day])
     return draws
-
-
-def _invert(quantiles: Floats, scores: Floats) -> Floats:
-    """[c, paths] Demand at normal scores: linear in the score between quantiles and beyond the last, at least 0."""
-    from scipy.special import ndtri
-
-    knots = ndtri(np.array(QUANTILES))
-    segment = np.clip(np.searchsorted(knots, scores, side="right") - 1, 0, len(knots) - 2)
-    slopes = np.diff(quantiles, axis=1) / np.diff(knots)
-    values = quantiles[:, segment] + slopes[:, segment] * (scores - knots[segment])
-    return np.asarray(np.maximum(values, 0.0))
 
 
 def _with_mean(values: Floats, mean: Floats, scores: Floats) -> Floats:

@@ -24,6 +24,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
 from forecast_assets.models.demand import uncensor, usual_lost_share
+from forecast_assets.models.stock_status.model import StatusProbabilities
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -62,10 +63,20 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
     rho = _rho(base, artifact.rho)
     share = _lost_share(run, panel)
     forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
+    status = _status(run, panel)
     return risk_frame(
         forecast, panel, supply, rho, artifact.risk_thresholds, run.options.risk_paths,
-        lost_share=share, forecast_lost_share=forecast_lost,
+        lost_share=share, forecast_lost_share=forecast_lost, status=status,
     )  # fmt: skip
+
+
+def _status(run: RunContext, panel: Panel) -> StatusProbabilities | None:
+    """What the version's classifier says of all series; None where it has none, or no status is known."""
+    model = run.artifact.stock_status
+    if model is None or np.isnan(panel.out_of_stock_share).all():
+        return None
+    groups = run.hierarchy.product_groups(run.artifact.group_level)
+    return model.assess(panel, groups, run.hierarchy, run.options.workers)
 
 
 def _lost_share(run: RunContext, panel: Panel) -> Floats | None:

@@ -1,7 +1,8 @@
 """Stock-out risk where only stock status is known: rates of days with an out-of-stock hour, pooled and shrunk.
 
-What belongs here: turning a record of out-of-stock hours into probabilities and expected shares of hours. What does
-not: inventory positions, bands, decimals.
+What belongs here: turning a record of out-of-stock hours into probabilities and expected shares of hours, where a model
+version has no classifier (`models.stock_status`), as versions from before there was one. What does not: inventory
+positions, bands, decimals.
 
 A day's rate is written as a sum of deviations from the rate of all series: of the SKU, of the store, of both on that
 weekday (the pools), of the series' own last days, and of its planned price against its usual one. Each deviation is
@@ -18,6 +19,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.stock_status.model import StatusProbabilities
 
 # Half-lives in days, chosen on FreshRetailNet with cutoffs up to 2024-05-14: a series' own record ages fastest.
 SERIES_HALF_LIFE: Final = 5.0
@@ -46,7 +48,8 @@ class StatusRisk:
     Attributes:
         probability: [n, H] probability of any out-of-stock hour in trading hours.
         usual_probability: [n, H] the part that follows from the SKU, the store and the weekday.
-        out_of_stock_share: [n, H] expected share of trading hours out of stock, 0..1.
+        out_of_stock_share: [n, H] expected share of trading hours out of stock, 0..1, or what is as high on days on
+            which it is.
     """
 
     probability: Floats
@@ -97,6 +100,11 @@ def assess_status(panel: Panel) -> StatusRisk:
         usual_probability=np.clip(usual, _LEAST, _MOST),
         out_of_stock_share=np.clip(share_usual + share_rest, 0.0, 1.0),
     )
+
+
+def by_classifier(status: StatusProbabilities) -> StatusRisk:
+    """Return what a classifier says in the same form: hours without stock are as many as such days are likely."""
+    return StatusRisk(status.probability, status.usual_probability, status.probability)
 
 
 def spread_over_days(lost_share: Floats, out_of_stock_share: Floats) -> Floats:

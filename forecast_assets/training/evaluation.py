@@ -5,9 +5,10 @@ at, or choosing anything by how it did.
 
 At each past cutoff a version that was made from what was known then, all that is learned included, scores the days
 after it by the code of the daily run, up to its base forecasts. Expected sales are demand less the share of it that is
-forecast to meet no stock, or that the series usually loses. Days of a store that is closed for weeks are not judged,
-closed weekdays and holidays are. Calibration is that of quantiles as they would have been published, reconciled and
-summed. Backtests judge whole runs, reconciliation and risk included.
+forecast to meet no stock, or that the series usually loses. Stock-out probabilities are judged where the version has a
+classifier of stock status. Days of a store that is closed for weeks are not judged, closed weekdays and holidays are.
+Calibration is that of quantiles as they would have been published, reconciled and summed. Backtests judge whole runs,
+reconciliation and every risk included.
 """
 
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def judge(
     # What came is judged with effects that saw it, as the best estimate of it there is.
     demand = level_and_demand(later, artifact.factors(later, groups)).demand
     usual = usual_lost_share(past, known)
+    model = artifact.stock_status
+    status = None if model is None else model.assess(past, groups, hierarchy, workers)
     # One store that closes for weeks would decide of a version that serves all others.
     is_judged = ~unforeseeable_days(later, past.history_days)
     came = _that_came(np.where(is_judged, demand, np.nan), past)
@@ -169,8 +172,16 @@ def judge(
         naive_demand=seasonal_naive(known, past.horizon_days),
         quantiles=made.quantiles,
         demand_class=made.demand_class,
+        stockout_probability=None if status is None else status.probability,
+        is_stockout=None if status is None else _that_came(_was_out(later), past),
     )
     return JudgedCutoff(backtest, judged_calibration(run))
+
+
+def _was_out(panel: Panel) -> Floats:
+    """[n, T] Whether any trading hour was without stock, 1 or 0; NaN where status is unknown."""
+    share = panel.out_of_stock_share
+    return np.where(np.isnan(share), np.nan, share > 0)
 
 
 def _that_came(values: Floats, past: Panel) -> Floats:

@@ -17,6 +17,7 @@ from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.selection import training_rows
 from forecast_assets.models.statistical.artifact import FAMILY as STATISTICAL
 from forecast_assets.models.statistical.nodes import forecast_nodes
+from forecast_assets.models.stock_status.training import fit_status
 from forecast_assets.models.training import MOST_ORIGINS, Fitted, TrainingInputs, past_cutoffs_at
 
 # One matrix of so many cells takes 300 MB.
@@ -36,12 +37,13 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
     def train(self, inputs: TrainingInputs) -> Fitted:
         """Train trees once for each origin, on all series; calibrating the newest needs the one before it anyway."""
         origins = tree_origins(inputs.panel, inputs.horizon)[:MOST_ORIGINS]
+        earlier = origins if inputs.evaluates else ()
         versions = train_global(
             self.name,
             inputs.panel,
             inputs.product_groups,
             horizon=inputs.horizon,
-            earlier=origins if inputs.evaluates else (),
+            earlier=earlier,
             progress=inputs.progress,
             workers=inputs.workers,
             history_days=inputs.history_days,
@@ -50,6 +52,17 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             calendars=inputs.calendars,
             reads_recurring=inputs.reads_recurring,
         )
+        status = fit_status(
+            inputs.panel,
+            inputs.product_groups,
+            inputs.hierarchy,
+            horizon=inputs.horizon,
+            earlier=earlier,
+            workers=inputs.workers,
+        )
+        for back, model in status.items():
+            statistical = replace(versions[back].statistical, stock_status=model)
+            versions[back] = replace(versions[back], statistical=statistical)
         everyone = np.arange(inputs.panel.series.height)
         return Fitted(
             versions[0], past_cutoffs_at(inputs, everyone, origins, lambda origin, _past, _rows: versions[origin])

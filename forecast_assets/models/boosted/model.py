@@ -55,6 +55,7 @@ from forecast_assets.models.statistical.artifact import StatisticalArtifact
 from forecast_assets.models.statistical.effects import Factors
 from forecast_assets.models.statistical.levels import SERIES_STAGE
 from forecast_assets.models.statistical.series import FACTORED, WITHOUT_LEVEL, SeriesForecasts, forecast_screened
+from forecast_assets.models.stock_status.model import StatusModel
 
 GLOBAL: Final = "global"
 COMBINED: Final = "combined"
@@ -139,6 +140,11 @@ class GlobalArtifact:
     def dependence(self) -> Dependence | None:
         """How errors of series and days hang together; None in versions from before that was learned."""
         return self.calibration.dependence
+
+    @property
+    def stock_status(self) -> StatusModel | None:
+        """Classifier of series of which only stock status is known: the statistical part's."""
+        return self.statistical.stock_status
 
     @property
     def risk_thresholds(self) -> Mapping[str, float]:

@@ -20,6 +20,7 @@ from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.screening import screened
 from forecast_assets.models.short_history import ShortHistory, calibrated_quantiles
 from forecast_assets.models.statistical.effects import Effects, lay_out_factors
+from forecast_assets.models.stock_status.model import StatusModel
 
 FAMILY: Final = "statistical"
 FORMAT: Final = 2
@@ -64,6 +65,8 @@ class StatisticalArtifact(BaseArtifact):
         node_levels: What was decided of each pair of levels of upper nodes; none in versions from before that was.
         sales: What sales are forecast by; None where every hour without stock is taken to be lost: where nobody knows
             of any, where past cutoffs say so, in versions from before, and beside trees, which have models of sales.
+        stock_status: Classifier of series of which only stock status is known; None where there was too little to learn
+            from, and in versions from before there was one.
     """
 
     models: Mapping[str, str]
@@ -73,6 +76,7 @@ class StatisticalArtifact(BaseArtifact):
     short_history: ShortHistory | None = None
     node_levels: tuple[NodeLevel, ...] = ()
     sales: SalesEffects | None = None
+    stock_status: StatusModel | None = None
 
     @property
     def rho(self) -> dict[str, float]:
@@ -155,13 +159,14 @@ class StatisticalArtifact(BaseArtifact):
         return to_json(FAMILY, FORMAT, self.to_data())
 
     def to_data(self) -> dict[str, Any]:
-        """Return the JSON form, without a short history, levels of nodes or sales where there are none."""
+        """Return the JSON form, without what is optional where there is none."""
         parts = {
             "effects": self.effects.to_data(),
             "calibration": self.calibration.to_data(),
             "sales": None if self.sales is None else self.sales.to_data(),
+            "stock_status": None if self.stock_status is None else self.stock_status.to_data(),
         }
-        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels", "sales")
+        data, optional = {**asdict(self), **parts}, ("short_history", "node_levels", "sales", "stock_status")
         return {name: value for name, value in data.items() if value or name not in optional}
 
     @classmethod
@@ -184,5 +189,6 @@ class StatisticalArtifact(BaseArtifact):
             "short_history": ShortHistory(**data["short_history"]) if data.get("short_history") else None,
             "node_levels": tuple(NodeLevel(**level) for level in data.get("node_levels", ())),
             "sales": SalesEffects.from_data(data["sales"]) if data.get("sales") else None,
+            "stock_status": StatusModel.from_data(data["stock_status"]) if data.get("stock_status") else None,
         }
         return cls(**{**data, **parts})

@@ -14,6 +14,7 @@ from forecast_assets.models.statistical.expected_sales import share_without_stoc
 from forecast_assets.models.statistical.nodes import forecast_nodes
 from forecast_assets.models.statistical.series import forecast_series
 from forecast_assets.models.statistical.training import train_statistical
+from forecast_assets.models.stock_status.training import fit_status
 from forecast_assets.models.training import Fitted, TrainingInputs
 
 
@@ -37,7 +38,10 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             calendars=inputs.calendars,
             forecasts_sales=True,
         )
-        return Fitted(artifact)
+        status = fit_status(
+            inputs.panel, inputs.product_groups, inputs.hierarchy, horizon=inputs.horizon, workers=inputs.workers
+        )
+        return Fitted(replace(artifact, stock_status=status.get(0)))
 
     def read(self, content: bytes) -> StatisticalArtifact:
         """Read the artifact's JSON."""
