@@ -245,7 +245,7 @@ def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_product_that_differs_is_named_with_the_largest_difference(published: Published) -> None:
     row = any_row(published[0])
     found = replayed(published[0], rows=[row])
-    assert [each.is_equal for each in found.products] == [True] * 3 + [False] * 5
+    assert [each.is_equal for each in found.products] == [True] * 3 + [False] * 6
     assert found.difference is not None
     (column,) = found.difference.columns
     assert (found.difference.product, found.difference.rows) == (CHANGED, RETAILER.skus)
@@ -425,7 +425,7 @@ def test_the_command_says_it_all_and_ends_with_its_exit_code(published: Publishe
     done = CliRunner().invoke(cli, ["replay", str(any_row(published[0]))], env=environment)
     assert isinstance(done.exception, ReplayDifferenceError)
     assert exit_code(type(done.exception)) == 5
-    assert "3 of 8 products byte for byte" in done.output
+    assert "3 of 9 products byte for byte" in done.output
     assert "published and rebuilt differ" in done.output
     assert "series forecast" in done.output
 

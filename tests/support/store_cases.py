@@ -62,7 +62,12 @@ def register(
         for product in ("model_artifacts", "evaluation_reports", "training_snapshots")
     }  # fmt: skip
     calibration = stores.predictions.write(
-        CALIBRATION, calibration_frame(), key=name, folder=f"calibration/model_version={name}", inputs={}, facts={}
+        CALIBRATION,
+        calibration_frame(),
+        key="training",
+        folder=f"calibration/model_version={name}",
+        inputs={},
+        facts={},
     )
     stores.registry.register(
         {

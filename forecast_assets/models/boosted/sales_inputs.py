@@ -14,9 +14,8 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Rows
+from forecast_assets.core.arrays import Bools, Floats, InputMatrix, Rows, Singles
 from forecast_assets.models.boosted.inputs import CutoffInputs, InputSpec, SeriesView
 
 # Days that a level of sales looks back on.
@@ -39,8 +38,6 @@ _WEEKDAY_DAYS: Final = 35
 _RELATIVES: Final = ("sku", "store")
 # Sales need no drivers: what tells them from demand is what is on the shelf.
 _DRIVER: Final = "availability_units"
-
-Singles = npt.NDArray[np.float32]
 
 
 def _default_specs() -> tuple[InputSpec, ...]:

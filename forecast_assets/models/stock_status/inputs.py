@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats, GroupCodes, Groups, InputMatrix, Rows
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups, InputMatrix, Rows, Singles
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL, summing_of
@@ -38,8 +38,6 @@ _RELATIVES_PRIOR_DAYS: Final = 5.0
 _SALES_PRIOR_DAYS: Final = 0.3
 _SMALL_SHARE: Final = 0.02
 _SMALLEST: Final = 1e-6
-
-Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
