@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from forecast_assets.core.errors import ChangedFileError
-from resources.ledger.entries.register import VersionRecord
+from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.log import Ledger, PastLedger
 from resources.ledger.records import canonical
 from resources.store.blobs import BlobStore, sha256, translated
@@ -42,6 +42,8 @@ class ProvisionalLedger(PastLedger):
     def __init__(self, ledger: Ledger, position: int, versions: Iterable[VersionRecord]) -> None:
         super().__init__(ledger, position)
         self._state.versions.update({version.model_version: version for version in versions})
+        # What serves no more can still be measured.
+        self._state.part(Versions).retired.clear()
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,7 @@ def require_possible(stores: Stores, key: RunKey) -> VersionRecord:
         HorizonError: If it was not trained as far ahead.
     """
     model = stores.registry.model_version(key.model_version)
-    retired = stores.ledger.state().part(Versions).retirement_problem(key.model_version)
-    if retired and not key.revision:
-        # What it published may still be put right.
-        raise NotAcceptedError(
-            f"There is no new run of it: {retired}",
-            remedy=Sentence(
-                "Run another version; or if it should serve again: ",
-                Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(key.model_version,)),
-                ".",
-            ),
-            key=key,
-        )
+    stores.ledger.state().part(Versions).require_in_service(key)
     require_servable(key, model)
     require_horizon(stores, key, model)
     return model

@@ -239,7 +239,8 @@ class PredictionStore(Manifests):
             AlreadyPublishedError: If the key is taken.
             InputError: If a correction lacks who or why, or what is none has them.
             NotPublishedError: If the revision that it corrects is not published.
-            NotAcceptedError: If a check has not passed on exactly these product versions.
+            NotAcceptedError: If a check has not passed on exactly these product versions, or the model version was
+                retired meanwhile and this is no correction.
             ChangedFileError: If a file is missing or changed.
         """
         corrects = _checked_correction(key, correction)

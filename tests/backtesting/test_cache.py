@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.backtesting.cache import BacktestCache, CachedStep, ProductVersions, _rename_into_place
-from forecast_assets.core.errors import RefusedError, StorageError
-from resources.ledger.entries.register import VersionRecord
+from forecast_assets.core.errors import NotAcceptedError, RefusedError, StorageError
+from forecast_assets.scoring.preconditions import require_possible
+from resources.ledger.entries.register import VersionRecord, Versions
 from resources.stores.home import Stores
-from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.store_cases import CUTOFF, ingest, register, run_key
 
 Make = Callable[[Stores], ProductVersions]
 
@@ -152,6 +153,17 @@ def test_its_ledger_has_versions_that_nobody_registered(cache: BacktestCache, st
     assert list(step.stores.ledger.state().versions) == ["stat-1", "trial-1"]
     assert list(stores.ledger.state().versions) == ["stat-1"]
     assert list(cache.stores.ledger.state().versions) == ["stat-1"]
+
+
+def test_a_version_that_serves_no_more_can_be_measured(stores: Stores, tmp_path: Path) -> None:
+    register(stores)
+    stores.registry.retire("stat-1", by="ana", reason="two versions behind")
+    with pytest.raises(NotAcceptedError, match="no new run"):
+        require_possible(stores, run_key())
+    cache = BacktestCache(stores, tmp_path / "bench")
+    step = cache.step("stage", {}, Maker(), versions=[stores.registry.model_version("stat-1")])
+    assert require_possible(step.stores, run_key()).model_version == "stat-1"
+    assert "stat-1" in stores.ledger.state().part(Versions).retired
 
 
 def test_what_comes_later_is_not_seen(cache: BacktestCache, stores: Stores) -> None:

@@ -158,12 +158,13 @@ class PublishKind(EntryKind[Publication]):
         )
 
     def admit(self, record: Publication, state: FoldedState) -> None:
-        """Refuse a key that is taken, a correction of nothing, and a version that does not exist.
+        """Refuse a key that is taken, a correction of nothing, and a version that does not exist or serve.
 
         Raises:
             AlreadyPublishedError: If the key is taken.
             NotPublishedError: If the revision that it corrects is not published.
             UnknownVersionError: If there is no such model version.
+            NotAcceptedError: If it is retired and this is no correction.
         """
         key, published = record.key, state.part(Publications).by_key
         if key in published:
@@ -174,7 +175,9 @@ class PublishKind(EntryKind[Publication]):
                 remedy=Sentence("Revisions follow one another from r0; see what is there: ", Action("runs")),
                 key=key,
             )
-        state.part(Versions).known(key.model_version)
+        versions = state.part(Versions)
+        versions.known(key.model_version)
+        versions.require_in_service(key)
 
     def views(self) -> Sequence[AuditView]:
         """Return the views `publications` and `lineage`."""

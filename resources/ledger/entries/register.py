@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from forecast_assets.core.errors import AlreadyRegisteredError, UnknownVersionError
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import AlreadyRegisteredError, NotAcceptedError, UnknownVersionError
+from forecast_assets.core.keys import RunKey
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
@@ -112,6 +114,24 @@ class Versions:
     def retirement_problem(self, name: str) -> str:
         """Say that a version serves no more; nothing if it does."""
         return f"`{name}` is retired (ledger entry {self.retired[name]})." if name in self.retired else ""
+
+    def require_in_service(self, key: RunKey) -> None:
+        """Refuse a new run of a version that serves no more; what it published may still be put right.
+
+        Raises:
+            NotAcceptedError: If it is retired and this is no correction.
+        """
+        retired = self.retirement_problem(key.model_version)
+        if retired and not key.revision:
+            raise NotAcceptedError(
+                f"There is no new run of it: {retired}",
+                remedy=Sentence(
+                    "Run another version; or if it should serve again: ",
+                    Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(key.model_version,)),
+                    ".",
+                ),
+                key=key,
+            )
 
 
 class RegisterKind(EntryKind[VersionRecord]):

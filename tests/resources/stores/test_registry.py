@@ -32,7 +32,7 @@ from resources.ledger.log import Ledger
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores, open_stores
 from resources.stores.registry import Registry, open_registry
-from tests.support.store_cases import register
+from tests.support.store_cases import publish, register, run_key
 
 WHO = {"by": "ana", "reason": "a test"}
 BEGIN = datetime(2025, 3, 1, 8, tzinfo=UTC)
@@ -296,6 +296,20 @@ def test_of_two_who_promote_and_retire_at_once_only_the_first_is_heard(
     with pytest.raises(NotAcceptedError, match="champion points at it"):
         registry.retire("a", **WHO)
     assert not stores.ledger.state().part(Versions).retired
+
+
+def test_a_run_that_is_made_while_its_version_is_retired_is_not_published(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could not be replayed: what it started from has no runs of that version."""
+    register(stores)
+    publish(stores, run_key())
+    other = open_stores(stores.blobs.root).registry
+    in_between(monkeypatch, lambda: other.retire("stat-1", **WHO))
+    with pytest.raises(NotAcceptedError, match="no new run of it: `stat-1` is retired"):
+        publish(stores, run_key(1))
+    assert list(stores.ledger.state().publications) == [run_key()]
+    assert publish(stores, run_key(revision=1)).key == run_key(revision=1)
 
 
 def test_a_retired_former_champion_is_not_live(stores: Stores) -> None:
