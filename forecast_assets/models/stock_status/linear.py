@@ -81,7 +81,8 @@ def fit_linear(inputs: InputMatrix, shared: Floats, outcome: Floats) -> LinearOd
         # Without ``optimize`` these are plain loops, and no calls of a BLAS.
         said = 1.0 / (1.0 + np.exp(-(shared + np.einsum("kf,f->k", columns, weights))))
         slope = np.einsum("kf,k->f", columns, outcome - said) - ridge * weights
-        curve = np.einsum("ki,k,kj->ij", columns, said * (1.0 - said), columns) + ridge * np.eye(len(weights))
+        steepness = columns * (said * (1.0 - said))[:, None]
+        curve = np.einsum("ki,kj->ij", steepness, columns) + ridge * np.eye(len(weights))
         weights = weights + solved(curve, slope)
     return LinearOdds(tuple(mean.tolist()), tuple(deviation.tolist()), tuple(weights[:-1].tolist()), float(weights[-1]))
 
