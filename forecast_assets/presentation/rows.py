@@ -57,7 +57,8 @@ def show_text(
     rows = scan_product(stores, publication, name)
     for column, wanted in (("sku_id", sku), ("store_id", store)):
         rows = rows if wanted is None else rows.filter(pl.col(column) == wanted)
-    order, descending = ["store_id", "sku_id", "period_days" if product == "cumulative" else "step"], False
+    days = ["period_days", "period"] if product == "cumulative" else ["step"]
+    order, descending = ["store_id", "sku_id", *days], False
     if product == "risks" and (sku is None or store is None):
         rows = with_reason(stores, publication, rows)
         columns = [*columns, "risk_reason"]

@@ -182,7 +182,7 @@ def share_lost(demand: Floats, sales: Floats, usual: Floats) -> Floats:
         [k, h] 0 to 1.
 
     Example:
-        >>> share_lost(np.array([[4.0, 4.0, 0.0]]), np.array([[3.0, 5.0, 0.0]]), np.array([[0.1]])).tolist()
+        >>> share_lost(np.array([[4.0, 4.0, 0.0]]), np.array([[3.0, 5.0, 0.0]]), np.array([[0.1]])).round(6).tolist()
         [[0.25, 0.0, 0.1]]
     """
     usually_kept = np.broadcast_to(1.0 - usual, demand.shape).copy()
