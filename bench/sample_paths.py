@@ -38,9 +38,10 @@ from bench.goals import Goal, any_missed, goals_table
 from bench.m5_shaped import Shape
 from bench.measured import in_process
 from bench.scoring import summed
-from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES
+from forecast_assets.contracts import FIRST_DAYS, QUANTILE_COLUMNS
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.hierarchy import summing_of
+from forecast_assets.metrics.quantiles import WSPL_PLACES, WSPL_QUANTILES
 from forecast_assets.models.family import family
 from forecast_assets.models.sample_paths.dependence import Dependence
 from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
@@ -50,9 +51,6 @@ from forecast_assets.models.sample_paths.sums import quantiles_of_sums
 from forecast_assets.presentation.text import table
 
 LEARNED, INDEPENDENT, AS_ONE, SAME_DATES = "sample paths", "as if independent", "as if one", "by past dates"
-# M5's nine of the published quantiles.
-OF_M5 = np.array([0, 1, 4, 5, 6, 7, 8, 11, 12])
-WINDOWS = (7, 14, 28)
 WSPL_OVER = (1.0, 0.9)
 # Points, at least and as an aim: intervals of days, of sums over days, and upper quantiles at the bottom.
 DAYS_OFF, SUMS_OFF, UPPER_OFF = (0.04, 0.015), (0.05, 0.02), (0.008, 0.003)
@@ -92,7 +90,7 @@ def main() -> int:
         fixed = in_process(fixed_job, Path(scratch) / "rows.parquet")
         found: list[Mapping[str, Judged]] = []
         for seed in given.seeds:
-            shape = Shape(given.items, max(M5_CUTOFFS) + max(WINDOWS), seed)
+            shape = Shape(given.items, max(M5_CUTOFFS) + max(FIRST_DAYS), seed)
             for case in m5_cases(shape, Path(scratch) / str(seed), given.days):
                 found.append(judged(case, given.family))
                 losses = ", ".join(f"{way} {each.wspl:.4f}" for way, each in found[-1].items())
@@ -167,7 +165,7 @@ def _judged(case: Case, paths: JointPaths) -> Judged:
     losses, held = {}, {}
     starts = np.cumsum([0, *(int(code.max()) + 1 for code in levels.values())])
     summing = sparse.vstack([summing_of(code) for code in levels.values()], format="csr")
-    windows = [days for days in WINDOWS if days <= case.panel.horizon_days]
+    windows = [days for days in FIRST_DAYS if days <= case.panel.horizon_days]
     found = quantiles_of_sums(paths, summing, windows)
     seconds = time.perf_counter() - started
     for level, (name, code) in enumerate(levels.items()):
@@ -185,7 +183,7 @@ def _pinball(case: Case, code: Ints, actual: Floats, quantiles: Floats) -> float
     """Pinball loss of M5's quantiles over the mean absolute step of each node's past, weighted by revenue."""
     past, revenue = summed(np.nan_to_num(case.panel.sales), code), summed(case.revenue[:, None], code).ravel()
     scale = np.abs(np.diff(past, axis=1)).mean(axis=1)
-    levels, over = np.array(QUANTILES)[OF_M5], actual[:, :, None] - quantiles[:, :, OF_M5]
+    levels, over = np.array(WSPL_QUANTILES), actual[:, :, None] - quantiles[:, :, WSPL_PLACES]
     loss = np.maximum(levels * over, (levels - 1) * over).mean(axis=(1, 2))
     used = scale > 0
     return float((revenue[used] * loss[used] / scale[used]).sum() / revenue[used].sum())

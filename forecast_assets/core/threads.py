@@ -13,6 +13,11 @@ _Part = TypeVar("_Part")
 _Made = TypeVar("_Made")
 
 
+def thread_count(workers: int | None) -> int:
+    """Return how many work at once: so many as are allowed, or as there are processors."""
+    return workers or os.cpu_count() or 1
+
+
 def in_threads(
     function: Callable[[_Part], _Made], parts: Sequence[_Part], workers: int | None = None
 ) -> Iterator[tuple[_Part, _Made]]:
@@ -34,7 +39,7 @@ def in_threads(
         >>> list(in_threads(abs, [-1, 2], workers=2))
         [(-1, 1), (2, 2)]
     """
-    threads = workers or os.cpu_count() or 1
+    threads = thread_count(workers)
     if min(threads, len(parts)) <= 1:
         yield from ((part, function(part)) for part in parts)
         return

@@ -24,6 +24,7 @@ import polars as pl
 
 from forecast_assets.contracts import CALIBRATION, DEMAND_CLASSES, QUANTILES
 from forecast_assets.core.arrays import Bools, Codes, Floats, Names
+from forecast_assets.metrics.quantiles import WSPL_PLACES
 from forecast_assets.metrics.ratios import Ratio
 from forecast_assets.metrics.scores import crps, pinball_losses, shares_at_most
 from forecast_assets.models.calibration import SIZE_EDGES, SMALLEST_FORECAST, STEP_EDGES, segment_codes
@@ -33,10 +34,6 @@ ALL: Final = "all"
 CENTRAL_INTERVALS: Final = {50: (0.25, 0.75), 80: (0.1, 0.9), 90: (0.05, 0.95), 95: (0.025, 0.975), 99: (0.005, 0.995)}
 # What safety stock rests on.
 UPPER_QUANTILES: Final = (0.975, 0.995)
-# Numbers of first days whose sum is judged, where the horizon has as many.
-SUMMED_DAYS: Final = (7, 14, 28)
-_M5_QUANTILES: Final = (0.005, 0.025, 0.165, 0.25, 0.5, 0.75, 0.835, 0.975, 0.995)
-_M5_PLACES: Final = [QUANTILES.index(level) for level in _M5_QUANTILES]
 # Nodes that are judged at a time, which bounds the memory for scratch.
 _SLICE_NODES: Final = 4096
 _SCORES: Final = len(QUANTILES) + 1
@@ -213,7 +210,7 @@ def counted(judged: JudgedQuantiles) -> CalibrationCounts:
         for at, division in enumerate(divisions):
             code = np.broadcast_to(division.code, asked.shape)[rows][few]
             sums[at] += np.stack([np.bincount(code, score, len(sums[at])) for score in scores], axis=1)
-        loss[rows] = np.bincount(np.nonzero(few)[0], losses[:, _M5_PLACES].mean(axis=1), len(few))
+        loss[rows] = np.bincount(np.nonzero(few)[0], losses[:, WSPL_PLACES].mean(axis=1), len(few))
     places = {
         CalibrationPlace(judged.level, judged.days, division.kind, name): counts
         for division, total in zip(divisions, sums, strict=True)

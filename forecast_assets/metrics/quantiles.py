@@ -16,7 +16,7 @@ from forecast_assets.metrics.scores import pinball_losses, share_inside
 INTERVALS: Final = ((50, 0.25, 0.75), (80, 0.1, 0.9), (95, 0.025, 0.975), (99, 0.005, 0.995))
 # Those of the M5 uncertainty competition.
 WSPL_QUANTILES: Final = (0.005, 0.025, 0.165, 0.25, 0.5, 0.75, 0.835, 0.975, 0.995)
-_WSPL_PLACES: Final = [QUANTILES.index(level) for level in WSPL_QUANTILES]
+WSPL_PLACES: Final = [QUANTILES.index(level) for level in WSPL_QUANTILES]
 # Series that are judged at a time, which bounds the memory for scratch.
 _SLICE_SERIES: Final = 4096
 
@@ -52,7 +52,7 @@ class QuantileScores:
             few = asked[rows]
             actual, said = demand[rows][few], quantiles[rows][few]
             losses = pinball_losses(actual, said)
-            loss[rows][few], wspl_loss[rows][few] = losses.mean(axis=1), losses[:, _WSPL_PLACES].mean(axis=1)
+            loss[rows][few], wspl_loss[rows][few] = losses.mean(axis=1), losses[:, WSPL_PLACES].mean(axis=1)
             for share, (_, low, high) in zip(inside, INTERVALS, strict=True):
                 share[rows][few] = share_inside(actual, said, low, high)
         percents = (percent for percent, _, _ in INTERVALS)

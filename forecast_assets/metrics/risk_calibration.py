@@ -15,7 +15,7 @@ from forecast_assets.core.arrays import Bools, Codes, Floats
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
 from forecast_assets.metrics.backtests import Backtest
 from forecast_assets.metrics.calibration import ALL, new_steps, step_bands, step_names
-from forecast_assets.metrics.risks import CALIBRATION_BINS, ReliabilityBins, calibration_error, roc_auc
+from forecast_assets.metrics.risks import CALIBRATION_BINS, ReliabilityBins, bin_of, calibration_error, roc_auc
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,10 @@ def _rows(days: _RatedDays) -> Iterator[tuple[object, ...]]:
     }
     for metric, value in scores.items():
         yield (metric, 0, None, None, value, None, *size)
+    place = bin_of(probability)
     for at in np.flatnonzero(bins.rows):
         rows = int(bins.rows[at])
-        in_bin = days.only(np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1) == at)
+        in_bin = days.only(place == at)
         edges = at / CALIBRATION_BINS, (at + 1) / CALIBRATION_BINS
         own = rows, int(in_bin.is_new.sum()), len(np.unique(in_bin.day))
         yield ("reliability", int(at) + 1, *edges, float(bins.came[at] / rows), float(bins.said[at] / rows), *own)

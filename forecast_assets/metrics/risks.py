@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Floats, Ints
 
 CALIBRATION_BINS: Final = 10
 
@@ -63,6 +63,11 @@ def calibration_error(probability: Floats, happened: Floats) -> float | None:
     return float(np.abs(bins.said - bins.came).sum() / len(probability))
 
 
+def bin_of(probability: Floats) -> Ints:
+    """[k] In which of ten stretches of equal width each probability is, from 0."""
+    return np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
 @dataclass(frozen=True)
 class ReliabilityBins:
     """Days by what was said of them, in ten stretches of probability of equal width.
@@ -85,7 +90,7 @@ class ReliabilityBins:
             probability: [k] 0 to 1.
             happened: [k] 1 or 0.
         """
-        bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+        bins = bin_of(probability)
         rows, said, came = (
             np.bincount(bins, weights=values, minlength=CALIBRATION_BINS)
             for values in (np.ones(len(bins)), probability, happened)

@@ -3,27 +3,31 @@
 What belongs here: proper scores and coverage of quantile forecasts. What does not: which rows are judged, or sums.
 """
 
+from typing import Final
+
 import numpy as np
 
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
 
+_LEVELS: Final = np.asarray(QUANTILES)
 
-def pinball_losses(actual: Floats, quantiles: Floats) -> Floats:
+
+def pinball_losses(actual: Floats, quantiles: Floats, levels: Floats = _LEVELS) -> Floats:
     """Return the pinball loss of each quantile (Koenker and Bassett 1978, doi:10.2307/1913643).
 
     Args:
         actual: [k] what came, in units.
-        quantiles: [k, 13] at the levels of ``contracts.QUANTILES``, in units.
+        quantiles: [k, q] at the levels, in units.
+        levels: [q] rising; those of ``contracts.QUANTILES``, 13, if left out.
 
     Returns:
-        [k, 13] losses in units.
+        [k, q] losses in units.
 
     Example:
         >>> pinball_losses(np.array([3.0]), np.full((1, 13), 2.0))[0, 6].item()
         0.5
     """
-    levels = np.asarray(QUANTILES)
     missed = actual[:, None] - quantiles
     return np.asarray(np.maximum(levels * missed, (levels - 1.0) * missed))
 
@@ -52,8 +56,7 @@ def crps(actual: Floats, quantiles: Floats) -> Floats:
     levels, known = np.empty(2 * len(QUANTILES) - 1), np.empty((len(actual), 2 * len(QUANTILES) - 1))
     levels[::2], levels[1::2] = QUANTILES, ndtr((scores[1:] + scores[:-1]) / 2)
     known[:, ::2], known[:, 1::2] = quantiles, (quantiles[:, 1:] + quantiles[:, :-1]) / 2
-    missed = actual[:, None] - known
-    losses = np.maximum(levels * missed, (levels - 1.0) * missed)
+    losses = pinball_losses(actual, known, levels)
     edges = np.concatenate([[0.0], levels, [1.0]])
     return np.asarray((losses * (edges[2:] - edges[:-2])).sum(axis=1))
 

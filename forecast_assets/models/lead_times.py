@@ -1,6 +1,6 @@
 """Lead times: whole days from an order to its arrival.
 
-What belongs here: the law that declared lead times follow. What does not: stock, or demand.
+What belongs here: the law that declared lead times follow, and how often is ordered. What does not: stock, or demand.
 """
 
 import numpy as np
@@ -24,3 +24,8 @@ def whole_lead_times(mean: Floats, deviation: Floats, scores: Floats) -> Floats:
         [[1.0, 2.0, 3.0]]
     """
     return np.asarray(np.maximum(np.rint(mean[:, None] + deviation[:, None] * scores), 1.0))
+
+
+def days_between_reviews(declared: Floats) -> Floats:
+    """Return [n] days between reviews: 1 where none are declared, NaN, since then an order may leave every day."""
+    return np.where(np.isnan(declared), 1.0, declared)

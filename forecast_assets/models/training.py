@@ -6,6 +6,7 @@ metric.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -120,6 +121,11 @@ class PastCutoff:
     days: int
     version: Callable[[Panel], Artifact]
     given_rows: pl.DataFrame | None = None
+
+    @property
+    def cutoff(self) -> date:
+        """The day that its version knows last."""
+        return self.panel.cutoff - timedelta(days=self.days)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import FIRST_DAYS
 from forecast_assets.plots.canvas import FAINT, INK, LINE_COLOURS, SMALL, literal, new_axes, png_bytes
 from forecast_assets.plots.reports import quantile_calibration_png, risk_reliability_png
 
@@ -26,7 +27,7 @@ def calibration_pictures(report: pl.DataFrame) -> dict[str, bytes]:
     """
     whole = report.filter(pl.col("segment_kind") == "all")
     found = {}
-    for name, days in (("coverage_by_level", [1]), ("coverage_of_sums_of_days", [7, 14, 28])):
+    for name, days in (("coverage_by_level", [1]), ("coverage_of_sums_of_days", [*FIRST_DAYS])):
         rows = whole.filter(pl.col("days").is_in(days))
         if rows["metric"].str.starts_with("coverage").any():
             found[name] = coverage_by_level_png(rows)

@@ -26,7 +26,7 @@ import polars as pl
 from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.features.panel import SERIES_KEY
-from forecast_assets.models.lead_times import whole_lead_times
+from forecast_assets.models.lead_times import days_between_reviews, whole_lead_times
 from forecast_assets.models.sample_paths.marginals import inverse
 
 DEFAULT_PATHS: Final = 300
@@ -101,7 +101,7 @@ class Supply:
     @property
     def review_days(self) -> Floats:
         """[n] days between reviews, 1 where none are declared."""
-        return np.asarray(np.where(np.isnan(self.review_period_days), 1.0, self.review_period_days))
+        return days_between_reviews(self.review_period_days)
 
     @property
     def known_days(self) -> Floats:

@@ -20,6 +20,7 @@ import numpy as np
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.features.panel import Panel
 from forecast_assets.models.stock_status.model import StatusProbabilities
+from forecast_assets.models.stock_status.rates import LEAST, MOST
 
 # Half-lives in days, chosen on FreshRetailNet with cutoffs up to 2024-05-14: a series' own record ages fastest.
 SERIES_HALF_LIFE: Final = 5.0
@@ -38,7 +39,6 @@ _POOLS: Final = 4
 # Strength of the defaults, in rows times variance: a few thousand series-days outweigh it.
 _RIDGE: Final = 100.0
 _LEAST_HISTORY_DAYS: Final = 14
-_LEAST, _MOST = 0.005, 0.995
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def assess_status(panel: Panel) -> StatusRisk:
     usual, rest = _predict(_StatusHistory(any_hour, price, weekday, sku, store), horizon)
     share_usual, share_rest = _predict(_StatusHistory(share, price, weekday, sku, store), horizon)
     return StatusRisk(
-        probability=np.clip(usual + rest, _LEAST, _MOST),
-        usual_probability=np.clip(usual, _LEAST, _MOST),
+        probability=np.clip(usual + rest, LEAST, MOST),
+        usual_probability=np.clip(usual, LEAST, MOST),
         out_of_stock_share=np.clip(share_usual + share_rest, 0.0, 1.0),
     )
 

@@ -13,7 +13,7 @@ reconciliation and every risk included.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -115,11 +115,7 @@ def evaluated(judged: Sequence[JudgedCutoff], measures: pl.DataFrame | None = No
 
 def earlier_cutoffs(cutoffs: Sequence[PastCutoff], cutoff: PastCutoff) -> list[date]:
     """Return the dates of those cutoffs that are before another one."""
-    return [
-        each.panel.cutoff - timedelta(days=each.days)
-        for each in cutoffs
-        if each.panel.cutoff - timedelta(days=each.days) < cutoff.panel.cutoff - timedelta(days=cutoff.days)
-    ]
+    return [each.cutoff for each in cutoffs if each.cutoff < cutoff.cutoff]
 
 
 def judge(

@@ -14,15 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from forecast_assets.contracts import QUANTILES
+from forecast_assets.contracts import FIRST_DAYS, QUANTILES
 from forecast_assets.core.arrays import Floats, Rows
-from forecast_assets.core.threads import in_threads
 from forecast_assets.features.panel import Panel
-from forecast_assets.hierarchy import Hierarchy, Sparse
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
 from forecast_assets.metrics.backtests import RECENT_DAYS
 from forecast_assets.metrics.calibration import (
-    SUMMED_DAYS,
     CalibrationCounts,
     JudgedQuantiles,
     added_up,
@@ -37,7 +35,8 @@ from forecast_assets.models.reconciled_means import reconcile
 from forecast_assets.models.sample_paths.dependence import Dependence, level_name
 from forecast_assets.models.sample_paths.drawing import JointPaths, factors_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals, sells_by_the_piece
-from forecast_assets.models.sample_paths.sums import quantiles_of_paths
+from forecast_assets.models.sample_paths.periods import Periods, PeriodSums
+from forecast_assets.models.sample_paths.sums import SumQuantiles, quantiles_of_sums
 from forecast_assets.models.selection import spread_rows
 
 # Paths: fewer than a run draws, since what is judged is averaged over nodes and days; fewer still where outcomes would
@@ -47,8 +46,6 @@ _MOST_OUTCOMES: Final = 30_000_000
 _LEAST_PATHS: Final = 100
 # Series whose sums over days are judged.
 _SUMMED_SERIES: Final = 2000
-# Sums that are sorted at a time.
-_SUMS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ class _Judged:
         if run.dependence is None:
             return
         expected, came = np.where(known, mean, 0.0), np.where(known, run.demand, 0.0)
-        of_nodes, of_sums, few = self._sums(expected, np.where(known[:, :, None], quantiles, 0.0))
+        of_nodes, of_series, few = self._sums(expected, np.where(known[:, :, None], quantiles, 0.0))
         upper = slice(0, nodes.series.start)
         for level, name in enumerate(nodes.levels[:-1]):
             rows = np.flatnonzero(nodes.level[upper] == level)
@@ -147,11 +144,12 @@ class _Judged:
                 name,
                 demand=matrix @ came,
                 mean=matrix @ expected,
-                quantiles=of_nodes[rows],
+                quantiles=of_nodes.nodes[rows],
                 weight=weight[rows],
                 scale=scale[rows],
             )
-        for days, found in of_sums.items():
+        for days, of_upper in of_nodes.first_days.items():
+            found = np.concatenate([of_upper, of_series[days]])
             yield from self._of_first_days(days, found, few, expected, came)
 
     def _of_first_days(
@@ -179,27 +177,23 @@ class _Judged:
                 demand_class=run.made.demand_class[few] if is_series else None,
             )
 
-    def _sums(self, mean: Floats, quantiles: Floats) -> tuple[Floats, Mapping[int, Floats], Rows]:
+    def _sums(self, mean: Floats, quantiles: Floats) -> tuple[SumQuantiles, Mapping[int, Floats], Rows]:
         """Quantiles of sums by joint paths.
 
         Returns:
-            [m, H, 13] of nodes on each day; by number of first days [m + k, 13] of nodes and of k series; [k] which.
+            Of the nodes above series; by number of first days [k, 13] of k series; [k] which.
         """
-        from scipy import sparse
-
-        (count, horizon), above = mean.shape, self.nodes.series.start
+        (count, horizon), workers = mean.shape, self.run.workers
         paths, few = self._paths(mean, quantiles), spread_rows(count, _SUMMED_SERIES)
-        upper = self.nodes.matrix[:above]
-        all_sums = sparse.vstack([upper, self.nodes.matrix[above + few]], format="csr")
-        nodes, sums, whole = np.empty((above, horizon, len(QUANTILES))), {}, np.zeros((count, paths.paths))
-        last = max((days for days in SUMMED_DAYS if days <= horizon), default=0)
-        for step, units in enumerate(paths.steps(), start=1):
-            nodes[:, step - 1] = _quantiles(upper, units, self.run.workers)
-            if step <= last:
-                whole += units
-            if step in SUMMED_DAYS:
-                sums[step] = _quantiles(all_sums, whole, self.run.workers)
-        return nodes, sums, few
+        days = [each for each in FIRST_DAYS if each <= horizon]
+        of_series = PeriodSums(Periods(horizon, paths.paths, {str(each): each for each in days}, {}), workers)
+        of_nodes = quantiles_of_sums(
+            paths,
+            self.nodes.matrix[: self.nodes.series.start],
+            days,
+            on_day=lambda units: of_series.add(units[few]),
+        )
+        return of_nodes, {each: of_series.found[str(each)][:, : len(QUANTILES)] for each in days}, few
 
     def _paths(self, mean: Floats, quantiles: Floats) -> JointPaths:
         run, shares = self.run, self.run.dependence or Dependence.none()
@@ -212,10 +206,3 @@ class _Judged:
             paths=int(np.clip(_MOST_OUTCOMES // max(mean.size, 1), _LEAST_PATHS, _MOST_PATHS)),
             workers=run.workers,
         )
-
-
-def _quantiles(summing: Sparse, units: Floats, workers: int | None) -> Floats:
-    """[m, 13] quantiles of the sums of [n, N] units, some nodes at a time."""
-    parts = [summing[start : start + _SUMS] for start in range(0, summing.shape[0], _SUMS)]
-    found = in_threads(lambda some: quantiles_of_paths(np.asarray(some @ units)), parts, workers)
-    return np.concatenate([quantiles for _, quantiles in found])

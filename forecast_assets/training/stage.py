@@ -144,17 +144,15 @@ def _write(
     )
 
     def stored(contract: Contract, frame: pl.DataFrame | None) -> ProductVersion | None:
-        return (
-            None
-            if frame is None
-            else stores.predictions.write(
-                contract,
-                frame,
-                key=name,
-                folder=f"{contract.name}/model_version={name}",
-                inputs={**inputs, ARTIFACTS: artifact.version},
-                facts=facts,
-            )
+        if frame is None:
+            return None
+        return stores.predictions.write(
+            contract,
+            frame,
+            key=name,
+            folder=f"{contract.name}/model_version={name}",
+            inputs={**inputs, ARTIFACTS: artifact.version},
+            facts=facts,
         )
 
     report, calibration = stored(EVALUATION_REPORTS, trained.report), stored(CALIBRATION, trained.calibration)

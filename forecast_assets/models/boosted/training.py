@@ -11,7 +11,6 @@ next older one, which has not seen the days between. So versions as of several c
 one fit each.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ import polars as pl
 from forecast_assets.core.arrays import Bools, Floats, Groups, InputMatrix, Rows
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.progress import Progress, Together, silent
-from forecast_assets.core.threads import in_threads
+from forecast_assets.core.threads import in_threads, thread_count
 from forecast_assets.features.demand_class import DEAD_DAYS, ENDED_DAYS
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
@@ -173,15 +172,11 @@ def train_global(
 def _versions_at_once(panel: Panel, versions: int, workers: int | None) -> int:
     """How many versions are worked on at the same time: much of it keeps one core busy, and each takes memory."""
     fits = panel.sales.size <= _MOST_CELLS_AT_ONCE
-    return min(_MOST_AT_ONCE if fits else 1, versions, _threads(workers))
-
-
-def _threads(workers: int | None) -> int:
-    return workers or os.cpu_count() or 1
+    return min(_MOST_AT_ONCE if fits else 1, versions, thread_count(workers))
 
 
 def _threads_each(workers: int | None, at_once: int) -> int:
-    return max(_threads(workers) // at_once, 1)
+    return max(thread_count(workers) // at_once, 1)
 
 
 def _stating(artifact: GlobalArtifact, known_days: int, calibrated: int) -> GlobalArtifact:

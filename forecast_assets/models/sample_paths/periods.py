@@ -16,7 +16,7 @@ from forecast_assets.contracts import COVERED_PERCENT, FIRST_DAYS, PERIODS, QUAN
 from forecast_assets.core.arrays import Bools, Floats, Ints
 from forecast_assets.core.quantities import Millionths
 from forecast_assets.core.threads import in_threads
-from forecast_assets.models.lead_times import whole_lead_times
+from forecast_assets.models.lead_times import days_between_reviews, whole_lead_times
 from forecast_assets.models.sample_paths.drawing import DEFAULT_PATHS, SEED
 from forecast_assets.models.sample_paths.randomness import even_normals, keys_of
 from forecast_assets.models.sample_paths.sums import covering, quantiles_of_ordered
@@ -93,7 +93,7 @@ def periods_of(series: pl.DataFrame, terms: Terms | None, horizon: int, paths: i
     keys = keys_of((("lead time", *name) for name in series.select("store_id", "sku_id")[rows].iter_rows()), SEED)
     scores = even_normals(keys, 0, paths)
     lead = whole_lead_times(terms.lead_time_days[rows], terms.lead_time_deviation_days[rows], scores)
-    review = np.nan_to_num(terms.review_period_days[rows], nan=1.0)
+    review = days_between_reviews(terms.review_period_days[rows])
     drawn = {_LEAD_TIME: lead, _WITH_REVIEW: lead + review[:, None]}
     found = {name: np.zeros((series.height, paths), dtype=np.int16) for name in drawn}
     for name, days in drawn.items():

@@ -68,7 +68,7 @@ def even_normals(keys: Keys, first: int, count: int) -> Floats:
     from scipy.special import ndtri
 
     out = np.empty((len(keys), count))
-    # Of numbers of 53 bits no two are equal, so that any way to sort gives the same order.
+    # Two of a few hundred numbers of 53 bits are equal about once in 1e11 draws: any way to sort gives the same order.
     order = uniforms(keys, first, count).argsort(axis=1)
     np.put_along_axis(out, order, ndtri((np.arange(count) + 0.5) / count)[None], axis=1)
     return out

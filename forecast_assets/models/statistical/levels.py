@@ -8,7 +8,6 @@ says which model made its path and whether that was the chosen one.
 """
 
 import logging
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from forecast_assets.core.arrays import Bools, Floats, Names, Rows
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.threads import thread_count
 
 Chunk = tuple[str, Rows]
 
@@ -148,7 +148,7 @@ def _run_chunks(cleaned: Floats, names: Names, horizon: int, workers: int | None
     """Yield row numbers and paths, chunk by chunk in a fixed order; rows without a name are left out."""
     chosen = sorted(set(names.tolist()) - {NOTHING})
     chunks = [(name, rows) for name in chosen for rows in _split(np.flatnonzero(names == name))]
-    processes = workers or os.cpu_count() or 1
+    processes = thread_count(workers)
     if processes > 1 and np.count_nonzero(names == THETA) >= _WORTH_PROCESSES:
         paths = _over_processes(chunks, cleaned, horizon, processes)
     else:

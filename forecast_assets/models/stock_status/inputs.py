@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups, InputMatrix, Rows, Singles
+from forecast_assets.core.numbering import number_pairs
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL, summing_of
@@ -137,12 +138,11 @@ class StatusRecord:
         areas = {level.name: level.code for level in hierarchy.store_levels}
         # Without the level that training knew, all stores are one area.
         area = areas.get(area_level, np.zeros(len(sku), dtype=np.int64))
-        of_product = sku * (int(area.max(initial=0)) + 1) + area
         relatives = {
             "sku": sku,
             "store": store,
             "group": panel.groups_in_stores(product_groups),
-            "area": np.unique(of_product, return_inverse=True)[1],
+            "area": number_pairs(sku, area),
         }
         return cls(panel, {name: code.astype(np.intp) for name, code in relatives.items()})
 

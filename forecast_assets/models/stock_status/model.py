@@ -31,10 +31,8 @@ from forecast_assets.models.stock_status.inputs import (
     StatusView,
 )
 from forecast_assets.models.stock_status.linear import LinearOdds
-from forecast_assets.models.stock_status.rates import log_odds, rates_ahead
+from forecast_assets.models.stock_status.rates import LEAST, MOST, log_odds, rates_ahead
 
-# No record is long enough to be surer than this.
-_LEAST, _MOST = 0.005, 0.995
 # Series at a time: the inputs of so many stay in the processor's cache.
 _CHUNK: Final = 2_500
 
@@ -190,4 +188,4 @@ class StatusModel:
 
 
 def _probability(odds: Floats) -> Floats:
-    return np.asarray(np.clip(1.0 / (1.0 + np.exp(-odds)), _LEAST, _MOST))
+    return np.asarray(np.clip(1.0 / (1.0 + np.exp(-odds)), LEAST, MOST))

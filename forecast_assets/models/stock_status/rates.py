@@ -19,7 +19,8 @@ _WEEKDAY_HALF_LIFE: Final = 28.0
 _WEEKDAY_PRIOR_DAYS: Final = 4.0
 # Days of history before the first past cutoff whose errors are looked at.
 _LEAST_DAYS: Final = 10
-_LEAST, _MOST = 0.005, 0.995
+# No record is long enough to be surer than this.
+LEAST, MOST = 0.005, 0.995
 
 
 def rates_by_day(is_out: Bools, is_known: Bools) -> Floats:
@@ -46,12 +47,12 @@ def rates_ahead(rates: Floats, weekday: Ints, horizon: int) -> Floats:
     """
     days = len(rates)
     plain = _as_lately(rates, weekday, days - 1, np.arange(days, days + horizon))
-    return np.asarray(np.clip(plain - _usual_error(rates, weekday, horizon), _LEAST, _MOST))
+    return np.asarray(np.clip(plain - _usual_error(rates, weekday, horizon), LEAST, MOST))
 
 
 def log_odds(rates: Floats) -> Floats:
     """Return the logarithm of the odds of rates, kept off 0 and 1."""
-    inside = np.clip(rates, _LEAST, _MOST)
+    inside = np.clip(rates, LEAST, MOST)
     return np.asarray(np.log(inside / (1.0 - inside)))
 
 

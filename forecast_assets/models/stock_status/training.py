@@ -24,9 +24,8 @@ from forecast_assets.models.stock_status.linear import fit_linear
 from forecast_assets.models.stock_status.model import StatusModel, StatusTrees
 from forecast_assets.models.stock_status.rates import log_odds
 
-# Days of history before the first cutoff that is learned from, and the fewest that are learned from.
+# Days of history before the first cutoff that is learned from.
 _LEAST_HISTORY_DAYS: Final = 8
-_LEAST_LEARNED_DAYS: Final = 7
 # Days that a slope is learned on.
 _CALIBRATED_DAYS: Final = 14
 # With fewer rows, or fewer of either outcome, rates say as much.
