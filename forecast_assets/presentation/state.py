@@ -14,8 +14,9 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
-from forecast_assets.models.family import family
+from forecast_assets.models.sample_paths.dependence import OWN, Dependence
 from forecast_assets.models.short_history import ShortHistory
+from forecast_assets.scoring.context import load_artifact
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
@@ -140,7 +141,7 @@ def version_text(stores: Stores, name: str) -> str:
             table(("metric", "value", "seasonal naive", "rows"), overall, title="Backtest, all rows"),
             *level_texts(report),
             *filter(None, [newest_report_text(stores, name)]),
-            *_compared_texts(stores, record),
+            *_artifact_texts(stores, record),
         )
     )
 
@@ -210,10 +211,29 @@ def level_texts(report: pl.DataFrame) -> list[str]:
     return [table(head, lines, title="Backtest, sums at each pair of levels")]
 
 
-def _compared_texts(stores: Stores, record: VersionRecord) -> list[str]:
+def _artifact_texts(stores: Stores, record: VersionRecord) -> list[str]:
+    artifact = load_artifact(stores, record)
+    return [*borrowing_texts(artifact.dependence), *_compared_texts(artifact.compared())]
+
+
+def borrowing_texts(dependence: Dependence | None) -> list[str]:
+    """Say of which levels it is not known how errors hang together, and what stands for it; nothing where all are.
+
+    Example:
+        >>> borrowing_texts(Dependence({}, {}, {"sku x total": "total x total"}))[0][-39:]
+        'sku x total (taken from total x total).'
+    """
+    if dependence is None or not dependence.borrowed:
+        return []
+    told = "; ".join(
+        f"{level} (taken from {'single series' if lender == OWN else lender})"
+        for level, lender in sorted(dependence.borrowed.items())
+    )
+    return [f"Borrowed, how errors hang together, since no node had two series with errors to learn from: {told}."]
+
+
+def _compared_texts(compared: pl.DataFrame | None) -> list[str]:
     """Show what training compared, and took: of every choice the candidates, the better ones first."""
-    content = stores.predictions.read_bytes(stores.predictions.version(record.artifact))
-    compared = family(record.family).load(content).compared()
     if compared is None:
         return []
     rows = [

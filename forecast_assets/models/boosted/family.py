@@ -59,6 +59,7 @@ class BoostedFamily(ModelFamily[GlobalArtifact]):
             horizon=inputs.horizon,
             earlier=earlier,
             workers=inputs.workers,
+            progress=inputs.progress,
         )
         for back, model in status.items():
             statistical = replace(versions[back].statistical, stock_status=model)

@@ -39,7 +39,12 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
             forecasts_sales=True,
         )
         status = fit_status(
-            inputs.panel, inputs.product_groups, inputs.hierarchy, horizon=inputs.horizon, workers=inputs.workers
+            inputs.panel,
+            inputs.product_groups,
+            inputs.hierarchy,
+            horizon=inputs.horizon,
+            workers=inputs.workers,
+            progress=inputs.progress,
         )
         return Fitted(replace(artifact, stock_status=status.get(0)))
 

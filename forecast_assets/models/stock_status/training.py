@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from forecast_assets.core.arrays import Floats, Groups, InputMatrix
+from forecast_assets.core.progress import Progress, silent
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL
@@ -24,6 +25,7 @@ from forecast_assets.models.stock_status.linear import fit_linear
 from forecast_assets.models.stock_status.model import StatusModel, StatusTrees
 from forecast_assets.models.stock_status.rates import log_odds
 
+STATUS_STAGE: Final = "train classifiers of stock status"
 # Days of history before the first cutoff that is learned from.
 _LEAST_HISTORY_DAYS: Final = 8
 # Days that a slope is learned on.
@@ -101,6 +103,7 @@ def fit_status(
     horizon: int,
     earlier: Sequence[int] = (),
     workers: int | None = None,
+    progress: Progress = silent,
 ) -> dict[int, StatusModel]:
     """Train a classifier on everything up to a panel's cutoff, and others as of earlier cutoffs.
 
@@ -111,6 +114,7 @@ def fit_status(
         horizon: Days ahead that it is for.
         earlier: How many days before the panel's cutoff others are trained as of.
         workers: Threads; all cores if left out. The result is the same.
+        progress: Called with the stage, classifiers done and classifiers in all.
 
     Returns:
         A classifier by how many days before the panel's cutoff it knew; none for those of which too little is known:
@@ -121,8 +125,15 @@ def fit_status(
     areas = hierarchy.store_levels[-2].name if len(hierarchy.store_levels) > 1 else TOTAL
     record = StatusRecord.of(panel, product_groups, hierarchy, areas)
     training = _Training(record, inputs_for(areas), horizon, workers, {})
-    found = {back: training.version(areas, back) for back in (0, *earlier)}
-    return {back: model for back, model in found.items() if model is not None}
+    found: dict[int, StatusModel] = {}
+    wanted = 0, *earlier
+    for done, back in enumerate(wanted):
+        progress(STATUS_STAGE, done, len(wanted))
+        model = training.version(areas, back)
+        if model is not None:
+            found[back] = model
+    progress(STATUS_STAGE, len(wanted), len(wanted))
+    return found
 
 
 @dataclass(frozen=True)

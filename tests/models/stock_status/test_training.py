@@ -9,7 +9,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.metrics.risks import calibration_error, roc_auc
 from forecast_assets.models.envelope import to_json
 from forecast_assets.models.stock_status.model import StatusModel
-from forecast_assets.models.stock_status.training import fit_status, slope_of
+from forecast_assets.models.stock_status.training import STATUS_STAGE, fit_status, slope_of
 from tests.support.status_cases import DAYS, GROUPS, HORIZON, empty_shelves, status_hierarchy, status_panel
 
 OUT = empty_shelves()
@@ -49,6 +49,20 @@ def test_versions_as_of_earlier_cutoffs_are_what_would_have_been_trained_then(
     then = fitted(PANEL.as_of(HORIZON))[0]
     assert content(models[HORIZON]) == content(then)
     assert content(models[0]) != content(then)
+
+
+def test_progress_is_told_classifier_by_classifier() -> None:
+    told: list[tuple[str, int, int]] = []
+    fit_status(
+        PANEL,
+        GROUPS,
+        HIERARCHY,
+        horizon=HORIZON,
+        earlier=(HORIZON,),
+        workers=1,
+        progress=lambda *step: told.append(step),
+    )
+    assert told == [(STATUS_STAGE, done, 2) for done in (0, 1, 2)]
 
 
 def test_the_same_bytes_for_any_number_of_threads(models: dict[int, StatusModel]) -> None:
