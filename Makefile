@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 # uv where there is one, else pip; `make UV= ...` takes pip in any case.
 UV ?= $(shell command -v uv 2> /dev/null)
+# Libraries are compiled when they are first imported, into $(VENV). Where a machine's setting forbids to keep that, every
+# process would compile them again: 25 s of it, and as much for each process that tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
