@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from forecast_assets.operations.policies import apply_policy, propose_policy
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
@@ -31,8 +32,9 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, retire, publish, correct, measure, backtest, retract and vacuum."""
+    """Make an entry of every kind, and of some of them those that undo it."""
     ingest(stores)
+    apply_policy(stores.ledger, propose_policy(stores.ledger, {"gates.largest_bias": 0.08}), by="ana", reason="costs")
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
     stores.registry.promote("stat-1", by="ana", reason="the first")
