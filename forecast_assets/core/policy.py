@@ -44,11 +44,15 @@ class GateBounds:
     largest_wape_over_champion: float = _number(
         0.05, 0.0, 1.0, "share by which WAPE may be above the champion's, on the same days (`not_worse_than_champion`)"
     )
-    largest_segment_wape_over_champion: float = _number(0.1, 0.0, 1.0, "the same of every important segment")
+    largest_segment_wape_over_champion: float = _number(0.1, 0.0, 1.0, "the same of each important segment")
     important_segment_share: float = _number(0.1, 0.01, 1.0, "share of all rows from which on a segment is important")
     largest_bias: float = _number(0.1, 0.001, 0.5, "bias in either direction (`bias_is_small`)")
     largest_level_bias: float = _number(
-        0.1, 0.001, 0.5, "bias of each pair of levels in either direction (`bias_of_levels_is_small`)"
+        0.2,
+        0.001,
+        0.5,
+        "bias of a level, and of each important node of the widest ones, in either direction "
+        "(`bias_of_levels_is_small`)",
     )
     largest_coverage_miss: float = _number(
         0.1, 0.005, 0.3, "how far coverage may be from its target in either direction (`coverage_is_right`)"
