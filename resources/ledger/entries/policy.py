@@ -84,7 +84,7 @@ class Policies:
 
     def called(self, version: str) -> PolicyRecord | None:
         """Return the policy of a name; None if there is none."""
-        return next((each for each in (UNAPPLIED, *self.applied) if each.version == version), None)
+        return next((each for each in (*reversed(self.applied), UNAPPLIED) if each.version == version), None)
 
 
 class PolicyKind(EntryKind[PolicyRecord]):
