@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from checks.rules import rules_of
 from forecast_assets.contracts import CALIBRATION, PRODUCTS, PUBLISHED, SALES
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
@@ -53,20 +54,23 @@ def register(
     family: str = "statistical",
     cutoff: date = CUTOFF,
 ) -> None:
-    """Register a model version whose artifact, report and training snapshot are there."""
-    made = {
-        product: stores.predictions.write_artifact(
-            product, f"{product} of {name}".encode(), key="training", folder=product, inputs={},
-            facts={} if horizon is None else {"horizon": horizon},
-        ).version
-        for product in ("model_artifacts", "evaluation_reports", "training_snapshots")
-    }  # fmt: skip
+    """Register a model version whose snapshot, artifact and report are there, each made from the one before."""
+    made: dict[str, str] = {}
+    facts = {"prediction_date": cutoff.isoformat(), "feature_version": "f"}
+    behind = {"model_artifacts": "feature_snapshots", "evaluation_reports": "model_artifacts"}
+    for product in ("feature_snapshots", "model_artifacts", "evaluation_reports"):
+        made[product] = stores.predictions.write_artifact(
+            product, f"{product} of {name}".encode(), key="training",
+            folder="training_snapshots" if product == "feature_snapshots" else product,
+            inputs={behind[product]: made[behind[product]]} if product in behind else {},
+            facts={**facts, **({} if horizon is None else {"horizon": horizon})},
+        ).version  # fmt: skip
     calibration = stores.predictions.write(
         CALIBRATION,
         calibration_frame(),
         key="training",
         folder=f"calibration/model_version={name}",
-        inputs={},
+        inputs={"model_artifacts": made["model_artifacts"]},
         facts={},
     )
     stores.registry.register(
@@ -74,10 +78,16 @@ def register(
             "model_version": name, "family": family, "cutoff": cutoff.isoformat(),
             "artifact": made["model_artifacts"], "evaluation_report": made["evaluation_reports"],
             "calibration": calibration.version,
-            "training_snapshot": made["training_snapshots"], "training_run_id": "r", "feature_version": "f",
+            "training_snapshot": made["feature_snapshots"], "training_run_id": "r", "feature_version": "f",
             "gates": dict(gates or {}),
         }
     )  # fmt: skip
+
+
+def accept_training(stores: Stores, name: str = "stat-1") -> None:
+    """Record that the training snapshot of a version passed the rules of snapshots, as its checks do."""
+    for rule in rules_of("feature_snapshots"):
+        stores.predictions.accept(stores.registry.model_version(name).training_snapshot, rule.name)
 
 
 def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:
