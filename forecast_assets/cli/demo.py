@@ -86,7 +86,7 @@ def _train(runner: Runner, cadence: Cadence, version: str, cutoff: date) -> None
     else:
         reason = "first version of the demonstration"
         done = promote(runner.stores, version, by="demo", reason=reason, channel=cadence.champion)
-        click.echo(f"{cadence.champion} is now {version} (ledger entry {done.entry.sequence}).")
+        click.echo(f"{cadence.champion} is now {version} (ledger entry {done.sequence}).")
 
 
 def _run(runner: Runner, cadence: Cadence, version: str, day: date) -> Publication:

@@ -74,12 +74,9 @@ def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[s
     from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
 
     stores = opened()
-    current_move = stores.registry.current_move(channel)
-    if current_move is not None and current_move.model_version == version:
-        click.echo(unchanged_channel_text(current_move))
-        return
     done = promote_version(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
-    click.echo(moved_text(stores.ledger.state(), channel, done.entry.sequence))
+    state = stores.ledger.state()
+    click.echo(moved_text(state, channel, done.sequence) if done.is_new else unchanged_channel_text(state, channel))
 
 
 @click.command(
@@ -145,7 +142,7 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
     registry = open_registry(settings.store, settings.mirror_folder)
     current_move = registry.current_move(channel)
     if current_move is not None and current_move.model_version == to:
-        click.echo(unchanged_channel_text(current_move))
+        click.echo(unchanged_channel_text(registry.ledger.state(), channel))
         return
     entry = registry.rollback(by=by, reason=reason, channel=channel, to=to)
     click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))

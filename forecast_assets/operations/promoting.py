@@ -17,7 +17,6 @@ from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.promotion.judging import JudgementOutcome, judge_version
 from resources.ledger.entries.judge import Judgement, Judgements
 from resources.ledger.entries.policy import Policies
-from resources.ledger.log import Entry
 from resources.stores.home import Stores
 from resources.stores.registry import require_move
 
@@ -27,12 +26,14 @@ class Promotion:
     """A channel points at a version.
 
     Attributes:
-        entry: The ledger entry of the move.
-        judged: What the version showed at every gate.
+        sequence: Ledger entry of the move.
+        is_new: Whether this call moved it; False where it pointed there already.
+        judged: What the version showed at every gate; None where the channel pointed there already.
     """
 
-    entry: Entry
-    judged: JudgementOutcome
+    sequence: int
+    is_new: bool
+    judged: JudgementOutcome | None
 
 
 def judge(stores: Stores, name: str, cadence: str) -> JudgementOutcome:
@@ -49,6 +50,8 @@ def promote(
     stores: Stores, name: str, *, by: str, reason: str, channel: str = "champion", overrides: Sequence[str] = ()
 ) -> Promotion:
     """Point a channel at a version that meets every gate of the policy in force, but those that are overridden.
+
+    A channel that points there already is left as it is.
 
     Args:
         stores: Where everything is.
@@ -67,12 +70,15 @@ def promote(
     """
     require_move("promotion", channel, by, reason)
     _require_merit(overrides)
+    current = stores.registry.current_move(channel)
+    if current is not None and current.model_version == name:
+        return Promotion(current.sequence, is_new=False, judged=None)
     since = stores.ledger.state().part(Policies).newest
     judged = judge(stores, name, cadence_of(channel).name)
     entry = stores.registry.promote(
         name, by=by, reason=reason, channel=channel, judgement=judged.record, overrides=overrides, since_policy=since
     )
-    return Promotion(entry, judged)
+    return Promotion(entry.sequence, is_new=True, judged=judged)
 
 
 def _require_merit(overrides: Sequence[str]) -> None:

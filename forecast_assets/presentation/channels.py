@@ -28,8 +28,9 @@ _LATER: Final = (
 )
 
 
-def unchanged_channel_text(current_move: ChannelMove) -> str:
+def unchanged_channel_text(state: LedgerState, channel: str) -> str:
     """Say that a channel points where it was asked to point."""
+    current_move = channel_moves(state, channel)[-1]
     return (
         f"{current_move.channel} is {current_move.model_version} already (ledger entry {current_move.sequence}, "
         f"{current_move.recorded_at}, by {current_move.by}: {current_move.reason}); nothing changed."
