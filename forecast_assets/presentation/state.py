@@ -16,6 +16,7 @@ from forecast_assets.core.keys import CHANNELS
 from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.models.family import family
 from forecast_assets.models.short_history import ShortHistory
+from resources.ledger.entries.promote import overridden_text
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
@@ -104,9 +105,10 @@ def versions_text(stores: Stores, now: datetime | None = None) -> str:
         for version in state.versions.values()
     ]
     history = [
-        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, a.model_version, a.by, a.reason)
+        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, f"{a.model_version}{overridden_text(a)}",
+         a.by, a.reason)
         for a in state.channel_moves
-    ]
+    ]  # fmt: skip
     parts = [table(("version", "family", "cutoff", "features", "channel", "live", "gates", "registered"), rows)]
     if history:
         head = ("when", "what", "channel", "version", "by", "reason")

@@ -55,30 +55,32 @@ def register(
     cutoff: date = CUTOFF,
 ) -> None:
     """Register a model version whose snapshot, artifact and report are there, each made from the one before."""
-    made: dict[str, str] = {}
-    facts = {"prediction_date": cutoff.isoformat(), "feature_version": "f"}
-    behind = {"model_artifacts": "feature_snapshots", "evaluation_reports": "model_artifacts"}
-    for product in ("feature_snapshots", "model_artifacts", "evaluation_reports"):
-        made[product] = stores.predictions.write_artifact(
-            product, f"{product} of {name}".encode(), key="training",
-            folder="training_snapshots" if product == "feature_snapshots" else product,
-            inputs={behind[product]: made[behind[product]]} if product in behind else {},
-            facts={**facts, **({} if horizon is None else {"horizon": horizon})},
-        ).version  # fmt: skip
+    facts: dict[str, object] = {"prediction_date": cutoff.isoformat(), "feature_version": "f"}
+    facts |= {} if horizon is None else {"horizon": horizon}
+
+    def written(product: str, **inputs: str) -> str:
+        content = f"{product} of {name}".encode()
+        return stores.predictions.write_artifact(
+            product, content, key="training", folder=product, inputs=inputs, facts=facts
+        ).version
+
+    snapshot = written("training_snapshots")
+    artifact = written("model_artifacts", feature_snapshots=snapshot)
+    report = written("evaluation_reports", model_artifacts=artifact)
     calibration = stores.predictions.write(
         CALIBRATION,
         calibration_frame(),
         key="training",
         folder=f"calibration/model_version={name}",
-        inputs={"model_artifacts": made["model_artifacts"]},
+        inputs={"model_artifacts": artifact},
         facts={},
     )
     stores.registry.register(
         {
             "model_version": name, "family": family, "cutoff": cutoff.isoformat(),
-            "artifact": made["model_artifacts"], "evaluation_report": made["evaluation_reports"],
+            "artifact": artifact, "evaluation_report": report,
             "calibration": calibration.version,
-            "training_snapshot": made["feature_snapshots"], "training_run_id": "r", "feature_version": "f",
+            "training_snapshot": snapshot, "training_run_id": "r", "feature_version": "f",
             "gates": dict(gates or {}),
         }
     )  # fmt: skip
