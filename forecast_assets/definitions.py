@@ -27,6 +27,7 @@ from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
+from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.settings import Settings, current_settings
@@ -60,7 +61,15 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
     return dg.Definitions(
         assets=with_freshness(
-            [*feed_specs(), snapshot, *build_training_assets(), backtest_report_spec(), *scoring, *accuracy.values()],
+            [
+                *feed_specs(),
+                snapshot,
+                *build_training_assets(),
+                backtest_report_spec(),
+                *build_promotion_assets(),
+                *scoring,
+                *accuracy.values(),
+            ],
             chosen,
         ),
         asset_checks=[
@@ -70,6 +79,10 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
             dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training"), executor_def=_ONE),
+            *(
+                dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)
+                for job, asset in PROMOTION_JOBS.items()
+            ),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
                 for cadence, branch in branches.items()

@@ -19,7 +19,7 @@ from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
 from tests.support.calibration_cases import calibration_frame
-from tests.support.ledger_cases import every_kind, measure, record_backtest, vacuum
+from tests.support.ledger_cases import every_kind, measure, record_backtest, record_judgement, vacuum
 from tests.support.lineage_cases import publish_linked
 from tests.support.store_cases import run_key
 
@@ -200,6 +200,7 @@ def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytes
     )
     measure(stores)
     record_backtest(stores)
+    record_judgement(stores)
     vacuum(stores)
     found = {path.name for path in (tmp_path / "store").iterdir()}
     assert set(re.findall(r"^\| `(\w+)/` \|", section("Folders"), re.MULTILINE)) == found

@@ -275,7 +275,8 @@ class BacktestRunner:
 
     def _request(self, key: RunKey) -> RunRequest:
         settings = self._settings
-        return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers))
+        # Where bands begin is not judged, so that a new policy makes no run anew.
+        return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers, policy=""))
 
     def _given(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
         product = family(version.family).given_product

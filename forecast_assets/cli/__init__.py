@@ -20,6 +20,7 @@ from forecast_assets.cli import (
     corrections,
     ingestion,
     models,
+    policies,
     replays,
     runs,
     store,
@@ -97,6 +98,8 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (
+    runs, corrections, ingestion, models, policies, calibration, backtests, views, accuracy, store, replays,
+):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

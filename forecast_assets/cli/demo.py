@@ -15,6 +15,7 @@ from forecast_assets.core.errors import InputError, NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.core.progress import Progress
 from forecast_assets.launch import Runner
+from forecast_assets.operations.promoting import promote
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.plots import terminal_forecast_plot
 from forecast_assets.presentation.actions import error_text
@@ -84,8 +85,8 @@ def _train(runner: Runner, cadence: Cadence, version: str, cutoff: date) -> None
         click.echo(f"{version} is the {cadence.champion} already.")
     else:
         reason = "first version of the demonstration"
-        entry = runner.stores.registry.promote(version, by="demo", reason=reason, channel=cadence.champion)
-        click.echo(f"{cadence.champion} is now {version} (ledger entry {entry.sequence}).")
+        done = promote(runner.stores, version, by="demo", reason=reason, channel=cadence.champion)
+        click.echo(f"{cadence.champion} is now {version} (ledger entry {done.sequence}).")
 
 
 def _run(runner: Runner, cadence: Cadence, version: str, day: date) -> Publication:

@@ -1,21 +1,19 @@
-"""Commands on model versions: train, promote, rollback, retire, versions.
+"""Commands on model versions: train, gates, promote, rollback, retire, versions.
 
 What belongs here: their arguments. What does not: logic.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from forecast_assets.cli.common import DAY, FAMILY, as_of_option, current, examples, opened, with_runner
-from forecast_assets.core.keys import CHANNELS
+from forecast_assets.core.keys import CADENCES, CHANNELS
 
 if TYPE_CHECKING:
     from forecast_assets.launch import Runner
-    from resources.ledger.log import Entry
-    from resources.stores.registry import Registry
 
 
 @click.command(
@@ -49,6 +47,7 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     epilog=examples(
         'forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"',
         'forecast-assets promote stat-weekly-1 --channel weekly-champion --by ana --reason "first weekly version"',
+        'forecast-assets promote both-2 --override bias_is_small --by ana --reason "more on purpose, for the season"',
     )
 )
 @click.argument("version")
@@ -57,12 +56,64 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
 @click.option(
     "--channel", default="champion", show_default=True, type=click.Choice(CHANNELS), help="Of daily or weekly runs."
 )
-def promote(version: str, by: str, reason: str, channel: str) -> None:
-    """Point a channel at a version; schedules follow it from now on.
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="GATE",
+    help="A gate of merit that it fails and that is not to count, where the policy allows it; may be given more than "
+    "once. It is marked in everything that follows.",
+)
+def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[str, ...]) -> None:
+    """Point a channel at a version that meets the gates of the policy; schedules follow it from now on.
 
-    The champion before it goes on being scored for 28 days, so that there is something to roll back to.
+    It is judged first, as things are now. The champion before it goes on being scored for 28 days, so that there is
+    something to roll back to.
     """
-    _move(channel, version, lambda registry: registry.promote(version, by=by, reason=reason, channel=channel))
+    from forecast_assets.operations.promoting import promote as promote_version
+    from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
+
+    stores = opened()
+    done = promote_version(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
+    state = stores.ledger.state()
+    click.echo(moved_text(state, channel, done.sequence) if done.is_new else unchanged_channel_text(state, channel))
+
+
+@click.command(
+    epilog=examples(
+        "forecast-assets gates stat-1",
+        "forecast-assets gates stat-1 --out gates.html    # the same with a picture",
+        "forecast-assets gates stat-weekly-1 --cadence weekly",
+        "forecast-assets gates stat-1 --as-of 2025-07-01    # as it was judged then",
+    )
+)
+@click.argument("version")
+@click.option(
+    "--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Whose channels it is for."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html for a page with a picture; must be new."
+)
+@as_of_option
+def gates(version: str, cadence: str, out: Path | None, as_of: int | datetime | None) -> None:
+    """Judge a version by the policy in force: at each gate its figure, the bound and the verdict.
+
+    What is judged anew is recorded in the ledger, and shown by the view audit.promotion_gates; with unchanged figures
+    nothing is. Nothing is promoted.
+    """
+    from forecast_assets.operations.new_files import new_file, require_new
+    from forecast_assets.operations.promoting import judge, newest_judgement
+    from forecast_assets.presentation.promotion_gates import PAGE, judgement_page, judgement_text
+
+    if out is not None:
+        require_new(out, PAGE)
+    stores = opened(as_of)
+    found = judge(stores, version, cadence) if as_of is None else newest_judgement(stores, version, cadence)
+    click.echo(judgement_text(found.record, found.rows))
+    if out is not None:
+        with new_file(out, PAGE) as scratch:
+            scratch.write_text(judgement_page(found.record, found.rows), encoding="utf-8")
+        click.echo(f"\nWritten to {out}.")
 
 
 @click.command(
@@ -83,7 +134,18 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
 
     Repeated, it goes back further, not to and fro; with --to it can be repeated without harm, as scripts do.
     """
-    _move(channel, to, lambda registry: registry.rollback(by=by, reason=reason, channel=channel, to=to))
+    # The stores of products stay closed, since opening them takes libraries.
+    from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
+    from resources.stores.registry import open_registry
+
+    settings = current()
+    registry = open_registry(settings.store, settings.mirror_folder)
+    current_move = registry.current_move(channel)
+    if current_move is not None and current_move.model_version == to:
+        click.echo(unchanged_channel_text(registry.ledger.state(), channel))
+        return
+    entry = registry.rollback(by=by, reason=reason, channel=channel, to=to)
+    click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))
 
 
 @click.command(
@@ -110,21 +172,6 @@ def retire(version: str, undo: bool, by: str, reason: str) -> None:
     click.echo(retired_text(version, entry.sequence, serves_again=undo))
 
 
-def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]") -> None:
-    """Move a channel and say what follows; the stores of products stay closed, since opening them takes libraries."""
-    from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
-    from resources.stores.registry import open_registry
-
-    settings = current()
-    registry = open_registry(settings.store, settings.mirror_folder)
-    current_move = registry.current_move(channel)
-    if current_move is not None and current_move.model_version == version:
-        click.echo(unchanged_channel_text(current_move))
-        return
-    entry = move(registry)
-    click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))
-
-
 @click.command(
     epilog=examples(
         "forecast-assets versions", "forecast-assets versions stat-1", "forecast-assets versions --as-of 2025-07-01"
@@ -146,4 +193,4 @@ def versions(version: str | None, as_of: int | datetime | None) -> None:
     click.echo(versions_text(stores, as_of))
 
 
-COMMANDS: Final = (train, promote, rollback, retire, versions)
+COMMANDS: Final = (train, gates, promote, rollback, retire, versions)

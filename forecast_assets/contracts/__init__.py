@@ -65,6 +65,9 @@ from forecast_assets.contracts.reports import (
     CALIBRATION,
     EVALUATION_REPORTS,
     FORECAST_ACCURACY,
+    GATE_KINDS,
+    GATE_VERDICTS,
+    PROMOTION_GATES,
 )
 from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract, Enrichment
 
@@ -92,6 +95,8 @@ __all__ = [
     "FORECASTS",
     "FORECAST_ACCURACY",
     "FORECAST_EXPLANATIONS",
+    "GATE_KINDS",
+    "GATE_VERDICTS",
     "INVENTORY_POSITIONS",
     "LARGEST_UNITS",
     "NODE_KEY",
@@ -101,6 +106,7 @@ __all__ = [
     "PRICES",
     "PRODUCTS",
     "PRODUCT_HIERARCHY",
+    "PROMOTION_GATES",
     "PUBLISHED",
     "PURCHASE_ORDERS",
     "QUALITY_FLAGS",

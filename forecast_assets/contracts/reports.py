@@ -212,3 +212,47 @@ CALIBRATION = Contract(
         "crps is that of the 13 quantiles, joined by lines in the normal score as sample paths join them.",
     ),
 )
+
+# What of a version is judged: whether what was recorded of it holds, or how good it is.
+GATE_KINDS: Final = ("soundness", "merit")
+GATE_VERDICTS: Final = ("met", "failed", "not_measured")
+
+PROMOTION_GATES = Contract(
+    name="promotion_gates",
+    grain="one gate of one model version, of one segment",
+    description="What a version shows at each gate that a channel asks for, beside the bounds of the policy.",
+    columns=(
+        Column("model_version", pl.String, "the version that is judged"),
+        Column("cadence", pl.String, "rhythm of the runs whose channel it is judged for"),
+        Column("gate", pl.String, "a sentence that is true where it is met"),
+        Column(
+            "kind",
+            pl.String,
+            "`soundness` (whether what is recorded of it holds; never overridden) or `merit` (how good it is)",
+            one_of=GATE_KINDS,
+        ),
+        Column("segment_kind", pl.String, "what is judged: `all`, a kind of segment of its report, or `level`"),
+        Column("segment", pl.String, "which one; a level as `category x store`"),
+        Column("figure", pl.Float64, "what was measured; null where nothing was", nullable=True),
+        Column(
+            "margin", pl.Float64, "how far chance may move it; null where that is not told", nullable=True, at_least=0
+        ),
+        Column("lowest", pl.Float64, "least that the policy allows; null where there is no such bound", nullable=True),
+        Column("highest", pl.Float64, "most that the policy allows; null where there is no such bound", nullable=True),
+        Column(
+            "verdict",
+            pl.String,
+            "`not_measured` closes no channel: there is nothing yet, or no longer, to judge it by",
+            one_of=GATE_VERDICTS,
+        ),
+        Column("is_overridable", pl.Boolean, "whether the policy allows to override it, with name and reason"),
+        Column("measured_on", pl.String, "what the figure is of, or why there is none"),
+        Column("policy", pl.String, "version of the policy that the bounds are of"),
+    ),
+    key=("model_version", "cadence", "gate", "segment_kind", "segment"),
+    promises=(
+        "Figures are of the version's own reports and published runs, and of the champion's on the same days only.",
+        "A gate is failed only where its figure lies beyond its bound by more than the margin, but for that of skill.",
+    ),
+    limits=("Differences from the champion, stability and risk have no margin: their bounds allow for chance.",),
+)

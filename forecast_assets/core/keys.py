@@ -114,6 +114,16 @@ CADENCES: Final = {cadence.name: cadence for cadence in (DAILY, WEEKLY)}
 CHANNELS: Final = [channel for cadence in CADENCES.values() for channel in (cadence.champion, cadence.challenger)]
 
 
+def cadence_of(channel: str) -> Cadence:
+    """Return the cadence whose runs follow a channel.
+
+    Example:
+        >>> cadence_of("weekly-challenger").name
+        'weekly'
+    """
+    return next(each for each in CADENCES.values() if channel in (each.champion, each.challenger))
+
+
 def require_version_name(name: str, *, is_new: bool = False) -> str:
     """Return ``name`` if it may name a model version.
 

@@ -19,11 +19,14 @@ class RunOptions:
         history_days: Days of history that models read.
         risk_paths: Simulated stock paths per series.
         workers: Processes that fit series; None for all cores.
+        policy: Version of the policy whose risk bands hold; empty for those of the model version, as where nobody has
+            applied a policy; None for the policy in force when the run is made.
     """
 
     history_days: int = 364
     risk_paths: int = 300
     workers: int | None = None
+    policy: str | None = None
 
 
 DEFAULT_OPTIONS: Final = RunOptions()

@@ -180,7 +180,11 @@ def _request_of(
     """Return the run as it was asked for, and the settings that nobody recorded."""
     paths = recorded["stockout_risks"].facts.get("risk_paths")
     assumed = () if paths is not None else (f"risk_paths {settings.risk_paths}",)
-    options = RunOptions(risk_paths=settings.risk_paths if paths is None else paths, workers=settings.workers)
+    options = RunOptions(
+        risk_paths=settings.risk_paths if paths is None else paths,
+        workers=settings.workers,
+        policy=recorded["stockout_risks"].facts.get("policy", ""),
+    )
     correction = CorrectionRequest(datetime.fromisoformat(snapshot.facts["known_until"])) if key.revision else None
     return RunRequest(key, options, correction), assumed
 

@@ -7,7 +7,8 @@ loaded here: going back must not wait for one.
 from datetime import datetime
 from typing import Final
 
-from forecast_assets.core.keys import CADENCES, Cadence
+from forecast_assets.core.errors import first_ten
+from forecast_assets.core.keys import CADENCES, cadence_of
 from resources.ledger.channels import (
     FORMER_CHAMPION_LIVE_FOR,
     ServingPeriod,
@@ -27,8 +28,9 @@ _LATER: Final = (
 )
 
 
-def unchanged_channel_text(current_move: ChannelMove) -> str:
+def unchanged_channel_text(state: LedgerState, channel: str) -> str:
     """Say that a channel points where it was asked to point."""
+    current_move = channel_moves(state, channel)[-1]
     return (
         f"{current_move.channel} is {current_move.model_version} already (ledger entry {current_move.sequence}, "
         f"{current_move.recorded_at}, by {current_move.by}: {current_move.reason}); nothing changed."
@@ -48,6 +50,11 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
     was = f", was {periods[-1].model_version}" if periods else ""
     lines = [
         f"{channel} is now {move.model_version}{was} (ledger entry {sequence}, by {move.by}: {move.reason})",
+        *(
+            [f"It fails {first_ten(move.overrides)}, which is overridden: everything that it publishes says so."]
+            if move.overrides
+            else []
+        ),
         *(_gone_back_lines(state, move, periods) if move.is_rollback else ()),
     ]
     cadence = cadence_of(channel)
@@ -104,8 +111,3 @@ def live_text(state: LedgerState, version: str, now: datetime) -> str:
         return "retired" if version in state.part(Versions).retired else "-"
     ends = [until for until in untils if until is not None]
     return "yes" if len(ends) < len(untils) else f"until {max(ends).isoformat()}"
-
-
-def cadence_of(channel: str) -> Cadence:
-    """Return the cadence whose runs follow a channel."""
-    return next(each for each in CADENCES.values() if channel in (each.champion, each.challenger))

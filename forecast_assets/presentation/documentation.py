@@ -21,6 +21,7 @@ from forecast_assets.contracts import (
     FEEDS,
     FORECAST_ACCURACY,
     PRODUCTS,
+    PROMOTION_GATES,
     PUBLISHED,
     SQUARED_UNITS,
     TIMESTAMP,
@@ -78,6 +79,11 @@ _CALIBRATION: Final = """\
 The view `audit.calibration` over all model versions, with `model_version` and `registered_sequence` (the ledger entry)
 besides. [Calibration](calibration.md) says how to read it."""
 
+_GATES: Final = """\
+The view `audit.promotion_gates` over all judgements of all model versions, with `against` (the champion beside whom it
+was judged), `judged_sequence` (the ledger entry) and `is_newest` besides. [Gates and
+policy](lifecycle.md#gates-and-policy) says how to read it."""
+
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
 
@@ -92,6 +98,7 @@ def products_markdown() -> str:
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
+        *_chapter("Promotion gates", _GATES, [PROMOTION_GATES]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),

@@ -17,6 +17,7 @@ from forecast_assets.metrics.descriptions import title_text, value_text
 from forecast_assets.models.sample_paths.dependence import OWN, Dependence
 from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.scoring.context import load_artifact
+from resources.ledger.entries.promote import overridden_text
 from resources.ledger.entries.register import VersionRecord
 from resources.stores.home import Stores
 
@@ -105,9 +106,10 @@ def versions_text(stores: Stores, now: datetime | None = None) -> str:
         for version in state.versions.values()
     ]
     history = [
-        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, a.model_version, a.by, a.reason)
+        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, f"{a.model_version}{overridden_text(a)}",
+         a.by, a.reason)
         for a in state.channel_moves
-    ]
+    ]  # fmt: skip
     parts = [table(("version", "family", "cutoff", "features", "channel", "live", "gates", "registered"), rows)]
     if history:
         head = ("when", "what", "channel", "version", "by", "reason")

@@ -7,6 +7,7 @@ Nothing is kept outside of a context, so that two runs in one process do not see
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.contracts import BASE_FORECASTS
-from forecast_assets.core.errors import NotAcceptedError
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import InputError, NotAcceptedError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import RunOptions, RunRequest
@@ -26,6 +28,7 @@ from forecast_assets.models.family import ModelFamily, family, given_products
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
+from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
@@ -191,6 +194,25 @@ class RunContext:
     def release_panel(self) -> None:
         """Let go of the panel, the largest thing that a run keeps: the last stage that reads it calls this."""
         self._panel = None
+
+    @cached_property
+    def policy(self) -> PolicyRecord:
+        """The policy of the run: as asked for, else the one in force today; fixed from the first look on.
+
+        Raises:
+            InputError: If there is no policy of the version that is asked for.
+        """
+        policies, asked = self.stores.ledger.state().part(Policies), self.options.policy
+        if asked is None:
+            return policies.in_force(datetime.now(UTC).date())
+        found = policies.called(asked) if asked else UNAPPLIED
+        if found is None:
+            raise InputError(
+                f"There is no policy {asked}.",
+                remedy=Sentence("See which is in force: ", Action("policy show"), "."),
+                policy=asked,
+            )
+        return found
 
     # --- what it makes ---
 

@@ -46,7 +46,7 @@ def assess_risks(run: RunContext) -> StageResult:
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
     frame = _assess(run, reconciled, run.read(base, OF_BASE))
     inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version}
-    facts = {**run.facts, "risk_paths": run.options.risk_paths}
+    facts = {**run.facts, "risk_paths": run.options.risk_paths, **_policy_facts(run)}
     return StageResult({STOCKOUT_RISKS.name: frame}, inputs, facts, partial(_summary, frame))
 
 
@@ -65,9 +65,19 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
     forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
     status = _status(run, panel)
     return risk_frame(
-        forecast, panel, supply, rho, artifact.risk_thresholds, run.options.risk_paths,
+        forecast, panel, supply, rho, _thresholds(run), run.options.risk_paths,
         lost_share=share, forecast_lost_share=forecast_lost, status=status,
     )  # fmt: skip
+
+
+def _thresholds(run: RunContext) -> Mapping[str, float]:
+    """Lowest probability of each band above the first: of the policy, and until one is applied of the version."""
+    return vars(run.policy.policy.risk_bands) if run.policy.sequence else run.artifact.risk_thresholds
+
+
+def _policy_facts(run: RunContext) -> dict[str, str]:
+    """What a manifest says of the policy; nothing, as before there were any, until one is applied."""
+    return {"policy": run.policy.version} if run.policy.sequence else {}
 
 
 def _status(run: RunContext, panel: Panel) -> StatusProbabilities | None:

@@ -1,6 +1,7 @@
 """Requests in the form that Dagster's configuration has: whole, and back again.
 
-What belongs here: what may be configured of a run, a training or a measurement. What does not: doing anything about it.
+What belongs here: what may be configured of a run, a training, a measurement or a decision about a version. What does
+not: doing anything about it.
 """
 
 from datetime import date
@@ -55,6 +56,66 @@ class TrainingConfig(dg.Config):
         cutoff = date.fromisoformat(self.cutoff)
         later = None if self.evaluated_on is None else date.fromisoformat(self.evaluated_on)
         return TrainingRequest(model_version, self.family, cutoff, self.horizon, tuple(self.given_versions), later)
+
+
+class JudgementConfig(dg.Config):
+    """For the channels of which cadence a version is judged.
+
+    Attributes:
+        cadence: `daily` or `weekly`.
+    """
+
+    cadence: str = "daily"
+
+
+class PromotionConfig(dg.Config):
+    """Which channel is to point at which version; as the command `promote`.
+
+    Attributes:
+        model_version: The version.
+        by: Who decides.
+        reason: Why.
+        channel: The channel.
+        overrides: Gates of merit that it fails and that are not to count.
+    """
+
+    model_version: str
+    by: str
+    reason: str
+    channel: str = "champion"
+    overrides: list[str] = []  # noqa: RUF012
+
+
+class RollbackConfig(dg.Config):
+    """Which channel is to go back; as the command `rollback`.
+
+    Attributes:
+        by: Who decides.
+        reason: Why.
+        channel: The channel.
+        to: A version that it pointed at; None for the one before the present one.
+    """
+
+    by: str
+    reason: str
+    channel: str = "champion"
+    to: str | None = None
+
+
+class RetirementConfig(dg.Config):
+    """Which version serves no more; as the command `retire`.
+
+    Attributes:
+        model_version: The version.
+        by: Who decides.
+        reason: Why.
+        undo: Whether it serves again instead.
+    """
+
+    model_version: str
+    by: str
+    reason: str
+    undo: bool = False
 
 
 class MeasurementConfig(dg.Config):

@@ -1,6 +1,6 @@
 """The prediction store: writing product versions, their acceptances, and the commit that makes a run visible.
 
-What belongs here: writing and reading frames, accepting, publishing, measuring, backtesting.
+What belongs here: writing and reading frames, accepting, publishing, measuring, backtesting, judging.
 What does not: computing, checking or overriding any number.
 """
 
@@ -28,8 +28,11 @@ from forecast_assets.core.errors import (
 from forecast_assets.core.keys import RunKey
 from resources.ledger.entries import EntryKind
 from resources.ledger.entries.base import RecordT
+from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.evaluate import EVALUATE, BacktestRecord
+from resources.ledger.entries.judge import JUDGE, Judgement, Judgements
 from resources.ledger.entries.measure import MEASURE, Measurement
+from resources.ledger.entries.policy import UNAPPLIED
 from resources.ledger.entries.publish import PUBLISH, Correction, Publication, revision_before
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.records import ProductFile, canonical
@@ -263,6 +266,8 @@ class PredictionStore(Manifests):
             correction=corrects,
             cpu=cpu_type(),
             schemas={name: made.schema for name, made in made_now.items()},
+            policy=made_now["stockout_risks"].facts.get("policy", UNAPPLIED.version),
+            overrides=self.ledger.state().part(Channels).overrides_of(key.model_version),
         )
         records = [acceptance_path(version, check) for version, checks in passed.items() for check in checks]
         self.ledger.append(PUBLISH.name, PUBLISH.body(published), names=[*paths_of(behind), *records])
@@ -354,6 +359,32 @@ class PredictionStore(Manifests):
             return self.ledger.append(EVALUATE.name, {**body, **made_of}, names=paths_of(behind))
 
         return self._append_once(EVALUATE, as_this, append)
+
+    # --- judgements ---
+
+    def record_judgement(self, product: ProductVersion, judgement: Judgement) -> tuple[Judgement, bool]:
+        """Commit the judgement of a model version, unless its newest one says the same.
+
+        Args:
+            product: The product `promotion_gates` of the version.
+            judgement: What the ledger says of it.
+
+        Returns:
+            The newest judgement of the version, and whether this call recorded it.
+
+        Raises:
+            UnknownVersionError: If the version is not registered.
+        """
+
+        def as_this(state: LedgerState) -> Judgement | None:
+            newest = state.part(Judgements).newest(judgement.model_version, judgement.cadence)
+            return newest if judgement.says_the_same_as(newest) else None
+
+        def append() -> Entry:
+            # What is judged may be damaged, which the judgement says; that it is named is no reason to read it again.
+            return self.ledger.append(JUDGE.name, JUDGE.body(judgement), names=paths_of([product]))
+
+        return self._append_once(JUDGE, as_this, append)
 
     def _append_once(
         self, kind: EntryKind[RecordT], as_this: Callable[[LedgerState], RecordT | None], append: Callable[[], Entry]

@@ -6,6 +6,7 @@ must not wait for one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import channel_moves, promotion_stack
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
+from resources.ledger.entries.judge import Judgement
 from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
 from resources.ledger.entries.retire import RETIRE, Retirement
@@ -76,18 +78,47 @@ class Registry:
         """Return the newest move of a channel, or None if it points at nothing."""
         return next(reversed(channel_moves(self.ledger.state(), channel)), None)
 
-    def promote(self, name: str, *, by: str, reason: str, channel: str = "champion") -> Entry:
+    def promote(
+        self,
+        name: str,
+        *,
+        by: str,
+        reason: str,
+        channel: str = "champion",
+        judgement: Judgement | None = None,
+        overrides: Sequence[str] = (),
+        since_policy: int | None = None,
+    ) -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
 
+        Args:
+            name: The version.
+            by: Who decides.
+            reason: Why.
+            channel: The channel.
+            judgement: What it was judged for the channel's cadence; None for a version that nobody judged, which needs
+                the gates that it was registered with.
+            overrides: Gates of merit that it fails and that do not count.
+            since_policy: Ledger entry of the newest policy when it was judged; None if nobody looked.
+
         Raises:
-            InputError: If who or why is missing, or there is no such channel.
+            InputError: If who or why is missing, there is no such channel, or a gate that is overridden does not fail.
             UnknownVersionError: If there is no such version.
-            NotAcceptedError: If it is retired, its evaluation report did not pass the gates, or it was trained for
-                fewer days ahead than the channel's cadence looks.
+            NotAcceptedError: If it is retired, fails a gate, a gate may not be overridden, or it was trained for fewer
+                days ahead than the channel's cadence looks.
+            LostRaceError: If it was judged again, or champion or policy changed, since it was judged.
         """
-        _require_decision("promotion", channel, by, reason)
-        move = ChannelMove(channel, name, by, reason)
-        admit = partial(PROMOTE.admit, move, trained_horizon=self._trained_horizon)
+        require_move("promotion", channel, by, reason)
+        move = ChannelMove(
+            channel,
+            name,
+            by,
+            reason,
+            policy="" if judgement is None else judgement.policy,
+            judgement="" if judgement is None else judgement.product_version,
+            overrides=tuple(dict.fromkeys(overrides)),
+        )
+        admit = partial(PROMOTE.admit, move, trained_horizon=self._trained_horizon, since_policy=since_policy)
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
 
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:
@@ -109,9 +140,12 @@ class Registry:
             NotAcceptedError: If the version is retired, or its gates or reach no longer suffice.
             LostRaceError: If somebody else moved the channel meanwhile and no version was named.
         """
-        _require_decision("rollback", channel, by, reason)
+        require_move("rollback", channel, by, reason)
         seen = channel_moves(self.ledger.state(), channel)
-        move = ChannelMove(channel, to or _before(channel, promotion_stack(seen)), by, reason)
+        target = to or _before(channel, promotion_stack(seen))
+        # What it was promoted by, and in spite of what, stays with it.
+        last = self.ledger.state().part(Channels).newest_to(channel, target)
+        move = replace(last or ChannelMove(channel, target, by, reason), by=by, reason=reason)
         admit = partial(ROLLBACK.admit, move, trained_horizon=self._trained_horizon, seen=seen if to is None else None)
         return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
 
@@ -148,7 +182,18 @@ def open_registry(location: Path | str, mirror: Path | None = None) -> Registry:
     return Registry(blobs, Ledger(blobs))
 
 
-def _require_decision(what: str, channel: str, by: str, reason: str) -> None:
+def require_move(what: str, channel: str, by: str, reason: str) -> None:
+    """Refuse to move a channel that there is not, or without who and why.
+
+    Args:
+        what: `promotion` or `rollback`.
+        channel: The channel.
+        by: Who decides.
+        reason: Why.
+
+    Raises:
+        InputError: If one of them is missing.
+    """
     require_decision(f"A {what}", by, reason)
     if channel not in CHANNELS:
         raise InputError(f"There is no channel `{channel}`.", remedy=f"Name one of {first_ten(CHANNELS)}.")

@@ -19,7 +19,7 @@ from forecast_assets.presentation.state import versions_text
 from forecast_assets.scoring.preconditions import require_possible
 from resources.ledger.log import bundle_path
 from resources.stores.home import Stores, open_stores
-from tests.support.store_cases import catalogue, publish, register, run_key
+from tests.support.store_cases import accept_training, catalogue, publish, register, run_key
 
 COMMAND = Path(sys.executable).with_name("forecast-assets")
 HEAVY = ("polars", "dagster", "duckdb", "pandera", "pyarrow", "pandas", "numpy", "rich")
@@ -120,7 +120,6 @@ def test_a_rollback_takes_less_than_a_second_with_two_years_of_publications(two_
     "arguments",
     [
         ("rollback", "--to", "stat-1", *DECISION),
-        ("promote", "stat-3", *DECISION),
         ("rollback", "--help"),
         ("promote", "--help"),
         ("--help",),
@@ -220,13 +219,15 @@ def test_a_weekly_channel_counts_weekly_dates_and_no_challenger_promises_to_be_s
 
 
 def test_a_promotion_says_who_was_champion_before_and_the_first_one_that_it_is(stores: Stores) -> None:
-    register(stores, "stat-1")
-    register(stores, "stat-2")
+    for name in ("stat-1", "stat-2"):
+        register(stores, name)
+        accept_training(stores, name)
+    # Each is judged first, which is an entry of its own.
     assert called("promote", "stat-1", *DECISION).output == (
-        "champion is now stat-1 (ledger entry 3, by ana: worse on promotions)\n"
+        "champion is now stat-1 (ledger entry 4, by ana: worse on promotions)\n"
     )
     said = called("promote", "stat-2", *DECISION).output.splitlines()
-    assert said[0] == "champion is now stat-2, was stat-1 (ledger entry 4, by ana: worse on promotions)"
+    assert said[0] == "champion is now stat-2, was stat-1 (ledger entry 6, by ana: worse on promotions)"
     assert said[1].startswith("stat-1 goes on being scored until ")
 
 

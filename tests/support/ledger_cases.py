@@ -4,8 +4,12 @@ import os
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY, PROMOTION_GATES
+from forecast_assets.core.policy import DEFAULT_POLICY
+from forecast_assets.operations.policies import apply_policy, propose_policy
+from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
 from resources.ledger.entries.evaluate import BacktestRecord
+from resources.ledger.entries.judge import Judgement
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
 from resources.maintenance.vacuuming import vacuum_store
@@ -31,8 +35,9 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, retire, publish, correct, measure, backtest, retract and vacuum."""
+    """Make an entry of every kind, and of some of them those that undo it."""
     ingest(stores)
+    apply_policy(stores.ledger, propose_policy(stores.ledger, {"gates.largest_bias": 0.08}), by="ana", reason="costs")
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
     stores.registry.promote("stat-1", by="ana", reason="the first")
@@ -45,6 +50,7 @@ def every_kind(stores: Stores) -> None:
     publish(stores, run_key(revision=1), units=9)
     measure(stores)
     record_backtest(stores)
+    record_judgement(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
@@ -79,6 +85,26 @@ def record_backtest(stores: Stores, version: str = "stat-1", wape: float = 0.25)
     body = {"model_version": version, "cadence": "daily", "forecast_horizon": 7, "cutoffs": ["2025-01-01"],
             "methods": [method], "known_until": "2025-01-09T06:00:00+00:00"}  # fmt: skip
     return stores.predictions.record_backtest(made, body)
+
+
+def record_judgement(
+    stores: Stores, version: str = "stat-1", *failed: str, policy: str = DEFAULT_POLICY.version, against: str = ""
+) -> tuple[Judgement, bool]:
+    """Record what a version shows at two gates, and that it fails some."""
+    verdicts = [
+        within("lineage_is_complete", 0.0, "the version", highest=0.0),
+        within("bias_is_small", 0.02, "the evaluation report", margin=0.01, lowest=-0.1, highest=0.1),
+        *(within(gate, 2.0, "a test", highest=1.0) for gate in failed),
+    ]
+    made = stores.predictions.write(
+        PROMOTION_GATES,
+        gates_frame(verdicts, model_version=version, cadence="daily", policy=policy, overridable=()),
+        key=f"daily/{version}", folder=f"promotion_gates/model_version={version}",
+        inputs={"model_artifacts": stores.registry.model_version(version).artifact}, facts={},
+    )  # fmt: skip
+    soundness, merit = failed_gates(verdicts, "soundness"), failed_gates(verdicts, "merit")
+    judged = Judgement(version, "daily", policy, against, made.version, made.files[0].sha256, soundness, merit)
+    return stores.predictions.record_judgement(made, judged)
 
 
 def vacuum(stores: Stores) -> None:

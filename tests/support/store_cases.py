@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from checks.rules import rules_of
 from forecast_assets.contracts import CALIBRATION, PRODUCTS, PUBLISHED, SALES
 from forecast_assets.core.keys import RunKey
 from resources.catalogue.build import build_catalogue
@@ -53,31 +54,42 @@ def register(
     family: str = "statistical",
     cutoff: date = CUTOFF,
 ) -> None:
-    """Register a model version whose artifact, report and training snapshot are there."""
-    made = {
-        product: stores.predictions.write_artifact(
-            product, f"{product} of {name}".encode(), key="training", folder=product, inputs={},
-            facts={} if horizon is None else {"horizon": horizon},
+    """Register a model version whose snapshot, artifact and report are there, each made from the one before."""
+    facts: dict[str, object] = {"prediction_date": cutoff.isoformat(), "feature_version": "f"}
+    facts |= {} if horizon is None else {"horizon": horizon}
+
+    def written(product: str, **inputs: str) -> str:
+        content = f"{product} of {name}".encode()
+        return stores.predictions.write_artifact(
+            product, content, key="training", folder=product, inputs=inputs, facts=facts
         ).version
-        for product in ("model_artifacts", "evaluation_reports", "training_snapshots")
-    }  # fmt: skip
+
+    snapshot = written("training_snapshots")
+    artifact = written("model_artifacts", feature_snapshots=snapshot)
+    report = written("evaluation_reports", model_artifacts=artifact)
     calibration = stores.predictions.write(
         CALIBRATION,
         calibration_frame(),
         key="training",
         folder=f"calibration/model_version={name}",
-        inputs={},
+        inputs={"model_artifacts": artifact},
         facts={},
     )
     stores.registry.register(
         {
             "model_version": name, "family": family, "cutoff": cutoff.isoformat(),
-            "artifact": made["model_artifacts"], "evaluation_report": made["evaluation_reports"],
+            "artifact": artifact, "evaluation_report": report,
             "calibration": calibration.version,
-            "training_snapshot": made["training_snapshots"], "training_run_id": "r", "feature_version": "f",
+            "training_snapshot": snapshot, "training_run_id": "r", "feature_version": "f",
             "gates": dict(gates or {}),
         }
     )  # fmt: skip
+
+
+def accept_training(stores: Stores, name: str = "stat-1") -> None:
+    """Record that the training snapshot of a version passed the rules of snapshots, as its checks do."""
+    for rule in rules_of("feature_snapshots"):
+        stores.predictions.accept(stores.registry.model_version(name).training_snapshot, rule.name)
 
 
 def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:

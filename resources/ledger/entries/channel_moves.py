@@ -30,6 +30,9 @@ class ChannelMove:
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
         is_rollback: Whether it went back to a version that the channel had pointed at before.
+        policy: Version of the policy that it was judged by; empty where it was not, as by earlier releases.
+        judgement: Manifest hash of the product `promotion_gates` that says how; empty likewise.
+        overrides: Gates of merit that it failed and that were overridden.
     """
 
     channel: str
@@ -39,6 +42,9 @@ class ChannelMove:
     sequence: int = 0
     recorded_at: str = ""
     is_rollback: bool = False
+    policy: str = ""
+    judgement: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass
@@ -59,6 +65,15 @@ class Channels:
         """Return the version that a channel points at; None before its first move."""
         return next((move.model_version for move in reversed(self.channel_moves) if move.channel == channel), None)
 
+    def newest_to(self, channel: str, model_version: str) -> ChannelMove | None:
+        """Return the newest move of a channel to a version, or None."""
+        return next((move for move in reversed(self.of(channel)) if move.model_version == model_version), None)
+
+    def overrides_of(self, model_version: str) -> tuple[str, ...]:
+        """Return the gates that were overridden when channels were last pointed at a version."""
+        newest = {move.channel: move for move in self.channel_moves if move.model_version == model_version}
+        return tuple(sorted({gate for move in newest.values() for gate in move.overrides}))
+
 
 class ChannelMoveKind(EntryKind[ChannelMove]):
     """A channel points at a version from here on.
@@ -72,12 +87,17 @@ class ChannelMoveKind(EntryKind[ChannelMove]):
 
     def read(self, entry: EntryLike) -> ChannelMove:
         """Return the move of an entry."""
-        facts = {**entry.body, **position_fields(entry), "is_rollback": self.is_rollback}
+        listed = {"is_rollback": self.is_rollback, "overrides": tuple(entry.body.get("overrides", ()))}
+        facts = {**entry.body, **position_fields(entry), **listed}
         return with_known_fields(ChannelMove, facts)
 
     def body(self, record: ChannelMove) -> dict[str, Any]:
-        """Return the JSON form; which way it went is said by the kind."""
-        return {name: getattr(record, name) for name in ("channel", "model_version", "by", "reason")}
+        """Return the JSON form; which way it went is said by the kind, and of a judgement only what there is."""
+        judged = {"policy": record.policy, "judgement": record.judgement, "overrides": list(record.overrides)}
+        return {
+            **{name: getattr(record, name) for name in ("channel", "model_version", "by", "reason")},
+            **{name: said for name, said in judged.items() if said},
+        }
 
     def fold(self, record: ChannelMove, state: FoldedState) -> None:
         """Keep the move behind those before it."""
@@ -98,12 +118,19 @@ def horizon_problem(record: VersionRecord, channel: str, trained_horizon: Traine
     )
 
 
-def serving_problem(name: str, versions: Versions, channel: str, trained_horizon: TrainedHorizon) -> str:
-    """Say why a channel may not point at a version; nothing if it may."""
+def return_problem(name: str, versions: Versions, last: ChannelMove | None, trained_horizon: TrainedHorizon) -> str:
+    """Say why a channel may not go back to a version; nothing if it may.
+
+    Args:
+        name: The version.
+        versions: What is known of it.
+        last: When the channel was last pointed at it. If it was judged then, no gate of merit is asked for again.
+        trained_horizon: Returns how many days ahead a version was trained for.
+    """
     record, retired = versions.by_name[name], versions.retirement_problem(name)
-    if retired:
+    if retired or last is None:
         return retired
-    failed = record.failed_gates(for_channel=True)
+    failed = record.failed_gates(for_channel=not last.judgement)
     if failed:
         return f"its evaluation report fails {first_ten(failed)}."
-    return horizon_problem(record, channel, trained_horizon)
+    return horizon_problem(record, last.channel, trained_horizon)

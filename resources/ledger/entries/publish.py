@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import AlreadyPublishedError, NotPublishedError
+from forecast_assets.core.errors import AlreadyPublishedError, LostRaceError, NotPublishedError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import (
@@ -27,6 +27,7 @@ from resources.ledger.entries.audit import (
     TableView,
 )
 from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, References, register_kind
+from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.ingest import BATCHES
 from resources.ledger.entries.register import Versions
@@ -67,6 +68,8 @@ class Publication:
         cpu: Type of the processor that it was made on; empty where nobody said.
         schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
             the contracts grew.
+        policy: Version of the policy whose risk bands it has; empty in entries of releases before there were any.
+        overrides: Gates that were overridden when a channel was last pointed at its version.
     """
 
     key: RunKey
@@ -78,6 +81,8 @@ class Publication:
     correction: Correction = Correction()
     cpu: str = ""
     schemas: Mapping[str, str] = field(default_factory=dict)
+    policy: str = ""
+    overrides: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> dict[str, list[str]]:
@@ -124,11 +129,15 @@ class PublishKind(EntryKind[Publication]):
             correction=with_known_fields(Correction, body.get("correction", {})),
             cpu=body.get("cpu", ""),
             schemas=body.get("schemas", {}),
+            policy=body.get("policy", ""),
+            overrides=tuple(body.get("overrides", ())),
         )
 
     def body(self, record: Publication) -> dict[str, Any]:
-        """Return the JSON form; a correction only where there is one."""
-        correction = {} if record.correction == Correction() else {"correction": asdict(record.correction)}
+        """Return the JSON form; correction, policy and overrides only where there are any."""
+        said: dict[str, Any] = {"policy": record.policy, "overrides": list(record.overrides)}
+        if record.correction != Correction():
+            said["correction"] = asdict(record.correction)
         return {
             "key": str(record.key),
             "products": dict(record.products),
@@ -136,7 +145,7 @@ class PublishKind(EntryKind[Publication]):
             "schemas": dict(record.schemas),
             "acceptances": {version: dict(checks) for version, checks in record.acceptances.items()},
             "cpu": record.cpu,
-            **correction,
+            **{name: value for name, value in said.items() if value},
         }
 
     def unique_fact(self, record: Publication) -> str:
@@ -158,13 +167,14 @@ class PublishKind(EntryKind[Publication]):
         )
 
     def admit(self, record: Publication, state: FoldedState) -> None:
-        """Refuse a key that is taken, a correction of nothing, and a version that does not exist or serve.
+        """Refuse a key that is taken, a correction of nothing, a version that does not exist or serve, and a lost mark.
 
         Raises:
             AlreadyPublishedError: If the key is taken.
             NotPublishedError: If the revision that it corrects is not published.
             UnknownVersionError: If there is no such model version.
             NotAcceptedError: If it is retired and this is no correction.
+            LostRaceError: If it was promoted meanwhile in spite of a gate, which the entry would not say.
         """
         key, published = record.key, state.part(Publications).by_key
         if key in published:
@@ -178,6 +188,12 @@ class PublishKind(EntryKind[Publication]):
         versions = state.part(Versions)
         versions.known(key.model_version)
         versions.require_in_service(key)
+        if state.part(Channels).overrides_of(key.model_version) != record.overrides:
+            raise LostRaceError(
+                f"`{key.model_version}` was promoted meanwhile, and other gates are overridden.",
+                remedy="Run the same command again.",
+                key=key,
+            )
 
     def views(self) -> Sequence[AuditView]:
         """Return the views `publications` and `lineage`."""
@@ -214,6 +230,8 @@ class PublishKind(EntryKind[Publication]):
         checks = sum(len(checks) for checks in record.accepted.values())
         corrects = f"; corrects {record.correction.corrects}" if record.key.revision else ""
         what = f"{record.key}: {len(record.products)} products, {counted(checks, 'check')} accepted{corrects}"
+        if record.overrides:
+            what = f"{what}; its version is promoted in spite of {first_ten(record.overrides)}"
         return EntryDescription(what, record.correction.by, record.correction.reason)
 
 
@@ -258,6 +276,11 @@ def publications_table() -> AuditTable:
             AuditColumn("reason", ColumnType.TEXT, "why it was corrected; empty if it is no correction"),
             AuditColumn("cpu", ColumnType.TEXT,
                         "type of the processor that it was made on; empty in entries of the first release"),
+            AuditColumn("policy", ColumnType.TEXT,
+                        "version of the policy whose risk bands it has; empty in runs from before there were policies"),
+            AuditColumn("overrides", ColumnType.TEXT,
+                        "gates of merit that its version failed and that were overridden when it was promoted, joined "
+                        "with `;`; empty if none was"),
             AuditColumn("links", NESTED_COLUMNS),
         ),
         lambda state: state.part(Publications).by_key.values(),
@@ -287,6 +310,8 @@ def _row(publication: Publication, published: Sequence[str]) -> AuditRow:
         "by": publication.correction.by,
         "reason": publication.correction.reason,
         "cpu": publication.cpu,
+        "policy": publication.policy,
+        "overrides": ";".join(publication.overrides),
     }
 
 

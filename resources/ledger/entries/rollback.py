@@ -14,9 +14,10 @@ from resources.ledger.entries.channel_moves import (
     ChannelMoveKind,
     Channels,
     TrainedHorizon,
-    serving_problem,
+    return_problem,
 )
 from resources.ledger.entries.folded import FoldedState
+from resources.ledger.entries.promote import overridden_text
 from resources.ledger.entries.register import Versions
 
 
@@ -50,7 +51,8 @@ class RollbackKind(ChannelMoveKind):
             NotAcceptedError: If the version is retired, or its gates or reach no longer suffice.
         """
         channel, target = record.channel, record.model_version
-        history, versions = state.part(Channels).of(channel), state.part(Versions)
+        channels, versions = state.part(Channels), state.part(Versions)
+        history = channels.of(channel)
         if seen is not None and history != seen:
             raise LostRaceError(
                 f"{history[-1].by} has moved `{channel}` meanwhile; it is now {history[-1].model_version}.",
@@ -69,10 +71,13 @@ class RollbackKind(ChannelMoveKind):
                 channel=channel,
                 model_version=target,
             )
-        barred = serving_problem(target, versions, channel, trained_horizon)
+        barred = return_problem(target, versions, channels.newest_to(channel, target), trained_horizon)
         if barred:
             others = [name for name in earlier if name != present]
-            fit = [name for name in others if not serving_problem(name, versions, channel, trained_horizon)]
+            fit = [
+                name for name in others
+                if not return_problem(name, versions, channels.newest_to(channel, name), trained_horizon)
+            ]  # fmt: skip
             raise NotAcceptedError(
                 f"`{channel}` cannot go back to `{target}`: {barred}",
                 remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
@@ -82,7 +87,9 @@ class RollbackKind(ChannelMoveKind):
 
     def describe(self, record: ChannelMove) -> EntryDescription:
         """Return where the channel points again, who decided and why."""
-        return EntryDescription(f"{record.channel} is {record.model_version} again", record.by, record.reason)
+        return EntryDescription(
+            f"{record.channel} is {record.model_version} again{overridden_text(record)}", record.by, record.reason
+        )
 
 
 ROLLBACK: Final = register_kind(RollbackKind())

@@ -1,0 +1,128 @@
+"""The assets of decisions about versions: judging, promoting, going back, retiring; config in, metadata out."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from forecast_assets.contracts import PROMOTION_GATES
+from forecast_assets.operations.promoting import judge, promote
+from forecast_assets.plots import as_markdown_image
+from forecast_assets.plots.gates import gates_png
+from forecast_assets.presentation.channels import moved_text, retired_text, unchanged_channel_text
+from forecast_assets.presentation.promotion_gates import conclusion
+from forecast_assets.scoring.assets import rendered
+from partitions import model_versions
+from resources.orchestration.configs import JudgementConfig, PromotionConfig, RetirementConfig, RollbackConfig
+from resources.orchestration.dagster_resources import StoresResource
+from resources.orchestration.metadata import column_schema, description, product_metadata
+
+_GROUP: Final = "promotion"
+_OWNERS: Final = ["team:forecasting"]
+# Each decision is a job of its own, so that it can be launched with who and why.
+PROMOTION_JOBS: Final[Mapping[str, str]] = {
+    "gates": PROMOTION_GATES.name,
+    "promotion": "promotions",
+    "rollback": "rollbacks",
+    "retirement": "retirements",
+}
+
+
+def build_promotion_assets() -> list[dg.AssetsDefinition]:
+    """Build the assets of decisions about versions."""
+    return [_promotion_gates(), _promotions(), _rollbacks(), _retirements()]
+
+
+def _promotion_gates() -> dg.AssetsDefinition:
+    @dg.asset(
+        key=PROMOTION_GATES.name,
+        partitions_def=model_versions,
+        deps=["evaluation_reports", "backtest_reports"],
+        group_name=_GROUP,
+        description=description(
+            PROMOTION_GATES,
+            "Judged by the policy in force and recorded in the ledger; all judgements: `audit.promotion_gates`.",
+        ),
+        metadata={"dagster/column_schema": column_schema(PROMOTION_GATES)},
+        kinds={"polars", "parquet"},
+        owners=_OWNERS,
+    )
+    def promotion_gates(
+        context: dg.AssetExecutionContext,
+        config: JudgementConfig,
+        stores: dg.ResourceParam[StoresResource],
+        duckdb: DuckDBResource,
+    ) -> dg.MaterializeResult[None]:
+        judged = judge(stores.open(), context.partition_key, config.cadence)
+        picture = as_markdown_image(gates_png(judged.rows), "distance of each gate of merit from its bounds")
+        shown = {"conclusion": conclusion(judged.record, judged.rows), "distance_from_bounds": picture}
+        metadata = product_metadata(PROMOTION_GATES, judged.product, judged.rows, rendered(shown))
+        metadata["ledger_sequence"] = judged.record.sequence
+        metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return promotion_gates
+
+
+def _promotions() -> dg.AssetsDefinition:
+    @dg.asset(
+        key="promotions",
+        deps=[dg.AssetDep(PROMOTION_GATES.name, partition_mapping=dg.AllPartitionMapping())],
+        group_name=_GROUP,
+        description="Points a channel at a version that meets the gates of the policy in force, with who and why.\n\n"
+        "**Promise**: one ledger entry, and nothing else; it is judged first, as things are now. All moves: "
+        "`audit.channel_history`.",
+        owners=_OWNERS,
+    )
+    def promotions(config: PromotionConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
+        opened, channel = stores.reopened(), config.channel
+        done = promote(
+            opened, config.model_version, by=config.by, reason=config.reason, channel=channel,
+            overrides=config.overrides,
+        )  # fmt: skip
+        state = opened.ledger.state()
+        told = moved_text(state, channel, done.sequence) if done.is_new else unchanged_channel_text(state, channel)
+        return _told(told, done.sequence)
+
+    return promotions
+
+
+def _rollbacks() -> dg.AssetsDefinition:
+    @dg.asset(
+        key="rollbacks",
+        deps=["promotions"],
+        group_name=_GROUP,
+        description="Points a channel back at a version that it pointed at before, with who and why.\n\n"
+        "**Promise**: one ledger entry, and nothing else; what is published stays.",
+        owners=_OWNERS,
+    )
+    def rollbacks(config: RollbackConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
+        registry = stores.reopened().registry
+        entry = registry.rollback(by=config.by, reason=config.reason, channel=config.channel, to=config.to)
+        return _told(moved_text(registry.ledger.state(), config.channel, entry.sequence), entry.sequence)
+
+    return rollbacks
+
+
+def _retirements() -> dg.AssetsDefinition:
+    @dg.asset(
+        key="retirements",
+        deps=["promotions"],
+        group_name=_GROUP,
+        description="Takes a version out of service, or back into it, with who and why.\n\n"
+        "**Promise**: one ledger entry, and nothing else; what it published stays. All: `audit.retirements`.",
+        owners=_OWNERS,
+    )
+    def retirements(config: RetirementConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
+        registry = stores.reopened().registry
+        entry = registry.retire(config.model_version, by=config.by, reason=config.reason, serves_again=config.undo)
+        told = retired_text(config.model_version, entry.sequence, serves_again=config.undo)
+        return _told(told, entry.sequence)
+
+    return retirements
+
+
+def _told(what: str, sequence: int) -> dg.MaterializeResult[None]:
+    shown: dict[str, Any] = {"what": dg.MetadataValue.text(what), "ledger_sequence": sequence}
+    return dg.MaterializeResult(metadata=shown)

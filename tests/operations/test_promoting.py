@@ -1,0 +1,339 @@
+"""Promotion by the policy in force: what is asked for, what may be overridden, and how that stays visible."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from forecast_assets.contracts import PROMOTION_GATES
+from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, NotReadyError
+from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
+from forecast_assets.operations.promoting import judge, newest_judgement, promote
+from forecast_assets.presentation.log import log_text
+from forecast_assets.presentation.promotion_gates import judgement_page, judgement_text
+from resources.ledger.entries.channel_moves import Channels
+from resources.ledger.log import Ledger
+from resources.maintenance.verification import verify_store
+from resources.stores.home import Stores, open_stores
+from tests.support.store_cases import accept_training, catalogue, ingest, publish, register, run_key
+
+WHO = {"by": "ana", "reason": "a test"}
+BIAS, NAIVE = "backtest_bias_not_beyond_10_percent", "backtest_not_worse_than_seasonal_naive"
+
+
+def ready(stores: Stores, name: str = "stat-1", **gates: bool) -> None:
+    """Register a version whose lineage holds, with a report that says nothing, so that its registration counts."""
+    register(stores, name, gates={"backtest_beats_seasonal_naive": True, **gates}, horizon=90)
+    accept_training(stores, name)
+
+
+def allow(stores: Stores, *gates: str) -> str:
+    proposal = propose_policy(stores.ledger, {"overrides.allowed": list(gates)})
+    return apply_policy(stores.ledger, proposal, **WHO).version
+
+
+def verdicts(stores: Stores, name: str = "stat-1") -> dict[str, str]:
+    rows = judge(stores, name, "daily").rows
+    return dict(rows.select("gate", "verdict").iter_rows())
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Stores:
+    made = open_stores(tmp_path / "store")
+    ingest(made)
+    return made
+
+
+# --- judging ---
+
+
+def test_a_judgement_is_a_product_of_its_own_and_is_recorded_once(stores: Stores, tmp_path: Path) -> None:
+    ready(stores)
+    first = judge(stores, "stat-1", "daily")
+    assert first.is_new
+    PROMOTION_GATES.validate(first.rows)
+    again = judge(stores, "stat-1", "daily")
+    assert (again.is_new, again.record) == (False, first.record)
+    assert newest_judgement(stores, "stat-1", "daily").rows.equals(first.rows)
+    assert verify_store(stores.blobs).findings == ()
+    with duckdb.connect(str(catalogue(stores, tmp_path / "catalogue")), read_only=True) as connection:
+        shown = connection.sql(
+            "SELECT gate, verdict, policy, judged_sequence, is_newest FROM audit.promotion_gates ORDER BY gate"
+        ).pl()
+    assert shown.select("gate", "verdict").rows() == first.rows.sort("gate").select("gate", "verdict").rows()
+    assert shown["policy"].unique().to_list() == [policy_in_force(stores.ledger).version]
+    assert shown.select("judged_sequence", "is_newest").unique().rows() == [(first.record.sequence, True)]
+
+
+def test_what_cannot_be_measured_yet_closes_no_channel_and_is_said(stores: Stores) -> None:
+    ready(stores)
+    found = verdicts(stores)
+    assert {gate for gate, verdict in found.items() if verdict == "met"} == {
+        "lineage_is_complete", "bytes_are_as_recorded", "no_look_ahead", "beats_seasonal_naive",
+    }  # fmt: skip
+    assert {verdict for verdict in found.values() if verdict != "met"} == {"not_measured"}
+    text = judgement_text(*vars(newest_judgement(stores, "stat-1", "daily")).values())
+    assert "there is no champion yet" in text
+    assert text.endswith("a daily channel may point at `stat-1`.")
+
+
+def test_a_version_that_nobody_judged_says_how_to(stores: Stores) -> None:
+    ready(stores)
+    with pytest.raises(NotReadyError, match="`stat-1` has not been judged for weekly channels"):
+        newest_judgement(stores, "stat-1", "weekly")
+
+
+def test_a_version_is_judged_anew_once_more_is_known(stores: Stores) -> None:
+    ready(stores)
+    before = judge(stores, "stat-1", "daily").record
+    publish(stores, run_key())
+    after = judge(stores, "stat-1", "daily")
+    assert (after.is_new, after.record.sequence > before.sequence) == (True, True)
+    assert newest_judgement(stores.as_of(before.sequence), "stat-1", "daily").record == before
+
+
+def test_the_page_has_every_gate_and_the_picture(stores: Stores) -> None:
+    ready(stores)
+    found = judge(stores, "stat-1", "daily")
+    page = judgement_page(found.record, found.rows)
+    assert all(gate in page for gate in found.rows["gate"])
+    assert 'src="data:image/png;base64,' in page
+
+
+# --- soundness ---
+
+
+def damage(stores: Stores, link: str) -> str:
+    made = stores.predictions.version(getattr(stores.registry.model_version("stat-1"), link))
+    file = stores.blobs.local(made.files[0].path)
+    file.chmod(0o644)
+    file.write_bytes(b"other bytes")
+    return made.files[0].path
+
+
+@pytest.mark.parametrize("link", ["artifact", "training_snapshot"])
+def test_a_version_whose_bytes_changed_is_not_promoted_whatever_the_policy_allows(stores: Stores, link: str) -> None:
+    ready(stores)
+    path = damage(stores, link)
+    again = open_stores(stores.blobs.root)
+    with pytest.raises(NotAcceptedError, match="it fails bytes_are_as_recorded"):
+        promote(again, "stat-1", **WHO)
+    rows = newest_judgement(again, "stat-1", "daily").rows
+    assert path in rows.filter(gate="bytes_are_as_recorded")["measured_on"].item()
+    with pytest.raises(InputError, match="bytes_are_as_recorded can never be overridden"):
+        promote(again, "stat-1", overrides=["bytes_are_as_recorded"], **WHO)
+    assert again.ledger.state().channel("champion") is None
+
+
+def test_a_version_that_was_trained_on_a_later_day_or_an_unchecked_snapshot_looked_ahead(stores: Stores) -> None:
+    register(stores)
+    assert verdicts(stores)["no_look_ahead"] == "failed"
+    accept_training(stores)
+    assert verdicts(stores)["no_look_ahead"] == "met"
+    record = {**vars(stores.registry.model_version("stat-1")), "model_version": "early", "cutoff": "2024-12-31"}
+    stores.registry.register({k: v for k, v in record.items() if k not in ("sequence", "recorded_at", "cpu")})
+    assert verdicts(stores, "early")["no_look_ahead"] == "failed"
+
+
+def test_an_artifact_that_is_not_that_of_the_report_breaks_lineage(stores: Stores) -> None:
+    ready(stores)
+    ready(stores, "stat-2")
+    mixed = {**vars(stores.registry.model_version("stat-1")), "model_version": "mixed", "cutoff": "2025-01-01",
+             "artifact": stores.registry.model_version("stat-2").artifact}  # fmt: skip
+    stores.registry.register({k: v for k, v in mixed.items() if k not in ("sequence", "recorded_at", "cpu")})
+    with pytest.raises(NotAcceptedError, match="it fails lineage_is_complete"):
+        promote(stores, "mixed", **WHO)
+
+
+def test_what_a_version_cannot_serve_without_cannot_be_overridden_either(stores: Stores) -> None:
+    ready(stores, **{NAIVE: False})
+    with pytest.raises(NotAcceptedError, match=f"it fails {NAIVE}"):
+        promote(stores, "stat-1", **WHO)
+    with pytest.raises(InputError, match=f"{NAIVE} can never be overridden"):
+        promote(stores, "stat-1", overrides=[NAIVE], **WHO)
+
+
+# --- merit, and overrides ---
+
+
+def test_a_gate_of_merit_closes_channels_and_by_default_nobody_may_override_it(stores: Stores) -> None:
+    ready(stores, **{BIAS: False})
+    with pytest.raises(NotAcceptedError, match=r"by policy \w+ it fails bias_is_small") as refused:
+        promote(stores, "stat-1", **WHO)
+    assert refused.value.facts["failed"] == ["bias_is_small"]
+    with pytest.raises(NotAcceptedError, match="bias_is_small cannot be overridden by policy"):
+        promote(stores, "stat-1", overrides=["bias_is_small"], **WHO)
+    assert stores.ledger.state().channel_moves == []
+
+
+def test_an_override_that_the_policy_allows_is_marked_in_everything_that_follows(
+    stores: Stores, tmp_path: Path
+) -> None:
+    ready(stores, **{BIAS: False})
+    ready(stores, "stat-2")
+    ready(stores, "stat-3")
+    publish(stores, run_key(0, "stat-3"))
+    policy = allow(stores, "bias_is_small")
+    done = promote(stores, "stat-1", overrides=["bias_is_small"], **WHO)
+    move = stores.ledger.state().channel_moves[-1]
+    assert (move.overrides, move.policy, move.judgement) == (("bias_is_small",), policy, done.judged.product.version)
+    publish(stores, run_key(1))
+    promote(stores, "stat-2", **WHO)
+    publish(stores, run_key(1, "stat-2"))
+    stores.registry.rollback(by="ben", reason="worse on promotions")
+    back = stores.ledger.state().channel_moves[-1]
+    assert (back.model_version, back.overrides, back.policy) == ("stat-1", ("bias_is_small",), policy)
+    publish(stores, run_key(2))
+    marked = {str(each.key): each.overrides for each in stores.ledger.state().publications.values()}
+    assert marked == {
+        str(run_key(0, "stat-3")): (), str(run_key(1)): ("bias_is_small",), str(run_key(1, "stat-2")): (),
+        str(run_key(2)): ("bias_is_small",),
+    }  # fmt: skip
+    with duckdb.connect(str(catalogue(stores, tmp_path / "catalogue")), read_only=True) as connection:
+        told = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
+        moves = connection.sql("SELECT model_version, overrides FROM audit.channel_history ORDER BY 1, 2").fetchall()
+        policies = connection.sql('SELECT version, changes, "by" FROM audit.policies').fetchall()
+    assert dict(told) == {key: ";".join(overrides) for key, overrides in marked.items()}
+    assert moves == [("stat-1", "bias_is_small"), ("stat-1", "bias_is_small"), ("stat-2", "")]
+    assert policies == [(policy, "overrides.allowed: none -> bias_is_small", "ana")]
+    assert "champion is stat-1, overriding bias_is_small" in log_text(stores, top=3, kind="promote")
+    assert "again, overriding bias_is_small" in log_text(stores, top=1, kind="rollback")
+
+
+def test_promoted_again_without_an_override_a_version_is_not_marked_any_more(stores: Stores) -> None:
+    ready(stores, **{BIAS: False})
+    ready(stores, "stat-2")
+    allow(stores, "bias_is_small")
+    promote(stores, "stat-1", overrides=["bias_is_small"], **WHO)
+    channels = stores.ledger.state().part(Channels)
+    assert channels.overrides_of("stat-1") == ("bias_is_small",)
+    promote(stores, "stat-2", **WHO)
+    assert channels.overrides_of("stat-2") == ()
+    stores.ledger.append("promote", {"channel": "champion", "model_version": "stat-1", **WHO}, lambda _: None)
+    assert stores.ledger.state().part(Channels).overrides_of("stat-1") == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["beats_seasonal_naive"], "does not fail beats_seasonal_naive, so there is nothing to override"),
+        (["bias"], "bias can never be overridden: only gates of merit can"),
+    ],
+)
+def test_an_override_of_nothing_is_refused(stores: Stores, overrides: list[str], message: str) -> None:
+    ready(stores)
+    allow(stores, "beats_seasonal_naive")
+    with pytest.raises(InputError, match=message):
+        promote(stores, "stat-1", overrides=overrides, **WHO)
+
+
+def test_a_promotion_without_who_why_or_channel_records_nothing(stores: Stores) -> None:
+    ready(stores)
+    before = stores.ledger.state().sequence
+    for wrong in ({"by": " "}, {"reason": ""}, {"channel": "chmpion"}):
+        with pytest.raises(InputError):
+            promote(stores, "stat-1", **{**WHO, **wrong})
+    assert stores.ledger.state().sequence == before
+
+
+# --- at the same moment, and earlier stores ---
+
+
+def in_between(monkeypatch: pytest.MonkeyPatch, do: Any) -> None:
+    """Let somebody do something after the version was judged and before the channel is moved."""
+    append = Ledger.append
+
+    def late(ledger: Ledger, kind: str, *arguments: Any, **named: Any) -> Any:
+        if kind == "promote":
+            monkeypatch.setattr(Ledger, "append", append)
+            do()
+        return append(ledger, kind, *arguments, **named)
+
+    monkeypatch.setattr(Ledger, "append", late)
+
+
+def test_a_promotion_that_was_judged_by_a_policy_of_before_is_refused(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(stores)
+    in_between(monkeypatch, lambda: allow(open_stores(stores.blobs.root), "bias_is_small"))
+    with pytest.raises(LostRaceError, match="meanwhile another policy was applied"):
+        promote(stores, "stat-1", **WHO)
+    promote(stores, "stat-1", **WHO)
+    assert stores.ledger.state().channel_moves[-1].policy == policy_in_force(stores.ledger).version
+
+
+def test_a_promotion_that_was_judged_beside_another_champion_is_refused(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(stores)
+    ready(stores, "stat-2")
+    in_between(monkeypatch, lambda: promote(open_stores(stores.blobs.root), "stat-2", by="ben", reason="first"))
+    with pytest.raises(LostRaceError, match="stat-2 is the champion now"):
+        promote(stores, "stat-1", **WHO)
+    assert promote(stores, "stat-1", **WHO).judged.record.against == "stat-2"
+
+
+def test_a_publication_that_would_miss_the_mark_is_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(stores, **{BIAS: False})
+    allow(stores, "bias_is_small")
+    append = Ledger.append
+
+    def late(ledger: Ledger, kind: str, *arguments: Any, **named: Any) -> Any:
+        if kind == "publish":
+            monkeypatch.setattr(Ledger, "append", append)
+            promote(open_stores(stores.blobs.root), "stat-1", overrides=["bias_is_small"], **WHO)
+        return append(ledger, kind, *arguments, **named)
+
+    monkeypatch.setattr(Ledger, "append", late)
+    with pytest.raises(LostRaceError, match="other gates are overridden"):
+        publish(stores, run_key())
+    assert publish(stores, run_key()).overrides == ("bias_is_small",)
+
+
+def test_what_was_judged_may_not_be_promoted_past_its_judgement(stores: Stores) -> None:
+    """A door that knows no judgements needs what the registration says; once there is one, that counts."""
+    ready(stores, **{BIAS: False})
+    judge(stores, "stat-1", "daily")
+    with pytest.raises(NotAcceptedError, match="it fails bias_is_small"):
+        stores.registry.promote("stat-1", **WHO)
+
+
+def test_a_version_of_an_earlier_release_is_judged_by_what_it_was_registered_with(stores: Stores) -> None:
+    """Its gates have other names, its report cannot be read, and it has no calibration report."""
+    old = {"wape_beats_seasonal_naive": True, "bias_within_10_percent": True,
+           "coverage_of_80_percent_interval_within_10_points": True}  # fmt: skip
+    register(stores, gates=old)
+    accept_training(stores)
+    found = verdicts(stores)
+    assert {found[gate] for gate in ("beats_seasonal_naive", "bias_is_small", "coverage_is_right", *old)} == {"met"}
+    promote(stores, "stat-1", **WHO)
+    register(stores, "weak", gates={**old, "bias_within_10_percent": False})
+    accept_training(stores, "weak")
+    with pytest.raises(NotAcceptedError, match="bias_within_10_percent"):
+        promote(stores, "weak", **WHO)
+
+
+def test_a_channel_that_an_earlier_release_moved_goes_back_as_before(stores: Stores) -> None:
+    for name in ("a", "b"):
+        ready(stores, name)
+        body = {"channel": "champion", "model_version": name, "by": "ana", "reason": "before there were policies"}
+        stores.ledger.append("promote", body, lambda _: None)
+    stores.registry.rollback(by="ben", reason="worse")
+    move = stores.ledger.state().channel_moves[-1]
+    assert (move.model_version, move.policy, move.judgement, move.overrides) == ("a", "", "", ())
+    assert stores.ledger.entries()[-1].body == {
+        "channel": "champion", "model_version": "a", "by": "ben", "reason": "worse",
+    }  # fmt: skip
+
+
+def test_the_gates_of_weekly_channels_are_judged_beside_the_weekly_champion(stores: Stores) -> None:
+    for name in ("daily-1", "weekly-1", "new"):
+        ready(stores, name)
+    promote(stores, "daily-1", **WHO)
+    promote(stores, "weekly-1", channel="weekly-champion", **WHO)
+    judged = promote(stores, "new", channel="weekly-challenger", **WHO).judged
+    assert (judged.record.cadence, judged.record.against) == ("weekly", "weekly-1")
+    assert isinstance(judged.rows, pl.DataFrame)
