@@ -19,6 +19,7 @@ from forecast_assets.cli import (
     calibration,
     corrections,
     ingestion,
+    mirror,
     models,
     replays,
     runs,
@@ -97,6 +98,6 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, mirror, store, replays):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, FAMILY, as_of_option, current, examples, opened, with_runner
+from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.keys import CHANNELS
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
         click.echo(version_text(runner.stores, version))
 
     with_runner(work)
+    follow_mirror()
 
 
 @click.command(
@@ -108,6 +110,7 @@ def retire(version: str, undo: bool, by: str, reason: str) -> None:
     registry = open_registry(settings.store, settings.mirror_folder)
     entry = registry.retire(version, by=by, reason=reason, serves_again=undo)
     click.echo(retired_text(version, entry.sequence, serves_again=undo))
+    follow_mirror(only_if_there=True)
 
 
 def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]") -> None:
@@ -123,6 +126,8 @@ def _move(channel: str, version: str | None, move: "Callable[[Registry], Entry]"
         return
     entry = move(registry)
     click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))
+    # Said and done: who goes back in a hurry need not wait for this.
+    follow_mirror(only_if_there=True)
 
 
 @click.command(
