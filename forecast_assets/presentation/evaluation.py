@@ -34,11 +34,14 @@ def evaluation_page(record: VersionRecord, report: pl.DataFrame) -> str:
     """
     title = f"Evaluation of {record.model_version}"
     gates = "".join(f"<li>{escape(line)}</li>" for line in gates_text(record, report).splitlines()[1:])
+    words = (
+        f"Family {record.family}, trained up to {record.cutoff}; judged on days that it had not seen, beside seasonal "
+        "naive on the same days."
+    )
     body = "\n".join(
         (
             f"<h1>{escape(title)}</h1>",
-            f'<p class="note">Family {escape(record.family)}, trained up to {record.cutoff}; judged on days that it '
-            "had not seen, beside seasonal naive on the same days.</p>",
+            f'<p class="note">{escape(words)}</p>',
             f"<h2>Gates</h2>\n<ul>{gates}</ul>",
             html_image(evaluation_png(report), "WAPE by segment"),
             *_sections(report),
