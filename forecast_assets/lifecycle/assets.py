@@ -50,11 +50,11 @@ def build_mirror_check(settings: Settings) -> dg.AssetChecksDefinition:
         asset=EVALUATION_REPORTS.name,
         name=MIRROR_CHECK,
         description="MLflow has a run, a registered version and the aliases of every version, and they say what the "
-        "ledger says. A warning: the ledger decides, and `forecast-assets mlflow sync` puts it right.",
+        "ledger says. A warning: the ledger decides, and `mlflow sync` puts it right.",
     )
     def mlflow_says_what_the_ledger_says(stores: dg.ResourceParam[StoresResource]) -> dg.AssetCheckResult:
         def result(words: str, *differences: str, passed: bool) -> dg.AssetCheckResult:
-            metadata = {"differences": list(differences), "mlflow": words}
+            metadata = {"differences": dg.MetadataValue.json(list(differences)), "mlflow": words}
             return dg.AssetCheckResult(
                 passed=passed, severity=dg.AssetCheckSeverity.WARN, description=words, metadata=metadata
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, HorizonError, InputError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import silent
@@ -145,8 +146,11 @@ def _load_pyfunc(data_path: str) -> ServedVersion:
         raise ChangedFileError(
             f"The artifact of `{name}` that MLflow gave has the hash {sha256(artifact)[:12]}; the ledger of this home "
             f"names {recorded[:12]}.",
-            remedy="Set FORECAST_ASSETS_HOME to the home that the model is of; if it is, make the mirror anew: "
-            "forecast-assets mlflow sync --rebuild.",
+            remedy=Sentence(
+                "Set FORECAST_ASSETS_HOME to the home that the model is of; if it is, make the mirror anew: ",
+                Action("mlflow sync", {"rebuild": True}),
+                ".",
+            ),
             model_version=name,
         )
     return ServedVersion(name, settings, stores)
@@ -201,7 +205,7 @@ def _scored(
         score(context)
         rows = context.read(context.upstream(FORECASTS.name))
         for part in _PARTS[1:]:
-            made = context.read(context.upstream(part.name))
-            known = [name for name in made.columns if name in rows.columns and name not in part.key]
-            rows = rows.join(made.drop(known), on=list(part.key), how="left", maintain_order="left")
+            others = context.read(context.upstream(part.name))
+            known = [name for name in others.columns if name in rows.columns and name not in part.key]
+            rows = rows.join(others.drop(known), on=list(part.key), how="left", maintain_order="left")
         return rows.with_columns(pl.col(name).cast(kind) for name, kind in _RUN.items())

@@ -9,6 +9,7 @@ long as one use case: one that is kept over a fork breaks.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
@@ -124,8 +125,8 @@ class MlflowMirror:
                 self._client.create_registered_model(
                     self.place.model,
                     {LEDGER_TAG: ledger},
-                    "A mirror of the ledger, which decides what is true. Changes made here are undone by the next "
-                    "`forecast-assets mlflow sync`.",
+                    "A mirror of the ledger, which decides what is true: changes made here are undone by the next "
+                    "`mlflow sync`.",
                 )
             elif found.tags.get(LEDGER_TAG) != ledger:
                 raise MirrorConflictError(
@@ -205,8 +206,7 @@ class MlflowMirror:
         self.claim(ledger)
         with self._translated():
             for each in list(self._versions()):
-                run_id = each.run_id
-                self._or_none(lambda run_id=run_id: self._client.delete_run(run_id))
+                self._or_none(partial(self._client.delete_run, each.run_id))
             self._client.delete_registered_model(self.place.model)
 
     # --- runs ---

@@ -185,7 +185,8 @@ def _newest_schema() -> str | None:
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
 
-    return ScriptDirectory.from_config(_get_alembic_config(db_url="")).get_current_head()
+    head: str | None = ScriptDirectory.from_config(_get_alembic_config(db_url="")).get_current_head()
+    return head
 
 
 def unavailable(place: MirrorPlace, what: str, error: BaseException | None = None) -> MirrorUnavailableError:
