@@ -77,9 +77,7 @@ def test_of_two_at_once_one_database_stays(tmp_path: Path) -> None:
     assert "alembic_version" in {name for name, _ in schema(place.database)}
 
 
-def test_of_another_release_of_mlflow_the_library_makes_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_another_release_mlflow_makes_its_own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "SEED_RELEASE", "0.0.1")
     place = embedded(tmp_path)
     prepare(place)

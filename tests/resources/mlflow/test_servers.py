@@ -55,7 +55,7 @@ def test_versions_are_mirrored_to_postgresql_and_a_bucket(home: Runner, server: 
         assert mlflow.get_model_version(place.model, "1").source.startswith(bucket)
         # Nobody may write there: nothing is registered half, and nothing is lost.
         register_again(home.stores, "stat-4")
-        server.disturb(*[("PUT", "403")] * 40)
+        server.disturb(*[("PUT", "denied")] * 40)
         with pytest.raises(MirrorUnavailableError, match="refuses") as refused:
             mirrored(home, place)
         assert "secret" not in str(refused.value)
