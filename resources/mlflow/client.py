@@ -3,8 +3,7 @@
 What belongs here: calls of MLflow's client, and what its errors mean to people. What does not: what a version says, or
 which of them are missing.
 
-A run is finished before its version is registered, so that every registered version has a whole run. A client lives as
-long as one use case: one that is kept over a fork breaks.
+A run is finished before its version is registered, so that every registered version has a whole run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

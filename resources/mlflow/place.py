@@ -22,10 +22,12 @@ ARTIFACTS: Final = "artifacts"
 # The release whose schema `empty_database.sql` is; MLflow takes 11 s to make the same by its migrations.
 SEED_RELEASE: Final = "3.17.2"
 SEED: Final = Path(__file__).with_name("empty_database.sql")
-# Nobody asked for usage reports; and a server that is down is to be told within half a minute, not after minutes.
+# Nobody asked for usage reports. A server that is down is to be told within half a minute, not after minutes. And a
+# connection that is kept would go on writing to a database that was moved aside, or break over a fork.
 QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

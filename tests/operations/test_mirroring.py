@@ -269,7 +269,7 @@ def _deleted(mlflow: Any, run_id: str) -> None:
 
 
 def _artifact(mlflow: Any, run_id: str) -> None:
-    Path(mlflow.download_artifacts(run_id, "model/data/artifact.json")).write_bytes(b"{}")
+    Path(mlflow.get_run(run_id).info.artifact_uri, "model/data/artifact.json").write_bytes(b"{}")
 
 
 def _added(mlflow: Any, run_id: str) -> None:

@@ -37,6 +37,7 @@ def schema(database: Path) -> set[tuple[str, str]]:
     return {(name, " ".join(sql.split())) for name, sql in rows}
 
 
+@pytest.mark.timeout(600)
 def test_the_ready_database_is_the_one_that_mlflow_makes(tmp_path: Path) -> None:
     """A new release of MLflow fails here until the ready database is made anew."""
     assert version("mlflow-skinny") == SEED_RELEASE
