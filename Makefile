@@ -13,7 +13,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+.PHONY: help install install-dev demo ui mlflow notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
 	bench-ledger bench-demo bench-paths bench-evidence lock clean
 
 help: ## list the targets
@@ -56,6 +56,21 @@ demo: $(READY) ## simulate a retailer and run everything on it
 
 ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 	@$(BIN)/forecast-assets ui
+
+# All of MLflow needs an older pyarrow than the product: it has an environment of its own, of the same release.
+MLFLOW_UI := $(VENV)-mlflow
+MLFLOW_RELEASE = $(shell sed -n 's/^mlflow-skinny==\([0-9.]*\).*/\1/p' requirements.lock)
+
+$(MLFLOW_UI)/.ready: requirements.lock
+	@echo "Setting up $(MLFLOW_UI) with MLflow's UI (once, 0.7 GB)"
+	@test -d $(MLFLOW_UI) || $(PYTHON) -m venv $(MLFLOW_UI)
+	@$(if $(UV),$(UV) pip install --quiet --python $(MLFLOW_UI)/bin/python,$(MLFLOW_UI)/bin/python -m pip install --quiet \
+		--disable-pip-version-check) "mlflow==$(MLFLOW_RELEASE)" "psycopg[binary]" boto3
+	@touch $@
+
+mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000
+	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true $(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port 5000 \
+		--workers 1 --backend-store-uri "$$($(BIN)/forecast-assets mlflow where)"
 
 notebooks: $(READY_DEV) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
 	@MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo $(or $(MODE),run) notebooks --host 127.0.0.1 --port 2718 \
@@ -108,10 +123,10 @@ resolve = uv pip compile --universal --python-version 3.11 --generate-hashes --n
 	--no-annotate --no-strip-extras pyproject.toml $(1)
 
 lock: ## resolve the lock files anew (needs uv)
-	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra dev -o requirements-dev.lock)
+	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra postgresql --extra s3 --extra dev -o requirements-dev.lock)
 	@# What runs is a part of that: uv keeps the versions of a file that it writes anew.
 	cp requirements-dev.lock requirements.lock
 	$(call resolve,--extra build -o requirements.lock)
 
 clean: ## remove the environment; state below var/ stays
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(MLFLOW_UI)

@@ -28,6 +28,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
+from forecast_assets.lifecycle.assets import MirrorResource, build_mirror_check
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.settings import Settings, current_settings
@@ -41,6 +42,7 @@ from resources.stores.home import Stores
 
 FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
+MIRROR: Final = "mlflow_mirror"
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
@@ -59,6 +61,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
+    mirror_check = build_mirror_check(chosen)
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -75,10 +78,13 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         asset_checks=[
             *build_snapshot_checks(start),
             *(check for cadence in branches for check in build_checks(cadence, start)),
+            mirror_check,
         ],
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
-            dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training"), executor_def=_ONE),
+            # The mirror is compared when somebody asks: a training is over when its version is registered.
+            dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training").without_checks(), executor_def=_ONE),
+            dg.define_asset_job(MIRROR, dg.AssetSelection.checks(mirror_check), executor_def=_ONE),
             *(
                 dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for job, asset in PROMOTION_JOBS.items()
@@ -138,6 +144,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
         ),
         "progress": ProgressReporter(),
         "run_knowledge": RunKnowledgeCache(),
+        "mirror": MirrorResource(settings),
         "duckdb": DuckDBResource(database=":memory:"),
     }
 

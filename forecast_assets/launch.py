@@ -32,6 +32,7 @@ from forecast_assets.definitions import (
     scoring_job,
     stores_resource,
 )
+from forecast_assets.lifecycle.assets import MirrorResource
 from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS
@@ -96,7 +97,10 @@ class Runner(UseCases):
             self.instance.add_dynamic_partitions(str(model_versions.name), [version])
 
     def _run(self, job: str, *, partition_key: str, config: Config, resources: Mapping[str, Any] | None = None) -> int:
-        shared = {"stores": stores_resource(self.settings, self.stores), **(resources or {})}
+        # Whoever calls this says what was done, and lets the mirror follow then.
+        shared = {
+            "stores": stores_resource(self.settings, self.stores), "mirror": MirrorResource(None), **(resources or {})
+        }  # fmt: skip
         if self.progress is not silent:
             shared["progress"] = CallbackProgress(self.progress)
         # Named here, so that of several processes each reads what its own run's checks said.

@@ -54,6 +54,26 @@ class Settings(BaseSettings):
     freshness_grace_hours: int = Field(
         3, ge=1, le=23, description="hours after the scheduled one at which what has not come counts as late"
     )
+    mlflow: bool = Field(
+        default=True,
+        description="whether MLflow follows by itself when a version is trained, promoted, rolled back or retired; "
+        "`mlflow sync` is there in any case",
+    )
+    mlflow_uri: str | None = Field(
+        None,
+        pattern=r"^(https?|postgresql(\+psycopg)?)://.+",
+        description="MLflow server, or PostgreSQL database, instead of a database below home",
+    )
+    mlflow_artifacts: str | None = Field(
+        None,
+        description="folder or bucket (s3://bucket/prefix) that takes what MLflow runs keep; default: "
+        "mlflow/artifacts below home, of a server what it says itself",
+    )
+    mlflow_model: str = Field(
+        "forecast-assets",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,200}$",
+        description="name of the registered model and of the experiment; one per store on a server that several share",
+    )
 
     @field_validator("home", mode="before")
     @classmethod
@@ -110,6 +130,11 @@ class Settings(BaseSettings):
     def reports_folder(self) -> Path:
         """Pages of backtests, for people; may be removed at any time."""
         return self.home.expanduser().absolute() / "reports"
+
+    @property
+    def mlflow_folder(self) -> Path:
+        """The MLflow mirror of the ledger's versions; may be removed at any time, and is made anew from the ledger."""
+        return self.home.expanduser().absolute() / "mlflow"
 
     @property
     def dagster_folder(self) -> Path:

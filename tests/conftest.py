@@ -7,6 +7,9 @@ import pytest
 
 from resources.stores.home import Stores, open_stores
 
+# MLflow takes seconds to load; tests of the mirror switch it on.
+os.environ.setdefault("FORECAST_ASSETS_MLFLOW", "false")
+
 # Whatever room asks for them, and however many: a retailer is trained, and a bucket served, once.
 pytest_plugins = ["tests.support.buckets", "tests.support.retailers"]
 

@@ -19,6 +19,7 @@ from forecast_assets.cli import (
     calibration,
     corrections,
     ingestion,
+    mirror,
     models,
     policies,
     replays,
@@ -99,7 +100,7 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, calibration, backtests, views, accuracy, store, replays,
+    runs, corrections, ingestion, models, policies, calibration, backtests, views, accuracy, mirror, store, replays,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -11,6 +11,7 @@ from typing import Final
 import click
 import polars as pl
 
+from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.errors import InputError, NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
 from forecast_assets.core.progress import Progress
@@ -47,8 +48,12 @@ def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
         publication = _run(runner, DAILY, VERSION, simulator.end)
         _show_risks(runner, publication)
         _show_forecast(runner, publication)
+        _step("Show the version in MLflow")
+        follow_mirror()
         click.echo("\nThat run can be read from now on. What comes next is the weekly one, by a version of its own.")
         weekly = _weekly(runner, WEEKLY.newest_date(simulator.end))
+        if weekly is not None:
+            follow_mirror()
     _show_query(settings, "Try it in SQL; a query names the model version, there is no latest", _by_store(publication))
     _show_query(settings, "Demand until the order after next can arrive", _until_next_order(publication))
     if weekly is not None:

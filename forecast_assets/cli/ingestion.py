@@ -12,6 +12,7 @@ import click
 
 from forecast_assets.cli import batches
 from forecast_assets.cli.common import DAY, examples, with_runner
+from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.errors import ContractError, InputError
 from forecast_assets.core.keys import CADENCES
 
@@ -290,6 +291,7 @@ def ingest_forecasts(
             click.echo(f"\n{version_text(runner.stores, model_version)}")
 
     with_runner(work)
+    follow_mirror(only_if_there=True)
 
 
 for _command in batches.COMMANDS:

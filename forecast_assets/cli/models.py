@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, FAMILY, as_of_option, current, examples, opened, with_runner
+from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.keys import CADENCES, CHANNELS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
         click.echo(version_text(runner.stores, version))
 
     with_runner(work)
+    follow_mirror()
 
 
 @click.command(
@@ -77,6 +79,7 @@ def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[s
     done = promote_version(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
     state = stores.ledger.state()
     click.echo(moved_text(state, channel, done.sequence) if done.is_new else unchanged_channel_text(state, channel))
+    follow_mirror(only_if_there=True)
 
 
 @click.command(
@@ -146,6 +149,8 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
         return
     entry = registry.rollback(by=by, reason=reason, channel=channel, to=to)
     click.echo(moved_text(registry.ledger.state(), channel, entry.sequence))
+    # Said and done: who goes back in a hurry need not wait for this.
+    follow_mirror(only_if_there=True)
 
 
 @click.command(
@@ -170,6 +175,7 @@ def retire(version: str, undo: bool, by: str, reason: str) -> None:
     registry = open_registry(settings.store, settings.mirror_folder)
     entry = registry.retire(version, by=by, reason=reason, serves_again=undo)
     click.echo(retired_text(version, entry.sequence, serves_again=undo))
+    follow_mirror(only_if_there=True)
 
 
 @click.command(

@@ -22,15 +22,18 @@
     │   ├── AlreadyRegisteredError              the version name is taken
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
     │   ├── LostRaceError                       another writer appended first, too often
+    │   ├── MirrorConflictError                 what a mirror holds is not this ledger's, or of another release
     │   └── VacuumUnderWayError                 files are being removed that the entry might name
     ├── IntegrityError                      stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
     │   ├── UnknownEntryError                   a ledger entry that a later release wrote
     │   ├── FindingsError                       verify found files that are not as they were written
     │   ├── ReplayDifferenceError               a product was rebuilt to other bytes
+    │   ├── MirrorDifferenceError               a mirror says other than the ledger
     │   └── ChangedFileError                    a file does not hash to its name
     │       └── MissingFileError                    it is not there at all
     └── StorageError                        disk full, read-only, permission denied, no answer
+        └── MirrorUnavailableError              a mirror does not answer, or refuses
 
 Messages say what is wrong, which (the first ten) and what to do. What a program needs of it stands in `facts`; what to
 do is an action with arguments where there is one. How the command puts it, and its exit codes, are the command's own.
@@ -256,6 +259,10 @@ class LostRaceError(RefusedError):
     """Another writer appended to the ledger first, more often than is worth retrying."""
 
 
+class MirrorConflictError(RefusedError):
+    """What a mirror holds is not of this ledger, not numbered as it is, or of another release of its software."""
+
+
 class VacuumUnderWayError(RefusedError):
     """Files that no entry names are being removed; what names files waits until that has ended.
 
@@ -324,6 +331,30 @@ class ReplayDifferenceError(IntegrityError):
         super().__init__(what, remedy=remedy, product=product, causes=self.causes)
 
 
+class MirrorDifferenceError(IntegrityError):
+    """A mirror says other than the ledger, which is what is true.
+
+    Attributes:
+        found: One sentence per difference.
+    """
+
+    def __init__(self, mirror: str, found: Sequence[str]) -> None:
+        self.found = tuple(found)
+        super().__init__(
+            f"{mirror} says other than the ledger: {'; '.join(self.found[:FIRST])}"
+            f"{f'; and {len(found) - FIRST} more' if len(found) > FIRST else ''}.",
+            remedy=Sentence(
+                "Catch up from the ledger: ",
+                Action("mlflow sync"),
+                "; what somebody changed there is made anew: ",
+                Action("mlflow sync", {"rebuild": True}),
+                ".",
+            ),
+            mirror=mirror,
+            found=self.found,
+        )
+
+
 class ChangedFileError(IntegrityError):
     """A file is missing or does not hash to its name."""
 
@@ -334,3 +365,7 @@ class MissingFileError(ChangedFileError):
 
 class StorageError(ForecastAssetsError):
     """The disk is full, read-only or not permitted, or a bucket does not answer."""
+
+
+class MirrorUnavailableError(StorageError):
+    """A mirror does not answer, or refuses; nothing depends on it, and it catches up later."""

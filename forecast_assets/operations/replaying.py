@@ -147,11 +147,11 @@ def replay(
     publication = stores.predictions.publication(key)
     _require_rows(stores, publication, rows)
     snapshot = source_snapshot(stores, publication.products)
-    recorded = _products_of(stores, publication)
+    recorded = recorded_products(stores, publication)
     artifact = stores.predictions.version(stores.registry.model_version(key.model_version).artifact)
     external_forecasts = given_inputs_of(stores.predictions, publication.products.values())
     verify_inputs(stores, [snapshot], [artifact, *external_forecasts], progress)
-    request, assumed = _request_of(key, snapshot, recorded, settings)
+    request, assumed = recorded_request(key, snapshot, recorded, settings)
     with overlay(stores.as_of(publication.sequence - 1), keep) as scratch:
         rebuild_snapshots(scratch, [snapshot], progress)
         for made in external_forecasts:
@@ -167,14 +167,14 @@ def replay(
         )  # fmt: skip
 
 
-def _products_of(stores: Stores, publication: Publication) -> dict[str, ProductVersion]:
+def recorded_products(stores: Stores, publication: Publication) -> dict[str, ProductVersion]:
     """Return the products that a run made, published or not, in the order in which stages make them."""
     behind = stores.predictions.lineage(publication.products.values())
     made = {each.product: each for each in behind if each.key == str(publication.key)}
     return {name: made[name] for name in PRODUCTS if name in made}
 
 
-def _request_of(
+def recorded_request(
     key: RunKey, snapshot: ProductVersion, recorded: Mapping[str, ProductVersion], settings: Settings
 ) -> tuple[RunRequest, tuple[str, ...]]:
     """Return the run as it was asked for, and the settings that nobody recorded."""

@@ -1,8 +1,11 @@
 """The assets that train and register a model version: context in, metadata out."""
 
+import time
+
 import dagster as dg
 
 from forecast_assets.contracts import EVALUATION_REPORTS
+from forecast_assets.lifecycle.assets import MirrorResource
 from forecast_assets.scoring.assets import materialized, rendered
 from forecast_assets.training.stage import ARTIFACTS, TrainingContext, register_version, train_version
 from partitions import model_versions
@@ -65,9 +68,22 @@ def _evaluation_reports() -> dg.AssetsDefinition:
         owners=["team:forecasting"],
     )
     def evaluation_reports(
-        context: dg.AssetExecutionContext, stores: dg.ResourceParam[StoresResource]
+        context: dg.AssetExecutionContext,
+        stores: dg.ResourceParam[StoresResource],
+        mirror: dg.ResourceParam[MirrorResource],
     ) -> dg.MaterializeResult[None]:
-        registered = register_version(stores.open(), context.partition_key, context.run.run_id)
-        return materialized(EVALUATION_REPORTS, registered.report, registered.result)
+        registered = register_version(
+            stores.open(), context.partition_key, context.run.run_id, training_seconds=_seconds_since_start(context)
+        )
+        made = materialized(EVALUATION_REPORTS, registered.report, registered.result)
+        shown = mirror.follow(stores.open(), context.log)
+        return dg.MaterializeResult(metadata={**(made.metadata or {}), **shown})
 
     return evaluation_reports
+
+
+def _seconds_since_start(context: dg.AssetExecutionContext) -> float:
+    """Return how long the run of Dagster has taken so far: the training, and what came before its registration."""
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    started = None if record is None else record.start_time
+    return 0.0 if started is None else max(0.0, time.time() - started)

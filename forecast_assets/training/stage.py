@@ -200,13 +200,14 @@ class Registration:
     result: StageResult
 
 
-def register_version(stores: Stores, name: str, training_run_id: str) -> Registration:
+def register_version(stores: Stores, name: str, training_run_id: str, *, training_seconds: float = 0.0) -> Registration:
     """Register a version that was trained, with the gates that its report passes.
 
     Args:
         stores: Where everything is.
         name: The version.
         training_run_id: Run that trained it.
+        training_seconds: How long that took; 0 where nobody knows.
 
     Raises:
         NotStagedError: If it has no artifact or no report.
@@ -217,7 +218,8 @@ def register_version(stores: Stores, name: str, training_run_id: str) -> Registr
     frame = stores.predictions.read(report)
     passed = family(artifact.facts["family"]).gates(frame)
     calibration = _calibration_of(stores, artifact)
-    stores.registry.register(_record(stores, artifact, report, calibration, passed, training_run_id))
+    record = _record(stores, artifact, report, calibration, passed, training_run_id)
+    stores.registry.register({**record, "training_seconds": round(training_seconds, 1)})
     judged = None if calibration is None else stores.predictions.read(calibration)
     result = StageResult(
         {EVALUATION_REPORTS.name: frame}, report.inputs, report.facts, lambda: _summary(frame, judged, passed)

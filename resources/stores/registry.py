@@ -49,7 +49,7 @@ class Registry:
             ChangedFileError: If a manifest of what it was made from is missing or changed, or a file is missing.
         """
         name = require_version_name(str(record["model_version"]), is_new=True)
-        record = {"calibration": "", **record}
+        record = {"calibration": "", "training_seconds": 0.0, **record}
         behind = self._manifests.lineage(
             record[link]
             for link in ("artifact", "evaluation_report", "calibration", "training_snapshot")

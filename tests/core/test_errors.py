@@ -23,6 +23,7 @@ from forecast_assets.core.errors import (
     IncompleteInputsError,
     InputError,
     IntegrityError,
+    MirrorDifferenceError,
     NotPublishedError,
     NotReadyError,
     RefusedError,
@@ -62,15 +63,18 @@ CODES: Final = {
     "AlreadyRegisteredError": ("already-registered", 4),
     "NotAcceptedError": ("not-accepted", 4),
     "LostRaceError": ("lost-race", 4),
+    "MirrorConflictError": ("mirror-conflict", 4),
     "VacuumUnderWayError": ("vacuum-under-way", 4),
     "IntegrityError": ("integrity", 5),
     "BrokenChainError": ("broken-chain", 5),
     "UnknownEntryError": ("unknown-entry", 5),
     "FindingsError": ("findings", 5),
     "ReplayDifferenceError": ("replay-difference", 5),
+    "MirrorDifferenceError": ("mirror-difference", 5),
     "ChangedFileError": ("changed-file", 5),
     "MissingFileError": ("missing-file", 5),
     "StorageError": ("storage", 6),
+    "MirrorUnavailableError": ("mirror-unavailable", 6),
 }
 
 TYPED: Final[list[tuple[ForecastAssetsError, dict[str, object]]]] = [
@@ -83,6 +87,10 @@ TYPED: Final[list[tuple[ForecastAssetsError, dict[str, object]]]] = [
     (AlreadyPublishedError(KEY, 7), {"key": "daily/2025-06-30/stat-1/28/r0", "sequence": 7}),
     (VacuumUnderWayError(3), {"sequence": 3}),
     (FindingsError(["ledger/1 (missing)"]), {"found": ["ledger/1 (missing)"]}),
+    (
+        MirrorDifferenceError("MLflow", ["`stat-1` is missing"]),
+        {"mirror": "MLflow", "found": ["`stat-1` is missing"]},
+    ),
     (ReplayDifferenceError("forecasts", "It differs.", ["numpy"]), {"product": "forecasts", "causes": ["numpy"]}),
 ]
 

@@ -67,6 +67,7 @@ class VersionRecord:
         recorded_at: When, ISO 8601 in UTC.
         cpu: Type of the processor that it was trained or taken in on. Not known of old entries.
         calibration: Manifest hash of its calibration report; empty where there is none, as in old entries.
+        training_seconds: How long training and judging it took; 0 where nobody said, as in old entries.
     """
 
     model_version: str
@@ -82,6 +83,7 @@ class VersionRecord:
     recorded_at: str
     cpu: str = ""
     calibration: str = ""
+    training_seconds: float = 0.0
 
     def failed_gates(self, *, for_channel: bool) -> list[str]:
         """Return the gates that keep the version from a channel, or from serving under its own name."""

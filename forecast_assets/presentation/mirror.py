@@ -1,0 +1,65 @@
+"""The MLflow mirror in words, and the pages and pictures that its runs keep.
+
+What belongs here: what people read of the mirror, and in it. What does not: writing or comparing it.
+"""
+
+from collections.abc import Mapping
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.operations.calibration_reports import CalibrationReport
+from forecast_assets.operations.mirroring import MIRROR, MirrorComparison, MirrorDelay, MirrorOutcome, delay_reason
+from forecast_assets.plots import evaluation_png
+from forecast_assets.plots.calibration import calibration_pictures
+from forecast_assets.presentation.actions import sentence_text
+from forecast_assets.presentation.calibration import calibration_page
+from forecast_assets.presentation.evaluation import evaluation_page
+from resources.ledger.entries.register import VersionRecord
+from resources.stores.home import Stores
+
+
+def version_pages(stores: Stores, record: VersionRecord) -> Mapping[str, bytes]:
+    """Draw what people look at of a version: pages of its reports, and the same pictures by themselves."""
+    store = stores.predictions
+    report = store.read(store.version(record.evaluation_report))
+    found = {
+        "reports/evaluation.html": evaluation_page(record, report).encode(),
+        "pictures/wape_by_segment.png": evaluation_png(report),
+    }
+    if not record.calibration:
+        return found
+    judged = CalibrationReport(record, store.read(store.version(record.calibration)))
+    drawn = calibration_pictures(judged.rows)
+    return {
+        **found,
+        "reports/calibration.html": calibration_page(judged).encode(),
+        **{f"pictures/{name}.png": png for name, png in drawn.items()},
+    }
+
+
+def mirror_text(outcome: MirrorOutcome) -> str:
+    """Say what a mirror took over."""
+    head = f"{MIRROR} at {outcome.place.shown} follows the ledger up to entry {outcome.sequence}"
+    if not outcome.versions:
+        return f"Nothing to mirror: there is no model version yet. {MIRROR} would be at {outcome.place.shown}"
+    said = [
+        f"new: {', '.join(outcome.written)}" if outcome.written else "",
+        f"put right: {', '.join(outcome.changed)}" if outcome.changed else "",
+        *(f"`{name}` is {target or 'unset'}" for name, target in outcome.aliases.items()),
+    ]
+    what = "; ".join(filter(None, said)) or "nothing had changed"
+    return f"{head}: {what}."
+
+
+def delay_text(delay: MirrorDelay) -> str:
+    """Say why a mirror is late, that nothing depends on it, and what to do."""
+    again = Sentence("What was recorded stays so. Catch up with: ", Action("mlflow sync"))
+    return f"warning: {MIRROR} is late: {delay_reason(delay).rstrip('.')}. {sentence_text(again)}"
+
+
+def comparison_text(comparison: MirrorComparison) -> str:
+    """Say whether a mirror agrees with the ledger."""
+    versions = f"{comparison.versions} version{'' if comparison.versions == 1 else 's'}"
+    place = f"{MIRROR} at {comparison.place.shown}"
+    if comparison.differences:
+        return "\n".join((f"{place} does not agree with ledger entry {comparison.sequence}:", *comparison.differences))
+    return f"{place} says of {versions} what the ledger says up to entry {comparison.sequence}."
