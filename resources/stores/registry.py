@@ -15,7 +15,7 @@ from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import channel_moves, promotion_stack
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
 from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
 from resources.ledger.entries.retire import RETIRE, Retirement
@@ -74,7 +74,8 @@ class Registry:
 
     def current_move(self, channel: str) -> ChannelMove | None:
         """Return the newest move of a channel, or None if it points at nothing."""
-        return next(reversed(channel_moves(self.ledger.state(), channel)), None)
+        channels = self.ledger.state().part(Channels)
+        return channels.newest(channel) if channels.target(channel) is not None else None
 
     def promote(self, name: str, *, by: str, reason: str, channel: str = "champion") -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
