@@ -17,6 +17,7 @@ from forecast_assets.cli import (
     accuracy,
     backtests,
     calibration,
+    challengers,
     corrections,
     ingestion,
     models,
@@ -97,6 +98,18 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (
+    runs,
+    corrections,
+    ingestion,
+    models,
+    challengers,
+    calibration,
+    backtests,
+    views,
+    accuracy,
+    store,
+    replays,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -49,6 +49,7 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     epilog=examples(
         'forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"',
         'forecast-assets promote stat-weekly-1 --channel weekly-champion --by ana --reason "first weekly version"',
+        'forecast-assets promote stat-2 --on-evidence --by ana --reason "five weeks beside stat-1"',
     )
 )
 @click.argument("version")
@@ -57,12 +58,26 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
 @click.option(
     "--channel", default="champion", show_default=True, type=click.Choice(CHANNELS), help="Of daily or weekly runs."
 )
-def promote(version: str, by: str, reason: str, channel: str) -> None:
+@click.option(
+    "--on-evidence",
+    is_flag=True,
+    help="Only if the newest verdict of its trial says that it is better than the champion.",
+)
+def promote(version: str, by: str, reason: str, channel: str, on_evidence: bool) -> None:
     """Point a channel at a version; schedules follow it from now on.
 
     The champion before it goes on being scored for 28 days, so that there is something to roll back to.
     """
-    _move(channel, version, lambda registry: registry.promote(version, by=by, reason=reason, channel=channel))
+    if not on_evidence:
+        _move(channel, version, lambda registry: registry.promote(version, by=by, reason=reason, channel=channel))
+        return
+    from forecast_assets.operations.challengers import promote_on_evidence
+
+    _move(
+        channel,
+        version,
+        lambda registry: promote_on_evidence(registry, version, by=by, reason=reason, channel=channel),
+    )
 
 
 @click.command(

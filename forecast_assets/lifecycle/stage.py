@@ -308,7 +308,7 @@ def weigh_trial(context: TrialContext) -> WeighedTrial:
     measured = measured_days(state, trial)
     if not measured:
         raise NotReadyError(
-            f"No day from {trial.first_day} on has been measured, on which the trial of `{trial.model_version}` begins.",
+            f"The trial of `{trial.model_version}` begins with {trial.first_day}; no day from then on was measured.",
             remedy=Sentence("Measure what has come: ", Action("accuracy", {"cadence": trial.cadence}), "."),
             cadence=trial.cadence,
             first_day=trial.first_day,
