@@ -135,8 +135,8 @@ def _known(value: Any) -> float | None:
 def decision(trial: Challenge, evidence: Evidence, guards: Sequence[GuardResult], newest: date) -> str:
     """Say what follows from the evidence of the step that decides.
 
-    A challenger that is worse is told as soon as that is shown; that one is better, not before the least period is over
-    and as many weeks of it are known as it has.
+    A challenger that is worse, by the same bet the other way round, is told as soon as that is shown, also if it was
+    better before. That one is better is told once the least period is over, and as many weeks of it are known.
 
     Args:
         trial: The rules.
@@ -144,13 +144,12 @@ def decision(trial: Challenge, evidence: Evidence, guards: Sequence[GuardResult]
         guards: What must not be worse.
         newest: Newest day that was measured.
     """
-    is_significant = bool(evidence.is_significant[-1:].any())
-    if not is_significant and bool((evidence.upper[-1:] < 0).any()):
+    if weigh(-evidence.differences, trial.rules.level).is_significant[-1:].any():
         return "worse"
     ends = trial.first_day + timedelta(days=trial.rules.least_days - 1)
     known = int(evidence.count[-1]) if len(evidence.count) else 0
     if newest < ends or known < trial.rules.least_days // _WEEK:
         return "collecting"
-    if not is_significant:
+    if not evidence.is_significant[-1:].any():
         return "undecided"
     return BETTER if all(each.holds for each in guards) else "guarded"

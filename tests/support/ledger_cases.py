@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from forecast_assets.operations.challengers import stop_challenger
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
@@ -13,7 +14,8 @@ from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from tests.support import products
-from tests.support.store_cases import ingest, publish, register, run_key
+from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
+from tests.support.trial_cases import Said, assigned, begin, both, judged, measured
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
@@ -31,7 +33,7 @@ def promote(ledger: Ledger, name: str, admit: Callable[[LedgerState], None] = ad
 
 
 def every_kind(stores: Stores) -> None:
-    """Ingest, register, promote, roll back, retire, publish, correct, measure, backtest, retract and vacuum."""
+    """Ingest, register, promote, roll back, retire, publish, correct, measure, backtest, try, retract and vacuum."""
     ingest(stores)
     register(stores, gates={"backtest_beats_seasonal_naive": True})
     register(stores, "stat-2", gates={"backtest_beats_seasonal_naive": True})
@@ -45,10 +47,20 @@ def every_kind(stores: Stores) -> None:
     publish(stores, run_key(revision=1), units=9)
     measure(stores)
     record_backtest(stores)
+    trials(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
     vacuum(stores)
+
+
+def trials(stores: Stores) -> None:
+    """Set a challenger, assign the stores of a date, measure, judge and stop."""
+    begin(stores, share=0.2)
+    assigned(stores, CUTOFF + timedelta(days=1))
+    measured(stores, date(2025, 1, 6), both(Said(), Said(95.0)))
+    judged(stores)
+    stop_challenger(stores.registry, "daily", by="ben", reason="worse in fresh food")
 
 
 def measure(stores: Stores, since: int = 0) -> None:
