@@ -1,9 +1,11 @@
-"""Setting, changing and stopping a challenger, and promoting it on evidence: what is refused, and that nothing is lost."""
+"""Setting, changing and stopping a challenger, and promoting it on evidence: what is refused, and nothing is lost."""
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,13 +55,20 @@ def prepared(stores: Stores) -> Stores:
     return with_champion(stores)
 
 
+@pytest.fixture(scope="module")
+def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose challenger was shown to be better in six weeks."""
+    made = with_champion(open_stores(tmp_path_factory.mktemp("better") / "store"))
+    begin(made)
+    measure_days(made, 42, BETTER)
+    assert judged(made).decision == "better"
+    return Path(made.blobs.root)
+
+
 @pytest.fixture
-def shown_better(prepared: Stores) -> Stores:
-    """A trial whose challenger was shown to be better."""
-    begin(prepared)
-    measure_days(prepared, 42, BETTER)
-    assert judged(prepared).decision == "better"
-    return prepared
+def shown_better(six_weeks: Path, tmp_path: Path) -> Stores:
+    shutil.copytree(six_weeks, tmp_path / "better")
+    return open_stores(tmp_path / "better")
 
 
 def promote(stores: Stores, version: str = CHALLENGER, channel: str = "champion") -> None:
@@ -307,16 +316,16 @@ def test_of_two_promotions_at_once_one_is_told(shown_better: Stores) -> None:
 @pytest.mark.parametrize(
     ("days", "challenger", "words"),
     [
-        (20, BETTER, "the least period is not over"),
-        (42, Said(loss=99.9), "nothing is shown yet"),
-        (42, Said(loss=90.0, error=40.0), "a guard speaks against it: bias_of_all_sales"),
-        (42, Said(loss=115.0), "it is worse"),
+        (6, BETTER, "the least period is not over"),
+        (14, Said(loss=99.9), "nothing is shown yet"),
+        (28, Said(loss=90.0, error=40.0), "a guard speaks against it: bias_of_all_sales"),
+        (28, Said(loss=115.0), "it is worse"),
     ],
 )
 def test_without_significant_improvement_nothing_is_promoted(
     prepared: Stores, days: int, challenger: Said, words: str
 ) -> None:
-    begin(prepared)
+    begin(prepared, rules={"least_days": 7, "level": 0.3})
     measure_days(prepared, days, challenger)
     judged(prepared)
     refused(NotAcceptedError, words, lambda: promote(prepared), prepared)
@@ -347,11 +356,12 @@ def test_nothing_was_weighed_yet(prepared: Stores) -> None:
             prepared)  # fmt: skip
 
 
-def test_automatic_promotion_waits_for_the_verdict(prepared: Stores) -> None:
+def test_automatic_promotion_waits_for_the_verdict(prepared: Stores, shown_better: Stores) -> None:
     assert promote_if_better(prepared.registry, DAILY) is None
     begin(prepared)
     assert promote_if_better(prepared.registry, DAILY) is None
-    measure_days(prepared, 42, BETTER)
+    prepared = shown_better
+    measured(prepared, FIRST, both(Said(), Said(loss=95.0)))
     assert promote_if_better(prepared.registry, DAILY) is None
     judged(prepared)
     entry = promote_if_better(prepared.registry, DAILY)
@@ -361,8 +371,8 @@ def test_automatic_promotion_waits_for_the_verdict(prepared: Stores) -> None:
 
 
 def test_one_that_is_no_better_is_never_promoted_by_itself(prepared: Stores) -> None:
-    begin(prepared)
-    measure_days(prepared, 42, Said(loss=100.1))
-    judged(prepared)
+    begin(prepared, rules={"least_days": 7})
+    measure_days(prepared, 14, Said(loss=100.1))
+    assert judged(prepared).decision == "undecided"
     assert promote_if_better(prepared.registry, DAILY) is None
     assert prepared.ledger.state().channel("champion") == CHAMPION
