@@ -130,7 +130,9 @@ def measured(stores: Stores, day: date, said: Mapping[tuple[str, int], Said]) ->
         inputs={}, facts={"known_until": f"{day}T23:00:00+00:00", "runs": len(said)},
     )  # fmt: skip
     since = 0 if newest is None else newest.sequence
-    recorded, _ = stores.predictions.record_measurement("daily", day, made, since=since, required_checks=())
+    stores.predictions.accept(made.version, "sums_agree")
+    checks = ["sums_agree"]
+    recorded, _ = stores.predictions.record_measurement("daily", day, made, since=since, required_checks=checks)
     return recorded.sequence
 
 
