@@ -21,14 +21,20 @@ from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accur
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
+from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
+from forecast_assets.lifecycle.assets import (
+    MirrorResource,
+    build_challenger_evidence_asset,
+    build_channel_assignments_asset,
+    build_mirror_check,
+)
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
-from forecast_assets.lifecycle.assets import MirrorResource, build_mirror_check
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.settings import Settings, current_settings
@@ -62,6 +68,9 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     scoring = [asset for branch in branches.values() for asset in branch]
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
     mirror_check = build_mirror_check(chosen)
+    assignments = {cadence: build_channel_assignments_asset(cadence, start) for cadence in branches}
+    evidence = {cadence: build_challenger_evidence_asset(cadence, start) for cadence in branches}
+    trials = [*assignments.values(), *evidence.values()]
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -72,6 +81,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *build_promotion_assets(),
                 *scoring,
                 *accuracy.values(),
+                *trials,
             ],
             chosen,
         ),
@@ -97,12 +107,22 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 dg.define_asset_job(accuracy_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for cadence, asset in accuracy.items()
             ),
+            *(
+                dg.define_asset_job(assignment_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
+                for cadence, asset in assignments.items()
+            ),
+            *(
+                dg.define_asset_job(evidence_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
+                for cadence, asset in evidence.items()
+            ),
         ],
         schedules=build_schedules(chosen, stores, FEATURE_PIPELINE),
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
             build_restatement_sensor(stores),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
+            *build_assignment_sensors(stores, {cadence: assignment_job(cadence) for cadence in branches}),
+            *build_evidence_sensors(chosen, stores, {cadence: evidence_job(cadence) for cadence in branches}),
         ],
         executor=_ONE,
         resources=resources,
@@ -123,6 +143,16 @@ def scoring_job(cadence: Cadence) -> str:
 def accuracy_job(cadence: Cadence) -> str:
     """Return the name of the job that measures the forecasts of one day against its sales."""
     return f"{cadence.name}_accuracy"
+
+
+def assignment_job(cadence: Cadence) -> str:
+    """Return the name of the job that records which version each store follows on one date."""
+    return f"{cadence.name}_assignment"
+
+
+def evidence_job(cadence: Cadence) -> str:
+    """Return the name of the job that weighs the evidence of the running trial."""
+    return f"{cadence.name}_evidence"
 
 
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:

@@ -28,7 +28,9 @@ from forecast_assets.definitions import (
     FEATURE_PIPELINE,
     TRAINING,
     accuracy_job,
+    assignment_job,
     build_defs,
+    evidence_job,
     scoring_job,
     stores_resource,
 )
@@ -90,6 +92,14 @@ class Runner(UseCases):
             config=config,
             resources={"run_knowledge": cache},
         )
+
+    def assign_date(self, cadence: str, day: date) -> None:
+        """Run the assignment of a date."""
+        self._run(assignment_job(CADENCES[cadence]), partition_key=day.isoformat(), config={})
+
+    def judge_challenger(self, cadence: str, day: date) -> None:
+        """Run the weighing of a trial."""
+        self._run(evidence_job(CADENCES[cadence]), partition_key=day.isoformat(), config={})
 
     def _show_version(self, version: str) -> None:
         """Make a version a partition, so that its runs can be launched and seen in the UI."""

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         le=1,
         description="share by which a feed's newest day may fall short of its usual row count",
     )
+    promotes_on_evidence: bool = Field(
+        default=False,
+        description="whether a challenger that the evidence shows to be better becomes champion by itself",
+    )
     schedule_hour_utc: int = Field(7, ge=0, le=23, description="hour at which the schedules fire")
     freshness: bool = Field(
         default=False,

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 STAGES = (
     "sources", "snapshots", "training", "base_forecasts", "reconciliation", "stockout_risk", "explanations",
-    "publication", "accuracy",
+    "publication", "accuracy", "lifecycle",
 )  # fmt: skip
 SCIENCE = ("features", "models", "hierarchy", "metrics")
 CORE = (

@@ -17,6 +17,7 @@ from forecast_assets.cli import (
     accuracy,
     backtests,
     calibration,
+    challengers,
     corrections,
     ingestion,
     mirror,
@@ -100,7 +101,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, calibration, backtests, views, accuracy, mirror, store, replays,
+    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, mirror, store,
+    replays,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

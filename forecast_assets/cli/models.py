@@ -50,6 +50,7 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
         'forecast-assets promote stat-1 --by ana --reason "beats seasonal naive by 12%"',
         'forecast-assets promote stat-weekly-1 --channel weekly-champion --by ana --reason "first weekly version"',
         'forecast-assets promote both-2 --override bias_is_small --by ana --reason "more on purpose, for the season"',
+        'forecast-assets promote stat-2 --on-evidence --by ana --reason "five weeks beside stat-1"',
     )
 )
 @click.argument("version")
@@ -66,17 +67,28 @@ def train(family: str, version: str, cutoff: date, horizon: int | None) -> None:
     help="A gate of merit that it fails and that is not to count, where the policy allows it; may be given more than "
     "once. It is marked in everything that follows.",
 )
-def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[str, ...]) -> None:
+@click.option(
+    "--on-evidence",
+    is_flag=True,
+    help="Only if the newest verdict of its trial says that it is better than the champion.",
+)
+def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[str, ...], *, on_evidence: bool) -> None:
     """Point a channel at a version that meets the gates of the policy; schedules follow it from now on.
 
     It is judged first, as things are now. The champion before it goes on being scored for 28 days, so that there is
     something to roll back to.
     """
-    from forecast_assets.operations.promoting import promote as promote_version
     from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
 
     stores = opened()
-    done = promote_version(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
+    if on_evidence:
+        from forecast_assets.operations.challengers import promote_on_evidence
+
+        done = promote_on_evidence(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
+    else:
+        from forecast_assets.operations.promoting import promote as promote_version
+
+        done = promote_version(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
     state = stores.ledger.state()
     click.echo(moved_text(state, channel, done.sequence) if done.is_new else unchanged_channel_text(state, channel))
     follow_mirror(only_if_there=True)

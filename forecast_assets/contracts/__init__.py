@@ -70,6 +70,7 @@ from forecast_assets.contracts.reports import (
     PROMOTION_GATES,
 )
 from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract, Enrichment
+from forecast_assets.contracts.trials import CHALLENGER_EVIDENCE, CHANNEL_ASSIGNMENTS
 
 __all__ = [
     "ACCURACY_SEGMENTS",
@@ -81,6 +82,8 @@ __all__ = [
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
     "CALIBRATION",
+    "CHALLENGER_EVIDENCE",
+    "CHANNEL_ASSIGNMENTS",
     "COMPONENTS",
     "COVARIATES",
     "COVERED_PERCENT",

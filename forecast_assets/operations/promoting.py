@@ -4,7 +4,7 @@ What belongs here: the order of the two, and what came of them. What does not: a
 and retiring need no judgement, and are the registry's alone: they must not wait for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,6 +17,7 @@ from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.promotion.judging import JudgementOutcome, judge_version
 from resources.ledger.entries.judge import Judgement, Judgements
 from resources.ledger.entries.policy import Policies
+from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from resources.stores.registry import require_move
 
@@ -47,7 +48,14 @@ def judge(stores: Stores, name: str, cadence: str) -> JudgementOutcome:
 
 
 def promote(
-    stores: Stores, name: str, *, by: str, reason: str, channel: str = "champion", overrides: Sequence[str] = ()
+    stores: Stores,
+    name: str,
+    *,
+    by: str,
+    reason: str,
+    channel: str = "champion",
+    overrides: Sequence[str] = (),
+    rule: Callable[[LedgerState], object] = lambda _: None,
 ) -> Promotion:
     """Point a channel at a version that meets every gate of the policy in force, but those that are overridden.
 
@@ -60,6 +68,7 @@ def promote(
         reason: Why.
         channel: The channel.
         overrides: Gates of merit that it fails and that are not to count; the policy has to allow it.
+        rule: A further rule of this promotion; raises to refuse, and is asked again after every lost race.
 
     Raises:
         InputError: If who or why is missing, there is no such channel or gate, or a gate that is overridden is met.
@@ -76,7 +85,14 @@ def promote(
     since = stores.ledger.state().part(Policies).newest
     judged = judge(stores, name, cadence_of(channel).name)
     entry = stores.registry.promote(
-        name, by=by, reason=reason, channel=channel, judgement=judged.record, overrides=overrides, since_policy=since
+        name,
+        by=by,
+        reason=reason,
+        channel=channel,
+        judgement=judged.record,
+        overrides=overrides,
+        since_policy=since,
+        rule=rule,
     )
     return Promotion(entry.sequence, is_new=True, judged=judged)
 

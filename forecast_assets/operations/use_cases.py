@@ -35,6 +35,7 @@ from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, insp
 from forecast_assets.ingestion.quarantine import released_batch
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.ingestion.taking_back import keep_what_was_said_again, require_no_other_word
+from forecast_assets.lifecycle.stage import TrialContext, due_dates, due_day
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.scoring.preconditions import require_given, require_possible
@@ -95,6 +96,14 @@ class UseCases(ABC):
     @abstractmethod
     def measure_day(self, cadence: str, day: date, *, shows: bool, cache: RunKnowledgeCache) -> None:
         """Measure and record the published forecasts of a day."""
+
+    @abstractmethod
+    def assign_date(self, cadence: str, day: date) -> None:
+        """Record which version each store follows on a prediction date."""
+
+    @abstractmethod
+    def judge_challenger(self, cadence: str, day: date) -> None:
+        """Weigh the evidence of the running trial as of its newest measured day, and record the verdict."""
 
     @abstractmethod
     def show_batches(self, added: Iterable[BatchRecord]) -> tuple[str, ...]:
@@ -281,11 +290,14 @@ class UseCases(ABC):
         if key in self.stores.ledger.state().publications:
             # A run that was killed between its commit and its catalogue left the catalogue behind.
             self.refresh_catalogue()
+            self.assign(key.cadence)
             return RunOutcome(self.stores.predictions.publication(key), is_new=False, checks_passed=0)
         self.require_possible(key)
         require_given(self.stores, key, self.stores.registry.model_version(key.model_version))
         self.snapshot(key.prediction_date)
-        return self._published(RunRequest(key, self.options))
+        outcome = self._published(RunRequest(key, self.options))
+        self.assign(key.cadence)
+        return outcome
 
     def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> RunOutcome:
         """Publish a new revision of a run, from what has become known since; the revisions before it stay.
@@ -323,6 +335,47 @@ class UseCases(ABC):
         publication = self.stores.predictions.publication(request.key)
         self.refresh_catalogue()
         return RunOutcome(publication, is_new=True, checks_passed=passed)
+
+    # --- champion and challenger ---
+
+    def assign(self, cadence: str) -> list[date]:
+        """Record which version each store follows, on every date that is due; see `lifecycle.stage.due_dates`.
+
+        Args:
+            cadence: Rhythm of the runs.
+
+        Returns:
+            The dates; none before the first trial of the cadence, and if nothing has changed.
+
+        Raises:
+            LostRaceError: If another process assigned a date by other terms meanwhile; run again.
+        """
+        due = due_dates(self.stores.ledger.state(), cadence)
+        for day in due:
+            self.assign_date(cadence, day)
+        if due:
+            self.refresh_catalogue()
+        return due
+
+    def judge(self, cadence: str) -> date | None:
+        """Measure the days of the running trial that are due, then weigh its evidence.
+
+        Args:
+            cadence: Rhythm of the runs.
+
+        Returns:
+            The newest measured day, if something was weighed; None if nothing has changed, or nothing was measured yet.
+
+        Raises:
+            NotReadyError: If no trial runs.
+            LostRaceError: If another process did the same with other sales; run again.
+        """
+        self.measure(cadence, TrialContext(self.stores, cadence).trial().first_day)
+        due = due_day(self.stores.ledger.state(), cadence)
+        if due is not None:
+            self.judge_challenger(cadence, due)
+            self.refresh_catalogue()
+        return due
 
     # --- how good they are ---
 

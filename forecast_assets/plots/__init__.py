@@ -18,12 +18,14 @@ from forecast_assets.plots.quality import (
 from forecast_assets.plots.runs import demand_class_png, risk_calendar_png
 from forecast_assets.plots.series import history_and_fan_png, node_png, totals_png
 from forecast_assets.plots.terminal import terminal_forecast_plot
+from forecast_assets.plots.trials import confidence_sequence_png
 
 __all__ = [
     "Markdown",
     "accuracy_by_step_png",
     "accuracy_over_days_png",
     "as_markdown_image",
+    "confidence_sequence_png",
     "coverage_and_reliability_png",
     "demand_class_png",
     "driver_steps",

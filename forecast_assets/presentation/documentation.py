@@ -16,6 +16,8 @@ import polars as pl
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
     CALIBRATION,
+    CHALLENGER_EVIDENCE,
+    CHANNEL_ASSIGNMENTS,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -71,6 +73,11 @@ The view `audit.forecast_accuracy` over all model versions, with `measured_seque
 `sum(at_most_q975_rows) / sum(quantile_rows)`, of what lies between two quantiles (a PIT histogram) the difference of
 two such columns, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
 
+_TRIALS: Final = """\
+The views `audit.channel_assignments`, with `assigned_sequence` (the ledger entry) and `is_newest` besides, and
+`audit.challenger_evidence`, with `weighed_sequence` and `is_newest`. Read the newest only.
+[Champion and challenger](lifecycle.md#champion-and-challenger) says how both are made and read."""
+
 _BACKTESTS: Final = """\
 The view `audit.backtest_reports` over all model versions, with `cadence`, `forecast_horizon`, `evaluated_sequence` (the
 ledger entry), `is_newest` and `known_until` besides. [Backtests](backtests.md) says how to read it."""
@@ -96,6 +103,7 @@ def products_markdown() -> str:
         _HEAD,
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
+        *_chapter("Champion and challenger", _TRIALS, [CHANNEL_ASSIGNMENTS, CHALLENGER_EVIDENCE]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter("Promotion gates", _GATES, [PROMOTION_GATES]),

@@ -111,7 +111,7 @@ class LedgerState(FoldedState):
 
     def channel(self, name: str) -> str | None:
         """Return the version a channel points at now, or None."""
-        return next((a.model_version for a in reversed(self.channel_moves) if a.channel == name), None)
+        return self.part(Channels).target(name)
 
     def newest_measurement(self, cadence: str, target_date: date) -> Measurement | None:
         """Return the newest measurement of a day, or None."""

@@ -5,7 +5,7 @@ anything, reading any number, or what follows from who served when. No library f
 must not wait for one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import channel_moves, promotion_stack
+from resources.ledger.entries.challenge import CHALLENGE, Challenge
 from resources.ledger.entries.channel_moves import ChannelMove, Channels
 from resources.ledger.entries.judge import Judgement
 from resources.ledger.entries.promote import PROMOTE
@@ -23,6 +24,7 @@ from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
 from resources.ledger.entries.retire import RETIRE, Retirement
 from resources.ledger.entries.rollback import ROLLBACK
 from resources.ledger.log import Entry, Ledger
+from resources.ledger.state import LedgerState
 from resources.store.blobs import BlobStore
 from resources.store.bucket import open_blobs
 from resources.store.manifests import Manifests, paths_of
@@ -76,7 +78,8 @@ class Registry:
 
     def current_move(self, channel: str) -> ChannelMove | None:
         """Return the newest move of a channel, or None if it points at nothing."""
-        return next(reversed(channel_moves(self.ledger.state(), channel)), None)
+        channels = self.ledger.state().part(Channels)
+        return channels.newest(channel) if channels.target(channel) is not None else None
 
     def promote(
         self,
@@ -88,6 +91,7 @@ class Registry:
         judgement: Judgement | None = None,
         overrides: Sequence[str] = (),
         since_policy: int | None = None,
+        rule: Callable[[LedgerState], object] = lambda _: None,
     ) -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
 
@@ -100,6 +104,7 @@ class Registry:
                 the gates that it was registered with.
             overrides: Gates of merit that it fails and that do not count.
             since_policy: Ledger entry of the newest policy when it was judged; None if nobody looked.
+            rule: A further rule of this promotion; raises to refuse, and is asked again after every lost race.
 
         Raises:
             InputError: If who or why is missing, there is no such channel, or a gate that is overridden does not fail.
@@ -118,8 +123,25 @@ class Registry:
             judgement="" if judgement is None else judgement.product_version,
             overrides=tuple(dict.fromkeys(overrides)),
         )
-        admit = partial(PROMOTE.admit, move, trained_horizon=self._trained_horizon, since_policy=since_policy)
+
+        def admit(state: LedgerState) -> None:
+            rule(state)
+            PROMOTE.admit(move, state, trained_horizon=self._trained_horizon, since_policy=since_policy)
+
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
+
+    def challenge(self, challenge: Challenge, *, seen: int) -> Entry:
+        """Begin a trial, change its share, or stop it; the challenger's channel follows.
+
+        Args:
+            challenge: What is decided.
+            seen: The newest such entry of the cadence when it was decided; 0 if there was none.
+
+        Raises:
+            ForecastAssetsError: As `ChallengeKind.admit` says.
+        """
+        admit = partial(CHALLENGE.admit, challenge, trained_horizon=self._trained_horizon, seen=seen)
+        return self.ledger.append(CHALLENGE.name, CHALLENGE.body(challenge), admit)
 
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:
         """Point a channel back at a version that it pointed at before; moves a pointer, recomputes nothing.

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY, PROMOTION_GATES
 from forecast_assets.core.policy import DEFAULT_POLICY
+from forecast_assets.operations.challengers import stop_challenger
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
 from resources.ledger.entries.evaluate import BacktestRecord
@@ -17,7 +18,8 @@ from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from tests.support import products
-from tests.support.store_cases import ingest, publish, register, run_key
+from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
+from tests.support.trial_cases import Said, assigned, begin, both, judged, measured
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
@@ -51,10 +53,20 @@ def every_kind(stores: Stores) -> None:
     measure(stores)
     record_backtest(stores)
     record_judgement(stores)
+    trials(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
     vacuum(stores)
+
+
+def trials(stores: Stores) -> None:
+    """Set a challenger, assign the stores of a date, measure, judge and stop."""
+    begin(stores, share=0.2)
+    assigned(stores, CUTOFF + timedelta(days=1))
+    measured(stores, date(2025, 1, 6), both(Said(), Said(95.0)))
+    judged(stores)
+    stop_challenger(stores.registry, "daily", by="ben", reason="worse in fresh food")
 
 
 def measure(stores: Stores, since: int = 0) -> None:

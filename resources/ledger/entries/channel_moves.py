@@ -53,17 +53,29 @@ class Channels:
 
     Attributes:
         channel_moves: Of all channels, oldest first.
+        cleared: Ledger entry from which on a channel points at nothing, until it is moved again.
     """
 
     channel_moves: list[ChannelMove] = field(default_factory=list)
+    cleared: dict[str, int] = field(default_factory=dict)
 
     def of(self, channel: str) -> list[ChannelMove]:
         """Return the moves of one channel, oldest first."""
         return [move for move in self.channel_moves if move.channel == channel]
 
     def target(self, channel: str) -> str | None:
-        """Return the version that a channel points at; None before its first move."""
-        return next((move.model_version for move in reversed(self.channel_moves) if move.channel == channel), None)
+        """Return the version that a channel points at; None before its first move, and once it was cleared."""
+        move = self.newest(channel)
+        return None if move is None or self.cleared.get(channel, 0) > move.sequence else move.model_version
+
+    def newest(self, channel: str) -> ChannelMove | None:
+        """Return the newest move of a channel; None before the first."""
+        return next((move for move in reversed(self.channel_moves) if move.channel == channel), None)
+
+    def since(self, channel: str) -> int:
+        """Return the ledger entry since which a channel points where it does; 0 before its first move."""
+        move = self.newest(channel)
+        return max(0 if move is None else move.sequence, self.cleared.get(channel, 0))
 
     def newest_to(self, channel: str, model_version: str) -> ChannelMove | None:
         """Return the newest move of a channel to a version, or None."""

@@ -102,8 +102,8 @@ class PromoteKind(ChannelMoveKind):
             TableView(
                 name=CHANNEL_HISTORY.name,
                 grain="one time that a channel was pointed at a version",
-                description="Every promotion and every rollback, oldest first; the last of a channel is where it "
-                "points now.",
+                description="Every promotion, every rollback and every challenger that was set, oldest first; the last "
+                "of a channel is where it points now, unless `challenger_trials` stops it later.",
                 key=("sequence",),
                 table=CHANNEL_HISTORY,
             ),

@@ -391,7 +391,7 @@ def test_a_store_that_was_written_at_the_beginning_opens_and_is_as_it_was_writte
     assert {entry.kind for entry in beginning.ledger.entries()} == {*FIRST_KINDS}
     assert state.channel("champion") == "stat-2"
     assert [*state.publications] == [run_key(), run_key(1)]
-    assert (len(state.batches), len(state.versions), len(state.measurements)) == (1, 2, 1)
+    assert (len(state.batches), len(state.versions), len(state.measurements)) == (1, 2, 2)
     assert findings(beginning) == {}
     named = verify_store(beginning.blobs).named
     for published in state.publications.values():

@@ -1,0 +1,245 @@
+"""Champion and challenger: begin a trial, change its share, stop it, and promote on its evidence.
+
+What belongs here: what is decided when, from what the ledger says. What does not: what may be recorded (the kinds of
+entries), weighing evidence (lifecycle), or running anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import InputError, NotReadyError, first_ten
+from forecast_assets.core.keys import CADENCES, Cadence
+from forecast_assets.lifecycle.promotion import is_judged, require_better
+from forecast_assets.operations.promoting import Promotion, promote
+from resources.ledger.entries.challenge import CHALLENGE, Challenge, Challenges, TrialRules, running_trial
+from resources.ledger.entries.channel_moves import Channels
+from resources.ledger.entries.measure import Measurements
+from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
+from resources.stores.home import Stores
+from resources.stores.registry import Registry
+
+AUTOMATIC: Final = "the setting promotes_on_evidence"
+
+
+@dataclass(frozen=True)
+class ChallengeRequest:
+    """What somebody asks for of a challenger.
+
+    Attributes:
+        cadence: Rhythm of the runs.
+        model_version: The challenger.
+        share: Share of stores that follow it; None for that of the trial that runs, else none of them.
+        by: Who decides.
+        reason: Why.
+        first_day: Target date from which on evidence counts; None for the first that nobody has seen.
+        salt: What stores are hashed with; None for the names of cadence and challenger.
+        rules: Rules of the trial that are not the usual ones, by name.
+    """
+
+    cadence: str
+    model_version: str
+    share: float | None
+    by: str
+    reason: str
+    first_day: date | None = None
+    salt: str | None = None
+    rules: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ChallengeOutcome:
+    """What became of it.
+
+    Attributes:
+        challenge: The newest entry of the trial.
+        is_new: Whether this call recorded it.
+    """
+
+    challenge: Challenge
+    is_new: bool
+
+
+def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None = None) -> ChallengeOutcome:
+    """Begin a trial of a version against the champion, or change the share of the one that runs.
+
+    A trial of another version ends with it. Rules are fixed while a trial runs; its salt stays too, so that another
+    share moves as few stores as it can.
+
+    Args:
+        stores: Where everything is.
+        asked: What is asked for.
+        now: Moment that decides which days are over; by default the present.
+
+    Raises:
+        InputError: If rules would change while the trial runs, or evidence would begin on days that have been seen.
+        NotReadyError: If there is no champion, or there are no sales.
+        ForecastAssetsError: As `ChallengeKind.admit` says.
+    """
+    state = stores.ledger.state()
+    newest = state.part(Challenges).newest(asked.cadence)
+    running = running_trial(state, asked.cadence)
+    if running is not None and running.model_version == asked.model_version:
+        share = running.share if asked.share is None else asked.share
+        _require_same_rules(running, asked)
+        if share == running.share:
+            return ChallengeOutcome(running, is_new=False)
+        wanted = replace(
+            running, share=share, by=asked.by, reason=asked.reason, trial=running.begun_by, sequence=0, recorded_at=""
+        )
+    else:
+        wanted = _new_trial(stores, asked, now)
+    entry = stores.registry.challenge(wanted, seen=0 if newest is None else newest.sequence)
+    return ChallengeOutcome(CHALLENGE.read(entry), is_new=True)
+
+
+def _new_trial(stores: Stores, asked: ChallengeRequest, now: datetime | None) -> Challenge:
+    cadence, given = CADENCES[asked.cadence], dict(asked.rules or {})
+    rules = TrialRules(cadence.horizon(given.pop("forecast_horizon", None)), **given)
+    unseen = first_unseen_day(stores, cadence, now)
+    first = asked.first_day or unseen
+    if first < unseen or not cadence.allows(first - timedelta(days=1)):
+        raise InputError(
+            f"Evidence cannot begin on {first}: days before {unseen} have been seen, and it begins on a day after a "
+            f"{cadence.name} prediction date.",
+            remedy=f"Leave --from out for {unseen}, the first such day.",
+            first_day=first,
+        )
+    return Challenge(
+        cadence=cadence.name,
+        channel=cadence.challenger,
+        model_version=asked.model_version,
+        champion_version=stores.ledger.state().part(Channels).target(cadence.champion) or "",
+        share=asked.share or 0.0,
+        salt=f"{cadence.name}/{asked.model_version}" if asked.salt is None else asked.salt,
+        first_day=first,
+        rules=rules,
+        by=asked.by,
+        reason=asked.reason,
+    )
+
+
+def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = None) -> date:
+    """Return the first day after a prediction date of which no sales have come, and which was not measured.
+
+    Sales of days that are not over yet are slips of a source, or of stores further east, and do not count; what was
+    measured does, also if the clock has gone back since.
+
+    Args:
+        stores: Where everything is.
+        cadence: Rhythm of the runs.
+        now: Moment that decides which days are over; by default the present.
+
+    Raises:
+        NotReadyError: If there are no sales.
+    """
+    measured = (day for name, day in stores.ledger.state().part(Measurements).by_day if name == cadence.name)
+    over = (now or datetime.now(UTC)).astimezone(UTC).date() - _DAY
+    sold = stores.observations.newest_day("sales", until=over)
+    seen = max([sold, *measured])
+    return next(day for day in (seen + timedelta(days=at) for at in range(1, 8)) if cadence.allows(day - _DAY))
+
+
+_DAY: Final = timedelta(days=1)
+
+
+def _require_same_rules(running: Challenge, asked: ChallengeRequest) -> None:
+    fixed = {**vars(running.rules), "first_day": running.first_day, "salt": running.salt}
+    given = {**(asked.rules or {}), "first_day": asked.first_day, "salt": asked.salt}
+    changed = [name for name, value in given.items() if value is not None and value != fixed[name]]
+    if changed:
+        raise InputError(
+            f"The {first_ten(name.replace('_', ' ') for name in changed)} of the trial that runs since ledger entry "
+            f"{running.begun_by} cannot change: evidence is valid by rules that were fixed beforehand.",
+            remedy=Sentence(
+                "Stop it and begin another: ",
+                Action("challenger stop", {"by": "NAME", "reason": "TEXT"}),
+                ".",
+            ),
+            trial=running.begun_by,
+            changed=changed,
+        )
+
+
+def stop_challenger(registry: Registry, cadence: str, *, by: str, reason: str) -> Challenge:
+    """Stop the trial of a cadence: the challenger's channel points at nothing, and no new evidence is taken.
+
+    Raises:
+        InputError: If who or why is missing.
+        NotReadyError: If no trial runs.
+        LostRaceError: If somebody else decided meanwhile.
+    """
+    state = registry.ledger.state()
+    running = running_trial(state, cadence)
+    if running is None:
+        raise NotReadyError(
+            f"No {cadence} trial runs.",
+            remedy=Sentence("See what there was: ", Action("challenger show", {"cadence": cadence}), "."),
+            cadence=cadence,
+        )
+    wanted = replace(running, by=by, reason=reason, trial=running.begun_by, is_stop=True, sequence=0, recorded_at="")
+    return CHALLENGE.read(registry.challenge(wanted, seen=running.sequence))
+
+
+def promote_on_evidence(
+    stores: Stores, version: str, *, by: str, reason: str, channel: str, overrides: Sequence[str] = ()
+) -> Promotion:
+    """Point a champion's channel at its challenger, if the newest verdict says that it is better.
+
+    It has to meet the gates of the policy besides, as in every promotion. The rule is asked again after every lost
+    race: of two such promotions at once the second finds the trial over, and what was measured meanwhile has to be
+    weighed first. A channel that points there already is left as it is.
+
+    Args:
+        stores: Where everything is.
+        version: The challenger.
+        by: Who decides.
+        reason: Why.
+        channel: `champion`, or that of another cadence.
+        overrides: Gates of merit that it fails and that are not to count; the policy has to allow it.
+
+    Raises:
+        InputError: If who or why is missing, or the channel is no champion's.
+        UnknownVersionError: If there is no such version.
+        NotAcceptedError: If no trial of it runs, nothing was weighed since the newest measurement, or it is not shown
+            to be better; or if it may not serve.
+    """
+    cadence = next((each.name for each in CADENCES.values() if each.champion == channel), None)
+    if cadence is None:
+        raise InputError(
+            f"`{channel}` is no champion, so there is no evidence for it.",
+            remedy=f"Name one of {first_ten(each.champion for each in CADENCES.values())}.",
+            channel=channel,
+        )
+    stores.registry.model_version(version)
+    state = stores.ledger.state()
+    if state.part(Channels).target(channel) == version:
+        return promote(stores, version, by=by, reason=reason, channel=channel)
+    verdict = require_better(state, cadence, version)
+    return promote(
+        stores,
+        version,
+        by=by,
+        reason=f"{reason} (on the evidence of ledger entry {verdict.sequence})",
+        channel=channel,
+        overrides=overrides,
+        rule=lambda now: require_better(now, cadence, version),
+    )
+
+
+def promote_if_better(stores: Stores, cadence: Cadence) -> Promotion | None:
+    """Promote the challenger of the running trial, if the newest verdict lets it be; else do nothing.
+
+    Args:
+        stores: Where everything is.
+        cadence: Whose champion it is to become.
+    """
+    state = stores.ledger.state()
+    trial = running_trial(state, cadence.name)
+    verdict = None if trial is None else state.part(ChallengerVerdicts).newest(trial.begun_by)
+    if trial is None or verdict is None or verdict.decision != BETTER or not is_judged(state, trial):
+        return None
+    words = "shown to be better, as the setting asks for"
+    return promote_on_evidence(stores, trial.model_version, by=AUTOMATIC, reason=words, channel=cadence.champion)

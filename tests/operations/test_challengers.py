@@ -1,0 +1,379 @@
+"""Setting, changing and stopping a challenger, and promoting it on evidence: what is refused, and nothing is lost."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from forecast_assets.core.errors import (
+    ForecastAssetsError,
+    HorizonError,
+    InputError,
+    LostRaceError,
+    NotAcceptedError,
+    NotReadyError,
+    UnknownVersionError,
+)
+from forecast_assets.core.keys import DAILY, WEEKLY
+from forecast_assets.operations.challengers import (
+    AUTOMATIC,
+    ChallengeRequest,
+    first_unseen_day,
+    promote_if_better,
+    promote_on_evidence,
+    set_challenger,
+    stop_challenger,
+)
+from resources.ledger.channels import live_versions
+from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
+from resources.ledger.entries.weigh import ChallengerVerdicts
+from resources.stores.home import Stores, open_stores
+from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.trial_cases import (
+    CHALLENGER,
+    CHAMPION,
+    FIRST,
+    Said,
+    begin,
+    both,
+    judged,
+    measure_days,
+    measured,
+    with_champion,
+)
+
+NOW = datetime(2025, 3, 1, tzinfo=UTC)
+BETTER = Said(loss=90.0)
+
+
+@pytest.fixture
+def prepared(stores: Stores) -> Stores:
+    return with_champion(stores)
+
+
+@pytest.fixture(scope="module")
+def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose challenger was shown to be better in six weeks."""
+    made = with_champion(open_stores(tmp_path_factory.mktemp("better") / "store"))
+    begin(made)
+    measure_days(made, 42, BETTER)
+    assert judged(made).decision == "better"
+    return Path(made.blobs.root)
+
+
+@pytest.fixture
+def shown_better(six_weeks: Path, tmp_path: Path) -> Stores:
+    shutil.copytree(six_weeks, tmp_path / "better")
+    return open_stores(tmp_path / "better")
+
+
+def promote(stores: Stores, version: str = CHALLENGER, channel: str = "champion") -> None:
+    promote_on_evidence(stores, version, by="ana", reason="five weeks beside", channel=channel)
+
+
+def refused(kind: type[ForecastAssetsError], words: str, call: Callable[[], object], stores: Stores) -> None:
+    before = stores.ledger.state().sequence
+    with pytest.raises(kind, match=words):
+        call()
+    assert stores.ledger.state().sequence == before
+
+
+# --- setting, changing, stopping ---
+
+
+def test_a_trial_fixes_its_rules_and_the_channel_follows(prepared: Stores) -> None:
+    made = begin(prepared, 0.2)
+    assert (made.champion_version, made.first_day, made.salt) == (CHAMPION, FIRST, "daily/stat-2")
+    assert made.rules == TrialRules(forecast_horizon=7)
+    again = open_stores(prepared.blobs.root).ledger.state()
+    assert running_trial(again, "daily") == made
+    assert again.channel("challenger") == CHALLENGER
+    assert [each.model_version for each in live_versions(again, DAILY, NOW)] == [CHAMPION, CHALLENGER]
+    assert running_trial(again, "weekly") is None
+
+
+def test_another_share_is_the_same_trial(prepared: Stores) -> None:
+    first, second = begin(prepared, 0.2), begin(prepared, 0.5)
+    assert (second.begun_by, second.salt, second.first_day) == (first.sequence, first.salt, first.first_day)
+    assert second.share == 0.5
+    before = prepared.ledger.state().sequence
+    assert begin(prepared, 0.5) == second
+    assert prepared.ledger.state().sequence == before
+
+
+@pytest.mark.parametrize("changed", [{"rules": {"level": 0.2}}, {"salt": "other"}, {"first_day": FIRST + timedelta(7)}])
+def test_rules_do_not_change_while_a_trial_runs(prepared: Stores, changed: dict[str, object]) -> None:
+    begin(prepared)
+    refused(InputError, "cannot change: evidence is valid by rules", lambda: begin(prepared, 0.9, **changed), prepared)
+
+
+def test_a_stopped_trial_leaves_nothing_to_follow_and_all_to_read(prepared: Stores) -> None:
+    begin(prepared)
+    measured(prepared, FIRST, both(Said(), Said()))
+    verdict = judged(prepared)
+    stop_challenger(prepared.registry, "daily", by="ben", reason="worse in fresh food")
+    state = prepared.ledger.state()
+    assert (state.channel("challenger"), running_trial(state, "daily")) == (None, None)
+    assert [each.model_version for each in live_versions(state, DAILY, NOW)] == [CHAMPION]
+    assert state.part(ChallengerVerdicts).newest(verdict.trial) == verdict
+    refused(
+        NotReadyError, "No daily trial runs", lambda: stop_challenger(prepared.registry, "daily", by="b", reason="r"),
+        prepared,
+    )  # fmt: skip
+    # What nothing points at may be retired, and a new trial of it is another one.
+    prepared.registry.retire(CHALLENGER, by="ben", reason="done")
+    prepared.registry.retire(CHALLENGER, by="ben", reason="once more", serves_again=True)
+    again = begin(prepared)
+    assert again.begun_by == again.sequence
+    assert again.first_day == FIRST + timedelta(days=1)
+    assert prepared.ledger.state().channel("challenger") == CHALLENGER
+
+
+def test_a_version_that_is_set_ends_the_trial_of_another(prepared: Stores) -> None:
+    first = begin(prepared)
+    register(prepared, "stat-3", horizon=28)
+    second = begin(prepared, version="stat-3")
+    state = prepared.ledger.state()
+    assert running_trial(state, "daily") == second
+    assert second.begun_by != first.begun_by
+    assert state.channel("challenger") == "stat-3"
+
+
+@pytest.mark.parametrize("move", ["promote", "rollback", "challenger"])
+def test_a_trial_is_over_once_either_channel_moves(prepared: Stores, move: str) -> None:
+    register(prepared, "stat-0", horizon=28)
+    prepared.registry.promote("stat-0", by="ana", reason="a year ago")
+    prepared.registry.promote(CHAMPION, by="ana", reason="since then")
+    begin(prepared)
+    if move == "rollback":
+        prepared.registry.rollback(by="ana", reason="off")
+    else:
+        channel = "champion" if move == "promote" else "challenger"
+        prepared.registry.promote("stat-0", by="ana", reason="another", channel=channel)
+    assert running_trial(prepared.ledger.state(), "daily") is None
+    with pytest.raises(NotAcceptedError, match=r"its trial is over: `\w+` is stat-0 since ledger entry"):
+        promote(prepared)
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "words"),
+    [
+        ({"share": 1.5}, InputError, "1.5 is no share of stores"),
+        ({"share": -0.1}, InputError, "no share of stores"),
+        ({"version": "stat-9"}, UnknownVersionError, "stat-9"),
+        ({"version": CHAMPION}, InputError, "cannot challenge itself"),
+        ({"salt": " "}, InputError, "salt is empty"),
+        ({"rules": {"bound": 0.0}}, InputError, "bound of the trial has no meaning"),
+        ({"rules": {"level": 1.0}}, InputError, "level of the trial has no meaning"),
+        ({"rules": {"deciding_step": 28}}, InputError, "deciding step of the trial has no meaning"),
+        ({"rules": {"least_days": 0}}, InputError, "least days of the trial has no meaning"),
+        ({"rules": {"segment_margin": -1.0}}, InputError, "margin of the trial has no meaning"),
+        ({"rules": {"forecast_horizon": 60}}, HorizonError, "horizon of 7 to 30 days, not 60"),
+        ({"rules": {"forecast_horizon": 30}}, HorizonError, "trained for 28 days ahead; daily runs of 30 days"),
+        ({"first_day": CUTOFF}, InputError, "days before 2025-01-02 have been seen"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(
+    prepared: Stores, asked: dict[str, object], kind: type[ForecastAssetsError], words: str
+) -> None:
+    refused(kind, words, lambda: begin(prepared, **asked), prepared)  # type: ignore[arg-type]
+
+
+def test_a_decision_needs_who_and_why(prepared: Stores) -> None:
+    asked = ChallengeRequest("daily", CHALLENGER, 0.2, "", "why")
+    refused(InputError, "needs who and why", lambda: set_challenger(prepared, asked), prepared)
+    begin(prepared)
+    refused(
+        InputError, "needs who and why", lambda: stop_challenger(prepared.registry, "daily", by="ana", reason=" "),
+        prepared,
+    )  # fmt: skip
+
+
+def test_a_retired_version_and_one_that_failed_challenge_nobody(prepared: Stores) -> None:
+    prepared.registry.retire(CHALLENGER, by="ana", reason="old")
+    refused(NotAcceptedError, "is retired", lambda: begin(prepared), prepared)
+    register(prepared, "stat-3", gates={"backtest_beats_seasonal_naive": False}, horizon=28)
+    refused(
+        NotAcceptedError, "fails backtest_beats_seasonal_naive", lambda: begin(prepared, version="stat-3"), prepared
+    )
+
+
+def test_a_version_for_daily_runs_does_not_challenge_a_weekly_champion(prepared: Stores) -> None:
+    asked = ChallengeRequest("weekly", CHALLENGER, 0.2, "ana", "test")
+    refused(NotReadyError, "`weekly-champion` points at nothing", lambda: set_challenger(prepared, asked), prepared)
+    register(prepared, "weekly-1", horizon=90)
+    prepared.registry.promote("weekly-1", by="ana", reason="first", channel="weekly-champion")
+    refused(NotAcceptedError, "trained for 28 days ahead, and weekly runs", lambda: set_challenger(prepared, asked),
+            prepared)  # fmt: skip
+
+
+def test_a_store_without_sales_has_no_first_day(stores: Stores) -> None:
+    register(stores, CHAMPION)
+    register(stores, CHALLENGER)
+    stores.registry.promote(CHAMPION, by="ana", reason="first")
+    refused(NotReadyError, "Nothing of the feed `sales`", lambda: begin(stores), stores)
+
+
+# --- the first day that nobody has seen ---
+
+
+def test_evidence_begins_after_all_that_was_seen_whatever_the_clock_says(prepared: Stores) -> None:
+    for clock in (NOW, datetime(2035, 1, 1, tzinfo=UTC)):
+        assert first_unseen_day(prepared, DAILY, clock) == FIRST
+    measured(prepared, date(2025, 1, 20), both(Said(), Said()))
+    # A clock that went back to before days that were measured.
+    assert first_unseen_day(prepared, DAILY, datetime(2025, 1, 10, tzinfo=UTC)) == date(2025, 1, 21)
+
+
+def test_a_slip_years_ahead_does_not_hold_back_the_evidence(prepared: Stores) -> None:
+    ingest(prepared, day=3650)
+    assert first_unseen_day(prepared, DAILY, NOW) == FIRST
+
+
+def test_weekly_evidence_begins_on_the_day_after_a_prediction_date(prepared: Stores) -> None:
+    # 1 January 2025 is a Wednesday; weekly runs look from Sundays.
+    assert first_unseen_day(prepared, WEEKLY, NOW) == date(2025, 1, 6)
+
+
+def test_what_was_measured_meanwhile_is_not_evidence(prepared: Stores) -> None:
+    made = begin(prepared)
+    stop_challenger(prepared.registry, "daily", by="ana", reason="again")
+    measured(prepared, FIRST, both(Said(), Said()))
+    again = replace(made, trial=0, sequence=0, recorded_at="")
+    newest = prepared.ledger.state().part(Challenges).newest("daily")
+    assert newest is not None
+    refused(LostRaceError, "2025-01-02 was measured, and evidence begins on days that nobody has seen",
+            lambda: prepared.registry.challenge(again, seen=newest.sequence), prepared)  # fmt: skip
+
+
+# --- two at once ---
+
+
+def test_of_two_that_decide_at_once_one_is_told(prepared: Stores) -> None:
+    register(prepared, "stat-3", horizon=28)
+
+    def at_once(version: str) -> str:
+        try:
+            begin(open_stores(prepared.blobs.root), version=version)
+        except LostRaceError as error:
+            return str(error)
+        return version
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [*pool.map(at_once, [CHALLENGER, "stat-3"])]
+    state = prepared.ledger.state()
+    made = state.part(Challenges).of("daily")
+    # Either the second saw the first, and ended its trial on purpose, or it was told.
+    assert len(made) == 2 or any("somebody else decided on the daily challenger" in each for each in found)
+    assert state.channel("challenger") == made[-1].model_version
+
+
+def test_a_decision_on_what_has_changed_since_is_refused(prepared: Stores) -> None:
+    first = begin(prepared)
+    begin(prepared, 0.5)
+    late = replace(first, share=0.9, trial=first.sequence, sequence=0, recorded_at="")
+    refused(LostRaceError, "somebody else decided", lambda: prepared.registry.challenge(late, seen=first.sequence),
+            prepared)  # fmt: skip
+
+
+# --- promotion on evidence ---
+
+
+def test_a_challenger_that_was_shown_to_be_better_is_promoted_and_the_trial_is_over(shown_better: Stores) -> None:
+    promote(shown_better)
+    state = shown_better.ledger.state()
+    assert state.channel("champion") == CHALLENGER
+    assert running_trial(state, "daily") is None
+    (verdict,) = state.part(ChallengerVerdicts).by_trial.values()
+    assert (
+        state.channel_moves[-1].reason == f"five weeks beside (on the evidence of ledger entry {verdict[-1].sequence})"
+    )
+
+
+def test_of_two_promotions_at_once_one_is_told(shown_better: Stores) -> None:
+    def at_once(_: int) -> str:
+        try:
+            promote(open_stores(shown_better.blobs.root))
+        except NotAcceptedError as error:
+            return str(error)
+        return "promoted"
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(at_once, range(4))]
+    assert found.count("promoted") == 1
+    assert sum("it is `champion` already" in each for each in found) == 3
+    moves = [move for move in shown_better.ledger.state().channel_moves if move.channel == "champion"]
+    assert [move.model_version for move in moves] == [CHAMPION, CHALLENGER]
+
+
+@pytest.mark.parametrize(
+    ("days", "challenger", "words"),
+    [
+        (6, BETTER, "the least period is not over"),
+        (14, Said(loss=99.9), "nothing is shown yet"),
+        (28, Said(loss=90.0, error=40.0), "a guard speaks against it: bias_of_all_sales"),
+        (28, Said(loss=115.0), "it is worse"),
+    ],
+)
+def test_without_significant_improvement_nothing_is_promoted(
+    prepared: Stores, days: int, challenger: Said, words: str
+) -> None:
+    begin(prepared, rules={"least_days": 7, "level": 0.3})
+    measure_days(prepared, days, challenger)
+    judged(prepared)
+    refused(NotAcceptedError, words, lambda: promote(prepared), prepared)
+
+
+def test_what_was_measured_since_is_weighed_first(shown_better: Stores) -> None:
+    measured(shown_better, FIRST, both(Said(), Said(loss=110.0)))
+    refused(NotAcceptedError, "days were measured since the verdict", lambda: promote(shown_better), shown_better)
+    judged(shown_better)
+    promote(shown_better)
+
+
+def test_a_retired_or_unknown_version_or_channel_is_refused(shown_better: Stores) -> None:
+    refused(UnknownVersionError, "stat-9", lambda: promote(shown_better, "stat-9"), shown_better)
+    refused(
+        InputError, "`challenger` is no champion", lambda: promote(shown_better, channel="challenger"), shown_better
+    )
+    refused(NotAcceptedError, "does not challenge `weekly-champion`",
+            lambda: promote(shown_better, channel="weekly-champion"), shown_better)  # fmt: skip
+    stop_challenger(shown_better.registry, "daily", by="ana", reason="done")
+    shown_better.registry.retire(CHALLENGER, by="ana", reason="done")
+    refused(NotAcceptedError, "its trial is over: ana stopped it", lambda: promote(shown_better), shown_better)
+
+
+def test_nothing_was_weighed_yet(prepared: Stores) -> None:
+    begin(prepared)
+    refused(NotAcceptedError, "no evidence of the trial of ledger entry 5 was weighed yet", lambda: promote(prepared),
+            prepared)  # fmt: skip
+
+
+def test_automatic_promotion_waits_for_the_verdict(prepared: Stores, shown_better: Stores) -> None:
+    assert promote_if_better(prepared, DAILY) is None
+    begin(prepared)
+    assert promote_if_better(prepared, DAILY) is None
+    prepared = shown_better
+    measured(prepared, FIRST, both(Said(), Said(loss=95.0)))
+    assert promote_if_better(prepared, DAILY) is None
+    judged(prepared)
+    promotion = promote_if_better(prepared, DAILY)
+    assert promotion is not None
+    move = prepared.ledger.state().channel_moves[-1]
+    assert (move.model_version, move.by, move.sequence) == (CHALLENGER, AUTOMATIC, promotion.sequence)
+    assert promote_if_better(prepared, DAILY) is None
+
+
+def test_one_that_is_no_better_is_never_promoted_by_itself(prepared: Stores) -> None:
+    begin(prepared, rules={"least_days": 7})
+    measure_days(prepared, 14, Said(loss=100.1))
+    assert judged(prepared).decision == "undecided"
+    assert promote_if_better(prepared, DAILY) is None
+    assert prepared.ledger.state().channel("champion") == CHAMPION
