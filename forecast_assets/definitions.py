@@ -19,6 +19,12 @@ from checks.asset_checks import (
 )
 from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.drift_triggers import (
+    build_challenger_sensor,
+    build_drift_sensor,
+    build_retraining_schedule,
+    build_retraining_sensor,
+)
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
@@ -26,6 +32,7 @@ from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
+from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
@@ -40,6 +47,7 @@ from resources.stores.home import Stores
 
 FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
+DRIFT: Final = "drift"
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
@@ -58,9 +66,18 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
     accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
+    drift = build_drift_asset(start, accuracy.values())
     return dg.Definitions(
         assets=with_freshness(
-            [*feed_specs(), snapshot, *build_training_assets(), backtest_report_spec(), *scoring, *accuracy.values()],
+            [
+                *feed_specs(),
+                snapshot,
+                *build_training_assets(),
+                backtest_report_spec(),
+                *scoring,
+                *accuracy.values(),
+                drift,
+            ],
             chosen,
         ),
         asset_checks=[
@@ -70,6 +87,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
             dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training"), executor_def=_ONE),
+            dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
                 for cadence, branch in branches.items()
@@ -79,10 +97,16 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for cadence, asset in accuracy.items()
             ),
         ],
-        schedules=build_schedules(chosen, stores, FEATURE_PIPELINE),
+        schedules=[
+            *build_schedules(chosen, stores, FEATURE_PIPELINE),
+            build_retraining_schedule(chosen, stores, TRAINING),
+        ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
             build_restatement_sensor(stores),
+            build_drift_sensor(stores, DRIFT),
+            build_retraining_sensor(stores, TRAINING),
+            build_challenger_sensor(stores),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
         ],
         executor=_ONE,

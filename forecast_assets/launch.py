@@ -25,6 +25,7 @@ from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.definitions import (
+    DRIFT,
     FEATURE_PIPELINE,
     TRAINING,
     accuracy_job,
@@ -89,6 +90,10 @@ class Runner(UseCases):
             config=config,
             resources={"run_knowledge": cache},
         )
+
+    def judge_drift(self, day: date) -> None:
+        """Run the judgement of a day's inputs and of the errors of forecasts."""
+        self._run(DRIFT, partition_key=day.isoformat(), config={})
 
     def _show_version(self, version: str) -> None:
         """Make a version a partition, so that its runs can be launched and seen in the UI."""

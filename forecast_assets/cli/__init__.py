@@ -18,6 +18,7 @@ from forecast_assets.cli import (
     backtests,
     calibration,
     corrections,
+    drift,
     ingestion,
     models,
     replays,
@@ -97,6 +98,8 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (
+    runs, corrections, ingestion, models, calibration, backtests, views, accuracy, drift, store, replays,
+):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

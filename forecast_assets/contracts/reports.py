@@ -229,7 +229,7 @@ def _told(name: str, description: str) -> Column:
 DRIFT_REPORTS = Contract(
     name="drift_reports",
     grain="one figure of one feed, feature or kind of forecast, in one store or over all, on one prediction date",
-    description="What moved in inputs and in the errors of published forecasts, weekday, events and season allowed for.",
+    description="What moved in inputs and in the errors of forecasts, weekday, events and season allowed for.",
     columns=(
         Column("prediction_date", pl.Date, "the day that is judged"),
         Column("subject", pl.String, "what kind of thing is watched", one_of=DRIFT_SUBJECTS),
@@ -253,8 +253,10 @@ DRIFT_REPORTS = Contract(
     ),
     key=("prediction_date", "subject", "name", "figure", "scope"),
     promises=(
-        "Follows from the snapshot's batches as known at its moment, and from the measurements that the manifest "
-        "names: made again, it is the same.",
+        (
+            "Follows from the snapshot's batches as known at its moment, and from the measurements that the manifest "
+            "names: made again, it is the same."
+        ),
         "No single day makes a change: two at least have to agree. Only what broke is told on its first day.",
     ),
     limits=(

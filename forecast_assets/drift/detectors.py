@@ -101,11 +101,11 @@ def changes(apart: Deviations, scale: str, figures: int) -> Change:
         sums[:, :, day], since[:, :, day] = running, began
     up, down = sums
     is_changed = _held(np.maximum(up, down), limit)
-    return Change(up, down, limit, is_changed, np.where(up >= down, *since))
+    return Change(up, down, limit, is_changed, np.where(up >= down, since[0], since[1]))
 
 
 def _held(sums: Floats, limit: Floats) -> Bools:
-    """[n, T] Whether a change is told: from where the limit is reached until a week after the sum fell to half of it."""
+    """[n, T] Whether a change is told: from where the limit is reached until the sum has been half of it for a week."""
     first = max(sums.shape[1] - WINDOW_DAYS, 0)
     days_left, made = np.zeros(len(sums), dtype=np.int64), np.zeros(sums.shape, dtype=bool)
     for day in range(first, sums.shape[1]):

@@ -54,7 +54,7 @@ def judge_forecasts(measured: pl.DataFrame, *, since: date, until: date) -> list
     )
     found = []
     for (cadence, version), some in rows.group_by("cadence", "model_version", maintain_order=True):
-        if some["target_date"].max() >= until - _RECENT:
+        if some["target_date"][-1] >= until - _RECENT:
             name = f"{cadence} {version}"
             bias, coverage = _daily(some, since, until)
             found += [_judged(name, "bias", "log", bias, until), _judged(name, "coverage_80", "share", coverage, until)]

@@ -47,11 +47,7 @@ class DriftInputs:
     def versions(self) -> dict[str, Any]:
         """Product versions by name, as the manifest records them."""
         trained = {} if self.training_snapshot is None else {"training_snapshot": self.training_snapshot}
-        return {
-            "feature_snapshots": self.snapshot.version,
-            "forecast_accuracy": [*self.measurements],
-            **trained,
-        }
+        return {"feature_snapshots": self.snapshot.version, **trained}
 
 
 def find_inputs(stores: Stores, day: date) -> DriftInputs:

@@ -1,4 +1,4 @@
-"""Judging the figures of feeds on a day: what is as usual, what has changed, what broke, and of what too little is known.
+"""Judging the figures of feeds on a day: what is as usual, what has changed, what broke, what cannot be judged.
 
 What belongs here: the verdict on each figure in each store and over all, in rows of the report. What does not: reading,
 detectors, or what follows from a verdict.
@@ -11,6 +11,7 @@ from datetime import date
 from typing import Final
 
 import numpy as np
+import polars as pl
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
 from forecast_assets.core.arrays import Bools, Floats
@@ -188,3 +189,29 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+def figure_days(figure: Figure, calendar: Calendar, days: int) -> pl.DataFrame:
+    """Return how a figure went over all stores, and what was to be expected of it.
+
+    Args:
+        figure: The figure.
+        calendar: Of its stores and days.
+        days: How many of the last days.
+
+    Returns:
+        `feed, figure, scale, event_date, value, expected`.
+    """
+    apart = deviations(_judged(figure), calendar, LEAST_SPREAD[figure.scale], has_trend=figure.scale == "log")
+    whole = _with_whole(figure, apart).rows(slice(0, 1))
+    expected = whole.expected[0, -days:]
+    return pl.DataFrame(
+        {
+            "feed": figure.feed,
+            "figure": figure.name,
+            "scale": figure.scale,
+            "event_date": [figure.day(column) for column in range(figure.values.shape[1])][-days:],
+            "value": expected + whole.values[0, -days:],
+            "expected": expected,
+        }
+    ).with_columns(pl.col("value", "expected").fill_nan(None))

@@ -18,7 +18,7 @@ from forecast_assets.core.arrays import Floats, Rows
 
 # Days whose mean is a store's past, by feed and column: stock of a product is most like that of the days before.
 PROFILES: Final = {"sales": ("sales_units", 28), "inventory_positions": ("on_hand_units", 2)}
-# How much likelier the stores are under other names: e to this power, and so much more than on any day of the last week.
+# How much likelier the stores are under other names: e to this power, and so much more than on days of the last week.
 LEAST_GAIN: Final = 10.0
 _TIMES_USUAL: Final = 3.0
 _CALM_DAYS: Final = 7

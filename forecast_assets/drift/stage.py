@@ -77,7 +77,8 @@ def judge_day(context: DriftContext) -> StageResult:
         *_judged_features(stores, inputs),
         *_judged_forecasts(stores, inputs),
     ]
-    facts = {"known_until": inputs.snapshot.facts["known_until"]}
+    # Measurements have entries of their own, which keep them: to name each run behind them again would take long.
+    facts = {"known_until": inputs.snapshot.facts["known_until"], "measurements": [*inputs.measurements]}
     return StageResult(
         {PRODUCT: report_rows(judgements, day)}, inputs.versions, facts, lambda: _summary(judgements, day)
     )

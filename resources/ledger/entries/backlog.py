@@ -117,7 +117,7 @@ class BacklogKind(EntryKind[BacklogDecision]):
                 record.reason,
                 record.sequence,
                 record.recorded_at,
-            )  # fmt: skip
+            )
         )
 
     def admit(self, record: BacklogDecision, state: FoldedState) -> None:

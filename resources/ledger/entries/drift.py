@@ -4,7 +4,7 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 signal (`backlog`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -193,7 +193,7 @@ def _rows(records: Sequence[DriftRecord], source: AuditSource) -> ComputedRows:
     return file_rows(records, source, _columns, sequence="judged_sequence")
 
 
-def _columns(record: DriftRecord) -> Mapping[str, Any]:
+def _columns(record: DriftRecord) -> dict[str, Any]:
     return {"judged_date": record.prediction_date}
 
 
