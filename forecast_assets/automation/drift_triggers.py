@@ -34,7 +34,7 @@ def build_drift_sensor(stores: StoresResource, job: str) -> dg.SensorDefinition:
         job_name=job,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Judges the inputs of each day and the errors of forecasts, oldest first, after the newest day that "
+        description="Judges the inputs of each day and the errors of forecasts, oldest first, after the newest that "
         "was judged; of a store in which none was, the newest day.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -261,6 +261,6 @@ DRIFT_REPORTS = Contract(
     ),
     limits=(
         "A store counts from its seventieth day on; what cannot be judged says so and is no signal.",
-        "A change that stays is the new level after some six weeks, and is told no more.",
+        "A change that stays is the new level after some weeks, and is told no more.",
     ),
 )

@@ -24,8 +24,8 @@ BROKEN: Final = {"log": float(np.log(3.0)), "share": 0.5}
 BROKEN_SPREADS: Final = 8.0
 # Around an event that is not known yet a day may be far from usual; only what no event does is broken.
 _SPECIAL: Final = 1.5
-# A sum that has run up is forgotten within days once the level is back.
-_MOST: Final = 1.5
+# A sum that has run up is forgotten within two weeks once the level is back.
+_MOST: Final = 4.0
 _QUIET_DAYS: Final = 182
 _OVER: Final = 0.5
 _HELD_DAYS: Final = 7

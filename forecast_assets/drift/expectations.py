@@ -104,9 +104,14 @@ def deviations(values: Floats, calendar: Calendar, least_spread: float, *, has_t
     pattern = _weekday_pattern(np.where(is_event, np.nan, around_mean), calendar.weekday)
     effects, is_special = _event_effects(around_mean - pattern, calendar.events)
     plain = values - pattern - effects
-    level = _level(np.where(is_special, np.nan, plain), least_spread, has_trend=has_trend)
-    apart = _less_last_year(plain - level)
-    spread, long_spread = spreads(np.where(is_special, np.nan, apart), least_spread)
+    levels = _levels(np.where(is_special, np.nan, plain), least_spread)
+    tried = [_less_last_year(plain - level) for level in levels[: 1 + has_trend]]
+    found = [spreads(np.where(is_special, np.nan, apart), least_spread) for apart in tried]
+    # A trend is followed where weeks came closer to it in the last half year.
+    best = np.argmin([np.nan_to_num(long_spread, nan=np.inf) for _, long_spread in found], axis=0)
+    rows = np.arange(len(values))
+    apart = np.stack(tried)[best, rows]
+    spread, long_spread = (np.stack(each)[best, rows] for each in zip(*found, strict=True))
     return Deviations(apart, values - apart, spread, long_spread, is_special)
 
 
@@ -155,16 +160,16 @@ def _around(is_on: Bools) -> Bools:
     return made
 
 
-def _level(values: Floats, least_spread: float, *, has_trend: bool) -> Floats:
-    """[S, T] Level of each day, by the weekly medians of the weeks that ended a week before it and their trend.
+def _levels(values: Floats, least_spread: float) -> tuple[Floats, Floats]:
+    """Return [S, T] level of each day, without a trend and with it, by medians of the weeks that ended a week before.
 
     The trend is Theil's and Sen's median of the slopes of pairs of weeks (doi 10.1080/01621459.1968.10480934), less
     what chance may make of it, so that a level without a trend is not made restless.
     """
-    made = np.full(values.shape, np.nan)
+    flat, rising = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     days = values.shape[1]
     if days <= _LEVEL_DAYS + WEEK:
-        return made
+        return flat, rising
     windows = np.lib.stride_tricks.sliding_window_view(values, WEEK, axis=1)
     known = (~np.isnan(windows)).sum(axis=2) >= _LEAST_WEEK_DAYS
     weekly = np.where(known, _median(windows), np.nan)
@@ -174,9 +179,6 @@ def _level(values: Floats, least_spread: float, *, has_trend: bool) -> Floats:
     weeks = weekly[:, starts]
     centre = _median(np.moveaxis(weeks, 1, 2))
     enough = (~np.isnan(weeks)).sum(axis=1) >= _LEAST_WEEKS
-    if not has_trend:
-        made[:, judged] = np.where(enough, centre, np.nan)
-        return made
     slopes = np.stack(
         [
             (weeks[:, late] - weeks[:, early]) / (early - late)
@@ -193,8 +195,9 @@ def _level(values: Floats, least_spread: float, *, has_trend: bool) -> Floats:
     slope = np.sign(slope) * np.maximum(np.abs(slope) - chance, 0.0)
     # From the middle of the weeks to the day itself.
     ahead = (LEVEL_WEEKS - 1) / 2 + (WEEK + (WEEK + 1) / 2) / WEEK
-    made[:, judged] = np.where(enough, centre + np.nan_to_num(slope) * ahead, np.nan)
-    return made
+    flat[:, judged] = np.where(enough, centre, np.nan)
+    rising[:, judged] = np.where(enough, centre + np.nan_to_num(slope) * ahead, np.nan)
+    return flat, rising
 
 
 def _sum_of_squares(count: int) -> float:

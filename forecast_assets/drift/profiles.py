@@ -84,7 +84,9 @@ def _gain(logs: Floats, past_days: int) -> tuple[float, Rows]:
     known = ~np.isnan(past)
     mean = np.where(known, past, 0.0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
     # Products that every store has, today and before: what is missing tells nothing.
-    common = ~np.isnan(today).any(axis=0) & known.any(axis=2).all(axis=0)
+    common = ~np.isnan(today).any(axis=0) & known.any(axis=2).all(axis=0) & known.any(axis=0).all(axis=1)
+    if not common.any():
+        return 0.0, np.arange(len(today))
     today, mean, past = today[:, common], mean[:, common], past[:, common]
     # What a product does everywhere, as in a promotion or on a busy day, says nothing about names.
     today = today - np.median(today - mean, axis=0)
