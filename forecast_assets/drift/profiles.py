@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Floats, Rows
+from forecast_assets.core.arrays import Bools, Floats, Rows
 
 # Days whose mean is a store's past, by feed and column: stock of a product is most like that of the days before.
 PROFILES: Final = {"sales": ("sales_units", 28), "inventory_positions": ("on_hand_units", 2)}
@@ -84,7 +84,7 @@ def _gain(logs: Floats, past_days: int) -> tuple[float, Rows]:
     known = ~np.isnan(past)
     mean = np.where(known, past, 0.0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
     # Products that every store has, today and before: what is missing tells nothing.
-    common = ~np.isnan(today).any(axis=0) & known.any(axis=2).all(axis=0) & known.any(axis=0).all(axis=1)
+    common: Bools = ~np.isnan(today).any(axis=0) & known.any(axis=2).all(axis=0) & known.any(axis=0).all(axis=1)
     if not common.any():
         return 0.0, np.arange(len(today))
     today, mean, past = today[:, common], mean[:, common], past[:, common]
