@@ -1,7 +1,7 @@
 """How often drift is told though nothing drifts, and how soon a change or a broken feed is, on a simulated retailer.
 
-Retailers of several seeds are judged day by day for a quarter: as they are, and with a wave of the year of 1.5 to 0.5 of
-all that is sold. Then level, price or share of promotions change three weeks before the end, and feeds break on one
+Retailers of several seeds are judged day by day for a quarter: as they are, and with a wave of the year, of 1.5 to 0.5,
+on all that is sold. Then level, price or share of promotions change three weeks before the end, and feeds break on one
 day. Signals are counted as the backlog does: one per feed, figure and reach, until it is told no more.
 
     python -m bench.drift [--seeds 1 2 3] [--skus 100] [--stores 6] [--days 91]
@@ -224,9 +224,9 @@ def main(given: list[str] | None = None) -> int:
             title = f"seed {seed}{words}: false signals of the worst feed{f' ({told})' if told else ''}"
             goals.append(Goal(title, most, AT_MOST_A_QUARTER, unit="count"))
             print(goals[-1].row, flush=True)
-        for name in waited:
-            waited[name].append(days_until_told(plain, name))
-            print(seed, name, waited[name][-1], flush=True)
+        for name, days in waited.items():
+            days.append(days_until_told(plain, name))
+            print(seed, name, days[-1], flush=True)
     for name, days in waited.items():
         most_days = FOUND_WITHIN if name in CHANGES else 1
         found = [each for each in days if each is not None]

@@ -106,13 +106,14 @@ class BacklogKind(EntryKind[BacklogDecision]):
     def fold(self, record: BacklogDecision, state: FoldedState) -> None:
         """Put the decision behind what happened to the item before."""
         backlog = state.part(Backlog)
-        before = backlog.newest[record.item]
+        # Whoever reads an entry by itself, as verifying does, has no item before it.
+        before = backlog.newest.get(record.item)
         backlog.add(
             BacklogStep(
                 record.item,
-                before.signal,
+                before.signal if before else "",
                 record.status,
-                before.is_present,
+                before is not None and before.is_present,
                 record.by,
                 record.reason,
                 record.sequence,
@@ -136,7 +137,7 @@ class BacklogKind(EntryKind[BacklogDecision]):
                 item=record.item,
             )
         status = newest[record.item].status
-        if status not in STEPS[record.status]:
+        if status not in STEPS.get(record.status, ()):
             raise InputError(
                 f"Item {record.item} is {status} already (ledger entry {newest[record.item].sequence}).",
                 remedy=remedy,
