@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from forecast_assets.presentation.text import table
 
-FORMATS = {"times": "{:.3f}", "share": "{:+.2%}", "seconds": "{:.0f} s", "GB": "{:.2f} GB", "plain": "{:.4f}"}
+FORMATS = {
+    "times": "{:.3f}",
+    "share": "{:+.2%}",
+    "seconds": "{:.0f} s",
+    "GB": "{:.2f} GB",
+    "plain": "{:.4f}",
+    "count": "{:.0f}",
+}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ from checks.asset_checks import (
 )
 from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.drift_triggers import (
+    build_challenger_sensor,
+    build_drift_sensor,
+    build_retraining_schedule,
+    build_retraining_sensor,
+)
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
@@ -27,6 +33,7 @@ from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
 from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
+from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.lifecycle.assets import (
     MirrorResource,
@@ -49,6 +56,7 @@ from resources.stores.home import Stores
 FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
 MIRROR: Final = "mlflow_mirror"
+DRIFT: Final = "drift"
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
@@ -71,6 +79,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     assignments = {cadence: build_channel_assignments_asset(cadence, start) for cadence in branches}
     evidence = {cadence: build_challenger_evidence_asset(cadence, start) for cadence in branches}
     trials = [*assignments.values(), *evidence.values()]
+    drift = build_drift_asset(start, accuracy.values())
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -82,6 +91,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *scoring,
                 *accuracy.values(),
                 *trials,
+                drift,
             ],
             chosen,
         ),
@@ -99,6 +109,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for job, asset in PROMOTION_JOBS.items()
             ),
+            dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
                 for cadence, branch in branches.items()
@@ -116,10 +127,16 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for cadence, asset in evidence.items()
             ),
         ],
-        schedules=build_schedules(chosen, stores, FEATURE_PIPELINE),
+        schedules=[
+            *build_schedules(chosen, stores, FEATURE_PIPELINE),
+            build_retraining_schedule(chosen, stores, TRAINING),
+        ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
             build_restatement_sensor(stores),
+            build_drift_sensor(stores, DRIFT),
+            build_retraining_sensor(stores, TRAINING),
+            build_challenger_sensor(stores),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
             *build_assignment_sensors(stores, {cadence: assignment_job(cadence) for cadence in branches}),
             *build_evidence_sensors(chosen, stores, {cadence: evidence_job(cadence) for cadence in branches}),

@@ -25,6 +25,7 @@ from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.definitions import (
+    DRIFT,
     FEATURE_PIPELINE,
     TRAINING,
     accuracy_job,
@@ -100,6 +101,10 @@ class Runner(UseCases):
     def judge_challenger(self, cadence: str, day: date) -> None:
         """Run the weighing of a trial."""
         self._run(evidence_job(CADENCES[cadence]), partition_key=day.isoformat(), config={})
+
+    def judge_drift(self, day: date) -> None:
+        """Run the judgement of a day's inputs and of the errors of forecasts."""
+        self._run(DRIFT, partition_key=day.isoformat(), config={})
 
     def _show_version(self, version: str) -> None:
         """Make a version a partition, so that its runs can be launched and seen in the UI."""

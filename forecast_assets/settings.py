@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         description="whether a challenger that the evidence shows to be better becomes champion by itself",
     )
     schedule_hour_utc: int = Field(7, ge=0, le=23, description="hour at which the schedules fire")
+    retraining_weeks: int = Field(
+        4, ge=0, description="weeks after which a version is trained anew as challenger; 0: only when drift is told"
+    )
     freshness: bool = Field(
         default=False,
         description="whether the UI says that feeds, snapshots and publications are late; for stores that get new days",

@@ -4,7 +4,7 @@ What belongs here: partition definitions and keys. What does not: anything that 
 """
 
 import warnings
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Final
 
 import dagster as dg
@@ -28,16 +28,6 @@ model_versions: Final = dg.DynamicPartitionsDefinition(name="model_versions")
 def prediction_dates(start: date) -> dg.DailyPartitionsDefinition:
     """Return daily partitions from ``start``; the partition of a day appears when the day is over."""
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=0)
-
-
-def last_day_over(now: datetime) -> date:
-    """Return the newest day whose partition is there: days end at midnight in Greenwich, wherever the stores are.
-
-    Example:
-        >>> last_day_over(datetime(2025, 7, 1, tzinfo=UTC)), last_day_over(datetime(2025, 6, 30, 23, 59, tzinfo=UTC))
-        (datetime.date(2025, 6, 30), datetime.date(2025, 6, 29))
-    """
-    return now.astimezone(UTC).date() - timedelta(days=1)
 
 
 def cadence_dates(cadence: Cadence, start: date) -> dg.DailyPartitionsDefinition:

@@ -20,12 +20,12 @@ import dagster as dg
 from forecast_assets.accuracy.inputs import due_days
 from forecast_assets.core.actions import Action
 from forecast_assets.core.errors import FIRST, HorizonError, NotReadyError, NotStagedError, RefusedError
-from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence, RunKey, last_day_over
 from forecast_assets.presentation.actions import command_line, error_text
 from forecast_assets.scoring.preconditions import require_given, require_horizon, require_servable
 from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
-from partitions import last_day_over, model_versions, scoring_partition
+from partitions import model_versions, scoring_partition
 from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource

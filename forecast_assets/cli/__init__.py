@@ -19,6 +19,7 @@ from forecast_assets.cli import (
     calibration,
     challengers,
     corrections,
+    drift,
     ingestion,
     mirror,
     models,
@@ -101,8 +102,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, mirror, store,
-    replays,
+    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift, mirror,
+    store, replays,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -256,3 +256,55 @@ PROMOTION_GATES = Contract(
     ),
     limits=("Differences from the champion, stability and risk have no margin: their bounds allow for chance.",),
 )
+
+# What is watched: figures of feeds, features of a snapshot, errors of published forecasts.
+DRIFT_SUBJECTS: Final = ("feed", "feature", "forecast")
+AS_USUAL: Final = "as usual"
+CHANGED: Final = "changed"
+BROKEN: Final = "broken"
+TOO_LITTLE_HISTORY: Final = "too little history"
+DRIFT_VERDICTS: Final = (AS_USUAL, CHANGED, BROKEN, TOO_LITTLE_HISTORY)
+
+
+def _told(name: str, description: str) -> Column:
+    return Column(name, pl.Float64, f"{description}; null where it is not known", nullable=True)
+
+
+DRIFT_REPORTS = Contract(
+    name="drift_reports",
+    grain="one figure of one feed, feature or kind of forecast, in one store or over all, on one prediction date",
+    description="What moved in inputs and in the errors of forecasts, weekday, events and season allowed for.",
+    columns=(
+        Column("prediction_date", pl.Date, "the day that is judged"),
+        Column("subject", pl.String, "what kind of thing is watched", one_of=DRIFT_SUBJECTS),
+        Column("name", pl.String, "which feed or feature; of forecasts cadence and model version"),
+        Column("figure", pl.String, "which figure of it, such as `sales_units`, `rows`, `promotion_share`, `bias`"),
+        Column("scope", pl.String, "`all`, or the store"),
+        Column(
+            "verdict",
+            pl.String,
+            "`changed` by cumulative sums over days, `broken` on this very day, `as usual`, or `too little history`",
+            one_of=DRIFT_VERDICTS,
+        ),
+        Column("scale", pl.String, "`log` (value, expected and deviation are logarithms), `share`, `psi` or `gain`"),
+        _told("value", "the figure"),
+        _told("expected", "what was to be expected of it"),
+        _told("deviation", "value less expected"),
+        _told("spread", "usual standard deviation of the deviation of a day"),
+        _told("statistic", "what the detector says"),
+        _told("threshold", "from which on it tells a change"),
+        Column("since", pl.Date, "first day of what is told; null where nothing is", nullable=True),
+    ),
+    key=("prediction_date", "subject", "name", "figure", "scope"),
+    promises=(
+        (
+            "Follows from the snapshot's batches as known at its moment, and from the measurements that the manifest "
+            "names: made again, it is the same."
+        ),
+        "No single day makes a change: two at least have to agree. Only what broke is told on its first day.",
+    ),
+    limits=(
+        "A store counts from its seventieth day on; what cannot be judged says so and is no signal.",
+        "A change that stays is the new level after some weeks, and is told no more.",
+    ),
+)

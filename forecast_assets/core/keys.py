@@ -5,7 +5,7 @@ What belongs here: identity. What does not: reading or writing anything.
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Self
 
 from forecast_assets.core.errors import HorizonError, InputError, NameNotAllowedError
@@ -122,6 +122,16 @@ def cadence_of(channel: str) -> Cadence:
         'weekly'
     """
     return next(each for each in CADENCES.values() if channel in (each.champion, each.challenger))
+
+
+def last_day_over(now: datetime) -> date:
+    """Return the newest day that is over: days end at midnight in Greenwich, wherever the stores are.
+
+    Example:
+        >>> last_day_over(datetime(2025, 7, 1, tzinfo=UTC)), last_day_over(datetime(2025, 6, 30, 23, 59, tzinfo=UTC))
+        (datetime.date(2025, 6, 30), datetime.date(2025, 6, 29))
+    """
+    return now.astimezone(UTC).date() - timedelta(days=1)
 
 
 def require_version_name(name: str, *, is_new: bool = False) -> str:

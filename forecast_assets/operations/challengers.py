@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotReadyError, first_ten
-from forecast_assets.core.keys import CADENCES, Cadence
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence
 from forecast_assets.lifecycle.promotion import is_judged, require_better
-from forecast_assets.operations.promoting import Promotion, promote
+from forecast_assets.lifecycle.retraining import due_challenger
+from forecast_assets.operations.promoting import Promotion, judge, promote
 from resources.ledger.entries.challenge import CHALLENGE, Challenge, Challenges, TrialRules, running_trial
 from resources.ledger.entries.channel_moves import Channels
+from resources.ledger.entries.drift import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
 from resources.stores.home import Stores
@@ -243,3 +245,25 @@ def promote_if_better(stores: Stores, cadence: Cadence) -> Promotion | None:
         return None
     words = "shown to be better, as the setting asks for"
     return promote_on_evidence(stores, trial.model_version, by=AUTOMATIC, reason=words, channel=cadence.champion)
+
+
+def offer_challenger(stores: Stores) -> Challenge | str:
+    """Begin a trial of the version that was trained by rule, if it passes its gates; return it, or why there is none.
+
+    It is judged by the policy in force first. No store follows it until somebody gives it a share.
+
+    Args:
+        stores: Where everything is.
+
+    Raises:
+        NotAcceptedError: If it was retired meanwhile.
+    """
+    offer = due_challenger(stores)
+    if isinstance(offer, str):
+        return offer
+    judged = judge(stores, offer.model_version, DAILY.name).record
+    failed = [*judged.failed_soundness, *judged.failed_merit]
+    if failed:
+        return f"`{offer.model_version}` does not pass {first_ten(failed)}."
+    asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason)
+    return set_challenger(stores, asked).challenge

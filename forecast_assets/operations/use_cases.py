@@ -7,7 +7,7 @@ number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,12 +35,15 @@ from forecast_assets.ingestion.ingest import IngestOutcome, ingest_batches, insp
 from forecast_assets.ingestion.quarantine import released_batch
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
 from forecast_assets.ingestion.taking_back import keep_what_was_said_again, require_no_other_word
+from forecast_assets.lifecycle.retraining import DueTraining, due_training
 from forecast_assets.lifecycle.stage import TrialContext, due_dates, due_day
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
+from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
 from resources.catalogue.build import refresh_catalogue
+from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
 from resources.store.blobs import translated
@@ -60,6 +63,19 @@ class RunOutcome:
     publication: Publication
     is_new: bool
     checks_passed: int
+
+
+@dataclass(frozen=True)
+class RetrainingOutcome:
+    """What a call for retraining did.
+
+    Attributes:
+        trained: The version that was trained, with the reason; or why none was.
+        challenger: The trial that it began; or why there was none.
+    """
+
+    trained: DueTraining | str
+    challenger: Challenge | str
 
 
 class UseCases(ABC):
@@ -104,6 +120,10 @@ class UseCases(ABC):
     @abstractmethod
     def judge_challenger(self, cadence: str, day: date) -> None:
         """Weigh the evidence of the running trial as of its newest measured day, and record the verdict."""
+
+    @abstractmethod
+    def judge_drift(self, day: date) -> None:
+        """Judge the inputs of a day and the errors of forecasts, and record what is found."""
 
     @abstractmethod
     def show_batches(self, added: Iterable[BatchRecord]) -> tuple[str, ...]:
@@ -269,6 +289,36 @@ class UseCases(ABC):
         self.train_version(
             TrainingRequest(version, EXTERNAL, cutoff, given_versions=tuple(given), evaluated_on=evaluated_on)
         )
+
+    def retrain(self) -> RetrainingOutcome:
+        """Train the version that is due by drift or by time, and make it challenger if its gates pass.
+
+        A version that was trained before and is no challenger yet is offered too, so that a call that was interrupted
+        in between is taken up.
+        """
+        due = due_training(self.stores, weeks=self.settings.retraining_weeks, now=datetime.now(UTC))
+        if isinstance(due, DueTraining):
+            self.snapshot(due.request.cutoff)
+            self.train_version(due.request)
+        return RetrainingOutcome(due, offer_challenger(self.stores))
+
+    # --- drift ---
+
+    def drift(self, day: date | None = None) -> date:
+        """Judge the inputs of a day and the errors of forecasts, and record what is found; return the day.
+
+        Args:
+            day: The day; by default the newest with sales that is over.
+
+        Raises:
+            IncompleteInputsError: If inputs of the day are missing.
+            LostRaceError: If another process recorded a judgement in between; run again.
+        """
+        over = datetime.now(UTC).date() - timedelta(days=1)
+        chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
+        self.snapshot(chosen)
+        self.judge_drift(chosen)
+        return chosen
 
     # --- runs ---
 

@@ -29,6 +29,7 @@ from forecast_assets.core.keys import RunKey
 from resources.ledger.entries import EntryKind
 from resources.ledger.entries.base import RecordT
 from resources.ledger.entries.channel_moves import Channels
+from resources.ledger.entries.drift import DRIFT, DriftRecord, DriftRecords
 from resources.ledger.entries.evaluate import EVALUATE, BacktestRecord
 from resources.ledger.entries.judge import JUDGE, Judgement, Judgements
 from resources.ledger.entries.measure import MEASURE, Measurement
@@ -329,6 +330,37 @@ class PredictionStore(Manifests):
             return self.ledger.append(MEASURE.name, MEASURE.body(measured), admit, names=names)
 
         return self._append_once(MEASURE, as_this, append)
+
+    # --- drift ---
+
+    def record_drift(self, judged: DriftRecord, *, since: int) -> tuple[DriftRecord, bool]:
+        """Commit the judgement of a day, unless its newest one has the same numbers.
+
+        Args:
+            judged: The judgement.
+            since: Ledger entry of the newest judgement when this one was made; 0 if there was none.
+
+        Returns:
+            The newest judgement of the day, and whether this call recorded it.
+
+        Raises:
+            ChangedFileError: If a file of the report is missing or changed.
+            LostRaceError: If another process recorded a judgement in between.
+        """
+        self.verify_files(self.version(judged.product_version))
+
+        def as_this(state: LedgerState) -> DriftRecord | None:
+            newest = state.part(DriftRecords).newest_of(judged.prediction_date)
+            is_same = newest is not None and newest.numbers == judged.numbers
+            return newest if is_same and not judged.opened and not judged.closed else None
+
+        def append() -> Entry:
+            names = paths_of(self.lineage([judged.product_version]))
+            return self.ledger.append(
+                DRIFT.name, DRIFT.body(judged), partial(DRIFT.admit, judged, since=since), names=names
+            )
+
+        return self._append_once(DRIFT, as_this, append)
 
     # --- backtests ---
 

@@ -3,12 +3,24 @@
 import os
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY, PROMOTION_GATES
+from forecast_assets.contracts import (
+    AS_USUAL,
+    BACKTEST_REPORTS,
+    CHANGED,
+    DRIFT_REPORTS,
+    FORECAST_ACCURACY,
+    PROMOTION_GATES,
+)
 from forecast_assets.core.policy import DEFAULT_POLICY
+from forecast_assets.drift.judging import DriftJudgement
+from forecast_assets.drift.stage import report_rows
 from forecast_assets.operations.challengers import stop_challenger
+from forecast_assets.operations.drift_reports import decide
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
+from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.entries.judge import Judgement
 from resources.ledger.log import Entry, Ledger
@@ -23,6 +35,9 @@ from tests.support.trial_cases import Said, assigned, begin, both, judged, measu
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
+SIGNAL = Signal(
+    "feed/sales/sales_units/changed/all", "2025-01-02", 0.182322, "sales_units of sales changed over all stores"
+)
 
 
 def admit_all(state: LedgerState) -> None:
@@ -54,6 +69,10 @@ def every_kind(stores: Stores) -> None:
     record_backtest(stores)
     record_judgement(stores)
     trials(stores)
+    judge(stores, told=(SIGNAL,))
+    decide(stores.registry, 1, "acknowledged", by="ana", reason="asked the price team")
+    judge(stores, date(2025, 1, 6), closed=(SIGNAL.signal,))
+    decide(stores.registry, 1, "closed", by="ana", reason="a sale")
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
@@ -78,6 +97,37 @@ def measure(stores: Stores, since: int = 0) -> None:
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
     stores.predictions.record_measurement("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
+
+
+def judge(
+    stores: Stores,
+    day: date = date(2025, 1, 5),
+    told: tuple[Signal, ...] = (),
+    closed: tuple[str, ...] = (),
+    since: int | None = None,
+) -> tuple[DriftRecord, bool]:
+    """Record what a day's inputs were found to be."""
+    rows = report_rows([judgement(verdict=CHANGED if told else AS_USUAL)], day)
+    made = stores.predictions.write(
+        DRIFT_REPORTS, rows, key=day, folder=f"drift_reports/prediction_date={day}", inputs={},
+        facts={"known_until": f"{day}T06:00:00+00:00"},
+    )  # fmt: skip
+    newest = stores.ledger.state().part(DriftRecords).newest
+    seen = (0 if newest is None else newest.sequence) if since is None else since
+    record = DriftRecord(
+        day, made.version, made.files[0].sha256, made.facts["known_until"], told, closed
+    )  # fmt: skip
+    return stores.predictions.record_drift(record, since=seen)
+
+
+def judgement(**facts: Any) -> DriftJudgement:
+    """Return what is found of the units sold over all stores."""
+    usual = {
+        "subject": "feed", "name": "sales", "figure": "sales_units", "scope": "all", "scale": "log",
+        "verdict": AS_USUAL, "value": 6.2, "expected": 6.0, "deviation": 0.2, "spread": 0.04, "statistic": 0.3,
+        "threshold": 0.2, "since": None,
+    }  # fmt: skip
+    return DriftJudgement(**{**usual, **facts})
 
 
 def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:

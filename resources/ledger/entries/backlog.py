@@ -1,0 +1,180 @@
+"""`backlog`: somebody looks at an item of the quality backlog, or is done with it.
+
+What belongs here: all that is to be known of this kind of entry, and the items themselves. What does not: what opens an
+item: the kinds that find something do, `drift` first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.decisions import require_decision
+from forecast_assets.core.errors import InputError, first_ten
+from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
+from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.folded import FoldedState
+
+OPEN: Final = "open"
+ACKNOWLEDGED: Final = "acknowledged"
+CLOSED: Final = "closed"
+# What a person may say of an item, and of items in which state.
+STEPS: Final = {ACKNOWLEDGED: (OPEN,), CLOSED: (OPEN, ACKNOWLEDGED)}
+
+
+@dataclass(frozen=True)
+class BacklogDecision:
+    """Somebody looks at an item, or is done with it.
+
+    Attributes:
+        item: Number of the item.
+        status: `acknowledged` or `closed`.
+        by: Who decided.
+        reason: Why, or what was done.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    item: int
+    status: str
+    by: str
+    reason: str
+    sequence: int = 0
+    recorded_at: str = ""
+
+
+@dataclass(frozen=True)
+class BacklogStep:
+    """What happened to an item.
+
+    Attributes:
+        item: Number of the item.
+        signal: What it is about, such as `feed/sales/sales_units/changed/all`.
+        status: Its state from then on: `open`, `acknowledged` or `closed`.
+        is_present: Whether the signal is still told.
+        by: Who decided; `automation` where a detector did.
+        reason: Why: words of a person, or what was found.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    item: int
+    signal: str
+    status: str
+    is_present: bool
+    by: str
+    reason: str
+    sequence: int
+    recorded_at: str
+
+
+@dataclass
+class Backlog:
+    """The quality backlog.
+
+    Attributes:
+        steps: All that happened, oldest first.
+        newest: The last step of each item, by its number.
+    """
+
+    steps: list[BacklogStep] = field(default_factory=list)
+    newest: dict[int, BacklogStep] = field(default_factory=dict)
+
+    def add(self, step: BacklogStep) -> None:
+        """Take in what happened next."""
+        self.steps.append(step)
+        self.newest[step.item] = step
+
+    def first(self, item: int) -> BacklogStep:
+        """Return how an item was opened."""
+        return next(step for step in self.steps if step.item == item)
+
+    @property
+    def present(self) -> dict[str, BacklogStep]:
+        """The newest step of each item whose signal is still told, by signal."""
+        return {step.signal: step for step in self.newest.values() if step.is_present}
+
+
+class BacklogKind(EntryKind[BacklogDecision]):
+    """What people decide about items of the backlog; a closed item stays closed, the next signal makes another."""
+
+    name = "backlog"
+    meaning = "somebody looks at an item of the quality backlog, or is done with it"
+    kept_state = "each item with all that happened to it; its last step says how it stands"
+    record = BacklogDecision
+
+    def fold(self, record: BacklogDecision, state: FoldedState) -> None:
+        """Put the decision behind what happened to the item before."""
+        backlog = state.part(Backlog)
+        # Whoever reads an entry by itself, as verifying does, has no item before it.
+        before = backlog.newest.get(record.item)
+        backlog.add(
+            BacklogStep(
+                record.item,
+                before.signal if before else "",
+                record.status,
+                before is not None and before.is_present,
+                record.by,
+                record.reason,
+                record.sequence,
+                record.recorded_at,
+            )
+        )
+
+    def admit(self, record: BacklogDecision, state: FoldedState) -> None:
+        """Refuse an item that is not there, or of which this has been said.
+
+        Raises:
+            InputError: If so, or if who or why is missing.
+        """
+        require_decision("A decision about the backlog", record.by, record.reason)
+        newest = state.part(Backlog).newest
+        remedy = Sentence("See what there is: ", Action("backlog list"), ".")
+        if record.item not in newest:
+            raise InputError(
+                f"The backlog has no item {record.item}; it has {first_ten(sorted(newest)) or 'none'}.",
+                remedy=remedy,
+                item=record.item,
+            )
+        status = newest[record.item].status
+        if status not in STEPS.get(record.status, ()):
+            raise InputError(
+                f"Item {record.item} is {status} already (ledger entry {newest[record.item].sequence}).",
+                remedy=remedy,
+                item=record.item,
+                status=status,
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view `backlog`."""
+        return (
+            TableView(
+                name=BACKLOG_STEPS.name,
+                grain="one thing that happened to one item of the quality backlog",
+                description="What was found, who looked at it and who closed it; the last row of an item says how it "
+                "stands.",
+                key=("item", "sequence"),
+                table=BACKLOG_STEPS,
+            ),
+        )
+
+    def describe(self, record: BacklogDecision) -> EntryDescription:
+        """Return which item, what was said, by whom and why."""
+        return EntryDescription(f"item {record.item} {record.status}", record.by, record.reason)
+
+
+BACKLOG_STEPS: Final = AuditTable(
+    "backlog",
+    (
+        AuditColumn("item", ColumnType.INT64, "number of the item"),
+        AuditColumn("signal", ColumnType.TEXT, "what it is about: subject, name, figure, verdict, reach"),
+        AuditColumn("status", ColumnType.TEXT, "`open`, `acknowledged` or `closed` from then on"),
+        AuditColumn("is_present", ColumnType.BOOLEAN, "whether the signal was still told then"),
+        AuditColumn("by", ColumnType.TEXT, 'who decided (in SQL `"by"`); `automation` where a detector did'),
+        AuditColumn("reason", ColumnType.TEXT, "why, or what was found"),
+        AuditColumn("sequence", ColumnType.INT64, "ledger entry"),
+        RECORDED_AT,
+    ),
+    lambda state: state.part(Backlog).steps,
+)
+BACKLOG: Final = register_kind(BacklogKind())

@@ -1,0 +1,212 @@
+"""`drift`: inputs and errors of a day were judged: which signals opened, and which are told no more.
+
+What belongs here: all that is to be known of this kind of entry. What does not: judging, or what people make of a
+signal (`backlog`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from forecast_assets.core.errors import LostRaceError
+from resources.ledger.entries.audit import (
+    FILE_COLUMNS,
+    AuditColumn,
+    AuditSource,
+    AuditTable,
+    AuditView,
+    ColumnType,
+    ComputedRows,
+    ProductView,
+    file_rows,
+)
+from resources.ledger.entries.backlog import OPEN, Backlog, BacklogStep
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryKind,
+    EntryLike,
+    References,
+    position_fields,
+    register_kind,
+)
+from resources.ledger.entries.folded import FoldedState
+from resources.ledger.records import with_known_fields
+
+AUTOMATION: Final = "automation"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Something that somebody has to look at.
+
+    Attributes:
+        signal: What it is: subject, name, figure, verdict and reach, such as `feed/sales/sales_units/changed/all`.
+        since: First day of it, ISO 8601.
+        size: How far the figure is from what was to be expected, on its scale.
+        evidence: The same in words, with the stores.
+    """
+
+    signal: str
+    since: str
+    size: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class DriftRecord:
+    """Inputs and errors of a day were judged.
+
+    Attributes:
+        prediction_date: The day.
+        product_version: Manifest hash of the product `drift_reports`.
+        numbers: SHA-256 of its rows.
+        known_until: Moment of knowledge of the inputs, ISO 8601 in UTC.
+        opened: Signals that were not told before.
+        closed: Those that are told no more, by what they are.
+        sequence: Ledger entry.
+        recorded_at: When, ISO 8601 in UTC.
+    """
+
+    prediction_date: date
+    product_version: str
+    numbers: str
+    known_until: str
+    opened: tuple[Signal, ...] = ()
+    closed: tuple[str, ...] = ()
+    sequence: int = 0
+    recorded_at: str = ""
+
+
+@dataclass
+class DriftRecords:
+    """What follows from judged days.
+
+    Attributes:
+        by_day: By day, oldest first.
+    """
+
+    by_day: dict[date, list[DriftRecord]] = field(default_factory=dict)
+
+    def newest_of(self, day: date) -> DriftRecord | None:
+        """Return the newest judgement of a day, or None."""
+        return next(reversed(self.by_day.get(day, [])), None)
+
+    @property
+    def newest(self) -> DriftRecord | None:
+        """The judgement that was recorded last, or None."""
+        every = (record for records in self.by_day.values() for record in records)
+        return max(every, key=lambda record: record.sequence, default=None)
+
+
+class DriftKind(EntryKind[DriftRecord]):
+    """Judged days, from their report to the view `drift_reports`; each signal that opens makes an item."""
+
+    name = "drift"
+    meaning = "inputs and errors of a day were judged: signals opened, or are told no more"
+    kept_state = "judgements by day, the last of which counts; an item of the backlog for each signal"
+    record = DriftRecord
+
+    def read(self, entry: EntryLike) -> DriftRecord:
+        """Return the judgement of an entry."""
+        body = entry.body
+        facts = {
+            **body,
+            **position_fields(entry),
+            "prediction_date": date.fromisoformat(body["prediction_date"]),
+            "opened": tuple(with_known_fields(Signal, signal) for signal in body.get("opened", ())),
+            "closed": tuple(body.get("closed", ())),
+        }
+        return with_known_fields(DriftRecord, facts)
+
+    def body(self, record: DriftRecord) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**super().body(record), "opened": [asdict(one) for one in record.opened], "closed": [*record.closed]}
+
+    def fold(self, record: DriftRecord, state: FoldedState) -> None:
+        """Keep the judgement, open an item for each new signal, and note of others that they are told no more."""
+        state.part(DriftRecords).by_day.setdefault(record.prediction_date, []).append(record)
+        backlog = state.part(Backlog)
+        place = (record.sequence, record.recorded_at)
+        for signal in record.closed:
+            item = backlog.present.get(signal)
+            if item is not None:
+                reason = f"told no more on {record.prediction_date}"
+                backlog.add(BacklogStep(item.item, signal, item.status, False, AUTOMATION, reason, *place))
+        for each in record.opened:
+            number = len(backlog.newest) + 1
+            backlog.add(BacklogStep(number, each.signal, OPEN, True, AUTOMATION, each.evidence, *place))
+
+    def references(self, record: DriftRecord) -> References:
+        """Return the report."""
+        return References(products=(record.product_version,))
+
+    def admit(self, record: DriftRecord, state: FoldedState, *, since: int | None = None) -> None:
+        """Refuse a judgement that did not see the newest one: it could open what is open.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            since: Ledger entry of the newest judgement when this one was made, 0 if there was none; None if nobody
+                looked.
+
+        Raises:
+            LostRaceError: If there is a newer one.
+        """
+        newest = state.part(DriftRecords).newest
+        if since is not None and newest is not None and newest.sequence > since:
+            raise LostRaceError(
+                f"Another process judged the inputs of {newest.prediction_date} meanwhile (ledger entry "
+                f"{newest.sequence}).",
+                remedy="Run the same command again.",
+                prediction_date=record.prediction_date,
+                sequence=newest.sequence,
+            )
+
+    def views(self) -> Sequence[AuditView]:
+        """Return the view over every report of every day; which is the newest of a day is a column."""
+        from forecast_assets.contracts import DRIFT_REPORTS
+
+        return (
+            ProductView(
+                product=DRIFT_REPORTS,
+                table=JUDGED,
+                sequence="judged_sequence",
+                subject_columns=("judged_date",),
+                extra_columns={
+                    "judged_sequence": "ledger entry that recorded the report",
+                    "is_newest": "whether no later report of the day exists",
+                    "known_until": "moment of knowledge of the inputs",
+                },
+            ),
+        )
+
+    def describe(self, record: DriftRecord) -> EntryDescription:
+        """Return the day and what opened or is told no more."""
+        opened = f"; opened {', '.join(each.signal for each in record.opened)}" if record.opened else ""
+        closed = f"; told no more: {', '.join(record.closed)}" if record.closed else ""
+        signals = opened + closed or "; no change of signals"
+        return EntryDescription(f"inputs of {record.prediction_date} judged{signals}")
+
+
+def _rows(records: Sequence[DriftRecord], source: AuditSource) -> ComputedRows:
+    return file_rows(records, source, _columns, sequence="judged_sequence")
+
+
+def _columns(record: DriftRecord) -> dict[str, Any]:
+    return {"judged_date": record.prediction_date}
+
+
+# Which file of `drift_reports` is of which judgement.
+JUDGED: Final = AuditTable(
+    "judged",
+    (
+        AuditColumn("judged_date", ColumnType.DATE),
+        AuditColumn("judged_sequence", ColumnType.INT64),
+        AuditColumn("known_until", ColumnType.MOMENT),
+        *FILE_COLUMNS,
+    ),
+    lambda state: [one for days in state.part(DriftRecords).by_day.values() for one in days],
+    _rows,
+)
+DRIFT: Final = register_kind(DriftKind())
