@@ -22,6 +22,7 @@ from forecast_assets.cli import (
     models,
     replays,
     runs,
+    serving,
     store,
     views,
 )
@@ -97,6 +98,6 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays, serving):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
