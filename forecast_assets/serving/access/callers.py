@@ -17,7 +17,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from forecast_assets.core.actions import Action
-from forecast_assets.core.errors import RefusedError
+from forecast_assets.core.errors import NotAllowedError, NotAuthenticatedError, TooManyRequestsError
 from forecast_assets.serving.access.roles import Right, may, roles_with
 from resources.operational.api_keys import ApiKey, ApiKeys
 
@@ -27,18 +27,6 @@ _MOST_REMEMBERED: Final = 10_000
 REQUESTS_PER_MINUTE: Final = {"reader": 3_000, "planner": 1_200, "support": 1_200, "operator": 6_000}
 IN_PROCESS: Final = "memory://"
 _CREATE: Final = Action("keys create", {"name": "NAME", "role": "reader"})
-
-
-class NotAuthenticatedError(RefusedError):
-    """No valid key came with the request."""
-
-
-class NotAllowedError(RefusedError):
-    """The key's role does not have the right."""
-
-
-class TooManyRequestsError(RefusedError):
-    """The key has asked as often as its role may; carries after how many seconds it may again."""
 
 
 @dataclass(frozen=True)

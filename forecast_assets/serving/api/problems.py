@@ -17,14 +17,16 @@ from forecast_assets.core.errors import (
     ForecastAssetsError,
     InputError,
     IntegrityError,
+    NotAllowedError,
+    NotAuthenticatedError,
     NotPublishedError,
     NotReadyError,
     RefusedError,
     StorageError,
+    TooManyRequestsError,
     UnknownProductError,
     UnknownVersionError,
 )
-from forecast_assets.serving.access.callers import NotAllowedError, NotAuthenticatedError, TooManyRequestsError
 
 MEDIA_TYPE: Final = "application/problem+json"
 # What kinds of errors are to HTTP; the nearest class above an error's own counts.
