@@ -129,6 +129,11 @@ class Settings(BaseSettings):
         return self.catalogue_folder / "catalogue.duckdb"
 
     @property
+    def operational_path(self) -> Path:
+        """Operational records, which have an age and end: keys of callers."""
+        return self.home.expanduser().absolute() / "operational.db"
+
+    @property
     def backtests_folder(self) -> Path:
         """What backtests made on the way, kept so that it is not made twice; may be removed at any time."""
         return self.home.expanduser().absolute() / "backtests"

@@ -26,6 +26,7 @@ from forecast_assets.cli import (
     policies,
     replays,
     runs,
+    serving,
     store,
     views,
 )
@@ -103,7 +104,7 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift, mirror,
-    store, replays,
+    store, replays, serving,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

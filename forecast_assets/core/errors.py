@@ -23,7 +23,10 @@
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
     │   ├── LostRaceError                       another writer appended first, too often
     │   ├── MirrorConflictError                 what a mirror holds is not this ledger's, or of another release
-    │   └── VacuumUnderWayError                 files are being removed that the entry might name
+    │   ├── VacuumUnderWayError                 files are being removed that the entry might name
+    │   ├── NotAuthenticatedError               a request without a valid key
+    │   ├── NotAllowedError                     the key's role does not have the right
+    │   └── TooManyRequestsError                the key has asked as often as its role may
     ├── IntegrityError                      stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
     │   ├── UnknownEntryError                   a ledger entry that a later release wrote
@@ -280,6 +283,18 @@ class VacuumUnderWayError(RefusedError):
             ),
             sequence=sequence,
         )
+
+
+class NotAuthenticatedError(RefusedError):
+    """No valid key came with a request."""
+
+
+class NotAllowedError(RefusedError):
+    """The role of a key does not have the right."""
+
+
+class TooManyRequestsError(RefusedError):
+    """A key has asked as often as its role may; carries after how many seconds it may again."""
 
 
 class IntegrityError(ForecastAssetsError):

@@ -1,0 +1,104 @@
+"""Commands of real time: serve, and the keys of callers.
+
+What belongs here: their arguments. What does not: logic.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from forecast_assets.cli.common import current, examples
+
+if TYPE_CHECKING:
+    from resources.operational.api_keys import ApiKeys
+
+# As `forecast_assets.serving.access.roles` has them; named here so that --help loads nothing.
+_ROLES: Final = ("reader", "planner", "support", "operator")
+
+
+@click.command(
+    epilog=examples(
+        "forecast-assets keys create --name bi --role reader",
+        "forecast-assets serve",
+        "forecast-assets serve --port 8123",
+        'curl -H "Authorization: Bearer $KEY" "http://127.0.0.1:8000/v1/forecasts?channel=champion&limit=28"',
+    )
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than this machine's "
+              "own belong behind a proxy that speaks TLS.")  # fmt: skip
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0 for a free one.")
+@click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
+def serve(host: str, port: int, *, log_requests: bool) -> None:
+    """Answer callers over HTTP: published forecasts, risks and explanations of explicit versions.
+
+    Callers need a key (keys create). Health is at /health/live and /health/ready, the document of all routes at
+    /openapi.json. Stop with Ctrl-C: what is being answered is answered.
+    """
+    from forecast_assets.serving.server import ServerOptions, run_server
+
+    run_server(current(), ServerOptions(host, port, log_requests=log_requests), echo=click.echo)
+
+
+@click.group()
+def keys() -> None:
+    """Keys of those who may call: made, listed, revoked."""
+
+
+@keys.command(
+    "create",
+    epilog=examples(
+        "forecast-assets keys create --name bi --role reader",
+        "forecast-assets keys create --name ana --role planner --days 90",
+    ),
+)
+@click.option("--name", required=True, help="Whose it is: a person or a program.")
+@click.option("--role", required=True, type=click.Choice(_ROLES), help="What it may do.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3_650), help="Days until it expires.")
+def create(name: str, role: str, days: int) -> None:
+    """Make a key and print it, once: only a hash of it is kept."""
+    key, text = _keys().create(name, role, now=datetime.now(UTC), valid_for=timedelta(days=days))
+    click.echo(
+        f"Key {key.key_id} of {name} ({role}) expires {key.expires_at:%Y-%m-%d}. Keep it; it is not shown again:"
+    )
+    click.echo(text)
+
+
+@keys.command("list", epilog=examples("forecast-assets keys list"))
+def list_keys() -> None:
+    """List keys: whose, with which role, until when."""
+    from forecast_assets.presentation.text import table
+
+    now = datetime.now(UTC)
+    rows = [
+        (
+            key.key_id,
+            key.name,
+            key.role,
+            f"{key.created_at:%Y-%m-%d}",
+            "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}",
+            "revoked" if key.revoked_at else "valid" if key.is_valid(now) else "expired",
+        )
+        for key in _keys().all()
+    ]
+    if not rows:
+        click.echo("No keys yet: forecast-assets keys create --name NAME --role reader")
+        return
+    click.echo(table(("key", "name", "role", "made", "expires", "state"), rows))
+
+
+@keys.command(epilog=examples("forecast-assets keys revoke 9f2c41d07be3"))
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Refuse a key from now on; services notice within seconds."""
+    key = _keys().revoke(key_id, now=datetime.now(UTC))
+    click.echo(f"Key {key.key_id} of {key.name} is revoked.")
+
+
+def _keys() -> "ApiKeys":
+    from resources.operational.api_keys import ApiKeys
+
+    return ApiKeys(current().operational_path)
+
+
+COMMANDS: Final = (serve, keys)

@@ -1,0 +1,137 @@
+"""What holds for every request and answer: an id, trace context, bounds, headers.
+
+What belongs here: one ASGI middleware. What does not: who asks, or any route.
+"""
+
+import json
+import logging
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from forecast_assets.serving.api.problems import MEDIA_TYPE
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LARGEST_BODY_BYTES: Final = 1 << 20
+# Visible ASCII without what separates values in logs: an id is copied into them.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# W3C Trace Context, version 00.
+_TRACE_PARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_log = logging.getLogger(__name__)
+
+
+class Guards:
+    """Gives each request its id, refuses bodies that are too large, adds headers, and logs one line.
+
+    Args:
+        app: What is guarded.
+        largest_body: Bytes.
+    """
+
+    def __init__(self, app: App, largest_body: int = LARGEST_BODY_BYTES) -> None:
+        self._app, self._largest = app, largest_body
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        request_id = _given(headers.get(b"x-request-id"), _REQUEST_ID) or str(uuid.uuid4())
+        trace = _given(headers.get(b"traceparent"), _TRACE_PARENT) or _new_trace()
+        scope["request_id"], scope["traceparent"] = request_id, trace
+        started, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [(b"x-request-id", request_id.encode()), (b"traceparent", trace.encode())]
+                present = {name.lower() for name, _ in message["headers"]}
+                added = [header for header in _HEADERS if header[0] not in present]
+                message["headers"] = [*message["headers"], *added, *own]
+            await send(message)
+
+        try:
+            if _length(headers) > self._largest:
+                await _refuse(answer, request_id, self._largest)
+            else:
+                await self._app(scope, _Bounded(receive, self._largest), answer)
+        except _TooLargeError:
+            await _refuse(answer, request_id, self._largest)
+        finally:
+            _log.info(
+                "%s %s %s in %.1f ms",
+                scope["method"],
+                scope["path"],
+                status,
+                (time.perf_counter() - started) * 1_000,
+                extra={"request_id": request_id, "traceparent": trace, "status": status},
+            )
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _Bounded:
+    """Receives a body up to its bound; what claims no length is counted."""
+
+    def __init__(self, receive: Receive, largest: int) -> None:
+        self._receive, self._left = receive, largest
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise _TooLargeError
+        return message
+
+
+def _given(value: bytes | None, pattern: re.Pattern[str]) -> str | None:
+    text = (value or b"").decode("ascii", errors="replace")
+    return text if pattern.fullmatch(text) else None
+
+
+def _new_trace() -> str:
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    said = headers.get(b"content-length", b"0")
+    return int(said) if said.isdigit() else 0
+
+
+async def _refuse(send: Send, request_id: str, largest: int) -> None:
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    document = {
+        "type": "about:blank#too-large",
+        "title": status.phrase,
+        "status": int(status),
+        "code": "too-large",
+        "detail": f"A request has at most {largest:,} bytes.",
+        "remedy": "Ask for fewer series at a time.",
+        "actions": [],
+        "facts": {"largest_bytes": largest},
+        "request_id": request_id,
+    }
+    body = json.dumps(document).encode()
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,81 @@
+"""Requests as HTTP carries them: names, types and bounds, with examples for the OpenAPI document.
+
+What belongs here: from a query to a question. What does not: answering.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forecast_assets.serving.api.rendering import Format
+from forecast_assets.serving.dataplane.questions import (
+    DEFAULT_ROWS,
+    MOST_NAMES,
+    MOST_ROWS,
+    Page,
+    StoredQuestion,
+    VersionAsked,
+)
+from forecast_assets.serving.dataplane.told import HistoryQuestion
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Names = Annotated[list[Name], Field(max_length=MOST_NAMES)]
+CadenceName = Literal["daily", "weekly"]
+
+
+class StoredQuery(BaseModel):
+    """A page of published rows; one of `model_version` and `channel` is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model_version: Name | None = Field(None, description="explicit model version", examples=["stat-1"])
+    channel: Name | None = Field(None, description="channel, resolved once and named in answers", examples=["champion"])
+    cadence: CadenceName = Field("daily", description="rhythm of the runs")
+    prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
+    horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
+    revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
+    store_id: Names = Field([], description="only these stores; may be repeated")
+    sku_id: Names = Field([], description="only these SKUs; may be repeated")
+    first_step: int = Field(1, ge=1, le=90, description="first day ahead")
+    last_step: int | None = Field(None, ge=1, le=90, description="last day ahead")
+    columns: Names = Field([], description="besides the row's key; may be repeated; default: all")
+    limit: int = Field(DEFAULT_ROWS, ge=1, le=MOST_ROWS, description="rows of a page at most")
+    page: Annotated[str, Field(max_length=4_000)] | None = Field(None, description="`next_page` of the answer before")
+    format: Format = Field(Format.JSON, description="of the rows")
+
+    def question(self, product: str) -> StoredQuestion:
+        """Return what is asked of a product.
+
+        Raises:
+            InputError: If it cannot be asked.
+        """
+        return StoredQuestion(
+            product,
+            VersionAsked(
+                self.model_version, self.channel, self.cadence, self.prediction_date, self.horizon, self.revision
+            ),
+            self.store_id,
+            self.sku_id,
+            self.first_step,
+            self.last_step,
+            self.columns,
+            self.limit,
+            None if self.page is None else Page.parse(self.page),
+        )
+
+
+class HistoryQuery(BaseModel):
+    """Every vintage of one day of one series."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store_id: Name = Field(description="store")
+    sku_id: Name = Field(description="SKU")
+    target_date: date = Field(description="the day that was forecast")
+    model_version: Names = Field([], description="only these versions; may be repeated; default: all")
+    cadence: CadenceName = Field("daily", description="rhythm of the runs")
+
+    def question(self) -> HistoryQuestion:
+        """Return what is asked."""
+        return HistoryQuestion(self.store_id, self.sku_id, self.target_date, self.model_version, self.cadence)

@@ -1,0 +1,58 @@
+"""The data plane as every protocol sees it: one object, one method a question.
+
+What belongs here: which questions there are. What does not: how any is answered.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from forecast_assets.core.keys import CHANNELS
+from forecast_assets.serving.dataplane.questions import StoredQuestion
+from forecast_assets.serving.dataplane.readiness import Readiness, readiness
+from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
+from forecast_assets.serving.dataplane.told import Explained, HistoryQuestion, Vintages, explain_row, vintages
+from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
+from resources.stores.home import Stores
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class DataPlane:
+    """Answers of one home; safe to share between threads.
+
+    Attributes:
+        stores: Where everything is; only read.
+        clock: Returns the present moment.
+    """
+
+    stores: Stores
+    clock: Callable[[], datetime] = field(default=_now)
+
+    def stored(self, question: StoredQuestion) -> StoredAnswer:
+        """Answer a page of published rows: see `read_stored`."""
+        return read_stored(self.stores, question, self.clock())
+
+    def explain(self, prediction_id: str) -> Explained:
+        """Return all that is published of one row: see `explain_row`."""
+        return explain_row(self.stores, prediction_id, self.clock())
+
+    def history(self, question: HistoryQuestion) -> Vintages:
+        """Return every published forecast of one day of a series: see `vintages`."""
+        return vintages(self.stores, question)
+
+    def versions(self) -> list[KnownVersion]:
+        """Return the model versions, with the channels that point at them: see `known_versions`."""
+        return known_versions(self.stores.ledger.state(), self.clock())
+
+    def readiness(self) -> Readiness:
+        """Say whether questions can be answered, and what is degraded: see `readiness`."""
+        return readiness(self.stores, self.clock())
+
+    def channels(self) -> dict[str, str | None]:
+        """Return where each channel points now."""
+        state = self.stores.ledger.state()
+        return {channel: state.channel(channel) for channel in CHANNELS}

@@ -1,0 +1,70 @@
+"""Whether questions can be answered now, and what is not as it should be.
+
+What belongs here: looking at what the data plane stands on. What does not: mending it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final
+
+from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.keys import CADENCES, DAILY, WEEKLY
+from resources.ledger.state import LedgerState
+from resources.stores.home import Stores
+
+# A daily run is made the day after its date; a weekly one within the week after its Sunday.
+_LATE_AFTER_DAYS: Final = {DAILY.name: 2, WEEKLY.name: 9}
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What can be answered.
+
+    Attributes:
+        is_ready: Whether stored reads can be answered.
+        reasons: Why not; empty where they can.
+        degraded: What is worse than usual, in sentences.
+        ledger_sequence: The newest entry that is known.
+        newest_prediction_date: Of what the champion of each cadence has published.
+    """
+
+    is_ready: bool
+    reasons: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+    ledger_sequence: int = 0
+    newest_prediction_date: dict[str, str] = field(default_factory=dict)
+
+
+def readiness(stores: Stores, now: datetime) -> Readiness:
+    """Read the ledger, and say what there is to answer from.
+
+    Args:
+        stores: Where everything is.
+        now: The present moment.
+    """
+    try:
+        state = stores.ledger.state()
+    except (ForecastAssetsError, OSError) as error:
+        return Readiness(is_ready=False, reasons=(f"the ledger cannot be read: {error}",))
+    if not state.publications:
+        return Readiness(is_ready=False, reasons=("nothing is published yet",), ledger_sequence=state.sequence)
+    newest = _newest_of_champions(state)
+    late = [
+        f"the newest {cadence} run of the champion is {(now.date() - found).days} days old"
+        for cadence, found in newest.items()
+        if (now.date() - found).days > _LATE_AFTER_DAYS[cadence]
+    ]
+    days = {cadence: found.isoformat() for cadence, found in newest.items()}
+    return Readiness(is_ready=True, degraded=tuple(late), ledger_sequence=state.sequence, newest_prediction_date=days)
+
+
+def _newest_of_champions(state: LedgerState) -> dict[str, date]:
+    found = {}
+    for name, cadence in CADENCES.items():
+        champion = state.channel(cadence.champion)
+        dates = [
+            key.prediction_date for key in state.publications if (key.cadence, key.model_version) == (name, champion)
+        ]
+        if dates:
+            found[name] = max(dates)
+    return found

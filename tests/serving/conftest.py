@@ -1,0 +1,37 @@
+"""A published retailer behind the data plane, and a client that speaks HTTP to it without a network."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from httpx import ASGITransport
+
+from forecast_assets.launch import Runner
+from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.serving.access.callers import Callers
+from forecast_assets.serving.api.app import create_app
+from forecast_assets.serving.dataplane.plane import DataPlane
+from resources.operational.api_keys import ApiKeys
+from tests.support.callers import Client
+
+NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def plane(published: tuple[Runner, RunOutcome]) -> DataPlane:
+    return DataPlane(published[0].stores, lambda: NOW)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> ApiKeys:
+    return ApiKeys(tmp_path_factory.mktemp("keys") / "operational.db")
+
+
+@pytest.fixture(scope="session")
+def reader_key(keys: ApiKeys) -> str:
+    return keys.create("tests", "reader", now=NOW, valid_for=timedelta(days=1))[1]
+
+
+@pytest.fixture
+def client(plane: DataPlane, keys: ApiKeys, reader_key: str) -> Client:
+    app = create_app(plane, Callers(keys, lambda: NOW))
+    return Client(ASGITransport(app=app, raise_app_exceptions=False), reader_key)
