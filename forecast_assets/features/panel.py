@@ -121,6 +121,11 @@ class Panel:
         )
 
     @property
+    def knows_stock_status(self) -> bool:
+        """Whether the hours without stock of any day are known."""
+        return bool(self.pooled.of_all("stock status", lambda: np.array(not np.isnan(self.out_of_stock_share).all())))
+
+    @property
     def event_days_and_beyond(self) -> Bools:
         """[E, T + H + B] on which days each event falls, the horizon's and those after it."""
         return self.event_days if self.events_beyond is None else np.c_[self.event_days, self.events_beyond]

@@ -73,7 +73,7 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
 def _status(run: RunContext, panel: Panel) -> StatusProbabilities | None:
     """What the version's classifier says of all series; None where it has none, or no status is known."""
     model = run.artifact.stock_status
-    if model is None or np.isnan(panel.out_of_stock_share).all():
+    if model is None or not panel.knows_stock_status:
         return None
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     return model.assess(panel, groups, run.hierarchy, run.options.workers)
@@ -81,7 +81,7 @@ def _status(run: RunContext, panel: Panel) -> StatusProbabilities | None:
 
 def _lost_share(run: RunContext, panel: Panel) -> Floats | None:
     """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
-    if np.isnan(panel.out_of_stock_share).all():
+    if not panel.knows_stock_status:
         return None
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     return usual_lost_share(panel, uncensor(panel, run.artifact.factors(panel, groups)))
