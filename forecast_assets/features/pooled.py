@@ -47,6 +47,9 @@ class Pooled(Protocol):
     def of_series(self, name: str, compute: Callable[[], Statistic]) -> Values:
         """[n, ...] Return what is said of each series by others, such as those of its store."""
 
+    def total(self, name: str, values: Floats) -> Floats:
+        """[1] or [n] Return the sum of the [n] values of all series, as each of these series sees it."""
+
     def nodes(self, code: GroupCodes) -> GroupCodes:
         """[n] Number the nodes whose sums are asked for, from the [n] unit of each series."""
 
@@ -84,6 +87,11 @@ class Computed:
         del name
         found = compute()
         return found.values if found.code is None else np.asarray(found.values[found.code])
+
+    def total(self, name: str, values: Floats) -> Floats:
+        """Add up."""
+        del name
+        return np.asarray(values.sum(keepdims=True))
 
     def nodes(self, code: GroupCodes) -> GroupCodes:
         """Return the units."""
@@ -126,6 +134,12 @@ class Kept(Computed):
         self._keep(name, found)
         return found.values if found.code is None else np.asarray(found.values[found.code])
 
+    def total(self, name: str, values: Floats) -> Floats:
+        """Add up and keep the sum."""
+        found = super().total(name, values)
+        self._keep(name, Statistic(found))
+        return found
+
     def sums(self, name: str, code: GroupCodes, summing: Any, values: Values) -> Floats:
         """Add up and keep the sums."""
         found = super().sums(name, code, summing, values)
@@ -143,8 +157,8 @@ class Kept(Computed):
 class Held:
     """Statistics as they were kept, for a few series of which each is there twice: as published, then changed.
 
-    A sum is what was kept; to that of a changed series what it and the others have changed by is added. Of all else
-    that is pooled nothing moves.
+    A sum is what was kept; changed series see it with what they have changed by added, so that it is that of a whole
+    run with the same changes, but for rounding. Of all else that is pooled nothing moves.
 
     Attributes:
         found: As kept.
@@ -174,6 +188,11 @@ class Held:
         del compute
         found = self._kept(name)
         return np.asarray(found.values[self.rows if found.code is None else found.code[self.rows]])
+
+    def total(self, name: str, values: Floats) -> Floats:
+        """Return the kept sum for series as published, and with all changes for changed ones."""
+        change = float((values[1::2] - values[::2]).sum())
+        return np.asarray(self._kept(name).values + np.where(np.arange(len(values)) % 2, change, 0.0))
 
     def nodes(self, code: GroupCodes) -> GroupCodes:
         """Number the nodes as published and as changed apart."""

@@ -180,8 +180,8 @@ def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
     lost = smooth(np.nan_to_num(demand - panel.sales), 2 * HALF_LIFE_DAYS)[:, -1]
     asked = smooth(np.nan_to_num(demand), 2 * HALF_LIFE_DAYS)[:, -1]
     own = ratio(lost, asked)
-    of_all = panel.pooled.of_all("lost share", lambda: ratio(lost.sum(keepdims=True), asked.sum(keepdims=True)))
-    return np.asarray(1.0 - np.sqrt(np.maximum(1.0 - own, 0.0) * (1.0 - float(of_all[0]))))
+    of_all = ratio(panel.pooled.total("lost demand", lost), panel.pooled.total("demand", asked))
+    return np.asarray(1.0 - np.sqrt(np.maximum(1.0 - own, 0.0) * (1.0 - of_all)))
 
 
 def classify(panel: Panel, season: Floats | None = None, season_deviation: Floats | None = None) -> Names:
@@ -253,8 +253,8 @@ def _dispersion(everyone: Pooled, sales: Floats, typical: Floats, is_whole: Bool
     """[n] Variance over mean of whole days about their typical value, drawn towards that of all series."""
     squares = np.where(is_whole, (sales - typical) ** 2, 0.0).sum(axis=1)
     means = np.where(is_whole, typical, 0.0).sum(axis=1)
-    of_all = everyone.of_all("dispersion of sales", lambda: ratio(squares.sum(keepdims=True), means.sum(keepdims=True)))
-    pooled = float(of_all[0]) or 1.0
+    pooled = ratio(everyone.total("squared errors of sales", squares), everyone.total("means of sales", means))
+    pooled = np.where(pooled == 0.0, 1.0, pooled)
     prior = _DISPERSION_PRIOR_UNITS
     return np.asarray(np.maximum((squares + prior * pooled) / (means + prior), _LEAST_DISPERSION))
 
