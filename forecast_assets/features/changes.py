@@ -13,11 +13,14 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
+import polars as pl
 
 from forecast_assets.contracts import LARGEST_UNITS
-from forecast_assets.core.arrays import Bools, Ints, Rows
+from forecast_assets.core.arrays import Ints, Rows
 from forecast_assets.core.errors import InputError, first_ten
-from forecast_assets.features.panel import Panel
+from forecast_assets.features.compiler import compute_features
+from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.features.specs import FeatureSpec
 
 _HIGHEST_RATIO: Final = 10.0
 
@@ -183,6 +186,48 @@ def _by_name(names: Sequence[str]) -> Ints:
     return np.asarray(np.argsort(np.array(names), kind="stable"), dtype=np.int64)
 
 
-def is_changed(changes: Sequence[SeriesChange]) -> Bools:
-    """[k] Whether anything of demand is asked to be other, by change."""
-    return np.array([change.moves_demand for change in changes], dtype=np.bool_)
+def changed_features(
+    features: pl.DataFrame, specs: Sequence[FeatureSpec], panel: Panel, changes: Sequence[SeriesChange]
+) -> pl.DataFrame:
+    """Return the snapshot's rows of some series as they are with changed sales and stock, by the compiler of snapshots.
+
+    Plans and orders are in no feature. Windows that reach further back than the panel keep what the snapshot says of
+    the days before it.
+
+    Args:
+        features: Rows of k series.
+        specs: What the snapshot was computed by.
+        panel: The same k series in the same order, changed.
+        changes: [k].
+    """
+    out = features
+    if any(change.sales for change in changes):
+        found = compute_features(
+            [spec for spec in specs if spec.feed == "sales"], {"sales": _sales(panel)}, cutoff=panel.cutoff
+        )
+        computed = features.select(SERIES_KEY).join(found, on=SERIES_KEY, how="left", maintain_order="left")
+        of_sales = [spec for spec in specs if spec.feed == "sales"]
+        out = features.with_columns(_reaching_back(spec, features, computed, panel) for spec in of_sales)
+    on_hand = [change.on_hand_units for change in changes]
+    stock = pl.Series("on_hand", on_hand, pl.Float64)
+    latest = [spec.name for spec in specs if spec.column == "on_hand_units" and spec.aggregate == "latest"]
+    return out.with_columns(pl.coalesce(stock, pl.col(name)).alias(name) for name in latest)
+
+
+def _sales(panel: Panel) -> pl.LazyFrame:
+    row, day = np.nonzero(~np.isnan(panel.sales))
+    days = pl.Series("event_date", [panel.first_date + timedelta(days=at) for at in range(panel.history_days)], pl.Date)
+    units = pl.Series("sales_units", panel.sales[row, day])
+    return panel.series.select(SERIES_KEY)[row].with_columns(days[day], units).lazy()
+
+
+def _reaching_back(spec: FeatureSpec, before: pl.DataFrame, found: pl.DataFrame, panel: Panel) -> pl.Series:
+    """A feature of sales: as computed where the panel holds its window, else with what the snapshot knew before it."""
+    old, new = before[spec.name], found[spec.name]
+    if spec.window_days is not None and spec.window_days <= panel.history_days:
+        return new
+    if spec.aggregate == "days_since_first":
+        return pl.select(pl.max_horizontal(old, new).alias(spec.name)).to_series()
+    if spec.aggregate == "days_since_last_positive":
+        return pl.select(pl.coalesce(new, old).alias(spec.name)).to_series()
+    return old

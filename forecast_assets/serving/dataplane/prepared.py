@@ -9,6 +9,7 @@ from: what was prepared from anything else is never found under it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,22 +17,38 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frame
-from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, RECONCILED_FORECASTS
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    BASE_NODE_FORECASTS,
+    EVENTS,
+    FORECAST_EXPLANATIONS,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.core.arrays import Groups, Rows
 from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.corrections.restatements import source_snapshot
+from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
+from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.explanations.stage import explanation_context
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
+from forecast_assets.features.specs import FeatureSpec, specs_from_data
+from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact
-from resources.store.manifests import ProductVersion
+from forecast_assets.serving.dataplane.told import ToldFacts
+from forecast_assets.stockout_risk.assessing import rated_by
+from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
+from forecast_assets.stockout_risk.stage import supply_of
+from forecast_assets.stockout_risk.stock_status import assess_status
 from resources.stores.home import Stores
 
 _KEY: Final = ("store_id", "sku_id")
@@ -71,6 +88,11 @@ class PreparedRun:
         is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
         base: [n, H] published base forecasts.
         reconciled: [n, H] published reconciled forecasts.
+        supply: Stock, terms and open orders of all series.
+        risk_paths: Sampled futures of a series with a position.
+        features: The snapshot's rows.
+        specs: What the snapshot was computed by.
+        told: What explanations tell besides numbers.
     """
 
     key: PreparedKey
@@ -83,6 +105,11 @@ class PreparedRun:
     is_quarantined: Any
     base: Millionths
     reconciled: Millionths
+    supply: Supply
+    risk_paths: int
+    features: pl.DataFrame
+    specs: tuple[FeatureSpec, ...]
+    told: ToldFacts
 
     @cached_property
     def places(self) -> Mapping[tuple[str, str], int]:
@@ -145,15 +172,13 @@ def prepare_run(stores: Stores, run: RunKey, *, workers: int | None = None, prog
     publication = store.publication(run)
     snapshot, model = source_snapshot(stores, publication.products), stores.registry.model_version(run.model_version)
     history, features, artifact = (
-        History.of(snapshot, stores.observations),
-        store.read(snapshot),
-        load_artifact(stores, model),
-    )
+        History.of(snapshot, stores.observations), store.read(snapshot), load_artifact(stores, model),
+    )  # fmt: skip
     panel = history.panel(features, history_days=artifact.history_days, horizon_days=run.forecast_horizon)
     hierarchy, kept = build_hierarchy(features, history), Kept()
     given = given_inputs_of(store, publication.products.values())
     aside = quarantined_rows(history, since=history.cutoff)
-    base, reconciled = _published(stores, publication.products)
+    made = _Made.of(stores, publication.products)
     prepared = PreparedRun(
         key=PreparedKey(run, publication.sequence, snapshot.facts["feature_version"], snapshot.version, model.artifact),
         family=family(model.family),
@@ -163,20 +188,34 @@ def prepare_run(stores: Stores, run: RunKey, *, workers: int | None = None, prog
         statistics=kept.found,
         given_rows=store.read(given[0]) if given else None,
         is_quarantined=is_touched(panel.series, aside).to_numpy() if aside["is_open"].any() else None,
-        base=_matrix(store.read(base, ["base_units"])["base_units"], run),
-        reconciled=_matrix(store.read(reconciled, ["reconciled_units"])["reconciled_units"], run),
+        base=_matrix(made.base["base_units"], run),
+        reconciled=_matrix(made.reconciled["reconciled_units"], run),
+        supply=supply_of(history, panel.series),
+        risk_paths=made.risk_paths,
+        features=features,
+        specs=specs_from_data(snapshot.facts["specs"]),
+        told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
     )
-    everyone = np.arange(panel.series.height)
-    made = prepared.family.forecast(
-        artifact,
-        ForecastInputs(
-            replace(panel, pooled=kept), prepared.product_groups, given_rows=prepared.given_rows, key=run,
-            workers=workers, progress=progress,
-        ),
-    )  # fmt: skip
-    frame = prepared.base_frame(replace(panel, pooled=kept), everyone, made)
-    require_as_published(prepared, everyone, frame)
+    _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
     return prepared
+
+
+def _keep_statistics(
+    prepared: PreparedRun, panel: Panel, hierarchy: Hierarchy, workers: int | None, progress: Progress
+) -> None:
+    """Forecast all series of a panel that keeps what they say together, and work out what their risks are rated by.
+
+    Raises:
+        ReplayDifferenceError: If the forecasts are not the published ones.
+    """
+    groups, everyone = prepared.product_groups, np.arange(panel.series.height)
+    inputs = ForecastInputs(
+        panel, groups, given_rows=prepared.given_rows, key=prepared.key.run, workers=workers, progress=progress
+    )
+    made = prepared.family.forecast(prepared.artifact, inputs)
+    require_as_published(prepared, everyone, prepared.base_frame(panel, everyone, made))
+    if rated_by(panel, groups, hierarchy, prepared.artifact, workers).lost_share is not None:
+        assess_status(panel)
 
 
 def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) -> None:
@@ -197,14 +236,45 @@ def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) 
         )
 
 
-def _published(stores: Stores, products: Mapping[str, str]) -> tuple[ProductVersion, ProductVersion]:
-    """Return the base and the reconciled forecasts behind a publication."""
-    explanations = stores.predictions.version(products[FORECAST_EXPLANATIONS.name])
-    base, reconciled = (
-        stores.predictions.version(explanations.inputs[name])
-        for name in (BASE_FORECASTS.name, RECONCILED_FORECASTS.name)
+@dataclass(frozen=True)
+class _Made:
+    """What is read of the products behind a publication.
+
+    Attributes:
+        base: `OF_BASE` of `base_forecasts`.
+        nodes: `base_node_forecasts`.
+        reconciled: `OF_RECONCILED` of `reconciled_forecasts`.
+        risk_paths: Sampled futures of a series with a position.
+    """
+
+    base: pl.DataFrame
+    nodes: pl.DataFrame
+    reconciled: pl.DataFrame
+    risk_paths: int
+
+    @classmethod
+    def of(cls, stores: Stores, products: Mapping[str, str]) -> "_Made":
+        store = stores.predictions
+        explanations = store.version(products[FORECAST_EXPLANATIONS.name])
+        reconciled = store.version(explanations.inputs[RECONCILED_FORECASTS.name])
+        return cls(
+            store.read(store.version(explanations.inputs[BASE_FORECASTS.name]), OF_BASE),
+            store.read(store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
+            store.read(reconciled, OF_RECONCILED),
+            store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts.get("risk_paths", DEFAULT_PATHS),
+        )
+
+
+def _told(
+    history: History, features: pl.DataFrame, hierarchy: Hierarchy, artifact: Artifact, horizon: int, made: _Made
+) -> ToldFacts:
+    gaps = largest_gaps(made.base, made.reconciled, made.nodes, hierarchy)
+    of_run = explanation_context(history, features, hierarchy, artifact, horizon, made.base, gaps)
+    rows = history.feed(EVENTS.name, since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    events = pl.DataFrame(schema=EVENTS.schema) if rows is None else rows.collect()
+    return ToldFacts(
+        replace(of_run, plan=None), tuple(artifact.recurring_events), events, history.membership("store_hierarchy")
     )
-    return base, reconciled
 
 
 def _matrix(units: pl.Series, run: RunKey) -> Millionths:
