@@ -57,7 +57,7 @@ class WholeRun:
         asked: dict[str, dict[str, Any]] = {
             "price": {"price_ratios": {day: float(random.uniform(0.5, 1.2)) for day in ahead}},
             "promotion": {"promotions": {day: bool(random.random() < 0.7) for day in ahead}},
-            "event": {"events": {day: ("fair",) for day in ahead}},
+            "event": {"events": dict.fromkeys(ahead, ("fair",))},
             "stock": {"on_hand_units": 0.0},
             "sales": {"sales": {day: float(random.integers(0, 30)) for day in past}},
         }

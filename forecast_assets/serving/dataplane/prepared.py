@@ -44,6 +44,8 @@ from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact
+from forecast_assets.serving.dataplane.prepared_key import PreparedKey
+from forecast_assets.serving.dataplane.statistics import statistics_from_bytes, statistics_to_bytes
 from forecast_assets.serving.dataplane.told import ToldFacts
 from forecast_assets.stockout_risk.assessing import rated_by
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
@@ -52,25 +54,6 @@ from forecast_assets.stockout_risk.stock_status import assess_status
 from resources.stores.home import Stores
 
 _KEY: Final = ("store_id", "sku_id")
-
-
-@dataclass(frozen=True)
-class PreparedKey:
-    """What a prepared run was made from.
-
-    Attributes:
-        run: The published run.
-        publication: Sequence number of the ledger entry that published it.
-        feature_version: Of its snapshot.
-        snapshot: Hash of the snapshot's manifest.
-        artifact: Hash of the manifest of the version's artifact.
-    """
-
-    run: RunKey
-    publication: int
-    feature_version: str
-    snapshot: str
-    artifact: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +93,10 @@ class PreparedRun:
     features: pl.DataFrame
     specs: tuple[FeatureSpec, ...]
     told: ToldFacts
+
+    def statistics_to_bytes(self) -> bytes:
+        """Write what takes long to make, for `prepare_run` to read in another process."""
+        return statistics_to_bytes(self.key, self.statistics)
 
     @cached_property
     def places(self) -> Mapping[tuple[str, str], int]:
@@ -154,17 +141,26 @@ class PreparedRun:
         return self.given_rows[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
 
 
-def prepare_run(stores: Stores, run: RunKey, *, workers: int | None = None, progress: Progress = silent) -> PreparedRun:
+def prepare_run(
+    stores: Stores,
+    run: RunKey,
+    *,
+    statistics: bytes | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> PreparedRun:
     """Prepare a published run: forecast it once more, keep what series say together, and hold it to what was published.
 
     Args:
         stores: Where everything is.
         run: Which.
+        statistics: What `PreparedRun.statistics_to_bytes` wrote of the same run, which saves forecasting all series.
         workers: Threads and processes; all cores if left out.
         progress: Called with the stage, series done and series in all.
 
     Raises:
         NotPublishedError: If the run is not published.
+        InputError: If the statistics are of anything else, or damaged.
         ReplayDifferenceError: If this release and machine do not make the published numbers: then no answer would be
             about them.
     """
@@ -196,7 +192,10 @@ def prepare_run(stores: Stores, run: RunKey, *, workers: int | None = None, prog
         specs=specs_from_data(snapshot.facts["specs"]),
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
     )
-    _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
+    if statistics is None:
+        _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
+    else:
+        kept.found.update(statistics_from_bytes(prepared.key, statistics))
     return prepared
 
 
