@@ -16,8 +16,9 @@ import numpy as np
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.pooled import Statistic
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
+from resources.store.provenance import code_version
 
-# Raised whenever statistics of the same names mean something else.
+# How they are laid out.
 FORMAT: Final = 1
 _HEAD: Final = "head"
 
@@ -25,7 +26,7 @@ _HEAD: Final = "head"
 def statistics_to_bytes(key: PreparedKey, statistics: Mapping[str, Statistic]) -> bytes:
     """Write statistics with the key of the run that they are of."""
     names = sorted(statistics)
-    head = json.dumps({"format": FORMAT, "key": _key(key), "names": names}, sort_keys=True)
+    head = json.dumps({"of": _origin(key), "names": names}, sort_keys=True)
     arrays: dict[str, Any] = {_HEAD: np.frombuffer(head.encode(), dtype=np.uint8)}
     for at, name in enumerate(names):
         found = statistics[name]
@@ -41,28 +42,27 @@ def statistics_from_bytes(key: PreparedKey, content: bytes) -> dict[str, Statist
     """Read back what `statistics_to_bytes` wrote.
 
     Raises:
-        InputError: If the bytes are damaged, of another format, or of another run, snapshot or artifact.
+        InputError: If the bytes are damaged, or of another run, snapshot or artifact, or made by another release.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             head = json.loads(arrays[_HEAD].tobytes())
-            if (head["format"], head["key"]) == (FORMAT, _key(key)):
+            if head["of"] == _origin(key):
                 return {name: _read(arrays, at) for at, name in enumerate(head["names"])}
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise _foreign(key, f"{type(error).__name__} {error}") from error
-    raise _foreign(key, f"they are of {head['key']}, format {head['format']}")
+    raise _foreign(key, f"they are of {head['of']}")
 
 
 def _read(arrays: Any, at: int) -> Statistic:
-    code = f"code_{at}"
-    return Statistic(arrays[f"values_{at}"], arrays[code] if code in arrays else None)
+    return Statistic(arrays[f"values_{at}"], arrays.get(f"code_{at}"))
 
 
-def _key(key: PreparedKey) -> dict[str, Any]:
-    return {**asdict(key), "run": str(key.run)}
+def _origin(key: PreparedKey) -> dict[str, Any]:
+    """What the bytes were made from, the code included: what a statistic of some name is, the code says."""
+    return {**asdict(key), "run": str(key.run), "format": FORMAT, "code": code_version()}
 
 
 def _foreign(key: PreparedKey, why: str) -> InputError:
-    return InputError(
-        f"These are no statistics of {key.run}: {why}.", remedy="Prepare the run again.", run=str(key.run)
-    )
+    what = f"These are no statistics of {key.run}: {why}."
+    return InputError(what, remedy="Prepare the run again, without them.", run=str(key.run))

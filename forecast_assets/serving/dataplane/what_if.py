@@ -22,7 +22,8 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import COMPUTED
 from forecast_assets.publication.candidates import forecasts_frame
 from forecast_assets.reconciliation.reconciling import carried_over, with_means
-from forecast_assets.serving.dataplane.prepared import PreparedKey, PreparedRun, require_as_published
+from forecast_assets.serving.dataplane.prepared import PreparedRun, require_as_published
+from forecast_assets.serving.dataplane.prepared_key import PreparedKey
 from forecast_assets.stockout_risk.assessing import assessed, rated_by
 from forecast_assets.stockout_risk.inventory import Supply
 

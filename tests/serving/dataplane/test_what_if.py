@@ -232,5 +232,5 @@ def test_stock_of_a_series_without_a_position_is_refused(statistical: PreparedRu
 
 def test_a_run_that_does_not_come_out_as_published_answers_nothing(statistical: PreparedRun) -> None:
     other = replace(statistical, base=statistical.base + 1)
-    with pytest.raises(ReplayDifferenceError, match="28 of 28 base forecasts of .* are not what was published"):
+    with pytest.raises(ReplayDifferenceError, match=r"28 of 28 base forecasts of .* are not what was published"):
         what_if(other, [SeriesChange(*statistical.panel.series.row(0))])
