@@ -45,6 +45,15 @@ def forecast_frames(
         n x H rows sorted by store, SKU and step, and m x H rows sorted by node and step.
     """
     base = to_millionths(made.mean)
+    nodes = _sums(key, base, hierarchy, family.name) if made.nodes is None else _nodes(key, made.nodes)
+    return base_frame(key, panel, family, made, is_quarantined), BASE_NODE_FORECASTS.conform(nodes)
+
+
+def base_frame(
+    key: RunKey, panel: Panel, family: ModelFamily[Any], made: Forecasts, is_quarantined: Bools | None = None
+) -> pl.DataFrame:
+    """Lay forecasts of series out as the product `base_forecasts`; arguments as for `forecast_frames`."""
+    base = to_millionths(made.mean)
     rows = rows_per_step(key, panel.series.with_columns(_described(made))).with_columns(
         *_exact(base, family.explain(made)),
         *(publish(made.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
@@ -59,8 +68,7 @@ def forecast_frames(
             made.backtested_days,
         ),
     )
-    nodes = _sums(key, base, hierarchy, family.name) if made.nodes is None else _nodes(key, made.nodes)
-    return BASE_FORECASTS.conform(rows), BASE_NODE_FORECASTS.conform(nodes)
+    return BASE_FORECASTS.conform(rows)
 
 
 def _described(made: Forecasts) -> list[pl.Series]:

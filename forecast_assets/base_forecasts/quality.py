@@ -117,4 +117,5 @@ def _empty_share(panel: Panel) -> Floats:
 
 def _has_prices(panel: Panel) -> bool:
     """Whether there is a price feed: days without a price stand at list price, so one that always does says nothing."""
-    return bool(panel.has_plan.any() or (panel.price_ratio != 1.0).any())
+    said = panel.pooled.of_all("prices", lambda: np.array(panel.has_plan.any() or (panel.price_ratio != 1.0).any()))
+    return bool(said)

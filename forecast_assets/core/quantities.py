@@ -75,4 +75,9 @@ def from_units(series: pl.Series) -> Millionths:
     """
     if series.dtype != UNITS or series.null_count():
         raise ValueError(f"Expected DECIMAL(18, 6) without nulls, found {series.dtype} with {series.null_count()}.")
-    return series.cast(pl.Decimal(38, DECIMALS)).to_physical().cast(pl.Int64).to_numpy()
+    decimals = series.rechunk().to_arrow()
+    if not len(decimals):
+        return np.zeros(0, dtype=np.int64)
+    # 16 bytes each, of which the lower 8 hold all that fits 18 digits.
+    words = np.frombuffer(decimals.buffers()[1], dtype=np.int64)
+    return words[2 * decimals.offset : 2 * (decimals.offset + len(decimals)) : 2].copy()

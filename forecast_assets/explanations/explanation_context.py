@@ -38,6 +38,8 @@ class ExplanationContext:
         events: `store_id, target_date, event_names, payday_names`, one row per store and day that has events.
         covariates: `store_id, target_date, covariate_names`, one row per store and day with a covariate far from usual.
         gaps: `store_id, sku_id, step, node_name, node_gap_share`: see `largest_gaps`.
+        longest_days: Days since the first row of the series of the whole run known longest, where `series` are a few of
+            them; None where they are all.
     """
 
     feeds: frozenset[str] = field(default_factory=lambda: frozenset(FEEDS))
@@ -46,6 +48,7 @@ class ExplanationContext:
     events: pl.DataFrame | None = None
     covariates: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None
+    longest_days: float | None = None
 
     def row_facts(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return `ROW_FACTS` for rows of a run, in their order.
@@ -73,8 +76,8 @@ class ExplanationContext:
     @property
     def longest_history_days(self) -> float | None:
         """Days since the first row of the series known longest."""
-        if self.series is None or "age_days" not in self.series.columns:
-            return None
+        if self.longest_days is not None or self.series is None or "age_days" not in self.series.columns:
+            return self.longest_days
         return self.series.select(pl.col("age_days").max().cast(pl.Float64)).item()  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ statistical family's drivers were taken apart. Learned models do not apply one e
 told in units alone.
 """
 
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -54,6 +55,7 @@ _LEAST_MANY: Final = 0.05
 _LEAST_FEW: Final = 0.005
 
 
+@cache
 def forecast_reason() -> pl.Expr:
     """Return the drivers of a forecast in words, still without a capital letter.
 

@@ -3,6 +3,7 @@
 What belongs here: what a risk rests on, said. What does not: any number that is not in the row already.
 """
 
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -17,6 +18,7 @@ RISK_NUMBERS: Final = (
 STOCK_FACTS: Final = ("on_hand_units", "lead_time_days", "days_out_of_stock_28d_share")
 
 
+@cache
 def risk_reason() -> pl.Expr:
     """Return what a stock-out risk rests on in words.
 

@@ -25,6 +25,7 @@ from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
+from forecast_assets.models.artifact import Artifact
 from forecast_assets.plots import notable_series
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import PicturedSeries, driver_pictures
@@ -45,7 +46,10 @@ def explain(run: RunContext) -> StageResult:
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
     forecast, moved = run.read(base, OF_BASE), run.read(reconciled, OF_RECONCILED)
     nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
-    told = _explanation_context(run, forecast, largest_gaps(forecast, moved, nodes, run.hierarchy))
+    gaps = largest_gaps(forecast, moved, nodes, run.hierarchy)
+    told = explanation_context(
+        run.history, run.features, run.hierarchy, run.artifact, run.key.forecast_horizon, forecast, gaps
+    )
     risk = run.read(risks, OF_RISKS)
     frame = explanation_frame(forecast, moved, risk, told)
     inputs = {
@@ -60,20 +64,38 @@ def explain(run: RunContext) -> StageResult:
     )
 
 
-def _explanation_context(run: RunContext, base: pl.DataFrame, gaps: pl.DataFrame) -> ExplanationContext:
-    history, hierarchy, horizon = run.history, run.hierarchy, run.key.forecast_horizon
+def explanation_context(
+    history: History,
+    features: pl.DataFrame,
+    hierarchy: Hierarchy,
+    artifact: Artifact,
+    horizon: int,
+    base: pl.DataFrame,
+    gaps: pl.DataFrame,
+) -> ExplanationContext:
+    """Return what the words of a run tell besides its numbers.
+
+    Args:
+        history: What the run's snapshot was made from.
+        features: The snapshot's rows.
+        hierarchy: Of the same series.
+        artifact: Of the model version.
+        horizon: Days ahead.
+        base: `OF_BASE` of `base_forecasts`.
+        gaps: See `largest_gaps`.
+    """
     classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
     facts = (
-        run.features.join(_hierarchy_places(hierarchy, run.artifact.group_level), on=SERIES_KEY, how="left")
+        features.join(_hierarchy_places(hierarchy, artifact.group_level), on=SERIES_KEY, how="left")
         .join(_last_days(history, classes.filter(demand_class="ended")), on=SERIES_KEY, how="left")
         .sort(SERIES_KEY)
-        .with_columns(follows_last_year=pl.lit(run.artifact.follows_last_year))
+        .with_columns(follows_last_year=pl.lit(artifact.follows_last_year))
     )
     return ExplanationContext(
         feeds=frozenset(batch.feed for batch in history.batches),
         series=facts,
         plan=_plan(history, horizon),
-        events=_events(history, hierarchy.series["store_id"], horizon, run.artifact.recurring_events),
+        events=_events(history, hierarchy.series["store_id"], horizon, artifact.recurring_events),
         covariates=_covariates(history, base, hierarchy.series, horizon),
         gaps=gaps,
     )

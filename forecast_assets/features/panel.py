@@ -20,6 +20,7 @@ from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Ints,
 from forecast_assets.core.numbering import number_pairs
 from forecast_assets.features.covariates import Covariates, lay_out_covariates
 from forecast_assets.features.places import stores_in
+from forecast_assets.features.pooled import COMPUTED, Pooled
 
 SERIES_KEY: Final = ["store_id", "sku_id"]
 # What a panel is laid out from.
@@ -64,6 +65,8 @@ class Panel:
         covariates: What was said of covariates on all T + H days, as every cutoff of the history knew it.
         availability_power: Exponent with which the share of a usual day's sales that found stock counts; 1 unless a
             version has learned another.
+        pooled: Where statistics that are not of one series alone come from: all series of the panel, unless a few of a
+            run's are forecast again.
     """
 
     series: pl.DataFrame
@@ -85,6 +88,7 @@ class Panel:
     covariates: Covariates = field(default_factory=Covariates)
     events_beyond: Bools | None = None
     availability_power: float = 1.0
+    pooled: Pooled = field(default=COMPUTED, compare=False, repr=False)
 
     @property
     def cutoff(self) -> date:
@@ -115,6 +119,11 @@ class Panel:
         return tuple(
             name for name, kinds in sorted(said.items()) if RECURRING in kinds or (name in often and RARE not in kinds)
         )
+
+    @property
+    def knows_stock_status(self) -> bool:
+        """Whether the hours without stock of any day are known."""
+        return bool(self.pooled.of_all("stock status", lambda: np.array(not np.isnan(self.out_of_stock_share).all())))
 
     @property
     def event_days_and_beyond(self) -> Bools:
@@ -209,6 +218,10 @@ class Panel:
         """[E, B] on which days after so many columns each event falls."""
         return self.event_days_and_beyond[:, width : width + DAYS_BEYOND]
 
+    def within(self, scope: str) -> "Panel":
+        """Return the panel for a part of a run in which pooled statistics of the same names are others."""
+        return replace(self, pooled=self.pooled.within(scope))
+
     def take(self, rows: Rows) -> "Panel":
         """Return the series at ``rows``."""
         # A copy of all of them may not fit beside it.
@@ -220,7 +233,7 @@ class Panel:
         )  # fmt: skip
         chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in matrices}
         chosen |= {"event_series": self.event_series[:, rows], "covariates": self.covariates.take(rows)}
-        return replace(self, series=self.series[rows], **chosen)
+        return replace(self, series=self.series[rows], pooled=self.pooled.take(rows), **chosen)
 
 
 def assemble_panel(

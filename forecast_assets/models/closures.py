@@ -20,6 +20,7 @@ import numpy as np
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes
 from forecast_assets.features.demand_class import ENDED_DAYS
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.models.silences import (
     UNLIKELY,
     VERY_UNLIKELY,
@@ -77,17 +78,37 @@ def closed_days(panel: Panel) -> Bools:
     """
     has_sold = np.nan_to_num(panel.sales) > 0
     starts, code = _stores(panel)
-    store_sold = _any_of(has_sold, starts)
-    closed = panel.is_closed.copy()
-    closed[:, : panel.history_days] &= ~store_sold[code]
+    closed, pooled, width = panel.is_closed.copy(), panel.pooled, panel.is_closed.shape[1]
+    closed[:, : panel.history_days] &= ~pooled.of_series(
+        "days with sales of stores", lambda: Statistic(_any_of(has_sold, starts), code)
+    )
     if panel.history_days > WEEK:
-        for _ in range(_ROUNDS):
-            found = _closed_stores(panel, has_sold, closed, starts, code)
-            if not found.any():
-                break
-            closed |= found[code]
+        of_stores = pooled.of_series(
+            "closed days of stores",
+            lambda: Statistic(_closed_in_rounds(panel, has_sold, closed, starts, code), code),
+        )
+        closed |= of_stores[:, :width]
+        for at, name in enumerate(_event_names(panel), start=width):
+            columns, applies = panel.occurrences(name)
+            ahead = columns >= panel.history_days
+            closed[:, columns[ahead]] |= of_stores[:, at, None] & applies[:, ahead]
         closed |= _never_sold_on(panel, has_sold, closed)
     return closed
+
+
+def _closed_in_rounds(panel: Panel, has_sold: Bools, closed: Bools, starts: GroupCodes, code: GroupCodes) -> Bools:
+    """[S, T + H + N] Days on which each store is closed, by its weekdays if ahead, and events that close it."""
+    out = np.zeros((len(starts), closed.shape[1] + len(_event_names(panel))), dtype=np.bool_)
+    for _ in range(_ROUNDS):
+        found = _closed_stores(panel, has_sold, closed | out[code, : closed.shape[1]], starts, code)
+        if not found.any():
+            break
+        out |= found
+    return out
+
+
+def _event_names(panel: Panel) -> list[str]:
+    return sorted(set(panel.event_names))
 
 
 def is_weekly(closed: Bools, history_days: int) -> Bools:
@@ -135,7 +156,7 @@ def _any_of(values: Bools, starts: GroupCodes) -> Bools:
 
 
 def _closed_stores(panel: Panel, has_sold: Bools, closed: Bools, starts: GroupCodes, code: GroupCodes) -> Bools:
-    """[S, T + H] Days on which each store is closed, given those that are known to be."""
+    """[S, T + H + N] Days on which each store is closed, and events that close it, given the days that are known."""
     past = closed[:, : panel.history_days]
     surprise = surprise_of_a_silent_day(_could_have_sold(panel, has_sold) & ~past, has_sold)
     lives = _is_live(panel, has_sold, starts, code) & ~(panel.is_censored & ~has_sold)
@@ -151,7 +172,8 @@ def _closed_stores(panel: Panel, has_sold: Bools, closed: Bools, starts: GroupCo
     out[:, : panel.history_days] = (in_a_row.surprise >= UNLIKELY) | weekly
     out[:, panel.history_days :] = last_week[:, np.arange(panel.horizon_days) % WEEK]
     is_ordinary = ~weekly & (in_a_row.length <= _HOLIDAY_DAYS)
-    return out | _closed_events(panel, units, is_ordinary, starts)
+    of_events, closing = _closed_events(panel, units, is_ordinary, starts)
+    return np.concatenate([out | of_events, closing], axis=1)
 
 
 def _could_have_sold(panel: Panel, has_sold: Bools) -> Bools:
@@ -175,21 +197,27 @@ def _is_live(panel: Panel, has_sold: Bools, starts: GroupCodes, code: GroupCodes
     return np.asarray((days >= first[:, None]) & (days <= end[:, None]))
 
 
-def _closed_events(panel: Panel, units: _Units, is_ordinary: Bools, starts: GroupCodes) -> Bools:
-    """[S, T + H] Days of events on which a store was closed every time, or all stores together kept silent."""
+def _closed_events(panel: Panel, units: _Units, is_ordinary: Bools, starts: GroupCodes) -> tuple[Bools, Bools]:
+    """Return past days of events on which a store was closed every time, or all stores together kept silent.
+
+    Returns:
+        [S, T + H] past days, and [S, N] which events, by name, they are.
+    """
+    names = _event_names(panel)
     out = np.zeros((len(starts), panel.history_days + panel.horizon_days), dtype=np.bool_)
-    for name in sorted(set(panel.event_names)):
+    closing = np.zeros((len(starts), len(names)), dtype=np.bool_)
+    for at, name in enumerate(names):
         columns, applies = panel.occurrences(name)
-        of_store = applies[starts]
-        past = columns[columns < panel.history_days]
-        counts = of_store[:, : len(past)] & is_ordinary[:, past]
+        is_past = columns < panel.history_days
+        past, of_store = columns[is_past], applies[starts][:, is_past]
+        counts = of_store & is_ordinary[:, past]
         silent, sold = counts & units.is_silent[:, past], counts & units.has_sold[:, past]
         surprise = np.where(silent, units.surprise[:, past], 0.0).sum(axis=1)
         by_all = not sold.any() and float(surprise.sum()) >= UNLIKELY
-        is_closed = ~sold.any(axis=1) & ((surprise >= UNLIKELY) | by_all)
-        out[:, columns] |= is_closed[:, None] & of_store
+        closing[:, at] = ~sold.any(axis=1) & ((surprise >= UNLIKELY) | by_all)
+        out[:, past] |= closing[:, at, None] & of_store
     out[:, : panel.history_days] &= units.is_silent
-    return out
+    return out, closing
 
 
 def _never_sold_on(panel: Panel, has_sold: Bools, closed: Bools) -> Bools:
@@ -201,6 +229,8 @@ def _never_sold_on(panel: Panel, has_sold: Bools, closed: Bools) -> Bools:
     rows = np.flatnonzero(
         (surprise * (panel.history_days // WEEK + 1) >= VERY_UNLIKELY) & (is_silent.sum(axis=1) >= _LEAST_WEEKS)
     )
+    if not len(rows):
+        return out
     units = _Units(is_silent[rows], has_sold[rows], surprise[rows, None])
     weekly, last_week = units.on_weekdays(VERY_UNLIKELY)
     out[rows, : panel.history_days] = weekly

@@ -16,6 +16,7 @@ import polars as pl
 from forecast_assets.core.arrays import Bools, Floats, Ints, Names
 from forecast_assets.features.demand_class import ENDED_DAYS, demand_class
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Pooled
 
 HALF_LIFE_DAYS: Final = 7.0
 # Days' worth of the whole record that each trailing level is drawn towards: it carries a series over empty shelves.
@@ -75,7 +76,7 @@ def observe(panel: Panel, factors: Floats | None = None) -> ObservedSales:
     if not is_bound.any():
         return ObservedSales(sales, exposure, is_known)
     weights = np.ones_like(sales) if factors is None else factors
-    return ObservedSales(_mean_above_bounds(sales, exposure, is_bound, weights), exposure, is_known)
+    return ObservedSales(_mean_above_bounds(panel.pooled, sales, exposure, is_bound, weights), exposure, is_known)
 
 
 def _seen(panel: Panel) -> tuple[Bools, Floats]:
@@ -178,7 +179,8 @@ def usual_lost_share(panel: Panel, demand: Floats) -> Floats:
     """
     lost = smooth(np.nan_to_num(demand - panel.sales), 2 * HALF_LIFE_DAYS)[:, -1]
     asked = smooth(np.nan_to_num(demand), 2 * HALF_LIFE_DAYS)[:, -1]
-    own, of_all = ratio(lost, asked), float(ratio(lost.sum(keepdims=True), asked.sum(keepdims=True))[0])
+    own = ratio(lost, asked)
+    of_all = ratio(panel.pooled.total("lost demand", lost), panel.pooled.total("demand", asked))
     return np.asarray(1.0 - np.sqrt(np.maximum(1.0 - own, 0.0) * (1.0 - of_all)))
 
 
@@ -222,11 +224,11 @@ def _closed_lately(panel: Panel) -> Ints:
     return np.asarray(np.argmin(np.c_[closed, np.zeros(len(closed), dtype=np.bool_)], axis=1))
 
 
-def _mean_above_bounds(sales: Floats, exposure: Floats, is_bound: Bools, factors: Floats) -> Floats:
+def _mean_above_bounds(everyone: Pooled, sales: Floats, exposure: Floats, is_bound: Bools, factors: Floats) -> Floats:
     """Replace each bound by the mean of demand above it, level and bounded days in turn (expectation-maximisation)."""
     inner = np.where(is_bound, 0.0, exposure)
     level = trailing_level(np.where(is_bound, 0.0, sales), inner * factors)
-    dispersion = _dispersion(sales, level * factors, inner >= 1.0)
+    dispersion = _dispersion(everyone, sales, level * factors, inner >= 1.0)
     day = np.nonzero(is_bound)
     bound, factor, spread = sales[day], factors[day], dispersion[day[0]]
     is_piece = (sales == np.rint(sales)).all(axis=1)[day[0]]
@@ -247,11 +249,12 @@ def _mean_above(bound: Floats, mean: Floats, dispersion: Floats, is_piece: Bools
     return above
 
 
-def _dispersion(sales: Floats, typical: Floats, is_whole: Bools) -> Floats:
+def _dispersion(everyone: Pooled, sales: Floats, typical: Floats, is_whole: Bools) -> Floats:
     """[n] Variance over mean of whole days about their typical value, drawn towards that of all series."""
     squares = np.where(is_whole, (sales - typical) ** 2, 0.0).sum(axis=1)
     means = np.where(is_whole, typical, 0.0).sum(axis=1)
-    pooled = float(ratio(squares.sum(keepdims=True), means.sum(keepdims=True))[0]) or 1.0
+    pooled = ratio(everyone.total("squared errors of sales", squares), everyone.total("means of sales", means))
+    pooled = np.where(pooled == 0.0, 1.0, pooled)
     prior = _DISPERSION_PRIOR_UNITS
     return np.asarray(np.maximum((squares + prior * pooled) / (means + prior), _LEAST_DISPERSION))
 

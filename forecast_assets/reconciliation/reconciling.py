@@ -15,7 +15,7 @@ import polars as pl
 from forecast_assets.contracts import QUANTILE_COLUMNS, RECONCILED_FORECASTS
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import HierarchyError
-from forecast_assets.core.quantities import SCALE, from_units, publish, to_millionths, to_units
+from forecast_assets.core.quantities import SCALE, Millionths, from_units, publish, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.models.reconciled_means import reconcile
@@ -40,11 +40,48 @@ def reconciled_frame(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarc
     """
     base_mean, node_mean = _means(base, nodes, hierarchy)
     ratio = nodes.filter(pl.col("step") == 1)["variance_ratio"].fill_null(1.0).to_numpy()
-    reconciled = to_millionths(reconcile(base_mean, node_mean, hierarchy, ratio)).ravel()
+    return with_means(base, to_millionths(reconcile(base_mean, node_mean, hierarchy, ratio)).ravel())
+
+
+def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
+    """Move base forecasts to reconciled means; quantiles follow.
+
+    Args:
+        base: Contract `base_forecasts`.
+        reconciled: Reconciled mean of each row.
+
+    Returns:
+        Contract `reconciled_forecasts`, the rows and order of ``base``.
+    """
     before = from_units(base["base_units"])
     factor = np.divide(reconciled, before, out=np.ones(len(before)), where=before > 0)
     quantiles = [publish(from_units(base[name]) * factor / SCALE, name) for name in QUANTILE_COLUMNS]
     return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
+
+
+def carried_over(base: Millionths, published_base: Millionths, published: Millionths) -> Millionths:
+    """Reconcile changed forecasts of single series as a published run did theirs, its nodes and their errors held.
+
+    A correction grows with the series' level, the mean of its base over all days, by as much as the series takes up of
+    what its nodes lack (see `models.reconciled_means`); so it is carried over times what the level has grown by.
+
+    Args:
+        base: [k, H] base forecasts.
+        published_base: [k, H] those that the run published of the same series.
+        published: [k, H] what it reconciled them to.
+
+    Returns:
+        [k, H] at least 0, zero where the base is zero; what was published where the base is.
+
+    Example:
+        >>> one = np.array([[2_000_000, 1_000_000]])
+        >>> carried_over(2 * one, one, one + 100_000).tolist()
+        [[4200000, 2200000]]
+    """
+    levels = (base.mean(axis=1, keepdims=True), published_base.mean(axis=1, keepdims=True))
+    growth = np.divide(*levels, out=np.zeros_like(levels[0]), where=levels[1] > 0)
+    moved = base + np.rint(growth * (published - published_base)).astype(np.int64)
+    return np.asarray(np.where(base > 0, np.maximum(moved, 0), 0))
 
 
 def coherence_report(base: pl.DataFrame, nodes: pl.DataFrame, hierarchy: Hierarchy) -> pl.DataFrame:

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, SERIES_STEP_KEY, STOCKOUT_RISKS
-from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, Ints, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.features.panel import SERIES_KEY, Panel
-from forecast_assets.models.artifact import RISK_THRESHOLDS
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.models.artifact import RISK_THRESHOLDS, Artifact
 from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.sample_paths.marginals import sells_by_the_piece
 from forecast_assets.models.stock_status.model import StatusProbabilities
@@ -54,6 +55,78 @@ class _Values:
     def column(self, name: str) -> pl.Series:
         units = to_units(self.millionths[name], name)
         return pl.select(pl.when(pl.Series(self.known[name].ravel())).then(units).alias(name)).to_series()
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What series that are rated by their stock status are rated by.
+
+    Attributes:
+        lost_share: [n] share of demand that usually meets an empty shelf; None where no status is known.
+        status: What the version's classifier says of all n series; None where it has none.
+    """
+
+    lost_share: Floats | None = None
+    status: StatusProbabilities | None = None
+
+
+def rated_by(
+    panel: Panel, product_groups: Groups, hierarchy: Hierarchy | None, artifact: Artifact, workers: int | None = None
+) -> Rated:
+    """Work out what series are rated by, from the demand that the forecasts rest on and the version's classifier.
+
+    Args:
+        panel: n series, T days of history, H ahead.
+        product_groups: [n] group of each series.
+        hierarchy: Of the same series; None where what they say together is held.
+        artifact: Of the model version.
+        workers: Threads; all cores if left out.
+    """
+    if not panel.knows_stock_status:
+        return Rated()
+    known, model = panel.within("risks"), artifact.stock_status
+    return Rated(
+        usual_lost_share(known, uncensor(known, artifact.factors(panel, product_groups))),
+        None if model is None else model.assess(panel, product_groups, hierarchy, workers),
+    )
+
+
+def assessed(
+    reconciled: pl.DataFrame,
+    base: pl.DataFrame,
+    panel: Panel,
+    supply: Supply,
+    rated: Rated,
+    rho: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    paths: int,
+) -> pl.DataFrame:
+    """Assess every row of a run, or of some of its series.
+
+    Args:
+        reconciled: `of_reconciled` of `reconciled_forecasts`, n x H rows sorted by series and step.
+        base: `step, demand_class, lost_share` of `base_forecasts`, the same rows.
+        panel: The same n series in the same order.
+        supply: Positions of the same n series.
+        rated: What those are rated by of which only stock status is known.
+        rho: Correlation between the days of a series, by demand class.
+        thresholds: Lowest probability of each band above the first.
+        paths: Sampled futures of a series with a position.
+
+    Returns:
+        Contract `stockout_risks`, the same rows.
+    """
+    forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
+    return risk_frame(
+        reconciled, panel, supply, _rho(base, rho), thresholds, paths,
+        lost_share=rated.lost_share, forecast_lost_share=forecast_lost, status=rated.status,
+    )  # fmt: skip
+
+
+def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
+    """[n] correlation between the days of a series, by its demand class."""
+    classes = base.filter(pl.col("step") == 1)["demand_class"]
+    return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()
 
 
 def of_reconciled(supply: Supply) -> tuple[str, ...]:
@@ -120,10 +193,11 @@ def risk_frame(
 
 
 def _require_same_series(reconciled: pl.DataFrame, panel: Panel) -> None:
-    found = reconciled.select(SERIES_KEY).unique(maintain_order=True)
-    steps = reconciled.height / max(panel.series.height, 1)
-    if found.equals(panel.series.select(SERIES_KEY)) and steps.is_integer() and steps <= panel.horizon_days:
+    steps, found = reconciled.height / max(panel.series.height, 1), reconciled.select(SERIES_KEY)
+    rows = np.repeat(np.arange(panel.series.height), int(steps))
+    if steps.is_integer() and steps <= panel.horizon_days and found.equals(panel.series.select(SERIES_KEY)[rows]):
         return
+    found = found.unique(maintain_order=True)
     differing = found.join(panel.series, on=SERIES_KEY, how="anti")
     raise InputError(
         f"The forecasts ({found.height} series, {steps:g} steps each) do not line up with the panel "

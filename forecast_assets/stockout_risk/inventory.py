@@ -16,7 +16,7 @@ t + L. Lead times are normal, rounded to whole days, at least 1; an open order's
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -76,6 +76,8 @@ class Supply:
         order_series: [m] row of the series that an open order belongs to.
         order_elapsed_days: [m] days since the order was placed, 0 at the end of the cutoff day.
         order_units: [m] units on their way.
+        order_arrival_days: [m] days after the cutoff at whose opening an order is known to arrive, 0 where that follows
+            from its lead time; None where no arrival is known, as in every run.
     """
 
     on_hand: Floats
@@ -87,6 +89,7 @@ class Supply:
     order_series: Ints
     order_elapsed_days: Ints
     order_units: Floats
+    order_arrival_days: Ints | None = None
 
     @property
     def has_position(self) -> Bools:
@@ -124,6 +127,41 @@ class Supply:
             owner[kept],
             self.order_elapsed_days[kept],
             self.order_units[kept],
+            None if self.order_arrival_days is None else self.order_arrival_days[kept],
+        )
+
+    def repeated(self, rows: Rows) -> "Supply":
+        """Return the series at ``rows``, which may be there more than once, each with its orders."""
+        starts, ends = (np.searchsorted(self.order_series, rows, side=side) for side in ("left", "right"))
+        orders = np.concatenate([np.arange(0), *(np.arange(*span) for span in zip(starts, ends, strict=True))])
+        return Supply(
+            self.on_hand[rows],
+            self.lead_time_days[rows],
+            self.lead_time_deviation_days[rows],
+            self.review_period_days[rows],
+            self.reorder_point[rows],
+            self.order_up_to[rows],
+            np.repeat(np.arange(len(rows)), ends - starts),
+            self.order_elapsed_days[orders],
+            self.order_units[orders],
+            None if self.order_arrival_days is None else self.order_arrival_days[orders],
+        )
+
+    def with_stock(self, on_hand: Floats) -> "Supply":
+        """Return the same with other stock on hand, [n] units."""
+        return replace(self, on_hand=on_hand)
+
+    def with_orders(self, series: Ints, units: Floats, arrival_days: Ints) -> "Supply":
+        """Return the same with orders besides, of [k] rows, units, and days after the cutoff at which they arrive."""
+        owner = np.concatenate([self.order_series, series])
+        known = np.zeros_like(self.order_series) if self.order_arrival_days is None else self.order_arrival_days
+        order = np.argsort(owner, kind="stable")
+        return replace(
+            self,
+            order_series=owner[order],
+            order_elapsed_days=np.concatenate([self.order_elapsed_days, np.zeros_like(series)])[order],
+            order_units=np.concatenate([self.order_units, units])[order],
+            order_arrival_days=np.concatenate([known, arrival_days])[order],
         )
 
 
@@ -354,6 +392,9 @@ def _open_order_arrivals(supply: Supply, horizon: int, paths: int) -> Floats:
     days = remaining_days(
         supply.lead_time_days[owner], supply.lead_time_deviation_days[owner], supply.order_elapsed_days, uniform
     )
+    if supply.order_arrival_days is not None:
+        known = supply.order_arrival_days[:, None]
+        days = np.where(known > 0, known, days)
     order, path = np.nonzero(days <= horizon)
     np.add.at(arrivals, (days[order, path] - 1, owner[order], path), supply.order_units[order])
     return arrivals

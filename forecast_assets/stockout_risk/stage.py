@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import (
@@ -20,16 +19,14 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
     Contract,
 )
-from forecast_assets.core.arrays import Floats
-from forecast_assets.features.panel import Panel
 from forecast_assets.history import History
-from forecast_assets.models.demand import uncensor, usual_lost_share
-from forecast_assets.models.stock_status.model import StatusProbabilities
+from forecast_assets.models.artifact import Artifact
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.stage import StageResult, Summary
-from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
-from forecast_assets.stockout_risk.inventory import supply_at
+from forecast_assets.stockout_risk.assessing import assessed, of_reconciled, rated_by
+from forecast_assets.stockout_risk.inventory import Supply, supply_at
+from resources.ledger.entries.policy import PolicyRecord
 from resources.store.manifests import ProductVersion
 
 # All that is read of base forecasts here.
@@ -51,28 +48,19 @@ def assess_risks(run: RunContext) -> StageResult:
 
 
 def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> pl.DataFrame:
-    history, artifact, panel = run.history, run.artifact, run.panel
+    history, panel = run.history, run.panel
     run.release_panel()
-    supply = supply_at(
-        panel.series,
-        _rows(history, INVENTORY_POSITIONS, since=history.cutoff),
-        _orders(history),
-        history.cutoff,
-    )
+    supply = supply_of(history, panel.series)
+    groups = run.hierarchy.product_groups(run.artifact.group_level)
+    rated = rated_by(panel, groups, run.hierarchy, run.artifact, run.options.workers)
     forecast = run.read(reconciled, of_reconciled(supply))
-    rho = _rho(base, artifact.rho)
-    share = _lost_share(run, panel)
-    forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
-    status = _status(run, panel)
-    return risk_frame(
-        forecast, panel, supply, rho, _thresholds(run), run.options.risk_paths,
-        lost_share=share, forecast_lost_share=forecast_lost, status=status,
-    )  # fmt: skip
+    thresholds = band_thresholds(run.policy, run.artifact)
+    return assessed(forecast, base, panel, supply, rated, run.artifact.rho, thresholds, run.options.risk_paths)
 
 
-def _thresholds(run: RunContext) -> Mapping[str, float]:
-    """Lowest probability of each band above the first: of the policy, and until one is applied of the version."""
-    return vars(run.policy.policy.risk_bands) if run.policy.sequence else run.artifact.risk_thresholds
+def band_thresholds(policy: PolicyRecord, artifact: Artifact) -> Mapping[str, float]:
+    """Return the lowest probability of each band above the first: of a policy, or of a version until one is applied."""
+    return vars(policy.policy.risk_bands) if policy.sequence else artifact.risk_thresholds
 
 
 def _policy_facts(run: RunContext) -> dict[str, str]:
@@ -80,21 +68,10 @@ def _policy_facts(run: RunContext) -> dict[str, str]:
     return {"policy": run.policy.version} if run.policy.sequence else {}
 
 
-def _status(run: RunContext, panel: Panel) -> StatusProbabilities | None:
-    """What the version's classifier says of all series; None where it has none, or no status is known."""
-    model = run.artifact.stock_status
-    if model is None or np.isnan(panel.out_of_stock_share).all():
-        return None
-    groups = run.hierarchy.product_groups(run.artifact.group_level)
-    return model.assess(panel, groups, run.hierarchy, run.options.workers)
-
-
-def _lost_share(run: RunContext, panel: Panel) -> Floats | None:
-    """[n] share of demand that usually meets an empty shelf, by the demand that the forecasts rest on."""
-    if np.isnan(panel.out_of_stock_share).all():
-        return None
-    groups = run.hierarchy.product_groups(run.artifact.group_level)
-    return usual_lost_share(panel, uncensor(panel, run.artifact.factors(panel, groups)))
+def supply_of(history: History, series: pl.DataFrame) -> Supply:
+    """Return stock, terms and open orders of some series as known to a history."""
+    positions = _rows(history, INVENTORY_POSITIONS, since=history.cutoff)
+    return supply_at(series, positions, _orders(history), history.cutoff)
 
 
 def _orders(history: History) -> pl.DataFrame:
@@ -105,12 +82,6 @@ def _orders(history: History) -> pl.DataFrame:
 def _rows(history: History, contract: Contract, since: date | None = None) -> pl.DataFrame:
     rows = history.feed(contract.name, since=since)
     return pl.DataFrame(schema=contract.schema) if rows is None else rows.collect()
-
-
-def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
-    """[n] correlation between the days of a series, by its demand class."""
-    classes = base.filter(pl.col("step") == 1)["demand_class"]
-    return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()
 
 
 def _summary(frame: pl.DataFrame) -> Summary:

@@ -19,6 +19,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.models.stock_status.model import StatusProbabilities
 from forecast_assets.models.stock_status.rates import LEAST, MOST
 
@@ -87,6 +88,12 @@ def assess_status(panel: Panel) -> StatusRisk:
     Returns:
         Probabilities and shares, [n, H].
     """
+    found = panel.pooled.of_series("rates of stock status", lambda: Statistic(_rates(panel)))
+    return StatusRisk(found[:, 0], found[:, 1], found[:, 2])
+
+
+def _rates(panel: Panel) -> Floats:
+    """[n, 3, H] Probabilities, their usual part and shares of hours."""
     share = panel.out_of_stock_share
     known = np.asarray(~np.isnan(share))
     weekday = panel.weekday
@@ -95,10 +102,13 @@ def assess_status(panel: Panel) -> StatusRisk:
     horizon, price = panel.horizon_days, _planned_price(panel)
     usual, rest = _predict(_StatusHistory(any_hour, price, weekday, sku, store), horizon)
     share_usual, share_rest = _predict(_StatusHistory(share, price, weekday, sku, store), horizon)
-    return StatusRisk(
-        probability=np.clip(usual + rest, LEAST, MOST),
-        usual_probability=np.clip(usual, LEAST, MOST),
-        out_of_stock_share=np.clip(share_usual + share_rest, 0.0, 1.0),
+    return np.stack(
+        [
+            np.clip(usual + rest, LEAST, MOST),
+            np.clip(usual, LEAST, MOST),
+            np.clip(share_usual + share_rest, 0.0, 1.0),
+        ],
+        axis=1,
     )
 
 

@@ -213,9 +213,9 @@ class TreePanel:
             promotion=panel.is_promotion.astype(np.float64),
             events=_events(panel),
             relatives={
-                "sku": _codes(panel.series["sku_id"].to_numpy().astype(str)),
-                "store": _codes(panel.series["store_id"].to_numpy().astype(str)),
-                "group": panel.groups_in_stores(product_groups),
+                "sku": panel.pooled.nodes(_codes(panel.series["sku_id"].to_numpy().astype(str))),
+                "store": panel.pooled.nodes(_codes(panel.series["store_id"].to_numpy().astype(str))),
+                "group": panel.pooled.nodes(panel.groups_in_stores(product_groups)),
             },
             group=np.where(is_seen, place.astype(np.float64), np.nan),
             smallest=smallest,
@@ -301,6 +301,12 @@ class CutoffInputs:
         """[n] whether any day of the last 91 speaks for a level."""
         return np.asarray(self.record.exposure[:, self.span(LONGEST_DAYS)].sum(axis=1) > _LEAST_EXPOSURE)
 
+    @cached_property
+    def is_planned(self) -> bool:
+        """Whether the panel's own cutoff knows a plan of every series and day ahead."""
+        panel = self.record.panel
+        return bool(panel.pooled.of_all("all days ahead are planned", lambda: np.array(panel.has_plan.all())))
+
     def inputs(self, specs: Sequence[InputSpec], rows: Rows) -> InputMatrix:
         """Return the inputs of some series on all days ahead.
 
@@ -321,7 +327,7 @@ class CutoffInputs:
         """[k, h] Logarithm of base level times factors: what trees start from."""
         cells = rows[:, None], self.targets
         factors = self.record.factors[cells]
-        if not self.record.panel.has_plan.all():
+        if not self.is_planned:
             for name in ("price_factor", "promotion_factor"):
                 factors = factors / getattr(self.record, name)[cells] * self.offered(name, rows, self.targets)
         return np.asarray(np.log(self.base[rows, None] * factors))
@@ -334,10 +340,9 @@ class CutoffInputs:
         """
         matrix, steps = getattr(self.record, name), columns - self.origin - 1
         found = np.asarray(matrix[rows[:, None], columns], dtype=np.float64)
-        has_plan = self.record.panel.has_plan
-        if has_plan.all():
+        if self.is_planned:
             return found
-        is_known = (steps < 0) | has_plan[rows[:, None], np.maximum(steps, 0)]
+        is_known = (steps < 0) | self.record.panel.has_plan[rows[:, None], np.maximum(steps, 0)]
         usual = matrix[rows, self.span(BASE_DAYS)].mean(axis=1, keepdims=True)
         return np.where(is_known, found, usual)
 
@@ -380,17 +385,21 @@ class CutoffInputs:
         return found
 
     def _sums(self, of: str) -> tuple[Floats, Floats]:
-        days, summing = self.span(_WEEKDAY_DAYS), self.summing(of)
-        return summing @ self.record.units[:, days], summing @ (self.base[:, None] * self.record.seen[:, days])
+        days = self.span(_WEEKDAY_DAYS)
+        expected = self.base[:, None] * self.record.seen[:, days]
+        return self.added_up("units", of, self.record.units[:, days]), self.added_up("expected units", of, expected)
 
     def mean_of(self, of: str, what: str) -> Floats:
         """[m, h] Mean planned price or promotion of each node on the days ahead."""
         everyone = np.arange(len(self.record.units))
-        return np.asarray(self._once(what, of, lambda of: self._mean(of, self.offered(what, everyone, self.targets))))
+        return np.asarray(
+            self._once(what, of, lambda of: self._mean(what, of, self.offered(what, everyone, self.targets)))
+        )
 
     def unserved_of(self, of: str, days: int) -> Floats:
         """[m, 1] Share of the last days' demand that met no stock, over a node's series."""
-        return np.asarray(self._once(f"unserved {days}", of, lambda of: self._mean(of, self._unserved(days))))
+        what = f"unserved {days}"
+        return np.asarray(self._once(what, of, lambda of: self._mean(what, of, self._unserved(days))))
 
     def _unserved(self, days: int) -> Floats:
         gone = self.record.is_known[:, self.span(days)] - self.record.exposure[:, self.span(days)]
@@ -411,9 +420,14 @@ class CutoffInputs:
     def _same_weekday(self, of: str) -> Floats:
         return self.same_weekday(_log_ratio(*self.sums(of), self.record.smallest), self.span(_WEEKDAY_DAYS).start, 0.0)
 
-    def _mean(self, of: str, values: Floats) -> Floats:
-        summing = self.summing(of)
-        return np.asarray((summing @ values) / np.asarray(summing.sum(axis=1)).reshape(-1, 1))
+    def _mean(self, what: str, of: str, values: Floats) -> Floats:
+        members = self._once("members", of, lambda of: self.added_up("series", of, np.ones((len(values), 1))))
+        return np.asarray(self.added_up(what, of, values) / members)
+
+    def added_up(self, what: str, of: str, values: Floats) -> Floats:
+        """[m, d] Sums of [n, d] over the series of each node; ``what`` names what is summed."""
+        pooled = self.record.panel.pooled
+        return pooled.sums(f"{what} by {of}", self.record.relatives[of], self.summing(of), values)
 
     def summing(self, of: str) -> Sparse:
         """[m, n] sparse ones."""

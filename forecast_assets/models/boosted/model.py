@@ -375,7 +375,7 @@ class _Scoring:
     def of(cls, artifact: GlobalArtifact, statistical: SeriesForecasts, cutoff: CutoffInputs) -> "_Scoring":
         panel = cutoff.record.panel
         says_what_is_lost = artifact.kept is not None or artifact.sales is not None
-        is_known = says_what_is_lost and not bool(np.isnan(panel.out_of_stock_share).all())
+        is_known = says_what_is_lost and panel.knows_stock_status
         return cls(
             artifact=artifact,
             statistical=statistical,

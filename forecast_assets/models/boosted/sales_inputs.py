@@ -110,7 +110,7 @@ class SalesCutoff:
     def of_node(self, what: str, of: str, days: Floats) -> Floats:
         """[m, d] sums of [n, d] over the series of each node; ``what`` says what is summed, once for each."""
         if (what, of) not in self._of:
-            self._of[what, of] = np.asarray(self.cutoff.summing(of) @ days)
+            self._of[what, of] = self.cutoff.added_up(f"{what} of sales", of, days)
         return self._of[what, of]
 
     def sales_over_recent(self, of: str) -> Floats:

@@ -17,6 +17,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Names, Rows
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.models.demand import ratio
 
 PREFIX: Final = "BorrowedLevel"
@@ -71,6 +72,23 @@ def borrow(
         is_new: [n] whether a series is too young for a level of its own.
         is_established: [n] whether it has one: neither new nor dead nor ended.
     """
+    parent = panel.pooled.of_series(
+        "levels of parents",
+        lambda: Statistic(_parents(panel, product_groups, units, days, recent, is_new, is_established)),
+    )
+    return BorrowedLevels(parent, units, days)
+
+
+def _parents(
+    panel: Panel,
+    product_groups: Groups,
+    units: Floats,
+    days: Floats,
+    recent: Floats,
+    is_new: Bools,
+    is_established: Bools,
+) -> Floats:
+    """[n] Units a day on a plain day that the parents of each series lead to expect; arguments as for `borrow`."""
     store, sku = (_codes(panel.series[name].to_numpy()) for name in ("store_id", "sku_id"))
     if is_established.any():
         typical = _typical(recent, is_established, store, sku, _codes(product_groups))
@@ -83,7 +101,7 @@ def borrow(
     count = np.bincount(sku)
     prior = _PRIOR_DAYS * _sum(sku, typical) / np.maximum(count, 1)
     against = ratio(_sum(sku, sold) + prior * young, _sum(sku, seen * typical) + prior)
-    return BorrowedLevels(against[sku] * typical, units, days)
+    return np.asarray(against[sku] * typical)
 
 
 def _sum(code: GroupCodes, values: Floats) -> Floats:

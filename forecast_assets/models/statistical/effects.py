@@ -408,7 +408,7 @@ def _averaging_one(weekday: Floats) -> Floats:
 def _own_weekdays(panel: Panel, other: Floats, weekday: Floats, prior_units: float) -> Floats:
     """[n, 7] the group's weekday factors, corrected by the series' own record."""
     factors = other * weekday[:, panel.weekday[: panel.history_days]]
-    observed = observe(panel, factors)
+    observed = observe(panel.within("weekdays"), factors)
     expected = _expected(observed, observed.exposure * factors)
     correction = _drawn(
         _by_weekday(panel, observed.units), _by_weekday(panel, expected), np.ones((1, WEEK)), prior_units

@@ -36,7 +36,7 @@ def share_without_stock(panel: Panel, history: CleanedSeries, sales: SalesEffect
     Returns:
         [n, H] 0 to 1: sales are never above demand. What is usually lost on days of which nothing is expected.
     """
-    read = replace(panel, availability_power=sales.availability_power)
+    read = replace(panel, availability_power=sales.availability_power).within("sales")
     factors = lay_out_factors(read, sales.effects, product_groups)
     sold, asked = _ahead(read, factors), _ahead(panel, history.factors)
     demand = level_and_demand(read, factors.product[:, : panel.history_days]).demand

@@ -16,6 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Ints
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.models.demand import ratio
 from forecast_assets.models.screening import LEAST_GAP_DAYS
 
@@ -62,17 +63,36 @@ def at_present_level(panel: Panel, units: Floats, exposure: Floats, level: Float
     """
     gaps = _Gaps.of(~np.isnan(panel.sales))
     rows = np.flatnonzero(gaps.end > 0)
+    against_old = panel.pooled.of_series(
+        "levels since silences", lambda: Statistic(_levels_since(panel, gaps, rows, units, exposure))
+    )
     if not len(rows):
         return level
-    start, end, days = gaps.start[rows, None], gaps.end[rows, None], np.arange(panel.history_days)
-    is_before, is_since = (days < start) & (days >= start - _BEFORE_DAYS), days >= end
-    old = ratio(*((part[rows] * is_before).sum(axis=1) for part in (units, exposure)))
-    sold, seen = ((part[rows] * is_since).sum(axis=1) for part in (units, exposure))
-    expected = old * _against_old(_relatives(panel, gaps, rows), sold, seen, old)
+    end, days = gaps.end[rows, None], np.arange(panel.history_days)
+    old, sold, seen = _before_and_since(gaps, rows, units, exposure)
+    expected = old * against_old[rows]
     prior = np.maximum(_PRIOR_DAYS, ratio(np.full(len(rows), _PRIOR_UNITS), old))
     factor = np.where(old > 0, ratio((sold + prior * expected) / (seen + prior), old), 1.0)
     out = level.copy()
     out[rows] *= np.where(days < end, factor[:, None], 1.0)
+    return out
+
+
+def _before_and_since(gaps: _Gaps, rows: Ints, units: Floats, exposure: Floats) -> tuple[Floats, Floats, Floats]:
+    """[k] times three: the level before the silence of some series, and units and exposure since."""
+    start, end, days = gaps.start[rows, None], gaps.end[rows, None], np.arange(units.shape[1])
+    is_before, is_since = (days < start) & (days >= start - _BEFORE_DAYS), days >= end
+    old = ratio(*((part[rows] * is_before).sum(axis=1) for part in (units, exposure)))
+    sold, seen = ((part[rows] * is_since).sum(axis=1) for part in (units, exposure))
+    return old, sold, seen
+
+
+def _levels_since(panel: Panel, gaps: _Gaps, rows: Ints, units: Floats, exposure: Floats) -> Floats:
+    """[n] What relatives that came back together sell over their old levels; 1 for series without a silence."""
+    out = np.ones(len(units))
+    if len(rows):
+        old, sold, seen = _before_and_since(gaps, rows, units, exposure)
+        out[rows] = _against_old(_relatives(panel, gaps, rows), sold, seen, old)
     return out
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats, GroupCodes, Groups
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.hierarchy import summing_of
 from forecast_assets.models.demand import ratio
 
@@ -56,16 +57,29 @@ def shift_factors(panel: Panel, product_groups: Groups, units: Floats, shown: Fl
     if days < _SHORTEST_DAYS + _LEAST_WEEKS * _WEEK:
         return np.broadcast_to(1.0, units.shape)
     node = panel.groups_in_stores(product_groups)
+    found = panel.pooled.of_series("shifts of level", lambda: Statistic(_shifts(node, units, shown), node))
+    size, since = found[:, 0], found[:, 1]
+    if not size.any():
+        return np.broadcast_to(1.0, units.shape)
+    is_before = np.arange(days) < days - since[:, None]
+    return np.asarray(np.where(is_before, np.exp(-size)[:, None], 1.0))
+
+
+def _shifts(node: GroupCodes, units: Floats, shown: Floats) -> Floats:
+    """[J, 2] Logarithm of each node's last shift, 0 without one, and days since.
+
+    Args:
+        node: [n] node of each series.
+        units: [n, T] units; 0 where unknown.
+        shown: [n, T] what they are measured against.
+    """
     summing = summing_of(node)
     expected = ratio(units.sum(axis=1), shown.sum(axis=1))[:, None] * shown
     size, since = _last_shifts(summing @ units, summing @ expected)
     for found in np.flatnonzero(size):
         members = np.flatnonzero(node == found)
         size[found] = _without_movers(units[members], expected[members], int(since[found]), float(size[found]))
-    if not size.any():
-        return np.broadcast_to(1.0, units.shape)
-    is_before = np.arange(days) < days - since[:, None]
-    return np.asarray(np.where(is_before, np.exp(-size)[:, None], 1.0)[node])
+    return np.stack([size, since.astype(np.float64)], axis=1)
 
 
 def _without_movers(units: Floats, expected: Floats, since: int, size: float) -> float:

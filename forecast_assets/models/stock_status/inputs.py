@@ -17,9 +17,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_assets.core.arrays import Floats, GroupCodes, Groups, InputMatrix, Rows, Singles
+from forecast_assets.core.arrays import Floats, GroupCodes, Groups, InputMatrix, Ints, Rows, Singles
 from forecast_assets.core.numbering import number_pairs
 from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Statistic
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL, summing_of
 from forecast_assets.models.stock_status.rates import rates_by_day
@@ -121,30 +122,28 @@ class StatusRecord:
     relatives: Mapping[str, GroupCodes]
 
     @classmethod
-    def of(cls, panel: Panel, product_groups: Groups, hierarchy: Hierarchy, area_level: str) -> "StatusRecord":
+    def of(cls, panel: Panel, product_groups: Groups, hierarchy: Hierarchy | None, area_level: str) -> "StatusRecord":
         """Read a panel.
 
         Args:
             panel: n series, T days of history, H ahead.
             product_groups: [n] group of each series.
-            hierarchy: Of the same series.
+            hierarchy: Of the same series; None where what they say together is held.
             area_level: Store level whose nodes are areas.
         """
-        panel = panel.recent(RECORD_DAYS)
+        panel = panel.recent(RECORD_DAYS).within("stock status")
         sku, store = (
             np.unique(panel.series[column].to_numpy().astype(str), return_inverse=True)[1]
             for column in ("sku_id", "store_id")
         )
-        areas = {level.name: level.code for level in hierarchy.store_levels}
-        # Without the level that training knew, all stores are one area.
-        area = areas.get(area_level, np.zeros(len(sku), dtype=np.int64))
+        area = panel.pooled.of_series("areas", lambda: Statistic(_areas(hierarchy, area_level, len(sku))))
         relatives = {
             "sku": sku,
             "store": store,
             "group": panel.groups_in_stores(product_groups),
             "area": number_pairs(sku, area),
         }
-        return cls(panel, {name: code.astype(np.intp) for name, code in relatives.items()})
+        return cls(panel, {name: panel.pooled.nodes(code.astype(np.intp)) for name, code in relatives.items()})
 
     @cached_property
     def known(self) -> Singles:
@@ -164,16 +163,21 @@ class StatusRecord:
     @cached_property
     def rates(self) -> Floats:
         """[T] share of all series that were out of stock on each day; NaN where no status is known."""
-        return rates_by_day(self.out.T > 0, self.known.T > 0)
+        pooled = self.panel.pooled
+        return np.asarray(pooled.of_all("rates by day", lambda: rates_by_day(self.out.T > 0, self.known.T > 0)))
 
     def apart(self, what: str) -> Singles:
         """[T, n] `out` or `share` less the mean of all series on the day; 0 where unknown."""
-        found: Singles = self._once(("apart", what), lambda: self._apart(getattr(self, what)))
+        found: Singles = self._once(("apart", what), lambda: self._apart(what, getattr(self, what)))
         return found
 
-    def _apart(self, values: Singles) -> Singles:
-        mean = values.sum(axis=1, dtype=np.float64) / np.maximum(self.known.sum(axis=1, dtype=np.float64), 1.0)
+    def _apart(self, what: str, values: Singles) -> Singles:
+        mean = self.panel.pooled.of_all(f"mean {what} by day", lambda: self._mean_by_day(values))
         return np.asarray((values - mean[:, None].astype(np.float32)) * self.known, dtype=np.float32)
+
+    def _mean_by_day(self, values: Singles) -> Floats:
+        known = np.maximum(self.known.sum(axis=1, dtype=np.float64), 1.0)
+        return np.asarray(values.sum(axis=1, dtype=np.float64) / known)
 
     @cached_property
     def sales(self) -> Singles:
@@ -216,19 +220,23 @@ class StatusRecord:
         return found
 
     def _lately(self, what: str, of: str, half_life: int, lag: int) -> Singles:
-        apart, known = self._once(("sums", what, of), lambda: (self._sums(self.apart(what), of), self._known_of(of)))
+        apart, known = self._once(
+            ("sums", what, of), lambda: (self._sums(what, self.apart(what), of), self._known_of(of))
+        )
         prior = np.float32(_OWN_PRIOR_DAYS if of == OWN else _RELATIVES_PRIOR_DAYS)
         return np.asarray(_added_up(apart, half_life, lag) / (_added_up(known, half_life, lag) + prior))
 
     def _known_of(self, of: str) -> Singles:
-        found: Singles = self._once(("known", of), lambda: self._sums(self.known, of))
+        found: Singles = self._once(("known", of), lambda: self._sums("known", self.known, of))
         return found
 
-    def _sums(self, values: Singles, of: str) -> Singles:
+    def _sums(self, what: str, values: Singles, of: str) -> Singles:
         """[T, m] sums over the series of each node."""
         if of == OWN:
             return values
-        return np.ascontiguousarray((summing_of(self.relatives[of]) @ values.T).T, dtype=np.float32)
+        code = self.relatives[of]
+        found = self.panel.pooled.sums(f"{what} by {of}", code, summing_of(code), values.T)
+        return np.ascontiguousarray(found.T, dtype=np.float32)
 
     def mean(self, what: str, half_life: int) -> Singles:
         """[T, n] mean of `price` or `promotion` as of each day, later days counting more."""
@@ -255,7 +263,10 @@ class StatusRecord:
     @cached_property
     def typical(self) -> Singles:
         """[T, 1] median of the usual sales of the series, as of each day."""
-        return np.asarray(np.median(self.usual, axis=1, keepdims=True), dtype=np.float32)
+        return np.asarray(
+            self.panel.pooled.of_all("typical sales", lambda: np.median(self.usual, axis=1, keepdims=True)),
+            dtype=np.float32,
+        )
 
     @cached_property
     def variation(self) -> Singles:
@@ -293,6 +304,13 @@ class StatusRecord:
     @cached_property
     def _found(self) -> dict[tuple[Any, ...], Any]:
         return {}
+
+
+def _areas(hierarchy: Hierarchy | None, area_level: str, count: int) -> Ints:
+    """[n] area of the store of each series; without the level that training knew, all stores are one."""
+    assert hierarchy is not None
+    areas = {level.name: level.code for level in hierarchy.store_levels}
+    return np.asarray(areas.get(area_level, np.zeros(count, dtype=np.int64)), dtype=np.int64)
 
 
 def _by_day(values: npt.NDArray[Any]) -> Singles:

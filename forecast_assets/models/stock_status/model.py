@@ -145,14 +145,14 @@ class StatusModel:
         return [words for words, holds in is_wrong.items() if holds]
 
     def assess(
-        self, panel: Panel, product_groups: Groups, hierarchy: Hierarchy, workers: int | None = None
+        self, panel: Panel, product_groups: Groups, hierarchy: Hierarchy | None, workers: int | None = None
     ) -> StatusProbabilities:
         """Return the probabilities of every series of a panel.
 
         Args:
             panel: n series, T days of history, H ahead.
             product_groups: [n] group of each series, as in training.
-            hierarchy: Of the same series.
+            hierarchy: Of the same series; None where what they say together is held.
             workers: Threads; all cores if left out. The result is the same.
 
         Returns:

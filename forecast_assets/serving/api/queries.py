@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from forecast_assets.serving.api.rendering import Format
+from forecast_assets.serving.dataplane.published import HistoryQuestion
 from forecast_assets.serving.dataplane.questions import (
     DEFAULT_ROWS,
     MOST_NAMES,
@@ -17,7 +18,6 @@ from forecast_assets.serving.dataplane.questions import (
     StoredQuestion,
     VersionAsked,
 )
-from forecast_assets.serving.dataplane.told import HistoryQuestion
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[list[Name], Field(max_length=MOST_NAMES)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.readiness import Readiness, readiness
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
-from forecast_assets.serving.dataplane.told import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
 from resources.stores.home import Stores
 

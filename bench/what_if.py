@@ -1,0 +1,128 @@
+"""What-if answers: how long they take, what they hold in memory, and how far they are from whole runs.
+
+Prepares a published run, asks for random series with and without changes, and prints the times beside the bare calls of
+the same process: reading the published row, and LightGBM's own prediction for a version with trees. Then it makes whole
+runs with the same changes. Exits with 1 when a promise is missed.
+
+    python -m bench.what_if --home DIR --run daily/2025-06-30/global-1/14/r0 [--questions 40] [--whole-runs 3]
+"""
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.core.keys import RunKey
+from forecast_assets.features.changes import SeriesChange
+from forecast_assets.launch import Runner
+from forecast_assets.operations.reading import scan_product
+from forecast_assets.presentation.text import table
+from forecast_assets.serving.dataplane.distance import distance_to_whole_run
+from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
+from forecast_assets.serving.dataplane.what_if import what_if
+from forecast_assets.settings import Settings
+from resources.ledger.entries.publish import Publication
+
+LIMIT_MS, LIMIT_OF_100_MS, LIMIT_READY_SECONDS, LIMIT_GB = 200.0, 2_000.0, 15.0, 2.0
+_AT_ONCE = 100
+_CHANGED, _MANY = "one series, price and promotion", f"{_AT_ONCE} series at once"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True, help="home folder with the run")
+    parser.add_argument("--run", type=RunKey.parse, required=True, help="key of a published run")
+    parser.add_argument("--questions", type=int, default=40, help="questions about one series")
+    parser.add_argument("--whole-runs", type=int, default=3, help="whole runs to compare answers with")
+    arguments = parser.parse_args()
+    runner = Runner(Settings(home=arguments.home))
+    return measure(runner, arguments.run, arguments.questions, arguments.whole_runs)
+
+
+def measure(runner: Runner, run: RunKey, questions: int, whole_runs: int) -> int:
+    """Measure one run; return 1 if a promise is missed."""
+    began = time.perf_counter()
+    prepared = prepare_run(runner.stores, run)
+    prepared_seconds, kept = time.perf_counter() - began, prepared.statistics_to_bytes()
+    began = time.perf_counter()
+    prepare_run(runner.stores, run, statistics=kept)
+    ready_seconds = time.perf_counter() - began
+    random = np.random.default_rng(1)
+    series = [prepared.panel.series.row(int(row)) for row in random.integers(0, len(prepared.base), questions)]
+    what_if(prepared, [SeriesChange(*series[0])])
+    times = {
+        "one series, nothing changed": timed(lambda one: what_if(prepared, [SeriesChange(*one)]), series),
+        _CHANGED: timed(lambda one: what_if(prepared, [cheaper(prepared, one, random)]), series),
+        _MANY: timed(lambda _: what_if(prepared, many(prepared, random)), series[: max(questions // 8, 2)]),
+        "bare: the published rows read": timed(published_rows(runner, prepared), series),
+    }
+    times |= bare_trees(prepared, series)
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(table(["what", "median ms", "p95 ms"], [[name, *quantiles(found)] for name, found in times.items()]))
+    print(f"{prepared.panel.series.height:,} series; prepared in {prepared_seconds:.1f} s, from kept statistics in "
+          f"{ready_seconds:.1f} s ({len(kept) / 2**20:.1f} MB); peak memory {gigabytes:.2f} GB")  # fmt: skip
+    asked = [[cheaper(prepared, one, random)] for one in series[: max(whole_runs - 1, 1)]]
+    asked.append(many(prepared, random)[: min(_AT_ONCE, 20)])
+    if whole_runs:
+        found = distance_to_whole_run(runner.stores, prepared, asked)
+        print(f"whole runs: {found.base_differing} of {found.base_compared} base forecasts of {found.series} series "
+              f"differ; published ones by {found.median:.3%} in the median, p95 {found.p95:.3%}")  # fmt: skip
+    p95 = float(np.quantile(times[_CHANGED], 0.95))
+    of_100 = float(np.quantile(times[_MANY], 0.95))
+    missed = [p95 > LIMIT_MS, of_100 > LIMIT_OF_100_MS, ready_seconds > LIMIT_READY_SECONDS, gigabytes > LIMIT_GB]
+    return int(any(missed))
+
+
+def timed(ask: Callable[[tuple[str, str]], Any], series: Sequence[tuple[str, str]]) -> list[float]:
+    """Milliseconds that each question takes."""
+    found = []
+    for one in series:
+        began = time.perf_counter()
+        ask(one)
+        found.append(1_000.0 * (time.perf_counter() - began))
+    return found
+
+
+def quantiles(milliseconds: Sequence[float]) -> list[str]:
+    return [f"{value:.1f}" for value in np.quantile(milliseconds, (0.5, 0.95))]
+
+
+def cheaper(prepared: PreparedRun, series: tuple[str, str], random: np.random.Generator) -> SeriesChange:
+    """A lower price, promoted, on three of the first seven days."""
+    days = [prepared.panel.cutoff + timedelta(days=int(day) + 1) for day in random.choice(7, 3, replace=False)]
+    ratio = float(random.uniform(0.6, 0.9))
+    return SeriesChange(*series, price_ratios=dict.fromkeys(days, ratio), promotions=dict.fromkeys(days, True))
+
+
+def many(prepared: PreparedRun, random: np.random.Generator) -> list[SeriesChange]:
+    """Changes of a hundred series, or of all that there are."""
+    count = prepared.panel.series.height
+    rows = random.choice(count, min(_AT_ONCE, count), replace=False)
+    return [cheaper(prepared, prepared.panel.series.row(int(row)), random) for row in rows]
+
+
+def published_rows(runner: Runner, prepared: PreparedRun) -> Callable[[tuple[str, str]], pl.DataFrame]:
+    """Read the published forecasts of a series, as one would without anything else."""
+    publication: Publication = runner.stores.predictions.publication(prepared.key.run)
+    rows = scan_product(runner.stores, publication, "forecasts")
+    return lambda one: rows.filter(store_id=one[0], sku_id=one[1]).collect()
+
+
+def bare_trees(prepared: PreparedRun, series: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
+    """LightGBM's prediction of one series' days, where the version has trees."""
+    trees = getattr(prepared.artifact, "demand", None)
+    if trees is None:
+        return {}
+    inputs = np.zeros((prepared.key.run.forecast_horizon, len(prepared.artifact.inputs)), dtype=np.float32)  # type: ignore[attr-defined]
+    return {"bare: LightGBM predicts": timed(lambda _: trees.booster.predict(inputs), series)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

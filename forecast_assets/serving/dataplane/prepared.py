@@ -1,0 +1,292 @@
+"""A published run prepared for questions: its inputs, loaded once and shared, and what its series say together.
+
+What belongs here: what a question about a few series needs of all others, made and checked once per run. What does not:
+answering (`what_if`), or where prepared runs are kept.
+
+Nothing of it changes after it is made, so that threads share it. Its key carries the hashes of all that it was made
+from: what was prepared from anything else is never found under it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.base_forecasts.forecasting import base_frame
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    BASE_NODE_FORECASTS,
+    EVENTS,
+    FORECAST_EXPLANATIONS,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
+from forecast_assets.core.arrays import Groups, Rows
+from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.quantities import Millionths, from_units
+from forecast_assets.corrections.restatements import source_snapshot
+from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
+from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.explanations.stage import explanation_context
+from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import Held, Kept, Statistic
+from forecast_assets.features.specs import FeatureSpec, specs_from_data
+from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.history import History
+from forecast_assets.history.quarantined import is_touched, quarantined_rows
+from forecast_assets.models.artifact import Artifact
+from forecast_assets.models.family import ModelFamily, family
+from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact
+from forecast_assets.serving.dataplane.prepared_key import PreparedKey
+from forecast_assets.serving.dataplane.statistics import statistics_from_bytes, statistics_to_bytes
+from forecast_assets.serving.dataplane.told import ToldFacts
+from forecast_assets.stockout_risk.assessing import rated_by
+from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
+from forecast_assets.stockout_risk.stage import band_thresholds, supply_of
+from forecast_assets.stockout_risk.stock_status import assess_status
+from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
+from resources.stores.home import Stores
+
+_KEY: Final = ("store_id", "sku_id")
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """What questions about few of a run's n series need.
+
+    Attributes:
+        key: What it was made from.
+        family: Of the model version.
+        artifact: Of the model version.
+        panel: Of all series, without pooled statistics.
+        product_groups: [n] group of each series.
+        statistics: Pooled statistics by name, as all series gave them.
+        given_rows: What the run was given from outside; None for a family that forecasts by itself.
+        is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
+        base: [n, H] published base forecasts.
+        reconciled: [n, H] published reconciled forecasts.
+        supply: Stock, terms and open orders of all series.
+        risk_paths: Sampled futures of a series with a position.
+        risk_thresholds: Lowest stock-out probability of each band above the first, by the run's policy.
+        features: The snapshot's rows.
+        specs: What the snapshot was computed by.
+        told: What explanations tell besides numbers.
+    """
+
+    key: PreparedKey
+    family: ModelFamily[Any]
+    artifact: Artifact
+    panel: Panel
+    product_groups: Groups
+    statistics: Mapping[str, Statistic]
+    given_rows: pl.DataFrame | None
+    is_quarantined: Any
+    base: Millionths
+    reconciled: Millionths
+    supply: Supply
+    risk_paths: int
+    risk_thresholds: Mapping[str, float]
+    features: pl.DataFrame
+    specs: tuple[FeatureSpec, ...]
+    told: ToldFacts
+
+    def statistics_to_bytes(self) -> bytes:
+        """Write what takes long to make, for `prepare_run` to read in another process."""
+        return statistics_to_bytes(self.key, self.statistics)
+
+    @cached_property
+    def places(self) -> Mapping[tuple[str, str], int]:
+        """Row of each series, by store and SKU."""
+        return {series: row for row, series in enumerate(self.panel.series.select(_KEY).iter_rows())}
+
+    def rows_of(self, series: Sequence[tuple[str, str]]) -> Rows:
+        """[k] rows of some series, by store and SKU.
+
+        Raises:
+            InputError: If the run has none of that name.
+        """
+        unknown = [one for one in series if one not in self.places]
+        if unknown:
+            raise InputError(
+                f"{self.key.run} has no series {first_ten(f'{store}/{sku}' for store, sku in unknown)}.",
+                remedy="Ask for series of the run: store and SKU as in its forecasts.",
+                series=[list(one) for one in unknown],
+            )
+        return np.array([self.places[one] for one in series], dtype=np.intp)
+
+    def few(self, rows: Rows) -> Panel:
+        """Return the panel of some series, each twice, with what all series say together held."""
+        return replace(self.panel.take(rows), pooled=Held(self.statistics, rows))
+
+    def forecast(self, panel: Panel, rows: Rows) -> Forecasts:
+        """Forecast some series from a panel of theirs."""
+        return self.family.forecast(
+            self.artifact,
+            ForecastInputs(panel, self.product_groups[rows], given_rows=self._given(rows), key=self.key.run, workers=1),
+        )
+
+    def base_frame(self, panel: Panel, rows: Rows, made: Forecasts) -> pl.DataFrame:
+        """Return forecasts of some series as contract `base_forecasts`."""
+        touched = None if self.is_quarantined is None else self.is_quarantined[rows]
+        return base_frame(self.key.run, panel, self.family, made, touched)
+
+    def _given(self, rows: Rows) -> pl.DataFrame | None:
+        if self.given_rows is None:
+            return None
+        horizon = self.key.run.forecast_horizon
+        return self.given_rows[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+
+
+def prepare_run(
+    stores: Stores,
+    run: RunKey,
+    *,
+    statistics: bytes | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> PreparedRun:
+    """Prepare a published run: forecast it once more, keep what series say together, and hold it to what was published.
+
+    Args:
+        stores: Where everything is.
+        run: Which.
+        statistics: What `PreparedRun.statistics_to_bytes` wrote of the same run, which saves forecasting all series.
+        workers: Threads and processes; all cores if left out.
+        progress: Called with the stage, series done and series in all.
+
+    Raises:
+        NotPublishedError: If the run is not published.
+        InputError: If the statistics are of anything else, or damaged.
+        ReplayDifferenceError: If this release and machine do not make the published numbers: then no answer would be
+            about them.
+    """
+    store = stores.predictions
+    publication = store.publication(run)
+    snapshot, model = source_snapshot(stores, publication.products), stores.registry.model_version(run.model_version)
+    history, features, artifact = (
+        History.of(snapshot, stores.observations), store.read(snapshot), load_artifact(stores, model),
+    )  # fmt: skip
+    panel = history.panel(features, history_days=artifact.history_days, horizon_days=run.forecast_horizon)
+    hierarchy, kept = build_hierarchy(features, history), Kept()
+    given = given_inputs_of(store, publication.products.values())
+    aside = quarantined_rows(history, since=history.cutoff)
+    made = _Made.of(stores, publication.products)
+    prepared = PreparedRun(
+        key=PreparedKey(run, publication.sequence, snapshot.facts["feature_version"], snapshot.version, model.artifact),
+        family=family(model.family),
+        artifact=artifact,
+        panel=panel,
+        product_groups=hierarchy.product_groups(artifact.group_level),
+        statistics=kept.found,
+        given_rows=store.read(given[0]) if given else None,
+        is_quarantined=is_touched(panel.series, aside).to_numpy() if aside["is_open"].any() else None,
+        base=_matrix(made.base["base_units"], run),
+        reconciled=_matrix(made.reconciled["reconciled_units"], run),
+        supply=supply_of(history, panel.series),
+        risk_paths=made.risk_paths,
+        risk_thresholds=band_thresholds(_policy_of(stores, made.policy), artifact),
+        features=features,
+        specs=specs_from_data(snapshot.facts["specs"]),
+        told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
+    )
+    if statistics is None:
+        _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
+    else:
+        kept.found.update(statistics_from_bytes(prepared.key, statistics))
+    return prepared
+
+
+def _keep_statistics(
+    prepared: PreparedRun, panel: Panel, hierarchy: Hierarchy, workers: int | None, progress: Progress
+) -> None:
+    """Forecast all series of a panel that keeps what they say together, and work out what their risks are rated by.
+
+    Raises:
+        ReplayDifferenceError: If the forecasts are not the published ones.
+    """
+    groups, everyone = prepared.product_groups, np.arange(panel.series.height)
+    inputs = ForecastInputs(
+        panel, groups, given_rows=prepared.given_rows, key=prepared.key.run, workers=workers, progress=progress
+    )
+    made = prepared.family.forecast(prepared.artifact, inputs)
+    require_as_published(prepared, everyone, prepared.base_frame(panel, everyone, made))
+    if rated_by(panel, groups, hierarchy, prepared.artifact, workers).lost_share is not None:
+        assess_status(panel)
+
+
+def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) -> None:
+    """Refuse to go on where forecasts of unchanged series are not the published ones.
+
+    Raises:
+        ReplayDifferenceError: With how many rows differ.
+    """
+    found, published = _matrix(base["base_units"], prepared.key.run), prepared.base[rows]
+    differing = int((found != published).sum())
+    if differing:
+        raise ReplayDifferenceError(
+            BASE_FORECASTS.name,
+            f"{differing:,} of {found.size:,} base forecasts of {prepared.key.run} are not what was published, by "
+            f"{int(np.abs(found - published).max())} millionths at most: another release, machine or set of libraries "
+            "made them.",
+            (),
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is read of the products behind a publication.
+
+    Attributes:
+        base: `OF_BASE` of `base_forecasts`.
+        nodes: `base_node_forecasts`.
+        reconciled: `OF_RECONCILED` of `reconciled_forecasts`.
+        risk_paths: Sampled futures of a series with a position.
+        policy: Version of the policy that risk bands follow; empty where none was applied.
+    """
+
+    base: pl.DataFrame
+    nodes: pl.DataFrame
+    reconciled: pl.DataFrame
+    risk_paths: int
+    policy: str
+
+    @classmethod
+    def of(cls, stores: Stores, products: Mapping[str, str]) -> "_Made":
+        store = stores.predictions
+        explanations = store.version(products[FORECAST_EXPLANATIONS.name])
+        reconciled = store.version(explanations.inputs[RECONCILED_FORECASTS.name])
+        risks = store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts
+        return cls(
+            store.read(store.version(explanations.inputs[BASE_FORECASTS.name]), OF_BASE),
+            store.read(store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
+            store.read(reconciled, OF_RECONCILED),
+            risks.get("risk_paths", DEFAULT_PATHS),
+            risks.get("policy", ""),
+        )
+
+
+def _policy_of(stores: Stores, version: str) -> PolicyRecord:
+    return stores.ledger.state().part(Policies).called(version) or UNAPPLIED
+
+
+def _told(
+    history: History, features: pl.DataFrame, hierarchy: Hierarchy, artifact: Artifact, horizon: int, made: _Made
+) -> ToldFacts:
+    gaps = largest_gaps(made.base, made.reconciled, made.nodes, hierarchy)
+    of_run = explanation_context(history, features, hierarchy, artifact, horizon, made.base, gaps)
+    rows = history.feed(EVENTS.name, since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    events = pl.DataFrame(schema=EVENTS.schema) if rows is None else rows.collect()
+    return ToldFacts(
+        replace(of_run, plan=None), tuple(artifact.recurring_events), events, history.membership("store_hierarchy")
+    )
+
+
+def _matrix(units: pl.Series, run: RunKey) -> Millionths:
+    return from_units(units).reshape(-1, run.forecast_horizon)

@@ -1,0 +1,143 @@
+"""What if: a few series of a published run forecast again with other inputs.
+
+What belongs here: the answer, from changed inputs to published columns. What does not: any model or number of its own.
+
+Each series is forecast twice side by side, as published and as changed. The first has to come out as published, to the
+last decimal, or there is no answer: so every answer has shown that it is about the published run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.core.arrays import Rows
+from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.quantities import from_units
+from forecast_assets.explanations.explaining import explanation_frame
+from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
+from forecast_assets.features.panel import Panel
+from forecast_assets.features.pooled import COMPUTED
+from forecast_assets.publication.candidates import forecasts_frame
+from forecast_assets.reconciliation.reconciling import carried_over, with_means
+from forecast_assets.serving.dataplane.prepared import PreparedRun, require_as_published
+from forecast_assets.serving.dataplane.prepared_key import PreparedKey
+from forecast_assets.stockout_risk.assessing import assessed, rated_by
+from forecast_assets.stockout_risk.inventory import Supply
+
+# What is held besides statistics of all series.
+_OF_THE_RUN: Final = ("calibration", "nodes and reconciliation")
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Published columns of k series under changed inputs, sorted by store, SKU and step.
+
+    Attributes:
+        of: The prepared run that was asked.
+        features: Contract `feature_snapshots`, one row per series.
+        base: Contract `base_forecasts`.
+        forecasts: Contract `forecasts`.
+        risks: Contract `stockout_risks`.
+        explanations: Contract `forecast_explanations`.
+        held: What was held at the published run, though a whole run with the same changes might move it.
+    """
+
+    of: PreparedKey
+    features: pl.DataFrame
+    base: pl.DataFrame
+    forecasts: pl.DataFrame
+    risks: pl.DataFrame
+    explanations: pl.DataFrame
+    held: tuple[str, ...]
+
+
+def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
+    """Forecast series again with other inputs.
+
+    Args:
+        prepared: The published run.
+        changes: One for each series that is asked for; they hold together. A change of nothing asks for what was
+            published.
+
+    Raises:
+        InputError: If there is none, the run has no such series, or an input cannot be so; or if the family's forecasts
+            do not follow from inputs.
+        ReplayDifferenceError: If unchanged inputs no longer give what was published.
+    """
+    _require_answerable(prepared, changes)
+    changes = sorted(changes, key=lambda change: prepared.places[change.series])
+    own = prepared.rows_of([change.series for change in changes])
+    rows, horizon = np.repeat(own, 2), prepared.key.run.forecast_horizon
+    panel = changed(prepared.few(rows), np.arange(1, len(rows), 2), changes)
+    base = prepared.base_frame(panel, rows, prepared.forecast(panel, rows))
+    is_changed = pl.Series(np.repeat(np.arange(len(rows)) % 2 == 1, horizon))
+    require_as_published(prepared, own, base.filter(~is_changed))
+    means = np.repeat(prepared.reconciled[own], 2, axis=0)
+    of_series = from_units(base["base_units"]).reshape(-1, horizon)
+    means[1::2] = carried_over(of_series[1::2], prepared.base[own], prepared.reconciled[own])
+    reconciled = with_means(base, means.ravel())
+    risks = assessed(
+        reconciled, base, panel, _supply(prepared, rows, changes),
+        rated_by(panel, prepared.product_groups[rows], None, prepared.artifact, 1), prepared.artifact.rho,
+        prepared.risk_thresholds, prepared.risk_paths,
+    )  # fmt: skip
+    base, reconciled, risks = (frame.filter(is_changed) for frame in (base, reconciled, risks))
+    alone = _every_second(panel)
+    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
+    explanations = explanation_frame(base, reconciled, risks, prepared.told.few(own, features, alone, changes))
+    return WhatIf(
+        of=prepared.key,
+        features=features,
+        base=base,
+        forecasts=forecasts_frame(base, reconciled, explanations),
+        risks=risks,
+        explanations=explanations,
+        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
+    )
+
+
+def _every_second(panel: Panel) -> Panel:
+    """Return the changed series alone, for what looks at each by itself."""
+    return replace(panel, pooled=COMPUTED).take(np.arange(1, panel.series.height, 2))
+
+
+def _supply(prepared: PreparedRun, rows: Rows, changes: Sequence[SeriesChange]) -> Supply:
+    """Supply of series as published and as changed, in turn."""
+    supply, cutoff = prepared.supply.repeated(rows), prepared.panel.cutoff
+    on_hand = supply.on_hand.copy()
+    orders: list[tuple[int, float, int]] = []
+    for at, change in enumerate(changes):
+        if change.on_hand_units is not None:
+            on_hand[2 * at + 1] = change.on_hand_units
+        orders += [(2 * at + 1, order.units, (order.arrives - cutoff).days) for order in change.orders]
+    supply = supply.with_stock(on_hand)
+    if not orders:
+        return supply
+    series, units, days = zip(*orders, strict=True)
+    return supply.with_orders(np.array(series), np.array(units, dtype=np.float64), np.array(days))
+
+
+def _require_answerable(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> None:
+    if not changes:
+        raise InputError("No series is asked for.", remedy="Name a store and a SKU at least.")
+    prepared.rows_of([change.series for change in changes])
+    require_changes(changes, prepared.panel)
+    if prepared.family.given_product is not None and any(change.moves_demand for change in changes):
+        raise InputError(
+            f"Forecasts of {prepared.key.run} were given from outside: they do not follow from prices, promotions, "
+            "events or sales.",
+            remedy="Ask what other stock or orders do to it, or ask a version that is trained here.",
+        )
+    supplied = [change.series for change in changes if change.on_hand_units is not None or change.orders]
+    has_position = prepared.supply.has_position
+    without = [series for series in supplied if not has_position[prepared.rows_of([series])[0]]]
+    if without:
+        raise InputError(
+            f"The run knows no position of {first_ten(f'{store}/{sku}' for store, sku in without)}, so no lead time: "
+            "their risk does not follow from stock or orders.",
+            remedy="Ask without stock and orders, or ingest positions and score a run.",
+            series=[list(series) for series in without],
+        )
