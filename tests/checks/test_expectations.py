@@ -251,12 +251,12 @@ def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_pat
 
 def test_pages_of_two_folders_are_kept_apart(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    for folder, run in ((one, "first"), (other, "second"), (one, "third")):
+    for folder, run in ((one, "of_one_1"), (other, "of_other_2"), (one, "of_one_3")):
         validate_product(sound("stockout_risks").lazy(), "stockout_risks", folder, run_name=run)
 
     def shown(folder: Path) -> list[bool]:
         index = (folder / "data_docs" / "index.html").read_text()
-        return [run in index for run in ("first", "second", "third")]
+        return [run in index for run in ("of_one_1", "of_other_2", "of_one_3")]
 
     assert shown(one) == [True, False, True]
     assert shown(other) == [False, True, False]
