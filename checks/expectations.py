@@ -9,14 +9,15 @@ engine: it gets a pandas frame, of at most ``LARGEST`` rows so that memory stays
 sample of so many, and the outcome says so. Of products, whose every row Pandera and the rules judge as well, the sample
 is of ``LARGEST_OF_PRODUCT`` rows: it finds what one row in 1,000 breaks 99 times in 100. What one expectation implies
 is not asked again by another, and values are collected only where something is broken. Nothing is kept of a context but
-validation results and the pages made from them: concurrent validations share no configuration file.
+validation results and the pages made from them: concurrent validations share no configuration file. What makes pages is
+kept for the next ones of the same process.
 """
 
 import logging
 import re
 import warnings
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -360,7 +361,7 @@ def _run(frame: Any, asked: list[Expected], folder: Path, suite_name: str, run_n
         found = definition.run(**given, result_format=_VALUES)
     results = _in_order(suite, found.results)
     keys = [key for key in context.validation_results_store.list_keys() if key.run_id == run_id]
-    context.build_data_docs(resource_identifiers=keys)
+    _pages(folder.absolute()).build(resource_identifiers=keys)
     return results
 
 
@@ -413,6 +414,7 @@ def _columns_in_order() -> Any:
     return type(original)(_COLUMNS_IN_ORDER, (original,), {"__module__": __name__, "__doc__": original.__doc__})
 
 
+@cache
 def _great_expectations() -> Any:
     with warnings.catch_warnings():
         # It imports modules that Python has deprecated; nothing here can change that.
@@ -425,12 +427,9 @@ def _great_expectations() -> Any:
 
 
 def _context(folder: Path) -> Any:
-    """Return a context in memory that keeps results and pages in `folder` and reports to nobody."""
+    """Return a context in memory that keeps results in `folder` and reports to nobody."""
     gx = _great_expectations()
     from great_expectations.data_context.types.base import DataContextConfig
-
-    def kept_in(name: str) -> dict[str, str]:
-        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute() / name)}
 
     config = DataContextConfig(
         config_version=4.0,
@@ -443,18 +442,27 @@ def _context(folder: Path) -> Any:
             "expectations": {"class_name": "ExpectationsStore"},
             "checkpoints": {"class_name": "CheckpointStore"},
             "validation_definition_store": {"class_name": "ValidationDefinitionStore"},
-            "results": {"class_name": "ValidationResultsStore", "store_backend": kept_in("results")},
+            "results": {"class_name": "ValidationResultsStore", "store_backend": _kept_in(folder, "results")},
         },
-        data_docs_sites={
-            "local": {
-                "class_name": "SiteBuilder",
-                "show_how_to_buttons": False,
-                "store_backend": kept_in("data_docs"),
-                "site_index_builder": {
-                    "class_name": "DefaultSiteIndexBuilder",
-                    "validation_results_limit": _SHOWN_RUNS,
-                },
-            }
-        },
+        data_docs_sites={},
     )
     return gx.get_context(mode="ephemeral", project_config=config)
+
+
+@lru_cache(maxsize=1)
+def _pages(folder: Path) -> Any:
+    """Return what makes the pages of results in `folder`; kept, since each new one compiles its templates again."""
+    context = _context(folder)
+    from great_expectations.render.renderer.site_builder import SiteBuilder
+
+    return SiteBuilder(
+        context,
+        _kept_in(folder, "data_docs"),
+        site_name="local",
+        show_how_to_buttons=False,
+        site_index_builder={"class_name": "DefaultSiteIndexBuilder", "validation_results_limit": _SHOWN_RUNS},
+    )
+
+
+def _kept_in(folder: Path, name: str) -> dict[str, str]:
+    return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute() / name)}

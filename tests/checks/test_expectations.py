@@ -249,6 +249,20 @@ def test_data_docs_keep_every_validation(feeds: dict[str, pl.DataFrame], tmp_pat
     assert sum("step is int32 and never missing" in page for page in pages) == 1
 
 
+def test_pages_of_two_folders_are_kept_apart(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, run in ((one, "of_one_1"), (other, "of_other_2"), (one, "of_one_3")):
+        validate_product(sound("stockout_risks").lazy(), "stockout_risks", folder, run_name=run)
+
+    def shown(folder: Path) -> list[bool]:
+        index = (folder / "data_docs" / "index.html").read_text()
+        return [run in index for run in ("of_one_1", "of_other_2", "of_one_3")]
+
+    assert shown(one) == [True, False, True]
+    assert shown(other) == [False, True, False]
+    assert len([*(one / "data_docs" / "validations").rglob("*.html")]) == 2
+
+
 def test_what_one_expectation_implies_is_not_asked_twice() -> None:
     asked = {expected.sentence for expected in expectations(PRODUCTS["forecasts"])}
     assert "step is int32 and never missing" in asked

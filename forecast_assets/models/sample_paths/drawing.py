@@ -28,8 +28,9 @@ SmallFloats = npt.NDArray[np.float32]
 DEFAULT_PATHS: Final = 500
 # The same numbers in every run, so that quantiles of one day and the next differ by what was learned, not by chance.
 SEED: Final = 20_26
-# So many that a block stays in a processor's cache.
-_BLOCK: Final = 64
+# So many that a block stays in a processor's cache; matrices of more series go back to the system when they are let go
+# of, and every new one has to be asked for page by page.
+_BLOCK: Final = 32
 
 
 @dataclass(frozen=True)
@@ -110,22 +111,22 @@ class JointPaths:
         """Yield [n, N] units of each day in turn: column k of all days is one future of all series."""
         count, horizon = self.marginals.mean.shape
         for step in range(horizon):
-            out, drawn = np.empty((count, self.paths)), partial(self._drawn, self._of_day(step), step)
-            for rows, units in in_threads(drawn, self._blocks, self.workers):
-                out[rows] = units
+            out = np.empty((count, self.paths))
+            for _ in in_threads(partial(self._draw, out, self._of_day(step), step), self._blocks, self.workers):
+                pass
             yield out
 
-    def _drawn(self, of_day: Mapping[str, Floats], step: int, rows: slice) -> Floats:
-        """[r, N] units of some series on a day, each path's outcome by its rank among all paths."""
-        order = self._scores(rows, step, of_day).argsort(axis=1)
-        units = np.empty(order.shape)
-        np.put_along_axis(units, order, self.marginals.take(rows).outcomes(step, self.paths), axis=1)
-        return units
+    def _draw(self, out: Floats, of_day: Mapping[str, Floats], step: int, rows: slice) -> None:
+        """Write to [n, N] the units of some series on a day, each path's outcome by its rank among all paths."""
+        place = order_of(self._scores(rows, step, of_day))
+        place += np.arange(len(place))[:, None] * self.paths
+        out[rows].reshape(-1)[place] = self.marginals.take(rows).outcomes(step, self.paths)
 
     def _scores(self, rows: slice, step: int, of_day: Mapping[str, Floats]) -> Floats:
         """[r, N] Sum of the factors of some series on a day, of variance 1."""
         shares = self.dependence
-        scores: Floats = shares.rest**0.5 * normals(self.keys[rows], self.paths * (step + 1), self.paths)
+        scores = normals(self.keys[rows], self.paths * (step + 1), self.paths)
+        scores *= shares.rest**0.5
         if self._lasting_own is not None:
             scores += self._lasting_own[rows]
         for level, factor in self.factors.items():
@@ -180,3 +181,25 @@ class JointPaths:
             else np.zeros((len(factor.keys), self.paths))
             for level, factor in self.factors.items()
         }
+
+
+def order_of(scores: Floats) -> GroupCodes:
+    """[r, N] Places of [r, N] scores in rising order: what sorting places by score gives, sooner.
+
+    Each place is written into the last bits of its score, so that scores can be sorted by themselves. A row in which
+    that leaves two scores equal is sorted by place.
+
+    Example:
+        >>> order_of(np.array([[0.3, -1.0, 0.2], [1.0, 0.5, 1.0 + 2e-16]])).tolist()
+        [[1, 2, 0], [1, 0, 2]]
+    """
+    bits = (scores.shape[1] - 1).bit_length()
+    carried = scores.view(np.int64) >> bits << bits
+    carried |= np.arange(scores.shape[1])
+    carried.view(np.float64).sort(axis=1)
+    kept = carried >> bits
+    is_close = (kept[:, 1:] == kept[:, :-1]).any(axis=1)
+    carried &= (1 << bits) - 1
+    if is_close.any():
+        carried[is_close] = scores[is_close].argsort(axis=1)
+    return np.asarray(carried, dtype=np.intp)

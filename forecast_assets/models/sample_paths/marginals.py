@@ -82,7 +82,9 @@ def inverse(quantiles: Floats, scores: Floats) -> Floats:
     slopes = np.diff(quantiles, axis=1) / np.diff(knots)
     # Taken, not indexed: rows then follow one another in memory, and add up alike however many there are.
     low, slope = (np.take(values, segment, axis=1) for values in (quantiles, slopes))
-    return np.asarray(np.maximum(low + slope * (scores - knots[segment]), 0.0))
+    slope *= scores - knots[segment]
+    low += slope
+    return np.asarray(np.maximum(low, 0.0, out=low))
 
 
 def _scores(paths: int) -> Floats:
@@ -94,7 +96,8 @@ def _scores(paths: int) -> Floats:
 def _with_mean(values: Floats, mean: Floats) -> Floats:
     """Values scaled so that each row has its mean; where all of a row are 0 the last carries it."""
     values[:, -1] = np.where(values[:, -1] > 0, values[:, -1], 1.0)
-    return np.asarray(values * (mean / values.mean(axis=1))[:, None])
+    values *= (mean / values.mean(axis=1))[:, None]
+    return values
 
 
 def _whole(values: Floats) -> Floats:

@@ -44,13 +44,17 @@ def keys_of(names: Iterable[Sequence[str]], seed: int) -> Keys:
 
 def uniforms(keys: Keys, first: int, count: int) -> Floats:
     """[n, count] numbers in (0, 1) of n streams, from their number ``first`` on."""
-    places = np.arange(first + 1, first + count + 1, dtype=np.uint64)
-    mixed = keys[:, None] + places * _GAMMA
+    mixed = keys[:, None] + np.arange(first + 1, first + count + 1, dtype=np.uint64) * _GAMMA
+    shifted = np.empty_like(mixed)
     for shift, factor in zip(_SHIFTS, (_FIRST, _SECOND), strict=False):
-        mixed ^= mixed >> shift
+        mixed ^= np.right_shift(mixed, shift, out=shifted)
         mixed *= factor
-    mixed ^= mixed >> _SHIFTS[2]
-    return np.asarray((mixed >> _BITS) * _UNIT + _HALF)
+    mixed ^= np.right_shift(mixed, _SHIFTS[2], out=shifted)
+    mixed >>= _BITS
+    # Numbers of 53 bits are the same with a sign, and processors turn those into floats in one step.
+    found = mixed.view(np.int64) * _UNIT
+    found += _HALF
+    return np.asarray(found)
 
 
 def normals(keys: Keys, first: int, count: int) -> Floats:

@@ -11,7 +11,7 @@ from forecast_assets.contracts import QUANTILES
 from forecast_assets.core.arrays import Floats
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.sample_paths.dependence import OWN, Dependence
-from forecast_assets.models.sample_paths.drawing import Factor, JointPaths, factors_of, series_keys
+from forecast_assets.models.sample_paths.drawing import Factor, JointPaths, factors_of, order_of, series_keys
 from forecast_assets.models.sample_paths.marginals import Marginals
 from forecast_assets.models.sample_paths.randomness import keys_of
 
@@ -52,6 +52,21 @@ def test_paths_do_not_depend_on_blocks_or_threads() -> None:
     whole = drawn(paths_of(MIXED, block=COUNT))
     for block, workers in ((1, 1), (7, 2), (100, 3)):
         assert drawn(paths_of(MIXED, block=block, workers=workers)).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 400, 500, 512, 513])
+def test_places_are_those_of_sorting_by_score(count: int) -> None:
+    scores = np.random.default_rng(count).normal(size=(50, count))
+    assert order_of(scores.copy()).tolist() == scores.argsort(axis=1).tolist()
+
+
+def test_scores_that_differ_in_their_last_bit_are_in_order_too() -> None:
+    """The bits in which a place is carried are those that tell such scores apart."""
+    score = np.random.default_rng(1).normal(size=(30, 1)).repeat(500, axis=1)
+    for column in range(1, 500):
+        score[:, column] = np.nextafter(score[:, column - 1], np.inf)
+    mixed = np.random.default_rng(2).permuted(score, axis=1)
+    assert (np.diff(np.take_along_axis(mixed, order_of(mixed), axis=1), axis=1) > 0).all()
 
 
 def test_some_series_alone_have_the_same_paths() -> None:
