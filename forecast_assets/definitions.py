@@ -26,6 +26,7 @@ from forecast_assets.automation.drift_triggers import (
     build_retraining_sensor,
 )
 from forecast_assets.automation.freshness import with_freshness
+from forecast_assets.automation.mirror import MirrorResource, build_mirror_check
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
@@ -35,12 +36,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
-from forecast_assets.lifecycle.assets import (
-    MirrorResource,
-    build_challenger_evidence_asset,
-    build_channel_assignments_asset,
-    build_mirror_check,
-)
+from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset

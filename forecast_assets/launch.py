@@ -18,6 +18,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionI
 
 from checks.acceptance import LINEAGE_CHECK
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.mirror import MirrorResource
 from forecast_assets.backtesting.backtest import BacktestOutcome
 from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, NotAcceptedError
@@ -35,7 +36,6 @@ from forecast_assets.definitions import (
     scoring_job,
     stores_resource,
 )
-from forecast_assets.lifecycle.assets import MirrorResource
 from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS

@@ -4,8 +4,8 @@ import time
 
 import dagster as dg
 
+from forecast_assets.automation.mirror import MirrorResource
 from forecast_assets.contracts import EVALUATION_REPORTS
-from forecast_assets.lifecycle.assets import MirrorResource
 from forecast_assets.scoring.assets import materialized, rendered
 from forecast_assets.training.stage import ARTIFACTS, TrainingContext, register_version, train_version
 from partitions import model_versions

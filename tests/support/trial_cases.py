@@ -22,7 +22,7 @@ from resources.ledger.entries.challenge import Challenge, TrialRules
 from resources.ledger.entries.weigh import ChallengerVerdict
 from resources.stores.home import Stores
 from tests.support import products
-from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.store_cases import CUTOFF, accept_training, ingest, register
 
 CHAMPION, CHALLENGER = "stat-1", "stat-2"
 FIRST = CUTOFF + timedelta(days=1)
@@ -109,8 +109,9 @@ def both(champion: Said, challenger: Said, steps: tuple[int, ...] = (1, 7)) -> d
 def with_champion(stores: Stores, *, horizon: int = 28) -> Stores:
     """A store with sales of one day, a champion, and a version that may challenge it."""
     ingest(stores)
-    register(stores, CHAMPION, horizon=horizon)
-    register(stores, CHALLENGER, horizon=horizon)
+    for version in (CHAMPION, CHALLENGER):
+        register(stores, version, horizon=horizon)
+        accept_training(stores, version)
     stores.registry.promote(CHAMPION, by="ana", reason="the first")
     return stores
 

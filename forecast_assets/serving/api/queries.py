@@ -20,7 +20,7 @@ from forecast_assets.serving.dataplane.questions import (
 )
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Names = Annotated[list[Name], Field(max_length=MOST_NAMES)]
+NameList = Annotated[list[Name], Field(max_length=MOST_NAMES)]
 CadenceName = Literal["daily", "weekly"]
 
 
@@ -35,11 +35,11 @@ class StoredQuery(BaseModel):
     prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
     horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
     revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
-    store_id: Names = Field([], description="only these stores; may be repeated")
-    sku_id: Names = Field([], description="only these SKUs; may be repeated")
+    store_id: NameList = Field([], description="only these stores; may be repeated")
+    sku_id: NameList = Field([], description="only these SKUs; may be repeated")
     first_step: int = Field(1, ge=1, le=90, description="first day ahead")
     last_step: int | None = Field(None, ge=1, le=90, description="last day ahead")
-    columns: Names = Field([], description="besides the row's key; may be repeated; default: all")
+    columns: NameList = Field([], description="besides the row's key; may be repeated; default: all")
     limit: int = Field(DEFAULT_ROWS, ge=1, le=MOST_ROWS, description="rows of a page at most")
     page: Annotated[str, Field(max_length=4_000)] | None = Field(None, description="`next_page` of the answer before")
     format: Format = Field(Format.JSON, description="of the rows")
@@ -73,7 +73,7 @@ class HistoryQuery(BaseModel):
     store_id: Name = Field(description="store")
     sku_id: Name = Field(description="SKU")
     target_date: date = Field(description="the day that was forecast")
-    model_version: Names = Field([], description="only these versions; may be repeated; default: all")
+    model_version: NameList = Field([], description="only these versions; may be repeated; default: all")
     cadence: CadenceName = Field("daily", description="rhythm of the runs")
 
     def question(self) -> HistoryQuestion:

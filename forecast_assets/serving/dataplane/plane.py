@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.questions import StoredQuestion
-from forecast_assets.serving.dataplane.readiness import Readiness, readiness
+from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
 from resources.stores.home import Stores
@@ -48,9 +48,9 @@ class DataPlane:
         """Return the model versions, with the channels that point at them: see `known_versions`."""
         return known_versions(self.stores.ledger.state(), self.clock())
 
-    def readiness(self) -> Readiness:
-        """Say whether questions can be answered, and what is degraded: see `readiness`."""
-        return readiness(self.stores, self.clock())
+    def readiness(self) -> ServiceState:
+        """Say whether questions can be answered, and what is degraded: see `service_state`."""
+        return service_state(self.stores, self.clock())
 
     def channels(self) -> dict[str, str | None]:
         """Return where each channel points now."""

@@ -199,7 +199,7 @@ def _columns(record: DriftRecord) -> dict[str, Any]:
 
 # Which file of `drift_reports` is of which judgement.
 JUDGED: Final = AuditTable(
-    "judged",
+    "watched",
     (
         AuditColumn("judged_date", ColumnType.DATE),
         AuditColumn("judged_sequence", ColumnType.INT64),

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from forecast_assets.automation.mirror import MIRROR_CHECK, MirrorResource
 from forecast_assets.definitions import MIRROR, TRAINING, build_defs
 from forecast_assets.launch import Runner
-from forecast_assets.lifecycle.assets import MIRROR_CHECK, MirrorResource
 from forecast_assets.settings import Settings
 from tests.support.mirrors import home_with, mirrored
 from tests.support.retailers import RETAILER

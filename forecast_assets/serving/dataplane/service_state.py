@@ -17,7 +17,7 @@ _LATE_AFTER_DAYS: Final = {DAILY.name: 2, WEEKLY.name: 9}
 
 
 @dataclass(frozen=True)
-class Readiness:
+class ServiceState:
     """What can be answered.
 
     Attributes:
@@ -35,7 +35,7 @@ class Readiness:
     newest_prediction_date: dict[str, str] = field(default_factory=dict)
 
 
-def readiness(stores: Stores, now: datetime) -> Readiness:
+def service_state(stores: Stores, now: datetime) -> ServiceState:
     """Read the ledger, and say what there is to answer from.
 
     Args:
@@ -45,9 +45,9 @@ def readiness(stores: Stores, now: datetime) -> Readiness:
     try:
         state = stores.ledger.state()
     except (ForecastAssetsError, OSError) as error:
-        return Readiness(is_ready=False, reasons=(f"the ledger cannot be read: {error}",))
+        return ServiceState(is_ready=False, reasons=(f"the ledger cannot be read: {error}",))
     if not state.publications:
-        return Readiness(is_ready=False, reasons=("nothing is published yet",), ledger_sequence=state.sequence)
+        return ServiceState(is_ready=False, reasons=("nothing is published yet",), ledger_sequence=state.sequence)
     newest = _newest_of_champions(state)
     late = [
         f"the newest {cadence} run of the champion is {(now.date() - found).days} days old"
@@ -55,7 +55,9 @@ def readiness(stores: Stores, now: datetime) -> Readiness:
         if (now.date() - found).days > _LATE_AFTER_DAYS[cadence]
     ]
     days = {cadence: found.isoformat() for cadence, found in newest.items()}
-    return Readiness(is_ready=True, degraded=tuple(late), ledger_sequence=state.sequence, newest_prediction_date=days)
+    return ServiceState(
+        is_ready=True, degraded=tuple(late), ledger_sequence=state.sequence, newest_prediction_date=days
+    )
 
 
 def _newest_of_champions(state: LedgerState) -> dict[str, date]:
