@@ -105,10 +105,16 @@ def versions_text(stores: Stores, now: datetime | None = None) -> str:
         for version in state.versions.values()
     ]
     history = [
-        (a.recorded_at, "rollback" if a.is_rollback else "promotion", a.channel, f"{a.model_version}{overridden_text(a)}",
-         a.by, a.reason)
-        for a in state.channel_moves
-    ]  # fmt: skip
+        (
+            move.recorded_at,
+            "rollback" if move.is_rollback else "promotion",
+            move.channel,
+            f"{move.model_version}{overridden_text(move)}",
+            move.by,
+            move.reason,
+        )
+        for move in state.channel_moves
+    ]
     parts = [table(("version", "family", "cutoff", "features", "channel", "live", "gates", "registered"), rows)]
     if history:
         head = ("when", "what", "channel", "version", "by", "reason")
