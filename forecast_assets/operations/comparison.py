@@ -183,6 +183,7 @@ def _description(stores: Stores, publication: Publication) -> dict[str, str]:
         "model artifact": forecasts.inputs["model_artifacts"],
         "features": forecasts.facts["feature_version"],
         "simulated stock paths": str(risks.facts.get("risk_paths", "")),
+        "policy": str(risks.facts.get("policy", "")),
         "code": forecasts.code_version,
         **{f"library {name}": version for name, version in forecasts.libraries.items()},
     }

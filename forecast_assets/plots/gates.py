@@ -36,22 +36,27 @@ def gates_png(rows: pl.DataFrame) -> bytes:
 
 
 def _scaled(rows: pl.DataFrame) -> pl.DataFrame:
-    """`name, at, reach, verdict`: two-sided bounds at -1 and 1, one-sided ones at 1 with nothing wrong at 0."""
-    middle = pl.when(pl.col("lowest").is_null()).then(0.0).otherwise((pl.col("lowest") + pl.col("highest")) / 2)
-    half = pl.col("highest") - middle
-    # A bound of nothing has no width of its own: half a percent, or a row, is then one.
-    width = pl.when(half > 0).then(half).otherwise(0.005)
-    shift = pl.when(half > 0).then(0.0).otherwise(1.0)
+    """`name, at, reach, verdict`: two-sided bounds at -1 and 1, those that are only above at 1.
+
+    Below a bound that is only above nothing is too little: it is drawn at -1 at least.
+    """
+    is_two_sided, highest = pl.col("lowest").is_not_null(), pl.col("highest")
+    middle = pl.when(is_two_sided).then((pl.col("lowest") + highest) / 2).otherwise(highest - _width(highest))
+    width = pl.when(is_two_sided).then((highest - pl.col("lowest")) / 2).otherwise(_width(highest))
     name = (
         pl.when(pl.col("segment_kind") == "all")
         .then(pl.col("gate"))
         .otherwise(pl.concat_str("gate", pl.lit(", "), "segment"))
     )
-    return rows.filter(
-        pl.col("kind") == "merit", pl.col("figure").is_not_null(), pl.col("highest").is_not_null()
-    ).select(
+    judged = rows.filter(pl.col("kind") == "merit", pl.col("figure").is_not_null(), highest.is_not_null())
+    return judged.select(
         name=name.str.replace_all("_", " "),
-        at=((pl.col("figure") - middle) / width + shift).clip(-_EDGE, _EDGE),
+        at=((pl.col("figure") - middle) / width).clip(pl.when(is_two_sided).then(-_EDGE).otherwise(-1.0), _EDGE),
         reach=(pl.col("margin").fill_null(0.0) / width).clip(0.0, _EDGE),
         verdict="verdict",
     )
+
+
+def _width(highest: pl.Expr) -> pl.Expr:
+    """What is as far from a bound above as nothing wrong is; of a bound at nothing or below ten percent."""
+    return pl.when(highest > 0).then(highest).otherwise(0.1)

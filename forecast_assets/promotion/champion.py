@@ -55,7 +55,7 @@ def compared_with_champion(stores: Stores, version: VersionRecord, champion: str
     return (
         found
         or _by_evaluation(stores, version, other)
-        or ComparedWape(_NOTHING, f"no report has it and {champion} on the same days; a backtest has")
+        or ComparedWape(_NOTHING, f"no report has it and {champion} on the same days; backtest it")
     )
 
 

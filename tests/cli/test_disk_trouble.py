@@ -27,7 +27,7 @@ from tests.support.store_cases import catalogue, ingest, publish, register, requ
 from tests.torture.injection import FAIL_FROM, TROUBLES, Harm, Report, armed
 
 COMMAND = Path(sys.executable).with_name("forecast-assets")
-PROMOTE = ("promote", "stat-1", "--by", "ana", "--reason", "better")
+RETIRE = ("retire", "stat-1", "--by", "ana", "--reason", "better")
 LASTING = {trouble.error: trouble for trouble in TROUBLES if trouble.lasts}
 # What a person is told to do.
 REMEDIES = {
@@ -70,15 +70,15 @@ def call(home: Path, *arguments: str, error: int | None = None, at: int = 1) -> 
 @pytest.mark.parametrize("error", REMEDIES)
 def test_a_command_whose_disk_fails_says_where_and_what_to_do_and_works_afterwards(home: Path, error: int) -> None:
     before = entries(home)
-    code, said = call(home, *PROMOTE, error=error)
+    code, said = call(home, *RETIRE, error=error)
     assert code == 6, said
     assert said.startswith("error: ")
     assert str(home / "store/ledger/000000000004.json") in said
     assert REMEDIES[error] in said
     assert "Traceback" not in said
     assert entries(home) == before
-    assert call(home, *PROMOTE)[0] == 0
-    assert entries(home) == [*before, "promote"]
+    assert call(home, *RETIRE)[0] == 0
+    assert entries(home) == [*before, "retire"]
 
 
 @pytest.mark.parametrize("error", REMEDIES)
@@ -100,7 +100,7 @@ def test_a_catalogue_that_cannot_be_written_leaves_the_one_of_before(home: Path,
 def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk(home: Path) -> None:
     # No shim: the system itself refuses to let a file grow.
     done = subprocess.run(
-        [COMMAND, *PROMOTE], cwd=home, env={"FORECAST_ASSETS_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        [COMMAND, *RETIRE], cwd=home, env={"FORECAST_ASSETS_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
     )  # fmt: skip
@@ -113,14 +113,14 @@ def test_a_disk_that_fails_after_the_commit_does_not_say_that_nothing_happened(h
     # Writing aside, giving the entry its name, and then no word from the disk whether it will last.
     counted = home.parent / "counted"
     shutil.copytree(home, counted)
-    assert call(counted, *PROMOTE) == (0, "")
+    assert call(counted, *RETIRE) == (0, "")
     calls = Report.read(home.parent / "report").calls
     committed = next(made.number for made in calls if made.name == "linkat" and "/ledger/" in made.path)
-    code, said = call(home, *PROMOTE, error=errno.EIO, at=committed + 1)
+    code, said = call(home, *RETIRE, error=errno.EIO, at=committed + 1)
     assert code == 6
     assert "Ledger entry 4 is appended, but the disk did not confirm it" in said
     assert "nothing was published" not in said
-    assert entries(home) == ["ingest", "register", "publish", "promote"]
+    assert entries(home) == ["ingest", "register", "publish", "retire"]
 
 
 def test_a_clock_that_goes_back_reorders_nothing(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -392,7 +392,7 @@ def test_every_view_and_column_is_described_and_typed_whatever_the_ledger_has(st
     empty = rows(link, types)
     assert {name for name, *_ in empty} == {
         "backtest_reports", "batches", "calibration", "channel_history", "forecast_accuracy", "ledger_head", "lineage",
-        "model_versions", "publications", "retirements", "retractions", "vacuums",
+        "model_versions", "policies", "promotion_gates", "publications", "retirements", "retractions", "vacuums",
     }  # fmt: skip
     lineage_cases.publish_linked(stores)
     build(stores, folder)

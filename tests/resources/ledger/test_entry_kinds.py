@@ -21,6 +21,7 @@ import pytest
 
 import resources
 from forecast_assets.core.errors import AlreadyPublishedError, RefusedError, UnknownEntryError
+from forecast_assets.operations.promoting import judge
 from forecast_assets.presentation.documentation import kinds_markdown
 from forecast_assets.presentation.log import log_text
 from resources.ledger import entries
@@ -406,6 +407,13 @@ def test_a_store_that_was_written_at_the_beginning_goes_on(beginning: Stores, tm
     register(beginning, "stat-3", gates={"backtest_beats_seasonal_naive": True})
     beginning.registry.promote("stat-3", by="ana", reason="better")
     beginning.registry.rollback(by="ben", reason="worse")
+    # Its reports cannot be read, so that its registration counts; its runs say how steady they are.
+    rows = judge(beginning, "stat-1", "daily").rows
+    said = dict(rows.filter(kind="merit").select("gate", "verdict").iter_rows())
+    assert {gate for gate, verdict in said.items() if verdict == "met"} == {
+        "beats_seasonal_naive", "inputs_are_familiar", "stable_between_runs",
+    }  # fmt: skip
+    assert set(said.values()) == {"met", "not_measured"}
     publish(beginning, run_key(revision=1), units=9)
     publish(beginning, run_key(2))
     measure(beginning, since=beginning.ledger.state().sequence)
