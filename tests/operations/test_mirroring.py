@@ -337,8 +337,8 @@ def test_following_tells_what_went_wrong_and_stops_nobody(home: Runner) -> None:
     outcome = follow(wanted, home.stores, broken)
     assert isinstance(outcome, MirrorDelay)
     assert delay_text(outcome) == (
-        "warning: MLflow is late, and what was recorded stays so. ZeroDivisionError: stat-1 of 4. Catch up when that is "
-        "mended: forecast-assets mlflow sync."
+        "warning: MLflow is late, and what was recorded stays so. ZeroDivisionError: stat-1 of 4. "
+        "Catch up when that is mended: forecast-assets mlflow sync."
     )
     followed = follow(wanted, home.stores, brief_pages)
     assert isinstance(followed, MirrorOutcome)
