@@ -353,4 +353,6 @@ def test_a_home_that_moved_is_told_to_be_mirrored_anew(home: Runner) -> None:
     place = mirror_place(other)
     runner = Runner(other)
     found = compare_mirror(runner.stores, place).differences
+    assert mirrored(runner, place, rebuild=True).written == ("stat-1", "stat-2")
+    assert compare_mirror(runner.stores, place).differences == ()
     assert found[0] == f"artifacts are at {home.settings.mlflow_folder}/artifacts instead of {moved}/mlflow/artifacts"
