@@ -69,7 +69,8 @@ $(MLFLOW_UI)/.ready: requirements.lock
 	@touch $@
 
 mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000
-	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true $(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port 5000 \
+	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		$(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port 5000 \
 		--workers 1 --backend-store-uri "$$($(BIN)/forecast-assets mlflow where)"
 
 notebooks: $(READY_DEV) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718

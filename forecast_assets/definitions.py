@@ -99,7 +99,11 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
             # The mirror is compared when somebody asks: a training is over when its version is registered.
-            dg.define_asset_job(TRAINING, dg.AssetSelection.groups("training").without_checks(), executor_def=_ONE),
+            dg.define_asset_job(
+                TRAINING,
+                dg.AssetSelection.groups("training") - dg.AssetSelection.checks(mirror_check),
+                executor_def=_ONE,
+            ),
             dg.define_asset_job(MIRROR, dg.AssetSelection.checks(mirror_check), executor_def=_ONE),
             *(
                 dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)

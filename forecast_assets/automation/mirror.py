@@ -54,9 +54,11 @@ def build_mirror_check(settings: Settings) -> dg.AssetChecksDefinition:
     )
     def mlflow_says_what_the_ledger_says(stores: dg.ResourceParam[StoresResource]) -> dg.AssetCheckResult:
         def result(words: str, *differences: str, passed: bool) -> dg.AssetCheckResult:
-            metadata: dict[str, Any] = {"differences": dg.MetadataValue.json(list(differences)), "mlflow": words}
             return dg.AssetCheckResult(
-                passed=passed, severity=dg.AssetCheckSeverity.WARN, description=words, metadata=metadata
+                passed=passed,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=words,
+                metadata={"differences": dg.MetadataValue.json(list(differences)), "mlflow": words},
             )
 
         try:

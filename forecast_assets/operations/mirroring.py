@@ -9,11 +9,10 @@ The ledger decides. What a mirror says is compared with it and never read for an
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
-from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.lifecycle.mlflow_runs import ALIASES, expected_metrics, run_content, version_content
 from forecast_assets.settings import Settings
@@ -22,7 +21,8 @@ from resources.ledger.state import LedgerState
 from resources.mlflow.client import MODEL_FOLDER, MlflowMirror
 from resources.mlflow.content import FoundModel, FoundRun, VersionContent
 from resources.mlflow.model_folder import model_files
-from resources.mlflow.place import MirrorPlace, first_line
+from resources.mlflow.place import MirrorPlace
+from resources.store.blobs import translated
 from resources.stores.home import Stores
 
 # Pages and pictures of a version for people, by path; made by whoever draws.
@@ -50,7 +50,7 @@ class MirrorOutcome:
     versions: int
     written: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    aliases: Mapping[str, str | None] = ()  # type: ignore[assignment]
+    aliases: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,6 @@ def follow(settings: Settings, stores: Stores, pages: Pages) -> MirrorOutcome | 
         return sync(stores, mirror_place(settings), pages)
     except Exception as error:  # noqa: BLE001 - a mirror must not make a training or a promotion fail
         return MirrorDelay(error)
-
-
-def delay_reason(delay: MirrorDelay) -> str:
-    """Return in one line why a mirror is late."""
-    error = delay.error
-    return (
-        str(error.message) if isinstance(error, ForecastAssetsError) else f"{type(error).__name__}: {first_line(error)}"
-    )
 
 
 def sync(
@@ -188,10 +180,13 @@ def run_files(stores: Stores, record: VersionRecord, pages: Pages) -> dict[str, 
 @contextmanager
 def _one_at_a_time(place: MirrorPlace) -> Iterator[None]:
     """Let one process of this home write at a time; of several machines the later finds its number taken."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    opened = os.open(place.folder, os.O_RDONLY)
+    with translated(place.folder):
+        place.folder.mkdir(parents=True, exist_ok=True)
+        opened = os.open(place.folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+        # Not every file system has locks; there, too, the later finds its number taken.
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield
     finally:
         os.close(opened)

@@ -77,12 +77,14 @@ class ServedVersion:
         """
         del params
         asked = _asked(model_input)
+        if not asked:
+            return pl.DataFrame(schema=list(dict.fromkeys(name for part in _PARTS for name in part.names))).to_pandas()
         runs = {run: self._rows(*run) for run in dict.fromkeys((day, horizon) for _, _, day, horizon in asked)}
         wanted = pl.DataFrame(
             [(at, store, sku, day, horizon) for at, (store, sku, day, horizon) in enumerate(asked)],
             schema={"asked": pl.Int64, **dict.fromkeys(_SERIES, pl.String), **_RUN}, orient="row",
         )  # fmt: skip
-        rows = pl.concat(list(runs.values()), how="vertical") if runs else pl.DataFrame()
+        rows = pl.concat(list(runs.values()), how="vertical")
         found = wanted.join(rows, on=[*_SERIES, *_RUN], how="left", maintain_order="left_right")
         absent = found.filter(pl.col("step").is_null())
         if absent.height:

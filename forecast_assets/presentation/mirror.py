@@ -6,14 +6,16 @@ What belongs here: what people read of the mirror, and in it. What does not: wri
 from collections.abc import Mapping
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.operations.calibration_reports import CalibrationReport
-from forecast_assets.operations.mirroring import MIRROR, MirrorComparison, MirrorDelay, MirrorOutcome, delay_reason
+from forecast_assets.operations.mirroring import MIRROR, MirrorComparison, MirrorDelay, MirrorOutcome
 from forecast_assets.plots import evaluation_png
 from forecast_assets.plots.calibration import calibration_pictures
-from forecast_assets.presentation.actions import sentence_text
+from forecast_assets.presentation.actions import error_text, sentence_text
 from forecast_assets.presentation.calibration import calibration_page
 from forecast_assets.presentation.evaluation import evaluation_page
 from resources.ledger.entries.register import VersionRecord
+from resources.mlflow.place import first_line
 from resources.stores.home import Stores
 
 
@@ -52,8 +54,13 @@ def mirror_text(outcome: MirrorOutcome) -> str:
 
 def delay_text(delay: MirrorDelay) -> str:
     """Say why a mirror is late, that nothing depends on it, and what to do."""
-    again = Sentence("What was recorded stays so. Catch up with: ", Action("mlflow sync"))
-    return f"warning: {MIRROR} is late: {delay_reason(delay).rstrip('.')}. {sentence_text(again)}"
+    error = delay.error
+    if isinstance(error, ForecastAssetsError):
+        why = error_text(error)
+    else:
+        again = Sentence("Catch up when that is mended: ", Action("mlflow sync"), ".")
+        why = f"{type(error).__name__}: {first_line(error)}. {sentence_text(again)}"
+    return f"warning: {MIRROR} is late, and what was recorded stays so. {why}"
 
 
 def comparison_text(comparison: MirrorComparison) -> str:

@@ -207,6 +207,16 @@ class MlflowMirror:
             for each in list(self._versions()):
                 self._or_none(partial(self._client.delete_run, each.run_id))
             self._client.delete_registered_model(self.place.model)
+            self._leave_other_place()
+
+    def _leave_other_place(self) -> None:
+        """Give up an experiment whose artifacts go elsewhere, such as where the home was before it moved."""
+        found = self._client.get_experiment_by_name(self.place.model)
+        if found is None or self.place.artifact_location in (None, found.artifact_location):
+            return
+        # Of what is deleted the name stays taken.
+        self._client.rename_experiment(found.experiment_id, f"{self.place.model} (experiment {found.experiment_id})")
+        self._client.delete_experiment(found.experiment_id)
 
     # --- runs ---
 

@@ -196,9 +196,7 @@ def unavailable(place: MirrorPlace, what: str, error: BaseException | None = Non
     why = "" if error is None else f": {first_line(error)}"
     return MirrorUnavailableError(
         f"MLflow at {place.shown} {what}{why}.",
-        remedy=Sentence(
-            "What the ledger records stays so. Mend the access, then catch up: ", Action("mlflow sync"), "."
-        ),
+        remedy=Sentence("Mend the access, then catch up: ", Action("mlflow sync"), "."),
         place=place.shown,
     )
 

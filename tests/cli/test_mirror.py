@@ -132,8 +132,10 @@ def test_a_mirror_that_is_down_is_told_and_stops_nobody(
     monkeypatch.setenv("FORECAST_ASSETS_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
     code, said = call("promote", "stat-2", *DECISION)
     assert code == 0
-    assert said.index("champion is now stat-2") < said.index("warning: MLflow is late: MLflow at http://")
-    assert said.rstrip().endswith("What was recorded stays so. Catch up with: forecast-assets mlflow sync")
+    assert said.index("champion is now stat-2") < said.index(
+        "warning: MLflow is late, and what was recorded stays so. MLflow at "
+    )
+    assert said.rstrip().endswith("Mend the access, then catch up: forecast-assets mlflow sync.")
     assert open_stores(home / "store").ledger.state().channel("champion") == "stat-2"
     code, said = call("mlflow", "sync")
     assert (code, "does not answer" in said) == (6, True)
@@ -151,6 +153,7 @@ def test_a_database_of_another_release_is_told_and_stops_nobody(home: Path, call
     code, said = call("promote", "stat-2", *DECISION)
     assert code == 0
     assert "is of another release of MLflow" in said
+    assert "make the mirror anew from the ledger: forecast-assets mlflow sync." in said
     code, said = call("mlflow", "sync")
     assert code == 4
     assert "Move `" in said
@@ -162,7 +165,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_stops_nobody(home: Path, call:
     (home / "mlflow").write_text("in the way")
     code, said = call("promote", "stat-2", *DECISION)
     assert (code, "champion is now stat-2" in said) == (0, True)
-    assert call("mlflow", "sync")[0] != 0
+    assert call("mlflow", "sync")[0] == 6
 
 
 def test_many_differences_are_counted_and_ten_are_named() -> None:

@@ -18,11 +18,11 @@ from forecast_assets.operations.mirroring import (
     MirrorDelay,
     MirrorOutcome,
     compare_mirror,
-    delay_reason,
     follow,
     mirror_place,
     sync,
 )
+from forecast_assets.presentation.mirror import delay_text
 from resources.mlflow.place import MirrorPlace
 from resources.stores.home import Stores
 from tests.support.mirrors import PAGE, brief_pages, client, home_with, mirrored, register_again
@@ -336,7 +336,10 @@ def test_following_tells_what_went_wrong_and_stops_nobody(home: Runner) -> None:
 
     outcome = follow(wanted, home.stores, broken)
     assert isinstance(outcome, MirrorDelay)
-    assert delay_reason(outcome) == "ZeroDivisionError: stat-1 of 4"
+    assert delay_text(outcome) == (
+        "warning: MLflow is late, and what was recorded stays so. ZeroDivisionError: stat-1 of 4. "
+        "Catch up when that is mended: forecast-assets mlflow sync."
+    )
     followed = follow(wanted, home.stores, brief_pages)
     assert isinstance(followed, MirrorOutcome)
     assert followed.written == ("stat-1", "stat-2")
@@ -350,4 +353,6 @@ def test_a_home_that_moved_is_told_to_be_mirrored_anew(home: Runner) -> None:
     place = mirror_place(other)
     runner = Runner(other)
     found = compare_mirror(runner.stores, place).differences
+    assert mirrored(runner, place, rebuild=True).written == ("stat-1", "stat-2")
+    assert compare_mirror(runner.stores, place).differences == ()
     assert found[0] == f"artifacts are at {home.settings.mlflow_folder}/artifacts instead of {moved}/mlflow/artifacts"

@@ -66,8 +66,8 @@ def published_rows(home: Runner) -> pl.DataFrame:
     frames = [store.read(store.version(publication.products[part.name])) for part in PARTS]
     joined = frames[0]
     for frame, part in zip(frames[1:], PARTS[1:], strict=True):
-        joined = joined.join(frame, on=list(part.key), how="inner", suffix=":again")
-    return joined.select(name for name in joined.columns if not name.endswith(":again"))
+        joined = joined.join(frame, on=list(part.key), how="inner", suffix=f":{part.name}")
+    return joined.select(name for name in joined.columns if ":" not in name)
 
 
 def asked(*rows: tuple[Any, ...]) -> pd.DataFrame:
