@@ -127,6 +127,24 @@ def test_a_step_that_only_reports_decides_nothing() -> None:
     assert found.decision == "undecided"
 
 
+def test_of_weekly_runs_the_day_after_the_prediction_date_and_the_last_of_the_week_count() -> None:
+    monday = date(2025, 1, 6)
+    weekly = trial(cadence="weekly", first_day=monday, rules={"deciding_step": 7})
+    said = {
+        monday + timedelta(days=7 * week + at): both(Said(), Said(loss=90.0 + week), (at + 1,))
+        for week in range(6)
+        for at in range(7)
+    }
+    rows = rows_of_days(said).with_columns(cadence=pl.lit("weekly"))
+    found = judge(weekly, compared_rows(rows.lazy(), weekly).collect(), [*said])
+    for step, last in ((1, 6), (7, 6)):
+        seen = of_step(found, step).drop_nulls("observation")
+        assert seen["target_date"].to_list() == [monday + timedelta(days=7 * week + last) for week in range(6)]
+        expected = [np.clip((10 - week) / ((190 + week) / 2) / 0.1, -1, 1) for week in range(6)]
+        np.testing.assert_allclose(seen["observation"], expected)
+    assert found.rows["is_deciding"].sum() == 42
+
+
 def test_missing_days_are_there_with_why_and_leave_the_rest_as_it_is() -> None:
     known = [day for at, day in enumerate(days(42)) if at not in (3, 9, 10)]
     found = judged_days(dict.fromkeys(known, both(Said(), Said(loss=90.0))))

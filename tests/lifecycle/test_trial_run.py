@@ -3,13 +3,16 @@
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import dagster as dg
 import duckdb
 import pytest
 
+from forecast_assets.cli.challengers import set_version
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
+from resources.ledger.entries.challenge import DECIDING_STEPS, LOSSES, TrialRules
 from tests.support.command import Call, caller
 from tests.support.store_cases import CUTOFF, publish, run_key
 from tests.support.trial_cases import CHALLENGER, FIRST, Said, both, measure_days, measured, with_champion
@@ -122,3 +125,17 @@ def test_the_catalogue_shows_trials_assignments_and_evidence(runner: Runner) -> 
     with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
         for view in ("challenger_trials", "channel_assignments", "challenger_evidence", "challenger_verdicts"):
             assert connection.table(f"audit.{view}").fetchall() == []
+
+
+def test_the_command_offers_what_a_trial_may_be_decided_by() -> None:
+    offered = {option.name: getattr(option.type, "choices", ()) for option in set_version.params}
+    assert tuple(offered["loss"]) == tuple(LOSSES)
+    assert tuple(offered["deciding_step"]) == DECIDING_STEPS
+    defaults = TrialRules(forecast_horizon=28)
+    for option in set_version.params:
+        if (
+            isinstance(option, click.Option)
+            and hasattr(defaults, str(option.name))
+            and option.name != "forecast_horizon"
+        ):
+            assert f"default {getattr(defaults, str(option.name)):}" in str(option.help), option.name
