@@ -105,7 +105,7 @@ def feed_figures(feed: str, rows: pl.LazyFrame, *, since: date, until: date) -> 
     on = daily["event_date"].to_physical().to_numpy() - (since - date(1970, 1, 1)).days
     counts = _matrix(daily, ROWS, at, on, (len(stores), day_count))
     figures = []
-    for name in (ROWS, *columns):
+    for name in columns if feed in _EVENTFUL else (ROWS, *columns):
         raw = counts if name == ROWS else _matrix(daily, name, at, on, counts.shape)
         is_quantity = name == ROWS or name == _SUMS.get(feed)
         scale: Scale = "log" if is_quantity or name == _PRICE else "share"

@@ -96,6 +96,7 @@ def _judged_together(figures: Sequence[Figure], calendar: Calendar, watched: int
         np.concatenate([_judged(figure) for figure in figures]),
         calendar.repeated(len(figures)),
         LEAST_SPREAD[scale],
+        stores=count,
         has_trend=scale == "log",
     )
     parts = [_with_whole(figure, every.rows(slice(at * count, (at + 1) * count))) for at, figure in enumerate(figures)]
@@ -202,7 +203,13 @@ def figure_days(figure: Figure, calendar: Calendar, days: int) -> pl.DataFrame:
     Returns:
         `feed, figure, scale, event_date, value, expected`.
     """
-    apart = deviations(_judged(figure), calendar, LEAST_SPREAD[figure.scale], has_trend=figure.scale == "log")
+    apart = deviations(
+        _judged(figure),
+        calendar,
+        LEAST_SPREAD[figure.scale],
+        stores=len(figure.store_ids),
+        has_trend=figure.scale == "log",
+    )
     whole = _with_whole(figure, apart).rows(slice(0, 1))
     expected = whole.expected[0, -days:]
     return pl.DataFrame(
