@@ -47,6 +47,7 @@ class Judgement:
         statistic: What the detector says, in the deviation's unit.
         threshold: From which on it tells a change.
         since: From when on, where something is told.
+        size: Mean deviation from then on.
     """
 
     subject: str
@@ -62,6 +63,7 @@ class Judgement:
     statistic: float | None
     threshold: float | None
     since: date | None
+    size: float | None = None
 
     @property
     def is_signal(self) -> bool:
@@ -158,13 +160,14 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
     made = []
     scopes = (ALL_STORES, *(store for store in figure.store_ids if store != ALL_STORES))
     for at, scope in enumerate(scopes):
-        since = None
+        since, size = None, None
         if np.isnan(apart.spread[at]):
             verdict = TOO_LITTLE_HISTORY
         elif is_broken[at]:
-            verdict, since = BROKEN, figure.last
+            verdict, since, size = BROKEN, figure.last, _known(apart.values[at, -1])
         elif change.is_changed[at, -1]:
-            verdict, since = CHANGED, figure.day(int(change.since[at, -1]))
+            first = int(change.since[at, -1])
+            verdict, since, size = CHANGED, figure.day(first), mean_size(apart.values[at, first:])
         else:
             verdict = AS_USUAL
         expected, deviation = _known(apart.expected[at, -1]), _known(apart.values[at, -1])
@@ -183,9 +186,16 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
                 statistic=_known(max(change.up[at, -1], change.down[at, -1])),
                 threshold=_known(change.threshold[at]),
                 since=since,
+                size=size,
             )
         )
     return made
+
+
+def mean_size(values: Floats) -> float:
+    """Return the mean deviation of the days that are known; 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _known(value: float) -> float | None:

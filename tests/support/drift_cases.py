@@ -13,7 +13,7 @@ LAST = date(2025, 6, 30)
 WEEKDAYS = np.log(np.array([0.8, 0.8, 0.9, 1.0, 1.1, 1.4, 1.0]))
 
 
-def calendar(days: int, stores: int = 4, last: date = LAST) -> Calendar:
+def calendar(days: int, last: date = LAST) -> Calendar:
     first = last - timedelta(days=days - 1)
     return Calendar((first.weekday() + np.arange(days)) % 7, {})
 
