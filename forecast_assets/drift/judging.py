@@ -15,7 +15,7 @@ import polars as pl
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
 from forecast_assets.core.arrays import Bools, Floats
-from forecast_assets.drift.daily_figures import ALL_STORES, MISSING, ZERO, Figure, Scale
+from forecast_assets.drift.daily_figures import ALL_STORES, EVENTFUL, MISSING, ZERO, Figure, Scale
 from forecast_assets.drift.detectors import LEAST_SPREAD, Change, broken, changes
 from forecast_assets.drift.expectations import LEAST_HISTORY, Calendar, Deviations, deviations, spreads
 
@@ -165,7 +165,7 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
             verdict = TOO_LITTLE_HISTORY
         elif is_broken[at]:
             verdict, since, size = BROKEN, figure.last, _known(apart.values[at, -1])
-        elif change.is_changed[at, -1]:
+        elif change.is_changed[at, -1] and figure.feed not in EVENTFUL:
             first = int(change.since[at, -1])
             verdict, since, size = CHANGED, figure.day(first), mean_size(apart.values[at, first:])
         else:

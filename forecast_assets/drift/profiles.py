@@ -84,7 +84,8 @@ def _gain(logs: Floats, past_days: int) -> tuple[float, Rows]:
     known = ~np.isnan(past)
     mean = np.where(known, past, 0.0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
     # Products that every store has, today and before: what is missing tells nothing.
-    common: Bools = ~np.isnan(today).any(axis=0) & known.any(axis=2).all(axis=0) & known.any(axis=0).all(axis=1)
+    everywhere, always = np.any(known, axis=2).all(axis=0), np.all(np.any(known, axis=0), axis=1)
+    common: Bools = np.asarray(~np.isnan(today).any(axis=0) & everywhere & always)
     if not common.any():
         return 0.0, np.arange(len(today))
     today, mean, past = today[:, common], mean[:, common], past[:, common]
