@@ -16,6 +16,7 @@ import polars as pl
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
     CALIBRATION,
+    DRIFT_REPORTS,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -78,6 +79,10 @@ _CALIBRATION: Final = """\
 The view `audit.calibration` over all model versions, with `model_version` and `registered_sequence` (the ledger entry)
 besides. [Calibration](calibration.md) says how to read it."""
 
+_DRIFT: Final = """\
+The view `audit.drift_reports` over all judged days, with `judged_sequence` (the ledger entry), `is_newest` and
+`known_until` besides. [Drift and backlog](lifecycle.md#drift-and-backlog) says how to read it."""
+
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
 
@@ -92,6 +97,7 @@ def products_markdown() -> str:
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
+        *_chapter("Drift", _DRIFT, [DRIFT_REPORTS]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),
