@@ -294,6 +294,7 @@ DRIFT_REPORTS = Contract(
         _told("statistic", "what the detector says"),
         _told("threshold", "from which on it tells a change"),
         Column("since", pl.Date, "first day of what is told; null where nothing is", nullable=True),
+        _told("size", "mean deviation from that day on"),
     ),
     key=("prediction_date", "subject", "name", "figure", "scope"),
     promises=(

@@ -36,8 +36,8 @@ _PROMOTION: Final = "promotion_share"
 _OUT_OF_STOCK: Final = "out_of_stock_share"
 # Columns that are null for a reason of their own, or say again what another one says.
 _NOT_WATCHED: Final = frozenset({"received_date", "review_period_days"})
-# A purchase order is an event: on most days a store has none of most products, and on some days none at all.
-_EVENTFUL: Final = frozenset({"purchase_orders"})
+# A purchase order is an event, and orders come in waves: of them only what cannot be is told, not a change.
+EVENTFUL: Final = frozenset({"purchase_orders"})
 WATCHED_FEEDS: Final = ("sales", "stock_status", "inventory_positions", "prices", "purchase_orders")
 
 
@@ -88,7 +88,7 @@ def feed_figures(feed: str, rows: pl.LazyFrame, *, since: date, until: date) -> 
     if feed == "prices":
         watched = watched.with_columns(_relative_price())
     columns = _columns(feed)
-    if feed in _EVENTFUL:
+    if feed in EVENTFUL:
         # A store orders some products on some days: only all stores together are an even flow.
         watched = watched.with_columns(store_id=pl.lit(ALL_STORES))
     daily = (
@@ -105,7 +105,7 @@ def feed_figures(feed: str, rows: pl.LazyFrame, *, since: date, until: date) -> 
     on = daily["event_date"].to_physical().to_numpy() - (since - date(1970, 1, 1)).days
     counts = _matrix(daily, ROWS, at, on, (len(stores), day_count))
     figures = []
-    for name in (ROWS, *columns):
+    for name in columns if feed in EVENTFUL else (ROWS, *columns):
         raw = counts if name == ROWS else _matrix(daily, name, at, on, counts.shape)
         is_quantity = name == ROWS or name == _SUMS.get(feed)
         scale: Scale = "log" if is_quantity or name == _PRICE else "share"
@@ -134,7 +134,7 @@ def _columns(feed: str) -> dict[str, pl.Expr]:
         found[_PROMOTION] = pl.col("is_promotion").mean()
     if feed == "stock_status":
         found[_OUT_OF_STOCK] = (pl.col("out_of_stock_hours") > 0).mean()
-    if feed in _EVENTFUL:
+    if feed in EVENTFUL:
         return found
     for column in contract.columns:
         if column.dtype == pl.Float64 and column.name not in _NOT_WATCHED:

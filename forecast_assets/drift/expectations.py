@@ -87,13 +87,16 @@ class Deviations:
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
-def deviations(values: Floats, calendar: FigureCalendar, least_spread: float, *, has_trend: bool) -> Deviations:
+def deviations(
+    values: Floats, calendar: FigureCalendar, least_spread: float, *, stores: int, has_trend: bool
+) -> Deviations:
     """Return how far each day is from what was to be expected of it.
 
     Args:
         values: [S, T] a figure, NaN where it is not known.
         calendar: Of the same days.
         least_spread: Spread below which none is believed.
+        stores: Of each figure; their rows follow one another.
         has_trend: Whether a level goes along with a trend, as seasons of quantities do.
     """
     learned = np.where(_is_learned(values.shape[1]), values, np.nan)
@@ -104,8 +107,8 @@ def deviations(values: Floats, calendar: FigureCalendar, least_spread: float, *,
     pattern = _weekday_pattern(np.where(is_event, np.nan, around_mean), calendar.weekday)
     effects, is_special = _event_effects(around_mean - pattern, calendar.events)
     plain = values - pattern - effects
-    levels = _levels(np.where(is_special, np.nan, plain), least_spread)
-    tried = [_less_last_year(plain - level) for level in levels[: 1 + has_trend]]
+    levels = _levels(np.where(is_special, np.nan, plain), least_spread, stores)
+    tried = [_less_last_year(plain - level) for level in (levels if has_trend else levels[:1])]
     found = [spreads(np.where(is_special, np.nan, apart), least_spread) for apart in tried]
     # A trend is followed where weeks came closer to it in the last half year.
     best = np.argmin([np.nan_to_num(long_spread, nan=np.inf) for _, long_spread in found], axis=0)
@@ -160,16 +163,15 @@ def _around(is_on: Bools) -> Bools:
     return made
 
 
-def _levels(values: Floats, least_spread: float) -> tuple[Floats, Floats]:
-    """Return [S, T] level of each day, without a trend and with it, by medians of the weeks that ended a week before.
+def _levels(values: Floats, least_spread: float, stores: int) -> list[Floats]:
+    """[n, T] Level of each day by medians of the weeks that ended a week before: flat, and with the trend of all.
 
     The trend is Theil's and Sen's median of the slopes of pairs of weeks (doi 10.1080/01621459.1968.10480934), less
     what chance may make of it, so that a level without a trend is not made restless.
     """
-    flat, rising = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     days = values.shape[1]
     if days <= _LEVEL_DAYS + WEEK:
-        return flat, rising
+        return [np.full(values.shape, np.nan)] * 2
     windows = np.lib.stride_tricks.sliding_window_view(values, WEEK, axis=1)
     known = (~np.isnan(windows)).sum(axis=2) >= _LEAST_WEEK_DAYS
     weekly = np.where(known, _median(windows), np.nan)
@@ -192,12 +194,27 @@ def _levels(values: Floats, least_spread: float) -> tuple[Floats, Floats]:
     noise = np.maximum(_MAD * _median(np.abs(step - _median(step)[:, None])) / np.sqrt(2), least_spread)
     weekly_error = _MEDIAN_ERROR * noise / np.sqrt(WEEK)
     chance = (weekly_error / np.sqrt(_sum_of_squares(LEVEL_WEEKS)))[:, None]
-    slope = np.sign(slope) * np.maximum(np.abs(slope) - chance, 0.0)
     # From the middle of the weeks to the day itself.
     ahead = (LEVEL_WEEKS - 1) / 2 + (WEEK + (WEEK + 1) / 2) / WEEK
-    flat[:, judged] = np.where(enough, centre, np.nan)
-    rising[:, judged] = np.where(enough, centre + np.nan_to_num(slope) * ahead, np.nan)
-    return flat, rising
+    # A season is what all stores do; of one store alone a slope is mostly chance.
+    common = _beyond(_of_all(slope, stores), _MEDIAN_ERROR * _of_all(chance, stores) / np.sqrt(stores))
+    levels = []
+    for trend in (np.zeros_like(common), common):
+        level = np.full(values.shape, np.nan)
+        level[:, judged] = np.where(enough, centre + np.nan_to_num(trend) * ahead, np.nan)
+        levels.append(level)
+    return levels
+
+
+def _beyond(slope: Floats, chance: Floats) -> Floats:
+    """What of a slope is more than chance makes of it."""
+    return np.asarray(np.sign(slope) * np.maximum(np.abs(slope) - chance, 0.0))
+
+
+def _of_all(values: Floats, stores: int) -> Floats:
+    """[n, ...] The median over the stores of each figure, for each of them."""
+    by_figure = values.reshape(-1, stores, values.shape[1])
+    return np.repeat(_median(np.moveaxis(by_figure, 1, 2)), stores, axis=0)
 
 
 def _sum_of_squares(count: int) -> float:

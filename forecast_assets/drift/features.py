@@ -63,6 +63,7 @@ def _judgement(name: str, verdict: str, index: float | None, least: float, since
     return DriftJudgement(
         "feature", name, "distribution", ALL_STORES, "psi", verdict,
         value=index, expected=None, deviation=index, spread=None, statistic=index, threshold=least, since=since,
+        size=None if since is None else index,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.drift.daily_figures import ALL_STORES, Scale
 from forecast_assets.drift.detectors import LEAST_SPREAD, changes
 from forecast_assets.drift.expectations import Deviations, spreads
-from forecast_assets.drift.judging import DriftJudgement
+from forecast_assets.drift.judging import DriftJudgement, mean_size
 
 # Columns of `forecast_accuracy` that are read.
 COLUMNS: Final = (
@@ -80,11 +80,13 @@ def _judged(name: str, figure: str, scale: Scale, values: Floats, until: date) -
     apart = Deviations(own, np.zeros_like(own), spread, long_spread, np.zeros(own.shape, dtype=np.bool_))
     change = changes(apart, scale, _FIGURES)
     last = int(np.flatnonzero(~np.isnan(values))[-1])
-    verdict, since = AS_USUAL, None
+    verdict, since, size = AS_USUAL, None, None
     if np.isnan(spread[0]):
         verdict = TOO_LITTLE_HISTORY
     elif change.is_changed[0, -1]:
-        verdict, since = CHANGED, until - timedelta(days=len(values) - 1 - int(change.since[0, -1]))
+        first = int(change.since[0, -1])
+        verdict, since = CHANGED, until - timedelta(days=len(values) - 1 - first)
+        size = mean_size(values[first:])
     expected = _COVERAGE if figure == "coverage_80" else 0.0
     is_known = not np.isnan(spread[0])
     return DriftJudgement(
@@ -96,4 +98,5 @@ def _judged(name: str, figure: str, scale: Scale, values: Floats, until: date) -
         statistic=float(max(change.up[0, -1], change.down[0, -1])) if is_known else None,
         threshold=float(change.threshold[0]) if is_known else None,
         since=since,
+        size=size,
     )  # fmt: skip

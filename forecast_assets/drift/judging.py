@@ -15,7 +15,7 @@ import polars as pl
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
 from forecast_assets.core.arrays import Bools, Floats
-from forecast_assets.drift.daily_figures import ALL_STORES, MISSING, ZERO, Figure, Scale
+from forecast_assets.drift.daily_figures import ALL_STORES, EVENTFUL, MISSING, ZERO, Figure, Scale
 from forecast_assets.drift.detectors import LEAST_SPREAD, Change, broken, changes
 from forecast_assets.drift.expectations import LEAST_HISTORY, Deviations, FigureCalendar, deviations, spreads
 
@@ -47,6 +47,7 @@ class DriftJudgement:
         statistic: What the detector says, in the deviation's unit.
         threshold: From which on it tells a change.
         since: From when on, where something is told.
+        size: Mean deviation from then on.
     """
 
     subject: str
@@ -62,6 +63,7 @@ class DriftJudgement:
     statistic: float | None
     threshold: float | None
     since: date | None
+    size: float | None = None
 
     @property
     def is_signal(self) -> bool:
@@ -98,6 +100,7 @@ def _judged_together(figures: Sequence[Figure], calendar: FigureCalendar, watche
         np.concatenate([_judged(figure) for figure in figures]),
         calendar.repeated(len(figures)),
         LEAST_SPREAD[scale],
+        stores=count,
         has_trend=scale == "log",
     )
     parts = [_with_whole(figure, every.rows(slice(at * count, (at + 1) * count))) for at, figure in enumerate(figures)]
@@ -159,13 +162,14 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
     made = []
     scopes = (ALL_STORES, *(store for store in figure.store_ids if store != ALL_STORES))
     for at, scope in enumerate(scopes):
-        since = None
+        since, size = None, None
         if np.isnan(apart.spread[at]):
             verdict = TOO_LITTLE_HISTORY
         elif is_broken[at]:
-            verdict, since = BROKEN, figure.last
-        elif change.is_changed[at, -1]:
-            verdict, since = CHANGED, figure.day(int(change.since[at, -1]))
+            verdict, since, size = BROKEN, figure.last, _known(apart.values[at, -1])
+        elif change.is_changed[at, -1] and figure.feed not in EVENTFUL:
+            first = int(change.since[at, -1])
+            verdict, since, size = CHANGED, figure.day(first), mean_size(apart.values[at, first:])
         else:
             verdict = AS_USUAL
         expected, deviation = _known(apart.expected[at, -1]), _known(apart.values[at, -1])
@@ -184,9 +188,16 @@ def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bo
                 statistic=_known(max(change.up[at, -1], change.down[at, -1])),
                 threshold=_known(change.threshold[at]),
                 since=since,
+                size=size,
             )
         )
     return made
+
+
+def mean_size(values: Floats) -> float:
+    """Return the mean deviation of the days that are known; 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _known(value: float) -> float | None:
@@ -204,7 +215,13 @@ def figure_days(figure: Figure, calendar: FigureCalendar, days: int) -> pl.DataF
     Returns:
         `feed, figure, scale, event_date, value, expected`.
     """
-    apart = deviations(_judged(figure), calendar, LEAST_SPREAD[figure.scale], has_trend=figure.scale == "log")
+    apart = deviations(
+        _judged(figure),
+        calendar,
+        LEAST_SPREAD[figure.scale],
+        stores=len(figure.store_ids),
+        has_trend=figure.scale == "log",
+    )
     whole = _with_whole(figure, apart).rows(slice(0, 1))
     expected = whole.expected[0, -days:]
     return pl.DataFrame(

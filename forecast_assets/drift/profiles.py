@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Floats, Rows
+from forecast_assets.core.arrays import Bools, Floats, Rows
 
 # Days whose mean is a store's past, by feed and column: stock of a product is most like that of the days before.
 PROFILES: Final = {"sales": ("sales_units", 28), "inventory_positions": ("on_hand_units", 2)}
@@ -84,8 +84,8 @@ def _gain(logs: Floats, past_days: int) -> tuple[float, Rows]:
     known = ~np.isnan(past)
     mean = np.where(known, past, 0.0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
     # Products that every store has, today and before: what is missing tells nothing.
-    common = np.asarray(~np.isnan(today).any(axis=0))
-    common &= np.asarray(known.any(axis=2)).all(axis=0) & np.asarray(known.any(axis=0)).all(axis=1)
+    everywhere, always = np.any(known, axis=2).all(axis=0), np.all(np.any(known, axis=0), axis=1)
+    common: Bools = np.asarray(~np.isnan(today).any(axis=0) & everywhere & always)
     if not common.any():
         return 0.0, np.arange(len(today))
     today, mean, past = today[:, common], mean[:, common], past[:, common]

@@ -33,10 +33,10 @@ def signals_of(judgements: Iterable[DriftJudgement], day: date) -> list[Signal]:
         whole = [each for each in some if each.scope == ALL_STORES]
         reach = ALL_STORES if whole else _STORES
         counted = whole or some
-        widest = max(counted, key=lambda each: abs(each.deviation or 0.0))
+        widest = max(counted, key=lambda each: abs(each.size or 0.0))
         since = min((each.since for each in counted if each.since is not None), default=day)
         signal = "/".join((*key, reach))
-        found.append(Signal(signal, since.isoformat(), round(widest.deviation or 0.0, 6), _words(widest, some, since)))
+        found.append(Signal(signal, since.isoformat(), round(widest.size or 0.0, 6), _words(widest, some, since)))
     return found
 
 
@@ -69,15 +69,15 @@ def _words(widest: DriftJudgement, every: Sequence[DriftJudgement], since: date)
 
 
 def size_text(judgement: DriftJudgement) -> str:
-    """Return how far a figure is from what was to be expected.
+    """Return how far a figure has been from what was to be expected since something is told.
 
     Example:
         >>> from forecast_assets.drift.judging import DriftJudgement
-        >>> facts = dict.fromkeys(("value", "expected", "spread", "statistic", "threshold", "since"))
-        >>> size_text(DriftJudgement("feed", "sales", "units", "all", "log", "changed", deviation=0.1823, **facts))
+        >>> facts = dict.fromkeys(("value", "expected", "deviation", "spread", "statistic", "threshold", "since"))
+        >>> size_text(DriftJudgement("feed", "sales", "sales_units", "all", "log", "changed", **facts, size=0.1823))
         '+20% against'
     """
-    apart = judgement.deviation or 0.0
+    apart = judgement.size or 0.0
     if judgement.scale == "log":
         return f"{100 * (np.exp(apart) - 1):+,.0f}% against"
     return f"{100 * apart:+.0f} points against"

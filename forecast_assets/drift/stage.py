@@ -102,6 +102,7 @@ def judge_names(feed: str, match: Match, day: date) -> list[DriftJudgement]:
             "feed", feed, "store_names", scope, "gain", BROKEN if match.stores else AS_USUAL,
             value=match.gain, expected=match.usual, deviation=match.gain - match.usual, spread=None,
             statistic=match.gain, threshold=match.threshold, since=day if match.stores else None,
+            size=match.gain if match.stores else None,
         )
         for scope in match.stores or (ALL_STORES,)
     ]  # fmt: skip

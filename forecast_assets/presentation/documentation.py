@@ -18,6 +18,7 @@ from forecast_assets.contracts import (
     CALIBRATION,
     CHALLENGER_EVIDENCE,
     CHANNEL_ASSIGNMENTS,
+    DRIFT_REPORTS,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
     FEEDS,
@@ -90,6 +91,9 @@ _GATES: Final = """\
 The view `audit.promotion_gates` over all judgements of all model versions, with `against` (the champion beside whom it
 was judged), `judged_sequence` (the ledger entry) and `is_newest` besides. [Gates and
 policy](lifecycle.md#gates-and-policy) says how to read it."""
+_DRIFT: Final = """\
+The view `audit.drift_reports` over all judged days, with `judged_sequence` (the ledger entry), `is_newest` and
+`known_until` besides. [Drift and backlog](lifecycle.md#drift-and-backlog) says how to read it."""
 
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
@@ -107,6 +111,7 @@ def products_markdown() -> str:
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter("Promotion gates", _GATES, [PROMOTION_GATES]),
+        *_chapter("Drift", _DRIFT, [DRIFT_REPORTS]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),

@@ -1,0 +1,177 @@
+"""Retraining by rule: when it is due, what it waits for, and that no rule makes a champion."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from forecast_assets.core.errors import InputError, LostRaceError
+from forecast_assets.lifecycle.retraining import DueTraining, due_training, offer_challenger, version_name
+from forecast_assets.operations.drift_reports import backlog_items, decide
+from resources.ledger.entries.backlog import Backlog
+from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.drift import DriftRecords, Signal
+from resources.stores.home import Stores, open_stores
+from tests.support.ledger_cases import SIGNAL, judge
+from tests.support.store_cases import CUTOFF, ingest, register
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PASSED = {"backtest_beats_seasonal_naive": True}
+
+
+@pytest.fixture
+def stores(tmp_path) -> Stores:  # noqa: ANN001
+    made = open_stores(tmp_path / "store")
+    ingest(made)
+    register(made, gates=PASSED, horizon=28)
+    return made
+
+
+def newest_day(stores: Stores, days: int) -> date:
+    """Make sales and a snapshot of a day that comes so many days after the champion's cutoff."""
+    day = CUTOFF + timedelta(days=days)
+    ingest(stores, days)
+    stores.predictions.write_bytes(
+        "feature_snapshots", b"", key=day, path=f"predictions/feature_snapshots/{day}", rows=0, schema="", inputs={},
+        facts={"known_until": f"{day}T23:59:59+00:00"},
+    )  # fmt: skip
+    return day
+
+
+def promoted(stores: Stores) -> Stores:
+    stores.registry.promote("stat-1", by="ana", reason="the first")
+    return stores
+
+
+def due(stores: Stores, weeks: int = 4) -> DueTraining | str:
+    return due_training(stores, weeks=weeks, now=NOW)
+
+
+def signal(since: date, verdict: str = "changed") -> Signal:
+    return Signal(f"feed/sales/sales_units/{verdict}/all", since.isoformat(), 0.2, "sales rose")
+
+
+def test_without_a_champion_nothing_is_due(stores: Stores) -> None:
+    newest_day(stores, 40)
+    assert "champion" in str(due(stores))
+
+
+@pytest.mark.parametrize(("days", "weeks", "is_due"), [(27, 4, False), (28, 4, True), (28, 0, False), (13, 2, False)])
+def test_time_is_a_reason_after_some_weeks(stores: Stores, days: int, weeks: int, is_due: bool) -> None:
+    day = newest_day(promoted(stores), days)
+    found = due(stores, weeks)
+    assert isinstance(found, DueTraining) == is_due
+    if isinstance(found, DueTraining):
+        request = found.request
+        assert (request.model_version, request.family, request.cutoff, request.horizon) == (
+            version_name("statistical", day), "statistical", day, 28,
+        )  # fmt: skip
+        assert "schedule" in found.reason
+
+
+def test_drift_is_a_reason_once_two_weeks_of_it_are_known(stores: Stores) -> None:
+    since = CUTOFF + timedelta(days=2)
+    judge(promoted(stores), told=(signal(since),))
+    newest_day(stores, 14)
+    assert "Item 1" in str(due(stores, 0))
+    newest_day(stores, 15)
+    found = due(stores, 0)
+    assert isinstance(found, DueTraining)
+    assert "item 1" in found.reason
+
+
+def test_a_change_that_a_version_has_seen_or_that_somebody_closed_is_no_reason(stores: Stores) -> None:
+    judge(promoted(stores), told=(signal(CUTOFF),))
+    newest_day(stores, 20)
+    assert isinstance(due(stores, 0), str)
+    judge(stores, date(2025, 1, 6), told=(signal(CUTOFF + timedelta(days=2), "changed2"),))
+    assert isinstance(due(stores, 0), DueTraining)
+    decide(stores.registry, 2, "closed", by="ana", reason="a sale")
+    assert isinstance(due(stores, 0), str)
+
+
+def test_nothing_is_learned_while_a_feed_is_broken(stores: Stores) -> None:
+    judge(promoted(stores), told=(signal(CUTOFF, "broken"),))
+    newest_day(stores, 40)
+    assert "broken" in str(due(stores))
+
+
+def test_a_version_is_trained_once(stores: Stores) -> None:
+    day = newest_day(promoted(stores), 30)
+    register(stores, version_name("statistical", day), gates=PASSED, cutoff=day)
+    assert isinstance(due(stores), str)
+
+
+def test_a_day_years_ahead_is_a_slip_of_a_clock(stores: Stores) -> None:
+    newest_day(promoted(stores), 10)
+    newest_day(stores, 4000)
+    assert isinstance(due(stores), str)
+
+
+def test_what_was_trained_becomes_challenger_by_automation_and_the_champion_stays(stores: Stores) -> None:
+    register(promoted(stores), "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    moved = offer_challenger(stores)
+    assert isinstance(moved, ChannelMove)
+    assert (moved.channel, moved.model_version, moved.by) == ("challenger", "auto-statistical-2025-02-01", "automation")
+    assert "by rule" in moved.reason
+    assert stores.ledger.state().channel("champion") == "stat-1"
+    assert isinstance(offer_challenger(stores), str), "once"
+
+
+def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: Stores) -> None:
+    name = "auto-statistical-2025-02-01"
+    register(promoted(stores), name, gates={"backtest_beats_seasonal_naive": False}, cutoff=date(2025, 2, 1))
+    assert "backtest_beats_seasonal_naive" in str(offer_challenger(stores))
+    second = "auto-statistical-2025-03-01"
+    register(stores, second, gates=PASSED, cutoff=date(2025, 3, 1))
+    stores.registry.retire(second, by="ana", reason="a mistake")
+    assert "retired" in str(offer_challenger(stores))
+    assert stores.ledger.state().channel("challenger") is None
+
+
+def test_a_challenger_that_somebody_chose_is_left_alone(stores: Stores) -> None:
+    register(promoted(stores), "mine", gates=PASSED)
+    stores.registry.promote("mine", by="ben", reason="to be compared", channel="challenger")
+    register(stores, "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    assert "ben" in str(offer_challenger(stores))
+    assert stores.ledger.state().channel("challenger") == "mine"
+    stores.registry.promote("mine", by="ben", reason="it is better")
+    assert isinstance(offer_challenger(stores), ChannelMove)
+
+
+def test_an_item_is_opened_acknowledged_and_closed_once_each_with_who_and_why(stores: Stores) -> None:
+    judge(stores, told=(SIGNAL,))
+    (item,) = backlog_items(stores)
+    assert (item.newest.item, item.newest.status, item.newest.by) == (1, "open", "automation")
+    decide(stores.registry, 1, "acknowledged", by="ana", reason="asked")
+    for number, status, by in (
+        (1, "acknowledged", "ana"),
+        (2, "closed", "ana"),
+        (1, "closed", " "),
+        (1, "gone", "ana"),
+    ):
+        with pytest.raises(InputError):
+            decide(stores.registry, number, status, by=by, reason="again")
+    decide(stores.registry, 1, "closed", by="ben", reason="prices rose for good")
+    assert backlog_items(stores) == []
+    (closed,) = backlog_items(stores, has_closed=True)
+    assert (closed.newest.status, closed.newest.by, closed.newest.is_present) == ("closed", "ben", True)
+
+
+def test_a_signal_that_comes_again_makes_another_item(stores: Stores) -> None:
+    judge(stores, told=(SIGNAL,))
+    judge(stores, date(2025, 1, 6), closed=(SIGNAL.signal,))
+    backlog = stores.ledger.state().part(Backlog)
+    assert not backlog.present
+    assert backlog.newest[1].status == "open", "it stays until somebody closes it"
+    judge(stores, date(2025, 1, 7), told=(SIGNAL,))
+    assert [*stores.ledger.state().part(Backlog).newest] == [1, 2]
+
+
+def test_the_same_judgement_is_recorded_once_and_one_that_saw_less_is_refused(stores: Stores) -> None:
+    first, is_new = judge(stores)
+    again, is_new_again = judge(stores)
+    assert (is_new, is_new_again, again.sequence) == (True, False, first.sequence)
+    judge(stores, date(2025, 1, 6))
+    with pytest.raises(LostRaceError):
+        judge(stores, date(2025, 1, 7), told=(SIGNAL,), since=first.sequence)
+    assert date(2025, 1, 7) not in stores.ledger.state().part(DriftRecords).by_day
