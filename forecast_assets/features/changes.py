@@ -207,7 +207,13 @@ def changed_features(
         )
         computed = features.select(SERIES_KEY).join(found, on=SERIES_KEY, how="left", maintain_order="left")
         of_sales = [spec for spec in specs if spec.feed == "sales"]
-        out = features.with_columns(_reaching_back(spec, features, computed, panel) for spec in of_sales)
+        ages = [features[spec.name] for spec in of_sales if spec.aggregate == "days_since_first"]
+        # Of a series that is no older than the panel, the panel holds all.
+        holds_all = (ages[0] <= panel.history_days).fill_null(value=False) if ages else pl.Series([False])
+        out = features.with_columns(
+            _reaching_back(spec, features[spec.name], computed[spec.name], holds_all, panel.history_days)
+            for spec in of_sales
+        )
     on_hand = [change.on_hand_units for change in changes]
     stock = pl.Series("on_hand", on_hand, pl.Float64)
     latest = [spec.name for spec in specs if spec.column == "on_hand_units" and spec.aggregate == "latest"]
@@ -221,13 +227,13 @@ def _sales(panel: Panel) -> pl.LazyFrame:
     return panel.series.select(SERIES_KEY)[row].with_columns(days[day], units).lazy()
 
 
-def _reaching_back(spec: FeatureSpec, before: pl.DataFrame, found: pl.DataFrame, panel: Panel) -> pl.Series:
+def _reaching_back(spec: FeatureSpec, old: pl.Series, new: pl.Series, holds_all: pl.Series, days: int) -> pl.Expr:
     """A feature of sales: as computed where the panel holds its window, else with what the snapshot knew before it."""
-    old, new = before[spec.name], found[spec.name]
-    if spec.window_days is not None and spec.window_days <= panel.history_days:
-        return new
+    if spec.window_days is not None and spec.window_days <= days:
+        return pl.lit(new).alias(spec.name)
+    further: pl.Expr = pl.lit(old)
     if spec.aggregate == "days_since_first":
-        return pl.select(pl.max_horizontal(old, new).alias(spec.name)).to_series()
-    if spec.aggregate == "days_since_last_positive":
-        return pl.select(pl.coalesce(new, old).alias(spec.name)).to_series()
-    return old
+        further = pl.max_horizontal(pl.lit(old), pl.lit(new))
+    elif spec.aggregate == "days_since_last_positive":
+        further = pl.coalesce(pl.lit(new), pl.lit(old))
+    return pl.when(pl.lit(holds_all)).then(pl.lit(new)).otherwise(further).alias(spec.name)

@@ -28,6 +28,31 @@ def test_an_open_order_arrives_at_the_opening_of_its_day() -> None:
     assert risk.lost_units.tolist() == [[0, 0, 1, 2]]
 
 
+def test_an_order_that_is_known_to_arrive_comes_on_its_day_whatever_its_lead_time() -> None:
+    known = supply([0.0], lead=9.0, deviation=1.0, policy=(0.0, 0.0))
+    late = known.with_orders(np.array([0]), np.array([9.0]), np.array([4]))
+    risk = simulate_stock(certain_demand([[1.0] * 6]), late).probability[0]
+    assert risk.tolist() == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_orders_besides_change_no_draw_of_the_others() -> None:
+    demand = poisson_demand(np.full((2, 8), 3.0))
+    known = supply([2.0, 2.0], lead=4.0, deviation=1.5, orders=[(0, 1, 9.0), (1, 1, 9.0)])
+    besides = known.with_orders(np.array([1]), np.array([5.0]), np.array([2]))
+    before, after = simulate_stock(demand, known), simulate_stock(demand, besides)
+    assert after.stages[:, 0].tobytes() == before.stages[:, 0].tobytes()
+    assert (after.lost_units[1][:4] <= before.lost_units[1][:4]).all()
+    assert after.lost_units[1].tolist() != before.lost_units[1].tolist()
+
+
+def test_a_series_that_is_there_twice_keeps_its_orders_and_its_risk() -> None:
+    known = supply([2.0, 5.0, 1.0], lead=4.0, deviation=1.5, orders=[(0, 1, 9.0), (2, 1, 4.0), (2, 2, 3.0)])
+    demand = poisson_demand(np.full((3, 6), 2.0))
+    rows = np.array([2, 2, 0])
+    found = simulate_stock(demand.take(rows), known.repeated(rows))
+    assert found.stages.tobytes() == simulate_stock(demand, known).stages[:, rows].tobytes()
+
+
 def test_an_overdue_order_is_expected_at_the_next_opening() -> None:
     risk = simulate_stock(certain_demand([[2.0] * 3]), supply([0.0], lead=3, orders=[(0, 11, 4.0)]))
     assert risk.probability.tolist() == [[0, 0, 1]]

@@ -83,7 +83,7 @@ class ToldFacts:
     def _named(self, rows: pl.DataFrame, change: SeriesChange) -> pl.DataFrame:
         own = [(name, change.store_id, day) for day, names in change.events.items() for name in names]
         schema = {"event_name": pl.String, "store_node": pl.String, "event_date": pl.Date}
-        events = pl.concat([self.events.select(schema), pl.DataFrame(own, schema=schema, orient="row")])
+        events = pl.concat([self.events.select(list(schema)), pl.DataFrame(own, schema=schema, orient="row")])
         named = events_by_store(events, pl.Series([change.store_id]), self.memberships, self.recurring)
         return rows.drop(_NAMES).join(named, on=list(_DAY), how="left", maintain_order="left").select(rows.columns)
 

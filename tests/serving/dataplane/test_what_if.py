@@ -108,15 +108,18 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
     found = distance_to_whole_run(runner.stores, prepared, [question(1), question(1), question(4)], workers=1)
     assert found.base_differing == 0
     assert found.base_compared == 6 * prepared.key.run.forecast_horizon
-    assert found.median < 0.02
-    assert found.p95 < 0.1
+    # Two stores of eighteen articles: what one series moves its nodes by, which are held, is large.
+    assert found.median < 0.05
+    assert found.p95 < 0.15
 
 
 def test_drivers_and_words_tell_a_changed_price_and_event(statistical: PreparedRun, runner: Runner) -> None:
     series = unlike_new(statistical, runner)[0]
     (event, *_) = statistical.panel.event_names
     plain = what_if(statistical, [SeriesChange(*series)])
-    cheap = what_if(statistical, [SeriesChange(*series, price_ratios={FIRST: 0.6}, events={FIRST: (event,)})])
+    # Further ahead than what an event does to the days before it reaches back.
+    festive = FIRST + timedelta(days=4)
+    cheap = what_if(statistical, [SeriesChange(*series, price_ratios={FIRST: 0.6}, events={festive: (event,)})])
     before, after = (answer.explanations.row(0, named=True) for answer in (plain, cheap))
     assert after["price_units"] > before["price_units"]
     assert after["forecast_units"] > before["forecast_units"]
@@ -125,7 +128,11 @@ def test_drivers_and_words_tell_a_changed_price_and_event(statistical: PreparedR
     assert sum(parts) == after["forecast_units"]
     assert after["forecast_units"] + after["stock_units"] == after["expected_sales_units"]
     assert "price" in after["forecast_reason"]
-    rest = pl.col("step") > 8
+    told = cheap.explanations.filter(target_date=festive).row(0, named=True)
+    unmoved = plain.explanations.filter(target_date=festive).row(0, named=True)
+    assert event in told["forecast_reason"]
+    assert (told["event_units"], told["payday_units"]) != (unmoved["event_units"], unmoved["payday_units"])
+    rest = pl.col("step") > 9
     assert_frame_equal(cheap.base.filter(rest).select("base_units"), plain.base.filter(rest).select("base_units"))
     assert cheap.base.columns == [*BASE_FORECASTS.names]
 
