@@ -5,14 +5,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError
-from forecast_assets.lifecycle.retraining import DueTraining, due_training, offer_challenger, version_name
+from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
+from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
 from resources.ledger.entries.backlog import Backlog
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.drift import DriftRecords, Signal
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, judge
-from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.store_cases import CUTOFF, accept_training, ingest, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSED = {"backtest_beats_seasonal_naive": True}
@@ -40,6 +41,11 @@ def newest_day(stores: Stores, days: int) -> date:
 def promoted(stores: Stores) -> Stores:
     stores.registry.promote("stat-1", by="ana", reason="the first")
     return stores
+
+
+def trained(stores: Stores, name: str, cutoff: date) -> None:
+    register(stores, name, gates=PASSED, cutoff=cutoff, horizon=28)
+    accept_training(stores, name)
 
 
 def due(stores: Stores, weeks: int = 4) -> DueTraining | str:
@@ -108,9 +114,9 @@ def test_a_day_years_ahead_is_a_slip_of_a_clock(stores: Stores) -> None:
 
 
 def test_what_was_trained_becomes_challenger_by_automation_and_the_champion_stays(stores: Stores) -> None:
-    register(promoted(stores), "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    trained(promoted(stores), "auto-statistical-2025-02-01", date(2025, 2, 1))
     moved = offer_challenger(stores)
-    assert isinstance(moved, ChannelMove)
+    assert isinstance(moved, Challenge)
     assert (moved.channel, moved.model_version, moved.by) == ("challenger", "auto-statistical-2025-02-01", "automation")
     assert "by rule" in moved.reason
     assert stores.ledger.state().channel("champion") == "stat-1"
@@ -122,7 +128,7 @@ def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: St
     register(promoted(stores), name, gates={"backtest_beats_seasonal_naive": False}, cutoff=date(2025, 2, 1))
     assert "backtest_beats_seasonal_naive" in str(offer_challenger(stores))
     second = "auto-statistical-2025-03-01"
-    register(stores, second, gates=PASSED, cutoff=date(2025, 3, 1))
+    trained(stores, second, date(2025, 3, 1))
     stores.registry.retire(second, by="ana", reason="a mistake")
     assert "retired" in str(offer_challenger(stores))
     assert stores.ledger.state().channel("challenger") is None
@@ -131,11 +137,11 @@ def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: St
 def test_a_challenger_that_somebody_chose_is_left_alone(stores: Stores) -> None:
     register(promoted(stores), "mine", gates=PASSED)
     stores.registry.promote("mine", by="ben", reason="to be compared", channel="challenger")
-    register(stores, "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
     assert "ben" in str(offer_challenger(stores))
     assert stores.ledger.state().channel("challenger") == "mine"
     stores.registry.promote("mine", by="ben", reason="it is better")
-    assert isinstance(offer_challenger(stores), ChannelMove)
+    assert isinstance(offer_challenger(stores), Challenge)
 
 
 def test_an_item_is_opened_acknowledged_and_closed_once_each_with_who_and_why(stores: Stores) -> None:
@@ -175,3 +181,9 @@ def test_the_same_judgement_is_recorded_once_and_one_that_saw_less_is_refused(st
     with pytest.raises(LostRaceError):
         judge(stores, date(2025, 1, 7), told=(SIGNAL,), since=first.sequence)
     assert date(2025, 1, 7) not in stores.ledger.state().part(DriftRecords).by_day
+
+
+def test_a_version_that_the_policy_does_not_let_pass_stays_off_the_channel(stores: Stores) -> None:
+    register(promoted(stores), "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1), horizon=28)
+    assert "no_look_ahead" in str(offer_challenger(stores)), "nobody checked its training snapshot"
+    assert stores.ledger.state().channel("challenger") is None
