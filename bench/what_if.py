@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,13 @@ from resources.ledger.entries.publish import Publication
 LIMIT_MS, LIMIT_OF_100_MS, LIMIT_READY_SECONDS, LIMIT_GB = 200.0, 2_000.0, 15.0, 2.0
 _AT_ONCE = 100
 _CHANGED, _MANY = "one series, price and promotion", f"{_AT_ONCE} series at once"
+
+
+class Took(NamedTuple):
+    """What a question took, in milliseconds: on the clock, and of the processor."""
+
+    milliseconds: float
+    processor: float
 
 
 def main() -> int:
@@ -65,7 +72,11 @@ def measure(runner: Runner, run: RunKey, questions: int, whole_runs: int) -> int
     }
     times |= bare_trees(prepared, series)
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(table(["what", "median ms", "p95 ms"], [[name, *quantiles(found)] for name, found in times.items()]))
+    print(
+        table(
+            ["what", "median ms", "p95 ms", "of the processor"], [[name, *row(found)] for name, found in times.items()]
+        )
+    )
     print(f"{prepared.panel.series.height:,} series; prepared in {prepared_seconds:.1f} s, from kept statistics in "
           f"{ready_seconds:.1f} s ({len(kept) / 2**20:.1f} MB); peak memory {gigabytes:.2f} GB")  # fmt: skip
     asked = [[cheaper(prepared, one, random)] for one in series[: max(whole_runs - 1, 1)]]
@@ -74,24 +85,29 @@ def measure(runner: Runner, run: RunKey, questions: int, whole_runs: int) -> int
         found = distance_to_whole_run(runner.stores, prepared, asked)
         print(f"whole runs: {found.base_differing} of {found.base_compared} base forecasts of {found.series} series "
               f"differ; published ones by {found.median:.3%} in the median, p95 {found.p95:.3%}")  # fmt: skip
-    p95 = float(np.quantile(times[_CHANGED], 0.95))
-    of_100 = float(np.quantile(times[_MANY], 0.95))
-    missed = [p95 > LIMIT_MS, of_100 > LIMIT_OF_100_MS, ready_seconds > LIMIT_READY_SECONDS, gigabytes > LIMIT_GB]
+    missed = [p95_of(times[_CHANGED]) > LIMIT_MS, p95_of(times[_MANY]) > LIMIT_OF_100_MS]
+    missed += [ready_seconds > LIMIT_READY_SECONDS, gigabytes > LIMIT_GB]
     return int(any(missed))
 
 
-def timed(ask: Callable[[tuple[str, str]], Any], series: Sequence[tuple[str, str]]) -> list[float]:
-    """Milliseconds that each question takes."""
+def timed(ask: Callable[[tuple[str, str]], Any], series: Sequence[tuple[str, str]]) -> list[Took]:
+    """Measure each question."""
     found = []
     for one in series:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         ask(one)
-        found.append(1_000.0 * (time.perf_counter() - began))
+        found.append(Took(1_000.0 * (time.perf_counter() - began), 1_000.0 * (time.process_time() - used)))
     return found
 
 
-def quantiles(milliseconds: Sequence[float]) -> list[str]:
-    return [f"{value:.1f}" for value in np.quantile(milliseconds, (0.5, 0.95))]
+def row(took: Sequence[Took]) -> list[str]:
+    """Median and p95, and the median of what the processor did, which others on the machine move less."""
+    median, p95 = np.quantile([each.milliseconds for each in took], (0.5, 0.95))
+    return [f"{median:.1f}", f"{p95:.1f}", f"{np.median([each.processor for each in took]):.1f}"]
+
+
+def p95_of(took: Sequence[Took]) -> float:
+    return float(np.quantile([each.milliseconds for each in took], 0.95))
 
 
 def cheaper(prepared: PreparedRun, series: tuple[str, str], random: np.random.Generator) -> SeriesChange:
@@ -115,7 +131,7 @@ def published_rows(runner: Runner, prepared: PreparedRun) -> Callable[[tuple[str
     return lambda one: rows.filter(store_id=one[0], sku_id=one[1]).collect()
 
 
-def bare_trees(prepared: PreparedRun, series: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
+def bare_trees(prepared: PreparedRun, series: Sequence[tuple[str, str]]) -> dict[str, list[Took]]:
     """LightGBM's prediction of one series' days, where the version has trees."""
     trees = getattr(prepared.artifact, "demand", None)
     if trees is None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from forecast_assets.core.arrays import Ints
+from forecast_assets.core.arrays import Bools, Ints
 
 DECIMALS: Final = 6
 SCALE: Final = 10**DECIMALS
@@ -47,8 +47,13 @@ def to_millionths(values: npt.ArrayLike) -> Millionths:
     return scaled.astype(np.int64)
 
 
-def to_units(millionths: Millionths, name: str = "") -> pl.Series:
+def to_units(millionths: Millionths, name: str = "", known: Bools | None = None) -> pl.Series:
     """Read whole millionths as a ``DECIMAL(18, 6)`` series of the same length, without any rounding.
+
+    Args:
+        millionths: Any shape.
+        name: Of the series.
+        known: Which of them are known, others are null; all if left out.
 
     Example:
         >>> to_units(np.array([1_500_000, -1]), "demand_units").to_list()
@@ -58,7 +63,8 @@ def to_units(millionths: Millionths, name: str = "") -> pl.Series:
     words = np.empty((len(low), 2), dtype=np.int64)
     words[:, 0] = low
     words[:, 1] = low >> 63
-    decimals = pa.Array.from_buffers(pa.decimal128(18, DECIMALS), len(low), [None, pa.py_buffer(words)])
+    valid = None if known is None else pa.py_buffer(np.packbits(known.ravel(), bitorder="little"))
+    decimals = pa.Array.from_buffers(pa.decimal128(18, DECIMALS), len(low), [valid, pa.py_buffer(words)])
     return pl.Series(name, decimals, dtype=UNITS)
 
 

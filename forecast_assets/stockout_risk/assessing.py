@@ -53,8 +53,7 @@ class _Values:
         self.known[name][rows] = known
 
     def column(self, name: str) -> pl.Series:
-        units = to_units(self.millionths[name], name)
-        return pl.select(pl.when(pl.Series(self.known[name].ravel())).then(units).alias(name)).to_series()
+        return to_units(self.millionths[name], name, self.known[name])
 
 
 @dataclass(frozen=True)

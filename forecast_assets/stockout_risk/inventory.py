@@ -18,6 +18,7 @@ t + L. Lead times are normal, rounded to whole days, at least 1; an open order's
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -292,16 +293,24 @@ def days_of_cover(on_hand: Floats, mean: Floats) -> Floats:
     return np.where(outlasts, np.nan, cover)
 
 
+@lru_cache(maxsize=1024)
 def _strata(role: int, row: int, paths: int) -> Floats:
     """[paths] The centres of equal slices of 0..1, in an order of this role and row's own."""
     generator = np.random.Generator(np.random.Philox(key=[SEED, role * 2**32 + row]))
-    return (generator.permutation(paths) + 0.5) / paths
+    return _shared((generator.permutation(paths) + 0.5) / paths)
+
+
+def _shared(values: Floats) -> Floats:
+    """Return numbers that callers share, so that none can change them."""
+    values.flags.writeable = False
+    return values
 
 
 def _uniforms(role: int, rows: int, paths: int) -> Floats:
     return np.stack([_strata(role, row, paths) for row in range(rows)])
 
 
+@lru_cache(maxsize=64)
 def _scores(rho: float, horizon: int, paths: int) -> Floats:
     """[H, paths] Normal scores of the days, correlated by ``rho`` between days, evenly spaced within each day."""
     from scipy.special import ndtri
@@ -309,7 +318,7 @@ def _scores(rho: float, horizon: int, paths: int) -> Floats:
     normal = ndtri(_uniforms(_DEMAND, horizon + 1, paths))
     mixed = np.sqrt(rho) * normal[0] + np.sqrt(1.0 - rho) * normal[1:]
     ranks = np.argsort(np.argsort(mixed, axis=1, kind="stable"), axis=1, kind="stable")
-    return np.asarray(ndtri((ranks + 0.5) / paths))
+    return _shared(np.asarray(ndtri((ranks + 0.5) / paths)))
 
 
 def _draw(demand: Demand, scores: Floats) -> Floats:
