@@ -85,6 +85,7 @@ class ServedVersion:
             schema={"asked": pl.Int64, **dict.fromkeys(_SERIES, pl.String), **_RUN}, orient="row",
         )  # fmt: skip
         rows = pl.concat(list(runs.values()), how="vertical")
+        wanted = wanted.cast({name: rows.schema[name] for name in (*_SERIES, *_RUN)})
         found = wanted.join(rows, on=[*_SERIES, *_RUN], how="left", maintain_order="left_right")
         absent = found.filter(pl.col("step").is_null())
         if absent.height:
@@ -210,4 +211,4 @@ def _scored(
             others = context.read(context.upstream(part.name))
             known = [name for name in others.columns if name in rows.columns and name not in part.key]
             rows = rows.join(others.drop(known), on=list(part.key), how="left", maintain_order="left")
-        return rows.with_columns(pl.col(name).cast(kind) for name, kind in _RUN.items())
+        return rows

@@ -21,7 +21,7 @@ from forecast_assets.launch import Runner
 from forecast_assets.operations.mirroring import mirror_place
 from forecast_assets.operations.use_cases import RunOutcome
 from resources.mlflow.model_folder import model_files
-from tests.support.mirrors import mirrored
+from tests.support.mirrors import client, mirrored
 from tests.support.retailers import KEY, RETAILER, copied
 
 PARTS = (FORECASTS, STOCKOUT_RISKS, FORECAST_EXPLANATIONS)
@@ -138,7 +138,8 @@ def test_an_artifact_of_another_hash_is_refused(home: Runner, tmp_path: Path, mo
     runner = copied(home, tmp_path / "home")
     lead_to(runner, monkeypatch)
     mirrored(runner, rebuild=True)
-    (artifact,) = runner.settings.mlflow_folder.rglob("artifact.json")
+    source = client(mirror_place(runner.settings)).get_model_version("forecast-assets", "1").source
+    artifact = Path(source, "data/artifact.json")
     artifact.write_bytes(artifact.read_bytes() + b" ")
     with pytest.raises(ChangedFileError, match="the ledger of this home names") as refused:
         loaded(runner, "models:/forecast-assets/1")
