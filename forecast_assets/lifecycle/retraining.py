@@ -13,7 +13,7 @@ from typing import Final
 
 from forecast_assets.contracts import BROKEN
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import DAILY, last_day_over
+from forecast_assets.core.keys import DAILY
 from forecast_assets.core.run import TrainingRequest
 from forecast_assets.models.family import trained_families
 from resources.ledger.channels import channel_moves
