@@ -1,4 +1,4 @@
-"""Commands of real time: serve, and the keys of callers.
+"""Commands of real time: serve, the keys of callers, and the uses that are approved.
 
 What belongs here: their arguments. What does not: logic.
 """
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import current, examples
+from forecast_assets.cli.common import current, examples, opened
 
 if TYPE_CHECKING:
     from resources.operational.api_keys import ApiKeys
@@ -95,10 +95,45 @@ def revoke(key_id: str) -> None:
     click.echo(f"Key {key.key_id} of {key.name} is revoked.")
 
 
+@click.group()
+def uses() -> None:
+    """What predictions in real time may be used for: approved by the policy, with who and why."""
+
+
+@uses.command("list", epilog=examples("forecast-assets uses list"))
+def list_uses() -> None:
+    """List the uses that are approved, and by which policy."""
+    from forecast_assets.operations.policies import policy_in_force
+
+    record = policy_in_force(opened().ledger)
+    for use in record.policy.real_time.uses:
+        click.echo(use)
+    click.echo(f"\nBy policy {record.version}. Another one: forecast-assets uses approve USE --by NAME --reason TEXT")
+
+
+@uses.command(
+    epilog=examples('forecast-assets uses approve store_visit --by ana --reason "asked for by the regional managers"')
+)
+@click.argument("use")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why.")
+def approve(use: str, by: str, reason: str) -> None:
+    """Approve a use of predictions in real time, as a policy of its own."""
+    from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
+
+    ledger = opened().ledger
+    approved = policy_in_force(ledger).policy.real_time.uses
+    if use in approved:
+        click.echo(f"`{use}` is approved already; nothing changed.")
+        return
+    record = apply_policy(ledger, propose_policy(ledger, {"real_time.uses": [*approved, use]}), by=by, reason=reason)
+    click.echo(f"`{use}` is approved from now on, by policy {record.version} (ledger entry {record.sequence}).")
+
+
 def _keys() -> "ApiKeys":
     from resources.operational.api_keys import ApiKeys
 
     return ApiKeys(current().operational_path)
 
 
-COMMANDS: Final = (serve, keys)
+COMMANDS: Final = (serve, keys, uses)

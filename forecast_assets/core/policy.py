@@ -10,6 +10,7 @@ what held before.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
@@ -93,6 +94,18 @@ class CalibrationTargets:
     coverage_80: float = _number(0.8, 0.6, 0.95, "share of days that the central 80% interval is to hold")
 
 
+# What real time may be asked for where nobody has approved more.
+USES: Final = ("emergency_replenishment", "stockout_check", "what_if")
+_USE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class RealTimeRules:
+    """Section `real_time`: what predictions in real time may be used for."""
+
+    uses: tuple[str, ...] = field(default=USES, metadata={"meaning": "uses that are approved, sorted"})
+
+
 @dataclass(frozen=True)
 class Policy:
     """A whole policy; without arguments the one that holds where nobody has applied any.
@@ -106,12 +119,14 @@ class Policy:
         overrides: Which gates may be overridden.
         risk_bands: Where bands of stock-out risk begin.
         calibration: Targets of calibration.
+        real_time: Which uses of real time are approved.
     """
 
     gates: GateBounds = GateBounds()
     overrides: OverrideRules = OverrideRules()
     risk_bands: RiskBands = RiskBands()
     calibration: CalibrationTargets = CalibrationTargets()
+    real_time: RealTimeRules = RealTimeRules()
 
     @property
     def document(self) -> dict[str, dict[str, Any]]:
@@ -232,6 +247,8 @@ def _metadata(name: str) -> Mapping[str, Any]:
 def _value(name: str, said: Any) -> PolicyValue:
     """Return a value as it is kept, unless it is none that its key may have."""
     about = _metadata(name)
+    if name == "real_time.uses":
+        return _uses(name, said)
     if "least" not in about:
         return _gate_names(name, said)
     is_number = isinstance(said, int | float) and not isinstance(said, bool) and isfinite(said)
@@ -258,6 +275,18 @@ def _gate_names(name: str, said: Any) -> tuple[str, ...]:
             gates=others,
         )
     return tuple(gate for gate in MERIT_GATES if gate in said)
+
+
+def _uses(name: str, said: Any) -> tuple[str, ...]:
+    is_list = isinstance(said, Sequence) and not isinstance(said, str)
+    wrong = [each for each in said if not isinstance(each, str) or not _USE.fullmatch(each)] if is_list else [said]
+    if wrong:
+        raise InputError(
+            f"`{name}` cannot have {first_ten(repr(each) for each in wrong)}.",
+            remedy="Name uses by lower-case letters, digits and underscores, such as `store_visit`.",
+            key=name,
+        )
+    return tuple(sorted({*said}))
 
 
 def _sound(policy: Policy) -> Policy:

@@ -16,8 +16,8 @@ from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import HistoryQuery, StoredQuery
-from forecast_assets.serving.api.rendering import Format, rows_response
+from forecast_assets.serving.api.queries import HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.api.rendering import Format, rows_response, tables_response
 from forecast_assets.serving.dataplane.plane import DataPlane
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a key made by `forecast-assets keys create`")
@@ -41,6 +41,7 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
     _add_health(app, plane)
     _add_stored(app, plane, callers)
     _add_told(app, plane, callers)
+    _add_predicted(app, plane, callers)
     return app
 
 
@@ -104,3 +105,22 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         found = plane.history(asked.question())
         told = {"sales_units": found.sales_units, "out_of_stock_share": found.out_of_stock_share}
         return rows_response(found.rows, jsonable_encoder(told), Format.JSON)
+
+
+def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
+    planner = _allowed(callers, Right.PREDICT)
+
+    @app.post("/v1/predict", tags=["real time"], summary="Series of a run forecast again with other inputs")
+    def predict(asked: PredictBody, caller: Annotated[Caller, planner]) -> Response:
+        del caller
+        found = plane.predict(asked.question())
+        told = {
+            "use": found.use,
+            "run": asdict(found.run),
+            "degraded": found.is_degraded,
+            "held": list(found.held),
+            "warnings": list(found.warnings),
+        }
+        return tables_response(
+            told, {"forecasts": found.forecasts, "risks": found.risks, "explanations": found.explanations}
+        )

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from forecast_assets.features.changes import ExpectedOrder, SeriesChange
 from forecast_assets.serving.api.rendering import Format
+from forecast_assets.serving.dataplane.predicting import MOST_SERIES, PredictQuestion
 from forecast_assets.serving.dataplane.published import HistoryQuestion
 from forecast_assets.serving.dataplane.questions import (
     DEFAULT_ROWS,
@@ -79,3 +81,69 @@ class HistoryQuery(BaseModel):
     def question(self) -> HistoryQuestion:
         """Return what is asked."""
         return HistoryQuestion(self.store_id, self.sku_id, self.target_date, self.model_version, self.cadence)
+
+
+class OrderSaid(BaseModel):
+    """An order on the way."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arrives: date = Field(description="day at whose opening it is there", examples=["2025-07-03"])
+    units: float = Field(ge=0, description="how much it brings", examples=[24])
+
+
+class SeriesSaid(BaseModel):
+    """A series with what is other of it; what is left out stays as the run knew it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store_id: Name = Field(description="store", examples=["S-01"])
+    sku_id: Name = Field(description="SKU", examples=["FOOD-0001"])
+    on_hand_units: float | None = Field(None, ge=0, description="stock at the end of the prediction date")
+    orders: Annotated[list[OrderSaid], Field(max_length=100)] = Field([], description="besides those that the run knew")
+    price_ratios: Annotated[dict[date, float], Field(max_length=90)] = Field(
+        {}, description="price over list price of days ahead", examples=[{"2025-07-02": 0.8}]
+    )
+    promotions: Annotated[dict[date, bool], Field(max_length=90)] = Field({}, description="of days ahead")
+    events: Annotated[dict[date, NameList], Field(max_length=90)] = Field({}, description="known events on days ahead")
+    sales: Annotated[dict[date, float], Field(max_length=400)] = Field(
+        {}, description="units sold on days up to the prediction date that the run did not know, or knew otherwise"
+    )
+
+    def change(self) -> SeriesChange:
+        """Return what is other."""
+        return SeriesChange(
+            self.store_id,
+            self.sku_id,
+            self.on_hand_units,
+            tuple(ExpectedOrder(order.arrives, order.units) for order in self.orders),
+            self.price_ratios,
+            self.promotions,
+            {day: tuple(names) for day, names in self.events.items()},
+            self.sales,
+        )
+
+
+class PredictBody(BaseModel):
+    """Series of a run to be forecast again; one of `model_version` and `channel` is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    use: Name = Field(description="what it is for; the policy says which uses are approved", examples=["what_if"])
+    model_version: Name | None = Field(None, description="explicit model version", examples=["stat-1"])
+    channel: Name | None = Field(None, description="channel, resolved once and named in answers")
+    cadence: CadenceName = Field("daily", description="rhythm of the runs")
+    prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
+    horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
+    revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
+    series: Annotated[list[SeriesSaid], Field(min_length=1, max_length=MOST_SERIES)] = Field(description="which")
+
+    def question(self) -> PredictQuestion:
+        """Return what is asked."""
+        return PredictQuestion(
+            self.use,
+            VersionAsked(
+                self.model_version, self.channel, self.cadence, self.prediction_date, self.horizon, self.revision
+            ),
+            [each.change() for each in self.series],
+        )

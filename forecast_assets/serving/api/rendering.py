@@ -51,6 +51,12 @@ def rows_response(rows: pl.DataFrame, told: Mapping[str, Any], chosen: Format) -
     return Response(content, media_type=MEDIA_TYPES[chosen], headers=headers)
 
 
+def tables_response(told: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Response:
+    """Return several tables by name in JSON, with what is told of all of them beside."""
+    parts = [json.dumps(told)[:-1], *(f'"{name}": {json_rows(rows)}' for name, rows in tables.items())]
+    return Response(f"{', '.join(parts)}}}", media_type=MEDIA_TYPES[Format.JSON])
+
+
 def json_rows(rows: pl.DataFrame) -> str:
     """Return rows as a JSON array of objects.
 

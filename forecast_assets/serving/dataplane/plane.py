@@ -6,8 +6,10 @@ What belongs here: which questions there are. What does not: how any is answered
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
@@ -31,6 +33,15 @@ class DataPlane:
 
     stores: Stores
     clock: Callable[[], datetime] = field(default=_now)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What answers predictions, with the runs that it has prepared."""
+        return Predictor(self.stores)
+
+    def predict(self, question: PredictQuestion) -> Predicted:
+        """Forecast series of a run again with other inputs: see `Predictor.predict`."""
+        return self.predictor.predict(question, self.clock())
 
     def stored(self, question: StoredQuestion) -> StoredAnswer:
         """Answer a page of published rows: see `read_stored`."""

@@ -1,0 +1,230 @@
+"""Predictions in real time: by the model where that can be, else by what was published, and the answer says which.
+
+What belongs here: whether a use is approved, the order of what answers, and what each answer says of itself. What does
+not: how series are forecast again (what_if), or any protocol.
+
+What answers, in this order: the model, on the inputs that are asked; the published row, unchanged, with its age, where
+the model takes longer than a caller waits, or fails. What cannot be asked is refused and never answered by something
+else: a wrong question has no right number.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+import polars as pl
+
+from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.errors import InputError, NotAllowedError, NotPublishedError, first_ten
+from forecast_assets.features.changes import SeriesChange
+from forecast_assets.operations.policies import policy_in_force
+from forecast_assets.operations.reading import scan_product
+from forecast_assets.serving.dataplane.breaker import Breaker
+from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
+from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
+from forecast_assets.serving.dataplane.stored import RunAnswered, answered, resolve, with_names
+from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from resources.ledger.entries.publish import Publication
+from resources.stores.home import Stores
+
+MODEL: Final = "model"
+LAST_BATCH: Final = "last_batch"
+DEADLINE_SECONDS: Final = 2.0
+MOST_SERIES: Final = 500
+# A published number that is older says nothing of today's shelf.
+OLDEST_DAYS: Final = 7
+_ANSWERING: Final = 4
+_SERIES: Final = {"store_id": pl.String, "sku_id": pl.String}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictQuestion:
+    """What series of a run would be with other inputs, and what the answer is for.
+
+    Attributes:
+        use: One of those that the policy approves.
+        asked: Of which run.
+        changes: Series with what is other of each; a change of nothing asks for what was published.
+    """
+
+    use: str
+    asked: VersionAsked
+    changes: Sequence[SeriesChange]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """An answer in real time.
+
+    Attributes:
+        use: As asked.
+        run: The published run that it rests on; its `served_from` says what answered.
+        forecasts: Contract `forecasts`, with `prediction_id` in front.
+        risks: Contract `stockout_risks`, likewise.
+        explanations: Contract `forecast_explanations`, likewise.
+        is_degraded: Whether something other than the model answered.
+        held: What was held at the published run; empty where the model did not answer.
+        warnings: What whoever reads the answer has to know, in sentences.
+    """
+
+    use: str
+    run: RunAnswered
+    forecasts: pl.DataFrame
+    risks: pl.DataFrame
+    explanations: pl.DataFrame
+    is_degraded: bool
+    held: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class Predictor:
+    """Answers predictions of one home; safe to share between threads.
+
+    Args:
+        stores: Where everything is; only read.
+        prepared: Prepared runs.
+        deadline_seconds: What a caller waits at most for the model.
+        breaker: Around the model.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        prepared: PreparedRuns | None = None,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._stores = stores
+        self._prepared = prepared or PreparedRuns(stores)
+        self._deadline = deadline_seconds
+        self.breaker = breaker or Breaker()
+        self._pool = ThreadPoolExecutor(_ANSWERING, thread_name_prefix="predict")
+
+    def prepare(self, asked: VersionAsked) -> None:
+        """Prepare the run that a question would be about, so that the first caller does not wait."""
+        self._prepared.get(resolve(self._stores, asked).key)
+
+    def predict(self, question: PredictQuestion, now: datetime | None = None) -> Predicted:
+        """Answer a prediction.
+
+        Args:
+            question: What is asked.
+            now: The present moment; by default the clock's.
+
+        Raises:
+            NotAllowedError: If nobody approved the use.
+            InputError: If the run has no such series, or an input cannot be so.
+            UnknownVersionError: If there is no such version.
+            NotPublishedError: If nothing is published there, or nothing new enough to stand in for the model.
+        """
+        _require_approved(self._stores, question.use)
+        if not 1 <= len(question.changes) <= MOST_SERIES:
+            raise InputError(
+                f"A prediction is of 1 to {MOST_SERIES} series, not {len(question.changes)}.",
+                remedy="Ask for fewer at a time; a whole run is scored by the batch.",
+            )
+        publication, moment = resolve(self._stores, question.asked), now or datetime.now(UTC)
+        told = answered(self._stores, publication, question.asked.channel, moment)
+        made = self._by_model(publication, question.changes)
+        if isinstance(made, WhatIf):
+            return Predicted(
+                question.use,
+                replace(told, served_from=MODEL),
+                with_names(made.forecasts, publication.key),
+                with_names(made.risks, publication.key),
+                with_names(made.explanations, publication.key),
+                is_degraded=False,
+                held=made.held,
+                warnings=(),
+            )
+        return _published(self._stores, publication, question, told, made)
+
+    def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
+        """Return what the model says, or why it says nothing in time."""
+        if not self.breaker.allows():
+            return "the model failed repeatedly and is left alone for a moment"
+        until = monotonic() + self._deadline
+        try:
+            prepared = self._prepared.get(publication.key, self._deadline)
+            call = self._pool.submit(what_if, prepared, changes)
+            made = call.result(max(until - monotonic(), 0.0))
+        except TimeoutError:
+            is_ready = self._prepared.is_ready(publication.key)
+            slow = f"the model did not answer within {self._deadline:g} s"
+            return slow if is_ready else "the run is still being prepared"
+        except InputError:
+            self.breaker.succeeded()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever fails behind this, a caller is answered
+            self.breaker.failed()
+            _log.exception("the model failed on %s", publication.key)
+            return f"the model failed ({type(error).__name__})"
+        self.breaker.succeeded()
+        return made
+
+
+def _require_approved(stores: Stores, use: str) -> None:
+    approved = policy_in_force(stores.ledger).policy.real_time.uses
+    if use not in approved:
+        raise NotAllowedError(
+            f"The use `{use}` is not approved; approved are {first_ten(approved)}.",
+            remedy=Sentence(
+                "Whoever is responsible approves it: ",
+                Action("uses approve", {"by": "NAME", "reason": "TEXT"}, on=(use,)),
+            ),
+            use=use,
+            approved=approved,
+        )
+
+
+def _published(
+    stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str
+) -> Predicted:
+    """Answer with the published rows of the series, unchanged."""
+    if told.age_days > OLDEST_DAYS:
+        raise NotPublishedError(
+            f"There is no answer: {why}, and the newest published run, {publication.key}, is {told.age_days} days old.",
+            remedy="Ask again in a moment; or ask for the stored rows of that run.",
+            run=publication.key,
+            age_days=told.age_days,
+        )
+    names = pl.DataFrame(
+        [change.series for change in question.changes],
+        schema={"store_id": pl.String, "sku_id": pl.String},
+        orient="row",
+    )
+    frames = {
+        product: with_names(
+            scan_product(stores, publication, contract.name)
+            .join(names.lazy(), on=["store_id", "sku_id"], how="semi")
+            .collect(),
+            publication.key,
+        )
+        for product, contract in STORED.items()
+    }
+    missing = names.join(frames["forecasts"], on=["store_id", "sku_id"], how="anti")
+    if not missing.is_empty():
+        raise InputError(
+            f"{publication.key} has no series {first_ten('/'.join(row) for row in missing.iter_rows())}.",
+            remedy="Ask for series of the run: store and SKU as in its forecasts.",
+        )
+    unchanged = [change for change in question.changes if change == SeriesChange(*change.series)]
+    warnings = [f"These are the published rows, {told.age_days} days after their prediction date: {why}."]
+    if len(unchanged) < len(question.changes):
+        warnings.append("The changes that were asked for are NOT in these numbers.")
+    return Predicted(
+        question.use,
+        replace(told, served_from=LAST_BATCH),
+        frames["forecasts"],
+        frames["risks"],
+        frames["explanations"],
+        is_degraded=True,
+        held=(),
+        warnings=tuple(warnings),
+    )
