@@ -55,7 +55,11 @@ def test_jobs_schedules_and_sensors_serve_both_cadences(defs: dg.Definitions) ->
     repository = defs.get_repository_def()
     assert {"feature_pipeline", "training", "daily_scoring", "weekly_scoring"} <= set(repository.job_names)
     crons = {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs}
-    assert crons == {"daily_at_the_scheduled_hour": "0 7 * * *", "weekly_at_the_scheduled_hour": "0 7 * * 1"}
+    assert crons == {
+        "daily_at_the_scheduled_hour": "0 7 * * *",
+        "weekly_at_the_scheduled_hour": "0 7 * * 1",
+        "retraining_after_some_weeks": "30 7 * * *",
+    }
     sensors = {sensor.name for sensor in repository.sensor_defs}
     assert {
         "snapshot_when_inputs_are_complete",
