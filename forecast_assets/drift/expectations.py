@@ -39,7 +39,7 @@ LEAST_JUDGED: Final = 28
 
 
 @dataclass(frozen=True)
-class FigureCalendar:
+class KnownDays:
     """What is known of days before they come.
 
     Attributes:
@@ -50,13 +50,13 @@ class FigureCalendar:
     weekday: Ints
     events: dict[str, Bools]
 
-    def until(self, days: int) -> "FigureCalendar":
+    def until(self, days: int) -> "KnownDays":
         """Return what is known of the first days."""
-        return FigureCalendar(self.weekday[:days], {name: is_on[:, :days] for name, is_on in self.events.items()})
+        return KnownDays(self.weekday[:days], {name: is_on[:, :days] for name, is_on in self.events.items()})
 
-    def repeated(self, times: int) -> "FigureCalendar":
+    def repeated(self, times: int) -> "KnownDays":
         """Return it for as many figures of the same stores, one after the other."""
-        return FigureCalendar(self.weekday, {name: np.tile(is_on, (times, 1)) for name, is_on in self.events.items()})
+        return KnownDays(self.weekday, {name: np.tile(is_on, (times, 1)) for name, is_on in self.events.items()})
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ class Deviations:
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
-def deviations(
-    values: Floats, calendar: FigureCalendar, least_spread: float, *, stores: int, has_trend: bool
-) -> Deviations:
+def deviations(values: Floats, calendar: KnownDays, least_spread: float, *, stores: int, has_trend: bool) -> Deviations:
     """Return how far each day is from what was to be expected of it.
 
     Args:

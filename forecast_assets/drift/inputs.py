@@ -13,7 +13,7 @@ import polars as pl
 
 from forecast_assets.contracts import EVENTS, STORE_HIERARCHY
 from forecast_assets.drift.daily_figures import ALL_STORES, WATCHED_FEEDS, Figure, read_figures
-from forecast_assets.drift.expectations import FigureCalendar
+from forecast_assets.drift.expectations import KnownDays
 from forecast_assets.drift.forecast_errors import COLUMNS
 from forecast_assets.features.places import stores_in
 from forecast_assets.history import History
@@ -81,7 +81,7 @@ def read_measurements(stores: Stores, versions: Sequence[str]) -> pl.DataFrame |
     return pl.concat([stores.predictions.read(version, COLUMNS) for version in made])
 
 
-def read_feeds(history: History) -> tuple[list[Figure], dict[tuple[str, ...], FigureCalendar]]:
+def read_feeds(history: History) -> tuple[list[Figure], dict[tuple[str, ...], KnownDays]]:
     """Return the figures of the feeds that a history has, and what is known of their days."""
     since = history.cutoff - timedelta(days=READ_DAYS - 1)
     feeds = without_closed_days(history.feeds(WATCHED_FEEDS, since=since), history.closures(since=since))
@@ -107,7 +107,7 @@ def without_closed_days(feeds: Mapping[str, pl.LazyFrame], closures: pl.DataFram
 
 def make_calendar(
     stores: tuple[str, ...], events: pl.DataFrame | None, nodes: pl.DataFrame | None, *, since: date, until: date
-) -> FigureCalendar:
+) -> KnownDays:
     """Return weekdays and events of some stores.
 
     Args:
@@ -128,4 +128,4 @@ def make_calendar(
             if 0 <= column < days:
                 where = on.setdefault(name, np.zeros((len(stores), days), dtype=np.bool_))
                 where[:, column] |= inside[place] | (stores == (ALL_STORES,))
-    return FigureCalendar(weekday, on)
+    return KnownDays(weekday, on)

@@ -17,7 +17,7 @@ from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HIST
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.drift.daily_figures import ALL_STORES, EVENTFUL, MISSING, ZERO, Figure, Scale
 from forecast_assets.drift.detectors import LEAST_SPREAD, Change, broken, changes
-from forecast_assets.drift.expectations import LEAST_HISTORY, Deviations, FigureCalendar, deviations, spreads
+from forecast_assets.drift.expectations import LEAST_HISTORY, Deviations, KnownDays, deviations, spreads
 
 # Of fewer units or rows a day nothing can be told.
 _LEAST_A_DAY: Final = 10.0
@@ -71,9 +71,7 @@ class DriftJudgement:
         return self.verdict in (CHANGED, BROKEN)
 
 
-def judge_figures(
-    figures: Sequence[Figure], calendars: Mapping[tuple[str, ...], FigureCalendar]
-) -> list[DriftJudgement]:
+def judge_figures(figures: Sequence[Figure], calendars: Mapping[tuple[str, ...], KnownDays]) -> list[DriftJudgement]:
     """Judge the last day of figures, over all stores and in each.
 
     Args:
@@ -93,7 +91,7 @@ def judge_figures(
     return [judgement for figure in figures for judgement in made[figure.feed, figure.name]]
 
 
-def _judged_together(figures: Sequence[Figure], calendar: FigureCalendar, watched: int) -> list[list[DriftJudgement]]:
+def _judged_together(figures: Sequence[Figure], calendar: KnownDays, watched: int) -> list[list[DriftJudgement]]:
     """Judge figures of the same stores on the same scale: as one array, which takes a tenth of the time."""
     scale, count = figures[0].scale, len(figures[0].store_ids)
     every = deviations(
@@ -204,7 +202,7 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def figure_days(figure: Figure, calendar: FigureCalendar, days: int) -> pl.DataFrame:
+def figure_days(figure: Figure, calendar: KnownDays, days: int) -> pl.DataFrame:
     """Return how a figure went over all stores, and what was to be expected of it.
 
     Args:

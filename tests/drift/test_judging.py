@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
-from forecast_assets.drift.expectations import LEAST_HISTORY, FigureCalendar
+from forecast_assets.drift.expectations import LEAST_HISTORY, KnownDays
 from forecast_assets.drift.judging import figure_days, judge_figures
 from tests.support.drift_cases import LAST, calendar, figure, judged, logs
 
@@ -98,7 +98,7 @@ def test_days_around_an_event_that_was_never_seen_tell_nothing_but_what_no_event
     is_on[:, -2:] = True
     values[:, -3:] += np.log(1.8)
     made = figure(values)
-    with_event = FigureCalendar(calendar(days).weekday, {"feast": is_on})
+    with_event = KnownDays(calendar(days).weekday, {"feast": is_on})
     assert {each.verdict for each in judge_figures([made], {made.store_ids: with_event})} == {AS_USUAL}
     values[:, -1] += np.log(10)
     made = figure(values)

@@ -6,16 +6,16 @@ import numpy as np
 
 from forecast_assets.core.arrays import Floats
 from forecast_assets.drift.daily_figures import Figure, Scale
-from forecast_assets.drift.expectations import FigureCalendar
+from forecast_assets.drift.expectations import KnownDays
 from forecast_assets.drift.judging import DriftJudgement, judge_figures
 
 LAST = date(2025, 6, 30)
 WEEKDAYS = np.log(np.array([0.8, 0.8, 0.9, 1.0, 1.1, 1.4, 1.0]))
 
 
-def calendar(days: int, last: date = LAST) -> FigureCalendar:
+def calendar(days: int, last: date = LAST) -> KnownDays:
     first = last - timedelta(days=days - 1)
-    return FigureCalendar((first.weekday() + np.arange(days)) % 7, {})
+    return KnownDays((first.weekday() + np.arange(days)) % 7, {})
 
 
 def logs(days: int = 500, stores: int = 4, *, spread: float = 0.05, season: float = 0.0, seed: int = 3) -> Floats:
