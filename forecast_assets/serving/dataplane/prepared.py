@@ -44,7 +44,7 @@ from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.operations.differences import causes_of
-from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact
+from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact, read_rows
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
 from forecast_assets.serving.dataplane.statistics import statistics_from_bytes, statistics_to_bytes
 from forecast_assets.serving.dataplane.told import ToldFacts
@@ -267,9 +267,9 @@ class _Made:
         base = store.version(explanations.inputs[BASE_FORECASTS.name])
         return cls(
             base,
-            store.read(base, OF_BASE),
-            store.read(store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
-            store.read(reconciled, OF_RECONCILED),
+            read_rows(store, base, OF_BASE),
+            read_rows(store, store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
+            read_rows(store, reconciled, OF_RECONCILED),
             store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts.get("risk_paths", DEFAULT_PATHS),
         )
 
