@@ -240,9 +240,7 @@ class RunContext:
 
         Columns that an earlier release did not write have what readers see in their place.
         """
-        name, schema = product.product, product.schema
-        found = self.stores.predictions.read(product, stored_columns(name, columns, schema))
-        return completed(name, found, columns, schema)
+        return read_rows(self.stores.predictions, product, columns)
 
     def write(self, result: StageResult) -> ProductVersion:
         """Store what a stage made; return the version of its own product.
@@ -259,6 +257,12 @@ class RunContext:
                 facts=result.facts,
             )
         return self._made[result.product]
+
+
+def read_rows(store: PredictionStore, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the rows of a product, as `RunContext.read` does."""
+    name, schema = product.product, product.schema
+    return completed(name, store.read(product, stored_columns(name, columns, schema)), columns, schema)
 
 
 def load_artifact(stores: Stores, model: VersionRecord) -> Artifact:

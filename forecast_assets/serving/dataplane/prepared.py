@@ -25,7 +25,7 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
-from forecast_assets.core.arrays import Groups, Rows
+from forecast_assets.core.arrays import Bools, Groups, Rows
 from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
@@ -43,7 +43,8 @@ from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
-from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact
+from forecast_assets.operations.differences import causes_of
+from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact, read_rows
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
 from forecast_assets.serving.dataplane.statistics import statistics_from_bytes, statistics_to_bytes
 from forecast_assets.serving.dataplane.told import ToldFacts
@@ -52,6 +53,7 @@ from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
 from forecast_assets.stockout_risk.stage import band_thresholds, supply_of
 from forecast_assets.stockout_risk.stock_status import assess_status
 from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
+from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
 _KEY: Final = ("store_id", "sku_id")
@@ -78,6 +80,7 @@ class PreparedRun:
         features: The snapshot's rows.
         specs: What the snapshot was computed by.
         told: What explanations tell besides numbers.
+        causes: What is not the same as when the run was made, such as the code.
     """
 
     key: PreparedKey
@@ -87,7 +90,7 @@ class PreparedRun:
     product_groups: Groups
     statistics: Mapping[str, Statistic]
     given_rows: pl.DataFrame | None
-    is_quarantined: Any
+    is_quarantined: Bools | None
     base: Millionths
     reconciled: Millionths
     supply: Supply
@@ -96,6 +99,7 @@ class PreparedRun:
     features: pl.DataFrame
     specs: tuple[FeatureSpec, ...]
     told: ToldFacts
+    causes: tuple[str, ...] = ()
 
     def statistics_to_bytes(self) -> bytes:
         """Write what takes long to make, for `prepare_run` to read in another process."""
@@ -195,6 +199,7 @@ def prepare_run(
         features=features,
         specs=specs_from_data(snapshot.facts["specs"]),
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
+        causes=causes_of([made.version], publication.cpu, ()),
     )
     if statistics is None:
         _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
@@ -230,12 +235,13 @@ def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) 
     found, published = _matrix(base["base_units"], prepared.key.run), prepared.base[rows]
     differing = int((found != published).sum())
     if differing:
+        why = "; ".join(prepared.causes) or "the same code, libraries and CPU type made other numbers: a defect"
         raise ReplayDifferenceError(
             BASE_FORECASTS.name,
             f"{differing:,} of {found.size:,} base forecasts of {prepared.key.run} are not what was published, by "
-            f"{int(np.abs(found - published).max())} millionths at most: another release, machine or set of libraries "
-            "made them.",
-            (),
+            f"{int(np.abs(found - published).max())} millionths at most, so nothing can be said of changes to them. "
+            f"Why: {why}.",
+            prepared.causes,
         )
 
 
@@ -244,13 +250,15 @@ class _Made:
     """What is read of the products behind a publication.
 
     Attributes:
-        base: `OF_BASE` of `base_forecasts`.
+        version: Of `base_forecasts`.
+        base: `OF_BASE` of them.
         nodes: `base_node_forecasts`.
         reconciled: `OF_RECONCILED` of `reconciled_forecasts`.
         risk_paths: Sampled futures of a series with a position.
         policy: Version of the policy that risk bands follow; empty where none was applied.
     """
 
+    version: ProductVersion
     base: pl.DataFrame
     nodes: pl.DataFrame
     reconciled: pl.DataFrame
@@ -262,11 +270,13 @@ class _Made:
         store = stores.predictions
         explanations = store.version(products[FORECAST_EXPLANATIONS.name])
         reconciled = store.version(explanations.inputs[RECONCILED_FORECASTS.name])
+        base = store.version(explanations.inputs[BASE_FORECASTS.name])
         risks = store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts
         return cls(
-            store.read(store.version(explanations.inputs[BASE_FORECASTS.name]), OF_BASE),
-            store.read(store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
-            store.read(reconciled, OF_RECONCILED),
+            base,
+            read_rows(store, base, OF_BASE),
+            read_rows(store, store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
+            read_rows(store, reconciled, OF_RECONCILED),
             risks.get("risk_paths", DEFAULT_PATHS),
             risks.get("policy", ""),
         )
