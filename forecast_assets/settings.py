@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute() / "reports"
 
     @property
+    def operational_path(self) -> Path:
+        """What this home knows for its own working, such as which files of models may be loaded."""
+        return self.home.expanduser().absolute() / "operational" / "operational.sqlite"
+
+    @property
     def dagster_folder(self) -> Path:
         """Dagster's own state: runs, events, dynamic partitions."""
         return self.home.expanduser().absolute() / "dagster"
