@@ -21,7 +21,7 @@ from forecast_assets.sources.text_numbers import plain_numbers
 MISSING: Final = ("", "NA", "N/A", "#N/A", "null", "NULL", "None", "none", "NaN", "nan")
 _HEAD: Final = 64
 _DAY: Final = "%Y-%m-%d"
-_MOMENT: Final = "%Y-%m-%dT%H:%M:%S%.f"
+_MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 # An identifier such as 007 would lose its zeros as a number.
 _LEADING_ZERO: Final = r"^\s*[+-]?0\d"
@@ -31,9 +31,10 @@ _WIDER: Final[Mapping[Any, Sequence[Any]]] = {
     pl.Boolean: (pl.String,),
     pl.Date: (pl.Datetime("us"), pl.String),
     pl.Datetime("us"): (pl.String,),
+    pl.Datetime("us", "UTC"): (pl.String,),
     pl.String: (),
 }
-_LADDER: Final = (pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.Datetime("us"), pl.String)
+_LADDER: Final = (pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.String)
 
 
 @dataclass
@@ -114,7 +115,7 @@ class ColumnTypes:
         elif dtype == pl.Date:
             made = values.str.to_date(_DAY, strict=False)
         else:
-            made = moments(values)
+            made = moments(values, has_zone=dtype.time_zone is not None)
         return made if made.null_count() == values.null_count() else None
 
     def _as_number(self, values: pl.Series, dtype: Any, *, is_feature: bool) -> pl.Series | None:
@@ -134,16 +135,29 @@ class ColumnTypes:
     def _no_numbers(self, values: pl.Series, first_row: int) -> list[str]:
         said = values.str.strip_chars()
         said = said.set(said.is_in(MISSING), None)
-        is_bad = plain_numbers(said, is_comma=self.is_comma).cast(pl.Float64, strict=False).is_null() & said.is_not_null()
+        is_bad = (
+            plain_numbers(said, is_comma=self.is_comma).cast(pl.Float64, strict=False).is_null() & said.is_not_null()
+        )
         at = is_bad.arg_true().to_list()
         return [f"row {first_row + row:,} of `{values.name}` {values[row]!r}" for row in at[: FIRST + 1]]
 
 
-def moments(texts: pl.Series) -> pl.Series:
-    """Return moments written as ISO 8601 without a zone, with a `T` or a blank; null where a text is none.
+def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:
+    """Return moments written as ISO 8601, with a `T` or a blank; null where a text is none.
+
+    Args:
+        texts: [n] texts.
+        has_zone: Whether they end in `Z` or an offset, and are wanted in UTC; else they have neither.
 
     Example:
-        >>> moments(pl.Series(["2025-06-30 06:00:00", "x"])).dt.hour().to_list()
-        [6, None]
+        >>> moments(pl.Series(["2025-06-30 06:00:00", "2025-06-30T06:00", "x"])).dt.hour().to_list()
+        [6, 6, None]
+        >>> moments(pl.Series(["2025-06-30T06:00:00Z", "2025-06-30 08:00+02:00"]), has_zone=True).dt.hour().to_list()
+        [6, 6]
     """
-    return texts.str.replace(" ", "T", literal=True).str.to_datetime(_MOMENT, time_unit="us", strict=False)
+    iso = pl.lit(texts).str.replace(" ", "T", literal=True)
+    forms = _MOMENTS
+    if has_zone:
+        iso, forms = iso.str.replace(r"Z$", "+00:00"), tuple(f"{form}%z" for form in _MOMENTS)
+    tries = [iso.str.to_datetime(form, time_unit="us", strict=False) for form in forms]
+    return pl.select(pl.coalesce(tries)).to_series().alias(texts.name)

@@ -21,7 +21,11 @@ FORMATS: Final = (SKOPS, JOBLIB)
 LIBRARIES: Final = ("numpy", "scipy", "scikit-learn")
 
 # What detectors are made of besides what skops takes for safe itself; none of it does anything when it is made.
-_TRUSTED: Final = ("numpy.dtype", "sklearn.tree._tree.Tree", "sklearn.neural_network._stochastic_optimizers.AdamOptimizer")
+_TRUSTED: Final = (
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+)
 _NEEDED: Final = ("detector", "features", "pipeline")
 
 

@@ -88,9 +88,7 @@ class ScoreWriter:
             table = table.append_column(new.schema.field(name), new.column(name))
         if self._writer is None:
             texts = [each.name for each in table.schema if not pa.types.is_floating(each.type)]
-            self._writer = pq.ParquetWriter(
-                self._parquet_path, table.schema, compression="zstd", use_dictionary=texts
-            )
+            self._writer = pq.ParquetWriter(self._parquet_path, table.schema, compression="zstd", use_dictionary=texts)
         self._writer.write_table(table.cast(self._writer.schema))
 
     def _rewrite(self, types: Any) -> None:

@@ -15,6 +15,7 @@ import click
 from forecast_assets import __version__
 from forecast_assets.cli import (
     accuracy,
+    anomalies,
     backtests,
     calibration,
     corrections,
@@ -97,6 +98,18 @@ def cli() -> None:
     """
 
 
-for _module in (runs, corrections, ingestion, models, calibration, backtests, views, accuracy, store, replays):
+for _module in (
+    runs,
+    corrections,
+    ingestion,
+    models,
+    calibration,
+    backtests,
+    views,
+    accuracy,
+    anomalies,
+    store,
+    replays,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
