@@ -156,7 +156,7 @@ def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:
         [6, 6]
     """
     iso = pl.lit(texts).str.replace(" ", "T", literal=True)
-    forms = _MOMENTS
+    forms: tuple[str, ...] = _MOMENTS
     if has_zone:
         iso, forms = iso.str.replace(r"Z$", "+00:00"), tuple(f"{form}%z" for form in _MOMENTS)
     tries = [iso.str.to_datetime(form, time_unit="us", strict=False) for form in forms]

@@ -86,12 +86,13 @@ def judged_detector(table: FeatureTable, trained: TrainedDetector, request: Dete
     is_alarm = np.zeros(len(scores), dtype=bool) if threshold is None else scores > threshold
     faults = int(np.count_nonzero(is_fault))
     usual, alarms = len(scores) - faults, int(np.count_nonzero(is_alarm))
-    ranked = _ranked(scores, is_fault) if 0 < faults < len(scores) else (None, None)
+    auc, average_precision = _ranked(scores, is_fault) if 0 < faults < len(scores) else (None, None)
     right = int(np.count_nonzero(is_alarm & is_fault))
     return DetectorReport(
         usual,
         faults,
-        *ranked,
+        auc,
+        average_precision,
         precision=right / alarms if alarms else None,
         recall=right / faults if faults else None,
         false_alarm_rate=(alarms - right) / usual if usual else None,

@@ -34,7 +34,8 @@ def require_features(path: object, features: Sequence[str], columns: Sequence[st
     alike = [f"`{plain[_bare(name)]}` for `{name}`" for name in missing if _bare(name) in plain]
     remedy = f"Rename {first_ten(alike)}." if alike else "Add them to the file, or use a model without them."
     raise InputError(
-        f"{path} lacks {first_ten(missing)}. Expected: {first_ten(features)}. Found: {first_ten(columns) or 'nothing'}.",
+        f"{path} lacks {first_ten(missing)}. Expected: {first_ten(features)}. "
+        f"Found: {first_ten(columns) or 'nothing'}.",
         remedy=remedy,
         missing=missing,
         expected=features,
@@ -61,7 +62,7 @@ class FeatureMatrix:
     @property
     def is_row_invalid(self) -> Bools:
         """[n] whether a row has such a value."""
-        found: Bools = self.is_invalid.any(axis=1)
+        found: Bools = np.any(self.is_invalid, axis=1)
         return found
 
 

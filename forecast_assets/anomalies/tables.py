@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -90,7 +90,7 @@ class TextDialect:
         decimal_comma: Whether decimals follow a comma.
     """
 
-    form: TextForm = TextForm()
+    form: TextForm = field(default_factory=TextForm)
     decimal_comma: bool | None = None
 
 

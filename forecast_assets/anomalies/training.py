@@ -280,9 +280,11 @@ def _threshold_notes(threshold: float | None, held: int, request: DetectorReques
     if threshold is not None:
         return []
     return [
-        f"No threshold could be calibrated: {held:,} rows were held back, and a false alarm rate of "
-        f"{request.false_alarm_rate:g} needs {least_rows(request.false_alarm_rate):,}. Scoring will say what it takes "
-        "instead."
+        (
+            f"No threshold could be calibrated: {held:,} rows were held back, and a false alarm rate of "
+            f"{request.false_alarm_rate:g} needs {least_rows(request.false_alarm_rate):,}. Scoring says what it "
+            "takes instead."
+        )
     ]
 
 

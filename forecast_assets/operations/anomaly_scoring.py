@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +62,7 @@ class ScoringRequest:
     batch_size: int | None = None
     on_invalid: str = IMPUTE
     dialect: TextDialect | None = None
-    vouched: Vouched = Vouched()
+    vouched: Vouched = field(default_factory=Vouched)
     overwrite: bool = False
 
     @property
@@ -225,8 +225,8 @@ class _Scoring:
         found = []
         if self.model.threshold is None and self.request.threshold is None:
             found.append(
-                f"The model has no threshold: {threshold:.6g} is what {DEFAULT_CONTAMINATION:.0%} of these rows exceed. "
-                "Give one with --threshold."
+                f"The model has no threshold: {threshold:.6g} is what {DEFAULT_CONTAMINATION:.0%} of these rows "
+                "exceed. Give one with --threshold."
             )
         changed = changed_libraries(self.model)
         if changed:
@@ -322,7 +322,7 @@ def git_commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - no part of it is given from outside
             ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607
             capture_output=True, text=True, timeout=5, check=False,
         )  # fmt: skip

@@ -50,7 +50,7 @@ def whole_file(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_files(outs: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """Yield where to write files that belong together, and take their names one after the other when the block ends well.
+    """Yield where to write files that belong together, and take their names when the block ends well, in their order.
 
     The last tells that all are there: one that it replaces goes before the others come.
 

@@ -20,8 +20,10 @@ def training_text(outcome: "TrainingOutcome") -> str:
     """Return what was trained, on what, and how it did where labels tell."""
     trained, model = outcome.trained, outcome.trained.model
     lines = [
-        f"Trained `{model.name}`, {model.method.title}, on {counted(model.training_rows or 0, 'row')} of "
-        f"{trained.rows:,}: {counted(len(model.features), 'feature')} ({first_ten(model.features)}).",
+        (
+            f"Trained `{model.name}`, {model.method.title}, on {counted(model.training_rows or 0, 'row')} of "
+            f"{trained.rows:,}: {counted(len(model.features), 'feature')} ({first_ten(model.features)})."
+        ),
         *_threshold_lines(outcome),
         *(f"Note: {note}" for note in trained.notes),
         *(_report_lines(outcome.report) if outcome.report else ()),
@@ -85,10 +87,14 @@ def scoring_text(outcome: "ScoringOutcome", *, verbose: bool) -> str:
     seconds = results["processing_time_seconds"]
     days = outcome.metadata["input_info"]["date_range"]
     lines = [
-        f"{counts.scored:,} rows scored by `{outcome.model.name}` ({outcome.model.method.title}) in {seconds:.1f} s, "
-        f"{counts.scored / max(seconds, 0.001):,.0f} rows/s.",
-        f"{counted(counts.anomalies, 'anomaly', 'anomalies')} ({results['anomaly_rate']:.2%}) above the threshold "
-        f"{results['threshold_used']:.6g}; {counts.rows_imputed:,} rows imputed, {counts.rows_skipped:,} skipped.",
+        (
+            f"{counts.scored:,} rows scored by `{outcome.model.name}` ({outcome.model.method.title}) in "
+            f"{seconds:.1f} s, {counts.scored / max(seconds, 0.001):,.0f} rows/s."
+        ),
+        (
+            f"{counted(counts.anomalies, 'anomaly', 'anomalies')} ({results['anomaly_rate']:.2%}) above the threshold "
+            f"{results['threshold_used']:.6g}; {counts.rows_imputed:,} rows imputed, {counts.rows_skipped:,} skipped."
+        ),
         *([f"From {days['start']} to {days['end']} (`{days['column']}`)."] if days else []),
         *(_verbose_lines(outcome) if verbose else ()),
         f"Written to {', '.join(str(path) for path in outcome.outputs)}.",
