@@ -82,7 +82,8 @@ class ColumnTypes:
             made.append(column)
         if wrong:
             raise InputError(
-                f"{self.path} has what is no number where numbers are needed: {first_ten(wrong)}.",
+                f"{self.path} has what is no number where numbers are needed, {len(wrong):,} times: "
+                f"{first_ten(wrong)}.",
                 remedy="Correct these rows, or leave the column out of the features. Numbers are written as 1234.5, or "
                 "as 1.234,5 with --decimal-comma; no value is an empty field, NA or NaN.",
                 rows=wrong[:FIRST],
@@ -139,7 +140,7 @@ class ColumnTypes:
             plain_numbers(said, is_comma=self.is_comma).cast(pl.Float64, strict=False).is_null() & said.is_not_null()
         )
         at = is_bad.arg_true().to_list()
-        return [f"row {first_row + row:,} of `{values.name}` {values[row]!r}" for row in at[: FIRST + 1]]
+        return [f"row {first_row + row:,} of `{values.name}` {values[row]!r}" for row in at]
 
 
 def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:

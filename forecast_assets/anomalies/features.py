@@ -94,9 +94,9 @@ def require_valid(path: object, matrix: FeatureMatrix, features: Sequence[str], 
     """
     found = np.argwhere(matrix.is_invalid)
     if len(found):
-        shown = first_ten(f"row {first_row + row:,} of `{features[column]}`" for row, column in found[: FIRST + 1])
+        shown = ", ".join(f"row {first_row + row:,} of `{features[column]}`" for row, column in found[:FIRST])
         raise InputError(
-            f"{path} has {len(found):,} or more values that are missing or infinite: {shown}.",
+            f"{path} has values that are missing or infinite, {len(found):,} of those read so far: {shown}.",
             remedy="Correct them, or go on without them: --on-invalid impute takes the mean of training, "
             "--on-invalid skip leaves their rows out.",
         )

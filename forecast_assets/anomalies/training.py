@@ -116,7 +116,7 @@ def train_detector(
         drawn.add(feature_matrix(part.typed, features), usual_rows(part.typed, request.label))
         progress("rows read", drawn.rows, max(expected, drawn.rows))
     _require_rows(table, drawn, features)
-    held, learned = drawn.parted(method.most_rows)
+    held, learned = drawn.parted(held_back_rows(drawn.usual, request.false_alarm_rate), method.most_rows)
     pipeline = method.fit(drawn.values[learned], request.seed)
     model = AnomalyModel(
         name=request.name,
@@ -134,7 +134,7 @@ def train_detector(
         libraries=library_versions(),
     )
     threshold = calibrated_threshold(chunked_scores(model, drawn.values[held]), request.false_alarm_rate)
-    notes = (*_notes(drawn, features, method, len(learned)), *_threshold_notes(threshold, len(held), request))
+    notes = (*_notes(drawn, features, method, len(held), len(learned)), *_threshold_notes(threshold, len(held), request))
     return TrainedDetector(
         AnomalyModel(**{**vars(model), "threshold": threshold}),
         drawn.rows,
@@ -235,12 +235,22 @@ class _DrawnRows:
         self.rows += count
         self.usual += int(np.count_nonzero(is_usual))
 
-    def parted(self, most_rows: int) -> tuple[Ints, Ints]:
+    def parted(self, held: int, most_rows: int) -> tuple[Ints, Ints]:
         """Return the places of rows that are held back and of those that are learned from, each as in the file."""
-        held = min(round(self.usual * HELD_BACK_SHARE), MOST_HELD_BACK)
         both = np.arange(held), np.arange(held, min(len(self.numbers), held + most_rows))
         first, second = (each[np.argsort(self.numbers[each])] for each in both)
         return first, second
+
+
+def held_back_rows(usual: int, false_alarm_rate: float) -> int:
+    """Return how many rows are held back: a fifth, or as many as the rate needs if that leaves half to learn from.
+
+    Example:
+        >>> held_back_rows(1000, 0.01), held_back_rows(300, 0.01), held_back_rows(100, 0.01)
+        (200, 99, 20)
+    """
+    share, needed = round(usual * HELD_BACK_SHARE), least_rows(false_alarm_rate)
+    return min(max(share, needed) if 2 * needed <= usual else share, MOST_HELD_BACK)
 
 
 def _require_rows(table: FeatureTable, drawn: _DrawnRows, features: Sequence[str]) -> None:
@@ -258,9 +268,8 @@ def _require_rows(table: FeatureTable, drawn: _DrawnRows, features: Sequence[str
         )
 
 
-def _notes(drawn: _DrawnRows, features: Sequence[str], method: Detector, learned: int) -> list[str]:
+def _notes(drawn: _DrawnRows, features: Sequence[str], method: Detector, held: int, learned: int) -> list[str]:
     notes = []
-    held = min(round(drawn.usual * HELD_BACK_SHARE), MOST_HELD_BACK)
     if learned < drawn.usual - held:
         notes.append(
             f"The {method.title} is fitted on a sample of {learned:,} of {drawn.usual:,} rows, which is as many as it "
