@@ -134,7 +134,10 @@ def train_detector(
         libraries=library_versions(),
     )
     threshold = calibrated_threshold(chunked_scores(model, drawn.values[held]), request.false_alarm_rate)
-    notes = (*_notes(drawn, features, method, len(held), len(learned)), *_threshold_notes(threshold, len(held), request))
+    notes = (
+        *_notes(drawn, features, method, len(held), len(learned)),
+        *_threshold_notes(threshold, len(held), request),
+    )
     return TrainedDetector(
         AnomalyModel(**{**vars(model), "threshold": threshold}),
         drawn.rows,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from forecast_assets.anomalies.detectors import DETECTORS
+from forecast_assets.anomalies.features import ON_INVALID
 from forecast_assets.anomalies.scoring import chunked_scores
 from forecast_assets.anomalies.tables import CHUNK
 from forecast_assets.cli.anomalies import _DETECTORS, _ON_INVALID
-from forecast_assets.anomalies.features import ON_INVALID
 from tests.support.anomaly_cases import plain_model, usual_values
 
 

@@ -86,11 +86,11 @@ def test_all_numeric_columns_are_features_but_those_with_another_part(tmp_path: 
 
 def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
     table = usual_table(60).with_columns(crest=1.5, kurtosis=pl.when(pl.int_range(60) > 5).then("kurtosis"))
-    notes = train(tmp_path, table, replace(REQUEST, false_alarm_rate=0.05)).notes
+    notes = train(tmp_path, table, REQUEST).notes
     assert notes[0] == "6 rows of the sample lack a number somewhere; the mean of the others stands there."
     assert notes[1] == "Features with one value only: crest."
     assert notes[2].startswith(
-        "No threshold could be calibrated: 12 rows were held back, and a false alarm rate of 0.05 needs 19."
+        "No threshold could be calibrated: 12 rows were held back, and a false alarm rate of 0.01 needs 99."
     )
 
 
