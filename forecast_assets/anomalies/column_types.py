@@ -111,6 +111,8 @@ class ColumnTypes:
             return values
         if dtype in (pl.Int64, pl.Float64):
             return self._as_number(values, dtype, is_feature=is_feature)
+        # What stands between quotes may be empty too.
+        values = values.set(values == "", None)
         if dtype == pl.Boolean:
             made = values.replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
         elif dtype == pl.Date:

@@ -79,6 +79,8 @@ def _translated(path: Path) -> Iterator[None]:
             "command again.",
         ) from error
     except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
         raise IntegrityError(
             f"The operational store `{path}` is damaged: {error}.",
             remedy="Move it away, or restore it from a backup. No published number is in it; models that were "

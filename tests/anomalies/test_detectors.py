@@ -21,7 +21,7 @@ def test_higher_is_more_anomalous(name: str) -> None:
     method = DETECTORS[name]
     pipeline = method.fit(usual_values(500), seed=0)
     usual = method.scores(pipeline, usual_values(200, seed=1))
-    odd = method.scores(pipeline, usual_values(200, seed=2) + [6.0, -6.0, 6.0])
+    odd = method.scores(pipeline, usual_values(200, seed=2) + np.array([6.0, -6.0, 6.0]))
     assert np.median(odd) > np.quantile(usual, 0.99)
 
 

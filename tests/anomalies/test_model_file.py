@@ -78,7 +78,7 @@ def test_a_model_that_is_cut_short_is_refused(ending: str) -> None:
 
 def test_types_that_no_detector_is_made_of_are_named_and_not_made() -> None:
     content = {"detector": "lof", "features": ["a"], "pipeline": Path("/etc")}
-    with pytest.raises(InputError, match="holds types that no detector is made of: .*Path") as error:
+    with pytest.raises(InputError, match=r"holds types that no detector is made of: .*Path") as error:
         loaded_model(Path("a.skops"), skops.io.dumps(content))
     assert "Nothing of it was loaded." in str(error.value)
 

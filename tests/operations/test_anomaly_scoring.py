@@ -146,7 +146,7 @@ def test_a_file_without_a_usable_row_is_refused(score: Score) -> None:
         score(usual_table(3).clear())
     table = usual_table(3).with_columns(crest=pl.lit(None, pl.Float64))
     with pytest.raises(
-        InputError, match="All 3 rows of .* lack a number somewhere, so that skipping leaves none. Correct"
+        InputError, match=r"All 3 rows of .* lack a number somewhere, so that skipping leaves none. Correct"
     ):
         score(table, on_invalid="skip")
 
@@ -168,7 +168,7 @@ def test_a_model_without_a_threshold_takes_a_tenth_and_warns(score: Score, tmp_p
         score(usual_table(200).clear(), "c")
 
 
-def test_a_threshold_that_is_given_counts_strictly(score: Score, tmp_path: Path) -> None:
+def test_a_threshold_that_is_given_counts_strictly(score: Score) -> None:
     highest = max(pl.read_parquet(score(usual_table(50)).outputs[1])["anomaly_score"])
     assert score(usual_table(50), "b", threshold=highest).counts.anomalies == 0
     assert score(usual_table(50), "c", threshold=np.nextafter(highest, 0)).counts.anomalies == 1
@@ -193,7 +193,7 @@ def test_libraries_that_changed_are_warned_of(score: Score, tmp_path: Path) -> N
 
 def test_missing_features_stop_before_anything_is_written(score: Score, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="lacks rms, crest. Expected: rms, kurtosis, crest. Found: machine, at, kurtosis"
+        InputError, match=r"lacks rms, crest. Expected: rms, kurtosis, crest. Found: machine, at, kurtosis"
     ):
         score(usual_table(5).drop("rms", "crest"))
     assert not list(tmp_path.glob("*out*"))
@@ -231,12 +231,12 @@ def test_a_base_may_be_given_with_an_ending(score: Score) -> None:
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(
-    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"The folder .*none` does not exist. Create it first."):
         score(usual_table(5), "none/out")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(StorageError, match="Not permitted to write into .* Make it writable for this user, or choose"):
+    with pytest.raises(StorageError, match=r"Not permitted to write into .* Make it writable for this user, or choose"):
         score(usual_table(5))
 
 

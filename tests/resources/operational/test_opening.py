@@ -10,7 +10,7 @@ from forecast_assets.core.errors import IntegrityError, StorageError
 from resources.operational.model_files import ModelFile, register_model_file, registered_model_files
 from resources.operational.opening import operational_rows, operational_store
 
-TABLE = "CREATE TABLE IF NOT EXISTS notes (note TEXT)"
+TABLE = "CREATE TABLE IF NOT EXISTS notes (note TEXT UNIQUE)"
 
 
 def entry(at: int) -> ModelFile:
@@ -35,9 +35,11 @@ def test_many_write_at_once_and_none_is_lost(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     store = tmp_path / "operational.sqlite"
-    with pytest.raises(KeyError), operational_store(store, TABLE) as connection:
-        connection.execute("INSERT INTO notes VALUES ('a')")
-        raise KeyError
+    with (
+        pytest.raises(sqlite3.IntegrityError, match="UNIQUE"),
+        operational_store(store, TABLE) as connection,
+    ):
+        connection.execute("INSERT INTO notes VALUES ('a'), ('a')")
     with operational_rows(store, "notes") as found:
         assert found is None
     with operational_store(store, TABLE) as connection:
@@ -60,7 +62,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    with pytest.raises(StorageError, match="cannot be made: .* Make its folder writable for this user"):
+    with pytest.raises(StorageError, match=r"cannot be made: .* Make its folder writable for this user"):
         register_model_file(tmp_path / "a/operational.sqlite", entry(1))
 
 
@@ -69,6 +71,6 @@ def test_a_store_that_somebody_holds_too_long_is_told(tmp_path: Path, monkeypatc
     store = tmp_path / "operational.sqlite"
     with (
         operational_store(store, TABLE),
-        pytest.raises(StorageError, match="cannot be used: database is locked. .*wait for who holds it"),
+        pytest.raises(StorageError, match=r"cannot be used: database is locked. .*wait for who holds it"),
     ):
         register_model_file(store, entry(1))
