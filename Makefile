@@ -11,7 +11,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-score lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,7 +75,7 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-demo bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-score bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-accuracy ## all measurements, one after the other
 
 bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
@@ -85,6 +85,9 @@ bench-paths: $(READY_DEV) ## how sure sums are said to be, and were, by sample p
 
 bench-evidence: $(READY_DEV) ## how often a challenger that is no better is promoted, and how soon a better one (needs FreshRetailNet)
 	@$(BIN)/python -m bench.evidence
+
+bench-score: $(READY_DEV) ## measure scoring tables of features beside a ten-line script (ROWS=1000000); exit code 1 if a goal is missed
+	@$(BIN)/python -m bench.score $(if $(ROWS),--rows $(ROWS))
 
 bench-ledger: $(READY_DEV) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger

@@ -1,8 +1,8 @@
 """Vibration of machines with a growing fault, and what the four detectors make of it: the example of docs/anomalies.md.
 
 Windows of a second of a bearing's acceleration are simulated and described by twelve features, as condition monitoring
-does. Some machines run well; in others an outer-race fault sets in and grows until they fail: impacts at the rate at
-which balls pass the fault, each of which rings the housing. Noise, load and imbalance differ from machine to machine and
+does. Some machines run well; in others an outer-race fault sets in and grows until they fail: impacts at the rate
+at which balls pass the fault, each of which rings the housing. Noise, load and imbalance differ from machine to machine and
 drift with the hour of the day, so that a fault at first hides in them.
 
     python -m bench.vibration FOLDER              # writes usual.csv and faulty.csv
@@ -57,7 +57,7 @@ def machines(random: np.random.Generator, *, is_failing: bool) -> pl.DataFrame:
     frames = []
     for number in range(1, MACHINES + 1):
         onset = int(random.integers(*ONSETS)) if is_failing else WINDOWS
-        growth = np.clip((np.arange(WINDOWS) - onset) / (WINDOWS - onset) if is_failing else -1.0, 0.0, None)
+        growth = np.clip((np.arange(WINDOWS) - onset) / max(1, WINDOWS - onset), 0.0, None)
         noise, imbalance = random.uniform(0.8, 1.2), random.uniform(0.5, 1.0)
         rows = [features(window(random, noise, imbalance, float(size), at)) for at, size in enumerate(growth)]
         frames.append(
@@ -95,7 +95,10 @@ def features(signal: Floats) -> dict[str, float]:
     rms, peak = float(np.sqrt(np.mean(centred**2))), float(np.abs(centred).max())
     power = np.abs(np.fft.rfft(centred)) ** 2
     hertz = np.fft.rfftfreq(len(signal), 1 / RATE)
-    bands = [float(np.log(power[(hertz >= low) & (hertz < high)].sum())) for low, high in ((5, 200), (200, 1000), (1000, 2048))]
+    bands = [
+        float(np.log(power[(hertz >= low) & (hertz < high)].sum()))
+        for low, high in ((5, 200), (200, 1000), (1000, 2048))
+    ]
     envelope = np.abs(np.fft.ifft(np.where(np.arange(RATE) < RATE // 2, 2.0, 0.0) * np.fft.fft(centred)))
     rest = envelope - envelope.mean()
     values = (
@@ -111,7 +114,8 @@ def example(folder: Path) -> None:
     for detector in DETECTORS:
         for ending in ENDINGS:
             model = f"{detector}{ending}"
-            call(folder, f"anomalies train --detector {detector} --input usual.csv --all-numeric --exclude fault --output {model}")
+            named = f"--detector {detector} --input usual.csv --all-numeric --exclude fault"
+            call(folder, f"anomalies train {named} --output {model}")
             call(folder, f"score --model {model} --input faulty.csv --output {detector}-{ending[1:]}")
     print(found_table(folder))
     (folder / "scores.png").write_bytes(picture(folder))

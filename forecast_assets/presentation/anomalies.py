@@ -110,4 +110,4 @@ def _verbose_lines(outcome: "ScoringOutcome") -> Iterator[str]:
         f"({model.training_rows or 0:,} rows); features: {', '.join(model.features)}."
     )
     rows = [(f"{row:,}", f"{score:.6g}") for row, score in outcome.counts.most_anomalous]
-    yield table(("row", "score"), rows, title="Most anomalous rows")
+    yield f"Most anomalous rows:\n{table(('row', 'score'), rows)}"

@@ -63,7 +63,7 @@ def test_an_empty_list_says_so(call: Call) -> None:
         (("--output", "m", "--features", "rms", "--exclude", "crest"), "--exclude is of use with --all-numeric only."),
         (("--output", "m.pkl", "--all-numeric"), "error: `m.pkl` has no ending of a model."),
         (("--output", "m", "--all-numeric", "--encoding", "none"), "error: `none` is no encoding of texts."),
-        (("--output", "m", "--all-numeric", "--false-alarm-rate", "1"), "1.0 is not in the range 0.0<x<1.0"),
+        (("--output", "m", "--all-numeric", "--false-alarm-rate", "1"), "1.0 is not in the range 0<x<1."),
     ],
 )
 def test_what_cannot_be_meant_is_refused(call: Call, options: tuple[str, ...], said: str) -> None:
