@@ -1,9 +1,9 @@
 """Vibration of machines with a growing fault, and what the four detectors make of it: the example of docs/anomalies.md.
 
 Windows of a second of a bearing's acceleration are simulated and described by twelve features, as condition monitoring
-does. Some machines run well; in others an outer-race fault sets in and grows until they fail: impacts at the rate
-at which balls pass the fault, each of which rings the housing. Noise, load and imbalance differ from machine to machine and
-drift with the hour of the day, so that a fault at first hides in them.
+does. Some machines run well; in others a fault of the outer race sets in and grows until they fail: impacts at the
+rate at which balls pass the fault, each of which rings the housing. Noise, load and imbalance differ from machine to
+machine and drift with the hour of the day, so that a fault at first hides in them.
 
     python -m bench.vibration FOLDER              # writes usual.csv and faulty.csv
     python -m bench.vibration FOLDER --example    # and trains and scores with the command, prints it, draws scores.png
