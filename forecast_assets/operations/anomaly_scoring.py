@@ -116,7 +116,7 @@ def score_table(store: Path, request: ScoringRequest, *, progress: Progress = si
     model, sha256 = load_anomaly_model(store, request.model, request.vouched)
     _require_columns(table, model)
     try:
-        return _Scoring(request, table, model, sha256, started, progress).run()
+        return _TableScoring(request, table, model, sha256, started, progress).run()
     except MemoryError as error:
         raise _out_of_memory(request, len(table.columns)) from error
 
@@ -149,7 +149,7 @@ def _out_of_memory(request: ScoringRequest, columns: int) -> OutOfMemoryError:
 
 
 @dataclass
-class _Scoring:
+class _TableScoring:
     """One file on its way."""
 
     request: ScoringRequest
