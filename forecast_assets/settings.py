@@ -129,11 +129,6 @@ class Settings(BaseSettings):
         return self.catalogue_folder / "catalogue.duckdb"
 
     @property
-    def operational_path(self) -> Path:
-        """Operational records, which have an age and end: keys of callers."""
-        return self.home.expanduser().absolute() / "operational.db"
-
-    @property
     def backtests_folder(self) -> Path:
         """What backtests made on the way, kept so that it is not made twice; may be removed at any time."""
         return self.home.expanduser().absolute() / "backtests"
@@ -147,6 +142,11 @@ class Settings(BaseSettings):
     def mlflow_folder(self) -> Path:
         """The MLflow mirror of the ledger's versions; may be removed at any time, and is made anew from the ledger."""
         return self.home.expanduser().absolute() / "mlflow"
+
+    @property
+    def operational_path(self) -> Path:
+        """What this home knows for its own working, such as which files of models may be loaded, and who may call."""
+        return self.home.expanduser().absolute() / "operational" / "operational.sqlite"
 
     @property
     def dagster_folder(self) -> Path:

@@ -18,6 +18,7 @@ STAGES = (
 SCIENCE = ("features", "models", "hierarchy", "metrics")
 CORE = (
     "core", "contracts", "history", "ingestion", "simulation", "corrections", "scoring", "backtesting", "operations",
+    "anomalies",
 )  # fmt: skip
 # Tables of a DuckDB file are a source like others.
 READS_DUCKDB = {"sources/databases.py"}

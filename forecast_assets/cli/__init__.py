@@ -15,6 +15,7 @@ import click
 from forecast_assets import __version__
 from forecast_assets.cli import (
     accuracy,
+    anomalies,
     backtests,
     calibration,
     challengers,
@@ -103,8 +104,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift, mirror,
-    store, replays, serving,
+    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift,
+    anomalies, mirror, store, replays, serving,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -11,7 +11,8 @@
     │   ├── UnknownVersionError                 no such model version; carries the known ones
     │   ├── UnknownProductError                 no such product
     │   ├── NotPublishedError                   nothing published under that key
-    │   └── HorizonError                        outside what the cadence or the version allows
+    │   ├── HorizonError                        outside what the cadence or the version allows
+    │   └── OutOfMemoryError                    so many rows at a time do not fit into memory
     ├── NotReadyError                       the run waits
     │   ├── IncompleteInputsError               carries what is missing, feed by feed
     │   └── NotStagedError                      an upstream product of the run has not been made
@@ -21,6 +22,7 @@
     │   ├── NothingToRollBackError              the channel never pointed at that version
     │   ├── AlreadyRegisteredError              the version name is taken
     │   ├── NotAcceptedError                    checks have not passed on exactly these bytes
+    │   ├── UntrustedModelError                 a model's file is code, and nobody has vouched for it
     │   ├── LostRaceError                       another writer appended first, too often
     │   ├── MirrorConflictError                 what a mirror holds is not this ledger's, or of another release
     │   ├── VacuumUnderWayError                 files are being removed that the entry might name
@@ -185,6 +187,10 @@ class HorizonError(InputError):
     """A horizon outside what the cadence or the version allows."""
 
 
+class OutOfMemoryError(InputError):
+    """So many rows at a time do not fit into memory."""
+
+
 class NotReadyError(ForecastAssetsError):
     """Something that has to come first is not there yet."""
 
@@ -256,6 +262,10 @@ class AlreadyRegisteredError(RefusedError):
 
 class NotAcceptedError(RefusedError):
     """Required checks have not passed on exactly these bytes."""
+
+
+class UntrustedModelError(RefusedError):
+    """A model's file is code that would be run, and nobody has vouched for its bytes."""
 
 
 class LostRaceError(RefusedError):

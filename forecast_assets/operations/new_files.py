@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from forecast_assets.core.errors import InputError
+from forecast_assets.core.errors import InputError, StorageError, first_ten
 from resources.store.blobs import translated
 
 
@@ -46,6 +46,53 @@ def whole_file(out: Path) -> Iterator[Path]:
             scratch.replace(out)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_files(outs: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """Yield where to write files that belong together, and take their names when the block ends well, in their order.
+
+    The last tells that all are there: one that it replaces goes before the others come.
+
+    Args:
+        outs: Names of the files, in one folder.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    scratches = [out.with_name(f".{out.name}.{os.getpid()}") for out in outs]
+    with translated(outs[-1]):
+        try:
+            yield scratches
+            outs[-1].unlink(missing_ok=True)
+            for scratch, out in zip(scratches, outs, strict=True):
+                scratch.replace(out)
+        finally:
+            for scratch in scratches:
+                scratch.unlink(missing_ok=True)
+
+
+def require_place(outs: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse names that are taken, unless they may be, before the work that would end in them.
+
+    Raises:
+        InputError: If a file exists, or the folder does not.
+        StorageError: If the folder cannot be written.
+    """
+    folder = outs[0].absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"The folder `{outs[0].parent}` does not exist.", remedy="Create it first.")
+    taken = [str(out) for out in outs if out.exists() and not (overwrite and out.is_file())]
+    if taken:
+        raise InputError(
+            f"{first_ten(taken)} {'exists' if len(taken) == 1 else 'exist'}.",
+            remedy="Choose another name, or give --overwrite to replace what is there.",
+            taken=taken,
+        )
+    if not os.access(folder, os.W_OK):
+        raise StorageError(
+            f"Not permitted to write into `{folder}`.", remedy="Make it writable for this user, or choose another."
+        )
 
 
 def require_new(out: Path, formats: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -102,6 +102,57 @@ class _Opened:
     lines: Sequence[str]
 
 
+@dataclass(frozen=True)
+class TextScan:
+    """A text file that is open and not yet read, and how its bytes are understood.
+
+    Attributes:
+        path: The file.
+        columns: That are read.
+        encoding: As Python names it.
+        separator: Between fields.
+        first_row: Number of the line with the first row, counted from 1.
+    """
+
+    path: Path
+    columns: Sequence[str]
+    encoding: str
+    separator: str
+    first_row: int
+    _rows: pl.LazyFrame
+    _opened: _Opened
+    _has_mark: bool
+
+    def read(self) -> pl.DataFrame:
+        """Return all rows, as texts; null where a field is empty.
+
+        Raises:
+            SourceError: If lines have more fields than there are names.
+        """
+        with _even(self.path, self._opened, self.separator, self._has_mark):
+            return self._rows.collect()
+
+    def parts(self, rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the rows a part after the other, without empty lines at the end.
+
+        Args:
+            rows: About so many at a time.
+
+        Raises:
+            SourceError: As `read`.
+        """
+        held: list[pl.DataFrame] = []
+        with _even(self.path, self._opened, self.separator, self._has_mark):
+            for part in self._rows.collect_batches(chunk_size=rows):
+                said = _without_empty_end(part)
+                if said.height:
+                    yield from held
+                    yield said
+                    held = []
+                if said.height < part.height:
+                    held.append(part.slice(said.height))
+
+
 def read_text_table(
     path: Path, form: TextForm | None = None, *, wanted: Sequence[str] | None = None, content: bytes | None = None
 ) -> TextTable:
@@ -122,10 +173,40 @@ def read_text_table(
         >>> table.separator, table.first_row, table.frame.rows()
         (';', 3, [('30.06.2025', '1,5')])
     """
+    with _readable(path):
+        scan = scan_text_table(path, form, content=content, wanted=wanted)
+        return TextTable(_without_empty_end(scan.read()), scan.encoding, scan.separator, scan.first_row)
+
+
+def scan_text_table(
+    path: Path, form: TextForm | None = None, *, wanted: Sequence[str] | None = None, content: bytes | None = None
+) -> "TextScan":
+    r"""Open a text file with a line of column names, to read it at once or a part after the other.
+
+    Args:
+        path: The file; packed with gzip or not.
+        form: What is known of it.
+        wanted: Columns to read, as far as there are any of them; all if None.
+        content: Its bytes, where they were read already.
+
+    Raises:
+        SourceError: As `read_text_table`.
+
+    Example:
+        >>> scan = scan_text_table(Path("a.csv"), content=b"day;qty\r\n30.06.2025;1,5\r\n")
+        >>> scan.columns, [part.height for part in scan.parts(1000)]
+        (['day', 'qty'], [1])
+    """
     asked = form or TextForm()
-    try:
+    with _readable(path):
         opened = _opened(path, content, asked.encoding and codecs.lookup(asked.encoding).name)
-        return _table(path, opened, asked.separator, wanted)
+        return _scan(path, opened, asked.separator, wanted)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, EOFError) as error:
         raise SourceError(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.",
@@ -271,21 +352,27 @@ def _lines(text: str) -> list[str]:
     return lines[:-1] if len(lines) > _SAMPLE_LINES else lines
 
 
-def _table(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[str] | None) -> TextTable:
+def _scan(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[str] | None) -> "TextScan":
     has_mark = bool(opened.lines) and opened.lines[0].lower().startswith(_EXCEL_LINE)
     named = opened.lines[0][len(_EXCEL_LINE) : len(_EXCEL_LINE) + 1] if has_mark else ""
     mark = separator or named or found_separator([line for line in opened.lines[has_mark:] if line.strip()])
-    try:
+    with _even(path, opened, mark, has_mark):
         rows = pl.scan_csv(opened.source, separator=mark, infer_schema=False, glob=False, skip_lines=int(has_mark))
         found = rows.collect_schema().names()
-        present = [name for name in found if name and not re.fullmatch(_UNNAMED, name)]
-        require_single(path, present, wanted)
-        kept = present if wanted is None else [name for name in present if name in set(wanted)]
-        # By name, since Polars takes `*` and what stands between `^` and `$` for patterns.
-        frame = rows.select(cs.by_name(kept) if kept else cs.all()).collect()
+    present = [name for name in found if name and not re.fullmatch(_UNNAMED, name)]
+    require_single(path, present, wanted)
+    kept = present if wanted is None else [name for name in present if name in set(wanted)]
+    # By name, since Polars takes `*` and what stands between `^` and `$` for patterns.
+    chosen = rows.select(cs.by_name(kept) if kept else cs.all())
+    return TextScan(path, kept, opened.encoding, mark, 2 + has_mark, chosen, opened, has_mark)
+
+
+@contextmanager
+def _even(path: Path, opened: _Opened, mark: str, has_mark: bool) -> Iterator[None]:
+    try:
+        yield
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, opened, mark, has_mark, str(error).splitlines()[0]) from error
-    return TextTable(_without_empty_end(frame), opened.encoding, mark, 2 + has_mark)
 
 
 def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError
-from resources.operational.database import transaction
+from resources.operational.opening import operational_store
 
 PREFIX: Final = "fak"
 _ID_BYTES: Final = 6
@@ -81,7 +81,7 @@ class ApiKeys:
         """
         key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
         key = ApiKey(key_id, name, role, now, None if valid_for is None else now + valid_for)
-        with transaction(self._path, _SCHEMA) as database:
+        with operational_store(self._path, _SCHEMA) as database:
             database.execute(
                 "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, NULL)",
                 (key_id, name, role, _hash(secret), _text(now), _text(key.expires_at)),
@@ -90,7 +90,7 @@ class ApiKeys:
 
     def all(self) -> Sequence[ApiKey]:
         """Return all keys, oldest first."""
-        with transaction(self._path, _SCHEMA) as database:
+        with operational_store(self._path, _SCHEMA) as database:
             return [_read(row) for row in database.execute("SELECT * FROM api_keys ORDER BY created_at, key_id")]
 
     def revoke(self, key_id: str, *, now: datetime) -> ApiKey:
@@ -99,7 +99,7 @@ class ApiKeys:
         Raises:
             InputError: If there is no such key, or it is revoked already.
         """
-        with transaction(self._path, _SCHEMA) as database:
+        with operational_store(self._path, _SCHEMA) as database:
             row = database.execute("SELECT * FROM api_keys WHERE key_id = ?", (key_id,)).fetchone()
             if row is None or row["revoked_at"] is not None:
                 why = "There is no key" if row is None else f"Since {row['revoked_at']} nobody may use the key"
@@ -117,7 +117,7 @@ class ApiKeys:
         parts = text.split("_", 2)
         if len(parts) != len(("prefix", "id", "secret")) or parts[0] != PREFIX:
             return None
-        with transaction(self._path, _SCHEMA) as database:
+        with operational_store(self._path, _SCHEMA) as database:
             row = database.execute("SELECT * FROM api_keys WHERE key_id = ?", (parts[1],)).fetchone()
         if row is None or not secrets.compare_digest(row["secret_hash"], _hash(parts[2])):
             return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.core.errors import InputError, StorageError
+from forecast_assets.core.errors import InputError, IntegrityError
 from resources.operational.api_keys import ApiKeys
 
 NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
@@ -39,5 +39,5 @@ def test_a_revoked_key_is_listed_and_not_valid(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "operational.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(StorageError, match="cannot be read or written"):
+    with pytest.raises(IntegrityError, match="is damaged"):
         ApiKeys(tmp_path / "operational.db").all()

@@ -1,0 +1,166 @@
+"""Types of a text file's columns, found out while it is read.
+
+What belongs here: which type the texts of a column have, and casting a part of a file to the types of all of it. What
+does not: reading files, or what a column is for.
+
+A column has the narrowest type that all its texts so far can be read as: whole number, number, yes or no, day, moment,
+text. What the first part of a file makes it, a later part may widen; who wrote rows by the narrower types writes them
+anew (``outputs``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import polars as pl
+
+from forecast_assets.core.errors import FIRST, InputError, first_ten
+from forecast_assets.sources.text_numbers import plain_numbers
+
+# Texts that stand for no value where numbers stand.
+MISSING: Final = ("", "NA", "N/A", "#N/A", "null", "NULL", "None", "none", "NaN", "nan")
+_HEAD: Final = 64
+_DAY: Final = "%Y-%m-%d"
+_MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
+_TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
+# An identifier such as 007 would lose its zeros as a number.
+_LEADING_ZERO: Final = r"^\s*[+-]?0\d"
+_WIDER: Final[Mapping[Any, Sequence[Any]]] = {
+    pl.Int64: (pl.Float64, pl.String),
+    pl.Float64: (pl.String,),
+    pl.Boolean: (pl.String,),
+    pl.Date: (pl.Datetime("us"), pl.String),
+    pl.Datetime("us"): (pl.String,),
+    pl.Datetime("us", "UTC"): (pl.String,),
+    pl.String: (),
+}
+_LADDER: Final = (pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.String)
+
+
+@dataclass
+class ColumnTypes:
+    """The types of a text file's columns, as far as it was read.
+
+    Attributes:
+        path: Of the file, for messages.
+        numbers: Columns that have to be numbers: what is none is an error, not a reason to widen.
+        is_comma: Whether decimals follow a comma.
+        types: By column; found with the first rows, and widened by later ones.
+    """
+
+    path: str
+    numbers: Sequence[str] = ()
+    is_comma: bool = False
+    types: dict[str, Any] = field(default_factory=dict)
+
+    def copy(self) -> "ColumnTypes":
+        """Return them as they are now; later rows do not change it."""
+        return replace(self, types=dict(self.types))
+
+    def cast(self, texts: pl.DataFrame, first_row: int) -> tuple[pl.DataFrame, bool]:
+        """Return rows in the types of their columns, and whether a type had to be widened for them.
+
+        Args:
+            texts: Columns of text.
+            first_row: Number of the first of them, for messages.
+
+        Raises:
+            InputError: If a column of `numbers` has something else, with the rows.
+        """
+        made, is_wider, wrong = [], False, list[str]()
+        for values in texts.iter_columns():
+            known = self.types.get(values.name)
+            ladder = _LADDER if known is None else (known, *_WIDER[known])
+            if values.name in self.numbers:
+                ladder = tuple(each for each in ladder if each in (pl.Int64, pl.Float64))
+            column, dtype = self._narrowest(values, ladder)
+            if column is None:
+                wrong += self._no_numbers(values, first_row)
+                continue
+            is_wider |= known is not None and dtype != known
+            self.types[values.name] = dtype
+            made.append(column)
+        if wrong:
+            raise InputError(
+                f"{self.path} has what is no number where numbers are needed, {len(wrong):,} times: "
+                f"{first_ten(wrong)}.",
+                remedy="Correct these rows, or leave the column out of the features. Numbers are written as 1234.5, or "
+                "as 1.234,5 with --decimal-comma; no value is an empty field, NA or NaN.",
+                rows=wrong[:FIRST],
+            )
+        return pl.DataFrame(made), is_wider
+
+    def _narrowest(self, values: pl.Series, ladder: Sequence[Any]) -> tuple[pl.Series | None, Any]:
+        is_number = values.name in self.numbers
+        # Of a column without a value nothing is known.
+        if not is_number and values.null_count() == values.len():
+            return (values, pl.String) if ladder == _LADDER else (values.cast(ladder[0]), ladder[0])
+        head = values.head(_HEAD)
+        for dtype in ladder:
+            # What does not fit the first rows is not tried on all of them.
+            if self._as(head, dtype, is_feature=is_number) is None:
+                continue
+            column = self._as(values, dtype, is_feature=is_number)
+            if column is not None:
+                return column, dtype
+        return None, None
+
+    def _as(self, values: pl.Series, dtype: Any, *, is_feature: bool) -> pl.Series | None:
+        """Return a column in a type; None if one of its texts cannot be read as that."""
+        if dtype == pl.String:
+            return values
+        if dtype in (pl.Int64, pl.Float64):
+            return self._as_number(values, dtype, is_feature=is_feature)
+        # What stands between quotes may be empty too.
+        values = values.set(values == "", None)
+        if dtype == pl.Boolean:
+            made = values.replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+        elif dtype == pl.Date:
+            made = values.str.to_date(_DAY, strict=False)
+        else:
+            made = moments(values, has_zone=dtype.time_zone is not None)
+        return made if made.null_count() == values.null_count() else None
+
+    def _as_number(self, values: pl.Series, dtype: Any, *, is_feature: bool) -> pl.Series | None:
+        if not is_feature and values.str.contains(_LEADING_ZERO).any():
+            return None
+        if not self.is_comma:
+            made = values.cast(dtype, strict=False)
+            if made.null_count() == values.null_count():
+                return made
+        said = values.str.strip_chars()
+        said = said.set(said.is_in(MISSING), None)
+        plain = plain_numbers(said, is_comma=self.is_comma)
+        # What Polars reads of it and people do not write.
+        made = plain.cast(dtype, strict=False)
+        return made if made.null_count() == said.null_count() else None
+
+    def _no_numbers(self, values: pl.Series, first_row: int) -> list[str]:
+        said = values.str.strip_chars()
+        said = said.set(said.is_in(MISSING), None)
+        is_bad = (
+            plain_numbers(said, is_comma=self.is_comma).cast(pl.Float64, strict=False).is_null() & said.is_not_null()
+        )
+        at = is_bad.arg_true().to_list()
+        return [f"row {first_row + row:,} of `{values.name}` {values[row]!r}" for row in at]
+
+
+def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:
+    """Return moments written as ISO 8601, with a `T` or a blank; null where a text is none.
+
+    Args:
+        texts: [n] texts.
+        has_zone: Whether they end in `Z` or an offset, and are wanted in UTC; else they have neither.
+
+    Example:
+        >>> moments(pl.Series(["2025-06-30 06:00:00", "2025-06-30T06:00", "x"])).dt.hour().to_list()
+        [6, 6, None]
+        >>> moments(pl.Series(["2025-06-30T06:00:00Z", "2025-06-30 08:00+02:00"]), has_zone=True).dt.hour().to_list()
+        [6, 6]
+    """
+    iso = pl.lit(texts).str.replace(" ", "T", literal=True)
+    forms: tuple[str, ...] = _MOMENTS
+    if has_zone:
+        iso, forms = iso.str.replace(r"Z$", "+00:00"), tuple(f"{form}%z" for form in _MOMENTS)
+    tries = [iso.str.to_datetime(form, time_unit="us", strict=False) for form in forms]
+    return pl.select(pl.coalesce(tries)).to_series().alias(texts.name)

@@ -1,0 +1,173 @@
+"""The four detectors: what each is fitted on, and its score, of which higher is always more anomalous.
+
+What belongs here: estimators of scikit-learn, their settings, and turning what they say one way. What does not:
+thresholds, files, or which rows are read.
+
+A detector is one `Pipeline` of scikit-learn: imputer (means of training), scaler, estimator. It learns and scores with
+one thread of the numerical libraries, so that no number depends on how many there are.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from forecast_assets.core.arrays import Floats
+
+# Beyond that many standard deviations from the mean nothing is more anomalous, and squares stay finite.
+_FARTHEST: Final = 1e6
+# What is larger counts as infinite: trees hold numbers with four bytes, and squares have to stay finite.
+LARGEST: Final = 1e30
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A method, and how it is used here.
+
+    Attributes:
+        name: As in `--detector`; it stays in every model.
+        title: What people call it.
+        most_rows: It is fitted on so many rows at most; where there are more, on a seeded sample of them.
+        least_features: It says nothing of fewer.
+        estimator: From number of features, number of rows and seed to an estimator that is not fitted.
+        raw: From a fitted estimator and [n, features] scaled values to [n] scores, higher is more anomalous.
+        source: Of the method.
+    """
+
+    name: str
+    title: str
+    most_rows: int
+    least_features: int
+    estimator: Callable[[int, int, int], Any]
+    raw: Callable[[Any, Floats], Floats]
+    source: str
+
+    def fit(self, values: Floats, seed: int) -> Any:
+        """Return a fitted pipeline.
+
+        Args:
+            values: [n, features]; NaN where a value is missing, n at most `most_rows`.
+            seed: Of what is random in the method.
+        """
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        estimator = self.estimator(values.shape[1], values.shape[0], seed)
+        pipeline = Pipeline([("imputer", SimpleImputer()), ("scaler", StandardScaler()), ("estimator", estimator)])
+        with one_thread(), warnings.catch_warnings():
+            # An autoencoder that still improves after its last round is used as it is then; its threshold fits it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            scaled = pipeline[:-1].fit_transform(values)
+            estimator.fit(scaled, scaled) if self.name == AUTOENCODER else estimator.fit(scaled)
+        return pipeline
+
+    def scores(self, pipeline: Any, values: Floats) -> Floats:
+        """Return [n] scores of [n, features] values; NaN is imputed with the mean of training."""
+        scaled = np.clip(pipeline[:-1].transform(values), -_FARTHEST, _FARTHEST)
+        return np.asarray(self.raw(pipeline[-1], scaled), dtype=np.float64)
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numerical libraries use one thread inside the block; OpenMP asks each of our threads anew."""
+    with _controller().limit(limits=1):
+        yield
+
+
+@contextmanager
+def one_openmp_thread() -> Iterator[None]:
+    """Within `one_thread`, and in another thread of ours: let OpenMP use one thread there too."""
+    with _controller().limit(limits=1, user_api="openmp"):
+        yield
+
+
+def _isolation_forest(features: int, rows: int, seed: int) -> Any:
+    from sklearn.ensemble import IsolationForest
+
+    del features
+    return IsolationForest(n_estimators=100, max_samples=min(256, rows), random_state=seed)
+
+
+def _local_outlier_factor(features: int, rows: int, seed: int) -> Any:
+    from sklearn.neighbors import LocalOutlierFactor
+
+    del features, seed
+    # With some twenty features, trees of neighbours take longer than all distances as one product of matrices.
+    return LocalOutlierFactor(n_neighbors=min(20, rows - 1), algorithm="brute", novelty=True)
+
+
+def _one_class_svm(features: int, rows: int, seed: int) -> Any:
+    from sklearn.svm import OneClassSVM
+
+    del features, rows, seed
+    return OneClassSVM(kernel="rbf", gamma="scale", nu=0.05)
+
+
+def _autoencoder(features: int, rows: int, seed: int) -> Any:
+    from sklearn.neural_network import MLPRegressor
+
+    outer, inner = max(2, math.ceil(features * 0.75)), max(1, features // 4)
+    return MLPRegressor(
+        hidden_layer_sizes=(outer, inner, outer),
+        activation="tanh",
+        batch_size=min(256, rows),
+        early_stopping=True,
+        max_iter=200,
+        random_state=seed,
+    )
+
+
+def _negated_samples(estimator: Any, scaled: Floats) -> Floats:
+    return -np.asarray(estimator.score_samples(scaled), dtype=np.float64)
+
+
+def _negated_decision(estimator: Any, scaled: Floats) -> Floats:
+    return -np.asarray(estimator.decision_function(scaled), dtype=np.float64)
+
+
+def _reconstruction_error(estimator: Any, scaled: Floats) -> Floats:
+    errors: Floats = np.mean((scaled - estimator.predict(scaled).reshape(scaled.shape)) ** 2, axis=1)
+    return errors
+
+
+ISOLATION_FOREST: Final = "isolation-forest"
+LOF: Final = "lof"
+ONE_CLASS_SVM: Final = "one-class-svm"
+AUTOENCODER: Final = "autoencoder"
+
+DETECTORS: Final = {
+    each.name: each
+    for each in (
+        Detector(
+            ISOLATION_FOREST, "isolation forest", 200_000, 1, _isolation_forest, _negated_samples,
+            "Liu, Ting and Zhou 2008, doi:10.1109/ICDM.2008.17",
+        ),
+        Detector(
+            LOF, "local outlier factor", 5_000, 1, _local_outlier_factor, _negated_samples,
+            "Breunig et al. 2000, doi:10.1145/335191.335388",
+        ),
+        Detector(
+            ONE_CLASS_SVM, "one-class SVM", 10_000, 1, _one_class_svm, _negated_decision,
+            "Schölkopf et al. 2001, doi:10.1162/089976601750264965",
+        ),
+        Detector(
+            AUTOENCODER, "autoencoder", 50_000, 2, _autoencoder, _reconstruction_error,
+            "Sakurada and Yairi 2014, doi:10.1145/2689746.2689747",
+        ),
+    )
+}  # fmt: skip

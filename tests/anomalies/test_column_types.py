@@ -1,0 +1,78 @@
+"""Types of a text file's columns: found, widened, and errors that name rows."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from forecast_assets.anomalies.column_types import ColumnTypes
+from forecast_assets.core.errors import InputError
+
+
+def cast(*texts: str | None, numbers: bool = False, is_comma: bool = False) -> pl.Series:
+    types = ColumnTypes("a.csv", ("a",) if numbers else (), is_comma)
+    frame, is_wider = types.cast(pl.DataFrame({"a": texts}, schema={"a": pl.String}), 2)
+    assert not is_wider
+    return frame["a"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "dtype", "first"),
+    [
+        (("1", None, "-2"), pl.Int64, 1),
+        (("1", "2.5"), pl.Float64, 1.0),
+        (("1e3", "inf"), pl.Float64, 1000.0),
+        (("99999999999999999999", "1"), pl.Float64, 1e20),
+        (("true", "false"), pl.Boolean, True),
+        (("2025-06-30", None), pl.Date, date(2025, 6, 30)),
+        (("2025-06-30 06:00:00", None), pl.Datetime("us"), datetime(2025, 6, 30, 6)),  # noqa: DTZ001
+        (("2025-06-30T06:00Z", None), pl.Datetime("us", "UTC"), datetime(2025, 6, 30, 6, tzinfo=UTC)),
+        (("007", "12"), pl.String, "007"),
+        (("a", "1"), pl.String, "a"),
+        ((None, None), pl.String, None),
+        (("1", "NA", " 3"), pl.Int64, 1),
+        (("1,234.5", "2"), pl.Float64, 1234.5),
+    ],
+)
+def test_a_column_has_the_narrowest_type_that_fits_all_texts(texts: tuple[str, ...], dtype: Any, first: Any) -> None:
+    found = cast(*texts)
+    assert found.dtype == dtype
+    assert found[0] == first
+
+
+def test_a_decimal_comma_is_read_where_it_is_said() -> None:
+    assert cast("1.234,5", "2", is_comma=True).to_list() == [1234.5, 2.0]
+
+
+def test_later_rows_widen_a_type_and_say_so() -> None:
+    types = ColumnTypes("a.csv")
+    steps = [
+        (["1", "2"], pl.Int64, False),
+        (["3.5", None], pl.Float64, True),
+        (["4", "5"], pl.Float64, False),
+        ([None, None], pl.Float64, False),
+        (["x", "6"], pl.String, True),
+        (["7", "8"], pl.String, False),
+    ]
+    first = types.copy()
+    for texts, dtype, is_wider in steps:
+        frame, found = types.cast(pl.DataFrame({"a": texts}, schema={"a": pl.String}), 2)
+        assert (frame["a"].dtype, found) == (dtype, is_wider)
+    assert first.types == {}
+
+
+def test_what_is_no_number_is_told_by_row_and_column_and_what_to_do() -> None:
+    types = ColumnTypes("a.csv", ("a", "b"))
+    texts = pl.DataFrame({"a": ["1", "x", None], "b": ["NA", "1", "1.5.2"]})
+    with pytest.raises(InputError) as error:
+        types.cast(texts, 101)
+    assert "row 102 of `a` 'x', row 103 of `b` '1.5.2'" in str(error.value)
+    assert "Correct these rows, or leave the column out" in str(error.value)
+
+
+def test_of_many_wrong_rows_the_first_ten_are_told() -> None:
+    with pytest.raises(InputError) as error:
+        ColumnTypes("a.csv", ("a",)).cast(pl.DataFrame({"a": ["x"] * 30}), 2)
+    assert "row 11 of `a` 'x' and 20 more" in str(error.value)
+    assert len(error.value.facts["rows"]) == 10

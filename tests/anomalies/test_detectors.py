@@ -1,0 +1,68 @@
+"""The four detectors: one convention, repeatable, and equal however rows are cut."""
+
+import numpy as np
+import pytest
+
+from forecast_assets.anomalies.detectors import DETECTORS
+from forecast_assets.anomalies.features import ON_INVALID
+from forecast_assets.anomalies.scoring import chunked_scores
+from forecast_assets.anomalies.tables import CHUNK
+from forecast_assets.cli.anomalies import _DETECTORS, _ON_INVALID
+from tests.support.anomaly_cases import plain_model, usual_values
+
+
+def test_the_command_offers_what_there_is() -> None:
+    assert tuple(DETECTORS) == _DETECTORS
+    assert ON_INVALID == _ON_INVALID
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_higher_is_more_anomalous(name: str) -> None:
+    method = DETECTORS[name]
+    pipeline = method.fit(usual_values(500), seed=0)
+    usual = method.scores(pipeline, usual_values(200, seed=1))
+    odd = method.scores(pipeline, usual_values(200, seed=2) + np.array([6.0, -6.0, 6.0]))
+    assert np.median(odd) > np.quantile(usual, 0.99)
+
+
+def test_scores_are_the_librarys_own_but_for_their_sign() -> None:
+    values = usual_values(300)
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    for name, call in (
+        ("isolation-forest", "score_samples"),
+        ("lof", "score_samples"),
+        ("one-class-svm", "decision_function"),
+    ):
+        pipeline = DETECTORS[name].fit(values, seed=0)
+        ours = DETECTORS[name].scores(pipeline, values)
+        np.testing.assert_allclose(ours, -getattr(pipeline[-1], call)(scaled), rtol=1e-9)
+    pipeline = DETECTORS["autoencoder"].fit(values, seed=0)
+    error = ((scaled - pipeline[-1].predict(scaled)) ** 2).mean(axis=1)
+    np.testing.assert_allclose(DETECTORS["autoencoder"].scores(pipeline, values), error, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_same_rows_and_seed_give_the_same_bits_on_any_number_of_threads(name: str) -> None:
+    one, other = plain_model(name), plain_model(name)
+    values = usual_values(2 * CHUNK + 77, seed=5)
+    alone = chunked_scores(one, values, workers=1)
+    assert np.array_equal(alone, chunked_scores(other, values, workers=3))
+    assert np.array_equal(alone[CHUNK:], chunked_scores(one, values[CHUNK:], workers=2))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_missing_values_count_as_the_mean_of_training_and_absurd_ones_stay_finite(name: str) -> None:
+    method = DETECTORS[name]
+    training = usual_values(400)
+    pipeline = method.fit(training, seed=0)
+    rows = usual_values(2, seed=9)
+    rows[0, 1] = np.nan
+    filled = rows.copy()
+    filled[0, 1] = training[:, 1].mean()
+    assert np.array_equal(method.scores(pipeline, rows), method.scores(pipeline, filled))
+    rows[0, 1] = 1e30
+    assert np.isfinite(method.scores(pipeline, rows)).all()
+
+
+def test_nothing_to_score_is_no_scores() -> None:
+    assert chunked_scores(plain_model(), np.empty((0, 3))).shape == (0,)
