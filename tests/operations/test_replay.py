@@ -129,7 +129,7 @@ def test_a_run_of_an_earlier_release_is_rebuilt_in_the_shape_of_then(
     recorded = {name: older.predictions.staged(name, key) for name in PRODUCTS if name != "cumulative_forecasts"}
     assert {name: recorded[name].schema for name in grown} == then
     assert not {"payday_units", "covariates_units"} & {*older.predictions.read(recorded["base_forecasts"]).columns}
-    monkeypatch.setattr(replaying, "_products_of", lambda *_: recorded)
+    monkeypatch.setattr(replaying, "recorded_products", lambda *_: recorded)
     replay(Stores.on(older.blobs, runner.stores.ledger), runner.settings, KEY, lambda *_: None).require_equal()
 
 
@@ -290,7 +290,7 @@ def test_equal_bytes_are_equal_whatever_code_made_them_and_it_is_said(
 
 def test_a_setting_that_nobody_recorded_is_taken_from_today_and_named(published: Published) -> None:
     runner, outcome = published
-    recorded = replaying._products_of(runner.stores, outcome.publication)
+    recorded = replaying.recorded_products(runner.stores, outcome.publication)
     risks = recorded["stockout_risks"]
     bare: dict[str, ProductVersion] = {
         **recorded,
@@ -399,7 +399,7 @@ def without_risk_paths(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Publi
     renamed: dict[str, str] = {}
     with monkeypatch.context() as then:
         then.setattr("resources.stores.products.code_version", lambda: "0.1.0+older")
-        for made in replaying._products_of(runner.stores, publication).values():
+        for made in replaying.recorded_products(runner.stores, publication).values():
             older = predictions.write_bytes(
                 made.product,
                 predictions.read_bytes(made),

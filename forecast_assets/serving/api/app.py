@@ -20,7 +20,7 @@ from forecast_assets.serving.api.queries import HistoryQuery, PredictBody, Store
 from forecast_assets.serving.api.rendering import Format, rows_response, tables_response
 from forecast_assets.serving.dataplane.plane import DataPlane
 
-_BEARER: Final = HTTPBearer(auto_error=False, description="a key made by `forecast-assets keys create`")
+_BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
 _DESCRIPTION: Final = (
     "Published forecasts, risks and explanations by explicit model version, and urgent questions beside the batch. "
     "Real time is supplementary: the ledger decides what is true. Errors are problem details (RFC 9457) with a code, "

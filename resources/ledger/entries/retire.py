@@ -83,14 +83,13 @@ class RetireKind(EntryKind[Retirement]):
             )
         pointing = [channel for channel in CHANNELS if state.part(Channels).target(channel) == name]
         if pointing and not record.serves_again:
-            decision = {"by": "NAME", "reason": "TEXT"}
             raise NotAcceptedError(
                 f"`{name}` cannot be retired: {first_ten(pointing)} points at it.",
                 remedy=Sentence(
                     "Point the channel at another version first: ",
-                    Action("promote", {"channel": pointing[0], **decision}, on=("VERSION",)),
+                    Action("promote", {"channel": pointing[0], "by": "NAME", "reason": "TEXT"}, on=("VERSION",)),
                     "; if it is a challenger's, stop its trial: ",
-                    Action("challenger stop", decision),
+                    Action("challenger stop", {"by": "NAME", "reason": "TEXT"}),
                     ".",
                 ),
                 model_version=name,

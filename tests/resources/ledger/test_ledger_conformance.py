@@ -196,7 +196,7 @@ def appended_by_a_later_release(place: Place, **facts: object) -> Ledger:
 
 def test_an_entry_of_a_later_release_asks_for_an_upgrade(place: Place) -> None:
     with pytest.raises(
-        UnknownEntryError, match=r"entry 2 is of the kind `abolish`; .* knows .*publish.* upgrade"
+        UnknownEntryError, match=r"entry 2 is of the kind `abolish`; .* knows .*measure.* upgrade"
     ) as one:
         appended_by_a_later_release(place.beside("kind"), kind="abolish").state()
     with pytest.raises(UnknownEntryError, match=r"entry 2 has the format 2; this release reads 1\..* upgrade"):

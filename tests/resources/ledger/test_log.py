@@ -95,7 +95,21 @@ def test_a_field_that_a_later_release_adds_to_an_entry_is_ignored(stores: Stores
             return [with_more(each) for each in body]
         if not isinstance(body, dict):
             return body
-        is_data = not {"by", "path", "key", "channel", "model_version", "batches", "cadence", "vacuum"} & body.keys()
+        is_data = (
+            not {
+                "by",
+                "path",
+                "key",
+                "channel",
+                "model_version",
+                "batches",
+                "cadence",
+                "vacuum",
+                "known_until",
+                "signal",
+            }
+            & body.keys()
+        )
         return {name: with_more(each) for name, each in body.items()} | ({} if is_data else {"colour": ["red"]})
 
     known, later = LedgerState(), LedgerState()
