@@ -25,6 +25,7 @@ from forecast_assets.cli import (
     models,
     policies,
     replays,
+    reviews,
     runs,
     serving,
     store,
@@ -103,8 +104,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift, mirror,
-    store, replays, serving,
+    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift,
+    reviews, mirror, store, replays, serving,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)
