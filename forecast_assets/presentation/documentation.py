@@ -97,7 +97,8 @@ The view `audit.drift_reports` over all judged days, with `judged_sequence` (the
 `known_until` besides. [Drift and backlog](lifecycle.md#drift-and-backlog) says how to read it."""
 _REVIEWS: Final = """\
 The view `audit.business_reviews` over all reviews of all weeks, with `reviewed_sequence` (the ledger entry),
-`is_newest` and `known_until` besides. [Weekly business review](lifecycle.md#weekly-business-review) says how to read it."""
+`is_newest` and `known_until` besides. [Weekly business review](lifecycle.md#weekly-business-review) says how to read
+it."""
 
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""

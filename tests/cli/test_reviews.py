@@ -46,7 +46,7 @@ def test_a_week_is_reviewed_and_its_proposal_applied_by_commands_alone(stores: S
     told = said("review", "--out", "review.html")
     assert "Week 2025-W06 of daily runs of stat-1: 2 of 7 days measured" in told
     (wape,) = (line for line in told.splitlines() if line.startswith("wape  ") and " all " in line)
-    assert ("0.160" in wape, "+0.060" in wape, wape.endswith("shifted")) == (True, True, True)
+    assert ("0.160" in wape, "+0.060" in wape, "shifted" in wape) == (True, True, True)
     assert "The backlog is empty." in told
     assert "gates.largest_coverage_miss  0.1     0.05" in told
     page = (tmp_path / "review.html").read_text()
@@ -73,7 +73,7 @@ def test_a_challenger_is_shown_beside_the_champion(stores: Stores) -> None:
     measured(stores, FIRST_DAY, both(Said(), Said(80.0), (1,)))
     told = said("review", "--week", "2025-W02")
     assert "Champion against challenger, on 1 day on which both were measured" in told
-    assert "wape              0.100   0.080" in told
+    assert ["wape", "0.100", "0.080"] in [line.split() for line in told.splitlines()]
     assert "No change of the policy is proposed." in told
 
 

@@ -34,7 +34,7 @@ def test_a_reviewed_week_is_an_entry_with_what_it_proposes_and_changes_nothing(s
     found = business_review(stores, "daily", SUNDAY)
     assert found.proposal is not None
     assert [change.name for change in found.proposal.changes] == ["gates.largest_coverage_miss"]
-    assert not verify_store(stores).problems
+    assert not verify_store(stores.blobs).findings
 
 
 def test_a_proposal_that_was_applied_is_not_made_again_from_the_same_review(stores: Stores) -> None:
@@ -47,7 +47,9 @@ def test_a_proposal_that_was_applied_is_not_made_again_from_the_same_review(stor
     assert (found.proposal, found.outdated) == (None, ("gates.largest_coverage_miss",))
 
 
-def test_the_same_numbers_are_recorded_once_and_restated_ones_beside_the_earlier(stores: Stores) -> None:
+def test_the_same_numbers_are_recorded_once_and_restated_ones_beside_the_earlier(
+    stores: Stores, tmp_path: Path
+) -> None:
     measure_weeks(stores, lambda *_: Said())
     first, _ = reviewed(stores)
     assert reviewed(stores) == (first, False)
@@ -56,7 +58,7 @@ def test_the_same_numbers_are_recorded_once_and_restated_ones_beside_the_earlier
     assert is_new
     assert stores.ledger.state().part(WeekReviews).by_week["daily", WEEK] == [first, second]
     assert stores.as_of(first.sequence).ledger.state().part(WeekReviews).newest("daily", WEEK) == first
-    rows = catalogue(stores).execute(
+    rows = catalogue(stores, tmp_path / "catalogue").execute(
         "SELECT reviewed_sequence, is_newest, figure FROM audit.business_reviews "
         "WHERE role = 'champion' AND kpi = 'wape' AND segment = 'all' ORDER BY 1"
     )
