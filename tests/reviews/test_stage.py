@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError, NotReadyError
@@ -58,11 +59,12 @@ def test_the_same_numbers_are_recorded_once_and_restated_ones_beside_the_earlier
     assert is_new
     assert stores.ledger.state().part(WeekReviews).by_week["daily", WEEK] == [first, second]
     assert stores.as_of(first.sequence).ledger.state().part(WeekReviews).newest("daily", WEEK) == first
-    rows = catalogue(stores, tmp_path / "catalogue").execute(
-        "SELECT reviewed_sequence, is_newest, figure FROM audit.business_reviews "
-        "WHERE role = 'champion' AND kpi = 'wape' AND segment = 'all' ORDER BY 1"
-    )
-    assert rows.fetchall() == [(first.sequence, False, 0.1), (second.sequence, True, 0.275)]
+    with duckdb.connect(catalogue(stores, tmp_path / "catalogue"), read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT reviewed_sequence, is_newest, figure FROM audit.business_reviews "
+            "WHERE role = 'champion' AND kpi = 'wape' AND segment = 'all' ORDER BY 1"
+        ).fetchall()
+    assert rows == [(first.sequence, False, 0.1), (second.sequence, True, 0.275)]
 
 
 def test_of_two_reviews_at_once_that_differ_the_later_is_refused(stores: Stores) -> None:
