@@ -28,6 +28,7 @@ from forecast_assets.automation.drift_triggers import (
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.mirror import MirrorResource, build_mirror_check
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
+from forecast_assets.automation.review_schedules import build_review_schedule
 from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.backtesting.assets import backtest_report_spec
@@ -40,6 +41,7 @@ from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, bu
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
+from forecast_assets.reviews.assets import build_business_reviews_asset
 from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
@@ -74,6 +76,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     mirror_check = build_mirror_check(chosen)
     assignments = {cadence: build_channel_assignments_asset(cadence, start) for cadence in branches}
     evidence = {cadence: build_challenger_evidence_asset(cadence, start) for cadence in branches}
+    reviews = {cadence: build_business_reviews_asset(cadence, start) for cadence in branches}
     trials = [*assignments.values(), *evidence.values()]
     drift = build_drift_asset(start, accuracy.values())
     return dg.Definitions(
@@ -88,6 +91,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *accuracy.values(),
                 *trials,
                 drift,
+                *reviews.values(),
             ],
             chosen,
         ),
@@ -126,10 +130,15 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 dg.define_asset_job(evidence_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for cadence, asset in evidence.items()
             ),
+            *(
+                dg.define_asset_job(review_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
+                for cadence, asset in reviews.items()
+            ),
         ],
         schedules=[
             *build_schedules(chosen, stores, FEATURE_PIPELINE),
             build_retraining_schedule(chosen, stores, TRAINING),
+            *(build_review_schedule(chosen, stores, cadence, review_job(cadence)) for cadence in branches),
         ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
@@ -170,6 +179,11 @@ def assignment_job(cadence: Cadence) -> str:
 def evidence_job(cadence: Cadence) -> str:
     """Return the name of the job that weighs the evidence of the running trial."""
     return f"{cadence.name}_evidence"
+
+
+def review_job(cadence: Cadence) -> str:
+    """Return the name of the job that reviews a week."""
+    return f"{cadence.name}_review"
 
 
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:

@@ -33,6 +33,7 @@ from forecast_assets.definitions import (
     assignment_job,
     build_defs,
     evidence_job,
+    review_job,
     scoring_job,
     stores_resource,
 )
@@ -105,6 +106,10 @@ class Runner(UseCases):
     def judge_drift(self, day: date) -> None:
         """Run the judgement of a day's inputs and of the errors of forecasts."""
         self._run(DRIFT, partition_key=day.isoformat(), config={})
+
+    def review_week(self, cadence: str, last_day: date) -> None:
+        """Run the review of a week."""
+        self._run(review_job(CADENCES[cadence]), partition_key=last_day.isoformat(), config={})
 
     def _show_version(self, version: str) -> None:
         """Make a version a partition, so that its runs can be launched and seen in the UI."""

@@ -59,6 +59,8 @@ def test_jobs_schedules_and_sensors_serve_both_cadences(defs: dg.Definitions) ->
         "daily_at_the_scheduled_hour": "0 7 * * *",
         "weekly_at_the_scheduled_hour": "0 7 * * 1",
         "retraining_after_some_weeks": "30 7 * * *",
+        "daily_review_of_the_week": "45 7 * * 2",
+        "weekly_review_of_the_week": "45 7 * * 2",
     }
     sensors = {sensor.name for sensor in repository.sensor_defs}
     assert {

@@ -26,6 +26,7 @@ from forecast_assets.cli import (
     models,
     policies,
     replays,
+    reviews,
     runs,
     serving,
     store,
@@ -104,8 +105,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, drift,
-    anomalies, mirror, store, replays, serving,
+    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
+    drift, anomalies, mirror, store, replays, serving,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -75,6 +75,15 @@ from forecast_assets.contracts.reports import (
     PROMOTION_GATES,
     TOO_LITTLE_HISTORY,
 )
+from forecast_assets.contracts.reviews import (
+    BUSINESS_REVIEWS,
+    CHALLENGER,
+    CHAMPION,
+    CHAMPION_SAME_DAYS,
+    REVIEW_KPIS,
+    REVIEW_ROLES,
+    WEEKS_BEFORE,
+)
 from forecast_assets.contracts.schema import SQUARED_UNITS, TIMESTAMP, Column, Contract, Enrichment
 from forecast_assets.contracts.trials import CHALLENGER_EVIDENCE, CHANNEL_ASSIGNMENTS
 
@@ -89,8 +98,12 @@ __all__ = [
     "BASE_FORECASTS",
     "BASE_NODE_FORECASTS",
     "BROKEN",
+    "BUSINESS_REVIEWS",
     "CALIBRATION",
+    "CHALLENGER",
     "CHALLENGER_EVIDENCE",
+    "CHAMPION",
+    "CHAMPION_SAME_DAYS",
     "CHANGED",
     "CHANNEL_ASSIGNMENTS",
     "COMPONENTS",
@@ -130,6 +143,8 @@ __all__ = [
     "RARE",
     "RECONCILED_FORECASTS",
     "RECURRING",
+    "REVIEW_KPIS",
+    "REVIEW_ROLES",
     "RISK_BANDS",
     "RISK_METHODS",
     "SALES",
@@ -141,6 +156,7 @@ __all__ = [
     "STORE_HIERARCHY",
     "TIMESTAMP",
     "TOO_LITTLE_HISTORY",
+    "WEEKS_BEFORE",
     "Column",
     "Contract",
     "Enrichment",

@@ -40,6 +40,7 @@ from forecast_assets.lifecycle.stage import TrialContext, due_dates, due_day
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.operations.challengers import offer_challenger
+from forecast_assets.reviews.stage import newest_week, require_reviewable, week_end
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
 from resources.catalogue.build import refresh_catalogue
@@ -124,6 +125,10 @@ class UseCases(ABC):
     @abstractmethod
     def judge_drift(self, day: date) -> None:
         """Judge the inputs of a day and the errors of forecasts, and record what is found."""
+
+    @abstractmethod
+    def review_week(self, cadence: str, last_day: date) -> None:
+        """Review a week, and record its figures and what they propose."""
 
     @abstractmethod
     def show_batches(self, added: Iterable[BatchRecord]) -> tuple[str, ...]:
@@ -319,6 +324,27 @@ class UseCases(ABC):
         self.snapshot(chosen)
         self.judge_drift(chosen)
         return chosen
+
+    # --- reviews ---
+
+    def review(self, cadence: str, week: str | None = None) -> date:
+        """Review a week and record it; return its Sunday.
+
+        Args:
+            cadence: Rhythm of the runs.
+            week: ISO week; by default the newest that is over and of which a day was measured.
+
+        Raises:
+            InputError: If it is no week, or not over.
+            NotReadyError: If there is no champion, or nothing of the week was measured.
+            LostRaceError: If another process recorded a review of it in between; run again.
+        """
+        now = datetime.now(UTC)
+        state = self.stores.ledger.state()
+        last_day = newest_week(state, cadence, now) if week is None else week_end(week)
+        require_reviewable(state, cadence, last_day, now)
+        self.review_week(cadence, last_day)
+        return last_day
 
     # --- runs ---
 

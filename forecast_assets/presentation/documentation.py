@@ -15,6 +15,7 @@ import polars as pl
 
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
+    BUSINESS_REVIEWS,
     CALIBRATION,
     CHALLENGER_EVIDENCE,
     CHANNEL_ASSIGNMENTS,
@@ -94,6 +95,10 @@ policy](lifecycle.md#gates-and-policy) says how to read it."""
 _DRIFT: Final = """\
 The view `audit.drift_reports` over all judged days, with `judged_sequence` (the ledger entry), `is_newest` and
 `known_until` besides. [Drift and backlog](lifecycle.md#drift-and-backlog) says how to read it."""
+_REVIEWS: Final = """\
+The view `audit.business_reviews` over all reviews of all weeks, with `reviewed_sequence` (the ledger entry),
+`is_newest` and `known_until` besides. [Weekly business review](lifecycle.md#weekly-business-review) says how to read
+it."""
 
 _FEEDS: Final = """\
 What sources say. The store adds `source` and `trust` per batch; [sources.md](sources.md) says how to bring them."""
@@ -112,6 +117,7 @@ def products_markdown() -> str:
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter("Promotion gates", _GATES, [PROMOTION_GATES]),
         *_chapter("Drift", _DRIFT, [DRIFT_REPORTS]),
+        *_chapter("Weekly business review", _REVIEWS, [BUSINESS_REVIEWS]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]
         ),

@@ -35,6 +35,7 @@ from resources.ledger.entries.judge import JUDGE, Judgement, Judgements
 from resources.ledger.entries.measure import MEASURE, Measurement
 from resources.ledger.entries.policy import UNAPPLIED
 from resources.ledger.entries.publish import PUBLISH, Correction, Publication, revision_before
+from resources.ledger.entries.review import REVIEW, WeekReview, WeekReviews
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.records import ProductFile, canonical
 from resources.ledger.state import LedgerState
@@ -361,6 +362,40 @@ class PredictionStore(Manifests):
             )
 
         return self._append_once(DRIFT, as_this, append)
+
+    # --- reviews ---
+
+    def record_review(self, reviewed: WeekReview, *, since: int) -> tuple[WeekReview, bool]:
+        """Commit the review of a week, unless its newest one has the same numbers and proposals.
+
+        Args:
+            reviewed: The review.
+            since: Ledger entry of the newest review of the week when this one was made; 0 if there was none.
+
+        Returns:
+            The newest review of the week, and whether this call recorded it.
+
+        Raises:
+            ChangedFileError: If a file of it is missing or changed.
+            LostRaceError: If another process recorded a review of the week in between.
+        """
+        self.verify_files(self.version(reviewed.product_version))
+
+        def as_this(state: LedgerState) -> WeekReview | None:
+            newest = state.part(WeekReviews).newest(reviewed.cadence, reviewed.week)
+            is_same = newest is not None and (newest.numbers, newest.proposals) == (
+                reviewed.numbers,
+                reviewed.proposals,
+            )
+            return newest if is_same else None
+
+        def append() -> Entry:
+            names = paths_of(self.lineage([reviewed.product_version]))
+            return self.ledger.append(
+                REVIEW.name, REVIEW.body(reviewed), partial(REVIEW.admit, reviewed, since=since), names=names
+            )
+
+        return self._append_once(REVIEW, as_this, append)
 
     # --- backtests ---
 

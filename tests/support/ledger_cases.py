@@ -8,6 +8,7 @@ from typing import Any
 from forecast_assets.contracts import (
     AS_USUAL,
     BACKTEST_REPORTS,
+    BUSINESS_REVIEWS,
     CHANGED,
     DRIFT_REPORTS,
     FORECAST_ACCURACY,
@@ -23,6 +24,7 @@ from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
 from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.entries.judge import Judgement
+from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
 from resources.maintenance.vacuuming import vacuum_store
@@ -38,6 +40,9 @@ MONTH = timedelta(days=30)
 SIGNAL = Signal(
     "feed/sales/sales_units/changed/all", "2025-01-02", 0.182322, "sales_units of sales changed over all stores"
 )
+
+
+TIGHTER = ProposedChange("gates.largest_bias", 0.1, 0.05, "none of the newest 5 versions came nearer than 0.01 to 0.1")
 
 
 def admit_all(state: LedgerState) -> None:
@@ -73,6 +78,7 @@ def every_kind(stores: Stores) -> None:
     decide(stores.registry, 1, "acknowledged", by="ana", reason="asked the price team")
     judge(stores, date(2025, 1, 6), closed=(SIGNAL.signal,))
     decide(stores.registry, 1, "closed", by="ana", reason="a sale")
+    review(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
@@ -128,6 +134,21 @@ def judgement(**facts: Any) -> DriftJudgement:
         "threshold": 0.2, "since": None,
     }  # fmt: skip
     return DriftJudgement(**{**usual, **facts})
+
+
+def review(stores: Stores, proposals: tuple[ProposedChange, ...] = (TIGHTER,), figure: float = 0.25) -> WeekReview:
+    """Record a review of one figure of a week, with what it proposes."""
+    made = stores.predictions.write(
+        BUSINESS_REVIEWS, products.make_review(figure), key="daily/2025-W01",
+        folder="business_reviews/cadence=daily/week=2025-W01", inputs={},
+        facts={"known_until": "2025-01-06T06:00:00+00:00"},
+    )  # fmt: skip
+    newest = stores.ledger.state().part(WeekReviews).newest("daily", "2025-W01")
+    said = WeekReview(
+        "daily", "2025-W01", made.version, made.files[0].sha256, made.facts["known_until"], DEFAULT_POLICY.version,
+        proposals,
+    )  # fmt: skip
+    return stores.predictions.record_review(said, since=0 if newest is None else newest.sequence)[0]
 
 
 def report(stores: Stores, version: str = "stat-1", wape: float = 0.25) -> ProductVersion:

@@ -10,11 +10,13 @@ import polars as pl
 from forecast_assets.accuracy.measuring import measure_run
 from forecast_assets.contracts import (
     BACKTEST_REPORTS,
+    BUSINESS_REVIEWS,
     COMPONENTS,
     COVERING_COLUMNS,
     PRODUCTS,
     QUANTILE_COLUMNS,
     SALES,
+    WEEKS_BEFORE,
 )
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.compiler import compile_contract
@@ -158,6 +160,18 @@ def make_backtests(version: str = "stat-1", wape: float = 0.25) -> pl.DataFrame:
         for method, value in (("version", wape), ("seasonal_naive", 0.5))
     ]
     return pl.DataFrame(rows, schema=BACKTEST_REPORTS.schema, orient="row")
+
+
+def make_review(figure: float = 0.25) -> pl.DataFrame:
+    """Return one figure of a reviewed week, a tenth above the four weeks before."""
+    before = {f"figure_{back}_before": 0.15 + back / 1000 for back in range(1, WEEKS_BEFORE + 1)}
+    row = {
+        "cadence": "daily", "week": "2025-W01", "role": "champion", "model_version": "stat-1", "segment_kind": "all",
+        "segment": "all", "kpi": "wape", "figure": figure, **before, "shift": 0.0975, "chance": 0.008431,
+        "is_beyond_chance": True, "lowest": None, "highest": None, "is_beyond_bound": None, "days": 5, "rows": 10,
+        "policy": "a35963d207b0",
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=BUSINESS_REVIEWS.schema)
 
 
 def make_all() -> Mapping[str, pl.DataFrame]:
