@@ -5,14 +5,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError
-from forecast_assets.lifecycle.retraining import DueTraining, due_training, offer_challenger, version_name
+from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
+from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
 from resources.ledger.entries.backlog import Backlog
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.drift import DriftRecords, Signal
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, judge
-from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.store_cases import CUTOFF, accept_training, ingest, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSED = {"backtest_beats_seasonal_naive": True}
@@ -108,9 +109,10 @@ def test_a_day_years_ahead_is_a_slip_of_a_clock(stores: Stores) -> None:
 
 
 def test_what_was_trained_becomes_challenger_by_automation_and_the_champion_stays(stores: Stores) -> None:
-    register(promoted(stores), "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    register(promoted(stores), "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1), horizon=28)
+    accept_training(stores, "auto-statistical-2025-02-01")
     moved = offer_challenger(stores)
-    assert isinstance(moved, ChannelMove)
+    assert isinstance(moved, Challenge)
     assert (moved.channel, moved.model_version, moved.by) == ("challenger", "auto-statistical-2025-02-01", "automation")
     assert "by rule" in moved.reason
     assert stores.ledger.state().channel("champion") == "stat-1"
@@ -131,11 +133,12 @@ def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: St
 def test_a_challenger_that_somebody_chose_is_left_alone(stores: Stores) -> None:
     register(promoted(stores), "mine", gates=PASSED)
     stores.registry.promote("mine", by="ben", reason="to be compared", channel="challenger")
-    register(stores, "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1))
+    register(stores, "auto-statistical-2025-02-01", gates=PASSED, cutoff=date(2025, 2, 1), horizon=28)
+    accept_training(stores, "auto-statistical-2025-02-01")
     assert "ben" in str(offer_challenger(stores))
     assert stores.ledger.state().channel("challenger") == "mine"
     stores.registry.promote("mine", by="ben", reason="it is better")
-    assert isinstance(offer_challenger(stores), ChannelMove)
+    assert isinstance(offer_challenger(stores), Challenge)
 
 
 def test_an_item_is_opened_acknowledged_and_closed_once_each_with_who_and_why(stores: Stores) -> None:
