@@ -13,7 +13,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo ui mlflow notebooks test torture check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+.PHONY: help install install-dev demo ui mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
 	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score lock clean
 
 help: ## list the targets
@@ -82,6 +82,9 @@ test: $(READY_DEV) ## the whole test suite
 
 torture: $(READY_DEV) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
 	@TORTURE=full $(BIN)/python -m pytest tests/torture -n 2 --dist worksteal -o timeout=7200 --durations=20
+
+soak: $(READY_DEV) ## the life of model versions over 200 days, from training to rollback, on a simulated retailer
+	@SOAK=full $(BIN)/python -m pytest tests/soak -n 0 -o timeout=0 --durations=5
 
 check: $(READY_DEV) ## lint, types, import direction, definitions
 	@$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from forecast_assets.operations.use_cases import RetrainingOutcome
 from forecast_assets.plots.drift import figure_png
 from forecast_assets.presentation.pages import html_image, html_page, html_section, html_table
 from forecast_assets.presentation.text import table
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.challenge import Challenge
 
 _HEADS: Final = ("name", "figure", "scope", "verdict", "value", "expected", "apart", "statistic", "threshold", "since")
 _SUBJECTS: Final = {
@@ -135,6 +135,6 @@ def retraining_text(outcome: RetrainingOutcome) -> str:
     """Say what was trained and what became challenger, or why nothing did."""
     due, moved = outcome.trained, outcome.challenger
     trained = f"Trained `{due.request.model_version}` ({due.reason})." if isinstance(due, DueTraining) else due
-    if isinstance(moved, ChannelMove):
+    if isinstance(moved, Challenge):
         return f"{trained}\n`{moved.model_version}` is {moved.channel} (ledger entry {moved.sequence}): {moved.reason}."
     return f"{trained}\nThe challenger stays: {moved}"
