@@ -116,7 +116,7 @@ class Walk:
 
     @property
     def stores(self) -> Stores:
-        return self.stores
+        return self.runner.stores
 
     def go_on(self) -> None:
         """Let sales come up to the next stop; publish, weigh and judge what is due."""
@@ -226,7 +226,7 @@ def train_and_promote_the_first(walk: Walk) -> None:
     walk.arrive(walk.start)
     for version, family in ((FIRST, RecentMean.name), (SECOND, "statistical")):
         walk.runner.train(family=family, version=version, cutoff=walk.start, horizon=HORIZON)
-    assert walk.kinds() == ["ingest", "ingest", "register", "register"]
+    assert walk.kinds() == ["ingest", "register", "register"]
     promote(walk.stores, FIRST, **WHO)
     assert walk.kinds()[-2:] == ["judge", "promote"]
     assert walk.channels() == {"champion": FIRST}
