@@ -297,10 +297,10 @@ def test_a_setting_that_nobody_recorded_is_taken_from_today_and_named(published:
         "stockout_risks": replace(risks, facts={k: v for k, v in risks.facts.items() if k != "risk_paths"}),
     }
     today = runner.settings.model_copy(update={"risk_paths": 77})
-    asked, assumed = replaying._request_of(KEY, recorded["base_forecasts"], bare, today)
+    asked, assumed = replaying.recorded_request(KEY, recorded["base_forecasts"], bare, today)
     assert (asked.options.risk_paths, assumed) == (77, ("risk_paths 77",))
     assert differences.causes_of([risks], "", assumed) == ("taken for lack of a record: risk_paths 77",)
-    asked, assumed = replaying._request_of(KEY, recorded["base_forecasts"], recorded, today)
+    asked, assumed = replaying.recorded_request(KEY, recorded["base_forecasts"], recorded, today)
     assert (asked.options.risk_paths, assumed) == (runner.settings.risk_paths, ())
 
 
