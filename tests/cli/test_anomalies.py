@@ -32,7 +32,7 @@ def test_from_training_to_scores(call: Call) -> None:
     assert "On 152 usual rows and 40 with a fault, none of which it learned from: AUC 0.9" in said
     assert "lead time (hours)" in said
     code, said = call("anomalies", "list")
-    assert (code, "m.joblib" in said, "there" in said) == (0, True, True)
+    assert (code, "isolation" in said, "there" in said) == (0, True, True), said
     code, said = call("score", "--model", "m.joblib", "--input", "a.csv", "--output", "out", "--verbose")
     assert code == 0, said
     assert "800 rows scored by `m` (isolation forest)" in said

@@ -79,6 +79,7 @@ def inverse(quantiles: Floats, scores: Floats) -> Floats:
 
     knots = ndtri(_KNOTS)
     segment = np.clip(np.searchsorted(knots, scores, side="right") - 1, 0, len(knots) - 2)
+    quantiles = np.asarray(quantiles, dtype=np.float64)
     slopes = np.diff(quantiles, axis=1) / np.diff(knots)
     # Taken, not indexed: rows then follow one another in memory, and add up alike however many there are.
     low, slope = (np.take(values, segment, axis=1) for values in (quantiles, slopes))

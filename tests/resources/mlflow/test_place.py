@@ -1,6 +1,7 @@
 """Where a mirror is, and what is made of databases and servers that are not as they should be."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -30,11 +31,16 @@ def embedded(folder: Path) -> MirrorPlace:
     return MirrorPlace(folder / "mlflow", "forecast-assets")
 
 
+def in_order(statement: str) -> str:
+    """A statement with what a column may be in order: MLflow writes sets, in that of the hashes of a process."""
+    return re.sub(r"IN \(([^)]*)\)", lambda found: f"IN ({', '.join(sorted(found[1].split(', ')))})", statement)
+
+
 def schema(database: Path) -> set[tuple[str, str]]:
     """Tables and indexes as they are made, without the layout of the text."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {(name, " ".join(sql.split())) for name, sql in rows}
+    return {(name, in_order(" ".join(sql.split()))) for name, sql in rows}
 
 
 @pytest.mark.timeout(600)

@@ -39,7 +39,8 @@ def predictor(plane: DataPlane, prepared: PreparedRun) -> Predictor:
 
 @pytest.fixture
 def series(plane: DataPlane) -> tuple[str, str]:
-    row = plane.stored(StoredQuestion("forecasts", STAT, limit=1)).rows.row(0, named=True)
+    rows = plane.stored(StoredQuestion("forecasts", STAT, first_step=3, last_step=3)).rows
+    row = rows.sort("forecast_units", descending=True).row(0, named=True)
     return row["store_id"], row["sku_id"]
 
 
