@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from forecast_assets.core.errors import LostRaceError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
@@ -19,7 +18,7 @@ from resources.ledger.entries.audit import (
     ColumnType,
     ComputedRows,
     ProductView,
-    file_columns,
+    file_rows,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -28,6 +27,7 @@ from resources.ledger.entries.base import (
     References,
     position_fields,
     register_kind,
+    require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
@@ -136,15 +136,13 @@ class AssignKind(EntryKind[ChannelAssignment]):
             LostRaceError: If there is a newer one.
         """
         newest = state.part(ChannelAssignments).newest(record.cadence, record.prediction_date)
-        if since is not None and newest is not None and newest.sequence > since:
-            raise LostRaceError(
-                f"Another process assigned the stores of {record.prediction_date} meanwhile (ledger entry "
-                f"{newest.sequence}).",
-                remedy="Run the same command again.",
-                cadence=record.cadence,
-                prediction_date=record.prediction_date,
-                sequence=newest.sequence,
-            )
+        require_seen(
+            newest,
+            since,
+            f"assigned the stores of {record.prediction_date}",
+            cadence=record.cadence,
+            prediction_date=record.prediction_date,
+        )
 
     def views(self) -> Sequence[AuditView]:
         """Return the view over every assignment of every date; which is the newest of a date is a column."""
@@ -177,19 +175,12 @@ def _recorded(state: FoldedState) -> Sequence[ChannelAssignment]:
 
 
 def _rows(assignments: Sequence[ChannelAssignment], source: AuditSource) -> ComputedRows:
-    made = source.readable([one.product_version for one in assignments])
-    rows = [
-        {
-            "of_cadence": one.cadence,
-            "of_date": one.prediction_date,
-            "assigned_sequence": one.sequence,
-            **file_columns(made[one.product_version], file),
-        }
-        for one in assignments
-        if one.product_version in made
-        for file in made[one.product_version].files
-    ]
-    return ComputedRows(rows, all(one.product_version in made for one in assignments))
+    return file_rows(
+        assignments,
+        source,
+        lambda one: {"of_cadence": one.cadence, "of_date": one.prediction_date},
+        sequence="assigned_sequence",
+    )
 
 
 # Which file of `channel_assignments` is of which assignment.

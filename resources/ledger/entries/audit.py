@@ -10,7 +10,6 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from resources.ledger.records import ProductFile
 from resources.store.manifests import ProductVersion
 
 if TYPE_CHECKING:
@@ -203,25 +202,18 @@ FILE_COLUMNS: Final = (
 )
 
 
-class ProductRecord(LedgerRecord, Protocol):
-    """A record of a product that an entry records by itself."""
-
-    @property
-    def product_version(self) -> str:
-        """Manifest hash of the product."""
-
-    @property
-    def known_until(self) -> str:
-        """Moment of knowledge of the product, ISO 8601 in UTC."""
-
-
-def file_columns(product: ProductVersion, file: ProductFile) -> AuditRow:
-    """Return what a row of a `ProductView` says of one of the files of its product."""
-    return {**asdict(file), "schema": product.schema}
+def known_until(moment: str) -> AuditRow:
+    """Return the column that says up to which moment of knowledge, ISO 8601 in UTC, a product was made."""
+    return {"known_until": datetime.fromisoformat(moment)}
 
 
 def file_rows(
-    records: Sequence[ProductRecord], source: AuditSource, columns_of: Callable[[Any], AuditRow], sequence: str
+    records: Sequence[Any],
+    source: AuditSource,
+    columns_of: Callable[[Any], AuditRow],
+    sequence: str,
+    *,
+    product: str = "product_version",
 ) -> ComputedRows:
     """Return a row for each file of the product of each record.
 
@@ -230,17 +222,14 @@ def file_rows(
         source: Where manifests are.
         columns_of: Returns what else a row says of its record.
         sequence: Name of the column with the number of the entry.
+        product: Attribute of a record with the manifest hash of its product.
     """
-    made = source.readable([record.product_version for record in records])
+    versions = [getattr(record, product) for record in records]
+    made = source.readable(versions)
     rows = [
-        {
-            **columns_of(record),
-            sequence: record.sequence,
-            "known_until": datetime.fromisoformat(record.known_until),
-            **file_columns(made[record.product_version], file),
-        }
-        for record in records
-        if record.product_version in made
-        for file in made[record.product_version].files
+        {**columns_of(record), sequence: record.sequence, **asdict(file), "schema": made[version].schema}
+        for record, version in zip(records, versions, strict=True)
+        if version in made
+        for file in made[version].files
     ]
-    return ComputedRows(rows, all(record.product_version in made for record in records))
+    return ComputedRows(rows, all(version in made for version in versions))

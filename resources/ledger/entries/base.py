@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from resources.ledger.entries.audit import AuditView
+from forecast_assets.core.errors import LostRaceError
+from resources.ledger.entries.audit import AuditView, LedgerRecord
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import EntryBody, ProductFile, with_known_fields
 
@@ -174,6 +175,27 @@ def register_kind(kind: _Kind) -> _Kind:
         raise ValueError(f"there is a kind of entry `{kind.name}` already")
     KINDS[kind.name] = kind
     return kind
+
+
+def require_seen(newest: LedgerRecord | None, since: int | None, what: str, **facts: object) -> None:
+    """Refuse a record that was made without knowing the newest one of the same.
+
+    Args:
+        newest: The newest record; None if there is none.
+        since: Ledger entry of the newest one when it was made, 0 if there was none; None if nobody looked.
+        what: What another process has done, as the middle of a sentence.
+        **facts: What the error says besides.
+
+    Raises:
+        LostRaceError: If there is a newer one.
+    """
+    if since is not None and newest is not None and newest.sequence > since:
+        raise LostRaceError(
+            f"Another process {what} meanwhile (ledger entry {newest.sequence}).",
+            remedy="Run the same command again.",
+            **facts,
+            sequence=newest.sequence,
+        )
 
 
 def position_fields(entry: EntryLike) -> EntryBody:

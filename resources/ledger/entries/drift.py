@@ -5,11 +5,10 @@ signal (`backlog`).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
-from forecast_assets.core.errors import LostRaceError
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
     AuditColumn,
@@ -20,6 +19,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     file_rows,
+    known_until,
 )
 from resources.ledger.entries.backlog import OPEN, Backlog, BacklogStep
 from resources.ledger.entries.base import (
@@ -29,6 +29,7 @@ from resources.ledger.entries.base import (
     References,
     position_fields,
     register_kind,
+    require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
@@ -119,10 +120,6 @@ class DriftKind(EntryKind[DriftRecord]):
         }
         return with_known_fields(DriftRecord, facts)
 
-    def body(self, record: DriftRecord) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**super().body(record), "opened": [asdict(one) for one in record.opened], "closed": [*record.closed]}
-
     def fold(self, record: DriftRecord, state: FoldedState) -> None:
         """Keep the judgement, open an item for each new signal, and note of others that they are told no more."""
         state.part(DriftRecords).by_day.setdefault(record.prediction_date, []).append(record)
@@ -154,13 +151,9 @@ class DriftKind(EntryKind[DriftRecord]):
             LostRaceError: If there is a newer one.
         """
         newest = state.part(DriftRecords).newest
-        if since is not None and newest is not None and newest.sequence > since:
-            raise LostRaceError(
-                f"Another process judged the inputs of {newest.prediction_date} meanwhile (ledger entry "
-                f"{newest.sequence}).",
-                remedy="Run the same command again.",
-                prediction_date=record.prediction_date,
-                sequence=newest.sequence,
+        if newest is not None:
+            require_seen(
+                newest, since, f"judged the inputs of {newest.prediction_date}", prediction_date=record.prediction_date
             )
 
     def views(self) -> Sequence[AuditView]:
@@ -170,7 +163,7 @@ class DriftKind(EntryKind[DriftRecord]):
         return (
             ProductView(
                 product=DRIFT_REPORTS,
-                table=JUDGED,
+                table=WATCHED,
                 sequence="judged_sequence",
                 subject_columns=("judged_date",),
                 extra_columns={
@@ -190,15 +183,16 @@ class DriftKind(EntryKind[DriftRecord]):
 
 
 def _rows(records: Sequence[DriftRecord], source: AuditSource) -> ComputedRows:
-    return file_rows(records, source, _columns, sequence="judged_sequence")
-
-
-def _columns(record: DriftRecord) -> dict[str, Any]:
-    return {"judged_date": record.prediction_date}
+    return file_rows(
+        records,
+        source,
+        lambda one: {"judged_date": one.prediction_date, **known_until(one.known_until)},
+        sequence="judged_sequence",
+    )
 
 
 # Which file of `drift_reports` is of which judgement.
-JUDGED: Final = AuditTable(
+WATCHED: Final = AuditTable(
     "watched",
     (
         AuditColumn("judged_date", ColumnType.DATE),

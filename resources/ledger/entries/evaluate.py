@@ -21,6 +21,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     file_rows,
+    known_until,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -185,6 +186,7 @@ def _rows(backtests: Sequence[BacktestRecord], source: AuditSource) -> ComputedR
             "of_version": one.model_version,
             "cadence": one.cadence,
             "forecast_horizon": one.forecast_horizon,
+            **known_until(one.known_until),
         },
         sequence="evaluated_sequence",
     )

@@ -18,7 +18,7 @@ from resources.ledger.entries.audit import (
     ColumnType,
     ComputedRows,
     ProductView,
-    file_columns,
+    file_rows,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -156,20 +156,12 @@ def _recorded(state: FoldedState) -> Sequence[Judgement]:
 
 
 def _rows(judgements: Sequence[Judgement], source: AuditSource) -> ComputedRows:
-    made = source.readable([one.product_version for one in judgements])
-    rows = [
-        {
-            "of_version": one.model_version,
-            "of_cadence": one.cadence,
-            "against": one.against,
-            "judged_sequence": one.sequence,
-            **file_columns(made[one.product_version], file),
-        }
-        for one in judgements
-        if one.product_version in made
-        for file in made[one.product_version].files
-    ]
-    return ComputedRows(rows, all(one.product_version in made for one in judgements))
+    return file_rows(
+        judgements,
+        source,
+        lambda one: {"of_version": one.model_version, "of_cadence": one.cadence, "against": one.against},
+        sequence="judged_sequence",
+    )
 
 
 # Which file of `promotion_gates` is of which judgement.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from forecast_assets.core.errors import LostRaceError
 from forecast_assets.core.wording import counted, moment_text
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
@@ -20,6 +19,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     file_rows,
+    known_until,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -28,6 +28,7 @@ from resources.ledger.entries.base import (
     References,
     position_fields,
     register_kind,
+    require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
@@ -109,15 +110,13 @@ class MeasureKind(EntryKind[Measurement]):
             LostRaceError: If there is a newer one.
         """
         newest = state.part(Measurements).newest(record.cadence, record.target_date)
-        if since is not None and newest is not None and newest.sequence > since:
-            raise LostRaceError(
-                f"Another process measured the {record.cadence} forecasts of {record.target_date} meanwhile (ledger "
-                f"entry {newest.sequence}).",
-                remedy="Run the same command again.",
-                cadence=record.cadence,
-                target_date=record.target_date,
-                sequence=newest.sequence,
-            )
+        require_seen(
+            newest,
+            since,
+            f"measured the {record.cadence} forecasts of {record.target_date}",
+            cadence=record.cadence,
+            target_date=record.target_date,
+        )
 
     def views(self) -> Sequence[AuditView]:
         """Return the view over every measurement of every day; which is the newest of a day is a column."""
@@ -153,7 +152,7 @@ def _rows(measurements: Sequence[Measurement], source: AuditSource) -> ComputedR
     return file_rows(
         measurements,
         source,
-        lambda one: {"cadence": one.cadence, "target_date": one.target_date},
+        lambda one: {"cadence": one.cadence, "target_date": one.target_date, **known_until(one.known_until)},
         sequence="measured_sequence",
     )
 

@@ -23,7 +23,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     TableView,
-    file_columns,
+    file_rows,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -231,18 +231,13 @@ def _calibrated(state: FoldedState) -> Sequence[VersionRecord]:
 
 
 def _calibration_files(versions: Sequence[VersionRecord], source: AuditSource) -> ComputedRows:
-    made = source.readable([version.calibration for version in versions])
-    rows = [
-        {
-            "model_version": version.model_version,
-            "registered_sequence": version.sequence,
-            **file_columns(made[version.calibration], file),
-        }
-        for version in versions
-        if version.calibration in made
-        for file in made[version.calibration].files
-    ]
-    return ComputedRows(rows, all(version.calibration in made for version in versions))
+    return file_rows(
+        versions,
+        source,
+        lambda one: {"model_version": one.model_version},
+        sequence="registered_sequence",
+        product="calibration",
+    )
 
 
 # Which file of `calibration` is of which version.

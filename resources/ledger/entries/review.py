@@ -5,10 +5,9 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-from forecast_assets.core.errors import LostRaceError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
@@ -20,6 +19,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     file_rows,
+    known_until,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -28,6 +28,7 @@ from resources.ledger.entries.base import (
     References,
     position_fields,
     register_kind,
+    require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
@@ -105,10 +106,6 @@ class ReviewKind(EntryKind[WeekReview]):
         proposed = tuple(with_known_fields(ProposedChange, each) for each in entry.body.get("proposals", ()))
         return with_known_fields(WeekReview, {**entry.body, **position_fields(entry), "proposals": proposed})
 
-    def body(self, record: WeekReview) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**super().body(record), "proposals": [asdict(each) for each in record.proposals]}
-
     def fold(self, record: WeekReview, state: FoldedState) -> None:
         """Keep the review behind the earlier ones of its week."""
         state.part(WeekReviews).by_week.setdefault((record.cadence, record.week), []).append(record)
@@ -130,15 +127,9 @@ class ReviewKind(EntryKind[WeekReview]):
             LostRaceError: If there is a newer one.
         """
         newest = state.part(WeekReviews).newest(record.cadence, record.week)
-        if since is not None and newest is not None and newest.sequence > since:
-            raise LostRaceError(
-                f"Another process reviewed {record.week} of {record.cadence} runs meanwhile (ledger entry "
-                f"{newest.sequence}).",
-                remedy="Run the same command again.",
-                cadence=record.cadence,
-                week=record.week,
-                sequence=newest.sequence,
-            )
+        require_seen(
+            newest, since, f"reviewed {record.week} of {record.cadence} runs", cadence=record.cadence, week=record.week
+        )
 
     def views(self) -> Sequence[AuditView]:
         """Return the view over every review of every week; which is the newest of a week is a column."""
@@ -168,11 +159,12 @@ class ReviewKind(EntryKind[WeekReview]):
 
 
 def _rows(records: Sequence[WeekReview], source: AuditSource) -> ComputedRows:
-    return file_rows(records, source, _columns, sequence="reviewed_sequence")
-
-
-def _columns(record: WeekReview) -> dict[str, Any]:
-    return {"cadence": record.cadence, "week": record.week}
+    return file_rows(
+        records,
+        source,
+        lambda one: {"cadence": one.cadence, "week": one.week, **known_until(one.known_until)},
+        sequence="reviewed_sequence",
+    )
 
 
 # Which file of `business_reviews` is of which review.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from forecast_assets.core.errors import LostRaceError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
@@ -21,7 +20,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     ProductView,
     TableView,
-    file_columns,
+    file_rows,
 )
 from resources.ledger.entries.base import (
     EntryDescription,
@@ -30,6 +29,7 @@ from resources.ledger.entries.base import (
     References,
     position_fields,
     register_kind,
+    require_seen,
 )
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.folded import FoldedState
@@ -177,14 +177,7 @@ class WeighKind(EntryKind[ChallengerVerdict]):
             LostRaceError: If there is a newer one.
         """
         newest = state.part(ChallengerVerdicts).newest(record.trial)
-        if since is not None and newest is not None and newest.sequence > since:
-            raise LostRaceError(
-                f"Another process weighed the evidence of {record.challenger_version} meanwhile (ledger entry "
-                f"{newest.sequence}).",
-                remedy="Run the same command again.",
-                trial=record.trial,
-                sequence=newest.sequence,
-            )
+        require_seen(newest, since, f"weighed the evidence of {record.challenger_version}", trial=record.trial)
 
     def views(self) -> Sequence[AuditView]:
         """Return the views over verdicts, their guards, and the evidence day by day."""
@@ -242,18 +235,12 @@ def _guard_rows(verdicts: Sequence[ChallengerVerdict], _: Any) -> ComputedRows:
 
 
 def _evidence_files(verdicts: Sequence[ChallengerVerdict], source: AuditSource) -> ComputedRows:
-    made = source.readable([one.product_version for one in verdicts])
-    rows = [
-        {
-            "of_trial": one.trial,
-            "weighed_sequence": one.sequence,
-            **file_columns(made[one.product_version], file),
-        }
-        for one in verdicts
-        if one.product_version in made
-        for file in made[one.product_version].files
-    ]
-    return ComputedRows(rows, all(one.product_version in made for one in verdicts))
+    return file_rows(
+        verdicts,
+        source,
+        lambda one: {"of_trial": one.trial},
+        sequence="weighed_sequence",
+    )
 
 
 CHALLENGER_VERDICTS: Final = AuditTable(
