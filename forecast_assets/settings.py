@@ -63,8 +63,8 @@ class Settings(BaseSettings):
     )
     mlflow: bool = Field(
         default=True,
-        description="whether MLflow follows by itself when a version is trained, promoted, rolled back or retired; "
-        "`mlflow sync` is there in any case",
+        description="whether MLflow follows by itself when a command trains a version, moves a channel or retires "
+        "one; `mlflow sync` is there in any case",
     )
     mlflow_uri: str | None = Field(
         None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from forecast_assets.cli.common import DAY, examples, opened, with_runner
+from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.keys import CADENCES, require_version_name
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def set_version(
         click.echo(challenged_text(outcome, runner.assign(cadence)))
 
     with_runner(work)
+    follow_mirror(only_if_there=True)
 
 
 @challenger.command(epilog=examples("forecast-assets challenger show", "... challenger show --cadence weekly"))
@@ -111,6 +113,7 @@ def stop(cadence: str, by: str, reason: str) -> None:
         click.echo(stopped_text(stopped, runner.assign(cadence)))
 
     with_runner(work)
+    follow_mirror(only_if_there=True)
 
 
 @challenger.command(epilog=examples("forecast-assets challenger assign"))

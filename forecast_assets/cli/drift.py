@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, current, examples, opened, with_runner
+from forecast_assets.cli.mirror import follow_mirror
 
 if TYPE_CHECKING:
     from forecast_assets.launch import Runner
@@ -107,6 +108,7 @@ def retrain() -> None:
     from forecast_assets.presentation.drift import retraining_text
 
     with_runner(lambda runner: click.echo(retraining_text(runner.retrain())))
+    follow_mirror()
 
 
 COMMANDS: Final = (drift, backlog, retrain)

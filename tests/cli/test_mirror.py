@@ -230,3 +230,13 @@ def test_mlflow_writes_nothing_into_the_working_folder(
 
     found = client(MirrorPlace(home / "mlflow", "forecast-assets")).get_experiment_by_name("forecast-assets")
     assert found.artifact_location == f"{home}/mlflow/artifacts"
+
+
+def test_a_trial_is_followed_from_its_beginning_to_its_end(home: Path, call: Call) -> None:
+    call("mlflow", "sync")
+    code, said = call("challenger", "set", "stat-2", "--share", "0.5", *DECISION)
+    assert (code, "`challenger` is stat-2" in said) == (0, True), said
+    assert call("mlflow", "check")[0] == 0
+    code, said = call("challenger", "stop", *DECISION)
+    assert code == 0, said
+    assert call("mlflow", "check")[0] == 0
