@@ -232,7 +232,7 @@ def test_mlflow_writes_nothing_into_the_working_folder(
     assert found.artifact_location == f"{home}/mlflow/artifacts"
 
 
-def test_a_trial_is_followed_from_its_beginning_to_its_end(home: Path, call: Call) -> None:
+def test_a_trial_is_followed_from_its_beginning_to_its_end(call: Call) -> None:
     call("mlflow", "sync")
     code, said = call("challenger", "set", "stat-2", "--share", "0.5", *DECISION)
     assert (code, "`challenger` is stat-2" in said) == (0, True), said
