@@ -19,7 +19,7 @@ from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
 from tests.support.calibration_cases import calibration_frame
-from tests.support.ledger_cases import every_kind, measure, record_backtest, record_judgement, vacuum
+from tests.support.ledger_cases import every_kind
 from tests.support.lineage_cases import publish_linked
 from tests.support.store_cases import run_key
 
@@ -190,19 +190,15 @@ def test_manifests_and_acceptances_are_described_field_by_field(stores: Stores) 
             assert sorted(json.loads(file.read_bytes())) == sorted(example)
 
 
-def test_every_folder_of_a_store_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_folder_of_a_store_is_described(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("ledger.log", "maintenance.verification"):
         monkeypatch.setattr(f"resources.{module}.BUNDLE", 3)
-    stores = open_stores(tmp_path / "store")
-    publish_linked(stores)
-    stores.predictions.write(
+    linked = open_stores(tmp_path / "store")
+    publish_linked(linked)
+    linked.predictions.write(
         CALIBRATION, calibration_frame(), key="stat-1", folder="calibration/model_version=stat-1", inputs={}, facts={}
     )
-    measure(stores)
-    record_backtest(stores)
-    record_judgement(stores)
-    vacuum(stores)
-    found = {path.name for path in (tmp_path / "store").iterdir()}
+    found = {path.name for store in (stores, linked) for path in store.blobs.local("ledger").parent.iterdir()}
     assert set(re.findall(r"^\| `(\w+)/` \|", section("Folders"), re.MULTILINE)) == found
 
 

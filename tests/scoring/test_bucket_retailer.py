@@ -188,7 +188,10 @@ def _timeless(text: str, twins: Twins) -> list[str]:
     """Leave out what differs from one process to the next, and where the homes are."""
     for runner in (twins.bucket, twins.folder):
         text = text.replace(str(runner.settings.home), "HOME").replace(str(runner.settings.store), "STORE")
-    changing = re.compile(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{64}")
+    changing = re.compile(
+        r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{64}"
+        r"|(?<=^training_seconds) +[\d.]+"
+    )
     # Progress starts with seconds.
     said = [line for line in text.splitlines() if not re.match(r" +\d+\.\d s ", line)]
     return [changing.sub("...", line).rstrip() for line in said]

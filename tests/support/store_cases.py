@@ -58,13 +58,13 @@ def register(
     facts: dict[str, object] = {"prediction_date": cutoff.isoformat(), "feature_version": "f"}
     facts |= {} if horizon is None else {"horizon": horizon}
 
-    def written(product: str, **inputs: str) -> str:
+    def written(product: str, folder: str = "", **inputs: str) -> str:
         content = f"{product} of {name}".encode()
         return stores.predictions.write_artifact(
-            product, content, key="training", folder=product, inputs=inputs, facts=facts
+            product, content, key="training", folder=folder or product, inputs=inputs, facts=facts
         ).version
 
-    snapshot = written("training_snapshots")
+    snapshot = written("feature_snapshots", "predictions/feature_snapshots")
     artifact = written("model_artifacts", feature_snapshots=snapshot)
     report = written("evaluation_reports", model_artifacts=artifact)
     calibration = stores.predictions.write(

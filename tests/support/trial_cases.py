@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -80,13 +81,18 @@ def rows_of_days(said: Mapping[date, Mapping[tuple[str, int], Said]]) -> pl.Data
         for kind, segment, share, loss in _segments(each)
     ]  # fmt: skip
     frame = pl.DataFrame(rows, schema_overrides=dict.fromkeys(_FLOATS, pl.Float64))
-    template = {**_TEMPLATE, "forecast_horizon": HORIZON, "product_level": "sku", "store_level": "store"}
+    template = {**_usual_row(), "forecast_horizon": HORIZON, "product_level": "sku", "store_level": "store"}
     same = [pl.lit(value).alias(name) for name, value in template.items() if name not in frame.columns]
     typed = [pl.col(name).cast(kind) for name, kind in FORECAST_ACCURACY.schema.items()]
     return frame.with_columns(same).select(typed).sort(FORECAST_ACCURACY.key)
 
 
-_TEMPLATE = products.make_accuracy().row(0, named=True)
+@cache
+def _usual_row() -> dict[str, Any]:
+    # Not made when this is imported: processes are forked that may have no thread of a library yet.
+    return products.make_accuracy().row(0, named=True)
+
+
 _FLOATS = ("sales_units", "error_units", "absolute_error_units", "pinball_loss_units", "inside_80_rows")
 
 

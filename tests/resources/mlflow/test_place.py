@@ -31,12 +31,13 @@ def embedded(folder: Path) -> MirrorPlace:
     return MirrorPlace(folder / "mlflow", "forecast-assets")
 
 
-def in_order(statement: str) -> str:
-    """A statement with what a column may be in order: MLflow writes sets, in that of the hashes of a process."""
-    return re.sub(r"IN \(([^)]*)\)", lambda found: f"IN ({', '.join(sorted(found[1].split(', ')))})", statement)
+def in_order(statement: str) -> tuple[str, ...]:
+    """A statement's clauses, and what a column may be, in order: MLflow writes sets in that of a process's hashes."""
+    ordered = re.sub(r"IN \(([^)]*)\)", lambda found: f"IN ({', '.join(sorted(found[1].split(', ')))})", statement)
+    return tuple(sorted(re.split(r", (?=CONSTRAINT |FOREIGN KEY|CHECK )", ordered.removesuffix(" )"))))
 
 
-def schema(database: Path) -> set[tuple[str, str]]:
+def schema(database: Path) -> set[tuple[str, tuple[str, ...]]]:
     """Tables and indexes as they are made, without the layout of the text."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
