@@ -114,6 +114,17 @@ CADENCES: Final = {cadence.name: cadence for cadence in (DAILY, WEEKLY)}
 CHANNELS: Final = [channel for cadence in CADENCES.values() for channel in (cadence.champion, cadence.challenger)]
 
 
+def require_cadence(name: str) -> Cadence:
+    """Return the cadence of a name.
+
+    Raises:
+        InputError: Naming those that there are.
+    """
+    if name not in CADENCES:
+        raise InputError(f"There is no cadence `{name}`.", remedy=f"Use {' or '.join(CADENCES)}.", cadence=name)
+    return CADENCES[name]
+
+
 def cadence_of(channel: str) -> Cadence:
     """Return the cadence whose runs follow a channel.
 

@@ -7,6 +7,7 @@ A change is what a feed would have said of the one series; whatever follows from
 run. So a change is laid into the panel, and nothing else is.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -83,7 +84,7 @@ def require_changes(changes: Sequence[SeriesChange], panel: Panel) -> None:
     Raises:
         InputError: With everything that is wrong, the first ten.
     """
-    twice = {change.series for change in changes if sum(other.series == change.series for other in changes) > 1}
+    twice = {series for series, times in Counter(change.series for change in changes).items() if times > 1}
     wrong = [f"{'/'.join(series)} is there twice" for series in sorted(twice)]
     wrong += [
         f"{change.store_id}/{change.sku_id}: {mistake}" for change in changes for mistake in _mistakes(change, panel)

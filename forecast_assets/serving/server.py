@@ -58,7 +58,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
     sock = config.bind_socket()
     host, port = sock.getsockname()[:2]

@@ -17,13 +17,14 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError
-from resources.operational.opening import operational_store
+from resources.operational.opening import operational_rows, operational_store
 
 PREFIX: Final = "fak"
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS api_keys (
+_NAME: Final = "api_keys"
+_SCHEMA: Final = f"""
+CREATE TABLE IF NOT EXISTS {_NAME} (
     key_id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     role TEXT NOT NULL,
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS api_keys (
     revoked_at TEXT
 )
 """
+
+_ONE: Final = "SELECT * FROM api_keys WHERE key_id = ?"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class ApiKeys:
 
     def all(self) -> Sequence[ApiKey]:
         """Return all keys, oldest first."""
-        with operational_store(self._path, _SCHEMA) as database:
+        with operational_rows(self._path, _NAME) as database:
+            if database is None:
+                return []
             return [_read(row) for row in database.execute("SELECT * FROM api_keys ORDER BY created_at, key_id")]
 
     def revoke(self, key_id: str, *, now: datetime) -> ApiKey:
@@ -100,7 +105,7 @@ class ApiKeys:
             InputError: If there is no such key, or it is revoked already.
         """
         with operational_store(self._path, _SCHEMA) as database:
-            row = database.execute("SELECT * FROM api_keys WHERE key_id = ?", (key_id,)).fetchone()
+            row = database.execute(_ONE, (key_id,)).fetchone()
             if row is None or row["revoked_at"] is not None:
                 why = "There is no key" if row is None else f"Since {row['revoked_at']} nobody may use the key"
                 raise InputError(
@@ -109,7 +114,7 @@ class ApiKeys:
                     key_id=key_id,
                 )
             database.execute("UPDATE api_keys SET revoked_at = ? WHERE key_id = ?", (_text(now), key_id))
-            found = database.execute("SELECT * FROM api_keys WHERE key_id = ?", (key_id,)).fetchone()
+            found = database.execute(_ONE, (key_id,)).fetchone()
         return _read(found)
 
     def find(self, text: str) -> ApiKey | None:
@@ -117,8 +122,8 @@ class ApiKeys:
         parts = text.split("_", 2)
         if len(parts) != len(("prefix", "id", "secret")) or parts[0] != PREFIX:
             return None
-        with operational_store(self._path, _SCHEMA) as database:
-            row = database.execute("SELECT * FROM api_keys WHERE key_id = ?", (parts[1],)).fetchone()
+        with operational_rows(self._path, _NAME) as database:
+            row = None if database is None else database.execute(_ONE, (parts[1],)).fetchone()
         if row is None or not secrets.compare_digest(row["secret_hash"], _hash(parts[2])):
             return None
         return _read(row)

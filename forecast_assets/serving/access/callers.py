@@ -16,7 +16,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
-from forecast_assets.core.actions import Action
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAllowedError, NotAuthenticatedError, TooManyRequestsError
 from forecast_assets.serving.access.roles import Right, may, roles_with
 from resources.operational.api_keys import ApiKey, ApiKeys
@@ -77,7 +77,7 @@ class Callers:
         if not text:
             raise NotAuthenticatedError(
                 "The request has no key.",
-                remedy="Send `Authorization: Bearer KEY`; an operator makes one: keys create.",
+                remedy=Sentence("Send `Authorization: Bearer KEY`; an operator makes one: ", _CREATE, "."),
             )
         key = self._find(text)
         if key is None:
@@ -86,7 +86,7 @@ class Callers:
             what = "revoked" if key.revoked_at else "expired"
             raise NotAuthenticatedError(
                 f"The key {key.key_id} is {what}.",
-                remedy="Ask an operator for another one: keys create.",
+                remedy=Sentence("Ask an operator for another one: ", _CREATE, "."),
                 key_id=key.key_id,
             )
         return Caller(key.key_id, key.name, key.role)

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from forecast_assets import __version__
-from forecast_assets.serving.access.callers import Caller, Callers
+from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
@@ -46,12 +46,10 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
 
 
 def _allowed(callers: Callers, right: Right) -> Any:
-    def caller(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
-        found = callers.identify(None if credentials is None else credentials.credentials)
-        callers.require(found, right)
-        return found
+    def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+        callers.require(callers.identify(None if credentials is None else credentials.credentials), right)
 
-    return Depends(caller)
+    return Depends(require)
 
 
 def _add_health(app: FastAPI, plane: DataPlane) -> None:
@@ -71,12 +69,8 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     reader = _allowed(callers, Right.READ)
 
     def stored(product: str, summary: str) -> None:
-        @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product)
-        def read(
-            asked: Annotated[StoredQuery, Query()],
-            caller: Annotated[Caller, reader],
-        ) -> Response:
-            del caller
+        @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product, dependencies=[reader])
+        def read(asked: Annotated[StoredQuery, Query()]) -> Response:
             answer = plane.stored(asked.question(product))
             told = {"runs": [asdict(run) for run in answer.runs], "next_page": answer.next_page}
             return rows_response(answer.rows, told, asked.format)
@@ -85,23 +79,35 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     stored("risks", "Published stock-out risks of a version or channel, page by page")
     stored("explanations", "Published explanations of a version or channel, page by page")
 
-    @app.get("/v1/versions", tags=["stored"], summary="Model versions, and the channels that point at them")
-    def versions(caller: Annotated[Caller, reader]) -> dict[str, Any]:
-        del caller
+    @app.get(
+        "/v1/versions",
+        tags=["stored"],
+        summary="Model versions, and the channels that point at them",
+        dependencies=[reader],
+    )
+    def versions() -> dict[str, Any]:
         return {"versions": [asdict(each) for each in plane.versions()], "channels": plane.channels()}
 
 
 def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     reader = _allowed(callers, Right.READ)
 
-    @app.get("/v1/explain/{prediction_id:path}", tags=["told"], summary="All that is published of one row, and why")
-    def explain(prediction_id: str, caller: Annotated[Caller, reader]) -> Response:
-        del caller
+    @app.get(
+        "/v1/explain/{prediction_id:path}",
+        tags=["told"],
+        summary="All that is published of one row, and why",
+        dependencies=[reader],
+    )
+    def explain(prediction_id: str) -> Response:
         return JSONResponse(jsonable_encoder(asdict(plane.explain(prediction_id))))
 
-    @app.get("/v1/history", tags=["told"], summary="Every published forecast of one day of a series, and what came")
-    def history(asked: Annotated[HistoryQuery, Query()], caller: Annotated[Caller, reader]) -> Response:
-        del caller
+    @app.get(
+        "/v1/history",
+        tags=["told"],
+        summary="Every published forecast of one day of a series, and what came",
+        dependencies=[reader],
+    )
+    def history(asked: Annotated[HistoryQuery, Query()]) -> Response:
         found = plane.history(asked.question())
         told = {"sales_units": found.sales_units, "out_of_stock_share": found.out_of_stock_share}
         return rows_response(found.rows, jsonable_encoder(told), Format.JSON)
@@ -110,9 +116,13 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     planner = _allowed(callers, Right.PREDICT)
 
-    @app.post("/v1/predict", tags=["real time"], summary="Series of a run forecast again with other inputs")
-    def predict(asked: PredictBody, caller: Annotated[Caller, planner]) -> Response:
-        del caller
+    @app.post(
+        "/v1/predict",
+        tags=["real time"],
+        summary="Series of a run forecast again with other inputs",
+        dependencies=[planner],
+    )
+    def predict(asked: PredictBody) -> Response:
         found = plane.predict(asked.question())
         told = {
             "use": found.use,

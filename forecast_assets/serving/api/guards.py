@@ -3,17 +3,15 @@
 What belongs here: one ASGI middleware. What does not: who asks, or any route.
 """
 
-import json
 import logging
 import re
 import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any, Final
 
-from forecast_assets.serving.api.problems import MEDIA_TYPE
+from forecast_assets.serving.api.problems import TooLargeError, defect, too_large
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -70,37 +68,38 @@ class Guards:
 
         try:
             if _length(headers) > self._largest:
-                await _refuse(answer, request_id, self._largest)
+                await too_large(request_id, self._largest)(scope, receive, answer)
             else:
                 await self._app(scope, _Bounded(receive, self._largest), answer)
-        except _TooLargeError:
-            await _refuse(answer, request_id, self._largest)
+        except Exception:
+            _log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            if status:
+                # Part of an answer is out: only breaking off tells that it is not whole.
+                raise
+            await defect(request_id)(scope, receive, answer)
         finally:
             _log.info(
-                "%s %s %s in %.1f ms",
+                "%s %s %s in %.1f ms (request %s)",
                 scope["method"],
                 scope["path"],
                 status,
                 (time.perf_counter() - started) * 1_000,
+                request_id,
                 extra={"request_id": request_id, "traceparent": trace, "status": status},
             )
-
-
-class _TooLargeError(Exception):
-    pass
 
 
 class _Bounded:
     """Receives a body up to its bound; what claims no length is counted."""
 
     def __init__(self, receive: Receive, largest: int) -> None:
-        self._receive, self._left = receive, largest
+        self._receive, self._largest, self._left = receive, largest, largest
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise _TooLargeError
+            raise TooLargeError(self._largest)
         return message
 
 
@@ -116,22 +115,3 @@ def _new_trace() -> str:
 def _length(headers: dict[bytes, bytes]) -> int:
     said = headers.get(b"content-length", b"0")
     return int(said) if said.isdigit() else 0
-
-
-async def _refuse(send: Send, request_id: str, largest: int) -> None:
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    document = {
-        "type": "about:blank#too-large",
-        "title": status.phrase,
-        "status": int(status),
-        "code": "too-large",
-        "detail": f"A request has at most {largest:,} bytes.",
-        "remedy": "Ask for fewer series at a time.",
-        "actions": [],
-        "facts": {"largest_bytes": largest},
-        "request_id": request_id,
-    }
-    body = json.dumps(document).encode()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -3,8 +3,9 @@
 What belongs here: which status an error has, and its document. What does not: raising any.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
+    FIRST,
     ForecastAssetsError,
     InputError,
     IntegrityError,
@@ -51,20 +53,76 @@ def status_of(kind: type[ForecastAssetsError]) -> HTTPStatus:
     return next(_STATUS[above] for above in kind.__mro__ if above in _STATUS)
 
 
-def problem(error: ForecastAssetsError, request_id: str) -> dict[str, Any]:
-    """Return the document of an error."""
-    status = status_of(type(error))
-    return {
-        "type": f"about:blank#{error.code}",
+class TooLargeError(HTTPException):
+    """A body beyond its bound; of the framework's own kind, which reading a body lets pass.
+
+    Args:
+        largest: Bytes that a request may have.
+    """
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        self.largest = largest
+
+
+def problem(
+    request_id: str,
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    remedy: str,
+    *,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    actions: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return the answer that says what is wrong.
+
+    Args:
+        request_id: Of the request.
+        status: Of the answer.
+        code: What kind of error it is, for programs; it never changes.
+        detail: What is wrong, and which.
+        remedy: What to do.
+        facts: What a program needs of it.
+        actions: What to do as use cases with arguments.
+        headers: Of the answer.
+    """
+    document = {
+        "type": f"about:blank#{code}",
         "title": status.phrase,
         "status": int(status),
-        "code": error.code,
-        "detail": str(error.message),
-        "remedy": _words(error.remedy),
-        "actions": _actions(error.remedy),
-        "facts": dict(error.facts),
+        "code": code,
+        "detail": detail,
+        "remedy": remedy,
+        "actions": list(actions),
+        "facts": dict(facts),
         "request_id": request_id,
     }
+    return JSONResponse(document, status, headers, MEDIA_TYPE)
+
+
+def too_large(request_id: str, largest: int) -> JSONResponse:
+    """Return the answer to a body beyond its bound, in bytes."""
+    return problem(
+        request_id,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        f"A request has at most {largest:,} bytes.",
+        "Ask for fewer series at a time.",
+        facts={"largest_bytes": largest},
+    )
+
+
+def defect(request_id: str) -> JSONResponse:
+    """Return the answer where the service failed; what it was stands in the log under the same id, and nowhere else."""
+    return problem(
+        request_id,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "defect",
+        "The service failed on this request.",
+        "Tell an operator the request's id.",
+    )
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -77,70 +135,47 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, TooManyRequestsError):
             headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-        document = problem(error, _request_id(request))
-        return JSONResponse(document, document["status"], headers, MEDIA_TYPE)
+        return problem(
+            _request_id(request),
+            status_of(type(error)),
+            error.code,
+            str(error.message),
+            str(error.remedy),
+            facts=error.facts,
+            actions=_actions(error.remedy),
+            headers=headers,
+        )
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         wrong = [
             {"where": ".".join(map(str, each["loc"])), "what": each["msg"], "kind": each["type"]}
-            for each in error.errors()
+            for each in error.errors()[:FIRST]
         ]
-        return _plain(
-            request,
+        return problem(
+            _request_id(request),
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "malformed-request",
-            "; ".join(f"{each['where']}: {each['what']}" for each in wrong[:10]),
+            "; ".join(f"{each['where']}: {each['what']}" for each in wrong),
             "Correct what is named; /openapi.json says what each route takes.",
-            {"errors": wrong[:10]},
+            facts={"errors": wrong},
         )
+
+    @app.exception_handler(TooLargeError)
+    async def over_its_bound(request: Request, error: TooLargeError) -> JSONResponse:
+        return too_large(_request_id(request), error.largest)
 
     @app.exception_handler(HTTPException)
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        answer = _plain(
-            request, status, status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.", {}
+        code = status.phrase.lower().replace(" ", "-")
+        return problem(
+            _request_id(request), status, code, str(error.detail), "See /openapi.json.", headers=error.headers
         )
-        answer.headers.update(error.headers or {})
-        return answer
-
-    @app.exception_handler(Exception)
-    async def defect(request: Request, error: Exception) -> JSONResponse:
-        # What it is stands in the service's log, under the same id; a caller learns nothing of the inside.
-        del error
-        return _plain(
-            request,
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "defect",
-            "The service failed on this request.",
-            "Tell an operator the request's id.",
-            {},
-        )
-
-
-def _plain(
-    request: Request, status: HTTPStatus, code: str, detail: str, remedy: str, facts: Mapping[str, Any]
-) -> JSONResponse:
-    document = {
-        "type": f"about:blank#{code}",
-        "title": status.phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "remedy": remedy,
-        "actions": [],
-        "facts": dict(facts),
-        "request_id": _request_id(request),
-    }
-    return JSONResponse(document, status, media_type=MEDIA_TYPE)
 
 
 def _request_id(request: Request) -> str:
     return str(request.scope.get("request_id", ""))
-
-
-def _words(remedy: str | Sentence) -> str:
-    return remedy if isinstance(remedy, str) else str(remedy)
 
 
 def _actions(remedy: str | Sentence) -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ NameList = Annotated[list[Name], Field(max_length=MOST_NAMES)]
 CadenceName = Literal["daily", "weekly"]
 
 
-class StoredQuery(BaseModel):
-    """A page of published rows; one of `model_version` and `channel` is needed."""
+class RunAsked(BaseModel):
+    """Of which run: one of `model_version` and `channel` is needed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,6 +37,21 @@ class StoredQuery(BaseModel):
     prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
     horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
     revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
+
+    def asked(self) -> VersionAsked:
+        """Return which runs are asked for.
+
+        Raises:
+            InputError: If it would be an implied version.
+        """
+        return VersionAsked(
+            self.model_version, self.channel, self.cadence, self.prediction_date, self.horizon, self.revision
+        )
+
+
+class StoredQuery(RunAsked):
+    """A page of published rows."""
+
     store_id: NameList = Field([], description="only these stores; may be repeated")
     sku_id: NameList = Field([], description="only these SKUs; may be repeated")
     first_step: int = Field(1, ge=1, le=90, description="first day ahead")
@@ -54,9 +69,7 @@ class StoredQuery(BaseModel):
         """
         return StoredQuestion(
             product,
-            VersionAsked(
-                self.model_version, self.channel, self.cadence, self.prediction_date, self.horizon, self.revision
-            ),
+            self.asked(),
             self.store_id,
             self.sku_id,
             self.first_step,
@@ -124,26 +137,12 @@ class SeriesSaid(BaseModel):
         )
 
 
-class PredictBody(BaseModel):
-    """Series of a run to be forecast again; one of `model_version` and `channel` is needed."""
-
-    model_config = ConfigDict(extra="forbid")
+class PredictBody(RunAsked):
+    """Series of a run to be forecast again."""
 
     use: Name = Field(description="what it is for; the policy says which uses are approved", examples=["what_if"])
-    model_version: Name | None = Field(None, description="explicit model version", examples=["stat-1"])
-    channel: Name | None = Field(None, description="channel, resolved once and named in answers")
-    cadence: CadenceName = Field("daily", description="rhythm of the runs")
-    prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
-    horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
-    revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
     series: Annotated[list[SeriesSaid], Field(min_length=1, max_length=MOST_SERIES)] = Field(description="which")
 
     def question(self) -> PredictQuestion:
         """Return what is asked."""
-        return PredictQuestion(
-            self.use,
-            VersionAsked(
-                self.model_version, self.channel, self.cadence, self.prediction_date, self.horizon, self.revision
-            ),
-            [each.change() for each in self.series],
-        )
+        return PredictQuestion(self.use, self.asked(), [each.change() for each in self.series])

@@ -41,9 +41,7 @@ def rows_response(rows: pl.DataFrame, told: Mapping[str, Any], chosen: Format) -
         chosen: Format.
     """
     if chosen is Format.JSON:
-        head = json.dumps(told)[:-1]
-        separator = ", " if told else ""
-        return Response(f'{head}{separator}"rows": {json_rows(rows)}}}', media_type=MEDIA_TYPES[chosen])
+        return tables_response(told, {"rows": rows})
     headers = {"X-Answer": json.dumps({name: value for name, value in told.items() if name != "next_page"})}
     if told.get("next_page"):
         headers[NEXT_PAGE] = str(told["next_page"])

@@ -4,9 +4,7 @@ What belongs here: which questions there are. What does not: how any is answered
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
@@ -22,22 +20,22 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
 class DataPlane:
     """Answers of one home; safe to share between threads.
 
-    Attributes:
+    Args:
         stores: Where everything is; only read.
         clock: Returns the present moment.
+
+    Attributes:
+        stores: As given.
+        clock: As given.
+        predictor: What answers predictions, with the runs that it has prepared.
     """
 
-    stores: Stores
-    clock: Callable[[], datetime] = field(default=_now)
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """What answers predictions, with the runs that it has prepared."""
-        return Predictor(self.stores)
+    def __init__(self, stores: Stores, clock: Callable[[], datetime] = _now) -> None:
+        self.stores, self.clock = stores, clock
+        self.predictor = Predictor(stores)
 
     def predict(self, question: PredictQuestion) -> Predicted:
         """Forecast series of a run again with other inputs: see `Predictor.predict`."""

@@ -9,10 +9,12 @@ else: a wrong question has no right number.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from threading import Lock
 from time import monotonic
 from typing import Final
 
@@ -20,6 +22,7 @@ import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotAllowedError, NotPublishedError, first_ten
+from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.operations.reading import scan_product
@@ -89,7 +92,7 @@ class Predictor:
         stores: Where everything is; only read.
         prepared: Prepared runs.
         deadline_seconds: What a caller waits at most for the model.
-        breaker: Around the model.
+        breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
     """
 
     def __init__(
@@ -98,24 +101,30 @@ class Predictor:
         prepared: PreparedRuns | None = None,
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
-        breaker: Breaker | None = None,
+        breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
         self._stores = stores
         self._prepared = prepared or PreparedRuns(stores)
         self._deadline = deadline_seconds
-        self.breaker = breaker or Breaker()
+        self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
+        self._lock = Lock()
         self._pool = ThreadPoolExecutor(_ANSWERING, thread_name_prefix="predict")
+
+    def breaker_of(self, run: RunKey) -> Breaker:
+        """Return the breaker around the model of a run."""
+        with self._lock:
+            return self._breakers[run]
 
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
         self._prepared.get(resolve(self._stores, asked).key)
 
-    def predict(self, question: PredictQuestion, now: datetime | None = None) -> Predicted:
+    def predict(self, question: PredictQuestion, now: datetime) -> Predicted:
         """Answer a prediction.
 
         Args:
             question: What is asked.
-            now: The present moment; by default the clock's.
+            now: The present moment.
 
         Raises:
             NotAllowedError: If nobody approved the use.
@@ -129,8 +138,8 @@ class Predictor:
                 f"A prediction is of 1 to {MOST_SERIES} series, not {len(question.changes)}.",
                 remedy="Ask for fewer at a time; a whole run is scored by the batch.",
             )
-        publication, moment = resolve(self._stores, question.asked), now or datetime.now(UTC)
-        told = answered(self._stores, publication, question.asked.channel, moment)
+        publication = resolve(self._stores, question.asked)
+        told = answered(self._stores, publication, question.asked.channel, now)
         made = self._by_model(publication, question.changes)
         if isinstance(made, WhatIf):
             return Predicted(
@@ -147,7 +156,8 @@ class Predictor:
 
     def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
         """Return what the model says, or why it says nothing in time."""
-        if not self.breaker.allows():
+        breaker = self.breaker_of(publication.key)
+        if not breaker.allows():
             return "the model failed repeatedly and is left alone for a moment"
         until = monotonic() + self._deadline
         try:
@@ -159,13 +169,13 @@ class Predictor:
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
         except InputError:
-            self.breaker.succeeded()
+            breaker.succeeded()
             raise
         except Exception as error:  # noqa: BLE001 - whatever fails behind this, a caller is answered
-            self.breaker.failed()
+            breaker.failed()
             _log.exception("the model failed on %s", publication.key)
             return f"the model failed ({type(error).__name__})"
-        self.breaker.succeeded()
+        breaker.succeeded()
         return made
 
 
@@ -189,16 +199,12 @@ def _published(
     """Answer with the published rows of the series, unchanged."""
     if told.age_days > OLDEST_DAYS:
         raise NotPublishedError(
-            f"There is no answer: {why}, and the newest published run, {publication.key}, is {told.age_days} days old.",
+            f"There is no answer: {why}, and the published run, {publication.key}, is {told.age_days} days old.",
             remedy="Ask again in a moment; or ask for the stored rows of that run.",
             run=publication.key,
             age_days=told.age_days,
         )
-    names = pl.DataFrame(
-        [change.series for change in question.changes],
-        schema={"store_id": pl.String, "sku_id": pl.String},
-        orient="row",
-    )
+    names = pl.DataFrame([change.series for change in question.changes], schema=_SERIES, orient="row")
     frames = {
         product: with_names(
             scan_product(stores, publication, contract.name)

@@ -66,5 +66,7 @@ class PreparedRuns:
             made.set_result(self._prepare(self._stores, run))
         except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             with self._lock:
-                self._kept.pop(run, None)
+                # It may have been let go, and be prepared again by now.
+                if self._kept.get(run) is made:
+                    del self._kept[run]
             made.set_exception(error)

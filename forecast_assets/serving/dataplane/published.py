@@ -6,7 +6,7 @@ predictions, or predicting anew.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import polars as pl
@@ -19,7 +19,7 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
 )
 from forecast_assets.core.errors import InputError, NotPublishedError
-from forecast_assets.core.keys import CADENCES, DAILY, PredictionId
+from forecast_assets.core.keys import DAILY, PredictionId, require_cadence
 from forecast_assets.history.series import past_observations
 from forecast_assets.operations.reading import history_after, one_series, scan_product
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered
@@ -50,13 +50,13 @@ class Explained:
     made_from: Mapping[str, str]
 
 
-def explain_row(stores: Stores, prediction_id: str, now: datetime | None = None) -> Explained:
+def explain_row(stores: Stores, prediction_id: str, now: datetime) -> Explained:
     """Return what is published of one row, and what it was made from.
 
     Args:
         stores: Where everything is.
         prediction_id: As in views and answers.
-        now: The present moment; by default the clock's.
+        now: The present moment.
 
     Raises:
         InputError: If it is no prediction id, or the run has no such row.
@@ -70,7 +70,7 @@ def explain_row(stores: Stores, prediction_id: str, now: datetime | None = None)
     version = stores.ledger.state().versions[named.run.model_version]
     return Explained(
         prediction_id,
-        answered(stores, publication, None, now or datetime.now(UTC)),
+        answered(stores, publication, None, now),
         forecast,
         risk,
         explanation,
@@ -152,8 +152,7 @@ def vintages(stores: Stores, question: HistoryQuestion) -> Vintages:
 def _looking_at(stores: Stores, question: HistoryQuestion) -> list[Publication]:
     for version in question.model_versions:
         stores.registry.model_version(version)
-    if question.cadence not in CADENCES:
-        raise InputError(f"There is no cadence `{question.cadence}`.", remedy=f"Use {' or '.join(CADENCES)}.")
+    require_cadence(question.cadence)
     found = [
         run
         for key, run in stores.ledger.state().publications.items()

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.errors import InputError
-from forecast_assets.core.keys import CADENCES, DAILY
+from forecast_assets.core.keys import DAILY, require_cadence
 
 # What callers may read, by the name of the question: one row per SKU, store and step each.
 STORED: Final = {
@@ -56,10 +56,9 @@ class VersionAsked:
         if (self.model_version is None) == (self.channel is None):
             raise InputError(
                 "Name either a model version or a channel: a number is never of an implied version.",
-                remedy=f"Add `model_version`, or `channel`, such as {CADENCES[DAILY.name].champion}.",
+                remedy=f"Add `model_version`, or `channel`, such as {DAILY.champion}.",
             )
-        if self.cadence not in CADENCES:
-            raise InputError(f"There is no cadence `{self.cadence}`.", remedy=f"Use {' or '.join(CADENCES)}.")
+        require_cadence(self.cadence)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,15 @@ What belongs here: resolving version, channel and run once, reading a page, sayi
 predicting anything, or how a protocol writes rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import date, datetime
+from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import SERIES_STEP_KEY
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotPublishedError, first_ten
+from forecast_assets.core.errors import InputError, NotPublishedError
 from forecast_assets.core.keys import CHANNELS, RunKey
 from forecast_assets.operations.reading import resolve_run, scan_product
 from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion, VersionAsked
@@ -36,7 +35,7 @@ class RunAnswered:
         published_at: ISO 8601 in UTC.
         ledger_sequence: Entry that published it.
         age_days: Days between its prediction date and today.
-        served_from: `published`: a stored number, unchanged.
+        served_from: `published`, a stored number, unchanged; of a prediction `model` or `last_batch`.
     """
 
     run: str
@@ -65,13 +64,13 @@ class StoredAnswer:
     next_page: str | None
 
 
-def read_stored(stores: Stores, question: StoredQuestion, now: datetime | None = None) -> StoredAnswer:
+def read_stored(stores: Stores, question: StoredQuestion, now: datetime) -> StoredAnswer:
     """Answer a page of published rows.
 
     Args:
         stores: Where everything is.
         question: What is asked.
-        now: The present moment; by default the clock's.
+        now: The present moment.
 
     Raises:
         UnknownVersionError: If there is no such version.
@@ -82,7 +81,7 @@ def read_stored(stores: Stores, question: StoredQuestion, now: datetime | None =
     begin = 0 if question.page is None else question.page.row
     rows = _rows(stores, publication, question).slice(begin, question.limit + 1).collect()
     is_more = rows.height > question.limit
-    told = answered(stores, publication, question.asked.channel, now or datetime.now(UTC))
+    told = answered(stores, publication, question.asked.channel, now)
     following = str(Page((str(publication.key),), begin + question.limit)) if is_more else None
     return StoredAnswer(with_names(rows.head(question.limit), publication.key), (told,), following)
 
@@ -132,7 +131,7 @@ def _version_of(stores: Stores, channel: str) -> str:
     return version
 
 
-def _newest_date(stores: Stores, asked: VersionAsked, version: str) -> Any:
+def _newest_date(stores: Stores, asked: VersionAsked, version: str) -> date:
     dates = [
         key.prediction_date
         for key in stores.ledger.state().publications
@@ -191,14 +190,3 @@ def answered(stores: Stores, publication: Publication, channel: str | None, now:
         ledger_sequence=publication.sequence,
         age_days=(now.date() - key.prediction_date).days,
     )
-
-
-def require_rows(answer: StoredAnswer, what: Sequence[str]) -> StoredAnswer:
-    """Refuse an answer without rows.
-
-    Raises:
-        NotPublishedError: Naming what was asked for.
-    """
-    if answer.rows.is_empty():
-        raise NotPublishedError(f"{answer.runs[0].run} has no rows of {first_ten(what)}.", run=answer.runs[0].run)
-    return answer

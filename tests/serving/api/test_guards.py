@@ -1,5 +1,6 @@
 """What holds for every request: keys, limits, ids, bounds, headers."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from httpx import ASGITransport
 
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
+from forecast_assets.serving.api.guards import LARGEST_BODY_BYTES
 from forecast_assets.serving.dataplane.plane import DataPlane
 from resources.operational.api_keys import ApiKeys
 from tests.serving.conftest import NOW
@@ -56,15 +58,32 @@ def test_ids_and_trace_context_come_back(client: Client) -> None:
 
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_a_body_that_is_too_large_is_refused(client: Client, *, is_counted: bool) -> None:
-    body = b"x" * (1 << 21)
+    body = b"x" * (LARGEST_BODY_BYTES + 1)
 
-    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202
-        yield body
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        yield body[1000:]
 
-    found = client.request("POST", "/v1/versions", content=body if is_counted else pieces())
-    assert found.status_code in {405, 413}
-    if is_counted:
-        assert (found.status_code, found.json()["code"]) == (413, "too-large")
+    found = client.request("POST", "/v1/predict", content=body if is_counted else pieces())
+    assert (found.status_code, found.json()["code"]) == (413, "too-large")
+    assert found.json()["request_id"] == found.headers["x-request-id"]
+
+
+def test_a_defect_is_told_to_the_log_and_not_to_the_caller(
+    client: Client, plane: DataPlane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise KeyError("inner secret")
+
+    monkeypatch.setattr(plane, "versions", broken)
+    found = client.get("/v1/versions", headers={"X-Request-Id": "order-7"})
+    assert (found.status_code, found.json()["code"]) == (500, "defect")
+    assert (found.json()["request_id"], found.headers["x-request-id"]) == ("order-7", "order-7")
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in found.text
+    failed = next(record for record in caplog.records if record.exc_info)
+    assert "order-7" in failed.getMessage()
+    assert "inner secret" in str(failed.exc_info[1])  # type: ignore[index]
 
 
 def test_browsers_are_told_what_not_to_do(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -18,6 +19,7 @@ from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuest
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import StoredQuestion, VersionAsked
+from forecast_assets.serving.dataplane.stored import resolve
 from resources.stores.home import Stores
 from tests.support.retailers import KEY
 
@@ -108,11 +110,13 @@ def test_what_fails_again_and_again_is_left_alone_and_tried_once_later(
     plane: DataPlane, series: tuple[str, str]
 ) -> None:
     clock = iter_clock()
-    broken = failing(plane, StorageError("no answer"), breaker=Breaker(2, 30.0, clock=lambda: clock[0]))
+    broken = failing(plane, StorageError("no answer"), breaker=lambda: Breaker(2, 30.0, clock=lambda: clock[0]))
     question = asked(SeriesChange(*series))
     for _ in range(2):
         assert "failed (StorageError)" in broken.predict(question, NOW).warnings[0]
-    assert broken.breaker.is_open
+    failed = resolve(plane.stores, question.asked).key
+    assert broken.breaker_of(failed).is_open
+    assert not broken.breaker_of(replace(failed, model_version="stat-2")).is_open
     assert "left alone" in broken.predict(question, NOW).warnings[0]
     clock[0] += 31
     assert "failed (StorageError)" in broken.predict(question, NOW).warnings[0]
