@@ -29,7 +29,8 @@ from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
-from forecast_assets.serving.dataplane.stored import RunAnswered, answered, resolve, with_names
+from forecast_assets.serving.dataplane.resolving import resolve
+from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores

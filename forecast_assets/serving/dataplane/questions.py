@@ -124,14 +124,18 @@ class Page:
     Attributes:
         runs: Keys of the runs, in text.
         row: Rows before the page.
+        assignment: Ledger entry that says which stores each run is read in; None where all are of one run.
     """
 
     runs: tuple[str, ...]
     row: int
+    assignment: int | None = None
 
     def __str__(self) -> str:
         """Return what a caller gives back for the page."""
-        return base64.urlsafe_b64encode(json.dumps([*self.runs, self.row]).encode()).decode().rstrip("=")
+        return (
+            base64.urlsafe_b64encode(json.dumps([*self.runs, self.assignment, self.row]).encode()).decode().rstrip("=")
+        )
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -145,8 +149,8 @@ class Page:
             1000
         """
         try:
-            *runs, row = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            found = cls(tuple(map(str, runs)), int(row))
+            *runs, assignment, row = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            found = cls(tuple(map(str, runs)), int(row), None if assignment is None else int(assignment))
         except (ValueError, TypeError, binascii.Error) as error:
             raise InputError(
                 "That is no page that was answered.", remedy="Give back `next_page` of the answer before, unchanged."

@@ -4,18 +4,19 @@ What belongs here: resolving version, channel and run once, reading a page, sayi
 predicting anything, or how a protocol writes rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 
 from forecast_assets.contracts import SERIES_STEP_KEY
-from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotPublishedError
-from forecast_assets.core.keys import CHANNELS, RunKey
-from forecast_assets.operations.reading import resolve_run, scan_product
-from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion, VersionAsked
+from forecast_assets.core.errors import InputError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.operations.reading import scan_product
+from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion
+from forecast_assets.serving.dataplane.resolving import FollowedRun, followed_runs, shared_out
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
@@ -35,6 +36,7 @@ class RunAnswered:
         published_at: ISO 8601 in UTC.
         ledger_sequence: Entry that published it.
         age_days: Days between its prediction date and today.
+        assignment: Ledger entry that assigned stores to the run; None where all stores are of it.
         served_from: `published`, a stored number, unchanged; of a prediction `model` or `last_batch`.
     """
 
@@ -46,6 +48,7 @@ class RunAnswered:
     published_at: str
     ledger_sequence: int
     age_days: int
+    assignment: int | None = None
     served_from: str = PUBLISHED
 
 
@@ -77,79 +80,38 @@ def read_stored(stores: Stores, question: StoredQuestion, now: datetime) -> Stor
         InputError: If there is no such channel, or a page of other runs is given back.
         NotPublishedError: If nothing is published there, or several horizons or revisions are and none was named.
     """
-    publication = _asked_for(stores, question)
+    runs = _asked_for(stores, question)
     begin = 0 if question.page is None else question.page.row
-    rows = _rows(stores, publication, question).slice(begin, question.limit + 1).collect()
+    rows = pl.concat(_rows(stores, run, question) for run in runs).slice(begin, question.limit + 1).collect()
     is_more = rows.height > question.limit
-    told = answered(stores, publication, question.asked.channel, now)
-    following = str(Page((str(publication.key),), begin + question.limit)) if is_more else None
-    return StoredAnswer(with_names(rows.head(question.limit), publication.key), (told,), following)
+    told = tuple(answered(stores, run.publication, question.asked.channel, now, run.assignment) for run in runs)
+    following = str(_page(runs, begin + question.limit)) if is_more else None
+    return StoredAnswer(rows.head(question.limit), told, following)
 
 
-def _asked_for(stores: Stores, question: StoredQuestion) -> Publication:
-    """Return the run that a question is about; a later page's is that of the first."""
+def _asked_for(stores: Stores, question: StoredQuestion) -> Sequence[FollowedRun]:
+    """Return the runs that a question is about; a later page's are those of the first."""
     if question.page is None:
-        return resolve(stores, question.asked)
-    (text,) = question.page.runs if len(question.page.runs) == 1 else ("",)
-    key = RunKey.parse(text)
+        return followed_runs(stores, question.asked)
+    first, *_ = keys = [RunKey.parse(text) for text in question.page.runs]
     asked = question.asked
-    if (asked.model_version or key.model_version, asked.cadence) != (key.model_version, key.cadence):
+    if (asked.model_version or first.model_version, asked.cadence) != (first.model_version, first.cadence):
         raise InputError(
-            f"The page is of {key}, which is not what is asked for.",
+            f"The page is of {first}, which is not what is asked for.",
             remedy="Ask for the page with the arguments of the first one.",
         )
-    return stores.predictions.publication(key)
+    runs = [stores.predictions.publication(key) for key in keys]
+    return shared_out(stores, runs, question.page.assignment)
 
 
-def resolve(stores: Stores, asked: VersionAsked) -> Publication:
-    """Return the published run that is asked for; a channel is resolved here, once.
-
-    Raises:
-        InputError: If there is no such channel, or it points at no version.
-        UnknownVersionError: If there is no such version.
-        NotPublishedError: If nothing is published there, or several horizons or revisions are and none was named.
-    """
-    version = asked.model_version or _version_of(stores, str(asked.channel))
-    stores.registry.model_version(version)
-    day = asked.prediction_date or _newest_date(stores, asked, version)
-    return resolve_run(stores, asked.cadence, day, version, asked.horizon, asked.revision)
+def _page(runs: Sequence[FollowedRun], row: int) -> Page:
+    return Page(tuple(str(run.publication.key) for run in runs), row, runs[0].assignment)
 
 
-def _version_of(stores: Stores, channel: str) -> str:
-    if channel not in CHANNELS:
-        raise InputError(f"There is no channel `{channel}`.", remedy=f"Name one of: {', '.join(CHANNELS)}.")
-    version = stores.ledger.state().channel(channel)
-    if version is None:
-        raise NotPublishedError(
-            f"The channel `{channel}` points at no version.",
-            remedy=Sentence(
-                "Point it at one: ",
-                Action("promote", {"channel": channel, "by": "NAME", "reason": "TEXT"}, on=("VERSION",)),
-            ),
-            channel=channel,
-        )
-    return version
-
-
-def _newest_date(stores: Stores, asked: VersionAsked, version: str) -> date:
-    dates = [
-        key.prediction_date
-        for key in stores.ledger.state().publications
-        if (key.model_version, key.cadence) == (version, asked.cadence)
-        and asked.horizon in {None, key.forecast_horizon}
-    ]
-    if not dates:
-        raise NotPublishedError(
-            f"{version} has published no {asked.cadence} run.",
-            remedy=Sentence("See what is published: ", Action("runs"), "."),
-            model_version=version,
-            cadence=asked.cadence,
-        )
-    return max(dates)
-
-
-def _rows(stores: Stores, publication: Publication, question: StoredQuestion) -> pl.LazyFrame:
-    rows = scan_product(stores, publication, STORED[question.product].name)
+def _rows(stores: Stores, run: FollowedRun, question: StoredQuestion) -> pl.LazyFrame:
+    rows = scan_product(stores, run.publication, STORED[question.product].name)
+    if run.store_ids is not None:
+        rows = rows.filter(pl.col("store_id").is_in(run.store_ids))
     for column, wanted in (("store_id", question.store_ids), ("sku_id", question.sku_ids)):
         if wanted:
             rows = rows.filter(pl.col(column) == wanted[0] if len(wanted) == 1 else pl.col(column).is_in([*wanted]))
@@ -160,24 +122,27 @@ def _rows(stores: Stores, publication: Publication, question: StoredQuestion) ->
     if question.columns:
         kept = dict.fromkeys([*SERIES_STEP_KEY, "target_date", *question.columns])
         rows = rows.select(*(name for name in kept if name in STORED[question.product].schema))
-    return rows
+    return rows.select(prediction_ids(run.publication.key), pl.all())
 
 
 def with_names(rows: pl.DataFrame, key: RunKey) -> pl.DataFrame:
-    """Put each row's prediction id, as views and lineage know it, in front."""
+    """Put each row's prediction id in front."""
+    return rows.select(prediction_ids(key), pl.all())
+
+
+def prediction_ids(key: RunKey) -> pl.Expr:
+    """Return the id of each row of a run, as views and lineage know it."""
     sku, store = (
         pl.col(name).str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
         for name in ("sku_id", "store_id")
     )
-    return rows.select(
-        pl.concat_str([pl.lit(str(key)), sku, store, pl.col("step").cast(pl.String)], separator="/").alias(
-            "prediction_id"
-        ),
-        pl.all(),
-    )
+    step = pl.col("step").cast(pl.String)
+    return pl.concat_str([pl.lit(str(key)), sku, store, step], separator="/").alias("prediction_id")
 
 
-def answered(stores: Stores, publication: Publication, channel: str | None, now: datetime) -> RunAnswered:
+def answered(
+    stores: Stores, publication: Publication, channel: str | None, now: datetime, assignment: int | None = None
+) -> RunAnswered:
     """Say which run an answer is from."""
     key = publication.key
     return RunAnswered(
@@ -189,4 +154,5 @@ def answered(stores: Stores, publication: Publication, channel: str | None, now:
         published_at=publication.recorded_at,
         ledger_sequence=publication.sequence,
         age_days=(now.date() - key.prediction_date).days,
+        assignment=assignment,
     )

@@ -19,7 +19,7 @@ from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuest
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import StoredQuestion, VersionAsked
-from forecast_assets.serving.dataplane.stored import resolve
+from forecast_assets.serving.dataplane.resolving import resolve
 from resources.stores.home import Stores
 from tests.support.retailers import KEY
 
