@@ -13,7 +13,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo ui mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+.PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
 	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score lock clean
 
 help: ## list the targets
@@ -56,6 +56,10 @@ demo: $(READY) ## simulate a retailer and run everything on it
 
 ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 	@$(BIN)/forecast-assets ui
+
+serve: $(READY) ## answer over HTTP on the same data, with calls to try: http://127.0.0.1:8000
+	@$(BIN)/forecast-assets runs | grep -q stat-1 || $(BIN)/forecast-assets demo
+	@$(BIN)/forecast-assets serve --examples
 
 # All of MLflow needs an older pyarrow than the product: it has an environment of its own, of the same release.
 MLFLOW_UI := $(VENV)-mlflow

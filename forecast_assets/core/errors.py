@@ -28,6 +28,7 @@
     │   ├── VacuumUnderWayError                 files are being removed that the entry might name
     │   ├── NotAuthenticatedError               a request without a valid key
     │   ├── NotAllowedError                     the key's role does not have the right
+    │   ├── ReadOnlyError                       the stores were opened to be read only
     │   └── TooManyRequestsError                the key has asked as often as its role may
     ├── IntegrityError                      stored bytes are not what was recorded
     │   ├── BrokenChainError                    a ledger entry does not follow the one before
@@ -305,6 +306,10 @@ class NotAllowedError(RefusedError):
 
 class TooManyRequestsError(RefusedError):
     """A key has asked as often as its role may; carries after how many seconds it may again."""
+
+
+class ReadOnlyError(RefusedError):
+    """The stores were opened to be read only."""
 
 
 class IntegrityError(ForecastAssetsError):

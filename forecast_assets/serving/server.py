@@ -6,7 +6,7 @@ What belongs here: wiring stores, keys and the application, and running the serv
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import uvicorn
@@ -14,6 +14,8 @@ import uvicorn
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.dataplane.warming import Warming
+from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.settings import Settings
 from resources.operational.api_keys import ApiKeys
 from resources.stores.home import open_stores
@@ -30,11 +32,15 @@ class ServerOptions:
         host: Address.
         port: Port; 0 for a free one.
         log_requests: Whether each request leaves a line on standard error.
+        is_sandbox: Whether people try things out: any use is allowed, and answers are marked.
+        with_examples: Whether a key is made and calls are shown that work at once.
     """
 
     host: str
     port: int
     log_requests: bool = True
+    is_sandbox: bool = False
+    with_examples: bool = False
 
 
 def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str], None]) -> None:
@@ -49,19 +55,35 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
     stores = open_stores(settings.store, settings.mirror_folder)
-    plane = DataPlane(stores)
-    app = create_app(plane, Callers(ApiKeys(settings.operational_path), lambda: datetime.now(UTC)))
+    plane = DataPlane(stores, is_sandbox=options.is_sandbox)
+    keys = ApiKeys(settings.operational_path)
+    app = create_app(plane, Callers(keys, lambda: datetime.now(UTC)))
     config = uvicorn.Config(
         app,
         options.host,
         options.port,
         access_log=False,
         log_config=None,
+        log_level=logging.WARNING,
         server_header=False,
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
-    sock = config.bind_socket()
-    host, port = sock.getsockname()[:2]
-    ready = plane.readiness()
-    echo(f"Listening on http://{host}:{port} (ready: {'yes' if ready.is_ready else '; '.join(ready.reasons)})")
-    uvicorn.Server(config).run(sockets=[sock])
+    with config.bind_socket() as sock:
+        host, port = sock.getsockname()[:2]
+        warming = Warming(plane.stores, plane.prepared)
+        if options.with_examples:
+            warming.once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
+            _show_examples(plane, keys, f"http://{host}:{port}", echo)
+        ready, sandbox = plane.readiness(), " as a sandbox" if options.is_sandbox else ""
+        state = "yes" if ready.is_ready else "; ".join(ready.reasons)
+        echo(f"Listening on http://{host}:{port}{sandbox} (ready: {state}). Stop with Ctrl-C.")
+        with warming:
+            uvicorn.Server(config).run(sockets=[sock])
+
+
+def _show_examples(plane: DataPlane, keys: ApiKeys, address: str, echo: Callable[[str], None]) -> None:
+    run = run_to_show(plane)
+    key, text = keys.create("examples", "support", now=datetime.now(UTC), valid_for=timedelta(days=1))
+    echo(f"A key to try things out, of the role {key.role}, until tomorrow:\n{text}\n")
+    for title, call in example_calls(plane, run, address, text):
+        echo(f"{title}:\n{call}\n")

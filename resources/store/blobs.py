@@ -10,12 +10,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import obstore
@@ -23,7 +24,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import ChangedFileError, MissingFileError, StorageError
+from forecast_assets.core.errors import ChangedFileError, MissingFileError, ReadOnlyError, StorageError
 
 # Where a local store writes what is not yet whole; whatever is left here belonged to a process that was killed.
 SCRATCH: Final = "scratch"
@@ -72,10 +73,12 @@ class BlobStore:
         is_local: Whether blobs are on a disk: a call that returned has come to its end, and one file may be unreadable
             where its neighbours are not. In a bucket, a request that was not answered may still arrive.
         lists_quickly: Whether asking for what comes after a name costs less than looking for a few names.
+        is_read_only: Whether nothing can be written or removed.
     """
 
     is_local = True
     lists_quickly = False
+    is_read_only = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -99,13 +102,30 @@ class BlobStore:
 
     # --- writing ---
 
+    def read_only(self) -> Self:
+        """Return the same blobs, of which none can be written, replaced or removed."""
+        sealed = copy(self)
+        sealed.is_read_only = True
+        return sealed
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        if self.is_read_only:
+            raise ReadOnlyError(
+                f"`{self.place(path)}` is not written: the stores were opened to be read only.",
+                remedy="Do it where they may be written to.",
+                path=path,
+            )
+        with self._translated(self.place(path)):
+            yield
+
     def create(self, path: str, data: bytes) -> bool:
         """Write ``data`` under a new name, durably; return False if the name is taken by anything else.
 
         Whoever sees the name sees all the bytes, also after a power cut; what was written before is durable too, so
         that a blob may refer to earlier ones.
         """
-        with self._translated(self.place(path)):
+        with self._writing(path):
             return self._create(path, data)
 
     def _create(self, path: str, data: bytes) -> bool:
@@ -150,7 +170,7 @@ class BlobStore:
             path: The blob.
             data: Its bytes, as they were found.
         """
-        with self._translated(self.place(path)):
+        with self._writing(path):
             self._renew(path, data)
 
     def _renew(self, path: str, data: bytes) -> None:
@@ -162,7 +182,7 @@ class BlobStore:
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a mutable blob (a pointer outside the ledger), atomically and durably."""
-        with self._translated(self.place(path)):
+        with self._writing(path):
             self._replace(path, data)
 
     def _replace(self, path: str, data: bytes) -> None:
@@ -178,7 +198,7 @@ class BlobStore:
 
     def remove(self, path: str) -> None:
         """Remove a blob, if it is there: for what no ledger entry names."""
-        with self._translated(self.place(path)), suppress(FileNotFoundError):
+        with self._writing(path), suppress(FileNotFoundError):
             obstore.delete(self._store, path)
 
     # --- reading ---

@@ -50,6 +50,10 @@ class Stores:
         """
         return self.on(self.blobs, PastLedger(self.ledger, position))
 
+    def read_only(self) -> "Stores":
+        """Return the same stores, by which nothing can be recorded, written or removed."""
+        return self.on(self.blobs.read_only())
+
 
 def open_stores(location: Path | str, mirror: Path | None = None) -> Stores:
     """Open the stores of a folder or a bucket; the first write creates a folder that is missing.

@@ -69,6 +69,7 @@ CODES: Final = {
     "OutOfMemoryError": ("out-of-memory", 2),
     "NotAuthenticatedError": ("not-authenticated", 4),
     "NotAllowedError": ("not-allowed", 4),
+    "ReadOnlyError": ("read-only", 4),
     "TooManyRequestsError": ("too-many-requests", 4),
     "IntegrityError": ("integrity", 5),
     "BrokenChainError": ("broken-chain", 5),

@@ -27,6 +27,8 @@ _DESCRIPTION: Final = (
     "facts and a remedy."
 )
 
+_MARKS: Final = {"X-Sandbox": "true"}
+
 
 def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
     """Build the application.
@@ -36,7 +38,7 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
         callers: Who may ask.
     """
     app = FastAPI(title="forecast-assets", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
-    app.add_middleware(Guards)
+    app.add_middleware(Guards, marks=_MARKS if plane.is_sandbox else {})
     add_problem_handlers(app)
     _add_health(app, plane)
     _add_stored(app, plane, callers)

@@ -8,7 +8,8 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from forecast_assets.serving.api.problems import TooLargeError, defect, too_large
@@ -40,10 +41,14 @@ class Guards:
     Args:
         app: What is guarded.
         largest_body: Bytes.
+        marks: Headers of every answer besides.
     """
 
-    def __init__(self, app: App, largest_body: int = LARGEST_BODY_BYTES) -> None:
+    def __init__(
+        self, app: App, largest_body: int = LARGEST_BODY_BYTES, marks: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._app, self._largest = app, largest_body
+        self._marks = [(name.lower().encode(), value.encode()) for name, value in marks.items()]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -60,7 +65,7 @@ class Guards:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", request_id.encode()), (b"traceparent", trace.encode())]
+                own = [(b"x-request-id", request_id.encode()), (b"traceparent", trace.encode()), *self._marks]
                 present = {name.lower() for name, _ in message["headers"]}
                 added = [header for header in _HEADERS if header[0] not in present]
                 message["headers"] = [*message["headers"], *added, *own]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
+from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
@@ -24,18 +25,22 @@ class DataPlane:
     """Answers of one home; safe to share between threads.
 
     Args:
-        stores: Where everything is; only read.
+        stores: Where everything is; opened to be read only here, so that no answer can change what is published.
         clock: Returns the present moment.
+        is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
 
     Attributes:
-        stores: As given.
+        stores: The same, read only.
         clock: As given.
-        predictor: What answers predictions, with the runs that it has prepared.
+        is_sandbox: As given.
+        prepared: Runs that are prepared for predictions.
+        predictor: What answers predictions.
     """
 
-    def __init__(self, stores: Stores, clock: Callable[[], datetime] = _now) -> None:
-        self.stores, self.clock = stores, clock
-        self.predictor = Predictor(stores)
+    def __init__(self, stores: Stores, clock: Callable[[], datetime] = _now, *, is_sandbox: bool = False) -> None:
+        self.stores, self.clock, self.is_sandbox = stores.read_only(), clock, is_sandbox
+        self.prepared = PreparedRuns(self.stores)
+        self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
 
     def predict(self, question: PredictQuestion) -> Predicted:
         """Forecast series of a run again with other inputs: see `Predictor.predict`."""

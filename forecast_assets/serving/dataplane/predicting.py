@@ -42,6 +42,7 @@ MOST_SERIES: Final = 500
 # A published number that is older says nothing of today's shelf.
 OLDEST_DAYS: Final = 7
 _ANSWERING: Final = 4
+_SANDBOX: Final = "made in a sandbox: nobody acts on it"
 _SERIES: Final = {"store_id": pl.String, "sku_id": pl.String}
 _log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Predictor:
         prepared: Prepared runs.
         deadline_seconds: What a caller waits at most for the model.
         breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
+        is_sandbox: Whether any use is allowed, and answers say that nobody may act on them.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class Predictor:
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
         breaker: Callable[[], Breaker] = Breaker,
+        is_sandbox: bool = False,
     ) -> None:
+        self._is_sandbox = is_sandbox
         self._stores = stores
         self._prepared = prepared or PreparedRuns(stores)
         self._deadline = deadline_seconds
@@ -133,7 +137,8 @@ class Predictor:
             UnknownVersionError: If there is no such version.
             NotPublishedError: If nothing is published there, or nothing new enough to stand in for the model.
         """
-        _require_approved(self._stores, question.use)
+        if not self._is_sandbox:
+            _require_approved(self._stores, question.use)
         if not 1 <= len(question.changes) <= MOST_SERIES:
             raise InputError(
                 f"A prediction is of 1 to {MOST_SERIES} series, not {len(question.changes)}.",
@@ -142,6 +147,7 @@ class Predictor:
         publication = resolve(self._stores, question.asked)
         told = answered(self._stores, publication, question.asked.channel, now)
         made = self._by_model(publication, question.changes)
+        marks = (_SANDBOX,) if self._is_sandbox else ()
         if isinstance(made, WhatIf):
             return Predicted(
                 question.use,
@@ -151,9 +157,10 @@ class Predictor:
                 with_names(made.explanations, publication.key),
                 is_degraded=False,
                 held=made.held,
-                warnings=(),
+                warnings=marks,
             )
-        return _published(self._stores, publication, question, told, made)
+        found = _published(self._stores, publication, question, told, made)
+        return replace(found, warnings=(*found.warnings, *marks))
 
     def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
         """Return what the model says, or why it says nothing in time."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.core.errors import ChangedFileError, MissingFileError
+from forecast_assets.core.errors import ChangedFileError, MissingFileError, ReadOnlyError
 from resources.store.blobs import CHUNK, BlobStore, sha256
 from tests.support.places import Place
 
@@ -32,6 +32,23 @@ def test_a_name_is_written_once(store: BlobStore) -> None:
     assert store.create("a/b", b"first")
     assert not store.create("a/b", b"second")
     assert store.get("a/b") == b"first"
+
+
+def test_what_is_read_only_is_read_and_never_written_nor_removed(store: BlobStore) -> None:
+    store.create("a/b", b"first")
+    before, sealed = store.everything(), store.read_only()
+    assert (sealed.get("a/b"), sealed.names_after("a", ""), sealed.has("c")) == (b"first", ["a/b"], False)
+    for write in (
+        lambda: sealed.create("a/c", b"second"),
+        lambda: sealed.create_addressed(PATH, SALES),
+        lambda: sealed.replace("a/b", b"second"),
+        lambda: sealed.renew("a/b", b"first"),
+        lambda: sealed.remove("a/b"),
+    ):
+        with pytest.raises(ReadOnlyError, match="opened to be read only"):
+            write()
+    assert store.everything() == before
+    assert store.create("a/c", b"second")
 
 
 def test_of_many_writers_of_a_name_one_wins(place: Place) -> None:

@@ -1,0 +1,73 @@
+"""Preparing the runs that callers will ask about, before they do.
+
+What belongs here: which runs those are, and looking for new ones from time to time. What does not: preparing one.
+"""
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final, Self
+
+from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.keys import CHANNELS, RunKey, cadence_of
+from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
+from resources.ledger.state import LedgerState
+from resources.stores.home import Stores
+
+LOOKS_EVERY_SECONDS: Final = 10.0
+_log = logging.getLogger(__name__)
+
+
+def runs_of_channels(state: LedgerState) -> list[RunKey]:
+    """Return the newest run of the version that each channel points at, as last corrected; the champion's first."""
+    found: dict[RunKey, None] = {}
+    for channel in CHANNELS:
+        followed = (cadence_of(channel).name, state.channel(channel))
+        keys = [key for key in state.publications if (key.cadence, key.model_version) == followed]
+        if keys:
+            found[max(keys, key=lambda key: (key.prediction_date, key.forecast_horizon, key.revision))] = None
+    return list(found)
+
+
+class Warming:
+    """Keeps the runs of channels prepared while a service runs, in a thread of its own.
+
+    Args:
+        stores: Where everything is.
+        prepared: What is prepared.
+        every_seconds: Between two looks at the ledger.
+    """
+
+    def __init__(self, stores: Stores, prepared: PreparedRuns, every_seconds: float = LOOKS_EVERY_SECONDS) -> None:
+        self._stores, self._prepared, self._every = stores, prepared, every_seconds
+        self._stopped = Event()
+        self._thread = Thread(target=self._keep, name="warming", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End; a run that is being prepared is left alone."""
+        self._stopped.set()
+
+    def once(self, told: Callable[[RunKey], None] = lambda _run: None) -> None:
+        """Prepare what is not prepared yet, and wait for it.
+
+        Args:
+            told: Is called with each run before it is prepared.
+        """
+        for run in runs_of_channels(self._stores.ledger.state()):
+            if not self._prepared.is_ready(run):
+                told(run)
+                self._prepared.get(run)
+
+    def _keep(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.once()
+            except (ForecastAssetsError, OSError) as error:
+                # Whoever asks is told; a service goes on with what it has.
+                _log.warning("a run could not be prepared: %s", error)
+            self._stopped.wait(self._every)

@@ -1,0 +1,89 @@
+"""The service as it is started: a process that answers the calls it shows, and ends when it is told to."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from forecast_assets.cli import cli
+from forecast_assets.core.errors import NotPublishedError
+from forecast_assets.launch import Runner
+from forecast_assets.operations.use_cases import RunOutcome
+from resources.operational.api_keys import ApiKeys
+from tests.support.retailers import KEY
+
+COMMAND = Path(sys.executable).with_name("forecast-assets")
+Started = tuple["subprocess.Popen[str]", list[str]]
+
+
+@pytest.fixture(scope="module")
+def home(published: tuple[Runner, RunOutcome]) -> Path:
+    return published[0].settings.home
+
+
+@pytest.fixture(scope="module")
+def started(home: Path) -> Iterator[Started]:
+    """A sandbox with its calls, and what it said until it listened."""
+    command = [str(COMMAND), "serve", "--port", "0", "--examples", "--sandbox"]
+    environment = {**os.environ, "FORECAST_ASSETS_HOME": str(home)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line.rstrip("\n"))
+            if line.startswith("Listening"):
+                break
+        yield process, said
+        process.kill()
+
+
+def called(line: str) -> dict[str, object]:
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=60)
+    answer = json.loads(done.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def files(home: Path) -> dict[str, bytes]:
+    """Return the ledger and every name of the store."""
+    paths = [path for path in sorted((home / "store").rglob("*")) if path.is_file()]
+    return {str(path): path.read_bytes() if "ledger" in path.parts else b"" for path in paths}
+
+
+def test_the_calls_that_it_shows_work_and_change_nothing(started: Started, home: Path) -> None:
+    before, (_, said) = files(home), started
+    stored, what_if = (called(line) for line in said if line.startswith("curl"))
+    assert isinstance(stored["rows"], list)
+    assert len(stored["rows"]) == 7
+    assert what_if["run"] == {**what_if["run"], "run": str(KEY), "served_from": "model"}  # type: ignore[dict-item]
+    assert what_if["warnings"] == ["made in a sandbox: nobody acts on it"]
+    assert files(home) == before
+
+
+def test_answers_of_a_sandbox_are_marked_and_any_use_is_allowed(started: Started) -> None:
+    line = next(line for line in started[1] if "/v1/predict" in line)
+    assert called(line.replace("what_if", "an_experiment"))["use"] == "an_experiment"
+    whole = ["/bin/sh", "-c", line.replace("curl", "curl -i", 1)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=True, timeout=60)
+    assert re.search("^x-sandbox: true", done.stdout, re.MULTILINE)
+
+
+def test_told_to_stop_it_ends_in_order(started: Started) -> None:
+    started[0].send_signal(signal.SIGTERM)
+    assert started[0].wait(30) in {0, -signal.SIGTERM}
+
+
+def test_without_anything_published_there_is_nothing_to_show(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["serve", "--port", "0", "--examples"], env={"FORECAST_ASSETS_HOME": str(tmp_path)})
+    assert isinstance(found.exception, NotPublishedError)
+    assert str(found.exception.remedy) == "Make a demonstration: `demo`."
+    assert ApiKeys(tmp_path / "operational" / "operational.sqlite").all() == []
