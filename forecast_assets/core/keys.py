@@ -229,6 +229,11 @@ class PredictionId:
     store_id: str
     step: int
 
+    @property
+    def target_date(self) -> date:
+        """The day that is predicted."""
+        return self.run.prediction_date + timedelta(days=self.step)
+
     def __str__(self) -> str:
         """Return the id as the catalogue's views print it; slashes inside identifiers are kept percent-encoded."""
         return f"{self.run}/{_quote(self.sku_id)}/{_quote(self.store_id)}/{self.step}"

@@ -28,18 +28,25 @@ tr.first td { font-weight: 600; }
 """.strip()
 
 
-def html_page(title: str, body: str) -> str:
+def html_page(title: str, body: str, *, style: str = "") -> str:
     """Return a page.
 
     Args:
         title: Its title, as text.
         body: What stands on it, as HTML.
+        style: Rules of its own, after those of all pages.
     """
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{_STYLE}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>{page_style(style)}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def page_style(style: str = "") -> str:
+    """Return what stands between the tags of a page's style; a service allows exactly this."""
+    own = f"{style}\n" if style else ""
+    return f"\n{_STYLE}\n{own}"
 
 
 def html_section(title: str, words: str, *parts: str) -> str:

@@ -16,6 +16,7 @@ from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
+from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.settings import Settings
 from resources.operational.api_keys import ApiKeys
 from resources.stores.home import open_stores
@@ -57,7 +58,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     stores = open_stores(settings.store, settings.mirror_folder)
     plane = DataPlane(stores, is_sandbox=options.is_sandbox)
     keys = ApiKeys(settings.operational_path)
-    app = create_app(plane, Callers(keys, lambda: datetime.now(UTC)))
+    callers = Callers(keys, lambda: datetime.now(UTC))
+    app = create_app(plane, callers)
+    add_pages(app, plane, callers)
     config = uvicorn.Config(
         app,
         options.host,

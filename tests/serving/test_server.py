@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,34 @@ def test_answers_of_a_sandbox_are_marked_and_any_use_is_allowed(started: Started
     whole = ["/bin/sh", "-c", line.replace("curl", "curl -i", 1)]
     done = subprocess.run(whole, capture_output=True, text=True, check=True, timeout=60)
     assert re.search("^x-sandbox: true", done.stdout, re.MULTILINE)
+
+
+def test_a_browser_shows_the_page_of_a_sandbox(started: Started, tmp_path: Path) -> None:
+    text = " ".join(started[1])
+    key, port = re.findall(r"fak_\S+", text)[0], re.findall(r"http://127.0.0.1:(\d+)", text)[0]
+    series = "&".join(re.findall(r"(?:store_id|sku_id)=[^&']+", text)[:2])
+    asked = f"explore?{series}&version=stat-1&price_ratio=0.8&from_day=2025-07-03"
+    page = browsed(f"http://ana:{key}@127.0.0.1:{port}/{asked}", tmp_path)
+    assert "made in a sandbox" in page
+    assert re.search(r"Over 28 days [\d.,]+ units (more|less) than published", page)
+    picture = tmp_path / "page.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 50_000
+
+
+def browsed(url: str, folder: Path) -> str:
+    """Return a page as a browser has it after loading, and leave a picture of it."""
+    command = shutil.which("chromium")
+    if command is None:
+        if "CI" in os.environ:
+            pytest.fail("chromium is not installed: .ci/run installs it")
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    for what in ("--dump-dom", f"--screenshot={folder / 'page.png'}"):
+        done = subprocess.run([command, *options, what, url], capture_output=True, text=True, check=True, timeout=120)
+        if what == "--dump-dom":
+            dom = done.stdout
+    return dom
 
 
 def test_told_to_stop_it_ends_in_order(started: Started) -> None:

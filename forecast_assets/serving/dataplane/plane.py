@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
-from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
+from forecast_assets.serving.dataplane.published import (
+    Explained,
+    HistoryQuestion,
+    SeriesSeen,
+    Vintages,
+    explain_row,
+    series_seen,
+    vintages,
+)
 from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
@@ -53,6 +61,10 @@ class DataPlane:
     def explain(self, prediction_id: str) -> Explained:
         """Return all that is published of one row: see `explain_row`."""
         return explain_row(self.stores, prediction_id, self.clock())
+
+    def series(self, prediction_id: str) -> SeriesSeen:
+        """Return the series of a published row as its run saw it: see `series_seen`."""
+        return series_seen(self.stores, prediction_id)
 
     def history(self, question: HistoryQuestion) -> Vintages:
         """Return every published forecast of one day of a series: see `vintages`."""

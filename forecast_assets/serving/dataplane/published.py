@@ -21,7 +21,13 @@ from forecast_assets.contracts import (
 from forecast_assets.core.errors import InputError, NotPublishedError
 from forecast_assets.core.keys import DAILY, PredictionId, require_cadence
 from forecast_assets.history.series import past_observations
-from forecast_assets.operations.reading import history_after, one_series, scan_product
+from forecast_assets.operations.reading import (
+    history_after,
+    one_series,
+    scan_product,
+    series_after,
+    series_history,
+)
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -92,6 +98,38 @@ def _row(stores: Stores, publication: Publication, product: Any, named: Predicti
             prediction_id=str(named),
         )
     return {name: value for name, value in rows.row(0, named=True).items() if name not in SERIES_STEP_KEY}
+
+
+@dataclass(frozen=True)
+class SeriesSeen:
+    """A series as a published run saw it, and what came.
+
+    Attributes:
+        run: Key of the run.
+        past: As `series_history` has it: a row per day with sales.
+        forecast: Its rows of `forecasts`, sorted by step.
+        came: Days that the run looks at, as far as they are known now, in the columns of `past`.
+    """
+
+    run: str
+    past: pl.DataFrame
+    forecast: pl.DataFrame
+    came: pl.DataFrame
+
+
+def series_seen(stores: Stores, prediction_id: str) -> SeriesSeen:
+    """Return the series of a published row.
+
+    Raises:
+        InputError: If it is no prediction id, or the run has no such series.
+        NotPublishedError: If there is no such run.
+    """
+    named = PredictionId.parse(prediction_id)
+    publication = stores.predictions.publication(named.run)
+    series = (named.store_id, named.sku_id)
+    forecast = one_series(stores, publication, FORECASTS.name, *series)
+    past, came = (seen(stores, publication, *series) for seen in (series_history, series_after))
+    return SeriesSeen(str(publication.key), past, forecast, came)
 
 
 @dataclass(frozen=True)
