@@ -72,6 +72,8 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
     with config.bind_socket() as sock:
+        # Whoever calls as soon as it is said where waits for the answer, and is not refused.
+        sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
         warming = Warming(plane.stores, plane.prepared)
         if options.with_examples:

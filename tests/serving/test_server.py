@@ -88,7 +88,8 @@ def test_a_browser_shows_the_page_of_a_sandbox(started: Started, tmp_path: Path)
     assert re.search(r"Over 28 days [\d.,]+ units (more|less) than published", page)
     picture = tmp_path / "page.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert picture.stat().st_size > 50_000
+    # An empty one has 5 KB.
+    assert picture.stat().st_size > 20_000
 
 
 def browsed(url: str, folder: Path) -> str:
