@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from forecast_assets.automation.triggers import SENSOR_SECONDS
+from forecast_assets.automation.triggers import SENSOR_SECONDS, first_request
 from forecast_assets.core.errors import RefusedError
 from forecast_assets.core.keys import Cadence
 from forecast_assets.lifecycle.stage import due_dates, due_day
@@ -56,7 +56,7 @@ def assignment_request(stores: Stores, cadence: Cadence, launches: Launches) -> 
         return dg.SkipReason(f"No {cadence.name} date waits for an assignment.")
     day = due[0]
     key = f"assignment/{cadence.name}/{day}/{state.sequence}"
-    return _once(dg.RunRequest(run_key=key, partition_key=day.isoformat()), launches)
+    return first_request([lambda: dg.RunRequest(run_key=key, partition_key=day.isoformat())], launches)
 
 
 def build_evidence_sensors(
@@ -101,7 +101,8 @@ def evidence_request(
     due = due_day(state, cadence.name)
     if due is not None:
         key = f"evidence/{cadence.name}/{due}/{state.sequence}"
-        return _once(dg.RunRequest(run_key=key, partition_key=due.isoformat()), launches)
+        request = dg.RunRequest(run_key=key, partition_key=due.isoformat())
+        return first_request([lambda: request], launches)
     if promotes_on_evidence:
         try:
             promotion = promote_if_better(stores, cadence)
@@ -117,11 +118,3 @@ def evidence_request(
     if verdict is None:
         return dg.SkipReason(f"No day from {trial.first_day} on was measured, on which the trial begins.")
     return dg.SkipReason(f"Weighed up to {verdict.target_date}: {verdict.decision} (ledger entry {verdict.sequence}).")
-
-
-def _once(request: dg.RunRequest, launches: Launches) -> dg.RunRequest | dg.SkipReason:
-    if launches.is_under_way(request):
-        return dg.SkipReason(f"The run of {request.partition_key} is under way.")
-    if launches.has_run(request):
-        return dg.SkipReason(f"The run of {request.partition_key} failed; it is tried again after the next entry.")
-    return request
