@@ -19,8 +19,8 @@ from forecast_assets.core.keys import CADENCES, RunKey, last_day_over
 from forecast_assets.core.policy import Policy
 from forecast_assets.plots import as_markdown_image
 from forecast_assets.plots.reviews import review_png
-from forecast_assets.reviews.figures import READ, WEEK_DAYS, ReviewedWeek, review_rows
-from forecast_assets.reviews.proposing import VERSIONS_UNBOUND, Proposed, proposals
+from forecast_assets.reviews.figures import READ, WEEK_DAYS, ReviewedWeek, newest_runs, review_rows
+from forecast_assets.reviews.proposing import VERSIONS_UNBOUND, WEEKS_IN_A_ROW, Proposed, proposals
 from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.judge import Judgements
@@ -227,10 +227,15 @@ def _judged_gates(stores: Stores, state: LedgerState, cadence: str) -> tuple[lis
 
 
 def _are_bands_settled(state: LedgerState, measured: pl.DataFrame, week: ReviewedWeek, policy: Policy) -> bool:
-    """Whether all measured runs of the champion have the bands of a policy; those that name none have the release's."""
+    """Whether the runs behind the champion's figures of the weeks in a row have the bands of a policy.
+
+    Other runs of those days, as longer ones and corrections, are in none of these figures. A run that names no policy
+    has the bands of the release.
+    """
     policies = state.part(Policies)
-    own = measured.filter(pl.col("model_version") == week.champion).select(_IDENTITY).unique()
-    runs = (state.publications.get(RunKey(**row)) for row in own.iter_rows(named=True))
+    first, _ = week.days(WEEKS_IN_A_ROW - 1)
+    own = newest_runs(measured, week.champion).filter(pl.col("target_date").is_between(first, week.last_day))
+    runs = (state.publications.get(RunKey(**row)) for row in own.select(_IDENTITY).unique().iter_rows(named=True))
     named = {run.policy if run is not None else "" for run in runs}
     known = [policies.called(version) if version else UNAPPLIED for version in named]
     return all(each is not None and each.policy.risk_bands == policy.risk_bands for each in known)
