@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, absent_columns
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey
@@ -367,7 +367,7 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
     """Return the newest measurement of every day of a cadence, one below the other.
 
     Returns:
-        Contract `forecast_accuracy`, sorted by target date first.
+        Contract `forecast_accuracy`, sorted by target date first; what an earlier release did not measure is null.
 
     Raises:
         NotReadyError: If nothing of the cadence has been measured.
@@ -381,7 +381,8 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
             remedy=Sentence("Measure what is due: ", Action("accuracy"), "."),
             cadence=cadence,
         )
-    return pl.concat(frames)
+    rows = pl.concat([pl.DataFrame(schema=FORECAST_ACCURACY.schema), *frames], how="diagonal")
+    return rows.select(FORECAST_ACCURACY.names)
 
 
 def series_history(
