@@ -27,6 +27,11 @@ _NEVER: Final = 0.9
 _LEAST_ROWS: Final = 20
 _USUAL_DAYS: Final = 56
 _NOTHING: Final = 1e-9
+# How a figure went, day by day.
+FIGURE_DAYS: Final = {
+    "feed": pl.String, "figure": pl.String, "scale": pl.String, "event_date": pl.Date, "value": pl.Float64,
+    "expected": pl.Float64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -230,5 +235,6 @@ def figure_days(figure: Figure, calendar: KnownDays, days: int) -> pl.DataFrame:
             "event_date": [figure.day(column) for column in range(figure.values.shape[1])][-days:],
             "value": expected + whole.values[0, -days:],
             "expected": expected,
-        }
+        },
+        schema=FIGURE_DAYS,
     ).with_columns(pl.col("value", "expected").fill_nan(None))
