@@ -8,12 +8,12 @@ reason, in an entry of the ledger. Whoever finds it better promotes it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from forecast_assets.contracts import BROKEN
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import DAILY
+from forecast_assets.core.keys import DAILY, last_day_over
 from forecast_assets.core.run import TrainingRequest
 from forecast_assets.models.family import trained_families
 from resources.ledger.channels import channel_moves
@@ -137,7 +137,7 @@ def _changes_after(state: LedgerState, seen: date) -> Iterator[tuple[BacklogStep
 def _newest_snapshot(stores: Stores, now: datetime) -> date | None:
     """Return the newest day of the last two weeks with a snapshot; a day that is not over is a slip of a clock."""
     try:
-        newest = stores.observations.newest_day("sales", until=now.astimezone(UTC).date() - timedelta(days=1))
+        newest = stores.observations.newest_day("sales", until=last_day_over(now))
     except NotReadyError:
         return None
     days = (newest - timedelta(days=back) for back in range(_LOOKED_BACK))
