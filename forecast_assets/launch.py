@@ -20,7 +20,7 @@ from checks.acceptance import LINEAGE_CHECK
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.mirror import MirrorResource
 from forecast_assets.backtesting.backtest import BacktestOutcome
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from forecast_assets.contracts import BACKTEST_REPORTS, CHANNEL_ASSIGNMENTS, FORECAST_ACCURACY
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, NotAcceptedError
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import silent
@@ -42,7 +42,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions, scoring_partition
 from resources.ledger.entries.ingest import BatchRecord
-from resources.orchestration.configs import CorrectionConfig, MeasurementConfig, TrainingConfig
+from resources.orchestration.configs import AssignmentConfig, CorrectionConfig, MeasurementConfig, TrainingConfig
 from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
 from resources.orchestration.dagster_resources import CallbackProgress
 from resources.orchestration.metadata import product_metadata
@@ -95,9 +95,11 @@ class Runner(UseCases):
             resources={"run_knowledge": cache},
         )
 
-    def assign_date(self, cadence: str, day: date) -> None:
+    def assign_date(self, cadence: str, day: date, *, shows: bool) -> None:
         """Run the assignment of a date."""
-        self._run(assignment_job(CADENCES[cadence]), partition_key=day.isoformat(), config={})
+        operation = f"{cadence}__{CHANNEL_ASSIGNMENTS.name}"
+        config = {"ops": {operation: {"config": AssignmentConfig(shows=shows).model_dump()}}}
+        self._run(assignment_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config)
 
     def judge_challenger(self, cadence: str, day: date) -> None:
         """Run the weighing of a trial."""

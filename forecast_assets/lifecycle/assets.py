@@ -17,6 +17,7 @@ from forecast_assets.lifecycle.stage import (
 )
 from forecast_assets.scoring.assets import AssetDecorator, rendered
 from partitions import cadence_dates, prediction_dates
+from resources.orchestration.configs import AssignmentConfig
 from resources.orchestration.dagster_resources import ProgressReporter, StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 
@@ -33,7 +34,10 @@ def build_channel_assignments_asset(cadence: Cadence, start: date) -> dg.AssetsD
         "newest date again whenever channels, share or runs have changed, and all stay.",
     )
     def channel_assignments(
-        context: dg.AssetExecutionContext, stores: dg.ResourceParam[StoresResource], duckdb: DuckDBResource
+        context: dg.AssetExecutionContext,
+        config: AssignmentConfig,
+        stores: dg.ResourceParam[StoresResource],
+        duckdb: DuckDBResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         asked = AssignmentContext(stores.open(), cadence.name, date.fromisoformat(context.partition_key))
         since = asked.newest_entry()
@@ -42,7 +46,8 @@ def build_channel_assignments_asset(cadence: Cadence, start: date) -> dg.AssetsD
         recorded = record_assignment(asked, version, result.rows, since=since)
         metadata = product_metadata(CHANNEL_ASSIGNMENTS, version, result.rows, rendered(result.summary()))
         metadata["ledger_sequence"] = recorded.sequence
-        metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
+        if config.shows:
+            metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
         return dg.MaterializeResult(metadata=metadata)
 
     return channel_assignments

@@ -115,7 +115,7 @@ class UseCases(ABC):
         """Measure and record the published forecasts of a day."""
 
     @abstractmethod
-    def assign_date(self, cadence: str, day: date) -> None:
+    def assign_date(self, cadence: str, day: date, *, shows: bool) -> None:
         """Record which version each store follows on a prediction date."""
 
     @abstractmethod
@@ -427,7 +427,7 @@ class UseCases(ABC):
         """
         due = due_dates(self.stores.ledger.state(), cadence)
         for day in due:
-            self.assign_date(cadence, day)
+            self.assign_date(cadence, day, shows=day == due[-1])
         if due:
             self.refresh_catalogue()
         return due

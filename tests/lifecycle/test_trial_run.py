@@ -1,5 +1,6 @@
 """Trials through the command and Dagster's jobs, on hand-made runs: what is recorded, shown and refused."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from forecast_assets.core.errors import NotReadyError
 from forecast_assets.launch import Runner
 from forecast_assets.lifecycle.promotion import require_better
 from forecast_assets.settings import Settings
+from resources.catalogue import build
 from resources.ledger.entries.challenge import DECIDING_STEPS, LOSSES, TrialRules
 from tests.support.command import Call, caller
 from tests.support.store_cases import CUTOFF, publish, run_key
-from tests.support.trial_cases import CHALLENGER, FIRST, Said, both, measure_days, measured, with_champion
+from tests.support.trial_cases import CHALLENGER, FIRST, Said, begin, both, measure_days, measured, with_champion
 
 WHO = ("--by", "ana", "--reason", "test")
 
@@ -122,6 +124,25 @@ def test_days_without_a_pair_are_told(runner: Runner, call: Call) -> None:
     assert "Days without a pair, no run of stat-2: 2025-01-02." in told
     assert "Days without a pair, not measured: 2025-01-03." in told
     assert "Days without a pair, not the same rows: 2025-01-04." in told
+
+
+def test_many_dates_are_assigned_with_one_catalogue(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(runner.stores)
+    for day in range(3):
+        publish(runner.stores, run_key(day))
+    built: list[Path] = []
+    build_file = build._build_file
+
+    def counted(made: Sequence[str], path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        built.append(path)
+        build_file(made, path, connection)
+
+    monkeypatch.setattr(build, "_build_file", counted)
+    assert runner.assign("daily") == [CUTOFF + timedelta(days=day) for day in range(3)]
+    assert len(built) == 1
+    with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
+        found = connection.sql("SELECT DISTINCT prediction_date FROM audit.channel_assignments").fetchall()
+    assert len(found) == 3
 
 
 def test_the_catalogue_shows_trials_assignments_and_evidence(runner: Runner) -> None:
