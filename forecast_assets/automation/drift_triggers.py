@@ -9,10 +9,11 @@ from typing import Final
 
 import dagster as dg
 
+from forecast_assets.automation.refusals import Refusals
 from forecast_assets.automation.triggers import first_request
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import last_day_over
-from forecast_assets.lifecycle.retraining import DueTraining, due_training
+from forecast_assets.core.keys import DAILY, last_day_over
+from forecast_assets.lifecycle.retraining import DueTraining, due_challenger, due_training
 from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.settings import Settings
@@ -152,10 +153,27 @@ def build_challenger_sensor(stores: StoresResource) -> dg.SensorDefinition:
         "chose another one. The ledger says so under the name `automation`. Never moves the champion.",
     )
     def challenger(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        moved = offer_challenger(stores.reopened())
-        if isinstance(moved, Challenge):
-            context.log.info("%s is %s (ledger entry %s).", moved.channel, moved.model_version, moved.sequence)
-            return dg.SkipReason(f"`{moved.model_version}` is {moved.channel}: {moved.reason}.")
-        return dg.SkipReason(moved)
+        return dg.SkipReason(challenger_answer(stores.reopened(), Refusals(context)))
 
     return challenger
+
+
+def challenger_answer(stores: Stores, refusals: Refusals) -> str:
+    """Make the version that is due challenger, if it passes its gates; say what was done, or why nothing was.
+
+    Args:
+        stores: Where everything is.
+        refusals: What was refused at an earlier tick is judged again after the next ledger entry only.
+    """
+    due, state = due_challenger(stores), stores.ledger.state()
+    if isinstance(due, str):
+        return due
+    known = refusals.still(due.model_version, state)
+    if known is not None:
+        return known
+    seen = state.sequence
+    moved = offer_challenger(stores)
+    if isinstance(moved, Challenge):
+        return f"`{moved.model_version}` is {moved.channel} (ledger entry {moved.sequence}): {moved.reason}."
+    refusals.keep(due.model_version, DAILY.name, moved, seen=seen, state=stores.ledger.state())
+    return moved
