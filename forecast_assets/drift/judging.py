@@ -71,6 +71,11 @@ class DriftJudgement:
     size: float | None = None
 
     @property
+    def watched(self) -> tuple[str, str, str]:
+        """What is watched, as a signal's name says it."""
+        return self.subject, self.name, self.figure
+
+    @property
     def is_signal(self) -> bool:
         """Whether somebody has to look at it."""
         return self.verdict in (CHANGED, BROKEN)
@@ -143,10 +148,7 @@ def _with_whole(figure: Figure, apart: Deviations) -> Deviations:
     So that a store which opens, closes or is silent for a day is no change of the others.
     """
     weights = figure.weights[:, -_USUAL_DAYS:].mean(axis=1)[:, None]
-    usable = ~np.isnan(apart.values)
-    total = np.where(usable, weights, 0.0).sum(axis=0)
-    summed = np.where(usable, weights * np.nan_to_num(apart.values), 0.0).sum(axis=0)
-    values = np.where(total > 0, summed / np.maximum(total, _NOTHING), np.nan)[None, :]
+    values = _average(apart.values, weights)[None, :]
     is_special = (np.where(apart.is_special, weights, 0.0).sum(axis=0) > weights.sum() / 2)[None, :]
     spread, long_spread = spreads(np.where(is_special, np.nan, values), LEAST_SPREAD[figure.scale])
     expected = _average(figure.values, weights)[None, :] - values

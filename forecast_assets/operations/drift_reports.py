@@ -17,7 +17,7 @@ from forecast_assets.drift.judging import FIGURE_DAYS, figure_days
 from forecast_assets.drift.signals import signals_of
 from forecast_assets.drift.stage import judgements_of
 from forecast_assets.history import History
-from resources.ledger.entries.backlog import BACKLOG, Backlog, BacklogDecision, BacklogStep
+from resources.ledger.entries.backlog import BACKLOG, CLOSED, Backlog, BacklogDecision, BacklogStep
 from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
 from resources.ledger.log import Entry
 from resources.stores.home import Stores
@@ -90,7 +90,7 @@ def figures_over_days(stores: Stores, report: DriftReport, days: int = 91) -> pl
     snapshot = stores.predictions.version(_snapshot_of(stores, report.record))
     figures, calendars = read_feeds(History.of(snapshot, stores.observations))
     # Features, forecasts and names of stores are told too, which no figure of a feed shows.
-    told = {tuple(each.signal.split("/")[:3]) for each in report.signals}
+    told = {each.called.watched for each in report.signals}
     shown = [figure for figure in figures if ("feed", figure.feed, figure.name) in told]
     shown = shown or [figure for figure in figures if (figure.feed, figure.name) == _USUALLY_SHOWN]
     made = [figure_days(figure, calendars[figure.store_ids], days) for figure in shown]
@@ -113,7 +113,7 @@ def backlog_items(stores: Stores, *, has_closed: bool = False) -> list[BacklogIt
     for step in backlog.steps:
         opened.setdefault(step.item, step)
     items = [BacklogItem(opened[number], newest) for number, newest in backlog.newest.items()]
-    return [item for item in reversed(items) if has_closed or item.newest.status != "closed"]
+    return [item for item in reversed(items) if has_closed or item.newest.status != CLOSED]
 
 
 def decide(registry: Registry, item: int, status: str, *, by: str, reason: str) -> Entry:

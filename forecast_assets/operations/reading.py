@@ -20,6 +20,7 @@ from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_observations
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.scoring.context import build_hierarchy
+from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import PastLedger
 from resources.stores.home import Stores
@@ -372,9 +373,9 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
     Raises:
         NotReadyError: If nothing of the cadence has been measured.
     """
-    days = sorted(day for measured, day in stores.ledger.state().measurements if measured == cadence)
-    newest = [stores.ledger.state().newest_measurement(cadence, day) for day in days]
-    frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest if each]
+    measurements = stores.ledger.state().part(Measurements)
+    newest = measurements.newest_of(cadence, sorted(day for of, day in measurements.by_day if of == cadence))
+    frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest]
     if not frames:
         raise NotReadyError(
             f"No {cadence} forecast has been measured yet.",
