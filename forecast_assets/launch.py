@@ -52,6 +52,7 @@ Config = dict[str, Any]
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET: Final[Config] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ACCURACY_JOBS: Final = frozenset(accuracy_job(cadence) for cadence in CADENCES.values())
+_TRIAL_JOBS: Final = frozenset(job(cadence) for cadence in CADENCES.values() for job in (assignment_job, evidence_job))
 
 
 class Runner(UseCases):
@@ -149,6 +150,7 @@ class Runner(UseCases):
     @staticmethod
     def _refusal(job: str, failed: list[str]) -> ForecastAssetsError:
         what = "No measurement was recorded" if job in _ACCURACY_JOBS else "Nothing was published"
+        what = "Nothing was recorded" if job in _TRIAL_JOBS else what
         why = f"{what}, since a check failed: {'; '.join(failed)}."
         if any(LINEAGE_CHECK in sentence.split(":")[0] for sentence in failed):
             return ChangedFileError(why, remedy="Restore the files named here from a backup.")

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 
 from forecast_assets.cli.challengers import set_version
-from forecast_assets.core.errors import NotReadyError
+from forecast_assets.core.errors import NotAcceptedError, NotReadyError
 from forecast_assets.launch import Runner
+from forecast_assets.lifecycle import stage
+from forecast_assets.lifecycle.assigning import assignment_rows
 from forecast_assets.lifecycle.promotion import require_better
 from forecast_assets.settings import Settings
 from resources.catalogue import build
@@ -143,6 +147,25 @@ def test_many_dates_are_assigned_with_one_catalogue(runner: Runner, monkeypatch:
     with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
         found = connection.sql("SELECT DISTINCT prediction_date FROM audit.channel_assignments").fetchall()
     assert len(found) == 3
+
+
+def test_an_assignment_that_breaks_a_rule_is_not_recorded(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(runner.stores, share=1.0)
+    publish(runner.stores, run_key(0))
+    before = runner.stores.ledger.state().sequence
+
+    def without_hash(*arguments: Any) -> pl.DataFrame:
+        return assignment_rows(*arguments).with_columns(hashed_share=pl.lit(None, pl.Float64))
+
+    monkeypatch.setattr(stage, "assignment_rows", without_hash)
+    with pytest.raises(NotAcceptedError, match="Nothing was recorded, since a check failed: stores_follow_by_their"):
+        runner.assign("daily")
+    assert runner.stores.ledger.state().sequence == before
+    monkeypatch.undo()
+    assert runner.assign("daily") == [CUTOFF]
+    passed = runner.instance.fetch_materializations(dg.AssetKey(["daily", "channel_assignments"]), limit=1).records
+    assert len(passed) == 1
+    assert runner.stores.ledger.state().sequence == before + 1
 
 
 def test_the_catalogue_shows_trials_assignments_and_evidence(runner: Runner) -> None:
