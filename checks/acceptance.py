@@ -15,7 +15,8 @@ from duckdb import DuckDBPyConnection
 from checks.expectations import validate_product
 from checks.judging import Verdict, judge
 from checks.lineage import lineage_breaks
-from checks.rules import Rule, rules_of
+from checks.rule import Rule
+from checks.rules import rules_of
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import RunKey
 from forecast_assets.history.as_known import History

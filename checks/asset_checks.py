@@ -21,8 +21,9 @@ from checks.acceptance import (
     judge_snapshot,
 )
 from checks.judging import Verdict
-from checks.rules import RULES, Rule, rules_of
-from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED
+from checks.rule import Rule
+from checks.rules import RULES, rules_of
+from forecast_assets.contracts import PRODUCTS, PUBLISHED
 from forecast_assets.core.keys import Cadence
 from partitions import prediction_dates, scoring_partitions
 from resources.orchestration.dagster_resources import RunResource, StoresResource, run_key
@@ -55,8 +56,8 @@ def build_checks(cadence: Cadence, start: date) -> list[dg.AssetChecksDefinition
     ]
 
 
-def accuracy_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """Return the checks that a measurement passes before it is recorded; the asset itself runs them."""
+def own_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return the checks that a product passes before it is recorded; its asset itself runs them."""
     return [
         dg.AssetCheckSpec(
             rule.name,
@@ -64,14 +65,14 @@ def accuracy_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             blocking=True,
             description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
         )
-        for rule in rules_of(FORECAST_ACCURACY.name)
+        for rule in rules_of(asset.path[-1])
     ]
 
 
-def judge_accuracy(
+def judge_own(
     store: PredictionStore, product: ProductVersion, connection: DuckDBPyConnection
 ) -> list[dg.AssetCheckResult]:
-    """Judge a measurement by all its rules; each that passes leaves an acceptance."""
+    """Judge a product by all its rules; each that passes leaves an acceptance."""
     return [
         _result(product, judge_by_rule(store, product, rule, connection))._replace(check_name=rule.name)
         for rule in rules_of(product.product)

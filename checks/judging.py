@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import polars as pl
 
-from checks.rules import Rule
+from checks.rule import Rule
 from resources.store.sql import file_list
 
 SHOWN = 10

@@ -9,10 +9,11 @@ whether days without a word may count as zero. SQL is a second pair of eyes: the
 engine than the one that made the numbers.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from checks.rule import BUG, Rule
+from checks.trial_rules import TRIAL_RULES
 from forecast_assets.base_forecasts.quality import UNUSUAL_SCORE
 from forecast_assets.contracts import (
     COMPONENTS,
@@ -25,29 +26,6 @@ from forecast_assets.contracts import (
 ROW: Final = "store_id, sku_id, step"
 NODE: Final = "product_level, product_node, store_level, store_node"
 
-
-@dataclass(frozen=True)
-class Rule:
-    """One promise of a product.
-
-    Attributes:
-        name: A sentence that is true when the rule holds.
-        product: The product that is judged.
-        failing: Query for the rows that break it.
-        remedy: What to do then.
-        reads: Other products that the query reads, besides `product`; of a snapshot, the feeds behind it.
-        is_blocking: Whether what breaks it is not published; else it is only said.
-    """
-
-    name: str
-    product: str
-    failing: str
-    remedy: str
-    reads: tuple[str, ...] = ()
-    is_blocking: bool = True
-
-
-_BUG: Final = "This is a defect of the software, not of the data: keep the store as it is and report the run."
 
 _RISING: Final = " OR ".join(f"{low} > {high}" for low, high in pairwise(QUANTILE_COLUMNS))
 _COVERING_RISING: Final = " OR ".join(f"{low} > {high}" for low, high in pairwise(COVERING_COLUMNS))
@@ -84,7 +62,7 @@ def _target_dates(product: str) -> Rule:
         name="target_dates_follow_the_prediction_date",
         product=product,
         failing="SELECT * FROM product WHERE target_date <> prediction_date + step::INTEGER",
-        remedy=_BUG,
+        remedy=BUG,
     )
 
 
@@ -99,7 +77,7 @@ def _flags(product: str) -> Rule:
                 OR list_contains(flags, 'new_series') <> (demand_class = 'new')
                 OR list_contains(flags, 'out_of_distribution')
                     <> coalesce(out_of_distribution_score >= {UNUSUAL_SCORE}, false)""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     )
 
 
@@ -141,13 +119,13 @@ RULES: Final = (
         name="components_sum_to_base_units",
         product="base_forecasts",
         failing=f"SELECT {ROW}, base_units, {_SUM} AS parts FROM product WHERE {_SUM} <> base_units",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="quantiles_rise_with_probability",
         product="base_forecasts",
         failing=f"SELECT {ROW}, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="few_series_fall_back",
@@ -168,7 +146,7 @@ RULES: Final = (
         failing=f"""
             SELECT {ROW}, out_of_distribution_score, lost_share FROM product
             WHERE out_of_distribution_score NOT BETWEEN 0 AND 1 OR lost_share NOT BETWEEN 0 AND 1""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="few_rows_are_out_of_distribution",
@@ -188,7 +166,7 @@ RULES: Final = (
         name="quantiles_rise_with_probability",
         product="reconciled_forecasts",
         failing=f"SELECT {ROW}, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="reconciliation_keeps_the_total_in_reach",
@@ -203,7 +181,7 @@ RULES: Final = (
         name="probabilities_lie_between_zero_and_one",
         product="stockout_risks",
         failing=f"SELECT {ROW}, stockout_probability FROM product WHERE stockout_probability NOT BETWEEN 0 AND 1",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="parts_sum_to_the_probability",
@@ -211,7 +189,7 @@ RULES: Final = (
         failing=f"""
             SELECT {ROW}, stockout_probability, {_PARTS} AS parts FROM product
             WHERE stockout_probability IS NOT NULL AND {_PARTS} <> stockout_probability""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="lost_units_never_exceed_the_forecast",
@@ -221,7 +199,7 @@ RULES: Final = (
             SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units, r.reconciled_units
             FROM product p JOIN reconciled_forecasts r USING (store_id, sku_id, step)
             WHERE p.expected_lost_units > r.reconciled_units""",
-        remedy=_BUG,
+        remedy=BUG,
     ),
     _complete("forecast_explanations"),
     Rule(
@@ -231,13 +209,13 @@ RULES: Final = (
             SELECT {ROW}, forecast_units, expected_sales_units FROM product
             WHERE {_SUM} + reconciliation_units + override_units <> forecast_units
                 OR forecast_units + stock_units <> expected_sales_units""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="every_row_has_its_reasons",
         product="forecast_explanations",
         failing=f"SELECT {ROW} FROM product WHERE forecast_reason = '' OR risk_reason = ''",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     _complete("forecasts"),
     _target_dates("forecasts"),
@@ -265,13 +243,13 @@ RULES: Final = (
             JOIN level_sums t ON t.step = l.step AND t.product_level = 'total' AND t.store_level = 'total'
             WHERE l.forecast_units <> t.forecast_units OR l.expected_sales_units <> t.expected_sales_units
                 OR l.series_count <> t.series_count""",
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="quantiles_rise_with_probability",
         product="aggregate_forecasts",
         failing=f"SELECT {NODE}, step, {', '.join(QUANTILE_COLUMNS)} FROM product WHERE {_RISING}",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="children_sum_to_parent",
@@ -294,7 +272,7 @@ RULES: Final = (
             FROM ours o FULL JOIN theirs t USING (product_level, product_node, store_level, store_node, step)
             WHERE o.forecast_units IS DISTINCT FROM t.forecast_units
                 OR o.expected_sales_units IS DISTINCT FROM t.expected_sales_units""",
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="every_series_has_its_periods",
@@ -324,7 +302,7 @@ RULES: Final = (
                 GROUP BY ALL)
             SELECT store_id, sku_id, period, forecast_units, sum_units
             FROM ours JOIN theirs USING (store_id, sku_id, period) WHERE forecast_units <> sum_units""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="quantiles_rise_with_probability",
@@ -332,7 +310,7 @@ RULES: Final = (
         failing=f"""
             SELECT store_id, sku_id, period, {", ".join((*QUANTILE_COLUMNS, *COVERING_COLUMNS))} FROM product
             WHERE {_RISING} OR {_COVERING_RISING}""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="every_level_counts_the_same_units",
@@ -344,7 +322,7 @@ RULES: Final = (
             FROM levels l JOIN levels f USING ({_RUN}) WHERE f.product_level = 'sku' AND f.store_level = 'store'
                 AND (l.sales_units, l.expected_sales_units, l.forecast_units, l.series, l.series_without_actual)
                 <> (f.sales_units, f.expected_sales_units, f.forecast_units, f.series, f.series_without_actual)""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="segments_sum_to_all_rows",
@@ -355,7 +333,7 @@ RULES: Final = (
                 FROM product WHERE product_level = 'sku' AND store_level = 'store' GROUP BY ALL)
             SELECT k.* FROM sums k JOIN sums a USING ({_RUN}) WHERE a.segment_kind = 'all'
                 AND ({" OR ".join(f"k.{name} <> a.{name}" for name in _ADDITIVE)})""",  # noqa: S608
-        remedy=_BUG,
+        remedy=BUG,
     ),
     Rule(
         name="judged_rows_are_rows",
@@ -368,8 +346,9 @@ RULES: Final = (
                 OR error_units <> expected_sales_units - sales_units
                 OR (product_level = 'sku' AND store_level = 'store'
                     AND (rows, rows_without_actual) <> (series, series_without_actual))""",
-        remedy=_BUG,
+        remedy=BUG,
     ),
+    *TRIAL_RULES,
 )
 
 

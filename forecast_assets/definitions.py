@@ -12,12 +12,12 @@ from dagster_duckdb import DuckDBResource
 
 from checks.acceptance import required_checks
 from checks.asset_checks import (
-    accuracy_check_specs,
     build_checks,
     build_snapshot_checks,
-    judge_accuracy,
+    judge_own,
+    own_check_specs,
 )
-from forecast_assets.accuracy.assets import AccuracyChecks, build_forecast_accuracy_asset
+from forecast_assets.accuracy.assets import build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.drift_triggers import (
     build_challenger_sensor,
@@ -42,6 +42,7 @@ from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_ass
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.reviews.assets import build_business_reviews_asset
+from forecast_assets.scoring.assets import OwnChecks
 from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
@@ -72,10 +73,10 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     snapshot = build_snapshot_asset(start, FEEDS, chosen.feed_tolerance)
     branches = {cadence: _branch(cadence, start) for cadence in CADENCES.values()}
     scoring = [asset for branch in branches.values() for asset in branch]
-    accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _ACCURACY_CHECKS) for cadence in branches}
+    accuracy = {cadence: build_forecast_accuracy_asset(cadence, start, _OWN_CHECKS) for cadence in branches}
     mirror_check = build_mirror_check(chosen)
-    assignments = {cadence: build_channel_assignments_asset(cadence, start) for cadence in branches}
-    evidence = {cadence: build_challenger_evidence_asset(cadence, start) for cadence in branches}
+    assignments = {cadence: build_channel_assignments_asset(cadence, start, _OWN_CHECKS) for cadence in branches}
+    evidence = {cadence: build_challenger_evidence_asset(cadence, start, _OWN_CHECKS) for cadence in branches}
     reviews = {cadence: build_business_reviews_asset(cadence, start) for cadence in branches}
     trials = [*assignments.values(), *evidence.values()]
     drift = build_drift_asset(start, accuracy.values())
@@ -158,7 +159,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
 # The stages of a run share its context; a process per stage would pay the imports again. No backfill policy
 # is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
-_ACCURACY_CHECKS: Final = AccuracyChecks(accuracy_check_specs, judge_accuracy)
+_OWN_CHECKS: Final = OwnChecks(own_check_specs, judge_own)
 
 
 def scoring_job(cadence: Cadence) -> str:

@@ -20,7 +20,7 @@ from checks.acceptance import LINEAGE_CHECK
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.automation.mirror import MirrorResource
 from forecast_assets.backtesting.backtest import BacktestOutcome
-from forecast_assets.contracts import BACKTEST_REPORTS, FORECAST_ACCURACY
+from forecast_assets.contracts import BACKTEST_REPORTS, CHANNEL_ASSIGNMENTS, FORECAST_ACCURACY
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, NotAcceptedError
 from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import silent
@@ -42,7 +42,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions, scoring_partition
 from resources.ledger.entries.ingest import BatchRecord
-from resources.orchestration.configs import CorrectionConfig, MeasurementConfig, TrainingConfig
+from resources.orchestration.configs import AssignmentConfig, CorrectionConfig, MeasurementConfig, TrainingConfig
 from resources.orchestration.dagster_home import history_written, open_instance, prepare_dagster_home, process_tags
 from resources.orchestration.dagster_resources import CallbackProgress
 from resources.orchestration.metadata import product_metadata
@@ -52,6 +52,7 @@ Config = dict[str, Any]
 # Dagster logs every event at DEBUG; a person wants our own progress and the errors.
 _QUIET: Final[Config] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ACCURACY_JOBS: Final = frozenset(accuracy_job(cadence) for cadence in CADENCES.values())
+_TRIAL_JOBS: Final = frozenset(job(cadence) for cadence in CADENCES.values() for job in (assignment_job, evidence_job))
 
 
 class Runner(UseCases):
@@ -95,9 +96,11 @@ class Runner(UseCases):
             resources={"run_knowledge": cache},
         )
 
-    def assign_date(self, cadence: str, day: date) -> None:
+    def assign_date(self, cadence: str, day: date, *, shows: bool) -> None:
         """Run the assignment of a date."""
-        self._run(assignment_job(CADENCES[cadence]), partition_key=day.isoformat(), config={})
+        operation = f"{cadence}__{CHANNEL_ASSIGNMENTS.name}"
+        config = {"ops": {operation: {"config": AssignmentConfig(shows=shows).model_dump()}}}
+        self._run(assignment_job(CADENCES[cadence]), partition_key=day.isoformat(), config=config)
 
     def judge_challenger(self, cadence: str, day: date) -> None:
         """Run the weighing of a trial."""
@@ -147,6 +150,7 @@ class Runner(UseCases):
     @staticmethod
     def _refusal(job: str, failed: list[str]) -> ForecastAssetsError:
         what = "No measurement was recorded" if job in _ACCURACY_JOBS else "Nothing was published"
+        what = "Nothing was recorded" if job in _TRIAL_JOBS else what
         why = f"{what}, since a check failed: {'; '.join(failed)}."
         if any(LINEAGE_CHECK in sentence.split(":")[0] for sentence in failed):
             return ChangedFileError(why, remedy="Restore the files named here from a backup.")

@@ -1,43 +1,23 @@
 """The accuracy asset: context in, metadata out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
-from duckdb import DuckDBPyConnection
 
 from forecast_assets.accuracy.inputs import ACTUAL_FEEDS, PRODUCT
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
 from forecast_assets.accuracy.stage import MeasurementContext, last_weeks, measure_day, record_measurement
 from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.keys import Cadence
-from forecast_assets.scoring.assets import rendered
+from forecast_assets.scoring.assets import OwnChecks, rendered
 from partitions import prediction_dates
 from resources.orchestration.configs import MeasurementConfig
 from resources.orchestration.dagster_resources import ProgressReporter, StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
-from resources.store.manifests import ProductVersion
-from resources.stores.products import PredictionStore
-
-CheckFunction = Callable[[PredictionStore, ProductVersion, DuckDBPyConnection], Sequence[dg.AssetCheckResult]]
 
 
-@dataclass(frozen=True)
-class AccuracyChecks:
-    """The checks that a measurement passes before it is recorded.
-
-    Attributes:
-        specs: Return the checks of an asset, as Dagster knows them.
-        run: Judge a stored product by them.
-    """
-
-    specs: Callable[[dg.AssetKey], Sequence[dg.AssetCheckSpec]]
-    run: CheckFunction
-
-
-def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: AccuracyChecks) -> dg.AssetsDefinition:
+def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: OwnChecks) -> dg.AssetsDefinition:
     """Build the asset that measures the published forecasts of a day, and whose last act is to record it."""
     key = dg.AssetKey([cadence.name, PRODUCT])
     specs = checks.specs(key)

@@ -30,7 +30,7 @@ from forecast_assets.plots import (
     coverage_and_reliability_png,
 )
 from forecast_assets.scoring.stage import StageResult, Summary
-from resources.ledger.entries.measure import Measurement
+from resources.ledger.entries.measure import Measurement, Measurements
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -123,9 +123,9 @@ def record_measurement(
 def last_weeks(context: MeasurementContext) -> Summary:
     """Draw the newest measurements of the last four weeks."""
     state, store = context.stores.ledger.state(), context.stores.predictions
-    days = [context.target_date - timedelta(days=back) for back in range(SHOWN_DAYS)]
-    newest = [state.newest_measurement(context.cadence, day) for day in days]
-    versions = [store.version(one.product_version) for one in newest if one is not None]
+    days = (context.target_date - timedelta(days=back) for back in range(SHOWN_DAYS))
+    newest = state.part(Measurements).newest_of(context.cadence, days)
+    versions = [store.version(one.product_version) for one in newest]
     # Measurements of earlier releases have fewer columns.
     rows = pl.concat([store.read(version) for version in versions], how="diagonal")
     drawn = {

@@ -9,9 +9,11 @@ from typing import Final
 
 import dagster as dg
 
+from forecast_assets.automation.refusals import Refusals
+from forecast_assets.automation.triggers import first_request
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import last_day_over
-from forecast_assets.lifecycle.retraining import DueTraining, due_training
+from forecast_assets.core.keys import DAILY, last_day_over
+from forecast_assets.lifecycle.retraining import DueTraining, due_challenger, due_training
 from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.settings import Settings
@@ -24,7 +26,8 @@ from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.stores.home import Stores
 
-SENSOR_SECONDS: Final = 300
+# Drift and what follows from it may wait longer than a run.
+DRIFT_SECONDS: Final = 300
 DAYS_LOOKED_BACK: Final = 14
 
 
@@ -34,7 +37,7 @@ def build_drift_sensor(stores: StoresResource, job: str) -> dg.SensorDefinition:
     @dg.sensor(
         name="drift_when_snapshot_is_there",
         job_name=job,
-        minimum_interval_seconds=SENSOR_SECONDS,
+        minimum_interval_seconds=DRIFT_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Judges the inputs of each day and the errors of forecasts, oldest first, after the newest that "
         "was judged; of a store in which none was, the newest day.",
@@ -65,7 +68,7 @@ def drift_request(stores: Stores, launches: Launches, now: datetime | None = Non
     if not due:
         return dg.SkipReason(f"Every day with a snapshot up to {newest} is judged.")
     request = dg.RunRequest(run_key=f"drift/{due[0]}/{state.sequence}", partition_key=due[0].isoformat())
-    return _unless_launched(request, launches)
+    return first_request([lambda: request], launches)
 
 
 def build_retraining_schedule(settings: Settings, stores: StoresResource, job: str) -> dg.ScheduleDefinition:
@@ -89,8 +92,10 @@ def build_retraining_schedule(settings: Settings, stores: StoresResource, job: s
         )
         if isinstance(due, str):
             return dg.SkipReason(due)
-        context.instance.add_dynamic_partitions(str(model_versions.name), [due.request.model_version])
-        return _unless_launched(training_request(due), Launches(context.instance, job))
+        answer = _training_once(due, Launches(context.instance, job))
+        if isinstance(answer, dg.RunRequest):
+            context.instance.add_dynamic_partitions(str(model_versions.name), [due.request.model_version])
+        return answer
 
     return retraining
 
@@ -101,7 +106,7 @@ def build_retraining_sensor(stores: StoresResource, job: str) -> dg.SensorDefini
     @dg.sensor(
         name="retraining_when_drift_is_told",
         job_name=job,
-        minimum_interval_seconds=SENSOR_SECONDS,
+        minimum_interval_seconds=DRIFT_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Trains a version of the champion's family once two weeks of a change that no version has seen are "
         "known, and no feed is broken; it becomes the challenger if its gates pass.",
@@ -110,7 +115,7 @@ def build_retraining_sensor(stores: StoresResource, job: str) -> dg.SensorDefini
         due = due_training(stores.reopened(), weeks=0, now=datetime.now(UTC))
         if isinstance(due, str):
             return dg.SkipReason(due)
-        answer = _unless_launched(training_request(due), Launches(context.instance, job))
+        answer = _training_once(due, Launches(context.instance, job))
         if isinstance(answer, dg.SkipReason):
             return answer
         added = model_versions.build_add_request([due.request.model_version])
@@ -130,29 +135,45 @@ def training_request(due: DueTraining) -> dg.RunRequest:
     )
 
 
+def _training_once(due: DueTraining, launches: Launches) -> dg.RunRequest | dg.SkipReason:
+    # Its key names no ledger entry: a training that failed is for somebody to look at.
+    return first_request(
+        [lambda: training_request(due)], launches, launched_before="was launched before: look at it in the UI"
+    )
+
+
 def build_challenger_sensor(stores: StoresResource) -> dg.SensorDefinition:
     """Build the sensor that makes a version challenger that was trained by rule and passes its gates."""
 
     @dg.sensor(
         name="challenger_when_gates_pass",
-        minimum_interval_seconds=SENSOR_SECONDS,
+        minimum_interval_seconds=DRIFT_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes the newest version that was trained by rule the challenger, if its gates pass and nobody "
         "chose another one. The ledger says so under the name `automation`. Never moves the champion.",
     )
     def challenger(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        moved = offer_challenger(stores.reopened())
-        if isinstance(moved, Challenge):
-            context.log.info("%s is %s (ledger entry %s).", moved.channel, moved.model_version, moved.sequence)
-            return dg.SkipReason(f"`{moved.model_version}` is {moved.channel}: {moved.reason}.")
-        return dg.SkipReason(moved)
+        return dg.SkipReason(challenger_answer(stores.reopened(), Refusals(context)))
 
     return challenger
 
 
-def _unless_launched(request: dg.RunRequest, launches: Launches) -> dg.RunRequest | dg.SkipReason:
-    if launches.is_under_way(request):
-        return dg.SkipReason(f"The run of {request.partition_key} is under way.")
-    if launches.has_run(request):
-        return dg.SkipReason(f"The run of {request.partition_key} was launched before: look at it in the UI.")
-    return request
+def challenger_answer(stores: Stores, refusals: Refusals) -> str:
+    """Make the version that is due challenger, if it passes its gates; say what was done, or why nothing was.
+
+    Args:
+        stores: Where everything is.
+        refusals: What was refused at an earlier tick is judged again after the next ledger entry only.
+    """
+    due, state = due_challenger(stores), stores.ledger.state()
+    if isinstance(due, str):
+        return due
+    known = refusals.still(due.model_version, state)
+    if known is not None:
+        return known
+    seen = state.sequence
+    moved = offer_challenger(stores)
+    if isinstance(moved, Challenge):
+        return f"`{moved.model_version}` is {moved.channel} (ledger entry {moved.sequence}): {moved.reason}."
+    refusals.keep(due.model_version, DAILY.name, moved, seen=seen, state=stores.ledger.state())
+    return moved

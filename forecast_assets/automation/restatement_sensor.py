@@ -21,7 +21,7 @@ from resources.orchestration.markdown import markdown_table
 from resources.store.blobs import sha256
 from resources.stores.home import Stores
 
-SENSOR_SECONDS: Final = 300
+RESTATEMENT_SECONDS: Final = 300
 # Older runs are compared when somebody asks for restatements.
 DAYS_LOOKED_BACK: Final = 14
 
@@ -31,7 +31,7 @@ def build_restatement_sensor(stores: StoresResource) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="restatements_after_publication",
-        minimum_interval_seconds=SENSOR_SECONDS,
+        minimum_interval_seconds=RESTATEMENT_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Says which published runs of the last two weeks would read other inputs today, and how to correct "
         "them. Never corrects by itself.",

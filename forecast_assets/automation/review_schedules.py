@@ -3,12 +3,12 @@
 What belongs here: deciding that a review is due, or saying why it is not. What does not: reviewing.
 """
 
-from datetime import UTC, timedelta
+from datetime import UTC
 
 import dagster as dg
 
 from forecast_assets.core.errors import ForecastAssetsError
-from forecast_assets.core.keys import WEEKLY, Cadence
+from forecast_assets.core.keys import WEEKLY, Cadence, last_day_over
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.reviews.stage import require_reviewable
 from forecast_assets.settings import Settings
@@ -31,7 +31,7 @@ def build_review_schedule(
     )
     def review(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(UTC)
-        last_day = WEEKLY.newest_date(now.date() - timedelta(days=1))
+        last_day = WEEKLY.newest_date(last_day_over(now))
         try:
             require_reviewable(stores.reopened().ledger.state(), cadence.name, last_day, now)
         except ForecastAssetsError as error:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from forecast_assets.automation.triggers import SENSOR_SECONDS
+from forecast_assets.automation.refusals import Refusals
+from forecast_assets.automation.triggers import SENSOR_SECONDS, first_request
 from forecast_assets.core.errors import RefusedError
 from forecast_assets.core.keys import Cadence
 from forecast_assets.lifecycle.stage import due_dates, due_day
@@ -56,7 +57,7 @@ def assignment_request(stores: Stores, cadence: Cadence, launches: Launches) -> 
         return dg.SkipReason(f"No {cadence.name} date waits for an assignment.")
     day = due[0]
     key = f"assignment/{cadence.name}/{day}/{state.sequence}"
-    return _once(dg.RunRequest(run_key=key, partition_key=day.isoformat()), launches)
+    return first_request([lambda: dg.RunRequest(run_key=key, partition_key=day.isoformat())], launches)
 
 
 def build_evidence_sensors(
@@ -80,14 +81,23 @@ def _evidence_sensor(settings: Settings, stores: StoresResource, cadence: Cadenc
     def evidence(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         launches = Launches(context.instance, job)
         return evidence_request(
-            stores.reopened(), cadence, launches, promotes_on_evidence=settings.promotes_on_evidence
+            stores.reopened(),
+            cadence,
+            launches,
+            promotes_on_evidence=settings.promotes_on_evidence,
+            refusals=Refusals(context),
         )
 
     return evidence
 
 
 def evidence_request(
-    stores: Stores, cadence: Cadence, launches: Launches, *, promotes_on_evidence: bool = False
+    stores: Stores,
+    cadence: Cadence,
+    launches: Launches,
+    *,
+    promotes_on_evidence: bool = False,
+    refusals: Refusals | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
     """Return the request for the newest measured day of the running trial, or why there is none.
 
@@ -96,32 +106,38 @@ def evidence_request(
         cadence: Rhythm of the runs.
         launches: What has been launched.
         promotes_on_evidence: Whether to promote a challenger that the newest verdict says is better.
+        refusals: What was refused at an earlier tick is judged again after the next ledger entry only.
     """
     state = stores.ledger.state()
     due = due_day(state, cadence.name)
     if due is not None:
         key = f"evidence/{cadence.name}/{due}/{state.sequence}"
-        return _once(dg.RunRequest(run_key=key, partition_key=due.isoformat()), launches)
-    if promotes_on_evidence:
-        try:
-            promotion = promote_if_better(stores, cadence)
-        except RefusedError as error:
-            return dg.SkipReason(error_text(error))
-        if promotion is not None:
-            champion = stores.ledger.state().channel(cadence.champion)
-            return dg.SkipReason(f"{champion} is promoted (ledger entry {promotion.sequence}).")
+        request = dg.RunRequest(run_key=key, partition_key=due.isoformat())
+        return first_request([lambda: request], launches)
     trial = running_trial(state, cadence.name)
     if trial is None:
         return dg.SkipReason(f"No {cadence.name} trial runs.")
+    if promotes_on_evidence:
+        promoted = _promoted(stores, cadence, trial.model_version, refusals or Refusals())
+        if promoted:
+            return dg.SkipReason(promoted)
     verdict = state.part(ChallengerVerdicts).newest(trial.begun_by)
     if verdict is None:
         return dg.SkipReason(f"No day from {trial.first_day} on was measured, on which the trial begins.")
     return dg.SkipReason(f"Weighed up to {verdict.target_date}: {verdict.decision} (ledger entry {verdict.sequence}).")
 
 
-def _once(request: dg.RunRequest, launches: Launches) -> dg.RunRequest | dg.SkipReason:
-    if launches.is_under_way(request):
-        return dg.SkipReason(f"The run of {request.partition_key} is under way.")
-    if launches.has_run(request):
-        return dg.SkipReason(f"The run of {request.partition_key} failed; it is tried again after the next entry.")
-    return request
+def _promoted(stores: Stores, cadence: Cadence, challenger: str, refusals: Refusals) -> str:
+    """Promote a challenger that is shown to be better; say that, or why it was refused, or nothing."""
+    state = stores.ledger.state()
+    known = refusals.still(challenger, state)
+    if known is not None:
+        return known
+    seen = state.sequence
+    try:
+        promotion = promote_if_better(stores, cadence)
+    except RefusedError as error:
+        why = error_text(error)
+        refusals.keep(challenger, cadence.name, why, seen=seen, state=stores.ledger.state())
+        return why
+    return "" if promotion is None else f"{challenger} is promoted (ledger entry {promotion.sequence})."

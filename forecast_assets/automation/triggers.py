@@ -37,6 +37,8 @@ SENSOR_SECONDS: Final = 60
 DATES_LOOKED_BACK: Final[Mapping[str, int]] = {"daily": 14, "weekly": 4}
 # As far as the longest horizon: what restates an older day is measured by hand.
 ACCURACY_DAYS_LOOKED_BACK: Final = 90
+# Of a request that names the newest ledger entry: the next entry makes another one of it.
+TRIED_AGAIN: Final = "failed; it is tried again after the next ledger entry"
 
 _Ask = Callable[[], dg.RunRequest | str]
 
@@ -59,9 +61,9 @@ def _schedule(
         f"with `{cadence.champion}`, then with the other live versions, follows it.",
     )
     def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        ended = cadence.newest_date(context.scheduled_execution_time.date() - timedelta(days=1))
+        ended = cadence.newest_date(last_day_over(context.scheduled_execution_time))
         ask = _snapshot_of(stores.reopened(), settings.feed_tolerance)
-        return _first_request([partial(ask, ended)], Launches(context.instance, feature_pipeline))
+        return first_request([partial(ask, ended)], Launches(context.instance, feature_pipeline))
 
     return scheduled
 
@@ -151,7 +153,7 @@ def snapshot_request(
     due = sorted({*_due(newest, DAILY, is_made), *(day for day in waited_for if not is_made(day))})
     ask = _snapshot_of(stores, feed_tolerance, waiting)
     asks: list[_Ask] = [partial(ask, day) for day in due]
-    return _first_request([*(asks or [lambda: f"The snapshot of {newest} is there."]), *later], launches)
+    return first_request([*(asks or [lambda: f"The snapshot of {newest} is there."]), *later], launches)
 
 
 def _newest_over(stores: Stores, now: datetime | None) -> tuple[date, Sequence[Callable[[], str]]]:
@@ -209,28 +211,28 @@ def _key(cadence: Cadence, day: date, version: str) -> RunKey:
     return RunKey(cadence.name, day, version, cadence.default_horizon)
 
 
-def _first_request(
-    asks: Iterable[Callable[[], dg.RunRequest | str]], launches: Launches
+def first_request(
+    asks: Iterable[Callable[[], dg.RunRequest | str]], launches: Launches, *, launched_before: str = TRIED_AGAIN
 ) -> dg.RunRequest | dg.SkipReason:
     """Return the first request that can be run now, or why none can; one run at a time, in order.
 
     Args:
         asks: Each returns a request, or why there is none.
         launches: What has been launched.
+        launched_before: What is to be said of a run that was launched before and is not under way.
     """
-    reasons = []
-    for ask in asks:
+    reasons: list[str] = []
+    left = iter(asks)
+    for ask in left:
         answer = ask()
         if isinstance(answer, str):
             reasons.append(answer)
         elif launches.is_under_way(answer):
-            reasons = [
-                *reasons[: FIRST - 1],
-                f"The run of {answer.partition_key} is under way; what comes after it follows.",
-            ]
+            follows = "" if next(left, None) is None else "; what comes after it follows"
+            reasons = [*reasons[: FIRST - 1], f"The run of {answer.partition_key} is under way{follows}."]
             break
         elif launches.has_run(answer):
-            reasons.append(f"The run of {answer.partition_key} failed; it is tried again after the next ledger entry.")
+            reasons.append(f"The run of {answer.partition_key} {launched_before}.")
         else:
             return answer
     return dg.SkipReason(" ".join(reasons[:FIRST]))
@@ -296,7 +298,7 @@ def scoring_request(
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
     asks = chain.from_iterable(_asks_of(stores, cadence, version, newest) for version in live)
-    answer = _first_request(chain(asks, later), launches)
+    answer = first_request(chain(asks, later), launches)
     if isinstance(answer, dg.SkipReason):
         return answer
     return dg.SensorResult(run_requests=[answer], dynamic_partitions_requests=[model_versions.build_add_request(live)])
@@ -381,7 +383,7 @@ def accuracy_request(
     ask = _accuracy_of(stores, cadence, newest, feed_tolerance)
     asks: list[_Ask] = [partial(ask, day) for day in due]
     done = f"Every published {cadence.name} forecast of a day up to {newest} is measured."
-    return _first_request([*(asks or [lambda: done]), *later], launches)
+    return first_request([*(asks or [lambda: done]), *later], launches)
 
 
 def _accuracy_of(

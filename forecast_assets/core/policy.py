@@ -11,7 +11,7 @@ what held before.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from math import isfinite
@@ -26,13 +26,58 @@ MERIT_GATES: Final = (
     "stable_between_runs", "inputs_are_familiar", "risk_is_reliable",
 )  # fmt: skip
 _GATES_OF_MERIT: Final = f"Gates of merit are: {', '.join(MERIT_GATES)}."
+# What real time may be asked for where nobody has approved more.
+USES: Final = ("emergency_replenishment", "stockout_check", "what_if")
+_USE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _VERSION_DIGITS: Final = 12
 
 PolicyValue = float | tuple[str, ...]
 
 
 def _number(default: float, least: float, most: float, meaning: str) -> Any:
-    return field(default=default, metadata={"least": least, "most": most, "meaning": meaning})
+    def parse(name: str, said: Any) -> float:
+        is_number = isinstance(said, int | float) and not isinstance(said, bool) and isfinite(said)
+        if not is_number or not least <= said <= most:
+            raise InputError(
+                f"`{name}` cannot be {said!r}: {meaning}.",
+                remedy=f"Give a number from {least:g} to {most:g}.",
+                key=name,
+                value=str(said),
+            )
+        return float(said)
+
+    return field(default=default, metadata={"meaning": f"{meaning}; {least:g} to {most:g}", "parse": parse})
+
+
+def _names(default: tuple[str, ...], meaning: str, parse: Callable[[str, Any], tuple[str, ...]]) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "parse": parse})
+
+
+def _gate_names(name: str, said: Any) -> tuple[str, ...]:
+    if isinstance(said, str) or not isinstance(said, Sequence) or not all(isinstance(each, str) for each in said):
+        raise InputError(f"`{name}` is a list of gates, not {said!r}.", remedy=_GATES_OF_MERIT, key=name)
+    others = sorted({*said} - {*MERIT_GATES})
+    if others:
+        raise InputError(
+            f"`{name}` cannot have {first_ten(f'`{each}`' for each in others)}: only gates of merit can be overridden, "
+            "gates of soundness never.",
+            remedy=_GATES_OF_MERIT,
+            key=name,
+            gates=others,
+        )
+    return tuple(gate for gate in MERIT_GATES if gate in said)
+
+
+def _uses(name: str, said: Any) -> tuple[str, ...]:
+    is_list = isinstance(said, Sequence) and not isinstance(said, str)
+    wrong = [each for each in said if not isinstance(each, str) or not _USE.fullmatch(each)] if is_list else [said]
+    if wrong:
+        raise InputError(
+            f"`{name}` cannot have {first_ten(repr(each) for each in wrong)}.",
+            remedy="Name uses by lower-case letters, digits and underscores, such as `store_visit`.",
+            key=name,
+        )
+    return tuple(sorted({*said}))
 
 
 @dataclass(frozen=True)
@@ -73,8 +118,8 @@ class GateBounds:
 class OverrideRules:
     """Section `overrides`: which gates of merit somebody may override, with name and reason."""
 
-    allowed: tuple[str, ...] = field(
-        default=(), metadata={"meaning": f"gates of merit that may be overridden; of {', '.join(MERIT_GATES)}"}
+    allowed: tuple[str, ...] = _names(
+        (), f"gates of merit that may be overridden; of {', '.join(MERIT_GATES)}", _gate_names
     )
 
 
@@ -94,16 +139,11 @@ class CalibrationTargets:
     coverage_80: float = _number(0.8, 0.6, 0.95, "share of days that the central 80% interval is to hold")
 
 
-# What real time may be asked for where nobody has approved more.
-USES: Final = ("emergency_replenishment", "stockout_check", "what_if")
-_USE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-
 @dataclass(frozen=True)
 class RealTimeRules:
     """Section `real_time`: what predictions in real time may be used for."""
 
-    uses: tuple[str, ...] = field(default=USES, metadata={"meaning": "uses that are approved, sorted"})
+    uses: tuple[str, ...] = _names(USES, "uses that are approved, sorted", _uses)
 
 
 @dataclass(frozen=True)
@@ -234,9 +274,8 @@ def meaning_of(name: str) -> str:
         >>> meaning_of("calibration.coverage_80")
         'share of days that the central 80% interval is to hold; 0.6 to 0.95'
     """
-    about = _metadata(name)
-    bounds = f"; {about['least']:g} to {about['most']:g}" if "least" in about else ""
-    return f"{about['meaning']}{bounds}"
+    meaning: str = _metadata(name)["meaning"]
+    return meaning
 
 
 def _metadata(name: str) -> Mapping[str, Any]:
@@ -246,47 +285,8 @@ def _metadata(name: str) -> Mapping[str, Any]:
 
 def _value(name: str, said: Any) -> PolicyValue:
     """Return a value as it is kept, unless it is none that its key may have."""
-    about = _metadata(name)
-    if name == "real_time.uses":
-        return _uses(name, said)
-    if "least" not in about:
-        return _gate_names(name, said)
-    is_number = isinstance(said, int | float) and not isinstance(said, bool) and isfinite(said)
-    if not is_number or not about["least"] <= said <= about["most"]:
-        raise InputError(
-            f"`{name}` cannot be {said!r}: {about['meaning']}.",
-            remedy=f"Give a number from {about['least']:g} to {about['most']:g}.",
-            key=name,
-            value=str(said),
-        )
-    return float(said)
-
-
-def _gate_names(name: str, said: Any) -> tuple[str, ...]:
-    if isinstance(said, str) or not isinstance(said, Sequence) or not all(isinstance(each, str) for each in said):
-        raise InputError(f"`{name}` is a list of gates, not {said!r}.", remedy=_GATES_OF_MERIT, key=name)
-    others = sorted({*said} - {*MERIT_GATES})
-    if others:
-        raise InputError(
-            f"`{name}` cannot have {first_ten(f'`{each}`' for each in others)}: only gates of merit can be overridden, "
-            "gates of soundness never.",
-            remedy=_GATES_OF_MERIT,
-            key=name,
-            gates=others,
-        )
-    return tuple(gate for gate in MERIT_GATES if gate in said)
-
-
-def _uses(name: str, said: Any) -> tuple[str, ...]:
-    is_list = isinstance(said, Sequence) and not isinstance(said, str)
-    wrong = [each for each in said if not isinstance(each, str) or not _USE.fullmatch(each)] if is_list else [said]
-    if wrong:
-        raise InputError(
-            f"`{name}` cannot have {first_ten(repr(each) for each in wrong)}.",
-            remedy="Name uses by lower-case letters, digits and underscores, such as `store_visit`.",
-            key=name,
-        )
-    return tuple(sorted({*said}))
+    parsed: PolicyValue = _metadata(name)["parse"](name, said)
+    return parsed
 
 
 def _sound(policy: Policy) -> Policy:

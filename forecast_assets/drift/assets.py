@@ -74,7 +74,7 @@ def build_drift_asset(start: date, accuracy: Iterable[dg.AssetsDefinition]) -> d
 def _check_results(told: Sequence[Signal]) -> list[dg.AssetCheckResult]:
     results = []
     for name, (subject, verdict, _) in _CHECKS.items():
-        own = [each for each in told if each.signal.startswith(f"{subject}/") and f"/{verdict}/" in each.signal]
+        own = [each for each in told if (each.called.subject, each.called.verdict) == (subject, verdict)]
         results.append(
             dg.AssetCheckResult(
                 check_name=name,

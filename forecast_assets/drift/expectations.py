@@ -170,10 +170,8 @@ def _levels(values: Floats, least_spread: float, stores: int) -> list[Floats]:
     days = values.shape[1]
     if days <= _LEVEL_DAYS + WEEK:
         return [np.full(values.shape, np.nan)] * 2
-    windows = np.lib.stride_tricks.sliding_window_view(values, WEEK, axis=1)
-    known = (~np.isnan(windows)).sum(axis=2) >= _LEAST_WEEK_DAYS
-    weekly = np.where(known, _median(windows), np.nan)
-    # weekly[:, i] is of the days i to i + 6; the last week of day t ends at t - 8, so that it begins at t - 14.
+    weekly = _week_medians(values)
+    # The last week of day t ends at t - 8, so that it begins at t - 14.
     judged = np.arange(_LEVEL_DAYS + WEEK, days)
     starts = judged[None, :] - 2 * WEEK - WEEK * np.arange(LEVEL_WEEKS)[:, None]
     weeks = weekly[:, starts]
@@ -226,10 +224,8 @@ def _less_last_year(values: Floats) -> Floats:
     half = WEEK // 2
     if values.shape[1] <= _YEAR + half:
         return made
-    windows = np.lib.stride_tricks.sliding_window_view(values, WEEK, axis=1)
-    known = (~np.isnan(windows)).sum(axis=2) >= _LEAST_WEEK_DAYS
-    usual = np.nan_to_num(np.where(known, _median(windows), np.nan))
-    # usual[:, i] is of the days i to i + 6, around day i + 3.
+    # usual[:, i] is of the week around day i + 3.
+    usual = np.nan_to_num(_week_medians(values))
     now = np.arange(_YEAR + half, values.shape[1])
     last_year = usual[:, now - _YEAR - half]
     today = values[:, now]
@@ -253,6 +249,13 @@ def spreads(values: Floats, least: float) -> tuple[Floats, Floats]:
 def _deviation(values: Floats) -> Floats:
     """[S] Standard deviation about zero, where everything is as expected, by the median of absolute values."""
     return np.asarray(_MAD * _median(np.abs(values)))
+
+
+def _week_medians(values: Floats) -> Floats:
+    """[S, T - 6] Median of what is known of each seven days, the days i to i + 6; NaN where that is little."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, WEEK, axis=1)
+    known = (~np.isnan(windows)).sum(axis=2) >= _LEAST_WEEK_DAYS
+    return np.where(known, _median(windows), np.nan)
 
 
 def _week_means(values: Floats) -> Floats:

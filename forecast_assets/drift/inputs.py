@@ -17,6 +17,7 @@ from forecast_assets.drift.expectations import KnownDays
 from forecast_assets.drift.forecast_errors import COLUMNS
 from forecast_assets.features.places import stores_in
 from forecast_assets.history import History
+from resources.ledger.entries.measure import Measurements
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -69,8 +70,7 @@ def _training_snapshot(state: LedgerState) -> str | None:
 
 def _measured(state: LedgerState, day: date) -> tuple[str, ...]:
     days = (day - timedelta(days=back) for back in reversed(range(ERROR_DAYS)))
-    newest = (state.newest_measurement(CADENCE, each) for each in days)
-    return tuple(one.product_version for one in newest if one is not None)
+    return tuple(one.product_version for one in state.part(Measurements).newest_of(CADENCE, days))
 
 
 def read_measurements(stores: Stores, versions: Sequence[str]) -> pl.DataFrame | None:

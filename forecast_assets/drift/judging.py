@@ -27,6 +27,11 @@ _NEVER: Final = 0.9
 _LEAST_ROWS: Final = 20
 _USUAL_DAYS: Final = 56
 _NOTHING: Final = 1e-9
+# How a figure went, day by day.
+FIGURE_DAYS: Final = {
+    "feed": pl.String, "figure": pl.String, "scale": pl.String, "event_date": pl.Date, "value": pl.Float64,
+    "expected": pl.Float64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ class DriftJudgement:
     threshold: float | None
     since: date | None
     size: float | None = None
+
+    @property
+    def watched(self) -> tuple[str, str, str]:
+        """What is watched, as a signal's name says it."""
+        return self.subject, self.name, self.figure
 
     @property
     def is_signal(self) -> bool:
@@ -138,10 +148,7 @@ def _with_whole(figure: Figure, apart: Deviations) -> Deviations:
     So that a store which opens, closes or is silent for a day is no change of the others.
     """
     weights = figure.weights[:, -_USUAL_DAYS:].mean(axis=1)[:, None]
-    usable = ~np.isnan(apart.values)
-    total = np.where(usable, weights, 0.0).sum(axis=0)
-    summed = np.where(usable, weights * np.nan_to_num(apart.values), 0.0).sum(axis=0)
-    values = np.where(total > 0, summed / np.maximum(total, _NOTHING), np.nan)[None, :]
+    values = _average(apart.values, weights)[None, :]
     is_special = (np.where(apart.is_special, weights, 0.0).sum(axis=0) > weights.sum() / 2)[None, :]
     spread, long_spread = spreads(np.where(is_special, np.nan, values), LEAST_SPREAD[figure.scale])
     expected = _average(figure.values, weights)[None, :] - values
@@ -230,5 +237,6 @@ def figure_days(figure: Figure, calendar: KnownDays, days: int) -> pl.DataFrame:
             "event_date": [figure.day(column) for column in range(figure.values.shape[1])][-days:],
             "value": expected + whole.values[0, -days:],
             "expected": expected,
-        }
+        },
+        schema=FIGURE_DAYS,
     ).with_columns(pl.col("value", "expected").fill_nan(None))

@@ -17,7 +17,7 @@ from forecast_assets.contracts import TOO_LITTLE_HISTORY
 from forecast_assets.core.errors import first_ten
 from forecast_assets.drift.daily_figures import ALL_STORES
 from forecast_assets.drift.judging import DriftJudgement
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.drift import Signal, SignalName
 
 _STORES: Final = "stores"
 
@@ -27,7 +27,7 @@ def signals_of(judgements: Iterable[DriftJudgement], day: date) -> list[Signal]:
     told: dict[tuple[str, str, str, str], list[DriftJudgement]] = defaultdict(list)
     for each in judgements:
         if each.is_signal:
-            told[each.subject, each.name, each.figure, each.verdict].append(each)
+            told[*each.watched, each.verdict].append(each)
     found = []
     for key, some in sorted(told.items()):
         whole = [each for each in some if each.scope == ALL_STORES]
@@ -35,8 +35,14 @@ def signals_of(judgements: Iterable[DriftJudgement], day: date) -> list[Signal]:
         counted = whole or some
         widest = max(counted, key=lambda each: abs(each.size or 0.0))
         since = min((each.since for each in counted if each.since is not None), default=day)
-        signal = "/".join((*key, reach))
-        found.append(Signal(signal, since.isoformat(), round(widest.size or 0.0, 6), _words(widest, some, since)))
+        found.append(
+            Signal(
+                str(SignalName(*key, reach)),
+                since.isoformat(),
+                round(widest.size or 0.0, 6),
+                _words(widest, some, since),
+            )
+        )
     return found
 
 
@@ -51,9 +57,9 @@ def opened_and_closed(
         present: Signals that were told before.
     """
     names, before = {each.signal for each in told}, set(present)
-    judged = {f"{each.subject}/{each.name}/{each.figure}" for each in judgements if each.verdict != TOO_LITTLE_HISTORY}
+    judged = {each.watched for each in judgements if each.verdict != TOO_LITTLE_HISTORY}
     opened = tuple(each for each in told if each.signal not in before)
-    closed = tuple(sorted(name for name in before - names if name.rsplit("/", 2)[0] in judged))
+    closed = tuple(sorted(name for name in before - names if SignalName.parse(name).watched in judged))
     return opened, closed
 
 

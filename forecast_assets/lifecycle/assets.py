@@ -15,13 +15,14 @@ from forecast_assets.lifecycle.stage import (
     record_verdict,
     weigh_trial,
 )
-from forecast_assets.scoring.assets import AssetDecorator, rendered
+from forecast_assets.scoring.assets import AssetDecorator, OwnChecks, rendered
 from partitions import cadence_dates, prediction_dates
+from resources.orchestration.configs import AssignmentConfig
 from resources.orchestration.dagster_resources import ProgressReporter, StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 
 
-def build_channel_assignments_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+def build_channel_assignments_asset(cadence: Cadence, start: date, checks: OwnChecks) -> dg.AssetsDefinition:
     """Build the asset that records which version each store follows on a prediction date."""
 
     @_trial_asset(
@@ -31,24 +32,31 @@ def build_channel_assignments_asset(cadence: Cadence, start: date) -> dg.AssetsD
         "published_predictions",
         "**Partition**: the prediction date. One ledger entry makes it visible in `audit.channel_assignments`; of the "
         "newest date again whenever channels, share or runs have changed, and all stay.",
+        checks,
     )
     def channel_assignments(
-        context: dg.AssetExecutionContext, stores: dg.ResourceParam[StoresResource], duckdb: DuckDBResource
+        context: dg.AssetExecutionContext,
+        config: AssignmentConfig,
+        stores: dg.ResourceParam[StoresResource],
+        duckdb: DuckDBResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         asked = AssignmentContext(stores.open(), cadence.name, date.fromisoformat(context.partition_key))
         since = asked.newest_entry()
         result = assign_stores(asked)
         version = asked.write(result)
-        recorded = record_assignment(asked, version, result.rows, since=since)
+        with duckdb.get_connection() as connection:
+            results = checks.run(asked.stores.predictions, version, connection)
         metadata = product_metadata(CHANNEL_ASSIGNMENTS, version, result.rows, rendered(result.summary()))
-        metadata["ledger_sequence"] = recorded.sequence
-        metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
-        return dg.MaterializeResult(metadata=metadata)
+        if all(judged.passed for judged in results):
+            metadata["ledger_sequence"] = record_assignment(asked, version, result.rows, since=since).sequence
+            if config.shows:
+                metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
+        return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return channel_assignments
 
 
-def build_challenger_evidence_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
+def build_challenger_evidence_asset(cadence: Cadence, start: date, checks: OwnChecks) -> dg.AssetsDefinition:
     """Build the asset that weighs the evidence of the running trial, and whose last act is to record the verdict."""
 
     @_trial_asset(
@@ -58,6 +66,7 @@ def build_challenger_evidence_asset(cadence: Cadence, start: date) -> dg.AssetsD
         "forecast_accuracy",
         "**Partition**: the newest measured day. Every measured day of the trial is weighed, by its newest "
         "measurement. One ledger entry makes it visible in `audit.challenger_evidence`; earlier verdicts stay.",
+        checks,
     )
     def challenger_evidence(
         context: dg.AssetExecutionContext,
@@ -69,26 +78,30 @@ def build_challenger_evidence_asset(cadence: Cadence, start: date) -> dg.AssetsD
         since = asked.newest_entry()
         weighed = weigh_trial(asked)
         version = asked.write(weighed)
-        recorded = record_verdict(asked, weighed, version, since=since)
+        with duckdb.get_connection() as connection:
+            results = checks.run(asked.stores.predictions, version, connection)
         metadata = product_metadata(
             CHALLENGER_EVIDENCE, version, weighed.result.rows, rendered(weighed.result.summary())
         )
-        metadata["ledger_sequence"] = recorded.sequence
-        metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
-        return dg.MaterializeResult(metadata=metadata)
+        if all(judged.passed for judged in results):
+            metadata["ledger_sequence"] = record_verdict(asked, weighed, version, since=since).sequence
+            metadata["catalogue"] = stores.refreshed_catalogue(duckdb, context)
+        return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return challenger_evidence
 
 
 def _trial_asset(
-    cadence: Cadence, contract: Contract, days: dg.PartitionsDefinition, after: str, note: str
+    cadence: Cadence, contract: Contract, days: dg.PartitionsDefinition, after: str, note: str, checks: OwnChecks
 ) -> AssetDecorator:
+    key = dg.AssetKey([cadence.name, contract.name])
     # Each rests on many partitions of the asset before it: of both versions, or of all days of the trial.
     before = dg.AssetDep(dg.AssetKey([cadence.name, after]), partition_mapping=dg.AllPartitionMapping())
     return dg.asset(
-        key=dg.AssetKey([cadence.name, contract.name]),
+        key=key,
         partitions_def=days,
         deps=[before],
+        check_specs=checks.specs(key),
         group_name="lifecycle",
         kinds={"polars", "parquet"},
         owners=["team:forecasting"],

@@ -18,7 +18,7 @@ from forecast_assets.lifecycle.evidence import Evidence, bounded_differences, ob
 from forecast_assets.lifecycle.guards import guard_results
 from forecast_assets.lifecycle.pairs import PAIRED, PairedDay, paired_days
 from resources.ledger.entries.challenge import Challenge
-from resources.ledger.entries.weigh import BETTER, GuardResult
+from resources.ledger.entries.weigh import BETTER, COLLECTING, GUARDED, UNDECIDED, WORSE, GuardResult
 
 # Days ahead that are looked at; a trial decides on one of the first two.
 STEPS: Final = (1, 7, 28)
@@ -33,7 +33,7 @@ class JudgedTrial:
         rows: Contract `challenger_evidence`: every step, every day from the trial's first on.
         deciding: Evidence of the step that decides, as of each period that has ended.
         guards: What must not be worse.
-        decision: One of `judge.DECISIONS`.
+        decision: One of `DECISIONS` of ledger entry `weigh`.
     """
 
     rows: pl.DataFrame
@@ -145,11 +145,11 @@ def decision(trial: Challenge, evidence: Evidence, guards: Sequence[GuardResult]
         newest: Newest day that was measured.
     """
     if weigh(-evidence.differences, trial.rules.level).is_significant[-1:].any():
-        return "worse"
+        return WORSE
     ends = trial.first_day + timedelta(days=trial.rules.least_days - 1)
     known = int(evidence.count[-1]) if len(evidence.count) else 0
     if newest < ends or known < trial.rules.least_days // _WEEK:
-        return "collecting"
+        return COLLECTING
     if not evidence.is_significant[-1:].any():
-        return "undecided"
-    return BETTER if all(each.holds for each in guards) else "guarded"
+        return UNDECIDED
+    return BETTER if all(each.holds for each in guards) else GUARDED

@@ -33,16 +33,7 @@ _LONGEST_VALUE: Final = 5000
 _DIGITS: Final = 8
 
 
-def alias(channel: str) -> str:
-    """Return the alias of a channel, in MLflow's order of words.
-
-    Example:
-        >>> alias("champion"), alias("weekly-champion")
-        ('champion', 'champion-weekly')
-    """
-    return ALIASES[channel]
-
-
+# Aliases by channel, in MLflow's order of words: `champion`, `champion-weekly`.
 ALIASES: Final = {
     channel: role if cadence is DAILY else f"{role}-{cadence.name}"
     for cadence in CADENCES.values()
@@ -61,6 +52,18 @@ def run_content(record: VersionRecord, artifact: ProductVersion, report: pl.Data
     ended = int(datetime.fromisoformat(record.recorded_at).timestamp() * 1000)
     facts = {name: value for name, value in artifact.facts.items() if name not in ("family", "cutoff")}
     params = {"family": record.family, "cutoff": record.cutoff.isoformat(), **facts}
+    return RunContent(
+        name=record.model_version,
+        description=_description(record, report),
+        started_ms=ended - int(record.training_seconds * 1000),
+        ended_ms=ended,
+        params={_allowed(name): _text(value) for name, value in params.items()},
+        metrics=tuple(_metrics(report)),
+        tags=_run_tags(record, artifact),
+    )
+
+
+def _run_tags(record: VersionRecord, artifact: ProductVersion) -> dict[str, str]:
     tags = {
         "model_version": record.model_version,
         "family": record.family,
@@ -79,31 +82,24 @@ def run_content(record: VersionRecord, artifact: ProductVersion, report: pl.Data
         "gates": "passed" if not record.failed_gates(for_channel=True) else "failed",
         "failed_gates": ", ".join(record.failed_gates(for_channel=True)),
     }
-    return RunContent(
-        name=record.model_version,
-        description=_description(record, report),
-        started_ms=ended - int(record.training_seconds * 1000),
-        ended_ms=ended,
-        params={_allowed(name): _text(value) for name, value in params.items()},
-        metrics=tuple(_metrics(report)),
-        tags={name: value for name, value in tags.items() if value},
-    )
+    return {name: value for name, value in tags.items() if value}
 
 
-def version_content(number: int, run: RunContent, state: LedgerState) -> VersionContent:
-    """Return what the registered version says now.
+def version_content(number: int, record: VersionRecord, artifact: ProductVersion, state: LedgerState) -> VersionContent:
+    """Return what the registered version says now; its report is not needed for that.
 
     Args:
         number: Its number, from 1, in the order of the ledger.
-        run: What its run says.
+        record: The version.
+        artifact: Its artifact's manifest.
         state: What is true now.
     """
-    name = run.name
-    tags = {**run.tags, STAGE: stage(name, state)}
+    name = record.model_version
+    tags = {**_run_tags(record, artifact), STAGE: stage(name, state)}
     if name in state.part(Versions).retired:
         tags[RETIRED_TAG] = str(state.part(Versions).retired[name])
-    aliases = frozenset(alias(channel) for channel in ALIASES if state.channel(channel) == name)
-    return VersionContent(number, run, tags, aliases)
+    aliases = frozenset(alias for channel, alias in ALIASES.items() if state.channel(channel) == name)
+    return VersionContent(number, name, tags, aliases)
 
 
 def stage(name: str, state: LedgerState) -> str:

@@ -13,6 +13,7 @@ from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.weigh import (
     BETTER,
     DECISIONS,
+    GUARDED,
     ChallengerVerdict,
     ChallengerVerdicts,
     measured_days,
@@ -54,7 +55,7 @@ def require_better(state: FoldedState, cadence: str, version: str) -> Challenger
 
 def verdict_words(verdict: ChallengerVerdict) -> str:
     """Return what a verdict says, as the end of a sentence."""
-    failed = f": {', '.join(verdict.failed_guards)}" if verdict.decision == "guarded" else ""
+    failed = f": {', '.join(verdict.failed_guards)}" if verdict.decision == GUARDED else ""
     return (
         f"by days up to {verdict.target_date} {DECISIONS[verdict.decision]}{failed} (ledger entry {verdict.sequence}: "
         f"e-value {verdict.highest_e_value:.3g}, mean difference {_figure(verdict.mean_difference)} of the bound, "

@@ -8,17 +8,17 @@ reason, in an entry of the ledger. Whoever finds it better promotes it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from forecast_assets.contracts import BROKEN
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import DAILY
+from forecast_assets.core.keys import DAILY, last_day_over
 from forecast_assets.core.run import TrainingRequest
 from forecast_assets.models.family import trained_families
 from resources.ledger.channels import channel_moves
 from resources.ledger.entries.backlog import CLOSED, Backlog, BacklogStep
-from resources.ledger.entries.drift import AUTOMATION, DriftRecords, Signal
+from resources.ledger.entries.drift import AUTOMATION, DriftRecords, Signal, SignalName
 from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
@@ -65,9 +65,7 @@ def version_name(family: str, cutoff: date) -> str:
     return f"{PREFIX}{family}-{cutoff}"
 
 
-def due_training(
-    stores: Stores, *, weeks: int, now: datetime, by_drift: bool = True, by_schedule: bool = True
-) -> DueTraining | str:
+def due_training(stores: Stores, *, weeks: int, now: datetime, by_drift: bool = True) -> DueTraining | str:
     """Return the version that is due to be trained, or why none is.
 
     Args:
@@ -75,7 +73,6 @@ def due_training(
         weeks: Weeks after which a version is trained anew without a reason of its own; 0 for never.
         now: Moment that decides which days are over.
         by_drift: Whether a change that no version of the family has seen is a reason.
-        by_schedule: Whether time is.
     """
     state = stores.ledger.state()
     champion = state.channel(DAILY.champion)
@@ -88,7 +85,7 @@ def due_training(
     if cutoff is None:
         return "No snapshot of the last two weeks to train on."
     seen = max(version.cutoff for version in state.versions.values() if version.family == served.family)
-    reason, waits = _reason(state, seen, cutoff, weeks=weeks if by_schedule else 0, by_drift=by_drift)
+    reason, waits = _reason(state, seen, cutoff, weeks=weeks, by_drift=by_drift)
     if not reason:
         return waits
     name = version_name(served.family, cutoff)
@@ -100,7 +97,7 @@ def due_training(
 
 def _reason(state: LedgerState, seen: date, cutoff: date, *, weeks: int, by_drift: bool) -> tuple[str, str]:
     """Return why to train up to a day what has seen the days up to another, and if not, what is waited for."""
-    broken = [step.item for step in _open(state) if f"/{BROKEN}/" in step.signal]
+    broken = [step.item for step in _open(state) if SignalName.parse(step.signal).verdict == BROKEN]
     if broken:
         return "", f"A feed is broken (item {broken[0]} of the backlog): nothing is learned from it."
     waits = f"Versions have seen the days up to {seen}."
@@ -137,7 +134,7 @@ def _changes_after(state: LedgerState, seen: date) -> Iterator[tuple[BacklogStep
 def _newest_snapshot(stores: Stores, now: datetime) -> date | None:
     """Return the newest day of the last two weeks with a snapshot; a day that is not over is a slip of a clock."""
     try:
-        newest = stores.observations.newest_day("sales", until=now.astimezone(UTC).date() - timedelta(days=1))
+        newest = stores.observations.newest_day("sales", until=last_day_over(now))
     except NotReadyError:
         return None
     days = (newest - timedelta(days=back) for back in range(_LOOKED_BACK))

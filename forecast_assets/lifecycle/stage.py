@@ -14,7 +14,7 @@ import polars as pl
 
 from forecast_assets.contracts import CHALLENGER_EVIDENCE, CHANNEL_ASSIGNMENTS
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import LostRaceError, NotPublishedError, NotReadyError
+from forecast_assets.core.errors import NotPublishedError, NotReadyError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.lifecycle.assigning import assignment_rows
@@ -33,6 +33,7 @@ from resources.ledger.entries.challenge import Challenge, Challenges, running_tr
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.publish import Publication
 from resources.ledger.entries.weigh import WEIGH, ChallengerVerdict, ChallengerVerdicts, measured_days
+from resources.ledger.log import Entry
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion, paths_of
 from resources.stores.home import Stores
@@ -181,7 +182,7 @@ def _shares(rows: pl.DataFrame) -> Summary:
 def record_assignment(
     context: AssignmentContext, version: ProductVersion, rows: pl.DataFrame, *, since: int
 ) -> ChannelAssignment:
-    """Record an assignment in the ledger.
+    """Record an assignment in the ledger, unless the date's newest one is by the same terms; return the newest.
 
     Args:
         context: The date.
@@ -204,15 +205,16 @@ def record_assignment(
         product_version=version.version,
     )
     predictions, ledger = context.stores.predictions, context.stores.ledger
-    try:
+
+    def as_this(state: LedgerState) -> ChannelAssignment | None:
+        newest = state.part(ChannelAssignments).newest(context.cadence, context.prediction_date)
+        return newest if newest is not None and newest.terms == terms else None
+
+    def append() -> Entry:
         names = paths_of(predictions.lineage([version.version]))
-        entry = ledger.append(ASSIGN.name, ASSIGN.body(said), partial(ASSIGN.admit, said, since=since), names=names)
-    except LostRaceError:
-        newest = ledger.state().part(ChannelAssignments).newest(context.cadence, context.prediction_date)
-        if newest is None or newest.terms != terms:
-            raise
-        return newest
-    return ASSIGN.read(entry)
+        return ledger.append(ASSIGN.name, ASSIGN.body(said), partial(ASSIGN.admit, said, since=since), names=names)
+
+    return predictions.append_once(ASSIGN, as_this, append)[0]
 
 
 # --- evidence ---
@@ -359,7 +361,7 @@ def _shown(trial: Challenge, judged: JudgedTrial) -> Summary:
 def record_verdict(
     context: TrialContext, weighed: WeighedTrial, version: ProductVersion, *, since: int
 ) -> ChallengerVerdict:
-    """Record a verdict in the ledger; the earlier ones stay.
+    """Record a verdict in the ledger, unless the newest one rests on the same measurements; the earlier ones stay.
 
     Args:
         context: The trial.
@@ -372,12 +374,13 @@ def record_verdict(
     """
     said = replace(weighed.verdict, product_version=version.version)
     ledger = context.stores.ledger
-    try:
-        names = paths_of([version])
-        entry = ledger.append(WEIGH.name, WEIGH.body(said), partial(WEIGH.admit, said, since=since), names=names)
-    except LostRaceError:
-        newest = ledger.state().part(ChallengerVerdicts).newest(said.trial)
-        if newest is None or newest.measured_sequence != said.measured_sequence:
-            raise
-        return newest
-    return WEIGH.read(entry)
+
+    def as_this(state: LedgerState) -> ChallengerVerdict | None:
+        newest = state.part(ChallengerVerdicts).newest(said.trial)
+        return newest if newest is not None and newest.measured_sequence == said.measured_sequence else None
+
+    def append() -> Entry:
+        admit = partial(WEIGH.admit, said, since=since)
+        return ledger.append(WEIGH.name, WEIGH.body(said), admit, names=paths_of([version]))
+
+    return context.stores.predictions.append_once(WEIGH, as_this, append)[0]

@@ -15,7 +15,7 @@ from forecast_assets.core.errors import (
     NotReadyError,
     first_ten,
 )
-from forecast_assets.core.keys import CADENCES, RunKey
+from forecast_assets.core.keys import CADENCES, RunKey, last_day_over
 from forecast_assets.operations.use_cases import UseCases
 
 
@@ -53,7 +53,7 @@ def backfill_keys(cadence: str, model_version: str, first: date, last: date, hor
     """
     if last < first:
         raise InputError(f"The range from {first} to {last} is empty.", remedy="Give --from a date before --to.")
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    yesterday = last_day_over(datetime.now(UTC))
     if last > yesterday:
         raise InputError(f"{last} is not over (UTC).", remedy=f"Give --to {yesterday} at the latest.")
     rhythm = CADENCES[cadence]

@@ -6,21 +6,24 @@ does not: judging (`drift`), or how it looks.
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.drift.inputs import read_feeds
-from forecast_assets.drift.judging import figure_days
+from forecast_assets.drift.judging import FIGURE_DAYS, figure_days
 from forecast_assets.drift.signals import signals_of
 from forecast_assets.drift.stage import judgements_of
 from forecast_assets.history import History
-from resources.ledger.entries.backlog import BACKLOG, Backlog, BacklogDecision, BacklogStep
+from resources.ledger.entries.backlog import BACKLOG, CLOSED, Backlog, BacklogDecision, BacklogStep
 from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
 from resources.ledger.log import Entry
 from resources.stores.home import Stores
 from resources.stores.registry import Registry
+
+_USUALLY_SHOWN: Final = ("sales", "sales_units")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def drift_report(stores: Stores, day: date) -> DriftReport:
 
 
 def figures_over_days(stores: Stores, report: DriftReport, days: int = 91) -> pl.DataFrame:
-    """Return how the figures of feeds that are told went over all stores; those of sales, if none is told.
+    """Return how the figures of feeds that are told went over all stores; that of units sold, if none of them is told.
 
     Args:
         stores: Where everything is.
@@ -82,15 +85,16 @@ def figures_over_days(stores: Stores, report: DriftReport, days: int = 91) -> pl
         days: Days up to it.
 
     Returns:
-        `feed, figure, scale, event_date, value, expected`.
+        `feed, figure, scale, event_date, value, expected`; no rows where there is none of these figures.
     """
-    told = {tuple(each.signal.split("/")[1:3]) for each in report.signals} or {("sales", "sales_units")}
     snapshot = stores.predictions.version(_snapshot_of(stores, report.record))
     figures, calendars = read_feeds(History.of(snapshot, stores.observations))
-    shown = [figure for figure in figures if (figure.feed, figure.name) in told]
-    return pl.concat(
-        [figure_days(figure, calendars[figure.store_ids], days) for figure in shown] or [pl.DataFrame()],
-    )
+    # Features, forecasts and names of stores are told too, which no figure of a feed shows.
+    told = {each.called.watched for each in report.signals}
+    shown = [figure for figure in figures if ("feed", figure.feed, figure.name) in told]
+    shown = shown or [figure for figure in figures if (figure.feed, figure.name) == _USUALLY_SHOWN]
+    made = [figure_days(figure, calendars[figure.store_ids], days) for figure in shown]
+    return pl.concat([pl.DataFrame(schema=FIGURE_DAYS), *made])
 
 
 def _snapshot_of(stores: Stores, record: DriftRecord) -> str:
@@ -109,7 +113,7 @@ def backlog_items(stores: Stores, *, has_closed: bool = False) -> list[BacklogIt
     for step in backlog.steps:
         opened.setdefault(step.item, step)
     items = [BacklogItem(opened[number], newest) for number, newest in backlog.newest.items()]
-    return [item for item in reversed(items) if has_closed or item.newest.status != "closed"]
+    return [item for item in reversed(items) if has_closed or item.newest.status != CLOSED]
 
 
 def decide(registry: Registry, item: int, status: str, *, by: str, reason: str) -> Entry:

@@ -19,8 +19,8 @@ from forecast_assets.settings import Settings
 from resources.ledger.entries.register import VersionRecord
 from resources.ledger.state import LedgerState
 from resources.mlflow.client import MODEL_FOLDER, MlflowMirror
-from resources.mlflow.content import FoundModel, FoundRun, VersionContent
-from resources.mlflow.model_folder import model_files
+from resources.mlflow.content import FoundModel, FoundRun, FoundVersion, RunContent, VersionContent
+from resources.mlflow.model_folder import ARTIFACT, DATA, model_files
 from resources.mlflow.place import MirrorPlace
 from resources.store.blobs import translated
 from resources.stores.home import Stores
@@ -98,13 +98,19 @@ def follow(settings: Settings, stores: Stores, pages: Pages) -> MirrorOutcome | 
     if not settings.mlflow:
         return None
     try:
-        return sync(stores, mirror_place(settings), pages)
+        return sync(stores, mirror_place(settings), pages, trusts_descriptions=True)
     except Exception as error:  # noqa: BLE001 - a mirror must not make a training or a promotion fail
         return MirrorDelay(error)
 
 
 def sync(
-    stores: Stores, place: MirrorPlace, pages: Pages, progress: Progress = silent, *, rebuild: bool = False
+    stores: Stores,
+    place: MirrorPlace,
+    pages: Pages,
+    progress: Progress = silent,
+    *,
+    rebuild: bool = False,
+    trusts_descriptions: bool = False,
 ) -> MirrorOutcome:
     """Write what the mirror lacks, and put right what changes: tags and aliases.
 
@@ -114,6 +120,8 @@ def sync(
         pages: Draws pages and pictures of a version.
         progress: Called with stage, done and total.
         rebuild: Remove what is there first, so that all of it is made anew.
+        trusts_descriptions: Take descriptions that are there as they are: they never change by themselves, and to hold
+            them against the ledger takes reading the report of every version.
 
     Raises:
         MirrorUnavailableError: If it does not answer, or refuses.
@@ -136,16 +144,22 @@ def sync(
             progress(_STAGE, done, len(records))
             known = found.versions.get(version.number)
             if known is None:
-                mirror.write(version, run_files(stores, record, pages))
+                mirror.write(version, _run_of(stores, record), run_files(stores, record, pages))
                 written.append(record.model_version)
-            elif _tag_differences(version, found):
+                continue
+            differing = _tag_differences(version, known)
+            if differing:
                 mirror.set_tags(version, known)
+            wanted_words = known.description if trusts_descriptions else _run_of(stores, record).description
+            if wanted_words != known.description:
+                mirror.set_description(version.number, wanted_words)
+            if differing or wanted_words != known.description:
                 changed.append(record.model_version)
         progress(_STAGE, len(records), len(records))
         moved = _aliases_to_move(wanted, found)
         for name, number in moved.items():
             mirror.set_alias(name, number)
-    names = {version.number: version.run.name for version in wanted}
+    names = {version.number: version.name for version in wanted}
     return MirrorOutcome(
         place, state.sequence, len(records), tuple(written), tuple(changed),
         {name: None if number is None else names[number] for name, number in moved.items()},
@@ -154,13 +168,17 @@ def sync(
 
 def wanted_versions(stores: Stores, state: LedgerState) -> list[VersionContent]:
     """Return what a mirror has to say of every version, in the order of the ledger, numbered from 1."""
+    artifact_of = stores.predictions.version
+    return [
+        version_content(number, record, artifact_of(record.artifact), state)
+        for number, record in enumerate(state.versions.values(), start=1)
+    ]
+
+
+def _run_of(stores: Stores, record: VersionRecord) -> RunContent:
     store = stores.predictions
-
-    def content(number: int, record: VersionRecord) -> VersionContent:
-        report = store.read(store.version(record.evaluation_report))
-        return version_content(number, run_content(record, store.version(record.artifact), report), state)
-
-    return [content(number, record) for number, record in enumerate(state.versions.values(), start=1)]
+    report = store.read(store.version(record.evaluation_report))
+    return run_content(record, store.version(record.artifact), report)
 
 
 def run_files(stores: Stores, record: VersionRecord, pages: Pages) -> dict[str, bytes]:
@@ -228,7 +246,7 @@ def compare_mirror(stores: Stores, place: MirrorPlace, progress: Progress = sile
     progress("compare versions", len(wanted), len(wanted))
     beyond = sorted(found.versions.keys() - {version.number for version in wanted})
     differences += [f"version {number} is none of the ledger's" for number in beyond]
-    names = {version.number: f"`{version.run.name}`" for version in wanted}
+    names = {version.number: f"`{version.name}`" for version in wanted}
     differences += [
         f"alias `{name}` is {_pointed(names, found.aliases.get(name))} instead of {_pointed(names, number)}"
         for name, number in _aliases_to_move(wanted, found).items()
@@ -247,37 +265,37 @@ def _differences_of(
     known = found.versions.get(version.number)
     if known is None:
         return [f"{name} is missing (version {version.number})"]
-    differences = [f"{name}: {what}" for what in _tag_differences(version, found)]
+    wanted = _run_of(stores, record)
+    differences = [f"{name}: {what}" for what in _tag_differences(version, known)]
+    differences += [] if known.description == wanted.description else [f"{name}: the description differs"]
     run = mirror.run(known.run_id) if known.run_id else None
     if run is None:
         return [*differences, f"{name}: its run is gone"]
     artifact = stores.predictions.version(record.artifact).files[0]
-    size = run.files.get(f"{MODEL_FOLDER}/data/artifact.json")
+    size = run.files.get(f"{MODEL_FOLDER}/{DATA}/{ARTIFACT}")
     if size != artifact.bytes:
         differences.append(f"{name}: the model artifact is {'gone' if size is None else f'{size:,} bytes long'}")
-    return [*differences, *(f"{name}: {what} of its run" for what in _run_differences(version, run))]
+    return [*differences, *(f"{name}: {what} of its run" for what in _run_differences(wanted, run))]
 
 
-def _tag_differences(version: VersionContent, found: FoundModel) -> list[str]:
-    known = found.versions[version.number]
+def _tag_differences(version: VersionContent, known: FoundVersion) -> list[str]:
     differing = [
         f"tag `{name}` is {known.tags.get(name, 'unset')} instead of {value}"
         for name, value in version.tags.items()
         if known.tags.get(name) != value
     ]
-    differing += [f"tag `{name}` is no longer true" for name in version.outdated(known.tags)]
-    return differing if known.description == version.run.description else [*differing, "the description differs"]
+    return [*differing, *(f"tag `{name}` is no longer true" for name in version.outdated(known.tags))]
 
 
-def _run_differences(version: VersionContent, run: FoundRun) -> Iterator[str]:
+def _run_differences(wanted: RunContent, run: FoundRun) -> Iterator[str]:
     if run.status != "FINISHED":
         yield f"the status is {run.status}"
-    for what, wanted, has in (
-        ("parameter", version.run.params, run.params),
-        ("metric", expected_metrics(version.run.metrics), run.metrics),
-        ("tag", version.run.tags, run.tags),
+    for what, said, has in (
+        ("parameter", wanted.params, run.params),
+        ("metric", expected_metrics(wanted.metrics), run.metrics),
+        ("tag", wanted.tags, run.tags),
     ):
-        names = [name for name, value in wanted.items() if has.get(name) != value]
+        names = [name for name, value in said.items() if has.get(name) != value]
         if names:
-            shown = f"{what} `{names[0]}` is {has.get(names[0], 'unset')} instead of {wanted[names[0]]}"
+            shown = f"{what} `{names[0]}` is {has.get(names[0], 'unset')} instead of {said[names[0]]}"
             yield shown if len(names) == 1 else f"{shown}, and {len(names) - 1} more {what}s differ"

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, absent_columns
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey
@@ -20,6 +20,7 @@ from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_observations
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.scoring.context import build_hierarchy
+from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import PastLedger
 from resources.stores.home import Stores
@@ -367,21 +368,22 @@ def measured_accuracy(stores: Stores, cadence: str) -> pl.DataFrame:
     """Return the newest measurement of every day of a cadence, one below the other.
 
     Returns:
-        Contract `forecast_accuracy`, sorted by target date first.
+        Contract `forecast_accuracy`, sorted by target date first; what an earlier release did not measure is null.
 
     Raises:
         NotReadyError: If nothing of the cadence has been measured.
     """
-    days = sorted(day for measured, day in stores.ledger.state().measurements if measured == cadence)
-    newest = [stores.ledger.state().newest_measurement(cadence, day) for day in days]
-    frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest if each]
+    measurements = stores.ledger.state().part(Measurements)
+    newest = measurements.newest_of(cadence, sorted(day for of, day in measurements.by_day if of == cadence))
+    frames = [stores.predictions.read(stores.predictions.version(each.product_version)) for each in newest]
     if not frames:
         raise NotReadyError(
             f"No {cadence} forecast has been measured yet.",
             remedy=Sentence("Measure what is due: ", Action("accuracy"), "."),
             cadence=cadence,
         )
-    return pl.concat(frames)
+    rows = pl.concat([pl.DataFrame(schema=FORECAST_ACCURACY.schema), *frames], how="diagonal")
+    return rows.select(FORECAST_ACCURACY.names)
 
 
 def series_history(

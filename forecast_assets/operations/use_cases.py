@@ -7,7 +7,7 @@ number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from forecast_assets.contracts import SALES
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import IncompleteInputsError, InputError, first_ten
-from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
+from forecast_assets.core.keys import CADENCES, RunKey, last_day_over, require_version_name
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.corrections.restatements import require_change, restatement
@@ -115,7 +115,7 @@ class UseCases(ABC):
         """Measure and record the published forecasts of a day."""
 
     @abstractmethod
-    def assign_date(self, cadence: str, day: date) -> None:
+    def assign_date(self, cadence: str, day: date, *, shows: bool) -> None:
         """Record which version each store follows on a prediction date."""
 
     @abstractmethod
@@ -319,8 +319,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs of the day are missing.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        over = datetime.now(UTC).date() - timedelta(days=1)
-        chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
+        chosen = day or self.stores.observations.newest_day(SALES.name, until=last_day_over(datetime.now(UTC)))
         self.snapshot(chosen)
         self.judge_drift(chosen)
         return chosen
@@ -428,7 +427,7 @@ class UseCases(ABC):
         """
         due = due_dates(self.stores.ledger.state(), cadence)
         for day in due:
-            self.assign_date(cadence, day)
+            self.assign_date(cadence, day, shows=day == due[-1])
         if due:
             self.refresh_catalogue()
         return due

@@ -60,7 +60,7 @@ def drift_page(report: DriftReport, days: pl.DataFrame) -> str:
     signals = [(_item(report, each.signal), each.since, each.evidence) for each in report.signals]
     pictures = [
         html_image(figure_png(some), f"{feed} {figure}")
-        for (feed, figure), some in (days.group_by("feed", "figure", maintain_order=True) if days.width else ())
+        for (feed, figure), some in days.group_by("feed", "figure", maintain_order=True)
     ]
     told = html_table(("item", "since", "what"), signals) if signals else "<p>Nothing is told.</p>"
     sections = [html_section("Signals", _sentence(report), told, *pictures)]

@@ -85,11 +85,10 @@ def review_rows(week: ReviewedWeek, measured: pl.DataFrame, policy: Policy) -> p
     Returns:
         Rows of contract `business_reviews`.
     """
-    series = measured.filter((pl.col("product_level") == PRODUCT) & (pl.col("store_level") == STORE))
-    champion = newest_runs(series, week.champion)
+    champion = newest_runs(measured, week.champion)
     parts = [(CHAMPION, week.champion, champion)]
     if week.challenger is not None:
-        challenger = newest_runs(series, week.challenger)
+        challenger = newest_runs(measured, week.challenger)
         same = ["target_date", "prediction_date"]
         beside = champion.join(challenger.select(same).unique(), on=same, how="semi").filter(
             pl.col("segment_kind") == "all"
@@ -100,9 +99,14 @@ def review_rows(week: ReviewedWeek, measured: pl.DataFrame, policy: Policy) -> p
     return BUSINESS_REVIEWS.conform(pl.DataFrame(rows, schema=BUSINESS_REVIEWS.schema)).sort(BUSINESS_REVIEWS.key)
 
 
-def newest_runs(series: pl.DataFrame, model_version: str) -> pl.DataFrame:
-    """Return the rows of the newest run of a version that had forecast each day, as first published."""
-    own = series.filter((pl.col("model_version") == model_version) & (pl.col("revision") == 0))
+def newest_runs(measured: pl.DataFrame, model_version: str) -> pl.DataFrame:
+    """Return the rows of series of the newest run of a version that had forecast each day, as first published."""
+    own = measured.filter(
+        pl.col("product_level") == PRODUCT,
+        pl.col("store_level") == STORE,
+        pl.col("model_version") == model_version,
+        pl.col("revision") == 0,
+    )
     chosen = (
         own.select("target_date", "step", "forecast_horizon")
         .unique()

@@ -7,7 +7,6 @@ Where rules disagree about a value nothing is proposed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import isclose
 from typing import Any, Final
@@ -18,6 +17,7 @@ from forecast_assets.contracts import CHAMPION, WEEKS_BEFORE
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.policy import Policy
 from forecast_assets.reviews.figures import band_edges
+from resources.ledger.entries.review import ProposedChange
 
 # The week and the three before have to agree.
 WEEKS_IN_A_ROW: Final = 4
@@ -35,26 +35,9 @@ _BOUNDS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """A value of the policy that somebody may want to change.
-
-    Attributes:
-        key: `section.key`.
-        before: What it is.
-        after: What it might be.
-        reason: Why.
-    """
-
-    key: str
-    before: float
-    after: float
-    reason: str
-
-
 def proposals(
     rows: pl.DataFrame, gates: Sequence[pl.DataFrame], policy: Policy, *, are_bands_settled: bool = True
-) -> tuple[Proposed, ...]:
+) -> tuple[ProposedChange, ...]:
     """Return what is proposed after a week, in the order of the policy.
 
     Args:
@@ -70,14 +53,14 @@ def proposals(
     agreed = {key: said for key, said in found.items() if len({after for after, _ in said}) == 1}
     before: Mapping[str, Any] = policy.values
     made = [
-        Proposed(key, before[key], agreed[key][0][0], "; ".join(reason for _, reason in agreed[key]))
+        ProposedChange(key, before[key], agreed[key][0][0], "; ".join(reason for _, reason in agreed[key]))
         for key in before
         if key in agreed
     ]
     return tuple(each for each in made if _is_possible(policy, each))
 
 
-def _is_possible(policy: Policy, proposed: Proposed) -> bool:
+def _is_possible(policy: Policy, proposed: ProposedChange) -> bool:
     try:
         return policy.with_changes({proposed.key: proposed.after}) != policy
     except InputError:

@@ -19,13 +19,13 @@ from forecast_assets.core.keys import CADENCES, RunKey, last_day_over
 from forecast_assets.core.policy import Policy
 from forecast_assets.plots import as_markdown_image
 from forecast_assets.plots.reviews import review_png
-from forecast_assets.reviews.figures import READ, WEEK_DAYS, ReviewedWeek, review_rows
-from forecast_assets.reviews.proposing import VERSIONS_UNBOUND, Proposed, proposals
+from forecast_assets.reviews.figures import READ, WEEK_DAYS, ReviewedWeek, newest_runs, review_rows
+from forecast_assets.reviews.proposing import VERSIONS_UNBOUND, WEEKS_IN_A_ROW, proposals
 from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.measure import Measurement, Measurements
-from resources.ledger.entries.policy import UNAPPLIED, Policies
+from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
@@ -82,7 +82,7 @@ class ReviewResult:
     """
 
     result: StageResult
-    proposals: tuple[Proposed, ...]
+    proposals: tuple[ProposedChange, ...]
 
 
 def week_end(text: str) -> date:
@@ -201,8 +201,7 @@ def _reviewed(state: LedgerState, cadence_name: str, last_day: date) -> Reviewed
 def _measured(state: LedgerState, week: ReviewedWeek, *, weeks: int) -> list[Measurement]:
     """The newest measurement of each day of a week and of those before, oldest day first."""
     days = [week.last_day - timedelta(days=back) for back in reversed(range(WEEK_DAYS * weeks))]
-    newest = (state.newest_measurement(week.cadence, day) for day in days)
-    return [each for each in newest if each is not None]
+    return state.part(Measurements).newest_of(week.cadence, days)
 
 
 def _nothing_measured(cadence: str, words: str) -> NotReadyError:
@@ -227,12 +226,17 @@ def _judged_gates(stores: Stores, state: LedgerState, cadence: str) -> tuple[lis
 
 
 def _are_bands_settled(state: LedgerState, measured: pl.DataFrame, week: ReviewedWeek, policy: Policy) -> bool:
-    """Whether all measured runs of the champion have the bands of a policy; those that name none have the release's."""
+    """Whether the runs behind the champion's figures of the weeks in a row have the bands of a policy.
+
+    Other runs of those days, as longer ones and corrections, are in none of these figures. A run that names no policy
+    has the bands of the release.
+    """
     policies = state.part(Policies)
-    own = measured.filter(pl.col("model_version") == week.champion).select(_IDENTITY).unique()
-    runs = (state.publications.get(RunKey(**row)) for row in own.iter_rows(named=True))
+    first, _ = week.days(WEEKS_IN_A_ROW - 1)
+    own = newest_runs(measured, week.champion).filter(pl.col("target_date").is_between(first, week.last_day))
+    runs = (state.publications.get(RunKey(**row)) for row in own.select(_IDENTITY).unique().iter_rows(named=True))
     named = {run.policy if run is not None else "" for run in runs}
-    known = [policies.called(version) if version else UNAPPLIED for version in named]
+    known = [policies.called(version) for version in named]
     return all(each is not None and each.policy.risk_bands == policy.risk_bands for each in known)
 
 
@@ -255,12 +259,12 @@ def record_review(
     """
     record = WeekReview(
         context.cadence, context.week, version.version, version.files[0].sha256, version.facts["known_until"],
-        version.facts["policy"], tuple(ProposedChange(**vars(each)) for each in reviewed.proposals),
+        version.facts["policy"], reviewed.proposals,
     )  # fmt: skip
     return context.stores.predictions.record_review(record, since=since)
 
 
-def _summary(rows: pl.DataFrame, proposed: Sequence[Proposed], week: ReviewedWeek) -> Summary:
+def _summary(rows: pl.DataFrame, proposed: Sequence[ProposedChange], week: ReviewedWeek) -> Summary:
     moved = rows.filter(pl.col("is_beyond_chance") | pl.col("is_beyond_bound"))
     return {
         "shifts_beyond_chance_or_bounds": moved.height,

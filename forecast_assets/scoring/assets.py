@@ -4,11 +4,13 @@ What belongs here: translation between Dagster's assets and stages. What does no
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
+from duckdb import DuckDBPyConnection
 
 from forecast_assets.contracts import Contract
 from forecast_assets.core.keys import Cadence
@@ -22,8 +24,23 @@ from resources.orchestration.dagster_resources import ProgressReporter, RunResou
 from resources.orchestration.markdown import markdown_table
 from resources.orchestration.metadata import column_schema, description, product_metadata
 from resources.store.manifests import ProductVersion
+from resources.stores.products import PredictionStore
 
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
+CheckFunction = Callable[[PredictionStore, ProductVersion, DuckDBPyConnection], Sequence[dg.AssetCheckResult]]
+
+
+@dataclass(frozen=True)
+class OwnChecks:
+    """The checks that an asset runs itself, which its product passes before it is recorded.
+
+    Attributes:
+        specs: Return the checks of an asset, as Dagster knows them.
+        run: Judge a stored product by them.
+    """
+
+    specs: Callable[[dg.AssetKey], Sequence[dg.AssetCheckSpec]]
+    run: CheckFunction
 
 
 def scoring_asset(

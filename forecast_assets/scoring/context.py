@@ -15,8 +15,7 @@ from typing import Any
 import polars as pl
 
 from forecast_assets.contracts import BASE_FORECASTS
-from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotAcceptedError
+from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import RunOptions, RunRequest
@@ -28,7 +27,7 @@ from forecast_assets.models.family import ModelFamily, family, given_products
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
-from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
+from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
 from resources.store.manifests import ProductVersion
@@ -205,14 +204,7 @@ class RunContext:
         policies, asked = self.stores.ledger.state().part(Policies), self.options.policy
         if asked is None:
             return policies.in_force(datetime.now(UTC).date())
-        found = policies.called(asked) if asked else UNAPPLIED
-        if found is None:
-            raise InputError(
-                f"There is no policy {asked}.",
-                remedy=Sentence("See which is in force: ", Action("policy show"), "."),
-                policy=asked,
-            )
-        return found
+        return policies.require(asked)
 
     # --- what it makes ---
 

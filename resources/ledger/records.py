@@ -4,7 +4,7 @@ What belongs here: what all kinds of entries and manifests share. What does not:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 EntryBody = Mapping[str, Any]
 RecordT = TypeVar("RecordT", bound="DataclassInstance")
+KeyT = TypeVar("KeyT")
+KeptT = TypeVar("KeptT")
 
 
 def canonical(value: Any) -> bytes:
@@ -38,6 +40,16 @@ def with_known_fields(kind: type[RecordT], facts: EntryBody) -> RecordT:
     """
     known = _field_names(kind)
     return kind(**{name: value for name, value in facts.items() if name in known})
+
+
+def last_of(kept: Mapping[KeyT, Sequence[KeptT]], key: KeyT) -> KeptT | None:
+    """Return the last of the records that are kept under a key, or None.
+
+    Example:
+        >>> last_of({"a": [1, 2]}, "a"), last_of({"a": [1, 2]}, "b")
+        (2, None)
+    """
+    return next(reversed(kept.get(key, ())), None)
 
 
 @cache

@@ -136,11 +136,12 @@ class MlflowMirror:
                     model=self.place.model,
                 )
 
-    def write(self, version: VersionContent, files: Mapping[str, bytes]) -> None:
+    def write(self, version: VersionContent, run: RunContent, files: Mapping[str, bytes]) -> None:
         """Write a version that is not there: its run with all files, then the registered version.
 
         Args:
             version: What it says; its number is the next one.
+            run: What its run says.
             files: Artifacts of the run by path.
 
         Raises:
@@ -148,42 +149,45 @@ class MlflowMirror:
             LostRaceError: If somebody else registered it at the same time.
         """
         with self._translated():
-            self._remove_runs(version.run.name)
-            run_id, root = self._write_run(version.run, files)
+            self._remove_runs(version.name)
+            run_id, root = self._write_run(run, files)
             made = self._client.create_model_version(
                 self.place.model,
                 f"{root.rstrip('/')}/{MODEL_FOLDER}",
                 run_id,
                 dict(version.tags),
-                description=version.run.description,
+                description=run.description,
                 await_creation_for=0,
             )
             if int(made.version) == version.number:
                 return
-            same = [each for each in self._versions() if each.tags.get("model_version") == version.run.name]
+            same = [each for each in self._versions() if each.tags.get("model_version") == version.name]
             self._client.delete_model_version(self.place.model, made.version)
             self._client.delete_run(run_id)
         if len(same) > 1:
             raise LostRaceError(
-                f"Somebody else mirrored `{version.run.name}` at the same time.", remedy="Run the same command again."
+                f"Somebody else mirrored `{version.name}` at the same time.", remedy="Run the same command again."
             )
         raise MirrorConflictError(
-            f"MLflow would number `{version.run.name}` {made.version} instead of {version.number}: versions were added "
+            f"MLflow would number `{version.name}` {made.version} instead of {version.number}: versions were added "
             f"to or deleted from `{self.place.model}`.",
             remedy=_REBUILD,
-            model_version=version.run.name,
+            model_version=version.name,
         )
 
     def set_tags(self, version: VersionContent, found: FoundVersion) -> None:
-        """Make tags and description of a registered version what they should be."""
+        """Make tags of a registered version what they should be."""
         with self._translated():
             for name, value in version.tags.items():
                 if found.tags.get(name) != value:
                     self._client.set_model_version_tag(self.place.model, str(found.number), name, value)
             for name in version.outdated(found.tags):
                 self._client.delete_model_version_tag(self.place.model, str(found.number), name)
-            if found.description != version.run.description:
-                self._client.update_model_version(self.place.model, str(found.number), version.run.description)
+
+    def set_description(self, number: int, description: str) -> None:
+        """Describe a registered version."""
+        with self._translated():
+            self._client.update_model_version(self.place.model, str(number), description)
 
     def set_alias(self, name: str, number: int | None) -> None:
         """Point an alias at a version, or at nothing."""

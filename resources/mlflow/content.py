@@ -51,17 +51,17 @@ class RunContent:
 
 @dataclass(frozen=True)
 class VersionContent:
-    """What the registered version says.
+    """What the registered version says, without what its run measured.
 
     Attributes:
         number: Its number, from 1, in the order of the ledger.
-        run: Its run.
+        name: The model version.
         tags: Those of the run, and what changes with channels and retirement. Tags of other names are somebody else's.
         aliases: Names of the channels that point at it.
     """
 
     number: int
-    run: RunContent
+    name: str
     tags: Mapping[str, str]
     aliases: frozenset[str] = frozenset()
 

@@ -83,7 +83,7 @@ class MirrorPlace:
             >>> MirrorPlace(Path("m"), "x", "postgresql://ana:secret@db/mlflow").shown
             'postgresql+psycopg://ana:***@db/mlflow'
         """
-        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
+        return _without_password(self.uri)
 
     @property
     def artifact_location(self) -> str | None:
@@ -214,4 +214,8 @@ def missing_library(name: str, what: str) -> InputError:
 def first_line(error: BaseException) -> str:
     """Return what an error says in one line, without a password that is part of an address."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", line)
+    return _without_password(line)
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)

@@ -126,3 +126,13 @@ class MeasurementConfig(dg.Config):
     """
 
     shows: bool = True
+
+
+class AssignmentConfig(dg.Config):
+    """What may differ from one assignment of a date to the next.
+
+    Attributes:
+        shows: Whether to build the BI catalogue afterwards; of many dates only the last needs it.
+    """
+
+    shows: bool = True

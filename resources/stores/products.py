@@ -330,7 +330,7 @@ class PredictionStore(Manifests):
             admit = partial(MEASURE.admit, measured, since=since)
             return self.ledger.append(MEASURE.name, MEASURE.body(measured), admit, names=names)
 
-        return self._append_once(MEASURE, as_this, append)
+        return self.append_once(MEASURE, as_this, append)
 
     # --- drift ---
 
@@ -361,7 +361,7 @@ class PredictionStore(Manifests):
                 DRIFT.name, DRIFT.body(judged), partial(DRIFT.admit, judged, since=since), names=names
             )
 
-        return self._append_once(DRIFT, as_this, append)
+        return self.append_once(DRIFT, as_this, append)
 
     # --- reviews ---
 
@@ -395,7 +395,7 @@ class PredictionStore(Manifests):
                 REVIEW.name, REVIEW.body(reviewed), partial(REVIEW.admit, reviewed, since=since), names=names
             )
 
-        return self._append_once(REVIEW, as_this, append)
+        return self.append_once(REVIEW, as_this, append)
 
     # --- backtests ---
 
@@ -425,7 +425,7 @@ class PredictionStore(Manifests):
             made_of = {"product_version": product.version, "numbers": product.files[0].sha256}
             return self.ledger.append(EVALUATE.name, {**body, **made_of}, names=paths_of(behind))
 
-        return self._append_once(EVALUATE, as_this, append)
+        return self.append_once(EVALUATE, as_this, append)
 
     # --- judgements ---
 
@@ -451,9 +451,9 @@ class PredictionStore(Manifests):
             # What is judged may be damaged, which the judgement says; that it is named is no reason to read it again.
             return self.ledger.append(JUDGE.name, JUDGE.body(judgement), names=paths_of([product]))
 
-        return self._append_once(JUDGE, as_this, append)
+        return self.append_once(JUDGE, as_this, append)
 
-    def _append_once(
+    def append_once(
         self, kind: EntryKind[RecordT], as_this: Callable[[LedgerState], RecordT | None], append: Callable[[], Entry]
     ) -> tuple[RecordT, bool]:
         """Append an entry unless the newest of what it tells of says the same, now or after a lost race.

@@ -9,7 +9,8 @@ import pytest
 from checks.acceptance import required_checks
 from checks.asset_checks import build_checks
 from checks.judging import Verdict, judge
-from checks.rules import RULES, Rule
+from checks.rule import Rule
+from checks.rules import RULES
 from forecast_assets.core.keys import DAILY
 from tests.support.products import KEY, make
 

@@ -9,12 +9,19 @@ import polars as pl
 import pytest
 
 from checks.judging import Verdict, judge
-from checks.rules import RULES, Rule
+from checks.rule import Rule
+from checks.rules import RULES, rules_of
 from forecast_assets.contracts import PRODUCTS
+from forecast_assets.lifecycle.assigning import assignment_rows
+from forecast_assets.lifecycle.judging import judge as judge_trial
+from forecast_assets.lifecycle.pairs import compared_rows
+from resources.ledger.entries.assign import AssignmentTerms
 from tests.support.products import KEY, KNOWN_UNTIL, make_all
+from tests.support.trial_cases import Said, both, rows_of_days, trial
 
 Break = Callable[[pl.DataFrame], pl.DataFrame]
 
+TRIAL_DAY = trial().first_day
 FIRST = (pl.col("sku_id") == "A") & (pl.col("step") == 1)
 
 
@@ -46,7 +53,39 @@ def offsetting(frame: pl.DataFrame) -> pl.DataFrame:
 TOTAL = (pl.col("product_level") == "total") & (pl.col("store_level") == "total") & (pl.col("step") == 1)
 
 
+def every_frame() -> dict[str, pl.DataFrame]:
+    """Every product, and what a trial of nine days stores of two of four stores."""
+    said = {TRIAL_DAY + timedelta(days=at): both(Said(), Said(loss=90.0 + at)) for at in range(9)}
+    measured = [day for at, day in enumerate(said) if at != 3]
+    compared = compared_rows(rows_of_days({day: said[day] for day in measured}).lazy(), trial()).collect()
+    terms = AssignmentTerms("stat-1", 7, 9, "stat-2", 0.5, "salt", is_challenger_published=True)
+    stores = ["S1", "S2", "S3", "S4"]
+    assigned = assignment_rows("champion", "daily", TRIAL_DAY, terms, stores, [*stores[:3]])
+    assert set(assigned["is_challenger_store"]) == {True, False}
+    evidence = judge_trial(trial(), compared, measured).rows
+    return {**make_all(), "channel_assignments": assigned, "challenger_evidence": evidence}
+
+
+def of_store(column: str, value: object, number: int = 0, *, challenger: bool = True) -> Break:
+    """Another value in a store that follows the challenger, or not."""
+
+    def broken(frame: pl.DataFrame) -> pl.DataFrame:
+        store = frame.filter(is_challenger_store=challenger)["store_id"][number]
+        return frame.with_columns(
+            pl.when(pl.col("store_id") == store).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+        )
+
+    return broken
+
+
 BREAKS: dict[str, Break] = {
+    "every_store_is_assigned_once": lambda frame: pl.concat([frame, frame.head(1)]),
+    "only_challenger_stores_leave_the_champion": of_store("model_version", "stat-3", challenger=False),
+    "stores_follow_by_their_hash": of_store("hashed_share", 0.99),
+    "every_day_of_a_step_is_there": without(pl.col("target_date") == TRIAL_DAY + timedelta(days=3)),
+    "one_step_decides": lambda frame: frame.with_columns(is_deciding=pl.lit(value=True)),
+    "days_without_a_pair_have_no_losses": lambda frame: frame.with_columns(no_pair=pl.lit("")),
+    "evidence_counts_its_observations": lambda frame: frame.with_columns(pl.col("observations") + 1),
     "every_level_counts_the_same_units": plus_one("series_without_actual", pl.col("product_level") == "total"),
     "segments_sum_to_all_rows": plus_one("pinball_loss_units", pl.col("segment") == "lumpy"),
     "judged_rows_are_rows": lambda frame: frame.with_columns(pl.col("quantile_rows") + 9),
@@ -89,14 +128,14 @@ def rule_id(rule: Rule) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_id)
 def test_the_rule_passes_on_coherent_products(rule: Rule, tmp_path: Path) -> None:
-    found = verdict(rule, make_all(), tmp_path)
+    found = verdict(rule, every_frame(), tmp_path)
     assert found.passed, found.examples
     assert found.message == "No row breaks it."
 
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_id)
 def test_the_rule_fails_on_its_defect_and_shows_the_rows(rule: Rule, tmp_path: Path) -> None:
-    frames = dict(make_all())
+    frames = every_frame()
     damaged = BREAKS[rule.name](frames[rule.product])
     frames[rule.product] = damaged
     found = verdict(rule, frames, tmp_path)
@@ -197,3 +236,55 @@ def test_moments_of_failing_rows_are_shown_in_utc_on_every_machine(
     found = verdict(rule, {"snapshot": pl.DataFrame({"known_at": [KNOWN_UNTIL]})}, tmp_path)
     assert found.examples.rows() == [(KNOWN_UNTIL, KNOWN_UNTIL.date())]
     assert found.examples.schema["known_at"] == pl.Datetime("us", "UTC")
+
+
+WRONG_ASSIGNMENTS: dict[str, tuple[str, Break]] = {
+    "a store follows without a hash": ("stores_follow_by_their_hash", of_store("hashed_share", None)),
+    "a store with a low hash does not follow": (
+        "stores_follow_by_their_hash", of_store("hashed_share", 0.0, challenger=False),
+    ),
+    "a third version": ("only_challenger_stores_leave_the_champion", of_store("model_version", "stat-3")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG_ASSIGNMENTS)
+def test_whatever_is_wrong_with_an_assignment_is_found(wrong: str, tmp_path: Path) -> None:
+    name, spoil = WRONG_ASSIGNMENTS[wrong]
+    frames, rule = every_frame(), next(rule for rule in RULES if rule.name == name)
+    frames["channel_assignments"] = spoil(frames["channel_assignments"])
+    assert not verdict(rule, frames, tmp_path).passed
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_none_or_all_of_the_stores_may_follow_and_without_a_trial_none_has_a_hash(share: float, tmp_path: Path) -> None:
+    for terms in (AssignmentTerms("stat-1", 7, 9, "stat-2", share, "salt"), AssignmentTerms("stat-1", 7)):
+        rows = assignment_rows("champion", "daily", TRIAL_DAY, terms, ["S1", "S2"], [])
+        for rule in rules_of("channel_assignments"):
+            found = verdict(rule, {"channel_assignments": rows}, tmp_path)
+            assert found.passed, (rule.name, found.examples)
+
+
+WRONG_EVIDENCE: dict[str, tuple[str, Break]] = {
+    "wealth before anything was observed": (
+        "evidence_counts_its_observations", lambda frame: frame.with_columns(e_value=pl.lit(1.5)),
+    ),
+    "another mean": (
+        "evidence_counts_its_observations", lambda frame: frame.with_columns(pl.col("mean_difference") * 0.9),
+    ),
+    "no step decides": ("one_step_decides", lambda frame: frame.with_columns(is_deciding=pl.lit(value=False))),
+    "the last day of a step is missing": (
+        "every_day_of_a_step_is_there",
+        without((pl.col("step") == 1) & (pl.col("target_date") == TRIAL_DAY + timedelta(days=8))),
+    ),
+    "one loss of a pair is missing": (
+        "days_without_a_pair_have_no_losses", lambda frame: frame.with_columns(challenger_loss=None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG_EVIDENCE)
+def test_whatever_is_wrong_with_evidence_is_found(wrong: str, tmp_path: Path) -> None:
+    name, spoil = WRONG_EVIDENCE[wrong]
+    frames, rule = every_frame(), next(rule for rule in RULES if rule.name == name)
+    frames["challenger_evidence"] = spoil(frames["challenger_evidence"])
+    assert not verdict(rule, frames, tmp_path).passed

@@ -17,24 +17,51 @@ from tests.support.store_cases import register
 
 COMMAND = Path(sys.executable).with_name("forecast-assets")
 DECISION = ("--by", "ana", "--reason", "better")
-# Runs a command in a process in which every look-up of a name and every connection is refused and told.
-WATCHED = """
-import atexit, json, socket, sys
+# In a process of its own: every look-up of a name and every connection that is not to this machine is told and refused.
+RECORDER = """
+import json, sys
 asked = []
-def refuse(what):
-    def call(*arguments, **_):
-        asked.append([what, str(arguments[-1] if what == "connect" else arguments[0])])
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        address = arguments
+    else:
+        return
+    # A path is that of a socket of this machine.
+    host = address[0] if isinstance(address, tuple) else "localhost"
+    if host not in ("127.0.0.1", "::1", "localhost", "", None):
+        asked.append([event, str(host)])
         raise OSError("nothing may leave this machine")
-    return call
-socket.getaddrinfo = refuse("getaddrinfo")
-socket.create_connection = refuse("create_connection")
-real = socket.socket
-class Watched(real):
-    connect = refuse("connect")
-    connect_ex = refuse("connect")
-socket.socket = Watched
+sys.addaudithook(watch)
+"""
+# Goes out in the ways that libraries do, and once to this machine.
+KNOCKING = """
+import socket, urllib.request
+import requests
+outside = ("192.0.2.1", 9)
+def datagram():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", outside)
+for knock in (
+    lambda: socket.create_connection(outside, timeout=1),
+    lambda: socket.socket().connect_ex(outside),
+    datagram,
+    lambda: socket.gethostbyname("one.invalid"),
+    lambda: urllib.request.urlopen("http://two.invalid/", timeout=1),
+    lambda: requests.post("https://three.invalid/", timeout=1),
+    lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),
+):
+    try:
+        knock()
+    except OSError:
+        pass
+print(json.dumps(asked))
+"""
+# Runs a command, and lets MLflow report what it has to report.
+COMMAND = """
+import os, time
 sys.argv = ["forecast-assets", *sys.argv[1:]]
-import os
 if os.environ.pop("REPORTS", ""):
     # As if the project had switched nothing off.
     from resources.mlflow import place
@@ -45,7 +72,6 @@ try:
     main()
 except SystemExit as stop:
     code = stop.code or 0
-import time
 from mlflow.telemetry import get_telemetry_client
 from mlflow.telemetry.utils import is_telemetry_disabled
 reporter = get_telemetry_client()
@@ -199,6 +225,19 @@ def test_commands_that_do_not_need_mlflow_never_load_it(tmp_path: Path, argument
     assert "loaded: []" in done.stdout, done.stdout + done.stderr
 
 
+def test_whatever_would_leave_the_machine_is_noticed() -> None:
+    """The control of the test below."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{RECORDER}{KNOCKING}"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        ["socket.getaddrinfo", "192.0.2.1"], ["socket.connect", "192.0.2.1"], ["socket.sendto", "192.0.2.1"],
+        ["socket.gethostbyname", "one.invalid"], ["socket.getaddrinfo", "two.invalid"],
+        ["socket.getaddrinfo", "three.invalid"],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("reports", [False, True])
 def test_nothing_leaves_the_machine(home: Path, *, reports: bool) -> None:
     """Outside of CI's and pytest's own switches: where the project's are left out, MLflow would report."""
@@ -207,16 +246,13 @@ def test_nothing_leaves_the_machine(home: Path, *, reports: bool) -> None:
         environment.pop(name, None)
     if reports:
         environment["REPORTS"] = "1"
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, "mlflow", "sync"], env=environment, cwd=home, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-c", f"{RECORDER}{COMMAND}", "mlflow", "sync"]
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["code"] == 0
     assert told["reports"] is reports
-    if not reports:
-        assert told["asked"] == []
+    assert bool(told["asked"]) is reports, told["asked"]
 
 
 def test_mlflow_writes_nothing_into_the_working_folder(

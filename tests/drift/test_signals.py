@@ -2,8 +2,12 @@
 
 from datetime import date
 
+import pytest
+
 from forecast_assets.contracts import BROKEN, CHANGED, TOO_LITTLE_HISTORY
+from forecast_assets.core.errors import InputError
 from forecast_assets.drift.signals import opened_and_closed, signals_of
+from resources.ledger.entries.drift import SignalName
 from tests.support.ledger_cases import judgement
 
 DAY = date(2025, 6, 30)
@@ -34,3 +38,22 @@ def test_a_signal_stays_where_its_figure_is_missing_or_cannot_be_judged() -> Non
     name = "feed/sales/sales_units/changed/all"
     assert opened_and_closed([], [], [name]) == ((), ())
     assert opened_and_closed([judgement(verdict=TOO_LITTLE_HISTORY)], [], [name]) == ((), ())
+
+
+def test_a_name_is_read_back_in_its_parts_whatever_a_feature_is_called() -> None:
+    for name in ("sales", "daily stat-1", "lines/of/one store"):
+        called = SignalName("feature", name, "distribution", CHANGED, "all")
+        assert SignalName.parse(str(called)) == called
+
+
+@pytest.mark.parametrize("text", ["", "feed", "feed/sales/sales_units/changed", "///"])
+def test_what_has_too_few_parts_is_the_name_of_no_signal(text: str) -> None:
+    with pytest.raises(InputError, match="is the name of no signal"):
+        SignalName.parse(text)
+
+
+def test_a_feature_with_a_slash_in_its_name_closes_when_it_is_told_no_more() -> None:
+    facts = {"subject": "feature", "name": "a/b", "figure": "distribution"}
+    (told,) = signals_of([judgement(**facts, verdict=CHANGED, since=SINCE)], DAY)
+    assert told.called.watched == ("feature", "a/b", "distribution")
+    assert opened_and_closed([judgement(**facts)], [], [told.signal]) == ((), (told.signal,))

@@ -10,7 +10,7 @@ import pytest
 from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.lifecycle.mlflow_runs import (
-    alias,
+    ALIASES,
     expected_metrics,
     run_content,
     stage,
@@ -105,7 +105,7 @@ def test_of_an_earlier_release_nothing_is_made_up() -> None:
 
 
 def test_aliases_are_mlflows_and_every_channel_has_one() -> None:
-    assert [alias(channel) for channel in CHANNELS] == [
+    assert [ALIASES[channel] for channel in CHANNELS] == [
         "champion", "challenger", "champion-weekly", "challenger-weekly",
     ]  # fmt: skip
 
@@ -139,5 +139,4 @@ def test_stage_words_follow_channels_and_retirement(registered: Stores) -> None:
 
 
 def content(stores: Stores, number: int, name: str) -> VersionContent:
-    run = run_content(replace(RECORD, model_version=name), ARTIFACT, report(OVERALL))
-    return version_content(number, run, stores.ledger.state())
+    return version_content(number, replace(RECORD, model_version=name), ARTIFACT, stores.ledger.state())

@@ -1,22 +1,28 @@
 """Trials through the command and Dagster's jobs, on hand-made runs: what is recorded, shown and refused."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 
 from forecast_assets.cli.challengers import set_version
-from forecast_assets.core.errors import NotReadyError
+from forecast_assets.core.errors import NotAcceptedError, NotReadyError
 from forecast_assets.launch import Runner
+from forecast_assets.lifecycle import stage
+from forecast_assets.lifecycle.assigning import assignment_rows
 from forecast_assets.lifecycle.promotion import require_better
 from forecast_assets.settings import Settings
+from resources.catalogue import build
 from resources.ledger.entries.challenge import DECIDING_STEPS, LOSSES, TrialRules
 from tests.support.command import Call, caller
 from tests.support.store_cases import CUTOFF, publish, run_key
-from tests.support.trial_cases import CHALLENGER, FIRST, Said, both, measure_days, measured, with_champion
+from tests.support.trial_cases import CHALLENGER, FIRST, Said, begin, both, measure_days, measured, with_champion
 
 WHO = ("--by", "ana", "--reason", "test")
 
@@ -122,6 +128,44 @@ def test_days_without_a_pair_are_told(runner: Runner, call: Call) -> None:
     assert "Days without a pair, no run of stat-2: 2025-01-02." in told
     assert "Days without a pair, not measured: 2025-01-03." in told
     assert "Days without a pair, not the same rows: 2025-01-04." in told
+
+
+def test_many_dates_are_assigned_with_one_catalogue(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(runner.stores)
+    for day in range(3):
+        publish(runner.stores, run_key(day))
+    built: list[Path] = []
+    build_file = build._build_file
+
+    def counted(made: Sequence[str], path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        built.append(path)
+        build_file(made, path, connection)
+
+    monkeypatch.setattr(build, "_build_file", counted)
+    assert runner.assign("daily") == [CUTOFF + timedelta(days=day) for day in range(3)]
+    assert len(built) == 1
+    with duckdb.connect(str(runner.settings.catalogue_path), read_only=True) as connection:
+        found = connection.sql("SELECT DISTINCT prediction_date FROM audit.channel_assignments").fetchall()
+    assert len(found) == 3
+
+
+def test_an_assignment_that_breaks_a_rule_is_not_recorded(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(runner.stores, share=1.0)
+    publish(runner.stores, run_key(0))
+    before = runner.stores.ledger.state().sequence
+
+    def without_hash(*arguments: Any) -> pl.DataFrame:
+        return assignment_rows(*arguments).with_columns(hashed_share=pl.lit(None, pl.Float64))
+
+    monkeypatch.setattr(stage, "assignment_rows", without_hash)
+    with pytest.raises(NotAcceptedError, match="Nothing was recorded, since a check failed: stores_follow_by_their"):
+        runner.assign("daily")
+    assert runner.stores.ledger.state().sequence == before
+    monkeypatch.undo()
+    assert runner.assign("daily") == [CUTOFF]
+    passed = runner.instance.fetch_materializations(dg.AssetKey(["daily", "channel_assignments"]), limit=1).records
+    assert len(passed) == 1
+    assert runner.stores.ledger.state().sequence == before + 1
 
 
 def test_the_catalogue_shows_trials_assignments_and_evidence(runner: Runner) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,31 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.contracts import PRODUCTS, PUBLISHED, absent_columns, contract_then, earlier_fingerprints
+from forecast_assets.contracts import (
+    FORECAST_ACCURACY,
+    PRODUCTS,
+    PUBLISHED,
+    absent_columns,
+    contract_then,
+    earlier_fingerprints,
+)
 from forecast_assets.core.errors import ReplayDifferenceError, UnknownProductError
 from forecast_assets.operations import comparison
 from forecast_assets.operations.differences import difference_of_rows
-from forecast_assets.operations.reading import export_product, read_product, scan_predictions, scan_product
+from forecast_assets.operations.reading import (
+    export_product,
+    measured_accuracy,
+    read_product,
+    scan_predictions,
+    scan_product,
+)
 from forecast_assets.operations.replaying import Replay
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
 from tests.support.earlier_stores import GROWN, LATER, publish_as_before, publish_without
 from tests.support.store_cases import catalogue, ingest, publish, register, run_key
+from tests.support.trial_cases import FIRST, Said, accuracy_rows, measured_rows
+from tests.support.trial_cases import both as both_versions
 
 OLD, NEW = run_key(0), run_key(1)
 QUALITY = ["out_of_distribution_score", "quality_flags"]
@@ -184,3 +200,18 @@ def test_a_replay_names_the_columns_that_only_the_rebuilt_product_has(both: Stor
     words = r"0 rows differ; only one of them has out_of_distribution_score, quality_flags\. Why: code is 0.2, was"
     with pytest.raises(ReplayDifferenceError, match=words):
         nothing.require_equal()
+
+
+def test_measurements_of_earlier_releases_are_read_with_those_of_today(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    grown = absent_columns("forecast_accuracy", earlier_fingerprints("forecast_accuracy")[0])
+    kept = tuple(column for column in FORECAST_ACCURACY.columns if column.name not in grown)
+    then = replace(FORECAST_ACCURACY, columns=kept)
+    early, late = (accuracy_rows(FIRST + timedelta(days=at), both_versions(Said(), Said())) for at in range(2))
+    measured_rows(stores, FIRST, early.drop(grown), then)
+    measured_rows(stores, FIRST + timedelta(days=1), late)
+    read = measured_accuracy(stores, "daily")
+    assert read.schema == FORECAST_ACCURACY.schema
+    assert read.filter(target_date=FIRST).drop(grown).equals(early.drop(grown))
+    assert read.filter(target_date=FIRST)["crps_units"].null_count() == early.height
+    assert read.filter(target_date=FIRST + timedelta(days=1)).equals(late)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from forecast_assets.contracts import EVALUATION_REPORTS
@@ -24,7 +25,8 @@ from forecast_assets.operations.mirroring import (
 )
 from forecast_assets.presentation.mirror import delay_text
 from resources.mlflow.place import MirrorPlace
-from resources.stores.home import Stores
+from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores, open_stores
 from tests.support.mirrors import PAGE, brief_pages, client, home_with, mirrored, register_again
 
 MODEL = "forecast-assets"
@@ -138,6 +140,31 @@ def test_a_mirror_catches_up_and_then_has_nothing_to_do(home: Runner) -> None:
     assert dict(moved.aliases) == {"champion": "stat-3", "challenger": "stat-2"}
     assert differences(home) == ()
     assert numbers(home) == {"stat-1": 1, "stat-2": 2, "stat-3": 3}
+
+
+def test_following_reads_no_report_but_of_versions_that_are_new(home: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = home.settings.model_copy(update={"mlflow": True})
+    mirrored(home)
+    register_again(home.stores, "stat-3")
+    home.stores.registry.promote("stat-2", by="ana", reason="better")
+    client(mirror_place(settings)).update_model_version(MODEL, "2", "the best of all")
+    opened = open_stores(settings.store)
+    read: list[str] = []
+    real = opened.predictions.read
+
+    def counted(version: ProductVersion, *arguments: Any) -> pl.DataFrame:
+        read.append(version.product)
+        return real(version, *arguments)
+
+    monkeypatch.setattr(opened.predictions, "read", counted)
+    followed = follow(settings, opened, brief_pages)
+    assert isinstance(followed, MirrorOutcome)
+    assert (followed.written, followed.changed) == (("stat-3",), ("stat-1", "stat-2"))
+    assert read == ["evaluation_reports"]
+    # What somebody wrote over a description is found by whoever asks for it, and put right by a whole pass.
+    assert differences(home) == ("`stat-2`: the description differs",)
+    assert mirrored(home).changed == ("stat-2",)
+    assert differences(home) == ()
 
 
 def test_retirement_and_its_undoing_follow(home: Runner) -> None:

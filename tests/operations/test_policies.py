@@ -16,7 +16,7 @@ from forecast_assets.operations.policies import (
     today,
 )
 from forecast_assets.presentation.policies import policy_text, proposal_text
-from resources.ledger.entries.policy import PolicyRecord
+from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
 from resources.stores.home import Stores, open_stores
 
 WHO = {"by": "ana", "reason": "a test"}
@@ -106,3 +106,11 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, text: str | None, m
         file.write_text(text)
     with pytest.raises(InputError, match=message):
         read_policy_file(file)
+
+
+def test_a_policy_is_found_by_its_version_and_one_that_was_never_applied_is_refused(stores: Stores) -> None:
+    made, policies = applied(stores, STRICTER), stores.ledger.state().part(Policies)
+    assert policies.require(made.version) == made
+    assert policies.require(UNAPPLIED.version) == policies.require("") == UNAPPLIED
+    with pytest.raises(InputError, match="There is no policy 0123456789ab"):
+        policies.require("0123456789ab")

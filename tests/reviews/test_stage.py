@@ -4,8 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
+from forecast_assets.contracts import FORECAST_ACCURACY
 from forecast_assets.core.errors import InputError, LostRaceError, NotReadyError
 from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
 from forecast_assets.operations.reviewing import business_review
@@ -14,8 +16,8 @@ from resources.ledger.entries.review import WeekReviews
 from resources.maintenance.verification import verify_store
 from resources.stores.home import Stores, open_stores
 from tests.support.review_cases import NOW, SUNDAY, WEEK, measure_weeks, reviewed
-from tests.support.store_cases import catalogue
-from tests.support.trial_cases import CHAMPION, Said, measured, with_champion
+from tests.support.store_cases import CUTOFF, catalogue, publish, run_key
+from tests.support.trial_cases import CHAMPION, Said, accuracy_rows, measured, measured_rows, with_champion
 
 
 @pytest.fixture
@@ -123,3 +125,30 @@ def test_bands_are_not_moved_by_runs_that_had_others(stores: Stores) -> None:
     later = review_week(context, datetime.now(UTC))
     assert not [each for each in later.proposals if each.key.startswith("risk_bands")]
     assert said.result.facts["policy"] != later.result.facts["policy"]
+
+
+def sold_out(day: date) -> pl.DataFrame:
+    """Forecasts of a day by a run of the day before and one of a week before; of band `high` 60% were sold out."""
+    rows = accuracy_rows(day, {(CHAMPION, step): Said() for step in (1, 7)})
+    said = {"segment_kind": "risk_band", "segment": "high", "risk_rows": 200, "stockout_rows": 120}
+    kinds = FORECAST_ACCURACY.schema
+    band = rows.filter(segment_kind="all").with_columns(
+        pl.lit(value).cast(kinds[name]).alias(name) for name, value in said.items()
+    )
+    return pl.concat([rows, band]).sort(FORECAST_ACCURACY.key)
+
+
+@pytest.mark.parametrize(("weeks_before", "moved"), [(4, ["risk_bands.critical"]), (3, [])])
+def test_bands_are_moved_by_the_runs_behind_the_weeks_in_a_row_and_no_other(
+    stores: Stores, weeks_before: int, moved: list[str]
+) -> None:
+    """The run of one Sunday, and those of a week before, name no policy: they have the bands of the release."""
+    asked = propose_policy(stores.ledger, {"risk_bands.high": 0.3})
+    policy = apply_policy(stores.ledger, asked, by="ana", reason="costs").version
+    for back in range(5):
+        sunday = SUNDAY - timedelta(weeks=back)
+        measured_rows(stores, sunday, sold_out(sunday))
+        if back != weeks_before:
+            publish(stores, run_key((sunday - CUTOFF).days - 1), policy=policy)
+    said = review_week(ReviewContext(stores, "daily", SUNDAY), datetime.now(UTC))
+    assert [each.key for each in said.proposals] == moved

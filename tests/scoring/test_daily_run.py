@@ -18,7 +18,8 @@ import polars as pl
 import pytest
 import sqlalchemy
 
-from checks.rules import RULES, Rule
+from checks.rule import Rule
+from checks.rules import RULES
 from forecast_assets.automation.triggers import scoring_request, snapshot_request
 from forecast_assets.contracts import COMPONENTS, NODE_KEY, PERIODS, PRODUCTS, PUBLISHED, QUANTILE_COLUMNS, QUANTILES
 from forecast_assets.core.errors import (

@@ -1,13 +1,16 @@
 """Figures of made-up stores: weekday, season and noise as asked, and what happens to them."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
+import polars as pl
 
+from forecast_assets.contracts import SALES
 from forecast_assets.core.arrays import Floats
 from forecast_assets.drift.daily_figures import Figure, Scale
 from forecast_assets.drift.expectations import KnownDays
 from forecast_assets.drift.judging import DriftJudgement, judge_figures
+from resources.stores.home import Stores
 
 LAST = date(2025, 6, 30)
 WEEKDAYS = np.log(np.array([0.8, 0.8, 0.9, 1.0, 1.1, 1.4, 1.0]))
@@ -36,3 +39,30 @@ def judged(values: Floats, name: str = "sales_units", scale: Scale = "log") -> d
     """Judge the last day; by store, and `all`."""
     made = figure(values, name, scale)
     return {each.scope: each for each in judge_figures([made], {made.store_ids: calendar(values.shape[1])})}
+
+
+def sell(stores: Stores, *, days: int, last: date = LAST, units: float = 50.0, last_day: float = 1.0) -> None:
+    """Record the sales of twelve products in two stores, more towards the weekend.
+
+    Args:
+        stores: Where.
+        days: How many days up to the last.
+        last: The last day.
+        units: Units of a product on a usual day.
+        last_day: What those of the last day are multiplied by.
+    """
+    random = np.random.default_rng(5)
+    rows = [
+        {
+            "store_id": store, "sku_id": f"P{sku}", "event_date": day,
+            "known_at": datetime.combine(day, time(22), UTC),
+            "sales_units": float(round(units * np.exp(WEEKDAYS[day.weekday()] + random.normal(0.0, 0.1))
+                                       * (last_day if day == last else 1.0))),
+        }
+        for day in (last - timedelta(days=back) for back in range(days))
+        for store in ("N", "S")
+        for sku in range(12)
+    ]  # fmt: skip
+    frame = SALES.conform(pl.DataFrame(rows, schema_overrides=SALES.schema))
+    batch = stores.observations.write(frame, feed="sales", source="till", trust=1.0, declared_lag=timedelta(0))
+    stores.observations.record([batch])

@@ -111,11 +111,13 @@ def judge(
     told: tuple[Signal, ...] = (),
     closed: tuple[str, ...] = (),
     since: int | None = None,
+    snapshot: str = "",
 ) -> tuple[DriftRecord, bool]:
     """Record what a day's inputs were found to be."""
     rows = report_rows([judgement(verdict=CHANGED if told else AS_USUAL)], day)
     made = stores.predictions.write(
-        DRIFT_REPORTS, rows, key=day, folder=f"drift_reports/prediction_date={day}", inputs={},
+        DRIFT_REPORTS, rows, key=day, folder=f"drift_reports/prediction_date={day}",
+        inputs={"feature_snapshots": snapshot} if snapshot else {},
         facts={"known_until": f"{day}T06:00:00+00:00"},
     )  # fmt: skip
     newest = stores.ledger.state().part(DriftRecords).newest

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -105,7 +106,9 @@ def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:
     return frame
 
 
-def stage(stores: Stores, key: RunKey, units: int = 4, known_until: datetime | None = None) -> dict[str, str]:
+def stage(
+    stores: Stores, key: RunKey, units: int = 4, known_until: datetime | None = None, policy: str = ""
+) -> dict[str, str]:
     """Write and accept everything that a publication needs; nothing of it is visible yet."""
     batches = [batch.batch_id for batch in stores.observations.batches()]
     rows = f"rows of {key.prediction_date} {known_until}".encode()
@@ -115,24 +118,28 @@ def stage(stores: Stores, key: RunKey, units: int = 4, known_until: datetime | N
         schema="", inputs={"batches": batches},
         facts={"known_until": str(known_until), "prediction_date": str(key.prediction_date)},
     )  # fmt: skip
-    made = {name: _write(stores, name, key, units, {"feature_snapshots": snapshot.version}) for name in PUBLISHED}
+    facts = {"units": units, **({"policy": policy} if policy else {})}
+    inputs = {"feature_snapshots": snapshot.version}
+    made = {name: _write(stores, name, key, facts, inputs) for name in PUBLISHED}
     for product in made.values():
         for check in CHECKS:
             stores.predictions.accept(product.version, check)
     return {name: product.version for name, product in made.items()}
 
 
-def _write(stores: Stores, name: str, key: RunKey, units: int, inputs: Mapping[str, str]) -> ProductVersion:
-    frame = product_frame(name, key, units)
+def _write(
+    stores: Stores, name: str, key: RunKey, facts: Mapping[str, Any], inputs: Mapping[str, str]
+) -> ProductVersion:
+    frame = product_frame(name, key, facts["units"])
     return stores.predictions.write(
-        PRODUCTS[name], frame, key=key, folder=run_folder(name, key), inputs=inputs, facts={"units": units}
+        PRODUCTS[name], frame, key=key, folder=run_folder(name, key), inputs=inputs, facts=facts
     )
 
 
-def publish(stores: Stores, key: RunKey, units: int = 4) -> Publication:
-    """Stage and commit one run; a revision says who corrected and why."""
+def publish(stores: Stores, key: RunKey, units: int = 4, policy: str = "") -> Publication:
+    """Stage and commit one run, by a policy if one is named; a revision says who corrected and why."""
     correction = Correction("ana", "sales restated", known_until="later") if key.revision else None
-    return stores.predictions.publish(key, stage(stores, key, units), required, correction)
+    return stores.predictions.publish(key, stage(stores, key, units, policy=policy), required, correction)
 
 
 def assert_whole(stores: Stores) -> int:

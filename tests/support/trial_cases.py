@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_ACCURACY
+from forecast_assets.contracts import FORECAST_ACCURACY, Contract
 from forecast_assets.lifecycle.stage import (
     AssignmentContext,
     TrialContext,
@@ -131,10 +131,15 @@ def begin(stores: Stores, share: float = 0.2, version: str = CHALLENGER, **asked
 
 def measured(stores: Stores, day: date, said: Mapping[tuple[str, int], Said]) -> int:
     """Record the measurement of a day, the first or another one; return its ledger entry."""
+    return measured_rows(stores, day, accuracy_rows(day, said))
+
+
+def measured_rows(stores: Stores, day: date, rows: pl.DataFrame, contract: Contract = FORECAST_ACCURACY) -> int:
+    """The same of given rows, under the contract of another release if one is given."""
     newest = stores.ledger.state().newest_measurement("daily", day)
     made = stores.predictions.write(
-        FORECAST_ACCURACY, accuracy_rows(day, said), key=f"daily/{day}", folder=f"accuracy/target_date={day}",
-        inputs={}, facts={"known_until": f"{day}T23:00:00+00:00", "runs": len(said)},
+        contract, rows, key=f"daily/{day}", folder=f"accuracy/target_date={day}", inputs={},
+        facts={"known_until": f"{day}T23:00:00+00:00", "runs": rows["model_version"].n_unique()},
     )  # fmt: skip
     since = 0 if newest is None else newest.sequence
     stores.predictions.accept(made.version, "sums_agree")

@@ -52,7 +52,7 @@ from forecast_assets.stockout_risk.assessing import rated_by
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
 from forecast_assets.stockout_risk.stage import band_thresholds, supply_of
 from forecast_assets.stockout_risk.stock_status import assess_status
-from resources.ledger.entries.policy import UNAPPLIED, Policies, PolicyRecord
+from resources.ledger.entries.policy import Policies
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -195,7 +195,7 @@ def prepare_run(
         reconciled=_matrix(made.reconciled["reconciled_units"], run),
         supply=supply_of(history, panel.series),
         risk_paths=made.risk_paths,
-        risk_thresholds=band_thresholds(_policy_of(stores, made.policy), artifact),
+        risk_thresholds=band_thresholds(stores.ledger.state().part(Policies).require(made.policy), artifact),
         features=features,
         specs=specs_from_data(snapshot.facts["specs"]),
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
@@ -280,10 +280,6 @@ class _Made:
             risks.get("risk_paths", DEFAULT_PATHS),
             risks.get("policy", ""),
         )
-
-
-def _policy_of(stores: Stores, version: str) -> PolicyRecord:
-    return stores.ledger.state().part(Policies).called(version) or UNAPPLIED
 
 
 def _told(

@@ -30,7 +30,7 @@ from resources.ledger.entries.base import (
     require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ChannelAssignments:
 
     def newest(self, cadence: str, prediction_date: date) -> ChannelAssignment | None:
         """Return the newest assignment of a date, or None."""
-        return next(reversed(self.by_date.get((cadence, prediction_date), [])), None)
+        return last_of(self.by_date, (cadence, prediction_date))
 
 
 class AssignKind(EntryKind[ChannelAssignment]):

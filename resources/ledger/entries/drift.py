@@ -5,10 +5,11 @@ signal (`backlog`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Final
 
+from forecast_assets.core.errors import InputError
 from resources.ledger.entries.audit import (
     FILE_COLUMNS,
     AuditColumn,
@@ -32,9 +33,58 @@ from resources.ledger.entries.base import (
     require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 AUTOMATION: Final = "automation"
+
+
+@dataclass(frozen=True)
+class SignalName:
+    """What a signal is called, in its parts.
+
+    Example:
+        >>> SignalName.parse("feed/sales/sales_units/changed/all").figure
+        'sales_units'
+
+    Attributes:
+        subject: What kind of thing is watched: `feed`, `feature` or `forecast`.
+        name: Which feed or feature; of forecasts cadence and version.
+        figure: Which figure of it.
+        verdict: What is told of it.
+        reach: `all`, or `stores` where only some do so.
+    """
+
+    subject: str
+    name: str
+    figure: str
+    verdict: str
+    reach: str
+
+    def __str__(self) -> str:
+        """Return the name as entries have it."""
+        return f"{self.subject}/{self.name}/{self.figure}/{self.verdict}/{self.reach}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SignalName":
+        """Return the parts of a name; that of a feature may have slashes itself.
+
+        Raises:
+            InputError: If it is the name of no signal.
+        """
+        subject, _, rest = text.partition("/")
+        parts = rest.rsplit("/", 3)
+        if len(parts) < len(fields(cls)) - 1:
+            raise InputError(
+                f"`{text}` is the name of no signal.",
+                remedy="Write it as subject, name, figure, verdict and reach, between slashes.",
+                signal=text,
+            )
+        return cls(subject, *parts)
+
+    @property
+    def watched(self) -> tuple[str, str, str]:
+        """What is watched, whatever is told of it: subject, name and figure."""
+        return self.subject, self.name, self.figure
 
 
 @dataclass(frozen=True)
@@ -42,7 +92,7 @@ class Signal:
     """Something that somebody has to look at.
 
     Attributes:
-        signal: What it is: subject, name, figure, verdict and reach, such as `feed/sales/sales_units/changed/all`.
+        signal: What it is called, see `SignalName`.
         since: First day of it, ISO 8601.
         size: How far the figure is from what was to be expected, on its scale.
         evidence: The same in words, with the stores.
@@ -52,6 +102,11 @@ class Signal:
     since: str
     size: float
     evidence: str
+
+    @property
+    def called(self) -> SignalName:
+        """What it is called, in its parts."""
+        return SignalName.parse(self.signal)
 
 
 @dataclass(frozen=True)
@@ -91,7 +146,7 @@ class DriftRecords:
 
     def newest_of(self, day: date) -> DriftRecord | None:
         """Return the newest judgement of a day, or None."""
-        return next(reversed(self.by_day.get(day, [])), None)
+        return last_of(self.by_day, day)
 
     @property
     def newest(self) -> DriftRecord | None:

@@ -33,7 +33,7 @@ from resources.ledger.entries.base import (
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import Versions
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class BacktestRecords:
 
     def newest(self, model_version: str) -> BacktestRecord | None:
         """Return the newest backtest of a version, or None."""
-        return next(reversed(self.by_version.get(model_version, [])), None)
+        return last_of(self.by_version, model_version)
 
 
 class EvaluateKind(EntryKind[BacktestRecord]):

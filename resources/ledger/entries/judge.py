@@ -30,7 +30,7 @@ from resources.ledger.entries.base import (
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import Versions
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Judgements:
 
     def newest(self, model_version: str, cadence: str) -> Judgement | None:
         """Return the newest judgement of a version for the channels of a cadence, or None."""
-        return next(reversed(self.by_version.get((model_version, cadence), [])), None)
+        return last_of(self.by_version, (model_version, cadence))
 
 
 class JudgeKind(EntryKind[Judgement]):

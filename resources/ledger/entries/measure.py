@@ -3,7 +3,7 @@
 What belongs here: all that is to be known of this kind of entry. What does not: measuring.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -31,7 +31,7 @@ from resources.ledger.entries.base import (
     require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,14 @@ class Measurements:
 
     by_day: dict[tuple[str, date], list[Measurement]] = field(default_factory=dict)
 
+    def newest_of(self, cadence: str, days: Iterable[date]) -> list[Measurement]:
+        """Return the newest measurement of each of some days, in their order, without those that were not measured."""
+        newest = (self.newest(cadence, day) for day in days)
+        return [one for one in newest if one is not None]
+
     def newest(self, cadence: str, target_date: date) -> Measurement | None:
         """Return the newest measurement of a day, or None."""
-        return next(reversed(self.by_day.get((cadence, target_date), [])), None)
+        return last_of(self.by_day, (cadence, target_date))
 
 
 class MeasureKind(EntryKind[Measurement]):

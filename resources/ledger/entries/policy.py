@@ -11,6 +11,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, Final
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.core.policy import DEFAULT_POLICY, Policy, PolicyChange, known_policy, policy_changes
@@ -82,8 +83,25 @@ class Policies:
         effective = [each for each in self.applied if each.effective_from <= day]
         return max(effective, key=lambda each: (each.effective_from, each.sequence), default=UNAPPLIED)
 
+    def require(self, version: str) -> PolicyRecord:
+        """Return the policy of a name, without one that of the release.
+
+        Raises:
+            InputError: If there is none of the name.
+        """
+        found = self.called(version)
+        if found is None:
+            raise InputError(
+                f"There is no policy {version}.",
+                remedy=Sentence("See which is in force: ", Action("policy show"), "."),
+                policy=version,
+            )
+        return found
+
     def called(self, version: str) -> PolicyRecord | None:
-        """Return the policy of a name; None if there is none."""
+        """Return the policy of a name, without one that of the release; None if there is none of the name."""
+        if not version:
+            return UNAPPLIED
         return next((each for each in (*reversed(self.applied), UNAPPLIED) if each.version == version), None)
 
 

@@ -31,7 +31,7 @@ from resources.ledger.entries.base import (
     require_seen,
 )
 from resources.ledger.entries.folded import FoldedState
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class WeekReviews:
 
     def newest(self, cadence: str, week: str) -> WeekReview | None:
         """Return the newest review of a week, or None."""
-        return next(reversed(self.by_week.get((cadence, week), [])), None)
+        return last_of(self.by_week, (cadence, week))
 
 
 class ReviewKind(EntryKind[WeekReview]):

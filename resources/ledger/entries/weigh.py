@@ -34,16 +34,20 @@ from resources.ledger.entries.base import (
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.measure import Measurement, Measurements
-from resources.ledger.records import with_known_fields
+from resources.ledger.records import last_of, with_known_fields
 
 # What a verdict may say, and what that means.
 BETTER: Final = "better"
+GUARDED: Final = "guarded"
+UNDECIDED: Final = "undecided"
+COLLECTING: Final = "collecting"
+WORSE: Final = "worse"
 DECISIONS: Final = {
     BETTER: "the challenger is better, and no guard speaks against it",
-    "guarded": "it is better overall, and a guard speaks against it",
-    "undecided": "nothing is shown yet",
-    "collecting": "the least period is not over",
-    "worse": "it is worse",
+    GUARDED: "it is better overall, and a guard speaks against it",
+    UNDECIDED: "nothing is shown yet",
+    COLLECTING: "the least period is not over",
+    WORSE: "it is worse",
 }
 
 
@@ -128,7 +132,7 @@ class ChallengerVerdicts:
 
     def newest(self, trial: int) -> ChallengerVerdict | None:
         """Return the newest verdict of a trial, or None."""
-        return next(reversed(self.by_trial.get(trial, [])), None)
+        return last_of(self.by_trial, trial)
 
 
 def measured_days(state: FoldedState, trial: Challenge) -> list[Measurement]:
@@ -136,8 +140,7 @@ def measured_days(state: FoldedState, trial: Challenge) -> list[Measurement]:
     days = sorted(
         day for cadence, day in state.part(Measurements).by_day if cadence == trial.cadence and day >= trial.first_day
     )
-    newest = (state.part(Measurements).newest(trial.cadence, day) for day in days)
-    return [one for one in newest if one is not None]
+    return state.part(Measurements).newest_of(trial.cadence, days)
 
 
 class WeighKind(EntryKind[ChallengerVerdict]):
