@@ -11,6 +11,7 @@ from typing import Final
 
 import uvicorn
 
+from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
@@ -49,7 +50,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
     stores = open_stores(settings.store, settings.mirror_folder)
-    plane = DataPlane(stores)
+    events = event_home(settings)
+    events.buffer.start()
+    plane = DataPlane(stores, events=events)
     app = create_app(plane, Callers(ApiKeys(settings.operational_path), lambda: datetime.now(UTC)))
     config = uvicorn.Config(
         app,

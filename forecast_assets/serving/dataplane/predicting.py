@@ -73,6 +73,7 @@ class Predicted:
         is_degraded: Whether something other than the model answered.
         held: What was held at the published run; empty where the model did not answer.
         warnings: What whoever reads the answer has to know, in sentences.
+        made: What the model made on the way; None where it did not answer.
     """
 
     use: str
@@ -83,6 +84,7 @@ class Predicted:
     is_degraded: bool
     held: tuple[str, ...]
     warnings: tuple[str, ...]
+    made: WhatIf | None = None
 
 
 class Predictor:
@@ -151,6 +153,7 @@ class Predictor:
                 is_degraded=False,
                 held=made.held,
                 warnings=(),
+                made=made,
             )
         return _published(self._stores, publication, question, told, made)
 
