@@ -6,10 +6,11 @@ What belongs here: from a query to a question. What does not: answering.
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
 from forecast_assets.serving.api.rendering import Format
+from forecast_assets.serving.dataplane.answered import page_from
 from forecast_assets.serving.dataplane.predicting import MOST_SERIES, PredictQuestion
 from forecast_assets.serving.dataplane.published import HistoryQuestion
 from forecast_assets.serving.dataplane.questions import (
@@ -20,6 +21,7 @@ from forecast_assets.serving.dataplane.questions import (
     StoredQuestion,
     VersionAsked,
 )
+from resources.events.stores import MOST_EVENTS, EventQuery
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 NameList = Annotated[list[Name], Field(max_length=MOST_NAMES)]
@@ -94,6 +96,38 @@ class HistoryQuery(BaseModel):
     def question(self) -> HistoryQuestion:
         """Return what is asked."""
         return HistoryQuestion(self.store_id, self.sku_id, self.target_date, self.model_version, self.cadence)
+
+
+class EventsQuery(BaseModel):
+    """A page of prediction events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key_id: Name | None = Field(None, description="only of this caller's key")
+    caller: Name | None = Field(None, description="only of callers of this name")
+    store_id: Name | None = Field(None, description="only about this series; with `sku_id`")
+    sku_id: Name | None = Field(None, description="only about this series; with `store_id`")
+    since: AwareDatetime | None = Field(None, description="from this moment on", examples=["2025-07-01T00:00:00Z"])
+    until: AwareDatetime | None = Field(None, description="before this moment")
+    limit: int = Field(50, ge=1, le=MOST_EVENTS, description="events of a page at most")
+    page: Annotated[str, Field(max_length=400)] | None = Field(None, description="`next_page` of the answer before")
+
+    def question(self) -> EventQuery:
+        """Return what is asked.
+
+        Raises:
+            InputError: If the page is none.
+        """
+        return EventQuery(
+            self.key_id,
+            self.caller,
+            self.store_id,
+            self.sku_id,
+            self.since,
+            self.until,
+            None if self.page is None else page_from(self.page),
+            self.limit,
+        )
 
 
 class OrderSaid(BaseModel):

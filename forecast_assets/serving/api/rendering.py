@@ -51,7 +51,12 @@ def rows_response(rows: pl.DataFrame, told: Mapping[str, Any], chosen: Format) -
 
 def tables_response(told: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Response:
     """Return several tables by name in JSON, with what is told of all of them beside."""
-    parts = [json.dumps(told)[:-1], *(f'"{name}": {json_rows(rows)}' for name, rows in tables.items())]
+    return written_response(told, {name: json_rows(rows) for name, rows in tables.items()})
+
+
+def written_response(told: Mapping[str, Any], tables: Mapping[str, str]) -> Response:
+    """Return tables that `json_rows` has written, with what is told of all of them beside."""
+    parts = [json.dumps(told)[:-1], *(f'"{name}": {rows}' for name, rows in tables.items())]
     return Response(f"{', '.join(parts)}}}", media_type=MEDIA_TYPES[Format.JSON])
 
 

@@ -4,7 +4,8 @@ What belongs here: whether a use is approved, the order of what answers, and wha
 not: how series are forecast again (what_if), or any protocol.
 
 What answers, in this order: the model, on the inputs that are asked; the published row, unchanged, with its age, where
-the model takes longer than a caller waits, or fails. What cannot be asked is refused and never answered by something
+the model takes longer than a caller waits, or fails; where that row is too old or cannot be read, a rule on what was
+last observed, and a safety figure where nothing was. What cannot be asked is refused and never answered by something
 else: a wrong question has no right number.
 """
 
@@ -21,8 +22,8 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotAllowedError, NotPublishedError, first_ten
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllowedError, first_ten
+from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.operations.reading import scan_product
@@ -30,6 +31,7 @@ from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve
+from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
 from resources.ledger.entries.publish import Publication
@@ -69,12 +71,13 @@ class Predicted:
     Attributes:
         use: As asked.
         run: The published run that it rests on; its `served_from` says what answered.
-        forecasts: Contract `forecasts`, with `prediction_id` in front.
+        forecasts: Contract `forecasts`, with `prediction_id` in front; by rule as `RuleAnswer` has them.
         risks: Contract `stockout_risks`, likewise.
-        explanations: Contract `forecast_explanations`, likewise.
+        explanations: Contract `forecast_explanations`, likewise; none by rule.
         is_degraded: Whether something other than the model answered.
         held: What was held at the published run; empty where the model did not answer.
         warnings: What whoever reads the answer has to know, in sentences.
+        made: What the model made on the way; None where it did not answer.
     """
 
     use: str
@@ -85,6 +88,7 @@ class Predicted:
     is_degraded: bool
     held: tuple[str, ...]
     warnings: tuple[str, ...]
+    made: WhatIf | None = None
 
 
 class Predictor:
@@ -135,7 +139,7 @@ class Predictor:
             NotAllowedError: If nobody approved the use.
             InputError: If the run has no such series, or an input cannot be so.
             UnknownVersionError: If there is no such version.
-            NotPublishedError: If nothing is published there, or nothing new enough to stand in for the model.
+            NotPublishedError: If nothing is published there.
         """
         if not self._is_sandbox:
             _require_approved(self._stores, question.use)
@@ -158,8 +162,9 @@ class Predictor:
                 is_degraded=False,
                 held=made.held,
                 warnings=marks,
+                made=made,
             )
-        found = _published(self._stores, publication, question, told, made)
+        found = _instead(self._stores, publication, question, told, made, now)
         return replace(found, warnings=(*found.warnings, *marks))
 
     def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
@@ -201,17 +206,37 @@ def _require_approved(stores: Stores, use: str) -> None:
         )
 
 
+def _instead(
+    stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str, now: datetime
+) -> Predicted:
+    """Answer without the model: with the published rows, or by rule where they are too old or cannot be read."""
+    if told.age_days <= OLDEST_DAYS:
+        try:
+            return _published(stores, publication, question, told, why)
+        except InputError:
+            raise
+        except (ForecastAssetsError, OSError, pl.exceptions.PolarsError) as error:
+            _log.exception("the published rows of %s cannot be read", publication.key)
+            why = f"{why}, and the published rows cannot be read ({type(error).__name__})"
+    else:
+        why = f"{why}, and the published run, {publication.key}, is {told.age_days} days old"
+    found = by_rules(stores, question.changes, last_day_over(now))
+    return Predicted(
+        question.use,
+        replace(told, served_from=found.served_from),
+        found.forecasts,
+        found.risks,
+        pl.DataFrame(),
+        is_degraded=True,
+        held=(),
+        warnings=(f"These are no forecasts of the run: {why}.", *found.warnings),
+    )
+
+
 def _published(
     stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str
 ) -> Predicted:
     """Answer with the published rows of the series, unchanged."""
-    if told.age_days > OLDEST_DAYS:
-        raise NotPublishedError(
-            f"There is no answer: {why}, and the published run, {publication.key}, is {told.age_days} days old.",
-            remedy="Ask again in a moment; or ask for the stored rows of that run.",
-            run=publication.key,
-            age_days=told.age_days,
-        )
     names = pl.DataFrame([change.series for change in question.changes], schema=_SERIES, orient="row")
     frames = {
         product: with_names(

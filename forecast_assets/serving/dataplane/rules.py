@@ -41,7 +41,7 @@ class RuleAnswer:
 
     Attributes:
         served_from: `rules`, or `safety` where nothing is known of any series.
-        forecasts: `store_id, sku_id, step, target_date, forecast_units`; none of series of which nothing is known.
+        forecasts: `store_id, sku_id, step, target_date, forecast_units`, null where nothing is known.
         risks: `store_id, sku_id, step, target_date, days_of_cover, risk_band`: `high` where stock does not last until
             the end of the day, or is below the safety figure; else `low`, or `unknown` where nobody knows the stock or
             what sells.
@@ -79,7 +79,7 @@ def by_rules(stores: Stores, changes: Sequence[SeriesChange], last_day: date) ->
     forecasts = (
         asked.select(_SERIES)
         .join(_days(last_day), how="cross")
-        .join(daily, on=[*_SERIES, "weekday"])
+        .join(daily, on=[*_SERIES, "weekday"], how="left")
         .with_columns(pl.col("forecast_units").cast(UNITS))
         .select(_FORECASTS)
         .sort(*_SERIES, "step")

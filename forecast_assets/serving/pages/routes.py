@@ -117,7 +117,7 @@ def _explored(plane: DataPlane, asked: Mapping[str, str]) -> list[str]:
         plane.stored(StoredQuestion(product, of_run, [asked["store_id"]], [asked["sku_id"]])).rows
         for product in ("forecasts", "risks")
     )
-    predicted = plane.predict(PredictQuestion("what_if", of_run, [_change(asked)]))
+    predicted = plane.predictor.predict(PredictQuestion("what_if", of_run, [_change(asked)]), plane.clock())
     past = plane.series(predicted.forecasts["prediction_id"][0]).past
     return [explored_section(published, predicted, past, risks)]
 

@@ -89,7 +89,7 @@ def test_below_the_safety_figure_a_series_is_at_risk_whatever_it_sells(observed:
 def test_of_a_series_that_nobody_knows_only_named_stock_says_something(observed: Stores) -> None:
     found = ask(observed, SeriesChange("S", "new", on_hand_units=1.0), SeriesChange("S", "newer"))
     assert found.served_from == SAFETY
-    assert found.forecasts.is_empty()
+    assert found.forecasts["forecast_units"].null_count() == found.forecasts.height == 2 * DAYS_AHEAD
     assert set(bands(found, "new")) == {"high"}
     assert set(bands(found, "newer")) == {"unknown"}
 
