@@ -135,8 +135,7 @@ def _times(values: pl.Series) -> pl.Series:
 def _time_unit(table: FeatureTable, request: DetectorRequest) -> str:
     if request.time is None:
         return "rows"
-    first = next(table.parts(1, ()))
-    return "hours" if first.typed.schema[request.time].is_temporal() else f"of `{request.time}`"
+    return "hours" if table.schema()[request.time].is_temporal() else f"of `{request.time}`"
 
 
 def _ranked(scores: Floats, is_fault: Bools) -> tuple[float, float]:

@@ -9,7 +9,7 @@ that they do not depend on how much is read at a time: the last bits of a produc
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,18 +38,14 @@ class Part:
     Attributes:
         first_row: Number of the first, as people count: of its line in a CSV, from 1 in Parquet.
         as_read: The rows as they are: texts of a CSV, values of a Parquet file.
-        typed: The same with types.
+        typed: The same with types, which are those of all rows of the file.
         arrow: The same as Arrow has them in a Parquet file, whose types Polars does not all keep; None of a CSV.
-        types: Of a CSV up to these rows.
-        is_wider: Whether types had to be widened for these rows, so that those before have others.
     """
 
     first_row: int
     as_read: pl.DataFrame
     typed: pl.DataFrame
     arrow: Any = None
-    types: ColumnTypes | None = None
-    is_wider: bool = False
 
 
 class FeatureTable(Protocol):
@@ -75,6 +71,13 @@ class FeatureTable(Protocol):
         Raises:
             SourceError: If the file cannot be read.
             InputError: If one of `numbers` has something else, with the rows.
+        """
+
+    def schema(self) -> Mapping[str, Any]:
+        """Return the type of each column, in the file's order.
+
+        Raises:
+            SourceError: If the file cannot be read.
         """
 
     def expected_rows(self) -> int:
@@ -142,7 +145,7 @@ class _TextTable:
 
     def __init__(self, path: Path, scan: TextScan, dialect: TextDialect) -> None:
         self.path, self._scan, self._dialect = path, scan, dialect
-        self._row_bytes: float | None = None
+        self._types: dict[tuple[str, ...], ColumnTypes] = {}
 
     @property
     def columns(self) -> Sequence[str]:
@@ -154,13 +157,28 @@ class _TextTable:
 
     def parts(self, rows: int | None, numbers: Sequence[str]) -> Iterator[Part]:
         size = part_rows(rows, len(self.columns))
-        types, at = ColumnTypes(str(self.path), numbers), self.first_row
+        types, at = self._learned(tuple(numbers), size), self.first_row
         for texts in _regrouped(self._scan.parts(size), size):
-            if not types.types:
-                types.is_comma = self._is_comma(texts.select(numbers))
-            typed, is_wider = types.cast(texts, at)
-            yield Part(at, texts, typed, types=types.copy(), is_wider=is_wider)
+            yield Part(at, texts, types.cast(texts, at))
             at += texts.height
+
+    def schema(self) -> Mapping[str, Any]:
+        types = self._learned((), part_rows(None, len(self.columns)))
+        return {name: types.type_of(name) for name in self.columns}
+
+    def _learned(self, numbers: tuple[str, ...], size: int) -> ColumnTypes:
+        """Return the types of all rows; of what the first rows do not settle, the others are read for it."""
+        if numbers not in self._types:
+            types, columns = ColumnTypes(str(self.path), numbers), list(self.columns)
+            for texts in _regrouped(self._scan.parts(size), size):
+                types.is_comma = self._is_comma(texts.select(numbers))
+                types.learn(texts)
+                columns = types.unsettled(columns) if texts.height == size else []
+                break
+            for texts in self._scan.parts(size, columns) if columns else ():
+                types.learn(texts)
+            self._types[numbers] = types
+        return self._types[numbers]
 
     def expected_rows(self) -> int:
         sample = next(self._scan.parts(CHUNK), None)
@@ -217,6 +235,9 @@ class _ParquetTable:
                 self._require_numbers(frame, numbers)
                 yield Part(at, frame, frame, arrow)
                 at += frame.height
+
+    def schema(self) -> Mapping[str, Any]:
+        return dict(pl.DataFrame(pl.from_arrow(self._file.schema_arrow.empty_table())).schema)
 
     def expected_rows(self) -> int:
         return int(self._file.metadata.num_rows)

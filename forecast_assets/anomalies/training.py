@@ -165,14 +165,13 @@ def chosen_features(table: FeatureTable, request: DetectorRequest) -> list[str]:
             )
         return list(request.features)
     require_features(table.path, request.excluded, table.columns)
-    first = next(table.parts(1, ()), None)
-    schema = {} if first is None else dict(first.typed.schema)
+    schema = table.schema()
     left_out = {*request.excluded, *request.special}
     found = [name for name, dtype in schema.items() if is_numeric(dtype) and name not in left_out]
     if not found:
         kinds = [f"{name} ({dtype})" for name, dtype in schema.items()]
         raise InputError(
-            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds) or 'no rows'}.",
+            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds)}.",
             remedy="Give a file with rows and numeric columns.",
         )
     return found

@@ -132,18 +132,20 @@ class TextScan:
         with _even(self.path, self._opened, self.separator, self._has_mark):
             return self._rows.collect()
 
-    def parts(self, rows: int) -> Iterator[pl.DataFrame]:
+    def parts(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """Yield the rows a part after the other, without empty lines at the end.
 
         Args:
             rows: About so many at a time.
+            columns: That are read; all if None.
 
         Raises:
             SourceError: As `read`.
         """
         held: list[pl.DataFrame] = []
         with _even(self.path, self._opened, self.separator, self._has_mark):
-            for part in self._rows.collect_batches(chunk_size=rows):
+            read = self._rows if columns is None else self._rows.select(cs.by_name(columns))
+            for part in read.collect_batches(chunk_size=rows):
                 said = _without_empty_end(part)
                 if said.height:
                     yield from held

@@ -332,3 +332,28 @@ def test_days_may_be_missing_and_a_column_without_moments_says_nothing(score: Sc
         "column": "at", "start": "2025-06-30", "end": "2025-07-01",
     }  # fmt: skip
     assert score(table.drop("at"), "b").metadata["input_info"]["date_range"] is None
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "dtype", "days"),
+    [
+        ("2025-06-30", "2025-07-01 06:00:00", pl.String, None),
+        ("2025-07-01 06:00:00", "2025-06-30", pl.String, None),
+        ("2025-06-30", "unknown", pl.String, None),
+        ("", "2025-06-30", pl.Date, {"column": "day", "start": "2025-06-30", "end": "2025-06-30"}),
+        ("7", "007", pl.String, None),
+        ("7", "7.5", pl.Float64, None),
+    ],
+)
+def test_types_and_days_are_those_of_the_whole_file_however_much_is_read_at_a_time(
+    early: str, late: str, dtype: Any, days: Any, score: Score
+) -> None:
+    values = [early] * CHUNK + [late]
+    table = usual_table(len(values)).drop("at").with_columns(day=pl.Series(values))
+    for asked in ({}, {"batch_size": 1}):
+        outcome = score(table, overwrite=True, **asked)
+        found = pl.read_parquet(outcome.outputs[1])["day"]
+        assert found.dtype == dtype
+        if dtype == pl.String:
+            assert found.to_list() == values
+        assert outcome.metadata["input_info"]["date_range"] == days
