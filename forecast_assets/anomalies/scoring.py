@@ -17,7 +17,6 @@ from forecast_assets.anomalies.tables import CHUNK, FeatureTable, Part
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.threads import in_threads
 
-# Names of columns that say when a row was, if none has the type of a moment.
 _MOST_ANOMALOUS: Final = 10
 
 
