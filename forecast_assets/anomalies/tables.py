@@ -7,7 +7,6 @@ Parts are cut at multiples of `CHUNK` rows, counted from the start of the file. 
 that they do not depend on how much is read at a time: the last bits of a product of matrices depend on its shape.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from forecast_assets.anomalies.column_types import ColumnTypes
-from forecast_assets.core.errors import InputError, SourceError, first_ten
+from forecast_assets.core.errors import InputError, SourceError, first_line, first_ten
 from forecast_assets.sources.text_files import TextForm, TextScan, scan_text_table
 from forecast_assets.sources.text_numbers import found_decimal_mark
 
@@ -27,7 +26,6 @@ CHUNK: Final = 4096
 _CELLS: Final = 1_600_000
 # Rows from which the decimal mark follows, where nobody says it.
 _JUDGED: Final = CHUNK // 2
-_HASHED: Final = 1 << 22
 _PARQUET: Final = (".parquet", ".pq")
 
 
@@ -114,15 +112,6 @@ def open_table(path: Path, dialect: TextDialect | None = None) -> FeatureTable:
         return _ParquetTable(path)
     asked = dialect or TextDialect()
     return _TextTable(path, scan_text_table(path, asked.form), asked)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_HASHED):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def part_rows(rows: int | None, columns: int) -> int:
@@ -274,7 +263,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+            f"{path} cannot be read as Parquet: {first_line(error)}.",
             remedy="Copy or write it again; it may be cut short.",
         ) from error
 

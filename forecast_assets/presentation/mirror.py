@@ -15,7 +15,7 @@ from forecast_assets.presentation.actions import error_text, sentence_text
 from forecast_assets.presentation.calibration import calibration_page
 from forecast_assets.presentation.evaluation import evaluation_page
 from resources.ledger.entries.register import VersionRecord
-from resources.mlflow.place import first_line
+from resources.mlflow.place import line_without_password
 from resources.stores.home import Stores
 
 
@@ -59,7 +59,7 @@ def delay_text(delay: MirrorDelay) -> str:
         why = error_text(error)
     else:
         again = Sentence("Catch up when that is mended: ", Action("mlflow sync"), ".")
-        why = f"{type(error).__name__}: {first_line(error)}. {sentence_text(again)}"
+        why = f"{type(error).__name__}: {line_without_password(error)}. {sentence_text(again)}"
     return f"warning: {MIRROR} is late, and what was recorded stays so. {why}"
 
 

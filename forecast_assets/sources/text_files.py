@@ -26,7 +26,7 @@ from typing import Final
 import polars as pl
 import polars.selectors as cs
 
-from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
+from forecast_assets.core.errors import FIRST, InputError, SourceError, first_line, first_ten
 from forecast_assets.sources.files import require_single
 
 SEPARATORS: Final = (",", ";", "\t", "|")
@@ -374,7 +374,7 @@ def _even(path: Path, opened: _Opened, mark: str, has_mark: bool) -> Iterator[No
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        raise _unreadable(path, opened, mark, has_mark, str(error).splitlines()[0]) from error
+        raise _unreadable(path, opened, mark, has_mark, first_line(error)) from error
 
 
 def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
@@ -388,7 +388,7 @@ def _unreadable(path: Path, opened: _Opened, mark: str, has_mark: bool, reason: 
     """Return an error that names the lines whose number of fields is not that of the line of names."""
     uneven = _uneven(opened, mark, has_mark)
     parted = f"fields parted by {separator_name(mark)}"
-    why = f"{parted}, {uneven}" if uneven else f"{reason.rstrip('.')} ({parted}, {encoding_name(opened.encoding)})"
+    why = f"{parted}, {uneven}" if uneven else f"{reason} ({parted}, {encoding_name(opened.encoding)})"
     return SourceError(
         f"{path} cannot be read as CSV: {why}.",
         remedy="It needs a line of column names, and the same number of fields in each line; a field with the "

@@ -168,6 +168,21 @@ def test_a_model_without_a_threshold_takes_a_tenth_and_warns(score: Score, tmp_p
         score(usual_table(200).clear(), "c")
 
 
+def test_no_row_is_scored_twice_for_want_of_a_threshold(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.skops").write_bytes(plain_model(threshold=None).to_bytes(".skops"))
+    scored, original = [], scoring.chunked_scores
+    monkeypatch.setattr(scoring, "chunked_scores", lambda *given: scored.append(len(given[1])) or original(*given))
+    table = usual_table(CHUNK + 100).with_columns(rms=pl.when(pl.int_range(CHUNK + 100) > 7).then("rms"))
+    found = score(table, batch_size=1, on_invalid="skip")
+    assert scored == [CHUNK, 100]
+    assert found.counts.scored == CHUNK + 92
+    threshold = found.metadata["scoring_results"]["threshold_used"]
+    again = score(table, "b", batch_size=1, on_invalid="skip", threshold=threshold)
+    assert without_moment(again.outputs[1]).equals(without_moment(found.outputs[1]))
+
+
 def test_a_threshold_that_is_given_counts_strictly(score: Score) -> None:
     highest = max(pl.read_parquet(score(usual_table(50)).outputs[1])["anomaly_score"])
     assert score(usual_table(50), "b", threshold=highest).counts.anomalies == 0
