@@ -70,10 +70,10 @@ def first_ten(items: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of a library says first, for a sentence of ours; what follows is its own business.
+    r"""Return what an error of a library says first, for a sentence of ours; what follows is its own business.
 
     Example:
-        >>> first_line(ValueError("Bad magic.\\nStack: 1")), first_line(KeyboardInterrupt())
+        >>> first_line(ValueError("Bad magic.\nStack: 1")), first_line(KeyboardInterrupt())
         ('Bad magic', 'KeyboardInterrupt')
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".!")

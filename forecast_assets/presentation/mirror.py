@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.wording import counted
 from forecast_assets.operations.calibration_reports import CalibrationReport
 from forecast_assets.operations.mirroring import MIRROR, MirrorComparison, MirrorDelay, MirrorOutcome
 from forecast_assets.plots import evaluation_png
@@ -65,7 +66,7 @@ def delay_text(delay: MirrorDelay) -> str:
 
 def comparison_text(comparison: MirrorComparison) -> str:
     """Say whether a mirror agrees with the ledger."""
-    versions = f"{comparison.versions} version{'' if comparison.versions == 1 else 's'}"
+    versions = counted(comparison.versions, "version")
     place = f"{MIRROR} at {comparison.place.shown}"
     if comparison.differences:
         return "\n".join((f"{place} does not agree with ledger entry {comparison.sequence}:", *comparison.differences))
