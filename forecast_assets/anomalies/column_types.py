@@ -173,9 +173,13 @@ def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:
         >>> moments(pl.Series(["2025-06-30T06:00:00Z", "2025-06-30 08:00+02:00"]), has_zone=True).dt.hour().to_list()
         [6, 6]
     """
-    iso = pl.lit(texts).str.replace(" ", "T", literal=True)
+    iso = texts.str.replace(" ", "T", literal=True)
     forms: tuple[str, ...] = _MOMENTS
     if has_zone:
         iso, forms = iso.str.replace(r"Z$", "+00:00"), tuple(f"{form}%z" for form in _MOMENTS)
-    tries = [iso.str.to_datetime(form, time_unit="us", strict=False) for form in forms]
-    return pl.select(pl.coalesce(tries)).to_series().alias(texts.name)
+    made = iso.str.to_datetime(forms[0], time_unit="us", strict=False)
+    # Hardly any file has the other form.
+    for form in forms[1:]:
+        if made.null_count() > texts.null_count():
+            made = made.fill_null(iso.str.to_datetime(form, time_unit="us", strict=False))
+    return made.alias(texts.name)

@@ -135,6 +135,7 @@ class _TextTable:
     def __init__(self, path: Path, scan: TextScan, dialect: TextDialect) -> None:
         self.path, self._scan, self._dialect = path, scan, dialect
         self._types: dict[tuple[str, ...], ColumnTypes] = {}
+        self._sampled: pl.DataFrame | None = None
 
     @property
     def columns(self) -> Sequence[str]:
@@ -158,24 +159,26 @@ class _TextTable:
     def _learned(self, numbers: tuple[str, ...], size: int) -> ColumnTypes:
         """Return the types of all rows; of what the first rows do not settle, the others are read for it."""
         if numbers not in self._types:
-            types, columns = ColumnTypes(str(self.path), numbers), list(self.columns)
-            for texts in _regrouped(self._scan.parts(size), size):
-                types.is_comma = self._is_comma(texts.select(numbers))
-                types.learn(texts)
-                columns = types.unsettled(columns) if texts.height == size else []
-                break
-            for texts in self._scan.parts(size, columns) if columns else ():
+            types, sample = ColumnTypes(str(self.path), numbers), self._sample()
+            types.is_comma = self._is_comma(sample.select(numbers))
+            types.learn(sample)
+            unsettled = types.unsettled(self.columns) if sample.height == CHUNK else []
+            for texts in self._scan.parts(size, unsettled) if unsettled else ():
                 types.learn(texts)
             self._types[numbers] = types
         return self._types[numbers]
 
     def expected_rows(self) -> int:
-        sample = next(self._scan.parts(CHUNK), None)
-        if sample is None:
-            return 0
-        sample = sample.head(CHUNK)
+        sample = self._sample()
         written = sum(int(column.str.len_bytes().sum()) + column.len() for column in sample.iter_columns())
         return max(sample.height, round(self.path.stat().st_size * sample.height / max(1, written)))
+
+    def _sample(self) -> pl.DataFrame:
+        """Return the first chunk."""
+        if self._sampled is None:
+            nothing = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+            self._sampled = next(_regrouped(self._scan.parts(CHUNK), CHUNK), nothing)
+        return self._sampled
 
     def _is_comma(self, texts: pl.DataFrame) -> bool:
         if self._dialect.decimal_comma is not None:

@@ -379,6 +379,8 @@ def _even(path: Path, opened: _Opened, mark: str, has_mark: bool) -> Iterator[No
 
 def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
     """Leave out empty lines at the end, which spreadsheets save with the rest; rows before them keep their numbers."""
+    if frame.is_empty() or any(value is not None for value in frame.row(-1)):
+        return frame
     is_said = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     said = is_said.arg_true()
     return frame.head(said[-1] + 1 if len(said) else 0)
