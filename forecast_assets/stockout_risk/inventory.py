@@ -113,28 +113,14 @@ class Supply:
         return np.where(self.has_policy, np.inf, np.ceil(self.lead_time_days + self.review_days))
 
     def take(self, rows: Rows) -> "Supply":
-        """Return the series at ``rows``, which are distinct, and their orders."""
-        new_row = np.full(len(self.on_hand), -1, dtype=np.int64)
-        new_row[rows] = np.arange(len(rows))
-        owner = new_row[self.order_series]
-        kept = owner >= 0
-        return Supply(
-            self.on_hand[rows],
-            self.lead_time_days[rows],
-            self.lead_time_deviation_days[rows],
-            self.review_period_days[rows],
-            self.reorder_point[rows],
-            self.order_up_to[rows],
-            owner[kept],
-            self.order_elapsed_days[kept],
-            self.order_units[kept],
-            None if self.order_arrival_days is None else self.order_arrival_days[kept],
-        )
-
-    def repeated(self, rows: Rows) -> "Supply":
         """Return the series at ``rows``, which may be there more than once, each with its orders."""
-        starts, ends = (np.searchsorted(self.order_series, rows, side=side) for side in ("left", "right"))
-        orders = np.concatenate([np.arange(0), *(np.arange(*span) for span in zip(starts, ends, strict=True))])
+        by_series = np.argsort(self.order_series, kind="stable")
+        starts, ends = (
+            np.searchsorted(self.order_series, rows, side=side, sorter=by_series) for side in ("left", "right")
+        )
+        orders = by_series[
+            np.concatenate([np.arange(0), *(np.arange(*span) for span in zip(starts, ends, strict=True))])
+        ]
         return Supply(
             self.on_hand[rows],
             self.lead_time_days[rows],

@@ -131,7 +131,7 @@ def _every_second(panel: Panel) -> Panel:
 
 def _supply(prepared: PreparedRun, rows: Rows, changes: Sequence[SeriesChange]) -> Supply:
     """Supply of series as published and as changed, in turn."""
-    supply, cutoff = prepared.supply.repeated(rows), prepared.panel.cutoff
+    supply, cutoff = prepared.supply.take(rows), prepared.panel.cutoff
     on_hand = supply.on_hand.copy()
     orders: list[tuple[int, float, int]] = []
     for at, change in enumerate(changes):
