@@ -86,7 +86,7 @@ def due_training(
         return f"`{champion}` is of the family {served.family}, which is not trained here."
     cutoff = _newest_snapshot(stores, now)
     if cutoff is None:
-        return "No snapshot of the last two weeks to train on."
+        return "No snapshot of the last two weeks to train on: a run makes one, and so does the judgement of drift."
     seen = max(version.cutoff for version in state.versions.values() if version.family == served.family)
     reason, waits = _reason(state, seen, cutoff, weeks=weeks if by_schedule else 0, by_drift=by_drift)
     if not reason:

@@ -54,7 +54,7 @@ def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call)
     assert "Evidence counts from 2025-01-02 on, 1 day ahead, and decides from 2025-01-30 on." in told
     assert f"Stores are assigned to versions on 1 daily date: {CUTOFF}." in told
     code, told = call("evidence")
-    assert (code, "no day from 2025-01-02 on has sales yet" in told) == (0, True)
+    assert (code, "no day from 2025-01-02 on, when evidence begins, was measured yet" in told) == (0, True)
     code, told = call("promote", CHALLENGER, "--on-evidence", *WHO)
     assert (code, "no evidence of the trial of ledger entry 6 was weighed yet" in told) == (4, True)
 
