@@ -150,7 +150,8 @@ def due_challenger(stores: Stores) -> ChallengerOffer | str:
     A challenger that somebody chose is left alone until it is the champion, or is retired.
     """
     state = stores.ledger.state()
-    trained = [version for version in state.versions.values() if version.model_version.startswith(PREFIX)]
+    # Somebody may call a version of their own so: of another family, or up to another day.
+    trained = [each for each in state.versions.values() if each.model_version == version_name(each.family, each.cutoff)]
     if not trained:
         return "No version was trained by rule."
     newest = max(trained, key=lambda version: version.sequence)

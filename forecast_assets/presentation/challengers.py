@@ -106,8 +106,8 @@ def evidence_text(stores: Stores, cadence: str, judged: date | None) -> str:
     verdict = state.part(ChallengerVerdicts).newest(newest.begun_by)
     if verdict is None:
         return (
-            f"{_pair(newest)}: no day from {newest.first_day} on, when evidence begins, was measured yet. It takes sales "
-            "of such a day, and a published run that had forecast it."
+            f"{_pair(newest)}: no day from {newest.first_day} on, when evidence begins, was measured yet. It takes "
+            "sales of such a day, and a published run that had forecast it."
         )
     head = f"Weighed days up to {judged}." if judged else "Nothing was measured since the newest verdict."
     rows = stores.predictions.read(stores.predictions.version(verdict.product_version))

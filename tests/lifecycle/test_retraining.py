@@ -149,6 +149,12 @@ def test_a_trial_by_rule_compares_the_runs_that_the_trial_before_compared(stores
     assert begun.rules.forecast_horizon == 14, "those are the runs whose stores are assigned"
 
 
+def test_what_somebody_trained_and_called_so_is_not_what_a_rule_trained(stores: Stores) -> None:
+    trained(promoted(stores), "auto-statistical-2025-02-01", date(2025, 2, 2))
+    trained(stores, "auto-mine", date(2025, 2, 1))
+    assert offer_challenger(stores) == "No version was trained by rule."
+
+
 def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: Stores) -> None:
     name = "auto-statistical-2025-02-01"
     register(promoted(stores), name, gates={"backtest_beats_seasonal_naive": False}, cutoff=date(2025, 2, 1))

@@ -41,6 +41,14 @@ def metadata(runner: Runner, asset: str) -> dict[str, object]:
     return {name: value.value for name, value in found.metadata.items()}
 
 
+def test_a_version_that_there_is_is_not_trained_again_nor_are_its_inputs_looked_at(call: Call) -> None:
+    day = CUTOFF + timedelta(days=40)
+    asked = ("train", "--family", "statistical", "--cutoff", day, "--version")
+    code, told = call(*asked, CHALLENGER)
+    assert (code, f"`{CHALLENGER}` is already registered" in told) == (4, True)
+    assert call(*asked, "stat-9")[0] == 3, "of another version inputs are missing"
+
+
 def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call) -> None:
     stores = runner.stores
     publish(stores, run_key(0))
