@@ -66,15 +66,15 @@ MLFLOW_UI := $(VENV)-mlflow
 MLFLOW_RELEASE = $(shell sed -n 's/^mlflow-skinny==\([0-9.]*\).*/\1/p' requirements.lock)
 
 $(MLFLOW_UI)/.ready: requirements.lock
-	@echo "Setting up $(MLFLOW_UI) with MLflow's UI (once, 0.7 GB)"
+	@echo "Setting up $(MLFLOW_UI) with MLflow's UI (once, 0.9 GB)"
 	@test -d $(MLFLOW_UI) || $(PYTHON) -m venv $(MLFLOW_UI)
 	@$(if $(UV),$(UV) pip install --quiet --python $(MLFLOW_UI)/bin/python,$(MLFLOW_UI)/bin/python -m pip install --quiet \
 		--disable-pip-version-check) "mlflow==$(MLFLOW_RELEASE)" "psycopg[binary]" boto3
 	@touch $@
 
-mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000
+mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000 (PORT=5001 for another one)
 	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		$(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port 5000 \
+		$(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port $(or $(PORT),5000) \
 		--workers 1 --backend-store-uri "$$($(BIN)/forecast-assets mlflow where)"
 
 notebooks: $(READY_DEV) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
