@@ -75,7 +75,10 @@ def compare_runs(stores: Stores, before: RunKey, after: RunKey) -> Comparison:
     if before.prediction_date != after.prediction_date:
         raise InputError(
             f"{before} and {after} forecast from different days.",
-            remedy=Sentence("Compare runs of one prediction date; ", Action("runs"), " lists them."),
+            remedy=Sentence(
+                "Compare what they say of the same days: ",
+                Action("compare", {"why": True}, on=(str(before), str(after))),
+            ),
             before=before,
             after=after,
         )
