@@ -33,6 +33,27 @@ CODE: Final = "code"
 
 
 @dataclass(frozen=True)
+class AttributedFigure:
+    """A difference of one figure, by cause.
+
+    Attributes:
+        before: The first figure.
+        after: The second.
+        causes: `cause, change_units`, the largest first; they add up to the difference exactly.
+    """
+
+    before: Decimal
+    after: Decimal
+    causes: pl.DataFrame
+
+    @classmethod
+    def of(cls, before: int, after: int, causes: Sequence[str], moved: Millionths) -> "AttributedFigure":
+        """Return it from whole millionths."""
+        named = pl.DataFrame({"cause": list(causes)}, schema={"cause": pl.String})
+        return cls(_exact(before), _exact(after), _largest_first(named, moved))
+
+
+@dataclass(frozen=True)
 class AttributedChange:
     """A difference of some rows together, by cause.
 
@@ -102,6 +123,17 @@ class Attribution:
             *(to_units(moved, f"{cause}_units") for cause, moved in zip(self.causes, by_cause, strict=True)),
         ]
 
+    def place(self, store_id: str, sku_id: str) -> int:
+        """Return the place of a series among the common ones.
+
+        Raises:
+            InputError: If the runs do not both have it.
+        """
+        rows = self.common.series.with_row_index("row").filter(store_id=store_id, sku_id=sku_id)
+        if rows.is_empty():
+            raise self._no_row(store_id, sku_id, None)
+        return int(rows["row"].item())
+
     def of(
         self, *, store_id: str | None = None, sku_id: str | None = None, day: date | None = None
     ) -> AttributedChange:
@@ -120,11 +152,7 @@ class Attribution:
             series = series if wanted is None else series.filter(pl.col(name) == wanted)
         days = [at for at, each in enumerate(self.common.days) if day in (None, each)]
         if series.is_empty() or not days:
-            asked = ", ".join(str(each) for each in (store_id, sku_id, day) if each is not None)
-            raise InputError(
-                f"{self.before.key} and {self.after.key} have no common row of {asked}.",
-                remedy=f"Name a series of both runs, and a day from {self.common.days[0]} to {self.common.days[-1]}.",
-            )
+            raise self._no_row(store_id, sku_id, day)
         rows = series["row"].to_numpy()
         before, after = (_exact(each[rows][:, days].sum()) for each in self.published)
         by_driver = self.units[:, rows][:, :, days].sum(axis=(1, 2))
@@ -138,6 +166,13 @@ class Attribution:
             _largest_first(pl.DataFrame({"cause": self.causes}), by_driver.sum(axis=1)),
             _parts(self.causes, by_driver),
             inputs,
+        )
+
+    def _no_row(self, store_id: str | None, sku_id: str | None, day: date | None) -> InputError:
+        asked = ", ".join(str(each) for each in (store_id, sku_id, day) if each is not None)
+        return InputError(
+            f"{self.before.key} and {self.after.key} have no common row of {asked}.",
+            remedy=f"Name a series of both runs, and a day from {self.common.days[0]} to {self.common.days[-1]}.",
         )
 
 

@@ -4,13 +4,14 @@ What belongs here: which inputs two runs differ in, and forecasting all series w
 model version, by the code of every run. What does not: sharing differences out among them, or reconciling.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frame
 from forecast_assets.contracts import COMPONENTS
+from forecast_assets.core.arrays import Groups
 from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.plans import same_history, same_plans, with_plans_of
@@ -20,6 +21,8 @@ from forecast_assets.operations.compared_run import ComparedRun
 
 # Which of two runs is meant: the first or the second.
 Side = int
+# Whose observations, plans and model version.
+Inputs = tuple[Side, Side, Side]
 _SIDES = (0, 1)
 
 
@@ -31,15 +34,14 @@ class MixedForecasts:
         runs: The two runs.
         common: Their N series and C days.
         workers: Threads and processes; all cores if None.
-        told: Called before each forecast of all series.
     """
 
     runs: tuple[ComparedRun, ComparedRun]
     common: CommonRows
     workers: int | None = None
-    told: Callable[[], None] = lambda: None
     _panels: dict[tuple[Side, int], Panel] = field(default_factory=dict, repr=False)
-    _made: dict[tuple[Side, Side, Side], Millionths] = field(default_factory=dict, repr=False)
+    _mixed: dict[Inputs, Panel] = field(default_factory=dict, repr=False)
+    _made: dict[Inputs, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     # --- what differs ---
 
@@ -72,7 +74,7 @@ class MixedForecasts:
         first, second = self.runs
         if first.snapshot.version == second.snapshot.version or all(run.is_given for run in self.runs):
             return False
-        own = [self._panel(side, self.runs[side].artifact.history_days) for side in _SIDES]
+        own = [self.panel(side) for side in _SIDES]
         return not all(same_plans(own[side], with_plans_of(own[side], own[1 - side])) for side in _SIDES)
 
     @property
@@ -90,38 +92,54 @@ class MixedForecasts:
 
     # --- forecasts ---
 
-    def forecast(self, observations: Side, plans: Side, model: Side) -> Millionths:
+    def forecast(self, inputs: Inputs) -> Millionths:
         """[N, C, components] Forecast from inputs of either run; they add up to the base forecast."""
-        if self.runs[model].is_given:
-            # What is given from outside follows from nothing else.
-            observations = plans = model
-        key = (observations, plans, model)
-        if key not in self._made:
-            self.told()
-            self._made[key] = self._forecast(*key)
-        return self._made[key]
+        frame, (side, _, _) = self.frame(inputs), self.effective(inputs)
+        horizon, places = self.horizon(inputs), np.ix_(self.common.rows[side], self.common.columns[side])
+        return np.stack([from_units(frame[name]).reshape(-1, horizon)[places] for name in COMPONENTS], axis=-1)
 
-    def _forecast(self, observations: Side, plans: Side, model: Side) -> Millionths:
-        run, other = self.runs[observations], self.runs[model]
-        panel = self._panel(observations, other.artifact.history_days)
-        if plans != observations:
-            panel = with_plans_of(panel, self._panel(plans, self.runs[plans].artifact.history_days))
-        if model != observations:
-            # No further ahead than the common days: that is how far the version is known to reach.
-            panel = panel.ahead(int(self.common.columns[observations][-1]) + 1)
-        inputs = ForecastInputs(
-            panel,
-            run.hierarchy.product_groups(other.artifact.group_level),
-            given_rows=other.given_rows,
-            key=run.key,
-            workers=self.workers,
+    def effective(self, inputs: Inputs) -> Inputs:
+        """Return the inputs that count: what is given from outside follows from nothing else."""
+        model = inputs[2]
+        return (model, model, model) if self.runs[model].is_given else inputs
+
+    def horizon(self, inputs: Inputs) -> int:
+        """Return how many days ahead a forecast looks: with the other run's version no further than it has to."""
+        side, _, model = self.effective(inputs)
+        whole = self.runs[side].key.forecast_horizon
+        return whole if side == model else int(self.common.columns[side][-1]) + 1
+
+    def frame(self, inputs: Inputs) -> pl.DataFrame:
+        """Return forecasts of all series of the run whose observations they are from, as contract `base_forecasts`."""
+        inputs = self.effective(inputs)
+        if inputs not in self._made:
+            self._made[inputs] = self._forecast(inputs)
+        return self._made[inputs]
+
+    def _forecast(self, inputs: Inputs) -> pl.DataFrame:
+        side, _, model = inputs
+        run, other, panel = self.runs[side], self.runs[model], self.mixed_panel(inputs)
+        made = other.family.forecast(
+            other.artifact,
+            ForecastInputs(panel, self.groups(inputs), given_rows=other.given_rows, key=run.key, workers=self.workers),
         )
-        made = other.family.forecast(other.artifact, inputs)
-        frame = base_frame(replace(run.key, forecast_horizon=panel.horizon_days), panel, other.family, made)
-        places = np.ix_(self.common.rows[observations], self.common.columns[observations])
-        return np.stack(
-            [from_units(frame[name]).reshape(-1, panel.horizon_days)[places] for name in COMPONENTS], axis=-1
-        )
+        return base_frame(replace(run.key, forecast_horizon=panel.horizon_days), panel, other.family, made)
+
+    def groups(self, inputs: Inputs) -> Groups:
+        """[n] group of each series, at the level of the version."""
+        side, _, model = self.effective(inputs)
+        return self.runs[side].hierarchy.product_groups(self.runs[model].artifact.group_level)
+
+    def mixed_panel(self, inputs: Inputs) -> Panel:
+        """Return what a forecast reads."""
+        inputs = self.effective(inputs)
+        side, plans, model = inputs
+        if inputs not in self._mixed:
+            panel = self._panel(side, self.runs[model].artifact.history_days)
+            if plans != side:
+                panel = with_plans_of(panel, self.panel(plans))
+            self._mixed[inputs] = panel if side == model else panel.ahead(self.horizon(inputs))
+        return self._mixed[inputs]
 
     def _panel(self, side: Side, history_days: int) -> Panel:
         if (side, history_days) not in self._panels:

@@ -15,8 +15,8 @@ hand plus on order is at or below s. An order placed at the end of day t with le
 t + L. Lead times are normal, rounded to whole days, at least 1; an open order's is conditional on its not having come.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -164,6 +164,15 @@ class Supply:
             order_units=np.concatenate([self.order_units, units])[order],
             order_arrival_days=np.concatenate([known, arrival_days])[order],
         )
+
+
+def joined_supplies(parts: Sequence[Supply]) -> Supply:
+    """Return the series of several supplies, none of which knows an arrival, one after the other, with their orders."""
+    starts = np.cumsum([0, *(len(part.on_hand) for part in parts)])
+    owners = [part.order_series + start for part, start in zip(parts, starts, strict=False)]
+    names = [each.name for each in fields(Supply) if each.name not in {"order_series", "order_arrival_days"}]
+    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], order_series=np.concatenate(owners), **values)
 
 
 @dataclass(frozen=True)
