@@ -35,16 +35,17 @@ _MANY: Final = 10
 _MOST_TOLD: Final = 6
 
 
-def change_words(before: RunKey, after: RunKey, found: AttributedChange) -> str:
+def change_words(before: RunKey, after: RunKey, found: AttributedChange, labels: tuple[str, str] | None = None) -> str:
     """Say what moved a number, the largest causes first; what rounds to nothing is not told.
 
     Args:
         before: The run of the first number.
         after: The run of the second.
         found: The difference.
+        labels: What the two numbers are called; by default what tells the runs apart.
     """
     decimals = 1 if max(found.before_units, found.after_units) >= _MANY else 2
-    labels = side_labels(before, after)
+    labels = labels or side_labels(before, after)
     numbers = (found.before_units, found.after_units)
     head = ", ".join(f"{label} {_number(units, decimals)}" for label, units in zip(labels, numbers, strict=True))
     if found.before_units == found.after_units and not any(found.causes["change_units"]):

@@ -16,8 +16,8 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import HistoryQuery, PredictBody, StoredQuery
-from forecast_assets.serving.api.rendering import Format, rows_response, tables_response
+from forecast_assets.serving.api.queries import CompareBody, HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.api.rendering import Format, compared_document, rows_response, tables_response
 from forecast_assets.serving.dataplane.plane import DataPlane
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
@@ -42,6 +42,7 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
     _add_stored(app, plane, callers)
     _add_told(app, plane, callers)
     _add_predicted(app, plane, callers)
+    _add_compared(app, plane, callers)
     return app
 
 
@@ -133,4 +134,21 @@ def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         }
         return tables_response(
             told, {"forecasts": found.forecasts, "risks": found.risks, "explanations": found.explanations}
+        )
+
+
+def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
+    support = _allowed(callers, Right.SUPPORT)
+
+    @app.post(
+        "/v1/compare",
+        tags=["told"],
+        summary="Two predictions of one series and day: what differs, and the whole difference by cause",
+        dependencies=[support],
+    )
+    def compare(asked: CompareBody) -> Response:
+        found = plane.compare(asked.question())
+        return tables_response(
+            compared_document(found),
+            {"parts": found.parts, "inputs": found.inputs, "features": found.features, "outputs": found.outputs},
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.published import Explained, HistoryQuestion, Vintages, explain_row, vintages
 from forecast_assets.serving.dataplane.questions import StoredQuestion
@@ -31,11 +32,13 @@ class DataPlane:
         stores: As given.
         clock: As given.
         predictor: What answers predictions, with the runs that it has prepared.
+        comparer: What answers comparisons, with the pairs of runs that it has prepared.
     """
 
     def __init__(self, stores: Stores, clock: Callable[[], datetime] = _now) -> None:
         self.stores, self.clock = stores, clock
         self.predictor = Predictor(stores)
+        self.comparer = Comparer(stores, self.predictor.prepared)
 
     def predict(self, question: PredictQuestion) -> Predicted:
         """Forecast series of a run again with other inputs: see `Predictor.predict`."""
@@ -48,6 +51,10 @@ class DataPlane:
     def explain(self, prediction_id: str) -> Explained:
         """Return all that is published of one row: see `explain_row`."""
         return explain_row(self.stores, prediction_id, self.clock())
+
+    def compare(self, question: CompareQuestion) -> PredictionsCompared:
+        """Compare two predictions of one series and day: see `Comparer.compare`."""
+        return self.comparer.compare(question, self.clock())
 
     def history(self, question: HistoryQuestion) -> Vintages:
         """Return every published forecast of one day of a series: see `vintages`."""
