@@ -15,8 +15,8 @@ hand plus on order is at or below s. An order placed at the end of day t with le
 t + L. Lead times are normal, rounded to whole days, at least 1; an open order's is conditional on its not having come.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -118,9 +118,10 @@ class Supply:
         starts, ends = (
             np.searchsorted(self.order_series, rows, side=side, sorter=by_series) for side in ("left", "right")
         )
-        orders = by_series[
-            np.concatenate([np.arange(0), *(np.arange(*span) for span in zip(starts, ends, strict=True))])
-        ]
+        counts = ends - starts
+        # Places of each series' orders, one run after the other.
+        runs = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        orders = by_series[runs]
         return Supply(
             self.on_hand[rows],
             self.lead_time_days[rows],
@@ -150,6 +151,15 @@ class Supply:
             order_units=np.concatenate([self.order_units, units])[order],
             order_arrival_days=np.concatenate([known, arrival_days])[order],
         )
+
+
+def joined_supplies(parts: Sequence[Supply]) -> Supply:
+    """Return the series of several supplies, none of which knows an arrival, one after the other, with their orders."""
+    starts = np.cumsum([0, *(len(part.on_hand) for part in parts)])
+    owners = [part.order_series + start for part, start in zip(parts, starts, strict=False)]
+    names = [each.name for each in fields(Supply) if each.name not in {"order_series", "order_arrival_days"}]
+    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], order_series=np.concatenate(owners), **values)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,14 @@ from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right, may
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import EventsQuery, HistoryQuery, PredictBody, StoredQuery
-from forecast_assets.serving.api.rendering import json_rows, rows_response, tables_response, written_response
+from forecast_assets.serving.api.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.api.rendering import (
+    compared_document,
+    json_rows,
+    rows_response,
+    tables_response,
+    written_response,
+)
 from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
@@ -57,6 +63,7 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
     _add_told(app, plane, callers)
     _add_predicted(app, plane, callers)
     _add_events(app, plane, callers)
+    _add_compared(app, plane, callers)
     return app
 
 
@@ -199,3 +206,20 @@ def _add_events(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     def events(asked: Annotated[EventsQuery, Query()]) -> Response:
         found = plane.event_page(asked.question())
         return JSONResponse({"events": list(found.events), "next_page": found.next_page})
+
+
+def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
+    support = _allowed(callers, Right.SUPPORT)
+
+    @app.post(
+        "/v1/compare",
+        tags=["told"],
+        summary="Two predictions of one series and day: what differs, and the whole difference by cause",
+        dependencies=[support],
+    )
+    def compare(asked: CompareBody) -> Response:
+        found = plane.compare(asked.question())
+        return tables_response(
+            compared_document(found),
+            {"parts": found.parts, "inputs": found.inputs, "features": found.features, "outputs": found.outputs},
+        )

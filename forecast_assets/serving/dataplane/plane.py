@@ -13,6 +13,7 @@ from typing import Any, Final
 from forecast_assets.core.errors import NotPublishedError
 from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
 from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
@@ -71,6 +72,7 @@ class DataPlane:
         events: As given.
         prepared: Runs that are prepared for predictions.
         predictor: What answers predictions.
+        comparer: What answers comparisons, with the pairs of runs that it has prepared.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class DataPlane:
         self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
         self.prepared = PreparedRuns(self.stores)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
+        self.comparer = Comparer(self.stores, self.prepared)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
@@ -114,6 +117,10 @@ class DataPlane:
     def series(self, prediction_id: str) -> SeriesSeen:
         """Return the series of a published row as its run saw it: see `series_seen`."""
         return series_seen(self.stores, prediction_id)
+
+    def compare(self, question: CompareQuestion) -> PredictionsCompared:
+        """Compare two predictions of one series and day: see `Comparer.compare`."""
+        return self.comparer.compare(question, self.clock())
 
     def history(self, question: HistoryQuestion) -> Vintages:
         """Return every published forecast of one day of a series: see `vintages`."""

@@ -96,10 +96,13 @@ class Predictor:
 
     Args:
         stores: Where everything is; only read.
-        prepared: Prepared runs.
+        prepared: Prepared runs; of its own if left out.
         deadline_seconds: What a caller waits at most for the model.
         breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
         is_sandbox: Whether any use is allowed, and answers say that nobody may act on them.
+
+    Attributes:
+        prepared: Prepared runs.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class Predictor:
     ) -> None:
         self._is_sandbox = is_sandbox
         self._stores = stores
-        self._prepared = prepared or PreparedRuns(stores)
+        self.prepared = prepared or PreparedRuns(stores)
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
@@ -126,7 +129,7 @@ class Predictor:
 
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
-        self._prepared.get(resolve(self._stores, asked).key)
+        self.prepared.get(resolve(self._stores, asked).key)
 
     def predict(self, question: PredictQuestion, now: datetime) -> Predicted:
         """Answer a prediction.
@@ -174,11 +177,11 @@ class Predictor:
             return "the model failed repeatedly and is left alone for a moment"
         until = monotonic() + self._deadline
         try:
-            prepared = self._prepared.get(publication.key, self._deadline)
+            prepared = self.prepared.get(publication.key, self._deadline)
             call = self._pool.submit(what_if, prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
-            is_ready = self._prepared.is_ready(publication.key)
+            is_ready = self.prepared.is_ready(publication.key)
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
         except InputError:
