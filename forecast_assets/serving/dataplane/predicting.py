@@ -30,7 +30,7 @@ from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
-from forecast_assets.serving.dataplane.resolving import resolve
+from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
 from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
@@ -151,8 +151,9 @@ class Predictor:
                 f"A prediction is of 1 to {MOST_SERIES} series, not {len(question.changes)}.",
                 remedy="Ask for fewer at a time; a whole run is scored by the batch.",
             )
-        publication = resolve(self._stores, question.asked)
-        told = answered(self._stores, publication, question.asked.channel, now)
+        run = run_of_stores(self._stores, question.asked, [change.store_id for change in question.changes])
+        publication = run.publication
+        told = answered(self._stores, publication, question.asked.channel, now, run.assignment)
         made = self._by_model(publication, question.changes)
         marks = (_SANDBOX,) if self._is_sandbox else ()
         if isinstance(made, WhatIf):
