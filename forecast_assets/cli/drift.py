@@ -50,11 +50,17 @@ def backlog() -> None:
 @backlog.command("list", epilog=examples("forecast-assets backlog list", "forecast-assets backlog list --all"))
 @click.option("--all", "has_closed", is_flag=True, help="Closed items too.")
 def list_items(has_closed: bool) -> None:
-    """List the items, newest first."""
+    """List the items, newest first; and what callers found that is no item yet."""
     from forecast_assets.operations.drift_reports import backlog_items
+    from forecast_assets.operations.feedback import open_findings
     from forecast_assets.presentation.drift import backlog_text
+    from forecast_assets.presentation.feedback import findings_text
+    from resources.operational.feedback import FeedbackStore
 
     click.echo(backlog_text(backlog_items(opened(), has_closed=has_closed)))
+    waiting = open_findings(FeedbackStore(current().operational_path))
+    if waiting:
+        click.echo(f"\n{findings_text(waiting)}")
 
 
 @backlog.command(

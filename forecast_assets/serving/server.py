@@ -14,16 +14,20 @@ import uvicorn
 from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
+from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.settings import Settings
 from resources.operational.api_keys import ApiKeys
+from resources.operational.feedback import FeedbackStore
 from resources.stores.home import open_stores
 
 # What is being answered when the process is told to stop has so long.
 _LAST_ANSWERS_SECONDS: Final = 10
+# A caller waits so long for another one's feedback to be written.
+_FEEDBACK_WAITS_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     callers = Callers(keys, lambda: datetime.now(UTC))
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
+    add_feedback(app, plane, callers, FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS))
     config = uvicorn.Config(
         app,
         options.host,

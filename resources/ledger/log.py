@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count, takewhile
+from threading import RLock
 from typing import Final
 from uuid import uuid4
 
@@ -96,6 +97,8 @@ class Ledger:
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
+        # Threads share a ledger: each entry is taken in once, by one of them.
+        self._lock = RLock()
         self._forget()
 
     def _forget(self) -> None:
@@ -164,6 +167,16 @@ class Ledger:
         """
         admit = admit or partial(KINDS[kind].admit, KINDS[kind].read(ProposedEntry(kind, body)))
         for _ in range(ATTEMPTS):
+            entry = self._attempt(kind, body, admit, names)
+            if entry is not None:
+                return entry
+        raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
+
+    def _attempt(
+        self, kind: str, body: EntryBody, admit: Callable[[LedgerState], None], names: Sequence[str]
+    ) -> Entry | None:
+        """Append once; None if another writer came first."""
+        with self._lock:
             self._catch_up(is_thorough=True)
             self._require_present(names)
             admit(self._state)
@@ -186,7 +199,7 @@ class Ledger:
                 self._unbundled.append(data)
                 self._bundle()
                 return self._entries[sequence - 1]
-        raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
+        return None
 
     def _create(self, sequence: int, data: bytes) -> bool:
         """Write an entry; an error that comes after it has its name must not say that nothing was recorded."""
@@ -220,16 +233,17 @@ class Ledger:
     # --- following the chain ---
 
     def _catch_up(self, *, is_thorough: bool = False) -> None:
-        if self._is_opened:
-            self._take_all(is_thorough=is_thorough)
-            return
-        try:
-            self._open()
-        except BaseException:
-            # What was half read must not be gone on from.
-            self._forget()
-            raise
-        self._is_opened = True
+        with self._lock:
+            if self._is_opened:
+                self._take_all(is_thorough=is_thorough)
+                return
+            try:
+                self._open()
+            except BaseException:
+                # What was half read must not be gone on from.
+                self._forget()
+                raise
+            self._is_opened = True
 
     def _open(self) -> None:
         """Take in the bundles and the entries after them; if anything is wrong, the entries alone."""

@@ -18,28 +18,33 @@ _WAIT_SECONDS: Final = 30.0
 
 
 @contextmanager
-def operational_store(path: Path, table: str) -> Iterator[sqlite3.Connection]:
+def operational_store(path: Path, *tables: str, wait_seconds: float | None = None) -> Iterator[sqlite3.Connection]:
     """Yield a connection within one transaction, which is kept if the block ends well.
 
     Args:
         path: Of the database; it and its folder are made if need be.
-        table: Statement `CREATE TABLE IF NOT EXISTS ...` of the table that is used.
+        *tables: Statement `CREATE TABLE IF NOT EXISTS ...` of each table that is used.
+        wait_seconds: How long to wait for who writes; half a minute if left out.
 
     Raises:
-        StorageError: If it cannot be written, or others write for half a minute.
+        StorageError: If it cannot be written, or others write for so long.
         IntegrityError: If it is no database.
     """
+    wait = _WAIT_SECONDS if wait_seconds is None else wait_seconds
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
             try:
-                connection.execute(table)
+                for table in tables:
+                    connection.execute(table)
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                # A full disk may have ended the transaction already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 

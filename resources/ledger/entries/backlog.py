@@ -1,16 +1,16 @@
-"""`backlog`: somebody looks at an item of the quality backlog, or is done with it.
+"""`backlog`: somebody opens an item of the quality backlog, looks at one, or is done with it.
 
 What belongs here: all that is to be known of this kind of entry, and the items themselves. What does not: what opens an
-item: the kinds that find something do, `drift` first.
+item without people: the kinds that find something do, `drift` first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
-from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.errors import InputError, LostRaceError, first_ten
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
 from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
 from resources.ledger.entries.folded import FoldedState
@@ -24,13 +24,14 @@ STEPS: Final = {ACKNOWLEDGED: (OPEN,), CLOSED: (OPEN, ACKNOWLEDGED)}
 
 @dataclass(frozen=True)
 class BacklogDecision:
-    """Somebody looks at an item, or is done with it.
+    """Somebody opens an item, looks at one, or is done with it.
 
     Attributes:
-        item: Number of the item.
-        status: `acknowledged` or `closed`.
+        item: Number of the item; of one that is opened the next.
+        status: `open`, `acknowledged` or `closed`.
         by: Who decided.
-        reason: Why, or what was done.
+        reason: Why, or what was found or done.
+        signal: Of an item that is opened what it is about, such as `feedback/UUID`; else empty.
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
     """
@@ -39,6 +40,7 @@ class BacklogDecision:
     status: str
     by: str
     reason: str
+    signal: str = ""
     sequence: int = 0
     recorded_at: str = ""
 
@@ -51,7 +53,7 @@ class BacklogStep:
         item: Number of the item.
         signal: What it is about, such as `feed/sales/sales_units/changed/all`.
         status: Its state from then on: `open`, `acknowledged` or `closed`.
-        is_present: Whether the signal is still told.
+        is_present: Whether a detector still tells the signal; never of what a person found.
         by: Who decided; `automation` where a detector did.
         reason: Why: words of a person, or what was found.
         sequence: Ledger entry.
@@ -85,9 +87,18 @@ class Backlog:
         self.steps.append(step)
         self.newest[step.item] = step
 
+    @property
+    def next_item(self) -> int:
+        """The number of the next item."""
+        return len(self.newest) + 1
+
     def first(self, item: int) -> BacklogStep:
         """Return how an item was opened."""
         return next(step for step in self.steps if step.item == item)
+
+    def item_of(self, signal: str) -> int | None:
+        """Return the number of the newest item that is about something, closed or not; None if there is none."""
+        return next((step.item for step in reversed(self.steps) if step.signal == signal), None)
 
     @property
     def present(self) -> dict[str, BacklogStep]:
@@ -99,9 +110,16 @@ class BacklogKind(EntryKind[BacklogDecision]):
     """What people decide about items of the backlog; a closed item stays closed, the next signal makes another."""
 
     name = "backlog"
-    meaning = "somebody looks at an item of the quality backlog, or is done with it"
+    meaning = "somebody opens an item of the quality backlog, looks at one, or is done with it"
     kept_state = "each item with all that happened to it; its last step says how it stands"
     record = BacklogDecision
+
+    def body(self, record: BacklogDecision) -> dict[str, Any]:
+        """Return what is stored; what an item is about is said by the decision that opens it, and by no other."""
+        said = super().body(record)
+        if not record.signal:
+            del said["signal"]
+        return said
 
     def fold(self, record: BacklogDecision, state: FoldedState) -> None:
         """Put the decision behind what happened to the item before."""
@@ -111,7 +129,7 @@ class BacklogKind(EntryKind[BacklogDecision]):
         backlog.add(
             BacklogStep(
                 record.item,
-                before.signal if before else "",
+                before.signal if before else record.signal,
                 record.status,
                 before is not None and before.is_present,
                 record.by,
@@ -125,9 +143,13 @@ class BacklogKind(EntryKind[BacklogDecision]):
         """Refuse an item that is not there, or of which this has been said.
 
         Raises:
-            InputError: If so, or if who or why is missing.
+            InputError: If so, if what is to be opened is an item already, or if who or why is missing.
+            LostRaceError: If another item took the number of one that is to be opened.
         """
         require_decision("A decision about the backlog", record.by, record.reason)
+        if record.status == OPEN:
+            _admit_new(record, state.part(Backlog))
+            return
         newest = state.part(Backlog).newest
         remedy = Sentence("See what there is: ", Action("backlog list"), ".")
         if record.item not in newest:
@@ -160,16 +182,39 @@ class BacklogKind(EntryKind[BacklogDecision]):
 
     def describe(self, record: BacklogDecision) -> EntryDescription:
         """Return which item, what was said, by whom and why."""
-        return EntryDescription(f"item {record.item} {record.status}", record.by, record.reason)
+        status = f"opened: {record.signal}" if record.status == OPEN else record.status
+        return EntryDescription(f"item {record.item} {status}", record.by, record.reason)
+
+
+def _admit_new(record: BacklogDecision, backlog: Backlog) -> None:
+    known = backlog.item_of(record.signal)
+    if known is not None or not record.signal:
+        raise InputError(
+            f"`{record.signal}` is item {known} already." if known else "An item needs what it is about.",
+            remedy=Sentence("See what there is: ", Action("backlog list", {"all": True}), "."),
+            signal=record.signal,
+        )
+    if record.item != backlog.next_item:
+        raise LostRaceError(
+            f"Another process opened item {record.item} meanwhile.",
+            remedy="Run the same command again.",
+            item=record.item,
+        )
 
 
 BACKLOG_STEPS: Final = AuditTable(
     "backlog",
     (
         AuditColumn("item", ColumnType.INT64, "number of the item"),
-        AuditColumn("signal", ColumnType.TEXT, "what it is about: subject, name, figure, verdict, reach"),
+        AuditColumn(
+            "signal",
+            ColumnType.TEXT,
+            "what it is about: subject, name, figure, verdict, reach; or `feedback/` and the id of the feedback",
+        ),
         AuditColumn("status", ColumnType.TEXT, "`open`, `acknowledged` or `closed` from then on"),
-        AuditColumn("is_present", ColumnType.BOOLEAN, "whether the signal was still told then"),
+        AuditColumn(
+            "is_present", ColumnType.BOOLEAN, "whether a detector still told the signal then; never of feedback"
+        ),
         AuditColumn("by", ColumnType.TEXT, 'who decided (in SQL `"by"`); `automation` where a detector did'),
         AuditColumn("reason", ColumnType.TEXT, "why, or what was found"),
         AuditColumn("sequence", ColumnType.INT64, "ledger entry"),

@@ -186,8 +186,7 @@ class DriftKind(EntryKind[DriftRecord]):
                 reason = f"told no more on {record.prediction_date}"
                 backlog.add(BacklogStep(item.item, signal, item.status, False, AUTOMATION, reason, *place))
         for each in record.opened:
-            number = len(backlog.newest) + 1
-            backlog.add(BacklogStep(number, each.signal, OPEN, True, AUTOMATION, each.evidence, *place))
+            backlog.add(BacklogStep(backlog.next_item, each.signal, OPEN, True, AUTOMATION, each.evidence, *place))
 
     def references(self, record: DriftRecord) -> References:
         """Return the report."""

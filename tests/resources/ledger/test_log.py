@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +43,29 @@ def test_an_open_ledger_is_not_listed_to_find_its_end(tmp_path: Path, monkeypatc
     promote(other, "b")
     assert ledger.state().channel("champion") == "b"
     assert listed == ["ledger_bundles", "ledger"]
+
+
+def test_threads_that_share_a_ledger_take_each_entry_in_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Ledger(BlobStore(tmp_path))
+    for number in range(4):
+        promote(other, f"v-{number}")
+    blobs = BlobStore(tmp_path)
+    find = blobs.find
+
+    def slow(path: str) -> bytes | None:
+        found = find(path)
+        time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(blobs, "find", slow)
+    ledger = Ledger(blobs)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: ledger.state().sequence, range(8))) == {4}
+        for number in range(8):
+            promote(other, f"w-{number}")
+        assert set(pool.map(lambda _: len(ledger.entries()), range(8))) == {12}
+        list(pool.map(lambda number: promote(ledger, f"x-{number}"), range(8)))
+    assert [entry.sequence for entry in ledger.entries()] == list(range(1, 21))
 
 
 # --- bundles: a folder is listed when it is opened, so that they hide no hole ---
