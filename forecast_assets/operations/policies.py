@@ -28,12 +28,14 @@ class PolicyProposal:
         effective_from: First day, in UTC, on which it would be in force.
         base: What would be in force on that day without it.
         since: Ledger entry of the newest policy when it was written; 0 if there was none.
+        later: Policies that were applied already and are in force from a day after that one on.
     """
 
     policy: Policy
     effective_from: date
     base: PolicyRecord
     since: int
+    later: tuple[PolicyRecord, ...] = ()
 
     @property
     def changes(self) -> list[PolicyChange]:
@@ -92,7 +94,8 @@ def propose_policy(ledger: Ledger, changes: Mapping[str, Any], effective_from: d
         )
     policies = ledger.state().part(Policies)
     base = policies.in_force(day)
-    return PolicyProposal(base.policy.with_changes(changes), day, base, policies.newest)
+    later = tuple(each for each in pending_policies(ledger, day) if policies.in_force(each.effective_from) == each)
+    return PolicyProposal(base.policy.with_changes(changes), day, base, policies.newest, later)
 
 
 def apply_policy(ledger: Ledger, proposal: PolicyProposal, *, by: str, reason: str) -> PolicyRecord:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotReadyError, first_ten
+from forecast_assets.core.errors import InputError, LostRaceError, NotReadyError, first_ten
 from forecast_assets.core.keys import CADENCES, cadence_of
 from forecast_assets.core.policy import MERIT_GATES
 from forecast_assets.operations.policies import policy_in_force
@@ -86,17 +86,38 @@ def promote(
         return Promotion(current.sequence, is_new=False, judged=None)
     since = stores.ledger.state().part(Policies).newest
     judged = judge(stores, name, cadence_of(channel).name)
-    entry = stores.registry.promote(
-        name,
-        by=by,
-        reason=reason,
-        channel=channel,
-        judgement=judged.record,
-        overrides=overrides,
-        since_policy=since,
-        rule=rule,
-    )
+
+    def admit(state: LedgerState) -> None:
+        rule(state)
+        _require_elsewhere(state, channel, name)
+
+    try:
+        entry = stores.registry.promote(
+            name,
+            by=by,
+            reason=reason,
+            channel=channel,
+            judgement=judged.record,
+            overrides=overrides,
+            since_policy=since,
+            rule=admit,
+        )
+    except LostRaceError:
+        current = stores.registry.current_move(channel)
+        if current is None or current.model_version != name:
+            raise
+        return Promotion(current.sequence, is_new=False, judged=None)
     return Promotion(entry.sequence, is_new=True, judged=judged)
+
+
+def _require_elsewhere(state: LedgerState, channel: str, name: str) -> None:
+    if state.channel(channel) == name:
+        raise LostRaceError(
+            f"Meanwhile somebody else pointed `{channel}` at `{name}`.",
+            remedy=Sentence("See who: ", Action("versions"), "."),
+            channel=channel,
+            model_version=name,
+        )
 
 
 def _require_merit(overrides: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from datetime import date
 from textwrap import wrap
 from typing import Final
 
+from forecast_assets.core.errors import first_ten
 from forecast_assets.core.policy import Policy, PolicyValue, meaning_of
 from forecast_assets.operations.policies import PolicyProposal
 from forecast_assets.presentation.text import table
@@ -40,7 +41,18 @@ def proposal_text(proposal: PolicyProposal) -> str:
     if not rows:
         return f"Nothing changes: on {day} policy {base.version} says the same."
     title = f"Policy {proposal.policy.version} from {day} on, instead of {base.version}"
-    return f"{title}:\n{table(('key', 'before', 'after'), rows)}"
+    return "\n".join((f"{title}:", table(("key", "before", "after"), rows), *_followed(proposal)))
+
+
+def _followed(proposal: PolicyProposal) -> Iterator[str]:
+    """Say what policies that follow undo again: each holds as it was applied."""
+    for each in proposal.later:
+        undone = [change.name for change in proposal.changes if each.policy.values[change.name] != change.after]
+        if undone:
+            yield (
+                f"From {each.effective_from} on policy {each.version} holds as it was applied (ledger entry "
+                f"{each.sequence}); it says otherwise of {first_ten(undone)}."
+            )
 
 
 def applied_text(record: PolicyRecord, today: date) -> str:

@@ -34,6 +34,8 @@ QUIET: Final = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _CONNECT_SECONDS: Final = 5
+# What SQLite says of a file that no right and no waiting mends.
+_DAMAGED: Final = ("file is not a database", "malformed")
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,12 @@ def _require_database(place: MirrorPlace) -> None:
                 else None
             )
     except sqlalchemy.exc.SQLAlchemyError as error:
+        if place.is_embedded and any(words in str(error) for words in _DAMAGED):
+            raise MirrorUnavailableError(
+                f"MLflow at {place.shown} cannot be opened: {first_line(error)}.",
+                remedy=_anew(place),
+                place=place.shown,
+            ) from error
         raise unavailable(place, "cannot be opened", error) from error
     finally:
         engine.dispose()
@@ -172,15 +180,19 @@ def _require_database(place: MirrorPlace) -> None:
         raise MirrorConflictError(
             f"The database at {place.shown} is of another release of MLflow (its schema is {found}); nothing was "
             "changed in it.",
-            remedy=Sentence(
-                f"Move `{place.folder}` aside and make the mirror anew from the ledger: "
-                if place.is_embedded
-                else "Upgrade it with `mlflow db upgrade`, or name an empty database; then: ",
-                Action("mlflow sync"),
-                ".",
+            remedy=_anew(place)
+            if place.is_embedded
+            else Sentence(
+                "Upgrade it with `mlflow db upgrade`, or name an empty database; then: ", Action("mlflow sync"), "."
             ),
             found=found,
         )
+
+
+def _anew(place: MirrorPlace) -> Sentence:
+    return Sentence(
+        f"Move `{place.folder}` aside and make the mirror anew from the ledger: ", Action("mlflow sync"), "."
+    )
 
 
 def _newest_schema() -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -170,11 +171,14 @@ def test_a_trial_is_over_once_either_channel_moves(prepared: Stores, move: str) 
         ({"version": "stat-9"}, UnknownVersionError, "stat-9"),
         ({"version": CHAMPION}, InputError, "cannot challenge itself"),
         ({"salt": " "}, InputError, "salt is empty"),
-        ({"rules": {"bound": 0.0}}, InputError, "bound of the trial has no meaning"),
-        ({"rules": {"level": 1.0}}, InputError, "level of the trial has no meaning"),
-        ({"rules": {"deciding_step": 28}}, InputError, "deciding step of the trial has no meaning"),
-        ({"rules": {"least_days": 0}}, InputError, "least days of the trial has no meaning"),
-        ({"rules": {"segment_margin": -1.0}}, InputError, "margin of the trial has no meaning"),
+        ({"rules": {"bound": 0.0}}, InputError, "bound of a trial is above 0 and at most 2, not 0"),
+        ({"rules": {"level": 1.0}}, InputError, "level of a trial is between 0 and 1, not 1"),
+        ({"rules": {"deciding_step": 28}}, InputError, "deciding step of a trial is one of 1, 7, not 28"),
+        ({"rules": {"least_days": 0}}, InputError, "least days of a trial is at least 1, not 0"),
+        ({"rules": {"segment_margin": -1.0}}, InputError, "segment margin of a trial is 0 or more, not -1"),
+        ({"rules": {"segment_margin": nan}}, InputError, "segment margin of a trial is 0 or more, not nan"),
+        ({"rules": {"bias_margin": inf}}, InputError, "bias margin of a trial is 0 or more, not inf"),
+        ({"rules": {"level": nan}}, InputError, "level of a trial is between 0 and 1, not nan"),
         ({"rules": {"forecast_horizon": 60}}, HorizonError, "horizon of 7 to 30 days, not 60"),
         ({"rules": {"forecast_horizon": 30}}, HorizonError, "trained for 28 days ahead; daily runs of 30 days"),
         ({"first_day": CUTOFF}, InputError, "days before 2025-01-02 have been seen"),

@@ -63,6 +63,18 @@ def test_what_a_proposal_does_not_name_stays_as_it_is_on_its_day(stores: Stores)
     assert [change.name for change in after.changes] == ["risk_bands.high"]
 
 
+def test_a_proposal_says_what_a_policy_that_follows_undoes(stores: Stores) -> None:
+    applied(stores, {"risk_bands.high": 0.3}, days=2)
+    follows = applied(stores, {"risk_bands.high": 0.25}, days=2)
+    told = proposal_text(propose_policy(stores.ledger, {"risk_bands.high": 0.25, **STRICTER}))
+    assert told.splitlines()[-1] == (
+        f"From {follows.effective_from} on policy {follows.version} holds as it was applied (ledger entry "
+        f"{follows.sequence}); it says otherwise of gates.largest_bias."
+    )
+    after = propose_policy(stores.ledger, STRICTER, today() + timedelta(days=2))
+    assert "says otherwise" not in proposal_text(after)
+
+
 def test_the_policy_that_is_shown_can_be_applied_again(stores: Stores, tmp_path: Path) -> None:
     applied(stores, {"overrides.allowed": ["bias_is_small"]})
     file = tmp_path / "policy.toml"

@@ -88,6 +88,20 @@ def test_a_version_that_nobody_judged_says_how_to(stores: Stores) -> None:
     assert "gates stat-1 --cadence weekly" in error_text(refused.value)
 
 
+def test_of_two_who_promote_a_version_at_once_the_second_is_told_that_it_is_there(stores: Stores) -> None:
+    ready(stores)
+
+    def first(_: object) -> None:
+        """Somebody else is quicker, between the judgement and the entry of the second."""
+        other = open_stores(stores.blobs.root)
+        if other.ledger.state().channel("champion") is None:
+            promote(other, "stat-1", by="ben", reason="quicker")
+
+    second = promote(stores, "stat-1", rule=first, **WHO)
+    [move] = stores.ledger.state().part(Channels).of("champion")
+    assert (second.is_new, second.sequence, move.by) == (False, move.sequence, "ben")
+
+
 def test_a_version_that_looks_too_few_days_ahead_is_not_judged_for_weekly_channels(stores: Stores) -> None:
     register(stores, gates={"backtest_beats_seasonal_naive": True}, horizon=28)
     accept_training(stores)

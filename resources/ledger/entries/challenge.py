@@ -7,11 +7,12 @@ stores follow the challenger, or weighing evidence.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from math import inf
 from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
-from forecast_assets.core.errors import HorizonError, InputError, LostRaceError, NotReadyError
+from forecast_assets.core.errors import HorizonError, InputError, LostRaceError, NotReadyError, first_ten
 from forecast_assets.core.keys import CADENCES
 from resources.ledger.entries.audit import (
     RECORDED_AT,
@@ -68,17 +69,25 @@ class TrialRules:
     segment_share: float = 0.05
 
     def problem(self) -> str:
-        """Say which rule has no meaning; nothing if all have."""
+        """Say which rule has no meaning, and what it may be; nothing if all have."""
+        steps = [step for step in DECIDING_STEPS if step <= self.forecast_horizon]
+        # Of no number each comparison is false, and JSON has neither that nor what is infinite.
         allowed = {
-            "bound": 0 < self.bound <= 2,  # noqa: PLR2004 - no relative difference is larger
-            "level": 0 < self.level < 1,
-            "deciding step": self.deciding_step in DECIDING_STEPS and self.deciding_step <= self.forecast_horizon,
-            "loss": self.loss in LOSSES,
-            "least days": self.least_days >= 1,
-            "share of an important segment": 0 < self.segment_share <= 1,
-            "margin": min(self.bias_margin, self.coverage_margin, self.segment_margin) >= 0,
+            "bound": (0 < self.bound <= 2, "above 0 and at most 2"),  # noqa: PLR2004 - no relative difference is larger
+            "level": (0 < self.level < 1, "between 0 and 1"),
+            "deciding_step": (self.deciding_step in steps, f"one of {first_ten(map(str, steps))}"),
+            "loss": (self.loss in LOSSES, f"one of {first_ten(LOSSES)}"),
+            "least_days": (self.least_days >= 1, "at least 1"),
+            "segment_share": (0 < self.segment_share <= 1, "above 0 and at most 1"),
+            **{
+                name: (0 <= getattr(self, name) < inf, "0 or more")
+                for name in ("bias_margin", "coverage_margin", "segment_margin")
+            },
         }
-        return next((name for name, is_allowed in allowed.items() if not is_allowed), "")
+        wrong = next((name for name, (is_allowed, _) in allowed.items() if not is_allowed), "")
+        if not wrong:
+            return ""
+        return f"{wrong.replace('_', ' ')} of a trial is {allowed[wrong][1]}, not {getattr(self, wrong)}"
 
 
 @dataclass(frozen=True)
@@ -281,7 +290,7 @@ def _require_meaning(record: Challenge) -> None:
     wrong = record.rules.problem()
     if wrong:
         raise InputError(
-            f"The {wrong} of the trial has no meaning: {asdict(record.rules)}.",
+            f"The {wrong}.",
             remedy=Sentence("See what each may be: ", Action("challenger set", {"help": True}), "."),
         )
 

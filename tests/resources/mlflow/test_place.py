@@ -109,8 +109,9 @@ def test_a_file_that_is_no_database_is_refused_and_not_changed(tmp_path: Path) -
     place = embedded(tmp_path)
     place.folder.mkdir()
     place.database.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(MirrorUnavailableError, match="file is not a database"):
+    with pytest.raises(MirrorUnavailableError, match="file is not a database") as refused:
         prepare(place)
+    assert f"Move `{place.folder}` aside" in str(refused.value)
     assert place.database.read_bytes() == b"not a database at all" * 100
 
 
