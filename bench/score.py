@@ -62,10 +62,10 @@ def measured(folder: Path, detector: str, formats: list[str], rows: int, meter: 
     model = folder / f"{detector}.skops"
     for each in formats:
         name = f"{detector}, {each}"
-        start = command(folder, model, folder / f"start.{each}", meter)
+        start = command(folder, model, folder / f"start.{each}")
         yield Goal(f"{name}: {ROWS['start']:,} rows, from the start of the command", start.seconds, *START, "tenths")
         yield Goal(f"{name}: the same, of the processors", start.cpu_seconds, unit="tenths")
-        memory = command(folder, model, folder / f"memory.{each}", meter)
+        memory = command(folder, model, folder / f"memory.{each}")
         yield Goal(f"{name}: {ROWS['memory']:,} rows, memory", memory.peak_gb, *MEMORY, "GB")
         ours, script = beside(folder, model, folder / f"beside.{each}", meter)
         yield Goal(f"{name}: {ROWS['beside']:,} rows over the script", ours.seconds / script.seconds, *RATIO)
@@ -121,19 +121,20 @@ def train(folder: Path, detector: str) -> None:
     train_anomaly_model(folder / "home", folder / "train.parquet", folder / f"{detector}.skops", request)
 
 
-def command(folder: Path, model: Path, data: Path, meter: Meter) -> Lap:
-    """Run the command as a process of its own."""
+def command(folder: Path, model: Path, data: Path) -> Lap:
+    """Run the command as a process of its own; what it took and held is what the system says of it."""
     run = "from forecast_assets.cli import main; main()"
     words = ("score", "--model", str(model), "--input", str(data), "--output", str(folder / "command"), "--overwrite")
-    before = meter.peak_gb(time.time() - 1, time.time())
-    with lap(meter) as measured:
-        subprocess.run(
-            [sys.executable, "-c", run, *words], check=True, capture_output=True,
-            env={**os.environ, "FORECAST_ASSETS_HOME": str(folder / "home")},
-        )  # fmt: skip
-    # Of the command alone: this process stays as large as it was.
-    measured.peak_gb -= before
-    return measured
+    environment = {**os.environ, "FORECAST_ASSETS_HOME": str(folder / "home")}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", run, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return Lap(time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9, usage.ru_utime + usage.ru_stime)
 
 
 def ten_lines(folder: Path, model: Path, data: Path) -> None:

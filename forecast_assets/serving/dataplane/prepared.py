@@ -45,7 +45,6 @@ from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.operations.differences import causes_of
 from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact, read_rows
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
-from forecast_assets.serving.dataplane.statistics import statistics_from_bytes, statistics_to_bytes
 from forecast_assets.serving.dataplane.told import ToldFacts
 from forecast_assets.stockout_risk.assessing import rated_by
 from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
@@ -100,10 +99,6 @@ class PreparedRun:
     told: ToldFacts
     causes: tuple[str, ...] = ()
 
-    def statistics_to_bytes(self) -> bytes:
-        """Write what takes long to make, for `prepare_run` to read in another process."""
-        return statistics_to_bytes(self.key, self.statistics)
-
     @cached_property
     def places(self) -> Mapping[tuple[str, str], int]:
         """Row of each series, by store and SKU."""
@@ -151,7 +146,6 @@ def prepare_run(
     stores: Stores,
     run: RunKey,
     *,
-    statistics: bytes | None = None,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> PreparedRun:
@@ -160,13 +154,11 @@ def prepare_run(
     Args:
         stores: Where everything is.
         run: Which.
-        statistics: What `PreparedRun.statistics_to_bytes` wrote of the same run, which saves forecasting all series.
         workers: Threads and processes; all cores if left out.
         progress: Called with the stage, series done and series in all.
 
     Raises:
         NotPublishedError: If the run is not published.
-        InputError: If the statistics are of anything else, or damaged.
         ReplayDifferenceError: If this release and machine do not make the published numbers: then no answer would be
             about them.
     """
@@ -200,10 +192,7 @@ def prepare_run(
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
         causes=causes_of([made.version], publication.cpu, ()),
     )
-    if statistics is None:
-        _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
-    else:
-        kept.found.update(statistics_from_bytes(prepared.key, statistics))
+    _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
     return prepared
 
 
