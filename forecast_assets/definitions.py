@@ -25,6 +25,7 @@ from forecast_assets.automation.drift_triggers import (
     build_retraining_schedule,
     build_retraining_sensor,
 )
+from forecast_assets.automation.event_schedules import build_events_schedule
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.mirror import MirrorResource, build_mirror_check
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
@@ -43,6 +44,7 @@ from forecast_assets.publication.assets import build_forecasts_asset, build_publ
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
 from forecast_assets.reviews.assets import build_business_reviews_asset
 from forecast_assets.scoring.assets import OwnChecks
+from forecast_assets.serving.assets import PREDICTION_EVENTS, build_prediction_events_asset
 from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
@@ -93,6 +95,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *trials,
                 drift,
                 *reviews.values(),
+                build_prediction_events_asset(start, chosen),
             ],
             chosen,
         ),
@@ -114,6 +117,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for job, asset in PROMOTION_JOBS.items()
             ),
+            dg.define_asset_job(PREDICTION_EVENTS, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
             dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
@@ -140,6 +144,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_schedules(chosen, stores, FEATURE_PIPELINE),
             build_retraining_schedule(chosen, stores, TRAINING),
             *(build_review_schedule(chosen, stores, cadence, review_job(cadence)) for cadence in branches),
+            build_events_schedule(chosen, PREDICTION_EVENTS),
         ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),

@@ -61,6 +61,7 @@ def test_jobs_schedules_and_sensors_serve_both_cadences(defs: dg.Definitions) ->
         "retraining_after_some_weeks": "30 7 * * *",
         "daily_review_of_the_week": "45 7 * * 2",
         "weekly_review_of_the_week": "45 7 * * 2",
+        "prediction_events_of_the_day_before": "15 7 * * *",
     }
     sensors = {sensor.name for sensor in repository.sensor_defs}
     assert {

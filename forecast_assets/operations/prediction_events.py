@@ -50,10 +50,12 @@ class MovedEvents:
 
     Attributes:
         kept: Days.
+        archive: The files.
         view: DuckDB file that shows all of them.
     """
 
     kept: KeptEvents
+    archive: EventArchive
     view: str
 
 
@@ -72,7 +74,7 @@ def move_events(settings: Settings, now: datetime) -> MovedEvents:
 
     archive = EventArchive(settings.events_folder)
     kept = keep_events(events_store(settings), archive, retention_days=settings.event_retention_days, now=now)
-    return MovedEvents(kept, str(build_view(archive, settings.operational_view_path)))
+    return MovedEvents(kept, archive, str(build_view(archive, settings.operational_view_path)))
 
 
 def drain_events(settings: Settings) -> DrainState:

@@ -29,7 +29,7 @@ from resources.store.parquet import to_parquet
 
 # So many events are put into a file at most: documents of many series are large.
 MOST_IN_A_FILE: Final = 2_000
-_SCHEMA: Final[Mapping[str, Any]] = {
+SCHEMA: Final[Mapping[str, Any]] = {
     "event_id": pl.String,
     "occurred_at": pl.Datetime("us", "UTC"),
     "day": pl.Date,
@@ -257,7 +257,7 @@ def _digests(frame: pl.DataFrame) -> dict[str, str]:
 
 
 def _frame(records: Sequence[EventRecord]) -> pl.DataFrame:
-    return pl.DataFrame([_row(record) for record in records], schema=_SCHEMA, orient="row")
+    return pl.DataFrame([_row(record) for record in records], schema=SCHEMA, orient="row")
 
 
 def _row(record: EventRecord) -> tuple[Any, ...]:

@@ -78,12 +78,19 @@ class Recording:
         event_id: Of the event.
         appended: Done once it is appended; fails if it is not.
         dropped: Called with why if it is not.
+        wait_seconds: What is waited at most, from now on.
     """
 
-    def __init__(self, event_id: str, appended: "Future[None]", dropped: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        event_id: str,
+        appended: "Future[None]",
+        dropped: Callable[[str], None],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self.event_id = event_id
         self._appended, self._dropped = appended, dropped
-        self._until = monotonic() + WAIT_SECONDS
+        self._until = monotonic() + wait_seconds
         self._status: str | None = None
 
     @property
@@ -121,6 +128,7 @@ class EventBuffer:
         drainer: Hands events over to the sinks.
         most_bytes: What may wait in the spool; beyond it events are dropped.
         most_waiting: Events that may wait for the disk.
+        wait_seconds: What an answer waits at most for its event to be appended.
         open_spool: Makes the spool of this process.
     """
 
@@ -131,9 +139,11 @@ class EventBuffer:
         *,
         most_bytes: int,
         most_waiting: int = MOST_WAITING,
+        wait_seconds: float = WAIT_SECONDS,
         open_spool: Callable[[Path], Spool] = Spool.open,
     ) -> None:
         self._root, self._drainer, self._most, self._open_spool = root, drainer, most_bytes, open_spool
+        self._wait = wait_seconds
         self._queue: Queue[tuple[str, bytes, Future[None]]] = Queue(most_waiting)
         self._spool: Spool | None = None
         self._lock, self._ended, self._wake = Lock(), Event(), Event()
@@ -158,14 +168,14 @@ class EventBuffer:
             content: Its bytes, without a line break.
         """
         appended: Future[None] = Future()
-        recording = Recording(event_id, appended, self._drop)
+        recording = Recording(event_id, appended, self._drop, self._wait)
         with self._lock:
             is_known, since = event_id in self._remembered, self._busy_since
         if is_known:
             appended.set_result(None)
         elif self._ended.is_set():
             self._fail(appended, "the service is ending")
-        elif since is not None and monotonic() - since > WAIT_SECONDS:
+        elif since is not None and monotonic() - since > self._wait:
             # The disk holds the writer up: others do not wait for it too.
             self._fail(appended, "the disk did not answer in time")
         else:

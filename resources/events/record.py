@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, Self
 
+from pydantic_core import to_json
+
 from forecast_assets.core.errors import IntegrityError
 
 RECORDED: Final = "recorded"
@@ -78,6 +80,18 @@ class EventRecord:
                 f"A document is no prediction event: {type(error).__name__} {error}.",
                 remedy="Look where it comes from; a release writes only what it can read.",
             ) from error
+
+
+def written(document: Mapping[str, Any]) -> bytes:
+    """Return a document as one line of JSON, while a caller waits: quicker than `content_of`, in any order.
+
+    What is no finite number becomes null: no store could have it.
+
+    Example:
+        >>> written({"b": float("nan"), "a": (1,)})
+        b'{"b":null,"a":[1]}'
+    """
+    return to_json(document, inf_nan_mode="null")
 
 
 def content_of(document: Mapping[str, Any]) -> bytes:

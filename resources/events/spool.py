@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ SEGMENT_BYTES: Final = 8 << 20
 ASIDE: Final = "aside"
 _LOCK: Final = "lock"
 _NEW: Final = ".new-"
+_BEING_MADE_SECONDS: Final = 60.0
 
 
 class SpoolFolder:
@@ -89,9 +91,13 @@ class Spool(SpoolFolder):
         scratch = root / f"{_NEW}{uuid4().hex}"
         scratch.mkdir()
         lock = os.open(scratch / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path = root / f"{os.getpid()}-{uuid4().hex[:12]}"
-        scratch.rename(path)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path = root / f"{os.getpid()}-{uuid4().hex[:12]}"
+            scratch.rename(path)
+        except OSError:
+            os.close(lock)
+            raise
         return cls(path, lock)
 
     @property
@@ -211,6 +217,9 @@ def adopt(root: Path, *, own: Path | None) -> Iterator[SpoolFolder]:
         if path == own or path.name == ASIDE or not path.is_dir():
             continue
         try:
+            # Who makes a folder just now has not locked it yet.
+            if path.name.startswith(_NEW) and time.time() - path.stat().st_mtime < _BEING_MADE_SECONDS:
+                continue
             lock = os.open(path / _LOCK, os.O_RDWR)
         except OSError:
             continue

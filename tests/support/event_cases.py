@@ -96,8 +96,8 @@ def drained(root: Path, *sinks: EventSink) -> Drainer:
 
 
 def buffer_to(root: Path, *sinks: EventSink, **more: Any) -> EventBuffer:
-    """A buffer that is not started."""
-    return EventBuffer(root, Drainer(root, sinks), **{"most_bytes": 1 << 20, **more})
+    """A buffer that is not started; tests wait for slow disks."""
+    return EventBuffer(root, Drainer(root, sinks), **{"most_bytes": 1 << 20, "wait_seconds": 20.0, **more})
 
 
 def record(buffer: EventBuffer, *numbers: int) -> list[str]:

@@ -7,8 +7,10 @@ same in all rows is that one value; one that is null in all of them is left out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import log
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
@@ -29,6 +31,7 @@ SCHEMA: Final = 1
 STORED: Final = "stored"
 _NO_SCORES: Final = pl.Series(dtype=pl.Float64)
 _NAMESPACE: Final = UUID("6d1d0a5e-5d0c-5b8e-9d1c-0f6a3c1f7b52")
+_ORDER: Final = ("store_id", "sku_id", "step")
 _KEYS: Final = frozenset({*SERIES_STEP_KEY, "target_date", "prediction_id"})
 FORMULAS: Final[Mapping[str, str]] = {
     FEATURES: "the run's snapshot, with the changes laid in where the feeds would have said them",
@@ -92,7 +95,10 @@ def event_document(
         now: When it was answered.
         milliseconds: What the answer took.
     """
-    rows = predicted.forecasts
+    # What the model makes is in order; published rows are as they are found.
+    rows = predicted.forecasts if predicted.made else predicted.forecasts.sort(*_ORDER)
+    series = list(dict.fromkeys(zip(rows["store_id"].to_list(), rows["sku_id"].to_list(), strict=True)))
+    days = rows["target_date"].head(rows.height // len(series)).to_list()
     scores = rows.get_column("out_of_distribution_score", default=_NO_SCORES)
     return {
         "schema": SCHEMA,
@@ -103,16 +109,16 @@ def event_document(
         "caller": {"key_id": context.key_id, "name": context.caller, "role": context.role},
         "use": predicted.use,
         "model_version": predicted.run.model_version,
-        "run": asdict(predicted.run),
+        "run": vars(predicted.run),
         "input": context.body,
-        "series": [list(series) for series in rows.select("store_id", "sku_id").unique(maintain_order=True).rows()],
-        "days": [day.isoformat() for day in rows["target_date"].unique().sort()],
+        "series": series,
+        "days": [day.isoformat() for day in days],
         "steps": _steps(predicted, milliseconds),
         "bounds": _columns(rows, [name for name in QUANTILE_COLUMNS if name in rows.columns]),
         "out_of_distribution_score": scores.max(),
         "is_degraded": predicted.is_degraded,
-        "held": list(predicted.held),
-        "warnings": list(predicted.warnings),
+        "held": predicted.held,
+        "warnings": predicted.warnings,
         "milliseconds": round(milliseconds, 3),
     }
 
@@ -120,14 +126,15 @@ def event_document(
 def _steps(predicted: Predicted, milliseconds: float) -> list[dict[str, Any]]:
     made = predicted.made
     if made is None:
-        frames = (predicted.forecasts, predicted.risks, predicted.explanations)
-        outputs = {name: column for frame in frames for name, column in _values(frame).items()}
+        outputs: dict[str, Any] = {}
+        for frame in (predicted.forecasts, predicted.risks, predicted.explanations):
+            outputs |= _values(frame.sort(*_ORDER)) if frame.columns else {}
         name = predicted.run.served_from if predicted.run.served_from in FORMULAS else STORED
         return [_step(name, milliseconds, {"run": predicted.run.run}, outputs)]
     return [
         _step(name, made.milliseconds.get(name, 0.0), inputs, outputs, decomposition)
         for name, inputs, outputs, decomposition in (
-            (FEATURES, {"changes": "input"}, _columns(made.features, _own(made.features)), None),
+            (FEATURES, {"changes": "input"}, _columns(made.features, _own(made.features)), {}),
             (BASE, _inputs(made), *_base(made)),
             (ADJUSTMENT, _published(made), *_adjustment(made)),
             (RISK, _supply(made), *_risk(made)),
@@ -141,7 +148,7 @@ def _step(
     milliseconds: float,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any],
-    decomposition: Mapping[str, Any] | None = None,
+    decomposition: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -149,7 +156,7 @@ def _step(
         "formula": FORMULAS[name],
         "inputs": dict(inputs),
         "outputs": dict(outputs),
-        "decomposition": dict(decomposition or {}),
+        "decomposition": dict(decomposition),
     }
 
 
@@ -168,11 +175,11 @@ def _inputs(made: WhatIf) -> dict[str, Any]:
 
 
 def _base(made: WhatIf) -> tuple[dict[str, Any], dict[str, Any]]:
-    units = made.base["base_units"].cast(pl.Float64)
-    logs = pl.select(pl.when(units > 0).then(units.log()).round(9).alias("log_units"))
+    units = _list(made.base["base_units"])
+    logs = _short([round(log(each), 9) if each > 0 else None for each in units])
     parts = [name for name in COMPONENTS if name in made.base.columns]
     shown = [name for name in _own(made.base) if name not in parts and name not in QUANTILE_COLUMNS]
-    return {**_columns(made.base, shown), **_columns(logs, ["log_units"])}, _columns(made.base, parts)
+    return {**_columns(made.base, shown), "log_units": logs}, _columns(made.base, parts)
 
 
 def _published(made: WhatIf) -> dict[str, Any]:
@@ -207,10 +214,13 @@ def _supply(made: WhatIf) -> dict[str, Any]:
 
 def _risk(made: WhatIf) -> tuple[dict[str, Any], dict[str, Any]]:
     parts = [name for name in made.risks.columns if name.endswith("_probability") and name != "stockout_probability"]
-    p = made.risks["stockout_probability"].cast(pl.Float64)
-    odds = pl.select(pl.when((p > 0) & (p < 1)).then((p / (1 - p)).log()).round(9).alias("log_odds"))
+    odds = _short([_log_odds(p) for p in _list(made.risks["stockout_probability"])])
     shown = [name for name in _own(made.risks) if name not in parts]
-    return {**_columns(made.risks, shown), **_columns(odds, ["log_odds"])}, _columns(made.risks, parts)
+    return {**_columns(made.risks, shown), "log_odds": odds}, _columns(made.risks, parts)
+
+
+def _log_odds(p: float | None) -> float | None:
+    return None if p is None or not 0 < p < 1 else round(log(p / (1 - p)), 9)
 
 
 def _explanation(made: WhatIf) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -227,16 +237,27 @@ def _own(frame: pl.DataFrame) -> list[str]:
 
 
 def _columns(frame: pl.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Return columns as JSON can hold them."""
-    plain = frame.select(names).with_columns(
-        pl.selectors.decimal().cast(pl.Float64), pl.selectors.temporal().cast(pl.String)
-    ).with_columns(pl.selectors.float().fill_nan(None))  # fmt: skip
-    return {name: values for name in plain.columns if (values := _short(plain[name].to_list())) is not None}
+    """Return columns as JSON can hold them, without those that are null in every row."""
+    found = {name: _short(_list(frame[name])) for name in names}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _list(column: pl.Series) -> list[Any]:
+    """Return a column's values; one by one, since a query plan for so few rows takes longer than its work."""
+    if column.dtype.is_decimal():
+        return column.cast(pl.Float64).to_list()
+    if column.dtype.is_temporal():
+        return column.cast(pl.String).to_list()
+    return _numbers(column.to_list()) if column.dtype.is_float() else column.to_list()
 
 
 def _array(values: npt.NDArray[Any]) -> Any:
-    flat = [None if each != each else each for each in values.ravel().tolist()]  # noqa: PLR0124 - what is no number
-    return _short(flat)
+    return _short(_numbers(values.ravel().tolist()))
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    """Return values with null for what is no number."""
+    return [None if each != each else each for each in values]  # noqa: PLR0124
 
 
 def _short(values: Sequence[Any]) -> Any:

@@ -32,7 +32,7 @@ from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
 from resources.events.buffer import Recording, unrecorded
 from resources.events.home import EventHome
-from resources.events.record import content_of
+from resources.events.record import written
 from resources.events.stores import EventQuery
 from resources.stores.home import Stores
 
@@ -153,7 +153,7 @@ class DataPlane:
         if self.events is None:
             return unrecorded(event_id)
         try:
-            content = content_of(event_document(event_id, predicted, context, self.clock(), milliseconds))
+            content = written(event_document(event_id, predicted, context, self.clock(), milliseconds))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with an event, the caller is answered
             _log.exception("no event was made of request %s", context.request_id)
             return self.events.buffer.drop(event_id, f"no event could be made ({type(error).__name__})")

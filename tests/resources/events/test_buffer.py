@@ -192,7 +192,7 @@ def test_a_disk_that_does_not_answer_holds_up_one_answer_for_a_moment_and_others
             go.wait(10)
             super().append(line)
 
-    buffer = buffer_to(tmp_path, sink, open_spool=Stalled.open)
+    buffer = buffer_to(tmp_path, sink, open_spool=Stalled.open, wait_seconds=0.2)
     buffer.start()
     began = time.monotonic()
     assert record(buffer, 1) == ["dropped"]
@@ -209,7 +209,7 @@ def test_a_disk_that_does_not_answer_holds_up_one_answer_for_a_moment_and_others
 
 
 def test_more_than_can_wait_for_the_disk_are_dropped(tmp_path: Path) -> None:
-    buffer = buffer_to(tmp_path, ListSink(), most_waiting=2)
+    buffer = buffer_to(tmp_path, ListSink(), most_waiting=2, wait_seconds=0.2)
     waiting = [buffer.record(event_id(number), event(number).content) for number in range(3)]
     assert waiting[2].status == "dropped"
     assert buffer.state().dropped == {"too many wait for the disk": 1}

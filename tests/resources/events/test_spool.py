@@ -165,3 +165,15 @@ def test_drainers_share_what_dead_processes_left(tmp_path: Path) -> None:
     drained(tmp_path, second)
     assert sorted(first.ids) == [event_id(number) for number in range(3)]
     assert second.ids == []
+
+
+def test_a_folder_that_is_being_made_is_nobodys_legacy(tmp_path: Path) -> None:
+    being_made, long_ago = tmp_path / ".new-1", tmp_path / ".new-2"
+    for folder in (being_made, long_ago):
+        folder.mkdir()
+        (folder / "lock").touch()
+    os.utime(long_ago, (0, 0))
+    (found,) = adopt(tmp_path, own=None)
+    assert found.path == long_ago
+    found.give_up()
+    assert [path.name for path in tmp_path.iterdir()] == [".new-1"]
