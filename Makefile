@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score bench-what-if lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,15 +66,15 @@ MLFLOW_UI := $(VENV)-mlflow
 MLFLOW_RELEASE = $(shell sed -n 's/^mlflow-skinny==\([0-9.]*\).*/\1/p' requirements.lock)
 
 $(MLFLOW_UI)/.ready: requirements.lock
-	@echo "Setting up $(MLFLOW_UI) with MLflow's UI (once, 0.7 GB)"
+	@echo "Setting up $(MLFLOW_UI) with MLflow's UI (once, 0.9 GB)"
 	@test -d $(MLFLOW_UI) || $(PYTHON) -m venv $(MLFLOW_UI)
 	@$(if $(UV),$(UV) pip install --quiet --python $(MLFLOW_UI)/bin/python,$(MLFLOW_UI)/bin/python -m pip install --quiet \
 		--disable-pip-version-check) "mlflow==$(MLFLOW_RELEASE)" "psycopg[binary]" boto3
 	@touch $@
 
-mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000
+mlflow: $(READY) $(MLFLOW_UI)/.ready ## open MLflow's UI on the model versions: http://127.0.0.1:5000 (PORT=5001 for another one)
 	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		$(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port 5000 \
+		$(MLFLOW_UI)/bin/mlflow server --host 127.0.0.1 --port $(or $(PORT),5000) \
 		--workers 1 --backend-store-uri "$$($(BIN)/forecast-assets mlflow where)"
 
 notebooks: $(READY_DEV) ## look at published runs in notebooks (MODE=edit to change them): http://127.0.0.1:2718
@@ -101,7 +101,7 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-demo bench-score bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-score bench-what-if bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-accuracy ## all measurements, one after the other
 
 bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
@@ -117,6 +117,9 @@ bench-drift: $(READY_DEV) ## how often drift is told though nothing drifts, and 
 
 bench-score: $(READY_DEV) ## measure scoring tables of features beside a ten-line script (ROWS=1000000); exit code 1 if a goal is missed
 	@$(BIN)/python -m bench.score $(if $(ROWS),--rows $(ROWS))
+
+bench-what-if: $(READY_DEV) ## measure what-if answers beside bare calls and whole runs; exit code 1 if a goal is missed
+	@$(BIN)/python -m bench.what_if
 
 bench-ledger: $(READY_DEV) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger

@@ -10,6 +10,9 @@ FORMATS = {
     "times": "{:.3f}",
     "share": "{:+.2%}",
     "seconds": "{:.0f} s",
+    "tenths": "{:.1f} s",
+    "ms": "{:.0f} ms",
+    "rows/s": "{:,.0f} rows/s",
     "GB": "{:.2f} GB",
     "plain": "{:.4f}",
     "count": "{:.0f}",
@@ -18,7 +21,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Goal:
-    """One figure; what is better is smaller, of a share its size.
+    """One figure; what is better is smaller, of a share its size, of a rate larger.
 
     Attributes:
         what: What was measured.
@@ -36,7 +39,7 @@ class Goal:
 
     @property
     def is_missed(self) -> bool:
-        return self.at_least is not None and not abs(self.reached) <= self.at_least
+        return self.at_least is not None and not self._meets(self.at_least)
 
     @property
     def verdict(self) -> str:
@@ -44,7 +47,10 @@ class Goal:
             return ""
         if self.is_missed:
             return "MISSED"
-        return "aim reached" if self.aim is not None and abs(self.reached) <= self.aim else "reached"
+        return "aim reached" if self.aim is not None and self._meets(self.aim) else "reached"
+
+    def _meets(self, bound: float) -> bool:
+        return self.reached >= bound if self.unit == "rows/s" else abs(self.reached) <= bound
 
     @property
     def row(self) -> tuple[str, str, str, str, str]:

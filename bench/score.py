@@ -1,8 +1,9 @@
 """What `score` takes: 10,000 rows from the start of the command, a million rows, memory, and beside a ten-line script.
 
 The script reads the same file, calls the library in chunks and writes the same three files, in this process as the use
-case is, so that neither pays for starting up. Its results are held against ours. The clock depends on what else the
-machine does: beside it stands the time of the processors, and the ratio is that of two runs after one another.
+case is, so that neither pays for starting up. Its results are held against ours. Of two runs each, one after another,
+the faster counts. The long file is a CSV, which takes longer than Parquet. The clock depends on what else the machine
+does: figures in time of the processors stand beside it and are not judged.
 
     python -m bench.score [--rows 1000000] [--detectors lof ...]
 """
@@ -14,46 +15,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from bench.goals import Goal, any_missed, goals_table
 from bench.meter import Lap, Meter, lap, metering
 from forecast_assets.anomalies.detectors import DETECTORS
 from forecast_assets.anomalies.training import DetectorRequest
 from forecast_assets.operations.anomaly_models import Vouched, load_anomaly_model, train_anomaly_model
 from forecast_assets.operations.anomaly_scoring import ScoringRequest, score_table
-from forecast_assets.presentation.text import table
 
 FEATURES = tuple(f"f{at:02d}" for at in range(20))
-START_ROWS, MEMORY_ROWS, TRAINING_ROWS, CHUNK = 10_000, 100_000, 50_000, 10_000
-# Seconds from the start of the command, rows a second, GB, times the script: at least, aim.
+ROWS = {"train": 50_000, "start": 10_000, "memory": 100_000, "beside": 200_000}
+CHUNK = 10_000
+REPEATED = 2
+# Seconds from the start of the command, GB, times the script, rows a second: at least, aim.
 START, MEMORY, RATIO = (5.0, 3.5), (2.0, 0.7), (1.5, 1.15)
 RATE = dict.fromkeys(DETECTORS, (10_000, 60_000)) | {"lof": (10_000, 18_000), "one-class-svm": (10_000, 20_000)}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a detector and a format of the input."""
-
-    detector: str
-    format: str
-    start: Lap
-    memory: Lap
-    ours: Lap
-    script: Lap
-    rows: int
-
-    @property
-    def rate(self) -> float:
-        return self.rows / self.ours.seconds
-
-    @property
-    def ratio(self) -> float:
-        return self.ours.seconds / self.script.seconds
 
 
 def main() -> int:
@@ -63,21 +44,61 @@ def main() -> int:
     parser.add_argument("--formats", nargs="+", default=["csv", "parquet"], choices=["csv", "parquet"])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, metering() as meter:
-        folder = Path(scratch)
-        for name, rows in (
-            ("train", TRAINING_ROWS),
-            ("start", START_ROWS),
-            ("memory", MEMORY_ROWS),
-            ("long", arguments.rows),
-        ):
+        folder, goals = Path(scratch), list[Goal]()
+        for name, rows in {**ROWS, "long": arguments.rows}.items():
             write_table(folder, name, rows)
-        found = []
         for detector in arguments.detectors:
             train(folder, detector)
-            for each in arguments.formats:
-                found.append(measure(folder, detector, each, arguments.rows, meter))
-                print(line(found[-1]), file=sys.stderr, flush=True)
-    return report(found)
+            for goal in measured(folder, detector, arguments.formats, arguments.rows, meter):
+                goals.append(goal)
+                print(*goal.row, sep="  ", file=sys.stderr, flush=True)
+    print(goals_table(goals, f"{len(FEATURES)} features"))
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    return int(any_missed(goals))
+
+
+def measured(folder: Path, detector: str, formats: list[str], rows: int, meter: Meter) -> Iterator[Goal]:
+    """Measure a detector."""
+    model = folder / f"{detector}.skops"
+    for each in formats:
+        name = f"{detector}, {each}"
+        start = command(folder, model, folder / f"start.{each}", meter)
+        yield Goal(f"{name}: {ROWS['start']:,} rows, from the start of the command", start.seconds, *START, "tenths")
+        yield Goal(f"{name}: the same, of the processors", start.cpu_seconds, unit="tenths")
+        memory = command(folder, model, folder / f"memory.{each}", meter)
+        yield Goal(f"{name}: {ROWS['memory']:,} rows, memory", memory.peak_gb, *MEMORY, "GB")
+        ours, script = beside(folder, model, folder / f"beside.{each}", meter)
+        yield Goal(f"{name}: {ROWS['beside']:,} rows over the script", ours.seconds / script.seconds, *RATIO)
+        yield Goal(f"{name}: the same, of the processors", ours.cpu_seconds / script.cpu_seconds)
+    long = timed(lambda: score(folder, model, folder / "long.csv"), meter)
+    yield Goal(f"{detector}, csv: {rows:,} rows", rows / long.seconds, *RATE[detector], "rows/s")
+    yield Goal(f"{detector}, csv: the same, a second of a processor", rows / long.cpu_seconds, unit="rows/s")
+
+
+def beside(folder: Path, model: Path, data: Path, meter: Meter) -> tuple[Lap, Lap]:
+    """Score a file by the use case and by the script, in turn; what is imported once is, before."""
+    score(folder, model, folder / "start.csv")
+    laps = [
+        (timed(lambda: score(folder, model, data), meter), timed(lambda: ten_lines(folder, model, data), meter))
+        for _ in range(REPEATED)
+    ]
+    same = [
+        pl.read_parquet(folder / name, columns=["anomaly_score"])["anomaly_score"].to_numpy()
+        for name in ("ours.parquet", "theirs.parquet")
+    ]
+    np.testing.assert_allclose(same[0], same[1], rtol=1e-6, atol=1e-9)
+    ours, script = (min(each, key=lambda one: one.seconds) for each in zip(*laps, strict=True))
+    return ours, script
+
+
+def timed(work: Callable[[], object], meter: Meter) -> Lap:
+    with lap(meter) as found:
+        work()
+    return found
+
+
+def score(folder: Path, model: Path, data: Path) -> None:
+    score_table(folder / "home", ScoringRequest(model, data, folder / "ours", overwrite=True))
 
 
 def write_table(folder: Path, name: str, rows: int) -> None:
@@ -98,23 +119,6 @@ def write_table(folder: Path, name: str, rows: int) -> None:
 def train(folder: Path, detector: str) -> None:
     request = DetectorRequest(detector, detector, FEATURES)
     train_anomaly_model(folder / "home", folder / "train.parquet", folder / f"{detector}.skops", request)
-
-
-def measure(folder: Path, detector: str, each: str, rows: int, meter: Meter) -> Measured:
-    model, data = folder / f"{detector}.skops", folder / f"long.{each}"
-    start = command(folder, model, folder / f"start.{each}", meter)
-    memory = command(folder, model, folder / f"memory.{each}", meter)
-    request = ScoringRequest(model, data, folder / "ours", overwrite=True)
-    with lap(meter) as ours:
-        score_table(folder / "home", request)
-    with lap(meter) as script:
-        ten_lines(folder, model, data)
-    same = [
-        pl.read_parquet(folder / name, columns=["anomaly_score"])["anomaly_score"]
-        for name in ("ours.parquet", "theirs.parquet")
-    ]
-    np.testing.assert_allclose(same[0].to_numpy(), same[1].to_numpy(), rtol=1e-6, atol=1e-9)
-    return Measured(detector, each, start, memory, ours, script, rows)
 
 
 def command(folder: Path, model: Path, data: Path, meter: Meter) -> Lap:
@@ -156,40 +160,6 @@ def chunk_scores(detector: str, pipeline: object, values: np.ndarray) -> np.ndar
         return np.asarray(((scaled - pipeline[-1].predict(scaled)) ** 2).mean(axis=1))  # type: ignore[index]
     call = "decision_function" if detector == "one-class-svm" else "score_samples"
     return -np.asarray(getattr(pipeline, call)(values))
-
-
-def line(each: Measured) -> str:
-    return f"{each.detector} {each.format}: {each.start.seconds:.1f} s, {each.rate:,.0f} rows/s, {each.ratio:.2f}"
-
-
-def report(found: Sequence[Measured]) -> int:
-    rows = [
-        (
-            each.detector, each.format, each.start.seconds, each.start.cpu_seconds, each.memory.peak_gb,
-            f"{each.rate:,.0f}", f"{each.rows / each.ours.cpu_seconds:,.0f}", each.ratio,
-            each.ours.cpu_seconds / each.script.cpu_seconds, verdict(each),
-        )
-        for each in found
-    ]  # fmt: skip
-    head = (
-        "detector", "input", "10,000 rows, s", "processor s", "100,000 rows, GB", "rows/s", "rows/processor s",
-        "times script", "its processor s", "goals",
-    )  # fmt: skip
-    print(table(head, rows))
-    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    return int(any(verdict(each) == "missed" for each in found))
-
-
-def verdict(each: Measured) -> str:
-    """Return whether all four goals are met: as aimed at, at least, or not."""
-    least, aim = RATE[each.detector]
-    goals = (
-        (each.start.seconds, *START), (each.memory.peak_gb, *MEMORY), (each.ratio, *RATIO),
-        (1 / each.rate, 1 / least, 1 / aim),
-    )  # fmt: skip
-    if all(value <= aimed for value, _, aimed in goals):
-        return "aim"
-    return "at least" if all(value <= enough for value, enough, _ in goals) else "missed"
 
 
 if __name__ == "__main__":

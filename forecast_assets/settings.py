@@ -5,7 +5,7 @@ recorded with it; thresholds and model choices live in versioned artifacts.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import (
@@ -82,6 +82,24 @@ class Settings(BaseSettings):
         description="name of the registered model and of the experiment; one per store on a server that several share",
     )
 
+    event_store: str | None = Field(
+        None,
+        pattern=r"^postgresql(\+psycopg)?://.+",
+        description="PostgreSQL database that prediction events are looked up in, instead of one below home",
+    )
+    event_sinks: tuple[Literal["store", "json_lines"], ...] = Field(
+        ("store",),
+        min_length=1,
+        description="who gets every prediction event: `store`, `json_lines` on standard output for a log shipper; as a "
+        "list in JSON",
+    )
+    event_retention_days: int = Field(
+        120, ge=90, le=180, description="days that the event store has prediction events; the archive has them for good"
+    )
+    event_spool_mb: int = Field(
+        1_024, ge=1, description="megabytes of prediction events that may wait for a sink; beyond, they are dropped"
+    )
+
     @field_validator("home", mode="before")
     @classmethod
     def _home_is_named(cls, value: object) -> object:
@@ -147,6 +165,26 @@ class Settings(BaseSettings):
     def operational_path(self) -> Path:
         """What this home knows for its own working, such as which files of models may be loaded, and who may call."""
         return self.home.expanduser().absolute() / "operational" / "operational.sqlite"
+
+    @property
+    def events_path(self) -> Path:
+        """Prediction events of the last months, unless they are in PostgreSQL."""
+        return self.home.expanduser().absolute() / "operational" / "events.sqlite"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Prediction events on their way to the store; never to be removed while it has any."""
+        return self.home.expanduser().absolute() / "serving" / "spool"
+
+    @property
+    def events_folder(self) -> Path:
+        """Prediction events of days that are over, for good."""
+        return self.home.expanduser().absolute() / "serving" / "events"
+
+    @property
+    def operational_view_path(self) -> Path:
+        """The DuckDB file that shows them."""
+        return self.home.expanduser().absolute() / "serving" / "operational.duckdb"
 
     @property
     def dagster_folder(self) -> Path:

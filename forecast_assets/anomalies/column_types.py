@@ -1,20 +1,20 @@
-"""Types of a text file's columns, found out while it is read.
+"""Types of a text file's columns, one for all rows of the file.
 
 What belongs here: which type the texts of a column have, and casting a part of a file to the types of all of it. What
 does not: reading files, or what a column is for.
 
-A column has the narrowest type that all its texts so far can be read as: whole number, number, yes or no, day, moment,
-text. What the first part of a file makes it, a later part may widen; who wrote rows by the narrower types writes them
-anew (``outputs``).
+A column has the narrowest type that all its texts can be read as: whole number, number, yes or no, day, moment, text.
+Days among moments are text: what time of the day they stand for is not said. All rows are learned from before the first
+is cast, so that no type depends on how much is read at a time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.core.errors import FIRST, InputError, first_ten
+from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
 from forecast_assets.sources.text_numbers import plain_numbers
 
 # Texts that stand for no value where numbers stand.
@@ -29,11 +29,12 @@ _WIDER: Final[Mapping[Any, Sequence[Any]]] = {
     pl.Int64: (pl.Float64, pl.String),
     pl.Float64: (pl.String,),
     pl.Boolean: (pl.String,),
-    pl.Date: (pl.Datetime("us"), pl.String),
+    pl.Date: (pl.String,),
     pl.Datetime("us"): (pl.String,),
     pl.Datetime("us", "UTC"): (pl.String,),
     pl.String: (),
 }
+_NUMERIC: Final = (pl.Int64, pl.Float64)
 _LADDER: Final = (pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.String)
 
 
@@ -45,7 +46,7 @@ class ColumnTypes:
         path: Of the file, for messages.
         numbers: Columns that have to be numbers: what is none is an error, not a reason to widen.
         is_comma: Whether decimals follow a comma.
-        types: By column; found with the first rows, and widened by later ones.
+        types: By column, of those in which a text was found.
     """
 
     path: str
@@ -53,33 +54,44 @@ class ColumnTypes:
     is_comma: bool = False
     types: dict[str, Any] = field(default_factory=dict)
 
-    def copy(self) -> "ColumnTypes":
-        """Return them as they are now; later rows do not change it."""
-        return replace(self, types=dict(self.types))
+    def learn(self, texts: pl.DataFrame) -> None:
+        """Widen the types of columns of text until they fit these rows too."""
+        for values in texts.iter_columns():
+            found = self._narrowest(values)
+            if found is not None:
+                self.types[values.name] = found
 
-    def cast(self, texts: pl.DataFrame, first_row: int) -> tuple[pl.DataFrame, bool]:
-        """Return rows in the types of their columns, and whether a type had to be widened for them.
+    def unsettled(self, columns: Sequence[str]) -> list[str]:
+        """Return those of some columns whose types more rows may widen."""
+        return [name for name in columns if len(self._ladder(name)) > 1]
+
+    def type_of(self, column: str) -> Any:
+        """Return the type of a column; text where no row has a value."""
+        return self.types.get(column, pl.String)
+
+    def cast(self, texts: pl.DataFrame, first_row: int) -> pl.DataFrame:
+        """Return rows in the types of their columns.
 
         Args:
-            texts: Columns of text.
+            texts: Columns of text that were learned from.
             first_row: Number of the first of them, for messages.
 
         Raises:
             InputError: If a column of `numbers` has something else, with the rows.
+            SourceError: If they are not the rows that were learned from.
         """
-        made, is_wider, wrong = [], False, list[str]()
+        made, wrong = [], list[str]()
         for values in texts.iter_columns():
-            known = self.types.get(values.name)
-            ladder = _LADDER if known is None else (known, *_WIDER[known])
-            if values.name in self.numbers:
-                ladder = tuple(each for each in ladder if each in (pl.Int64, pl.Float64))
-            column, dtype = self._narrowest(values, ladder)
-            if column is None:
+            is_number = values.name in self.numbers
+            column = self._as(values, self.type_of(values.name), is_feature=is_number)
+            if column is not None:
+                made.append(column)
+            elif is_number:
                 wrong += self._no_numbers(values, first_row)
-                continue
-            is_wider |= known is not None and dtype != known
-            self.types[values.name] = dtype
-            made.append(column)
+            else:
+                raise SourceError(
+                    f"{self.path} was changed while it was read.", remedy="Read it again when nobody writes to it."
+                )
         if wrong:
             raise InputError(
                 f"{self.path} has what is no number where numbers are needed, {len(wrong):,} times: "
@@ -88,28 +100,31 @@ class ColumnTypes:
                 "as 1.234,5 with --decimal-comma; no value is an empty field, NA or NaN.",
                 rows=wrong[:FIRST],
             )
-        return pl.DataFrame(made), is_wider
+        return pl.DataFrame(made)
 
-    def _narrowest(self, values: pl.Series, ladder: Sequence[Any]) -> tuple[pl.Series | None, Any]:
+    def _ladder(self, name: str) -> Sequence[Any]:
+        """Types that a column may have by what is known of it, the narrowest first."""
+        known = self.types.get(name)
+        ladder = _LADDER if known is None else (known, *_WIDER[known])
+        return [each for each in ladder if each in _NUMERIC] if name in self.numbers else ladder
+
+    def _narrowest(self, values: pl.Series) -> Any:
         is_number = values.name in self.numbers
         # Of a column without a value nothing is known.
-        if not is_number and values.null_count() == values.len():
-            return (values, pl.String) if ladder == _LADDER else (values.cast(ladder[0]), ladder[0])
-        head = values.head(_HEAD)
-        for dtype in ladder:
+        if not is_number and not (values != "").any():
+            return None
+        ladder, head = self._ladder(values.name), values.head(_HEAD)
+        for dtype in ladder[:-1]:
             # What does not fit the first rows is not tried on all of them.
-            if self._as(head, dtype, is_feature=is_number) is None:
-                continue
-            column = self._as(values, dtype, is_feature=is_number)
-            if column is not None:
-                return column, dtype
-        return None, None
+            if all(self._as(each, dtype, is_feature=is_number) is not None for each in (head, values)):
+                return dtype
+        return ladder[-1]
 
     def _as(self, values: pl.Series, dtype: Any, *, is_feature: bool) -> pl.Series | None:
         """Return a column in a type; None if one of its texts cannot be read as that."""
         if dtype == pl.String:
             return values
-        if dtype in (pl.Int64, pl.Float64):
+        if dtype in _NUMERIC:
             return self._as_number(values, dtype, is_feature=is_feature)
         # What stands between quotes may be empty too.
         values = values.set(values == "", None)
@@ -158,9 +173,13 @@ def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:
         >>> moments(pl.Series(["2025-06-30T06:00:00Z", "2025-06-30 08:00+02:00"]), has_zone=True).dt.hour().to_list()
         [6, 6]
     """
-    iso = pl.lit(texts).str.replace(" ", "T", literal=True)
+    iso = texts.str.replace(" ", "T", literal=True)
     forms: tuple[str, ...] = _MOMENTS
     if has_zone:
         iso, forms = iso.str.replace(r"Z$", "+00:00"), tuple(f"{form}%z" for form in _MOMENTS)
-    tries = [iso.str.to_datetime(form, time_unit="us", strict=False) for form in forms]
-    return pl.select(pl.coalesce(tries)).to_series().alias(texts.name)
+    made = iso.str.to_datetime(forms[0], time_unit="us", strict=False)
+    # Hardly any file has the other form.
+    for form in forms[1:]:
+        if made.null_count() > texts.null_count():
+            made = made.fill_null(iso.str.to_datetime(form, time_unit="us", strict=False))
+    return made.alias(texts.name)

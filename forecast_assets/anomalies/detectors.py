@@ -35,7 +35,7 @@ class Detector:
         least_features: It says nothing of fewer.
         estimator: From number of features, number of rows and seed to an estimator that is not fitted.
         raw: From a fitted estimator and [n, features] scaled values to [n] scores, higher is more anomalous.
-        source: Of the method.
+        gives_back: Whether it is fitted to give back what it is given.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Detector:
     least_features: int
     estimator: Callable[[int, int, int], Any]
     raw: Callable[[Any, Floats], Floats]
-    source: str
+    gives_back: bool = False
 
     def fit(self, values: Floats, seed: int) -> Any:
         """Return a fitted pipeline.
@@ -66,7 +66,7 @@ class Detector:
             # An autoencoder that still improves after its last round is used as it is then; its threshold fits it.
             warnings.simplefilter("ignore", ConvergenceWarning)
             scaled = pipeline[:-1].fit_transform(values)
-            estimator.fit(scaled, scaled) if self.name == AUTOENCODER else estimator.fit(scaled)
+            estimator.fit(scaled, scaled if self.gives_back else None)
         return pipeline
 
     def scores(self, pipeline: Any, values: Floats) -> Floats:
@@ -97,6 +97,7 @@ def one_openmp_thread() -> Iterator[None]:
 
 
 def _isolation_forest(features: int, rows: int, seed: int) -> Any:
+    """Source: Liu, Ting and Zhou 2008, doi:10.1109/ICDM.2008.17."""
     from sklearn.ensemble import IsolationForest
 
     del features
@@ -104,6 +105,7 @@ def _isolation_forest(features: int, rows: int, seed: int) -> Any:
 
 
 def _local_outlier_factor(features: int, rows: int, seed: int) -> Any:
+    """Source: Breunig et al. 2000, doi:10.1145/335191.335388."""
     from sklearn.neighbors import LocalOutlierFactor
 
     del features, seed
@@ -112,6 +114,7 @@ def _local_outlier_factor(features: int, rows: int, seed: int) -> Any:
 
 
 def _one_class_svm(features: int, rows: int, seed: int) -> Any:
+    """Source: Schölkopf et al. 2001, doi:10.1162/089976601750264965."""
     from sklearn.svm import OneClassSVM
 
     del features, rows, seed
@@ -119,6 +122,7 @@ def _one_class_svm(features: int, rows: int, seed: int) -> Any:
 
 
 def _autoencoder(features: int, rows: int, seed: int) -> Any:
+    """Source: Sakurada and Yairi 2014, doi:10.1145/2689746.2689747."""
     from sklearn.neural_network import MLPRegressor
 
     outer, inner = max(2, math.ceil(features * 0.75)), max(1, features // 4)
@@ -153,21 +157,9 @@ AUTOENCODER: Final = "autoencoder"
 DETECTORS: Final = {
     each.name: each
     for each in (
-        Detector(
-            ISOLATION_FOREST, "isolation forest", 200_000, 1, _isolation_forest, _negated_samples,
-            "Liu, Ting and Zhou 2008, doi:10.1109/ICDM.2008.17",
-        ),
-        Detector(
-            LOF, "local outlier factor", 5_000, 1, _local_outlier_factor, _negated_samples,
-            "Breunig et al. 2000, doi:10.1145/335191.335388",
-        ),
-        Detector(
-            ONE_CLASS_SVM, "one-class SVM", 10_000, 1, _one_class_svm, _negated_decision,
-            "Schölkopf et al. 2001, doi:10.1162/089976601750264965",
-        ),
-        Detector(
-            AUTOENCODER, "autoencoder", 50_000, 2, _autoencoder, _reconstruction_error,
-            "Sakurada and Yairi 2014, doi:10.1145/2689746.2689747",
-        ),
+        Detector(ISOLATION_FOREST, "isolation forest", 200_000, 1, _isolation_forest, _negated_samples),
+        Detector(LOF, "local outlier factor", 5_000, 1, _local_outlier_factor, _negated_samples),
+        Detector(ONE_CLASS_SVM, "one-class SVM", 10_000, 1, _one_class_svm, _negated_decision),
+        Detector(AUTOENCODER, "autoencoder", 50_000, 2, _autoencoder, _reconstruction_error, gives_back=True),
     )
-}  # fmt: skip
+}

@@ -106,19 +106,25 @@ def _judged_rows(table: FeatureTable, model: AnomalyModel, request: DetectorRequ
     parts, at = [], 0
     for scored in scored_parts(model, table, ScoringCounts(), rows=None, on_invalid=IMPUTE):
         typed = scored.part.typed
-        unit = typed[request.unit].cast(pl.String) if request.unit else pl.Series([""] * typed.height, dtype=pl.String)
         parts.append(
             pl.DataFrame(
                 {
                     "score": scored.scores,
-                    "is_fault": pl.Series(labelled_rows(typed, request.label), dtype=pl.Boolean),
-                    "unit": unit.fill_null(""),
+                    "is_fault": labelled_rows(typed, request.label),
+                    "unit": _units(scored.part.as_read, request.unit),
                     "time": _times(typed[request.time]) if request.time else _row_numbers(at, typed.height),
                 }
             )
         )
         at += typed.height
     return pl.concat(parts)
+
+
+def _units(as_read: pl.DataFrame, column: str | None) -> pl.Series:
+    """[n] names of units, as they are written: `7`, `007` and `7.0` are three."""
+    if column is None:
+        return pl.Series([""], dtype=pl.String).new_from_index(0, as_read.height)
+    return as_read[column].cast(pl.String).fill_null("")
 
 
 def _row_numbers(first: int, count: int) -> pl.Series:
@@ -135,8 +141,7 @@ def _times(values: pl.Series) -> pl.Series:
 def _time_unit(table: FeatureTable, request: DetectorRequest) -> str:
     if request.time is None:
         return "rows"
-    first = next(table.parts(1, ()))
-    return "hours" if first.typed.schema[request.time].is_temporal() else f"of `{request.time}`"
+    return "hours" if table.schema()[request.time].is_temporal() else f"of `{request.time}`"
 
 
 def _ranked(scores: Floats, is_fault: Bools) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from forecast_assets.anomalies.detectors import DETECTORS, Detector
-from forecast_assets.core.errors import FIRST, InputError, first_ten
+from forecast_assets.core.errors import FIRST, InputError, first_line, first_ten
 
 JOBLIB: Final = ".joblib"
 SKOPS: Final = ".skops"
@@ -162,7 +162,7 @@ def _from_skops(path: Path, content: bytes) -> Any:
             )
         return _without_version_warnings(lambda: loads(content, trusted=list(_TRUSTED)))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, UntrustedTypesFoundException) as error:
-        raise _no_model(path, _first_line(error)) from error
+        raise _no_model(path, first_line(error)) from error
 
 
 def _from_joblib(path: Path, content: bytes) -> Any:
@@ -172,7 +172,7 @@ def _from_joblib(path: Path, content: bytes) -> Any:
         return _without_version_warnings(lambda: joblib.load(io.BytesIO(content)))
     except Exception as error:
         # It is code: what it raises, or what its being cut short makes it raise, may be anything.
-        raise _no_model(path, _first_line(error)) from error
+        raise _no_model(path, first_line(error)) from error
 
 
 def _without_version_warnings(load: Any) -> Any:
@@ -184,11 +184,6 @@ def _without_version_warnings(load: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         return load()
-
-
-def _first_line(error: Exception) -> str:
-    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    return said or type(error).__name__
 
 
 def _no_model(path: Path, why: str) -> InputError:

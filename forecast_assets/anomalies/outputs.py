@@ -16,12 +16,9 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.anomalies.scoring import ScoredPart
-from forecast_assets.anomalies.tables import CHUNK
 
 ADDED: Final = ("anomaly_score", "is_anomaly", "threshold_used", "scored_at", "model_name")
-# Written back from the CSV when types are widened.
 _ADDED_TYPES: Final = (pl.Float64, pl.Int8, pl.Float64, pl.String, pl.String)
-_REWRITTEN_ROWS: Final = 16 * CHUNK
 
 
 class ScoreWriter:
@@ -36,7 +33,7 @@ class ScoreWriter:
     """
 
     def __init__(self, csv: Path, parquet: Path, *, threshold: float, scored_at: str, model_name: str) -> None:
-        self._csv_path, self._parquet_path = csv, parquet
+        self._parquet_path = parquet
         self._threshold, self._scored_at, self._model_name = threshold, scored_at, model_name
         self._writer: Any = None
         self._csv = csv.open("wb")
@@ -60,8 +57,6 @@ class ScoreWriter:
             is_kept = pl.Series(scored.is_kept)
             as_read, typed, added = (each.filter(is_kept) for each in (as_read, typed, added))
             arrow = None if arrow is None else arrow.filter(scored.is_kept)
-        if part.is_wider:
-            self._rewrite(part.types)
         (as_read if arrow is None else plain_columns(as_read)).hstack(added).write_csv(
             self._csv, include_header=not self._has_rows
         )
@@ -90,17 +85,6 @@ class ScoreWriter:
             texts = [each.name for each in table.schema if not pa.types.is_floating(each.type)]
             self._writer = pq.ParquetWriter(self._parquet_path, table.schema, compression="zstd", use_dictionary=texts)
         self._writer.write_table(table.cast(self._writer.schema))
-
-    def _rewrite(self, types: Any) -> None:
-        """Write the Parquet file anew, with wider types, from the texts that are in the CSV so far."""
-        self._csv.flush()
-        self._writer.close()
-        self._writer = None
-        written = pl.scan_csv(self._csv_path, infer_schema=False, glob=False)
-        for texts in written.collect_batches(chunk_size=_REWRITTEN_ROWS):
-            typed, _ = types.copy().cast(texts.drop(ADDED), 1)
-            added = texts.select(pl.col(name).cast(dtype) for name, dtype in zip(ADDED, _ADDED_TYPES, strict=True))
-            self._write_parquet(typed, added)
 
 
 def plain_columns(frame: pl.DataFrame) -> pl.DataFrame:

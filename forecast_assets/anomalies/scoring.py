@@ -4,7 +4,7 @@ What belongs here: from parts of a table to scored parts, and what is counted on
 (``outputs``), or loading a model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from forecast_assets.anomalies.tables import CHUNK, FeatureTable, Part
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.threads import in_threads
 
-# Names of columns that say when a row was, if none has the type of a moment.
 _MOST_ANOMALOUS: Final = 10
 
 
@@ -76,7 +75,13 @@ class ScoringCounts:
 
 
 def scored_parts(
-    model: AnomalyModel, table: FeatureTable, counts: ScoringCounts, *, rows: int | None, on_invalid: str
+    model: AnomalyModel,
+    table: FeatureTable,
+    counts: ScoringCounts,
+    *,
+    rows: int | None,
+    on_invalid: str,
+    known: Sequence[Floats] = (),
 ) -> Iterator[ScoredPart]:
     """Yield the rows of a table with their scores.
 
@@ -86,11 +91,12 @@ def scored_parts(
         counts: Is added to.
         rows: Read at a time; None for as many as fit well. No score depends on it.
         on_invalid: `impute`, `skip` or `error` where a value is missing or infinite.
+        known: Scores of each part, if they were computed before.
 
     Raises:
         InputError: If a feature is no number; or with `error`, is missing or infinite.
     """
-    for part in table.parts(rows, model.features):
+    for at, part in enumerate(table.parts(rows, model.features)):
         matrix = feature_matrix(part.typed, model.features)
         is_invalid = matrix.is_row_invalid
         invalid = int(np.count_nonzero(is_invalid))
@@ -101,7 +107,7 @@ def scored_parts(
             for name, count in zip(model.features, matrix.is_invalid.sum(axis=0), strict=True):
                 if count:
                     counts.invalid_values[name] = counts.invalid_values.get(name, 0) + int(count)
-        scores = chunked_scores(model, matrix.values)
+        scores = known[at] if known else chunked_scores(model, matrix.values)
         if on_invalid == SKIP and invalid:
             counts.rows_skipped += invalid
             yield ScoredPart(part, scores, ~is_invalid)

@@ -7,9 +7,8 @@ Parts are cut at multiples of `CHUNK` rows, counted from the start of the file. 
 that they do not depend on how much is read at a time: the last bits of a product of matrices depend on its shape.
 """
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from forecast_assets.anomalies.column_types import ColumnTypes
-from forecast_assets.core.errors import InputError, SourceError, first_ten
+from forecast_assets.core.errors import InputError, SourceError, first_line, first_ten
 from forecast_assets.sources.text_files import TextForm, TextScan, scan_text_table
 from forecast_assets.sources.text_numbers import found_decimal_mark
 
@@ -27,7 +26,6 @@ CHUNK: Final = 4096
 _CELLS: Final = 1_600_000
 # Rows from which the decimal mark follows, where nobody says it.
 _JUDGED: Final = CHUNK // 2
-_HASHED: Final = 1 << 22
 _PARQUET: Final = (".parquet", ".pq")
 
 
@@ -38,18 +36,14 @@ class Part:
     Attributes:
         first_row: Number of the first, as people count: of its line in a CSV, from 1 in Parquet.
         as_read: The rows as they are: texts of a CSV, values of a Parquet file.
-        typed: The same with types.
+        typed: The same with types, which are those of all rows of the file.
         arrow: The same as Arrow has them in a Parquet file, whose types Polars does not all keep; None of a CSV.
-        types: Of a CSV up to these rows.
-        is_wider: Whether types had to be widened for these rows, so that those before have others.
     """
 
     first_row: int
     as_read: pl.DataFrame
     typed: pl.DataFrame
     arrow: Any = None
-    types: ColumnTypes | None = None
-    is_wider: bool = False
 
 
 class FeatureTable(Protocol):
@@ -75,6 +69,13 @@ class FeatureTable(Protocol):
         Raises:
             SourceError: If the file cannot be read.
             InputError: If one of `numbers` has something else, with the rows.
+        """
+
+    def schema(self) -> Mapping[str, Any]:
+        """Return the type of each column, in the file's order.
+
+        Raises:
+            SourceError: If the file cannot be read.
         """
 
     def expected_rows(self) -> int:
@@ -113,15 +114,6 @@ def open_table(path: Path, dialect: TextDialect | None = None) -> FeatureTable:
     return _TextTable(path, scan_text_table(path, asked.form), asked)
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_HASHED):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def part_rows(rows: int | None, columns: int) -> int:
     """Return how many rows are read at a time: whole chunks.
 
@@ -142,7 +134,8 @@ class _TextTable:
 
     def __init__(self, path: Path, scan: TextScan, dialect: TextDialect) -> None:
         self.path, self._scan, self._dialect = path, scan, dialect
-        self._row_bytes: float | None = None
+        self._types: dict[tuple[str, ...], ColumnTypes] = {}
+        self._sampled: pl.DataFrame | None = None
 
     @property
     def columns(self) -> Sequence[str]:
@@ -154,21 +147,38 @@ class _TextTable:
 
     def parts(self, rows: int | None, numbers: Sequence[str]) -> Iterator[Part]:
         size = part_rows(rows, len(self.columns))
-        types, at = ColumnTypes(str(self.path), numbers), self.first_row
+        types, at = self._learned(tuple(numbers), size), self.first_row
         for texts in _regrouped(self._scan.parts(size), size):
-            if not types.types:
-                types.is_comma = self._is_comma(texts.select(numbers))
-            typed, is_wider = types.cast(texts, at)
-            yield Part(at, texts, typed, types=types.copy(), is_wider=is_wider)
+            yield Part(at, texts, types.cast(texts, at))
             at += texts.height
 
+    def schema(self) -> Mapping[str, Any]:
+        types = self._learned((), part_rows(None, len(self.columns)))
+        return {name: types.type_of(name) for name in self.columns}
+
+    def _learned(self, numbers: tuple[str, ...], size: int) -> ColumnTypes:
+        """Return the types of all rows; of what the first rows do not settle, the others are read for it."""
+        if numbers not in self._types:
+            types, sample = ColumnTypes(str(self.path), numbers), self._sample()
+            types.is_comma = self._is_comma(sample.select(numbers))
+            types.learn(sample)
+            unsettled = types.unsettled(self.columns) if sample.height == CHUNK else []
+            for texts in self._scan.parts(size, unsettled) if unsettled else ():
+                types.learn(texts)
+            self._types[numbers] = types
+        return self._types[numbers]
+
     def expected_rows(self) -> int:
-        sample = next(self._scan.parts(CHUNK), None)
-        if sample is None:
-            return 0
-        sample = sample.head(CHUNK)
+        sample = self._sample()
         written = sum(int(column.str.len_bytes().sum()) + column.len() for column in sample.iter_columns())
         return max(sample.height, round(self.path.stat().st_size * sample.height / max(1, written)))
+
+    def _sample(self) -> pl.DataFrame:
+        """Return the first chunk."""
+        if self._sampled is None:
+            nothing = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+            self._sampled = next(_regrouped(self._scan.parts(CHUNK), CHUNK), nothing)
+        return self._sampled
 
     def _is_comma(self, texts: pl.DataFrame) -> bool:
         if self._dialect.decimal_comma is not None:
@@ -218,6 +228,9 @@ class _ParquetTable:
                 yield Part(at, frame, frame, arrow)
                 at += frame.height
 
+    def schema(self) -> Mapping[str, Any]:
+        return dict(pl.DataFrame(pl.from_arrow(self._file.schema_arrow.empty_table())).schema)
+
     def expected_rows(self) -> int:
         return int(self._file.metadata.num_rows)
 
@@ -253,7 +266,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+            f"{path} cannot be read as Parquet: {first_line(error)}.",
             remedy="Copy or write it again; it may be cut short.",
         ) from error
 

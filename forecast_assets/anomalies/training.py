@@ -7,7 +7,7 @@ Rows are drawn by a random number each, in the order of the file, so that the sa
 however much is read at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -165,14 +165,13 @@ def chosen_features(table: FeatureTable, request: DetectorRequest) -> list[str]:
             )
         return list(request.features)
     require_features(table.path, request.excluded, table.columns)
-    first = next(table.parts(1, ()), None)
-    schema = {} if first is None else dict(first.typed.schema)
+    schema = table.schema()
     left_out = {*request.excluded, *request.special}
     found = [name for name, dtype in schema.items() if is_numeric(dtype) and name not in left_out]
     if not found:
         kinds = [f"{name} ({dtype})" for name, dtype in schema.items()]
         raise InputError(
-            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds) or 'no rows'}.",
+            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds)}.",
             remedy="Give a file with rows and numeric columns.",
         )
     return found
@@ -184,18 +183,19 @@ def usual_rows(typed: pl.DataFrame, label: str | None) -> Bools:
     Raises:
         InputError: If the column says something else than yes and no.
     """
-    is_labelled = labelled_rows(typed, label)
-    return np.array([each is False for each in is_labelled]) if label else np.ones(typed.height, dtype=bool)
+    if label is None:
+        return np.ones(typed.height, dtype=bool)
+    return (~labelled_rows(typed, label)).fill_null(value=False).to_numpy()
 
 
-def labelled_rows(typed: pl.DataFrame, label: str | None) -> Sequence[bool | None]:
-    """[n] Say which rows are labelled anomalies; None where the label says nothing.
+def labelled_rows(typed: pl.DataFrame, label: str | None) -> pl.Series:
+    """[n] Say which rows are labelled anomalies; null where the label says nothing, or there is none.
 
     Raises:
         InputError: If the column says something else than yes and no.
     """
     if label is None:
-        return [None] * typed.height
+        return pl.Series([None], dtype=pl.Boolean).new_from_index(0, typed.height)
     said = typed[label].cast(pl.String).str.strip_chars().str.to_lowercase()
     said = said.set(said == "", None)
     meaning = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
@@ -206,8 +206,7 @@ def labelled_rows(typed: pl.DataFrame, label: str | None) -> Sequence[bool | Non
             f"The label `{label}` says {first_ten(repr(each) for each in odd)}.",
             remedy="Write 1, true or yes where a row is an anomaly, 0, false or no where it is none.",
         )
-    found: Sequence[bool | None] = made.to_list()
-    return found
+    return made
 
 
 @dataclass
@@ -220,7 +219,6 @@ class _DrawnRows:
     usual: int = 0
     values: Floats = field(default_factory=lambda: np.empty((0, 0)))
     numbers: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    invalid: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)

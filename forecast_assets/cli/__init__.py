@@ -21,6 +21,7 @@ from forecast_assets.cli import (
     challengers,
     corrections,
     drift,
+    events,
     feedback,
     ingestion,
     mirror,
@@ -107,7 +108,7 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
-    drift, anomalies, mirror, store, replays, serving, feedback,
+    drift, anomalies, mirror, store, replays, serving, events, feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

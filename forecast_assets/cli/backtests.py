@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, examples, with_runner
+from forecast_assets.cli.common import DAY, PAGE, examples, page_option, with_runner
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.backtesting.backtest import BacktestOutcome
     from forecast_assets.launch import Runner
-
-_PAGE: Final = (".html",)
 
 
 class _Days(click.ParamType[list[date], Any]):
@@ -47,11 +45,7 @@ class _Days(click.ParamType[list[date], Any]):
 @click.option("--horizon", type=click.IntRange(1, 90), help="Days ahead; default: as far as cadence and version look.")
 @click.option("--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Rhythm of runs.")
 @click.option("--against", multiple=True, metavar="VERSION", help="A further version to compare with; may be repeated.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="FILE.html; must be new. Default: below reports/ of the home.",
-)
+@page_option("FILE.html; must be new. Default: below reports/ of the home.")
 def backtest(
     version: str,
     cutoffs: list[date] | None,
@@ -73,10 +67,6 @@ def backtest(
     """
     if (cutoffs is None) == (last is None):
         raise InputError("Either --cutoffs or --last is needed.", remedy="For example: --last 4 --every 7.")
-    if out is not None:
-        from forecast_assets.operations.new_files import require_new
-
-        require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
         from forecast_assets.backtesting.backtest import BacktestRequest, last_cutoffs
@@ -102,7 +92,7 @@ def _show(runner: "Runner", outcome: "BacktestOutcome", out: Path | None) -> Non
     if out is None:
         with translated(page):
             page.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(page) if out is None else new_file(page, _PAGE) as scratch:
+    with whole_file(page) if out is None else new_file(page, PAGE) as scratch:
         scratch.write_text(report_page(outcome, pictures), encoding="utf-8")
     notes = runner.show_backtest(outcome, report_metadata(outcome, pictures))
     click.echo("\n".join((backtest_text(outcome, str(page)), *notes)))

@@ -6,6 +6,7 @@ What belongs here: parsing that more than one command does. What does not: a com
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from forecast_assets.launch import Runner
     from forecast_assets.settings import Settings
     from resources.stores.home import Stores
+    from resources.stores.registry import Registry
 
 
 class _Day(click.ParamType[date, Any]):
@@ -90,6 +92,38 @@ as_of_option: Final = click.option(
 )
 
 
+PAGE: Final = (".html",)
+
+
+def page_option(says: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of a page that is written besides; a name that cannot be used is refused before any work.
+
+    Args:
+        says: What the page is, for the help.
+    """
+    return click.option("--out", type=click.Path(path_type=Path, dir_okay=False), callback=_usable_page, help=says)
+
+
+def _usable_page(ctx: click.Context, param: click.Parameter, out: Path | None) -> Path | None:
+    del param
+    if out is not None and not ctx.resilient_parsing:
+        from forecast_assets.operations.new_files import require_new
+
+        require_new(out, PAGE)
+    return out
+
+
+def write_page(out: Path | None, page: Callable[[], str]) -> None:
+    """Write a page as a new file and say where; nothing without a name."""
+    if out is None:
+        return
+    from forecast_assets.operations.new_files import new_file
+
+    with new_file(out, PAGE) as scratch:
+        scratch.write_text(page(), encoding="utf-8")
+    click.echo(f"\nWritten to {out}.")
+
+
 def examples(*lines: str) -> str:
     """Return examples as a command's epilogue."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -147,6 +181,14 @@ def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores
     if says:
         click.echo(f"{position_text(past)}\n")
     return past
+
+
+def opened_registry() -> "Registry":
+    """Return the model versions and channels of the home folder, without what frames are read by."""
+    from resources.stores.registry import open_registry
+
+    settings = current()
+    return open_registry(settings.store, settings.mirror_folder)
 
 
 def published(function: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ What belongs here: their arguments. What does not: logic.
 """
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -85,20 +86,75 @@ def correct(
 
 
 @click.command(
-    epilog=examples("forecast-assets compare daily/2025-06-30/stat-1/28/r0 daily/2025-06-30/stat-1/28/r1"),
+    epilog=examples(
+        "forecast-assets compare daily/2025-06-30/stat-1/28/r0 daily/2025-06-30/stat-1/28/r1",
+        "forecast-assets compare --why daily/2025-06-29/stat-1/28/r0 daily/2025-06-30/stat-1/28/r0 --store S-01",
+        "forecast-assets compare daily/2025-06-29/stat-1/28/r0/FOOD-0001/S-01/2 \\",
+        "    daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1",
+    ),
 )
 @click.argument("first")
 @click.argument("second")
+@click.option(
+    "--why", is_flag=True, help="Share the difference of every row out among causes; runs may be of any date."
+)
+@click.option("--sku", help="With --why: only this SKU.")
+@click.option("--store", help="With --why: only this store.")
+@click.option("--day", type=DAY, help="With --why: only this target day.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="With --why: FILE.parquet or FILE.csv for all rows by cause; must be new.",
+)
 @as_of_option
-def compare(first: str, second: str, as_of: int | datetime | None) -> None:
-    """Say what moved between two published runs of one date, by which driver, in which series, and why.
+def compare(
+    first: str,
+    second: str,
+    *,
+    why: bool,
+    sku: str | None,
+    store: str | None,
+    day: date | None,
+    out: Path | None,
+    as_of: int | datetime | None,
+) -> None:
+    """Say what moved between two published runs, by which driver, in which series, and why.
 
-    FIRST and SECOND are run keys: cadence/date/version/horizon/rN, as in the list of runs.
+    FIRST and SECOND are run keys, cadence/date/version/horizon/rN, as in the list of runs; or prediction ids of one
+    series and target day, as in the views. Without --why the runs are of one date.
+
+    With --why, and of two predictions, both runs are forecast again with inputs of either, and the difference of each
+    row is shared out among observations, plans, model version, reconciliation and what a change of code did, exactly.
     """
+    from forecast_assets.core.keys import parse_run_or_row
+    from forecast_assets.operations.attributing import attribute_runs
+    from forecast_assets.operations.common_rows import require_same_row
     from forecast_assets.operations.comparison import compare_runs
+    from forecast_assets.operations.new_files import FRAMES, require_new, write_frame
+    from forecast_assets.presentation.attribution import attribution_text
     from forecast_assets.presentation.corrections import comparison_text
+    from forecast_assets.presentation.text import progress_lines
 
-    click.echo(comparison_text(compare_runs(opened(as_of), RunKey.parse(first), RunKey.parse(second))))
+    (before, row), (after, other) = parse_run_or_row(first), parse_run_or_row(second)
+    if (row is None) != (other is None):
+        raise click.UsageError("Name two runs, or two predictions.")
+    if row is not None and other is not None:
+        day = require_same_row(row, other)
+        store, sku = row.store_id, row.sku_id
+    elif not why:
+        if sku or store or day or out:
+            raise click.UsageError("--sku, --store, --day and --out are of --why.")
+        click.echo(comparison_text(compare_runs(opened(as_of), before, after)))
+        return
+    if out is not None:
+        require_new(out, FRAMES)
+    with progress_lines() as progress:
+        found = attribute_runs(opened(as_of), before, after, progress=progress)
+    click.echo(attribution_text(found, store_id=store, sku_id=sku, day=day))
+    if out is not None:
+        rows = found.rows()
+        write_frame(rows, out)
+        click.echo(f"\nWrote {rows.height:,} rows to {out}")
 
 
 COMMANDS: Final = (restatements, correct, compare)

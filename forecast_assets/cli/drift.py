@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, current, examples, opened, with_runner
+from forecast_assets.cli.common import DAY, examples, opened, opened_registry, page_option, with_runner, write_page
 from forecast_assets.cli.mirror import follow_mirror
 
 if TYPE_CHECKING:
     from forecast_assets.launch import Runner
-
-_PAGE: Final = (".html",)
 
 
 @click.command(
@@ -26,9 +24,7 @@ _PAGE: Final = (".html",)
 )
 @click.option("--date", "day", type=DAY, help="Day to judge; the newest that is over by default.")
 @click.option("--all", "shows_all", is_flag=True, help="Show every figure, not only what is told.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html for a page with pictures; must be new."
-)
+@page_option("FILE.html for a page with pictures; must be new.")
 def drift(day: date | None, shows_all: bool, out: Path | None) -> None:
     """Judge a day: what moved in feeds, in features since training, and in the errors of published forecasts.
 
@@ -36,20 +32,12 @@ def drift(day: date | None, shows_all: bool, out: Path | None) -> None:
     was judged with the same numbers is not recorded again. All figures: the view audit.drift_reports.
     """
     from forecast_assets.operations.drift_reports import drift_report, figures_over_days
-    from forecast_assets.operations.new_files import new_file, require_new
     from forecast_assets.presentation.drift import drift_page, drift_text
-
-    if out is not None:
-        require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
         report = drift_report(runner.stores, runner.drift(day))
         click.echo(drift_text(report, shows_all=shows_all))
-        if out is not None:
-            page = drift_page(report, figures_over_days(runner.stores, report))
-            with new_file(out, _PAGE) as scratch:
-                scratch.write_text(page, encoding="utf-8")
-            click.echo(f"\nWritten to {out}.")
+        write_page(out, lambda: drift_page(report, figures_over_days(runner.stores, report)))
 
     with_runner(work)
 
@@ -97,10 +85,8 @@ def close(item: int, by: str, reason: str) -> None:
 
 def _decide(item: int, status: str, by: str, reason: str) -> None:
     from forecast_assets.operations.drift_reports import decide
-    from resources.stores.registry import open_registry
 
-    settings = current()
-    entry = decide(open_registry(settings.store, settings.mirror_folder), item, status, by=by, reason=reason)
+    entry = decide(opened_registry(), item, status, by=by, reason=reason)
     click.echo(f"Item {item} is {status} (ledger entry {entry.sequence}).")
 
 

@@ -9,7 +9,7 @@ inside libraries, each with an error of its own; here is the one place where tho
 import errno
 from typing import Final
 
-from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
+from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError, first_line
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO, errno.EFBIG})
 _DISK_WORDS: Final = (
@@ -35,13 +35,13 @@ def as_own_error(error: BaseException) -> ForecastAssetsError | None:
             return cause
         if _is_disk(cause):
             return StorageError(
-                f"The disk refused: {_line(cause)}.",
+                f"The disk refused: {first_line(cause)}.",
                 remedy="Free space or make the folder writable for this user, then run the same command again; what "
                 "is published stays as it is.",
             )
         if _is_stored_file(cause):
             return ChangedFileError(
-                f"A stored file cannot be read: {_line(cause)}.",
+                f"A stored file cannot be read: {first_line(cause)}.",
                 remedy="It is missing, cut or changed since it was written: restore it from a backup.",
             )
     return None
@@ -65,7 +65,3 @@ def _is_stored_file(error: BaseException) -> bool:
     if not (is_library or isinstance(error, FileNotFoundError)):
         return False
     return ".parquet" in str(error) or any(word in str(error) for word in _FILE_WORDS)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

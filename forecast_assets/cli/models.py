@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, FAMILY, as_of_option, current, examples, opened, with_runner
+from forecast_assets.cli.common import (
+    DAY,
+    FAMILY,
+    as_of_option,
+    examples,
+    opened,
+    opened_registry,
+    page_option,
+    with_runner,
+    write_page,
+)
 from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.keys import CADENCES, CHANNELS
 
@@ -106,9 +116,7 @@ def promote(version: str, by: str, reason: str, channel: str, overrides: tuple[s
 @click.option(
     "--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Whose channels it is for."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html for a page with a picture; must be new."
-)
+@page_option("FILE.html for a page with a picture; must be new.")
 @as_of_option
 def gates(version: str, cadence: str, out: Path | None, as_of: int | datetime | None) -> None:
     """Judge a version by the policy in force: at each gate its figure, the bound and the verdict.
@@ -116,19 +124,13 @@ def gates(version: str, cadence: str, out: Path | None, as_of: int | datetime | 
     What is judged anew is recorded in the ledger, and shown by the view audit.promotion_gates; with unchanged figures
     nothing is. Nothing is promoted.
     """
-    from forecast_assets.operations.new_files import new_file, require_new
     from forecast_assets.operations.promoting import judge, newest_judgement
-    from forecast_assets.presentation.promotion_gates import PAGE, judgement_page, judgement_text
+    from forecast_assets.presentation.promotion_gates import judgement_page, judgement_text
 
-    if out is not None:
-        require_new(out, PAGE)
     stores = opened(as_of)
     found = judge(stores, version, cadence) if as_of is None else newest_judgement(stores, version, cadence)
     click.echo(judgement_text(found.record, found.rows))
-    if out is not None:
-        with new_file(out, PAGE) as scratch:
-            scratch.write_text(judgement_page(found.record, found.rows), encoding="utf-8")
-        click.echo(f"\nWritten to {out}.")
+    write_page(out, lambda: judgement_page(found.record, found.rows))
 
 
 @click.command(
@@ -151,10 +153,8 @@ def rollback(channel: str, to: str | None, by: str, reason: str) -> None:
     """
     # The stores of products stay closed, since opening them takes libraries.
     from forecast_assets.presentation.channels import moved_text, unchanged_channel_text
-    from resources.stores.registry import open_registry
 
-    settings = current()
-    registry = open_registry(settings.store, settings.mirror_folder)
+    registry = opened_registry()
     current_move = registry.current_move(channel)
     if current_move is not None and current_move.model_version == to:
         click.echo(unchanged_channel_text(registry.ledger.state(), channel))
@@ -181,10 +181,8 @@ def retire(version: str, undo: bool, by: str, reason: str) -> None:
     What it published stays readable, and can be corrected and replayed.
     """
     from forecast_assets.presentation.channels import retired_text
-    from resources.stores.registry import open_registry
 
-    settings = current()
-    registry = open_registry(settings.store, settings.mirror_folder)
+    registry = opened_registry()
     entry = registry.retire(version, by=by, reason=reason, serves_again=undo)
     click.echo(retired_text(version, entry.sequence, serves_again=undo))
     follow_mirror(only_if_there=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, as_of_option, current, examples, opened
+from forecast_assets.cli.common import DAY, as_of_option, examples, opened, opened_registry
 
 if TYPE_CHECKING:
     from forecast_assets.operations.policies import PolicyProposal
@@ -39,7 +39,7 @@ def show(as_of: int | datetime | None) -> None:
     from forecast_assets.operations.policies import pending_policies, policy_in_force
     from forecast_assets.presentation.policies import policy_text
 
-    ledger = _ledger() if as_of is None else opened(as_of, says=False).ledger
+    ledger = opened_registry().ledger if as_of is None else opened(as_of, says=False).ledger
     if isinstance(as_of, int):
         as_of = datetime.fromisoformat(ledger.state().recorded_at)
     day = None if as_of is None else as_of.date()
@@ -93,7 +93,7 @@ def diff(file: Path | None, changes: "tuple[tuple[str, Any], ...]", effective_fr
     """
     from forecast_assets.presentation.policies import proposal_text
 
-    click.echo(proposal_text(_proposal(_ledger(), file, changes, effective_from)))
+    click.echo(proposal_text(_proposal(opened_registry().ledger, file, changes, effective_from)))
 
 
 @policy.command(
@@ -118,7 +118,7 @@ def apply(
     from forecast_assets.operations.policies import apply_policy, today
     from forecast_assets.presentation.policies import applied_text, proposal_text
 
-    ledger = _ledger()
+    ledger = opened_registry().ledger
     proposal = _proposal(ledger, file, changes, effective_from)
     record = apply_policy(ledger, proposal, by=by, reason=reason)
     click.echo(f"{proposal_text(proposal)}\n\n{applied_text(record, today())}")
@@ -133,14 +133,6 @@ def _proposal(
         raise click.UsageError("Name a file of TOML, or values with --set.")
     said = {} if file is None else read_policy_file(file)
     return propose_policy(ledger, {**said, **dict(changes)}, effective_from)
-
-
-def _ledger() -> "Ledger":
-    """Open the ledger alone: a policy needs no product."""
-    from resources.stores.registry import open_registry
-
-    settings = current()
-    return open_registry(settings.store, settings.mirror_folder).ledger
 
 
 COMMANDS: Final = (policy,)

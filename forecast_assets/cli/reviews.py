@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import examples, with_runner
+from forecast_assets.cli.common import examples, page_option, with_runner, write_page
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.launch import Runner
-
-_PAGE: Final = (".html",)
 
 
 @click.command(
@@ -27,7 +25,7 @@ _PAGE: Final = (".html",)
 @click.option(
     "--cadence", default="daily", show_default=True, type=click.Choice([*CADENCES]), help="Rhythm of the runs."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html for a page; must be new.")
+@page_option("FILE.html for a page; must be new.")
 def review(week: str | None, cadence: str, out: Path | None) -> None:
     """Review a week: what shifted, champion and challenger, what is open, and what might be changed of the policy.
 
@@ -35,21 +33,14 @@ def review(week: str | None, cadence: str, out: Path | None) -> None:
     proposed is applied by nobody but you: the last line is the command. A week that was reviewed with the same numbers
     is not recorded again. All figures: the view audit.business_reviews.
     """
-    from forecast_assets.operations.new_files import new_file, require_new
     from forecast_assets.operations.reviewing import business_review
     from forecast_assets.presentation.reviews import review_page, review_text
-
-    if out is not None:
-        require_new(out, _PAGE)
 
     def work(runner: "Runner") -> None:
         last_day = runner.review(cadence, week)
         found = business_review(runner.stores, cadence, last_day)
         click.echo(review_text(found))
-        if out is not None:
-            with new_file(out, _PAGE) as scratch:
-                scratch.write_text(review_page(found), encoding="utf-8")
-            click.echo(f"\nWritten to {out}.")
+        write_page(out, lambda: review_page(found))
 
     with_runner(work)
 

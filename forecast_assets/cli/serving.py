@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import current, examples, opened
+from forecast_assets.serving.access.roles import ROLES
 
 if TYPE_CHECKING:
     from resources.operational.api_keys import ApiKeys
-
-# As `forecast_assets.serving.access.roles` has them; named here so that --help loads nothing.
-_ROLES: Final = ("reader", "planner", "support", "operator")
 
 
 @click.command(
@@ -58,46 +56,31 @@ def keys() -> None:
     ),
 )
 @click.option("--name", required=True, help="Whose it is: a person or a program.")
-@click.option("--role", required=True, type=click.Choice(_ROLES), help="What it may do.")
+@click.option("--role", required=True, type=click.Choice(list(ROLES)), help="What it may do.")
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3_650), help="Days until it expires.")
 def create(name: str, role: str, days: int) -> None:
     """Make a key and print it, once: only a hash of it is kept."""
+    from forecast_assets.presentation.keys import made_text
+
     key, text = _keys().create(name, role, now=datetime.now(UTC), valid_for=timedelta(days=days))
-    click.echo(
-        f"Key {key.key_id} of {name} ({role}) expires {key.expires_at:%Y-%m-%d}. Keep it; it is not shown again:"
-    )
-    click.echo(text)
+    click.echo(made_text(key, text))
 
 
 @keys.command("list", epilog=examples("forecast-assets keys list"))
 def list_keys() -> None:
     """List keys: whose, with which role, until when."""
-    from forecast_assets.presentation.text import table
+    from forecast_assets.presentation.keys import keys_text
 
-    now = datetime.now(UTC)
-    rows = [
-        (
-            key.key_id,
-            key.name,
-            key.role,
-            f"{key.created_at:%Y-%m-%d}",
-            "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}",
-            "revoked" if key.revoked_at else "valid" if key.is_valid(now) else "expired",
-        )
-        for key in _keys().all()
-    ]
-    if not rows:
-        click.echo("No keys yet: forecast-assets keys create --name NAME --role reader")
-        return
-    click.echo(table(("key", "name", "role", "made", "expires", "state"), rows))
+    click.echo(keys_text(_keys().all(), datetime.now(UTC)))
 
 
 @keys.command(epilog=examples("forecast-assets keys revoke 9f2c41d07be3"))
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
     """Refuse a key from now on; services notice within seconds."""
-    key = _keys().revoke(key_id, now=datetime.now(UTC))
-    click.echo(f"Key {key.key_id} of {key.name} is revoked.")
+    from forecast_assets.presentation.keys import revoked_text
+
+    click.echo(revoked_text(_keys().revoke(key_id, now=datetime.now(UTC))))
 
 
 @click.group()
@@ -109,11 +92,9 @@ def uses() -> None:
 def list_uses() -> None:
     """List the uses that are approved, and by which policy."""
     from forecast_assets.operations.policies import policy_in_force
+    from forecast_assets.presentation.policies import uses_text
 
-    record = policy_in_force(opened().ledger)
-    for use in record.policy.real_time.uses:
-        click.echo(use)
-    click.echo(f"\nBy policy {record.version}. Another one: forecast-assets uses approve USE --by NAME --reason TEXT")
+    click.echo(uses_text(policy_in_force(opened().ledger)))
 
 
 @uses.command(
@@ -124,15 +105,10 @@ def list_uses() -> None:
 @click.option("--reason", required=True, help="Why.")
 def approve(use: str, by: str, reason: str) -> None:
     """Approve a use of predictions in real time, as a policy of its own."""
-    from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
+    from forecast_assets.operations.policies import approve_use
+    from forecast_assets.presentation.policies import approved_use_text
 
-    ledger = opened().ledger
-    approved = policy_in_force(ledger).policy.real_time.uses
-    if use in approved:
-        click.echo(f"`{use}` is approved already; nothing changed.")
-        return
-    record = apply_policy(ledger, propose_policy(ledger, {"real_time.uses": [*approved, use]}), by=by, reason=reason)
-    click.echo(f"`{use}` is approved from now on, by policy {record.version} (ledger entry {record.sequence}).")
+    click.echo(approved_use_text(use, approve_use(opened().ledger, use, by=by, reason=reason)))
 
 
 def _keys() -> "ApiKeys":

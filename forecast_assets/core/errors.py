@@ -70,6 +70,16 @@ def first_ten(items: Iterable[object]) -> str:
     return f"{shown} and {left} more" if left > 0 else shown
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return what an error of a library says first, for a sentence of ours; what follows is its own business.
+
+    Example:
+        >>> first_line(ValueError("Bad magic.\nStack: 1")), first_line(KeyboardInterrupt())
+        ('Bad magic', 'KeyboardInterrupt')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".!")
+
+
 def _plain(value: object) -> Any:
     """Return a fact as JSON can hold it: keys, dates and paths are what they print."""
     if value is None or isinstance(value, bool | int | float | str):

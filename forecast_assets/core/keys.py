@@ -14,7 +14,7 @@ VERSION_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 # Schemas that DuckDB or the catalogue itself already use; a model version becomes a schema.
 RESERVED_NAMES: Final = frozenset({"main", "temp", "system", "information-schema", "pg-catalog", "audit", "default"})
 # The name of the catalogue's database, so that `catalogue.forecasts` would name two things. Stores may have such a
-# version from before; no more are made.
+# version from before, or one that is called like a channel; no more are made.
 _OF_THE_DATABASE: Final = "catalogue"
 
 
@@ -162,7 +162,7 @@ def require_version_name(name: str, *, is_new: bool = False) -> str:
         >>> require_version_name("global-3")
         'global-3'
     """
-    reserved = RESERVED_NAMES | {_OF_THE_DATABASE} if is_new else RESERVED_NAMES
+    reserved = RESERVED_NAMES | {_OF_THE_DATABASE, *CHANNELS} if is_new else RESERVED_NAMES
     if not VERSION_PATTERN.fullmatch(name) or name in reserved:
         raise NameNotAllowedError(
             f"`{name}` cannot name a model version.",

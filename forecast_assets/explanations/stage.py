@@ -3,7 +3,6 @@
 What belongs here: from a run's products to its explanations. What does not: words or sums themselves, or Dagster.
 """
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -47,9 +46,11 @@ def explain(run: RunContext) -> StageResult:
     forecast, moved = run.read(base, OF_BASE), run.read(reconciled, OF_RECONCILED)
     nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
     gaps = largest_gaps(forecast, moved, nodes, run.hierarchy)
+    horizon = run.key.forecast_horizon
     told = explanation_context(
-        run.history, run.features, run.hierarchy, run.artifact, run.key.forecast_horizon, forecast, gaps
-    )
+        run.history, run.features, run.hierarchy, run.artifact, horizon, forecast, gaps,
+        plan=_plan(run.history, horizon), events=events_ahead(run.history, horizon),
+    )  # fmt: skip
     risk = run.read(risks, OF_RISKS)
     frame = explanation_frame(forecast, moved, risk, told)
     inputs = {
@@ -72,6 +73,9 @@ def explanation_context(
     horizon: int,
     base: pl.DataFrame,
     gaps: pl.DataFrame,
+    *,
+    plan: pl.DataFrame | None,
+    events: pl.DataFrame | None,
 ) -> ExplanationContext:
     """Return what the words of a run tell besides its numbers.
 
@@ -83,6 +87,8 @@ def explanation_context(
         horizon: Days ahead.
         base: `OF_BASE` of `base_forecasts`.
         gaps: See `largest_gaps`.
+        plan: Of `ExplanationContext`.
+        events: See `events_ahead`.
     """
     classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
     facts = (
@@ -94,8 +100,12 @@ def explanation_context(
     return ExplanationContext(
         feeds=frozenset(batch.feed for batch in history.batches),
         series=facts,
-        plan=_plan(history, horizon),
-        events=_events(history, hierarchy.series["store_id"], horizon, artifact.recurring_events),
+        plan=plan,
+        events=None
+        if events is None
+        else events_by_store(
+            events, hierarchy.series["store_id"], history.membership("store_hierarchy"), artifact.recurring_events
+        ),
         covariates=_covariates(history, base, hierarchy.series, horizon),
         gaps=gaps,
     )
@@ -136,11 +146,10 @@ def _plan(history: History, horizon: int) -> pl.DataFrame:
     return planned.collect()
 
 
-def _events(history: History, stores: pl.Series, horizon: int, recurring: Collection[str]) -> pl.DataFrame | None:
+def events_ahead(history: History, horizon: int) -> pl.DataFrame | None:
+    """Return the resolved events of the days ahead; None without such a feed."""
     rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
-    if rows is None:
-        return None
-    return events_by_store(rows.collect(), stores, history.membership("store_hierarchy"), recurring)
+    return None if rows is None else rows.collect()
 
 
 def _covariates(history: History, base: pl.DataFrame, series: pl.DataFrame, horizon: int) -> pl.DataFrame | None:

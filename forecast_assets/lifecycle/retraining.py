@@ -83,7 +83,7 @@ def due_training(stores: Stores, *, weeks: int, now: datetime, by_drift: bool = 
         return f"`{champion}` is of the family {served.family}, which is not trained here."
     cutoff = _newest_snapshot(stores, now)
     if cutoff is None:
-        return "No snapshot of the last two weeks to train on."
+        return "No snapshot of the last two weeks to train on: a run makes one, and so does the judgement of drift."
     seen = max(version.cutoff for version in state.versions.values() if version.family == served.family)
     reason, waits = _reason(state, seen, cutoff, weeks=weeks, by_drift=by_drift)
     if not reason:
@@ -147,7 +147,8 @@ def due_challenger(stores: Stores) -> ChallengerOffer | str:
     A challenger that somebody chose is left alone until it is the champion, or is retired.
     """
     state = stores.ledger.state()
-    trained = [version for version in state.versions.values() if version.model_version.startswith(PREFIX)]
+    # Somebody may call a version of their own so: of another family, or up to another day.
+    trained = [each for each in state.versions.values() if each.model_version == version_name(each.family, each.cutoff)]
     if not trained:
         return "No version was trained by rule."
     newest = max(trained, key=lambda version: version.sequence)

@@ -12,13 +12,14 @@ from typing import Final
 
 from forecast_assets.anomalies.evaluation import DetectorReport, judged_detector
 from forecast_assets.anomalies.model_file import JOBLIB, SKOPS, AnomalyModel, loaded_model, model_ending
-from forecast_assets.anomalies.tables import TextDialect, file_sha256, open_table
+from forecast_assets.anomalies.tables import TextDialect, open_table
 from forecast_assets.anomalies.training import DetectorRequest, TrainedDetector, train_detector
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, SourceError, UntrustedModelError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.operations.new_files import require_place, whole_files
 from resources.operational.model_files import ModelFile, register_model_file, registered_model_files
+from resources.store.blobs import file_sha256
 from resources.store.blobs import sha256 as sha256_of
 
 # As it was registered, changed since, or not there any more.
@@ -193,7 +194,7 @@ def _missing(store: Path, path: Path) -> InputError:
     beside = sorted(
         str(each) for each in (folder.iterdir() if folder.is_dir() else ()) if each.suffix in (JOBLIB, SKOPS)
     )
-    here = [each.file.path for each in list_anomaly_models(store) if each.state == THERE]
+    here = [file.path for file in registered_model_files(store) if Path(file.path).is_file()]
     known = list(
         dict.fromkeys([*beside, *(each for each in here if Path(each) not in map(Path.absolute, map(Path, beside)))])
     )

@@ -10,24 +10,26 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 import forecast_assets
 from forecast_assets.anomalies.features import IMPUTE, require_features
 from forecast_assets.anomalies.model_file import AnomalyModel, changed_libraries
 from forecast_assets.anomalies.outputs import ADDED, ScoreWriter
-from forecast_assets.anomalies.scoring import ScoringCounts, scored_parts
+from forecast_assets.anomalies.scoring import ScoredPart, ScoringCounts, scored_parts
 from forecast_assets.anomalies.tables import FeatureTable, Part, TextDialect, is_numeric, open_table, part_rows
 from forecast_assets.anomalies.threshold import DEFAULT_CONTAMINATION, contaminated_threshold
 from forecast_assets.anomalies.training import model_facts
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, OutOfMemoryError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.operations.anomaly_models import Vouched, load_anomaly_model
@@ -163,7 +165,7 @@ class _TableScoring:
         moment = datetime.now(UTC)
         counts, days, unread = ScoringCounts(), _DateRange(), list[str]()
         with whole_files(self.request.outputs) as (csv, parquet, metadata_file):
-            threshold = self._threshold()
+            threshold, known = self._threshold()
             writer = ScoreWriter(
                 csv,
                 parquet,
@@ -174,7 +176,7 @@ class _TableScoring:
             with writer, ThreadPoolExecutor(1) as beside:
                 writing: Future[None] | None = None
                 expected = self.table.expected_rows()
-                for scored in self._scored(counts):
+                for scored in self._scored(counts, known):
                     counts.add(scored, threshold)
                     days.add(scored.part)
                     unread = unread or self._unread(scored.part)
@@ -191,21 +193,30 @@ class _TableScoring:
         warnings = (*self._warnings(threshold), *_unread_words(unread), *_invalid_words(counts))
         return ScoringOutcome(self.request.outputs, metadata, self.model, counts, warnings)
 
-    def _scored(self, counts: ScoringCounts) -> Any:
+    def _scored(self, counts: ScoringCounts, known: Sequence[Floats] = ()) -> Iterator[ScoredPart]:
         return scored_parts(
-            self.model, self.table, counts, rows=self.request.batch_size, on_invalid=self.request.on_invalid
+            self.model,
+            self.table,
+            counts,
+            rows=self.request.batch_size,
+            on_invalid=self.request.on_invalid,
+            known=known,
         )
 
-    def _threshold(self) -> float:
-        """Return what is asked for, else the model's; of a model without, what a tenth of the file's rows exceed."""
-        if self.request.threshold is not None:
-            return self.request.threshold
-        if self.model.threshold is not None:
-            return self.model.threshold
-        counts = ScoringCounts()
-        scores = pl.concat([pl.Series(scored.kept_scores) for scored in self._scored(counts)] or [pl.Series([0.0])])
+    def _threshold(self) -> tuple[float, Sequence[Floats]]:
+        """Return what is asked for, else the model's; of a model without, what a tenth of the file's rows exceed.
+
+        The scores of each part come with it where it took them.
+        """
+        given = self.model.threshold if self.request.threshold is None else self.request.threshold
+        if given is not None:
+            return given, ()
+        counts, made, kept = ScoringCounts(), [], []
+        for scored in self._scored(counts):
+            made.append(scored.scores)
+            kept.append(scored.kept_scores)
         self._require_rows(counts)
-        return contaminated_threshold(scores.to_numpy()) if len(scores) else 0.0
+        return contaminated_threshold(np.concatenate(kept)), made
 
     def _require_rows(self, counts: ScoringCounts) -> None:
         if not counts.rows:

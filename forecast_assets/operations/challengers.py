@@ -250,7 +250,8 @@ def promote_if_better(stores: Stores, cadence: Cadence) -> Promotion | None:
 def offer_challenger(stores: Stores) -> Challenge | str:
     """Begin a trial of the version that was trained by rule, if it passes its gates; return it, or why there is none.
 
-    It is judged by the policy in force first. No store follows it until somebody gives it a share.
+    It is judged by the policy in force first. No store follows it until somebody gives it a share. Runs are compared as
+    far ahead as in the trial before, else as the cadence has it, and no farther than both versions were trained for.
 
     Args:
         stores: Where everything is.
@@ -265,5 +266,15 @@ def offer_challenger(stores: Stores) -> Challenge | str:
     failed = [*judged.failed_soundness, *judged.failed_merit]
     if failed:
         return f"`{offer.model_version}` does not pass {first_ten(failed)}."
-    asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason)
+    rules = {"forecast_horizon": _days_compared(stores, DAILY, offer.model_version)}
+    asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason, rules=rules)
     return set_challenger(stores, asked).challenge
+
+
+def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int:
+    state = stores.ledger.state()
+    before = state.part(Challenges).newest(cadence.name)
+    usual = cadence.default_horizon if before is None else before.rules.forecast_horizon
+    pair = filter(None, (challenger, state.channel(cadence.champion)))
+    trained = (stores.predictions.version(state.versions[name].artifact).facts.get("horizon") for name in pair)
+    return min([usual, *(int(days) for days in trained if days is not None)])

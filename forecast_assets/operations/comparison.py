@@ -75,7 +75,10 @@ def compare_runs(stores: Stores, before: RunKey, after: RunKey) -> Comparison:
     if before.prediction_date != after.prediction_date:
         raise InputError(
             f"{before} and {after} forecast from different days.",
-            remedy=Sentence("Compare runs of one prediction date; ", Action("runs"), " lists them."),
+            remedy=Sentence(
+                "Compare what they say of the same days: ",
+                Action("compare", {"why": True}, on=(str(before), str(after))),
+            ),
             before=before,
             after=after,
         )
@@ -92,7 +95,7 @@ def compare_runs(stores: Stores, before: RunKey, after: RunKey) -> Comparison:
         only_before=joined["is_after"].null_count(),
         only_after=joined["is_before"].null_count(),
         inputs=_inputs(stores, first, second),
-        made_from=tuple(_made_from(stores, first, second)),
+        made_from=tuple(made_from(stores, first, second)),
     )
 
 
@@ -167,8 +170,12 @@ def _inputs(stores: Stores, first: Publication, second: Publication) -> pl.DataF
     return rows.rename(swapped).select(rows.columns)
 
 
-def _made_from(stores: Stores, first: Publication, second: Publication) -> list[tuple[str, str, str]]:
-    """Return what differs of model, features, code, libraries and settings."""
+def made_from(stores: Stores, first: Publication, second: Publication) -> list[tuple[str, str, str]]:
+    """Return what two runs were made from that differs, of model, features, code, libraries and settings.
+
+    Returns:
+        Name, before and after of each.
+    """
     before, after = (_description(stores, publication) for publication in (first, second))
     both = [(name, before.get(name, ""), after.get(name, "")) for name in {**before, **after}]
     return [(name, old, new) for name, old, new in both if old != new]

@@ -7,9 +7,26 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+import polars as pl
 
 from forecast_assets.core.errors import InputError, StorageError, first_ten
 from resources.store.blobs import translated
+
+# Endings of files of rows.
+FRAMES: Final = (".parquet", ".csv")
+
+
+def write_frame(frame: pl.DataFrame, out: Path) -> None:
+    """Write rows to a new file, by its ending.
+
+    Raises:
+        InputError: If the name has none of `FRAMES` as its ending, the file exists, or its folder does not.
+        StorageError: If the disk refuses.
+    """
+    with new_file(out, FRAMES) as scratch:
+        frame.write_parquet(scratch) if out.suffix == ".parquet" else frame.write_csv(scratch)
 
 
 @contextmanager

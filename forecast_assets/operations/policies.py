@@ -107,3 +107,21 @@ def apply_policy(ledger: Ledger, proposal: PolicyProposal, *, by: str, reason: s
     record = PolicyRecord(made.document, made.version, proposal.effective_from, proposal.base.version, by, reason)
     entry = ledger.append(POLICY.name, POLICY.body(record), partial(POLICY.admit, record, since=proposal.since))
     return POLICY.read(entry)
+
+
+def approve_use(ledger: Ledger, use: str, *, by: str, reason: str) -> PolicyRecord | None:
+    """Approve a use of predictions in real time by a policy of its own; None if it is approved already.
+
+    Args:
+        ledger: Where policies are recorded.
+        use: What predictions are for.
+        by: Who decides.
+        reason: Why.
+
+    Raises:
+        InputError: If a use cannot be called so.
+    """
+    approved = policy_in_force(ledger).policy.real_time.uses
+    if use in approved:
+        return None
+    return apply_policy(ledger, propose_policy(ledger, {"real_time.uses": [*approved, use]}), by=by, reason=reason)

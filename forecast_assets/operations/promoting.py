@@ -11,7 +11,7 @@ import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotReadyError, first_ten
-from forecast_assets.core.keys import cadence_of
+from forecast_assets.core.keys import CADENCES, cadence_of
 from forecast_assets.core.policy import MERIT_GATES
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.promotion.judging import JudgementOutcome, judge_version
@@ -42,8 +42,10 @@ def judge(stores: Stores, name: str, cadence: str) -> JudgementOutcome:
 
     Raises:
         UnknownVersionError: If there is no such version.
+        NotAcceptedError: If it was trained for fewer days ahead than runs of the cadence look.
         ChangedFileError: If a report that figures are read from is not as it was recorded.
     """
+    stores.registry.require_reach(name, CADENCES[cadence].champion)
     return judge_version(stores, name, cadence, policy_in_force(stores.ledger))
 
 
@@ -132,7 +134,7 @@ def newest_judgement(stores: Stores, name: str, cadence: str) -> JudgedGates:
     if record is None:
         raise NotReadyError(
             f"`{name}` has not been judged for {cadence} channels.",
-            remedy=Sentence("Judge it: ", Action("gates", on=(name,)), "."),
+            remedy=Sentence("Judge it: ", Action("gates", {"cadence": cadence}, on=(name,)), "."),
             model_version=name,
         )
     return JudgedGates(record, stores.predictions.read(stores.predictions.version(record.product_version)))

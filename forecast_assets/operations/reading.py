@@ -18,14 +18,13 @@ from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_observations
-from forecast_assets.operations.new_files import new_file
+from forecast_assets.operations.new_files import FRAMES, require_new, write_frame
 from forecast_assets.scoring.context import build_hierarchy
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import PastLedger
 from resources.stores.home import Stores
 
-FORMATS: Final = (".parquet", ".csv")
 # How far back a series is shown, unless somebody asks for more.
 HISTORY_DAYS: Final = 364
 
@@ -332,9 +331,9 @@ def export_product(stores: Stores, publication: Publication, product: str, out: 
     Raises:
         InputError: If the name ends in neither .parquet nor .csv, or the file exists.
     """
-    with new_file(out, FORMATS) as scratch:
-        frame = read_product(stores, publication, product)
-        frame.write_parquet(scratch) if out.suffix == ".parquet" else frame.write_csv(scratch)
+    require_new(out, FRAMES)
+    frame = read_product(stores, publication, product)
+    write_frame(frame, out)
     return frame.height
 
 

@@ -43,6 +43,7 @@ from forecast_assets.operations.challengers import offer_challenger
 from forecast_assets.reviews.stage import newest_week, require_reviewable, week_end
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
+from forecast_assets.training.stage import require_free
 from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.ingest import BatchRecord
@@ -279,6 +280,7 @@ class UseCases(ABC):
     def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
         """Train and register a model version as of a cutoff."""
         require_version_name(version, is_new=True)
+        require_free(self.stores, version)
         self.snapshot(cutoff)
         self.train_version(TrainingRequest(version, family, cutoff, horizon))
 

@@ -105,7 +105,10 @@ def evidence_text(stores: Stores, cadence: str, judged: date | None) -> str:
         return trial_text(stores, cadence)
     verdict = state.part(ChallengerVerdicts).newest(newest.begun_by)
     if verdict is None:
-        return f"{_pair(newest)}: no day from {newest.first_day} on has sales yet, on which the trial begins."
+        return (
+            f"{_pair(newest)}: no day from {newest.first_day} on, when evidence begins, was measured yet. It takes "
+            "sales of such a day, and a published run that had forecast it."
+        )
     head = f"Weighed days up to {judged}." if judged else "Nothing was measured since the newest verdict."
     rows = stores.predictions.read(stores.predictions.version(verdict.product_version))
     return "\n\n".join((head, *_verdict_parts(state, newest), _weeks_text(rows, newest), _steps_text(rows)))

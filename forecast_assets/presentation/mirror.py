@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.wording import counted
 from forecast_assets.operations.calibration_reports import CalibrationReport
 from forecast_assets.operations.mirroring import MIRROR, MirrorComparison, MirrorDelay, MirrorOutcome
 from forecast_assets.plots import evaluation_png
@@ -15,7 +16,7 @@ from forecast_assets.presentation.actions import error_text, sentence_text
 from forecast_assets.presentation.calibration import calibration_page
 from forecast_assets.presentation.evaluation import evaluation_page
 from resources.ledger.entries.register import VersionRecord
-from resources.mlflow.place import first_line
+from resources.mlflow.place import line_without_password
 from resources.stores.home import Stores
 
 
@@ -59,13 +60,13 @@ def delay_text(delay: MirrorDelay) -> str:
         why = error_text(error)
     else:
         again = Sentence("Catch up when that is mended: ", Action("mlflow sync"), ".")
-        why = f"{type(error).__name__}: {first_line(error)}. {sentence_text(again)}"
+        why = f"{type(error).__name__}: {line_without_password(error)}. {sentence_text(again)}"
     return f"warning: {MIRROR} is late, and what was recorded stays so. {why}"
 
 
 def comparison_text(comparison: MirrorComparison) -> str:
     """Say whether a mirror agrees with the ledger."""
-    versions = f"{comparison.versions} version{'' if comparison.versions == 1 else 's'}"
+    versions = counted(comparison.versions, "version")
     place = f"{MIRROR} at {comparison.place.shown}"
     if comparison.differences:
         return "\n".join((f"{place} does not agree with ledger entry {comparison.sequence}:", *comparison.differences))

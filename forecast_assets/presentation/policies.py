@@ -71,3 +71,16 @@ def _lines(policy: Policy) -> Iterator[str]:
 def _toml(value: PolicyValue) -> str:
     # Lists and numbers are the same in JSON.
     return json.dumps(value)
+
+
+def uses_text(record: PolicyRecord) -> str:
+    """Return the uses of predictions in real time that a policy approves."""
+    other = "Another one: forecast-assets uses approve USE --by NAME --reason TEXT"
+    return "\n".join((*record.policy.real_time.uses, "", f"By policy {record.version}. {other}"))
+
+
+def approved_use_text(use: str, record: PolicyRecord | None) -> str:
+    """Return what became of the wish to approve a use; without a policy for it, it was approved before."""
+    if record is None:
+        return f"`{use}` is approved already; nothing changed."
+    return f"`{use}` is approved from now on, by policy {record.version} (ledger entry {record.sequence})."

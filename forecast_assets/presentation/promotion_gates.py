@@ -15,7 +15,6 @@ from forecast_assets.presentation.pages import html_image, html_page, html_secti
 from forecast_assets.presentation.text import table
 from resources.ledger.entries.judge import Judgement
 
-PAGE: Final = (".html",)
 _HEADS: Final = ("gate", "of", "figure", "by chance", "bound", "verdict", "measured on")
 _VERDICTS: Final[Mapping[str, str]] = {"met": "met", "failed": "FAILED", "not_measured": "not measured"}
 _TITLES: Final[Mapping[str, str]] = {

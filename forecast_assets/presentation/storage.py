@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from forecast_assets.core.errors import FIRST
+from forecast_assets.core.wording import counted
 from forecast_assets.presentation.text import table
 from resources.maintenance.vacuuming import VacuumResult
 from resources.maintenance.verification import Verification
@@ -83,7 +84,7 @@ def _folders(files: Sequence[Blob]) -> list[tuple[str, int, int]]:
 
 
 def _counted(files: Sequence[Blob]) -> str:
-    return f"{len(files):,} {'file' if len(files) == 1 else 'files'}, {megabytes(sum(blob.size for blob in files))},"
+    return f"{counted(len(files), 'file')}, {megabytes(sum(blob.size for blob in files))},"
 
 
 def _files(count: int) -> str:

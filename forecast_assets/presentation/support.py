@@ -17,6 +17,7 @@ import polars as pl
 from forecast_assets.plots import history_and_fan_png
 from forecast_assets.plots.drivers import driver_steps, waterfall_png
 from forecast_assets.presentation.pages import html_image, html_page, html_section, html_table
+from forecast_assets.serving.dataplane.comparing import PredictionsCompared
 from forecast_assets.serving.dataplane.predicting import Predicted
 from forecast_assets.serving.dataplane.published import Explained, Vintages
 
@@ -180,6 +181,57 @@ def explained_section(found: Explained) -> str:
             html_table(("what", "which"), [*made, *found.made_from.items()]),
         )
     )
+
+
+def compared_section(found: PredictionsCompared) -> str:
+    """Return why two predictions of one day differ: in words, by cause, and what of their inputs differs."""
+    causes = list(dict.fromkeys(name for figure in found.figures.values() for name in figure.causes["cause"]))
+    by_figure = {name: dict(figure.causes.iter_rows()) for name, figure in found.figures.items()}
+    rows = [
+        ("before", *(_exact(figure.before) for figure in found.figures.values())),
+        *((cause, *(_exact(by_figure[name].get(cause, 0)) for name in found.figures)) for cause in causes),
+        ("after", *(_exact(figure.after) for figure in found.figures.values())),
+    ]
+    tables = [
+        ("What each cause moved", found.parts),
+        ("Inputs that differ", found.inputs),
+        ("Features that differ", found.features),
+        ("Published columns that differ", found.outputs),
+    ]
+    details = [_folded(title, frame) for title, frame in tables if frame.height]
+    versions = found.versions and html_table(("what else", "before", "after"), found.versions)
+    return '<div id="why"></div>' + html_section(
+        "Why these two differ",
+        found.words,
+        *(warning(text) for text in found.warnings),
+        html_image(waterfall_png(_steps_between(found), "units"), "the difference by cause"),
+        html_table(("cause", *(name.replace("_", " ") for name in found.figures)), rows),
+        *details,
+        versions or "",
+    )
+
+
+def _folded(title: str, frame: pl.DataFrame) -> str:
+    table = html_table(frame.columns, frame.rows())
+    return f"<details><summary>{escape(title)} ({frame.height})</summary>{table}</details>"
+
+
+def _steps_between(found: PredictionsCompared) -> pl.DataFrame:
+    figure = found.figures["forecast_units"]
+    steps = [
+        ("before", figure.before, True),
+        *((cause, units, False) for cause, units in figure.causes.iter_rows()),
+        ("after", figure.after, True),
+    ]
+    return pl.DataFrame(
+        [(name, float(value), is_total) for name, value, is_total in steps],
+        schema={"name": pl.String, "value": pl.Float64, "is_total": pl.Boolean},
+        orient="row",
+    )
+
+
+def _exact(value: Any) -> str:
+    return f"{float(value):,.6f}"
 
 
 def fan_section(history: pl.DataFrame, forecast: pl.DataFrame, came: pl.DataFrame, run: str) -> str:

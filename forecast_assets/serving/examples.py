@@ -6,17 +6,20 @@ What belongs here: which calls, of which series. What does not: answering them.
 import json
 import shlex
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotPublishedError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.questions import MOST_ROWS, StoredQuestion, VersionAsked
 from forecast_assets.serving.dataplane.warming import runs_of_channels
+
+# The day ahead on which a price is another one.
+_STEP: Final = 3
 
 
 def run_to_show(plane: DataPlane) -> RunKey:
@@ -35,7 +38,7 @@ def run_to_show(plane: DataPlane) -> RunKey:
 
 
 def example_calls(plane: DataPlane, run: RunKey, address: str, key: str) -> list[tuple[str, str]]:
-    """Return titles and `curl` commands of a stored read and a what-if.
+    """Return titles and `curl` commands of a stored read, a what-if and a comparison.
 
     Args:
         plane: What would answer them.
@@ -45,14 +48,20 @@ def example_calls(plane: DataPlane, run: RunKey, address: str, key: str) -> list
     """
     asked = {"model_version": run.model_version, "cadence": run.cadence, "prediction_date": str(run.prediction_date)}
     series = _series(plane, run)
-    lowered = str(run.prediction_date + timedelta(days=3))
+    lowered = str(run.prediction_date + timedelta(days=_STEP))
     what_if = {
         "use": "what_if", **asked,
         "series": [{**series, "price_ratios": {lowered: 0.8}, "promotions": {lowered: True}}],
     }  # fmt: skip
+    row = str(PredictionId(run, series["sku_id"], series["store_id"], _STEP))
+    compared = {
+        "first": {"prediction_id": row},
+        "second": {"prediction_id": row, "inputs": {"price_ratios": {lowered: 0.8}, "promotions": {lowered: True}}},
+    }
     return [
         ("The week ahead of one series", _get(address, key, "/v1/forecasts", {**asked, **series, "last_step": 7})),
         ("The same series, a fifth cheaper on one day", _post(address, key, "/v1/predict", what_if)),
+        ("Why those two differ on that day, by cause", _post(address, key, "/v1/compare", compared)),
     ]
 
 

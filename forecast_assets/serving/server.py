@@ -11,6 +11,7 @@ from typing import Final
 
 import uvicorn
 
+from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
@@ -60,7 +61,11 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
     stores = open_stores(settings.store, settings.mirror_folder)
-    plane = DataPlane(stores, is_sandbox=options.is_sandbox)
+    # Nothing that is tried in a sandbox is kept among what callers were told.
+    events = None if options.is_sandbox else event_home(settings)
+    if events is not None:
+        events.buffer.start()
+    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox)
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC))
     app = create_app(plane, callers)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.core.errors import SourceError, first_ten
+from forecast_assets.core.errors import SourceError, first_line, first_ten
 
 # Neither files nor the network from within a query.
 _LOCKED: Final[dict[str, str | bool | int | float | list[str]]] = {"enable_external_access": "false"}
@@ -39,12 +39,12 @@ def read_database(path: Path, *, table: str | None = None, query: str | None = N
         except duckdb.CatalogException as error:
             found = first_ten(_tables(connection)) or "nothing"
             raise SourceError(
-                f"{path} lacks what the mapping names: {_first_line(error)} Found: {found}.",
+                f"{path} lacks what the mapping names: {first_line(error)}. Found: {found}.",
                 remedy="Correct `table` or `query` in the mapping.",
             ) from error
         except duckdb.Error as error:
             raise SourceError(
-                f"{path} cannot be read: {_first_line(error)}", remedy="Write `query` as one SELECT."
+                f"{path} cannot be read: {first_line(error)}.", remedy="Write `query` as one SELECT."
             ) from error
 
 
@@ -71,7 +71,7 @@ def _opened(path: Path) -> Any:
         connection.execute(_SESSION)
     except duckdb.Error as error:
         raise SourceError(
-            f"{path} cannot be opened: {_first_line(error)}",
+            f"{path} cannot be opened: {first_line(error)}.",
             remedy="Close the program that writes to it, or give a copy; and make sure that it is a DuckDB database.",
         ) from error
     return connection
@@ -104,7 +104,3 @@ def _tables(connection: Any) -> list[str]:
     """Return the names of all tables and views, with their schemas where these are not `main`."""
     rows = connection.sql("SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL").fetchall()
     return [name if schema == "main" else f"{schema}.{name}" for schema, name in rows]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

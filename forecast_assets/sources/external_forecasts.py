@@ -21,7 +21,7 @@ import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES, Column
 from forecast_assets.core.actions import Sentence
-from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
+from forecast_assets.core.errors import FIRST, InputError, SourceError, first_line, first_ten
 from forecast_assets.core.keys import Cadence
 from forecast_assets.core.quantities import DECIMALS
 from forecast_assets.hierarchy.membership import NODE
@@ -273,7 +273,7 @@ def _parquet(path: Path, content: bytes) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(content))
     except pl.exceptions.PolarsError as error:
         raise SourceError(
-            f"{path} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+            f"{path} cannot be read as Parquet: {first_line(error)}.",
             remedy="Write or copy it again; it may be cut short.",
         ) from error
 
@@ -340,7 +340,7 @@ def _typed(
         typed = plain.select(pl.col(ROW).cast(pl.Int64), *present.values())
     except pl.exceptions.PolarsError as error:
         raise SourceError(
-            f"{path.name} has columns of types that cannot be used: {str(error).splitlines()[0]}.",
+            f"{path.name} has columns of types that cannot be used: {first_line(error)}.",
             remedy="Write ids as text, dates as dates or 2024-06-11, and units as numbers.",
         ) from error
     lost = {name: _lost(raw, typed, name) for name in present if name not in _IDS}

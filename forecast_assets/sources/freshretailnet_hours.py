@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.errors import SourceError
+from forecast_assets.core.errors import SourceError, first_line
 from forecast_assets.sources.files import scan_parquet
 from forecast_assets.sources.intraday import HOURS, day_profiles, missed_share
 
@@ -66,7 +66,7 @@ def with_demand_share(daily: pl.DataFrame, path: Path) -> pl.DataFrame:
         bits = empty.select("oos_bits").collect().to_series()
     except pl.exceptions.PolarsError as error:
         raise SourceError(
-            f"{path} cannot be used: {str(error).splitlines()[0].rstrip('.')}.",
+            f"{path} cannot be used: {first_line(error)}.",
             remedy=f"It needs one row per store, product and day, with {HOURS} numbers in `hours_sale`.",
         ) from error
     day = dates.search_sorted(daily["dt"]).clip(0, len(dates) - 1).cast(pl.Int64)

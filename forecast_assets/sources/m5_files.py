@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.core.arrays import Floats, Ints
-from forecast_assets.core.errors import FIRST, SourceError, first_ten
+from forecast_assets.core.errors import FIRST, SourceError, first_line, first_ten
 from forecast_assets.sources.files import require_folder, require_single
 
 SALES_FILE: Final = "sales_train_evaluation.csv"
@@ -237,7 +237,7 @@ def _csv(path: Path, **options: Any) -> pl.DataFrame:
         return pl.read_csv(path, glob=False, **options)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as CSV: {str(error).splitlines()[0].rstrip('.')}.",
+            f"{path} cannot be read as CSV: {first_line(error)}.",
             remedy=f"It needs a line of column names, in UTF-8. {_AGAIN}",
         ) from error
 

@@ -26,7 +26,7 @@ from typing import Final
 import polars as pl
 import polars.selectors as cs
 
-from forecast_assets.core.errors import FIRST, InputError, SourceError, first_ten
+from forecast_assets.core.errors import FIRST, InputError, SourceError, first_line, first_ten
 from forecast_assets.sources.files import require_single
 
 SEPARATORS: Final = (",", ";", "\t", "|")
@@ -132,18 +132,20 @@ class TextScan:
         with _even(self.path, self._opened, self.separator, self._has_mark):
             return self._rows.collect()
 
-    def parts(self, rows: int) -> Iterator[pl.DataFrame]:
+    def parts(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """Yield the rows a part after the other, without empty lines at the end.
 
         Args:
             rows: About so many at a time.
+            columns: That are read; all if None.
 
         Raises:
             SourceError: As `read`.
         """
         held: list[pl.DataFrame] = []
         with _even(self.path, self._opened, self.separator, self._has_mark):
-            for part in self._rows.collect_batches(chunk_size=rows):
+            read = self._rows if columns is None else self._rows.select(cs.by_name(columns))
+            for part in read.collect_batches(chunk_size=rows):
                 said = _without_empty_end(part)
                 if said.height:
                     yield from held
@@ -372,11 +374,13 @@ def _even(path: Path, opened: _Opened, mark: str, has_mark: bool) -> Iterator[No
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        raise _unreadable(path, opened, mark, has_mark, str(error).splitlines()[0]) from error
+        raise _unreadable(path, opened, mark, has_mark, first_line(error)) from error
 
 
 def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
     """Leave out empty lines at the end, which spreadsheets save with the rest; rows before them keep their numbers."""
+    if frame.is_empty() or any(value is not None for value in frame.row(-1)):
+        return frame
     is_said = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     said = is_said.arg_true()
     return frame.head(said[-1] + 1 if len(said) else 0)
@@ -386,7 +390,7 @@ def _unreadable(path: Path, opened: _Opened, mark: str, has_mark: bool, reason: 
     """Return an error that names the lines whose number of fields is not that of the line of names."""
     uneven = _uneven(opened, mark, has_mark)
     parted = f"fields parted by {separator_name(mark)}"
-    why = f"{parted}, {uneven}" if uneven else f"{reason.rstrip('.')} ({parted}, {encoding_name(opened.encoding)})"
+    why = f"{parted}, {uneven}" if uneven else f"{reason} ({parted}, {encoding_name(opened.encoding)})"
     return SourceError(
         f"{path} cannot be read as CSV: {why}.",
         remedy="It needs a line of column names, and the same number of fields in each line; a field with the "

@@ -15,8 +15,8 @@ hand plus on order is at or below s. An order placed at the end of day t with le
 t + L. Lead times are normal, rounded to whole days, at least 1; an open order's is conditional on its not having come.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -113,28 +113,15 @@ class Supply:
         return np.where(self.has_policy, np.inf, np.ceil(self.lead_time_days + self.review_days))
 
     def take(self, rows: Rows) -> "Supply":
-        """Return the series at ``rows``, which are distinct, and their orders."""
-        new_row = np.full(len(self.on_hand), -1, dtype=np.int64)
-        new_row[rows] = np.arange(len(rows))
-        owner = new_row[self.order_series]
-        kept = owner >= 0
-        return Supply(
-            self.on_hand[rows],
-            self.lead_time_days[rows],
-            self.lead_time_deviation_days[rows],
-            self.review_period_days[rows],
-            self.reorder_point[rows],
-            self.order_up_to[rows],
-            owner[kept],
-            self.order_elapsed_days[kept],
-            self.order_units[kept],
-            None if self.order_arrival_days is None else self.order_arrival_days[kept],
-        )
-
-    def repeated(self, rows: Rows) -> "Supply":
         """Return the series at ``rows``, which may be there more than once, each with its orders."""
-        starts, ends = (np.searchsorted(self.order_series, rows, side=side) for side in ("left", "right"))
-        orders = np.concatenate([np.arange(0), *(np.arange(*span) for span in zip(starts, ends, strict=True))])
+        by_series = np.argsort(self.order_series, kind="stable")
+        starts, ends = (
+            np.searchsorted(self.order_series, rows, side=side, sorter=by_series) for side in ("left", "right")
+        )
+        counts = ends - starts
+        # Places of each series' orders, one run after the other.
+        runs = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        orders = by_series[runs]
         return Supply(
             self.on_hand[rows],
             self.lead_time_days[rows],
@@ -164,6 +151,15 @@ class Supply:
             order_units=np.concatenate([self.order_units, units])[order],
             order_arrival_days=np.concatenate([known, arrival_days])[order],
         )
+
+
+def joined_supplies(parts: Sequence[Supply]) -> Supply:
+    """Return the series of several supplies, none of which knows an arrival, one after the other, with their orders."""
+    starts = np.cumsum([0, *(len(part.on_hand) for part in parts)])
+    owners = [part.order_series + start for part, start in zip(parts, starts, strict=False)]
+    names = [each.name for each in fields(Supply) if each.name not in {"order_series", "order_arrival_days"}]
+    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], order_series=np.concatenate(owners), **values)
 
 
 @dataclass(frozen=True)

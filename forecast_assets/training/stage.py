@@ -71,7 +71,7 @@ def train_version(training: TrainingContext) -> TrainedVersion:
         InputError: If there is no such family, or the history is too short.
     """
     stores, request = training.stores, training.request
-    _require_free(stores, request.model_version)
+    require_free(stores, request.model_version)
     snapshot = stores.predictions.staged("feature_snapshots", request.cutoff)
     chosen = family(request.family) if request.given_versions else family_to_train(request.family)
     prepared = (
@@ -176,7 +176,12 @@ def _family_of(request: TrainingRequest) -> ModelFamily[Any]:
     return chosen
 
 
-def _require_free(stores: Stores, version: str) -> None:
+def require_free(stores: Stores, version: str) -> None:
+    """Refuse the name of a version that there is.
+
+    Raises:
+        AlreadyRegisteredError: If there is one.
+    """
     known = stores.ledger.state().versions
     if version in known:
         raise AlreadyRegisteredError(

@@ -14,7 +14,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError
-from resources.mlflow.place import first_line
+from resources.mlflow.place import line_without_password
 
 DATA: Final = "data"
 ARTIFACT: Final = "artifact.json"
@@ -61,7 +61,7 @@ def read_model_folder(data: Path) -> tuple[str, bytes]:
         return str(described["model_version"]), (data / ARTIFACT).read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ChangedFileError(
-            f"The model folder that MLflow gave is not as it was written: {first_line(error)}.",
+            f"The model folder that MLflow gave is not as it was written: {line_without_password(error)}.",
             remedy=Sentence("Make the mirror anew from the ledger: ", Action("mlflow sync", {"rebuild": True}), "."),
         ) from error
 

@@ -15,7 +15,7 @@ from typing import Final
 from uuid import uuid4
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, MirrorConflictError, MirrorUnavailableError
+from forecast_assets.core.errors import InputError, MirrorConflictError, MirrorUnavailableError, first_line
 
 DATABASE: Final = "mlflow.db"
 ARTIFACTS: Final = "artifacts"
@@ -193,7 +193,7 @@ def _newest_schema() -> str | None:
 
 def unavailable(place: MirrorPlace, what: str, error: BaseException | None = None) -> MirrorUnavailableError:
     """Return the error of a mirror that could not be reached or written."""
-    why = "" if error is None else f": {first_line(error)}"
+    why = "" if error is None else f": {line_without_password(error)}"
     return MirrorUnavailableError(
         f"MLflow at {place.shown} {what}{why}.",
         remedy=Sentence("Mend the access, then catch up: ", Action("mlflow sync"), "."),
@@ -211,10 +211,9 @@ def missing_library(name: str, what: str) -> InputError:
     )
 
 
-def first_line(error: BaseException) -> str:
+def line_without_password(error: BaseException) -> str:
     """Return what an error says in one line, without a password that is part of an address."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return _without_password(line)
+    return _without_password(first_line(error))
 
 
 def _without_password(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from forecast_assets.core.errors import RefusedError
+from forecast_assets.core.errors import RefusedError, first_line
 from forecast_assets.core.keys import CADENCES
 from resources.ledger.log import head_text
 from resources.maintenance.verification import is_head
@@ -78,7 +78,7 @@ def catalogue_head(catalogue_path: Path) -> RecordedHead:
         with duckdb.connect(str(catalogue_path), read_only=True) as connection:
             row = connection.execute("SELECT sequence, hash FROM audit.ledger_head").fetchone()
     except duckdb.Error as error:
-        return RecordedHead(IN_CATALOGUE, trouble=str(error).splitlines()[0])
+        return RecordedHead(IN_CATALOGUE, trouble=first_line(error))
     return RecordedHead(IN_CATALOGUE, head_text(*row)) if row is not None else RecordedHead(IN_CATALOGUE)
 
 
@@ -97,7 +97,7 @@ def dagster_heads(folder: Path) -> list[RecordedHead]:
             closing.callback(instance.dispose)
             events = {key: instance.get_latest_materialization_event(key) for key in keys}
     except (DBAPIError, dg.DagsterError, OSError) as error:
-        return [RecordedHead(IN_DAGSTER, trouble=str(error).splitlines()[0])]
+        return [RecordedHead(IN_DAGSTER, trouble=first_line(error))]
     return [
         RecordedHead(f"{IN_DAGSTER}, {key.to_user_string()}", _head_in(event.asset_materialization.metadata))
         for key, event in events.items()

@@ -24,7 +24,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import ChangedFileError, MissingFileError, ReadOnlyError, StorageError
+from forecast_assets.core.errors import ChangedFileError, MissingFileError, ReadOnlyError, StorageError, first_line
 
 # Where a local store writes what is not yet whole; whatever is left here belonged to a process that was killed.
 SCRATCH: Final = "scratch"
@@ -35,6 +35,12 @@ _ADDRESSED: Final = re.compile(r"([0-9a-f]{64})(?:\.\w+)?$")
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of ``data`` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def named_hash(path: str) -> str | None:
@@ -375,11 +381,6 @@ def translated(place: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"Storing `{place}` failed: {error}.", remedy=_remedy(str(error))) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return what a storage library says first; what follows is its own business."""
-    return str(error).splitlines()[0]
 
 
 def _remedy(message: str) -> str:

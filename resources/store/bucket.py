@@ -27,8 +27,9 @@ from forecast_assets.core.errors import (
     InputError,
     MissingFileError,
     StorageError,
+    first_line,
 )
-from resources.store.blobs import CHUNK, Blob, BlobStore, first_line, named_hash, sha256, translated
+from resources.store.blobs import CHUNK, Blob, BlobStore, named_hash, sha256, translated
 
 # How many small blobs are asked of a bucket at once.
 MAX_CONCURRENCY: Final = 16

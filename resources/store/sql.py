@@ -40,5 +40,18 @@ def file_list(paths: Iterable[str]) -> str:
         >>> file_list(["a*/x.parquet", "b/x.parquet"])
         "['a[*]/x.parquet', 'b/x.parquet']"
     """
-    literal = (_PATTERN_MARKS.sub(r"[\g<0>]", path) for path in paths)
-    return f"[{', '.join(map(text, literal))}]"
+    return f"[{', '.join(text(_literal(path)) for path in paths)}]"
+
+
+def file_pattern(folder: object, pattern: str) -> str:
+    """Return the files of a folder that a pattern names, as `read_parquet` takes them; the folder's name is none.
+
+    Example:
+        >>> file_pattern("a*", "*/*.parquet")
+        "'a[*]/*/*.parquet'"
+    """
+    return text(f"{_literal(str(folder))}/{pattern}")
+
+
+def _literal(path: str) -> str:
+    return _PATTERN_MARKS.sub(r"[\g<0>]", path)

@@ -17,7 +17,7 @@ from forecast_assets.core.errors import InputError, MissingFileError, NothingToR
 from forecast_assets.core.keys import CHANNELS, require_version_name
 from resources.ledger.channels import channel_moves, promotion_stack
 from resources.ledger.entries.challenge import CHALLENGE, Challenge
-from resources.ledger.entries.channel_moves import ChannelMove, Channels
+from resources.ledger.entries.channel_moves import ChannelMove, Channels, require_reach
 from resources.ledger.entries.judge import Judgement
 from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import REGISTER, VersionRecord, Versions
@@ -129,6 +129,15 @@ class Registry:
             PROMOTE.admit(move, state, trained_horizon=self._trained_horizon, since_policy=since_policy)
 
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
+
+    def require_reach(self, name: str, channel: str) -> None:
+        """Refuse a version whose runs could never be as long as those of a channel.
+
+        Raises:
+            UnknownVersionError: If there is no such version.
+            NotAcceptedError: If it was trained for fewer days ahead than the channel's cadence looks.
+        """
+        require_reach(self.model_version(name), channel, self._trained_horizon)
 
     def challenge(self, challenge: Challenge, *, seen: int) -> Entry:
         """Begin a trial, change its share, or stop it; the challenger's channel follows.

@@ -1,5 +1,6 @@
 """Types of a text file's columns: found, widened, and errors that name rows."""
 
+import itertools
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -7,14 +8,14 @@ import polars as pl
 import pytest
 
 from forecast_assets.anomalies.column_types import ColumnTypes
-from forecast_assets.core.errors import InputError
+from forecast_assets.core.errors import InputError, SourceError
 
 
 def cast(*texts: str | None, numbers: bool = False, is_comma: bool = False) -> pl.Series:
     types = ColumnTypes("a.csv", ("a",) if numbers else (), is_comma)
-    frame, is_wider = types.cast(pl.DataFrame({"a": texts}, schema={"a": pl.String}), 2)
-    assert not is_wider
-    return frame["a"]
+    frame = pl.DataFrame({"a": texts}, schema={"a": pl.String})
+    types.learn(frame)
+    return types.cast(frame, 2)["a"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ def cast(*texts: str | None, numbers: bool = False, is_comma: bool = False) -> p
         (("007", "12"), pl.String, "007"),
         (("a", "1"), pl.String, "a"),
         ((None, None), pl.String, None),
+        (("", ""), pl.String, ""),
+        (("2025-06-30", "2025-06-30 06:00:00"), pl.String, "2025-06-30"),
         (("1", "NA", " 3"), pl.Int64, 1),
         (("1,234.5", "2"), pl.Float64, 1234.5),
     ],
@@ -45,26 +48,39 @@ def test_a_decimal_comma_is_read_where_it_is_said() -> None:
     assert cast("1.234,5", "2", is_comma=True).to_list() == [1234.5, 2.0]
 
 
-def test_later_rows_widen_a_type_and_say_so() -> None:
+VALUES = ("", None, "1", "2.5", "007", "NA", "true", "2025-06-30", "2025-06-30 06:00:00", "2025-06-30T06:00Z", "x")
+
+
+def test_types_do_not_depend_on_how_much_is_learned_from_at_a_time() -> None:
+    for texts in itertools.product(VALUES, repeat=3):
+        frame = pl.DataFrame({"a": texts}, schema={"a": pl.String})
+        whole, parted = ColumnTypes("a.csv"), ColumnTypes("a.csv")
+        whole.learn(frame)
+        for row in range(3):
+            parted.learn(frame.slice(row, 1))
+        assert parted.type_of("a") == whole.type_of("a"), texts
+        assert [parted.cast(frame.slice(row, 1), 2)["a"][0] for row in range(3)] == whole.cast(frame, 2)["a"].to_list()
+
+
+def test_what_no_row_can_change_is_settled() -> None:
+    types = ColumnTypes("a.csv", ("number", "whole"))
+    types.learn(
+        pl.DataFrame({"number": ["1.5"], "whole": ["1"], "text": ["x"], "share": ["1.5"], "day": ["2025-06-30"]})
+    )
+    assert types.unsettled(["number", "whole", "text", "share", "day", "new"]) == ["whole", "share", "day", "new"]
+
+
+def test_rows_that_were_not_learned_from_are_refused() -> None:
     types = ColumnTypes("a.csv")
-    steps = [
-        (["1", "2"], pl.Int64, False),
-        (["3.5", None], pl.Float64, True),
-        (["4", "5"], pl.Float64, False),
-        ([None, None], pl.Float64, False),
-        (["x", "6"], pl.String, True),
-        (["7", "8"], pl.String, False),
-    ]
-    first = types.copy()
-    for texts, dtype, is_wider in steps:
-        frame, found = types.cast(pl.DataFrame({"a": texts}, schema={"a": pl.String}), 2)
-        assert (frame["a"].dtype, found) == (dtype, is_wider)
-    assert first.types == {}
+    types.learn(pl.DataFrame({"a": ["1"]}))
+    with pytest.raises(SourceError, match=r"a.csv was changed while it was read. Read it again when nobody writes"):
+        types.cast(pl.DataFrame({"a": ["x"]}), 2)
 
 
 def test_what_is_no_number_is_told_by_row_and_column_and_what_to_do() -> None:
     types = ColumnTypes("a.csv", ("a", "b"))
     texts = pl.DataFrame({"a": ["1", "x", None], "b": ["NA", "1", "1.5.2"]})
+    types.learn(texts)
     with pytest.raises(InputError) as error:
         types.cast(texts, 101)
     assert "row 102 of `a` 'x', row 103 of `b` '1.5.2'" in str(error.value)
@@ -72,7 +88,9 @@ def test_what_is_no_number_is_told_by_row_and_column_and_what_to_do() -> None:
 
 
 def test_of_many_wrong_rows_the_first_ten_are_told() -> None:
+    types, texts = ColumnTypes("a.csv", ("a",)), pl.DataFrame({"a": ["x"] * 30})
+    types.learn(texts)
     with pytest.raises(InputError) as error:
-        ColumnTypes("a.csv", ("a",)).cast(pl.DataFrame({"a": ["x"] * 30}), 2)
+        types.cast(texts, 2)
     assert "row 11 of `a` 'x' and 20 more" in str(error.value)
     assert len(error.value.facts["rows"]) == 10

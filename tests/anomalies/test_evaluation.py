@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecast_assets.anomalies import evaluation
+from forecast_assets.anomalies import evaluation, tables
 from forecast_assets.anomalies.evaluation import DetectorReport, judged_detector
-from forecast_assets.anomalies.tables import open_table
+from forecast_assets.anomalies.tables import CHUNK, open_table
 from forecast_assets.anomalies.training import DetectorRequest, train_detector
 from tests.support.anomaly_cases import FEATURES, usual_table, with_faults
 
@@ -79,3 +79,14 @@ def test_without_a_threshold_nothing_is_an_alarm(tmp_path: Path) -> None:
     report = judged(tmp_path, with_faults(usual_table(100)), replace(REQUEST, false_alarm_rate=0.001))
     assert (report.precision, report.recall, report.false_alarm_rate) == (None, 0.0, 0.0)
     assert all(each.lead_time is None and each.alarms == 0 for each in report.units)
+
+
+@pytest.mark.parametrize(("early", "late"), [("7", "7.5"), ("7", "007"), ("1", "x-7"), ("true", "yes")])
+def test_a_unit_is_named_as_it_is_written_in_every_part_of_a_file(
+    early: str, late: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_CELLS", 1)
+    names = [early] * CHUNK + [early, late]
+    fault = [1] + [0] * (CHUNK - 1) + [1, 1]
+    table = usual_table(len(names)).with_columns(pl.Series("machine", names), pl.Series("fault", fault))
+    assert [(each.unit, each.fault_rows) for each in judged(tmp_path, table).units] == [(early, 2), (late, 1)]

@@ -25,12 +25,11 @@ def write(folder: Path, *scored: ScoredPart) -> tuple[str, pl.DataFrame]:
 
 
 def text_parts(*texts: list[str | None]) -> list[Part]:
-    types, parts = ColumnTypes("a.csv"), []
-    for values in texts:
-        frame = pl.DataFrame({"a": values}, schema={"a": pl.String})
-        typed, is_wider = types.cast(frame, 2)
-        parts.append(Part(2, frame, typed, types=types.copy(), is_wider=is_wider))
-    return parts
+    frames = [pl.DataFrame({"a": values}, schema={"a": pl.String}) for values in texts]
+    types = ColumnTypes("a.csv")
+    for frame in frames:
+        types.learn(frame)
+    return [Part(2, frame, types.cast(frame, 2)) for frame in frames]
 
 
 def test_a_row_is_an_anomaly_strictly_above_the_threshold(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forecast_assets.anomalies.tables import CHUNK, TextDialect, file_sha256, open_table
+from forecast_assets.anomalies.tables import CHUNK, TextDialect, open_table
 from forecast_assets.core.errors import InputError, SourceError
 from forecast_assets.sources.text_files import TextForm
 from tests.support.anomaly_cases import FEATURES, usual_table
@@ -130,9 +130,3 @@ def test_lines_of_uneven_width_are_told_by_their_number(tmp_path: Path) -> None:
     path.write_text("a,b\n" + "1,2\n" * 9000 + "1,2,3\n")
     with pytest.raises(SourceError, match="the line of names has 2 and line 9002 has 3"):
         typed(path, ("a", "b"))
-
-
-def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"abc")
-    assert file_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

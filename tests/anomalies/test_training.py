@@ -116,7 +116,7 @@ def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
             usual_table(50).select("machine"), replace(REQUEST, features=None),
             "has no numeric columns to learn from. Found: machine (String). Give a file with rows and numeric columns.",
         ),
-        (usual_table(50).clear(), replace(REQUEST, features=None), "no numeric columns to learn from. Found: no rows."),
+        (usual_table(50).clear(), replace(REQUEST, features=None), "has 0 rows to learn from, of 0 in all"),
         (
             usual_table(50).with_columns(fault=pl.lit("maybe")), replace(REQUEST, label="fault"),
             "The label `fault` says 'maybe'. Write 1, true or yes where a row is an anomaly",

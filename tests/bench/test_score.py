@@ -1,38 +1,30 @@
-"""The goals of scoring: all four are asked for, and the script that ours is held against gives the same."""
+"""The goals of scoring: each is asked for, and the script that ours is held against gives the same."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.meter import Lap, metering
-from bench.score import Measured, measure, train, verdict, write_table
-
-GOOD = Measured("lof", "csv", Lap(3.4), Lap(5, 0.6), Lap(50), Lap(50), 1_000_000)
+from bench import score
+from bench.goals import Goal
+from bench.meter import metering
+from bench.score import measured, train, write_table
 
 
 @pytest.mark.parametrize(
-    ("measured", "said"),
-    [
-        (GOOD, "aim"),
-        (replace(GOOD, start=Lap(4.9)), "at least"),
-        (replace(GOOD, start=Lap(5.1)), "missed"),
-        (replace(GOOD, memory=Lap(5, 2.1)), "missed"),
-        (replace(GOOD, script=Lap(33)), "missed"),
-        (replace(GOOD, detector="autoencoder"), "at least"),
-        (replace(GOOD, ours=Lap(101), script=Lap(101)), "missed"),
-    ],
+    ("reached", "said"),
+    [(59_999.0, "reached"), (60_000.0, "aim reached"), (9_999.0, "MISSED"), (float("nan"), "MISSED")],
 )
-def test_the_worst_of_four_goals_decides(measured: Measured, said: str) -> None:
-    assert verdict(measured) == said
+def test_of_a_rate_more_is_better(reached: float, said: str) -> None:
+    goal = Goal("isolation-forest", reached, *score.RATE["isolation-forest"], "rows/s")
+    assert (goal.verdict, goal.is_missed) == (said, said == "MISSED")
 
 
-def test_the_script_does_the_same_work(tmp_path: Path) -> None:
-    for name in ("train", "start", "memory", "long"):
+def test_the_script_does_the_same_work_and_every_goal_is_measured(tmp_path: Path) -> None:
+    for name in (*score.ROWS, "long"):
         write_table(tmp_path, name, 300)
     train(tmp_path, "lof")
     with metering() as meter:
-        found = measure(tmp_path, "lof", "csv", 300, meter)
-    assert found.ratio > 0
-    assert (tmp_path / "ours.parquet").exists()
+        goals = list(measured(tmp_path, "lof", ["csv"], 300, meter))
+    assert [goal.unit for goal in goals if goal.at_least is not None] == ["tenths", "GB", "times", "rows/s"]
+    assert all(goal.reached > 0 for goal in goals if goal.unit != "GB")
     assert (tmp_path / "theirs.csv").exists()

@@ -1,12 +1,13 @@
 """Retraining by rule: when it is due, what it waits for, and that no rule makes a champion."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
-from forecast_assets.operations.challengers import offer_challenger
+from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
 from resources.ledger.entries.backlog import Backlog
 from resources.ledger.entries.challenge import Challenge
@@ -43,8 +44,8 @@ def promoted(stores: Stores) -> Stores:
     return stores
 
 
-def trained(stores: Stores, name: str, cutoff: date) -> None:
-    register(stores, name, gates=PASSED, cutoff=cutoff, horizon=28)
+def trained(stores: Stores, name: str, cutoff: date, horizon: int | None = 28) -> None:
+    register(stores, name, gates=PASSED, cutoff=cutoff, horizon=horizon)
     accept_training(stores, name)
 
 
@@ -121,6 +122,37 @@ def test_what_was_trained_becomes_challenger_by_automation_and_the_champion_stay
     assert "by rule" in moved.reason
     assert stores.ledger.state().channel("champion") == "stat-1"
     assert isinstance(offer_challenger(stores), str), "once"
+
+
+@pytest.mark.parametrize(("of_champion", "of_challenger", "compared"), [(7, 7, 7), (28, 14, 14), (30, None, 28)])
+def test_a_trial_by_rule_compares_runs_no_longer_than_both_versions_were_trained_for(
+    tmp_path: Path, of_champion: int, of_challenger: int | None, compared: int
+) -> None:
+    stores = open_stores(tmp_path / "store")
+    ingest(stores)
+    register(stores, "mean-1", gates=PASSED, horizon=of_champion)
+    stores.registry.promote("mean-1", by="ana", reason="the first")
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1), of_challenger)
+    begun = offer_challenger(stores)
+    assert isinstance(begun, Challenge)
+    assert begun.rules.forecast_horizon == compared
+
+
+def test_a_trial_by_rule_compares_the_runs_that_the_trial_before_compared(stores: Stores) -> None:
+    register(promoted(stores), "mine", gates=PASSED, horizon=28)
+    asked = ChallengeRequest("daily", "mine", 0.5, "ben", "to be compared", rules={"forecast_horizon": 14})
+    set_challenger(stores, asked)
+    stores.registry.promote("mine", by="ben", reason="it is better")
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
+    begun = offer_challenger(stores)
+    assert isinstance(begun, Challenge)
+    assert begun.rules.forecast_horizon == 14, "those are the runs whose stores are assigned"
+
+
+def test_what_somebody_trained_and_called_so_is_not_what_a_rule_trained(stores: Stores) -> None:
+    trained(promoted(stores), "auto-statistical-2025-02-01", date(2025, 2, 2))
+    trained(stores, "auto-mine", date(2025, 2, 1))
+    assert offer_challenger(stores) == "No version was trained by rule."
 
 
 def test_a_version_that_fails_its_gates_or_is_retired_becomes_nothing(stores: Stores) -> None:

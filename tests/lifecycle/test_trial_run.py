@@ -47,6 +47,14 @@ def metadata(runner: Runner, asset: str) -> dict[str, object]:
     return {name: value.value for name, value in found.metadata.items()}
 
 
+def test_a_version_that_there_is_is_not_trained_again_nor_are_its_inputs_looked_at(call: Call) -> None:
+    day = CUTOFF + timedelta(days=40)
+    asked = ("train", "--family", "statistical", "--cutoff", day, "--version")
+    code, told = call(*asked, CHALLENGER)
+    assert (code, f"`{CHALLENGER}` is already registered" in told) == (4, True)
+    assert call(*asked, "stat-9")[0] == 3, "of another version inputs are missing"
+
+
 def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call) -> None:
     stores = runner.stores
     publish(stores, run_key(0))
@@ -60,7 +68,7 @@ def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call)
     assert "Evidence counts from 2025-01-02 on, 1 day ahead, and decides from 2025-01-30 on." in told
     assert f"Stores are assigned to versions on 1 daily date: {CUTOFF}." in told
     code, told = call("evidence")
-    assert (code, "no day from 2025-01-02 on has sales yet" in told) == (0, True)
+    assert (code, "no day from 2025-01-02 on, when evidence begins, was measured yet" in told) == (0, True)
     code, told = call("promote", CHALLENGER, "--on-evidence", *WHO)
     assert (code, "no evidence of the trial of ledger entry 6 was weighed yet" in told) == (4, True)
 

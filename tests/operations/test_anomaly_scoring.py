@@ -168,6 +168,21 @@ def test_a_model_without_a_threshold_takes_a_tenth_and_warns(score: Score, tmp_p
         score(usual_table(200).clear(), "c")
 
 
+def test_no_row_is_scored_twice_for_want_of_a_threshold(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.skops").write_bytes(plain_model(threshold=None).to_bytes(".skops"))
+    scored, original = [], scoring.chunked_scores
+    monkeypatch.setattr(scoring, "chunked_scores", lambda *given: scored.append(len(given[1])) or original(*given))
+    table = usual_table(CHUNK + 100).with_columns(rms=pl.when(pl.int_range(CHUNK + 100) > 7).then("rms"))
+    found = score(table, batch_size=1, on_invalid="skip")
+    assert scored == [CHUNK, 100]
+    assert found.counts.scored == CHUNK + 92
+    threshold = found.metadata["scoring_results"]["threshold_used"]
+    again = score(table, "b", batch_size=1, on_invalid="skip", threshold=threshold)
+    assert without_moment(again.outputs[1]).equals(without_moment(found.outputs[1]))
+
+
 def test_a_threshold_that_is_given_counts_strictly(score: Score) -> None:
     highest = max(pl.read_parquet(score(usual_table(50)).outputs[1])["anomaly_score"])
     assert score(usual_table(50), "b", threshold=highest).counts.anomalies == 0
@@ -332,3 +347,28 @@ def test_days_may_be_missing_and_a_column_without_moments_says_nothing(score: Sc
         "column": "at", "start": "2025-06-30", "end": "2025-07-01",
     }  # fmt: skip
     assert score(table.drop("at"), "b").metadata["input_info"]["date_range"] is None
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "dtype", "days"),
+    [
+        ("2025-06-30", "2025-07-01 06:00:00", pl.String, None),
+        ("2025-07-01 06:00:00", "2025-06-30", pl.String, None),
+        ("2025-06-30", "unknown", pl.String, None),
+        ("", "2025-06-30", pl.Date, {"column": "day", "start": "2025-06-30", "end": "2025-06-30"}),
+        ("7", "007", pl.String, None),
+        ("7", "7.5", pl.Float64, None),
+    ],
+)
+def test_types_and_days_are_those_of_the_whole_file_however_much_is_read_at_a_time(
+    early: str, late: str, dtype: Any, days: Any, score: Score
+) -> None:
+    values = [early] * CHUNK + [late]
+    table = usual_table(len(values)).drop("at").with_columns(day=pl.Series(values))
+    for asked in ({}, {"batch_size": 1}):
+        outcome = score(table, overwrite=True, **asked)
+        found = pl.read_parquet(outcome.outputs[1])["day"]
+        assert found.dtype == dtype
+        if dtype == pl.String:
+            assert found.to_list() == values
+        assert outcome.metadata["input_info"]["date_range"] == days

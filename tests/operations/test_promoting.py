@@ -9,8 +9,10 @@ import pytest
 
 from forecast_assets.contracts import PROMOTION_GATES
 from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, NotReadyError
+from forecast_assets.core.keys import WEEKLY
 from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
 from forecast_assets.operations.promoting import judge, newest_judgement, promote
+from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.promotion_gates import judgement_page, judgement_text
 from resources.ledger.entries.channel_moves import Channels
@@ -81,8 +83,23 @@ def test_what_cannot_be_measured_yet_closes_no_channel_and_is_said(stores: Store
 
 def test_a_version_that_nobody_judged_says_how_to(stores: Stores) -> None:
     ready(stores)
-    with pytest.raises(NotReadyError, match="`stat-1` has not been judged for weekly channels"):
+    with pytest.raises(NotReadyError, match="`stat-1` has not been judged for weekly channels") as refused:
         newest_judgement(stores, "stat-1", "weekly")
+    assert "gates stat-1 --cadence weekly" in error_text(refused.value)
+
+
+def test_a_version_that_looks_too_few_days_ahead_is_not_judged_for_weekly_channels(stores: Stores) -> None:
+    register(stores, gates={"backtest_beats_seasonal_naive": True}, horizon=28)
+    accept_training(stores)
+    entries = stores.ledger.state().sequence
+    for move in (
+        lambda: judge(stores, "stat-1", "weekly"),
+        lambda: promote(stores, "stat-1", channel=WEEKLY.champion, **WHO),
+    ):
+        with pytest.raises(NotAcceptedError, match="trained for 28 days ahead, and weekly runs look at least 30 ahead"):
+            move()
+    assert stores.ledger.state().sequence == entries
+    assert judge(stores, "stat-1", "daily").is_new
 
 
 def test_a_version_is_judged_anew_once_more_is_known(stores: Stores) -> None:

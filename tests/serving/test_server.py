@@ -62,11 +62,14 @@ def files(home: Path) -> dict[str, bytes]:
 
 def test_the_calls_that_it_shows_work_and_change_nothing(started: Started, home: Path) -> None:
     before, (_, said) = files(home), started
-    stored, what_if = (called(line) for line in said if line.startswith("curl"))
+    stored, what_if, compared = (called(line) for line in said if line.startswith("curl"))
     assert isinstance(stored["rows"], list)
     assert len(stored["rows"]) == 7
     assert what_if["run"] == {**what_if["run"], "run": str(KEY), "served_from": "model"}  # type: ignore[dict-item]
     assert what_if["warnings"] == ["made in a sandbox: nobody acts on it"]
+    units = compared["figures"]["forecast_units"]  # type: ignore[index]
+    assert units["before"] + sum(units["causes"].values()) == pytest.approx(units["after"], abs=1e-9)
+    assert units["after"] != units["before"]
     assert files(home) == before
 
 

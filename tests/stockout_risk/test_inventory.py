@@ -49,7 +49,7 @@ def test_a_series_that_is_there_twice_keeps_its_orders_and_its_risk() -> None:
     known = supply([2.0, 5.0, 1.0], lead=4.0, deviation=1.5, orders=[(0, 1, 9.0), (2, 1, 4.0), (2, 2, 3.0)])
     demand = poisson_demand(np.full((3, 6), 2.0))
     rows = np.array([2, 2, 0])
-    found = simulate_stock(demand.take(rows), known.repeated(rows))
+    found = simulate_stock(demand.take(rows), known.take(rows))
     assert found.stages.tobytes() == simulate_stock(demand, known).stages[:, rows].tobytes()
 
 

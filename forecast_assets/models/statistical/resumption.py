@@ -63,13 +63,14 @@ def at_present_level(panel: Panel, units: Floats, exposure: Floats, level: Float
     """
     gaps = _Gaps.of(~np.isnan(panel.sales))
     rows = np.flatnonzero(gaps.end > 0)
+    found = _before_and_since(gaps, rows, units, exposure)
     against_old = panel.pooled.of_series(
-        "levels since silences", lambda: Statistic(_levels_since(panel, gaps, rows, units, exposure))
+        "levels since silences", lambda: Statistic(_levels_since(panel, gaps, rows, found))
     )
     if not len(rows):
         return level
     end, days = gaps.end[rows, None], np.arange(panel.history_days)
-    old, sold, seen = _before_and_since(gaps, rows, units, exposure)
+    old, sold, seen = found
     expected = old * against_old[rows]
     prior = np.maximum(_PRIOR_DAYS, ratio(np.full(len(rows), _PRIOR_UNITS), old))
     factor = np.where(old > 0, ratio((sold + prior * expected) / (seen + prior), old), 1.0)
@@ -87,11 +88,11 @@ def _before_and_since(gaps: _Gaps, rows: Ints, units: Floats, exposure: Floats) 
     return old, sold, seen
 
 
-def _levels_since(panel: Panel, gaps: _Gaps, rows: Ints, units: Floats, exposure: Floats) -> Floats:
+def _levels_since(panel: Panel, gaps: _Gaps, rows: Ints, found: tuple[Floats, Floats, Floats]) -> Floats:
     """[n] What relatives that came back together sell over their old levels; 1 for series without a silence."""
-    out = np.ones(len(units))
+    out = np.ones(len(gaps.end))
     if len(rows):
-        old, sold, seen = _before_and_since(gaps, rows, units, exposure)
+        old, sold, seen = found
         out[rows] = _against_old(_relatives(panel, gaps, rows), sold, seen, old)
     return out
 

@@ -120,7 +120,7 @@ def fit_status(
         A classifier by how many days before the panel's cutoff it knew; none for those of which too little is known:
         no status, one outcome only, or a short history.
     """
-    if np.isnan(panel.out_of_stock_share).all():
+    if not panel.knows_stock_status:
         return {}
     areas = hierarchy.store_levels[-2].name if len(hierarchy.store_levels) > 1 else TOTAL
     record = StatusRecord.of(panel, product_groups, hierarchy, areas)

@@ -3,21 +3,32 @@
 What belongs here: assembly, and who may call which route. What does not: any route's work.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from forecast_assets import __version__
-from forecast_assets.serving.access.callers import Callers
-from forecast_assets.serving.access.roles import Right
+from forecast_assets.serving.access.callers import Caller, Callers
+from forecast_assets.serving.access.roles import Right, may
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import HistoryQuery, PredictBody, StoredQuery
-from forecast_assets.serving.api.rendering import Format, rows_response, tables_response
+from forecast_assets.serving.api.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.api.rendering import (
+    compared_document,
+    json_rows,
+    rows_response,
+    tables_response,
+    written_response,
+)
+from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
+from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
@@ -37,21 +48,46 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
         plane: What answers.
         callers: Who may ask.
     """
-    app = FastAPI(title="forecast-assets", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="forecast-assets",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_closing(plane),
+    )
     app.add_middleware(Guards, marks=_MARKS if plane.is_sandbox else {})
     add_problem_handlers(app)
     _add_health(app, plane)
     _add_stored(app, plane, callers)
     _add_told(app, plane, callers)
     _add_predicted(app, plane, callers)
+    _add_events(app, plane, callers)
+    _add_compared(app, plane, callers)
     return app
 
 
+def _closing(plane: DataPlane) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Events that were taken are handed over, which waits for disks.
+        await run_in_threadpool(plane.close)
+
+    return lifespan
+
+
 def _allowed(callers: Callers, right: Right) -> Any:
-    def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
-        callers.require(callers.identify(None if credentials is None else credentials.credentials), right)
+    def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
+        caller = callers.identify(None if credentials is None else credentials.credentials)
+        callers.require(caller, right)
+        return caller
 
     return Depends(require)
+
+
+def _viewer(caller: Caller) -> Viewer:
+    return Viewer(caller.key_id, sees_all=may(caller.role, Right.SUPPORT))
 
 
 def _add_health(app: FastAPI, plane: DataPlane) -> None:
@@ -97,22 +133,24 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     @app.get(
         "/v1/explain/{prediction_id:path}",
         tags=["told"],
-        summary="All that is published of one row, and why",
-        dependencies=[reader],
+        summary="All that is published of one row, and why; or all of a prediction event",
     )
-    def explain(prediction_id: str) -> Response:
+    def explain(prediction_id: str, caller: Annotated[Caller, reader]) -> Response:
+        if is_event_id(prediction_id):
+            return JSONResponse(plane.event(prediction_id, _viewer(caller)))
         return JSONResponse(jsonable_encoder(asdict(plane.explain(prediction_id))))
 
     @app.get(
         "/v1/history",
         tags=["told"],
-        summary="Every published forecast of one day of a series, and what came",
-        dependencies=[reader],
+        summary="Every published forecast of one day of a series, what callers were told in real time, and what came",
     )
-    def history(asked: Annotated[HistoryQuery, Query()]) -> Response:
+    def history(asked: Annotated[HistoryQuery, Query()], caller: Annotated[Caller, reader]) -> Response:
         found = plane.history(asked.question())
-        told = {"sales_units": found.sales_units, "out_of_stock_share": found.out_of_stock_share}
-        return rows_response(found.rows, jsonable_encoder(told), Format.JSON)
+        told: dict[str, Any] = {"sales_units": found.sales_units, "out_of_stock_share": found.out_of_stock_share}
+        answers = plane.told(asked.store_id, asked.sku_id, asked.target_date, _viewer(caller))
+        told["warnings"] = list(answers.warnings)
+        return tables_response(jsonable_encoder(told), {"rows": found.rows, "events": answers.rows})
 
 
 def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
@@ -122,17 +160,66 @@ def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         "/v1/predict",
         tags=["real time"],
         summary="Series of a run forecast again with other inputs",
-        dependencies=[planner],
     )
-    def predict(asked: PredictBody) -> Response:
-        found = plane.predict(asked.question())
+    def predict(asked: PredictBody, request: Request, caller: Annotated[Caller, planner]) -> Response:
+        recorded = plane.predict(asked.question(), _context(request, caller, asked))
+        found = recorded.predicted
+        # The disk takes the event while the tables are written.
+        tables = {
+            name: json_rows(rows)
+            for name, rows in (
+                ("forecasts", found.forecasts), ("risks", found.risks), ("explanations", found.explanations)
+            )
+        }  # fmt: skip
         told = {
             "use": found.use,
             "run": asdict(found.run),
             "degraded": found.is_degraded,
             "held": list(found.held),
             "warnings": list(found.warnings),
+            "event": {"id": recorded.event.event_id, "status": recorded.event.status},
         }
+        return written_response(told, tables)
+
+
+def _context(request: Request, caller: Caller, asked: PredictBody) -> RequestContext:
+    return RequestContext(
+        caller.key_id,
+        caller.name,
+        caller.role,
+        request.scope.get("request_id", ""),
+        is_id_given=request.scope.get("is_request_id_given", False),
+        trace=request.scope.get("traceparent", ""),
+        body=asked.model_dump(mode="json", exclude_unset=True),
+    )
+
+
+def _add_events(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
+    support = _allowed(callers, Right.SUPPORT)
+
+    @app.get(
+        "/v1/events",
+        tags=["told"],
+        summary="What was answered in real time, by caller, series and time, the newest first",
+        dependencies=[support],
+    )
+    def events(asked: Annotated[EventsQuery, Query()]) -> Response:
+        found = plane.event_page(asked.question())
+        return JSONResponse({"events": list(found.events), "next_page": found.next_page})
+
+
+def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
+    support = _allowed(callers, Right.SUPPORT)
+
+    @app.post(
+        "/v1/compare",
+        tags=["told"],
+        summary="Two predictions of one series and day: what differs, and the whole difference by cause",
+        dependencies=[support],
+    )
+    def compare(asked: CompareBody) -> Response:
+        found = plane.compare(asked.question())
         return tables_response(
-            told, {"forecasts": found.forecasts, "risks": found.risks, "explanations": found.explanations}
+            compared_document(found),
+            {"parts": found.parts, "inputs": found.inputs, "features": found.features, "outputs": found.outputs},
         )

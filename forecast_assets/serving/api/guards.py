@@ -56,9 +56,11 @@ class Guards:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        request_id = _given(headers.get(b"x-request-id"), _REQUEST_ID) or str(uuid.uuid4())
+        given = _given(headers.get(b"x-request-id"), _REQUEST_ID)
+        request_id = given or str(uuid.uuid4())
         trace = _given(headers.get(b"traceparent"), _TRACE_PARENT) or _new_trace()
         scope["request_id"], scope["traceparent"] = request_id, trace
+        scope["is_request_id_given"] = given is not None
         started, status = time.perf_counter(), 0
 
         async def answer(message: Message) -> None:

@@ -6,10 +6,13 @@ What belongs here: from a query to a question. What does not: answering.
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from forecast_assets.core.keys import PredictionId
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
 from forecast_assets.serving.api.rendering import Format
+from forecast_assets.serving.dataplane.answered import page_from
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, PredictionAsked
 from forecast_assets.serving.dataplane.predicting import MOST_SERIES, PredictQuestion
 from forecast_assets.serving.dataplane.published import HistoryQuestion
 from forecast_assets.serving.dataplane.questions import (
@@ -20,6 +23,7 @@ from forecast_assets.serving.dataplane.questions import (
     StoredQuestion,
     VersionAsked,
 )
+from resources.events.stores import MOST_EVENTS, EventQuery
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 NameList = Annotated[list[Name], Field(max_length=MOST_NAMES)]
@@ -96,6 +100,38 @@ class HistoryQuery(BaseModel):
         return HistoryQuestion(self.store_id, self.sku_id, self.target_date, self.model_version, self.cadence)
 
 
+class EventsQuery(BaseModel):
+    """A page of prediction events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key_id: Name | None = Field(None, description="only of this caller's key")
+    caller: Name | None = Field(None, description="only of callers of this name")
+    store_id: Name | None = Field(None, description="only about this series; with `sku_id`")
+    sku_id: Name | None = Field(None, description="only about this series; with `store_id`")
+    since: AwareDatetime | None = Field(None, description="from this moment on", examples=["2025-07-01T00:00:00Z"])
+    until: AwareDatetime | None = Field(None, description="before this moment")
+    limit: int = Field(50, ge=1, le=MOST_EVENTS, description="events of a page at most")
+    page: Annotated[str, Field(max_length=400)] | None = Field(None, description="`next_page` of the answer before")
+
+    def question(self) -> EventQuery:
+        """Return what is asked.
+
+        Raises:
+            InputError: If the page is none.
+        """
+        return EventQuery(
+            self.key_id,
+            self.caller,
+            self.store_id,
+            self.sku_id,
+            self.since,
+            self.until,
+            None if self.page is None else page_from(self.page),
+            self.limit,
+        )
+
+
 class OrderSaid(BaseModel):
     """An order on the way."""
 
@@ -105,13 +141,11 @@ class OrderSaid(BaseModel):
     units: float = Field(ge=0, description="how much it brings", examples=[24])
 
 
-class SeriesSaid(BaseModel):
-    """A series with what is other of it; what is left out stays as the run knew it."""
+class InputsSaid(BaseModel):
+    """What is other of a series; what is left out stays as the run knew it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    store_id: Name = Field(description="store", examples=["S-01"])
-    sku_id: Name = Field(description="SKU", examples=["FOOD-0001"])
     on_hand_units: float | None = Field(None, ge=0, description="stock at the end of the prediction date")
     orders: Annotated[list[OrderSaid], Field(max_length=100)] = Field([], description="besides those that the run knew")
     price_ratios: Annotated[dict[date, float], Field(max_length=90)] = Field(
@@ -123,11 +157,11 @@ class SeriesSaid(BaseModel):
         {}, description="units sold on days up to the prediction date that the run did not know, or knew otherwise"
     )
 
-    def change(self) -> SeriesChange:
-        """Return what is other."""
+    def change_of(self, store_id: str, sku_id: str) -> SeriesChange:
+        """Return what is other of a series."""
         return SeriesChange(
-            self.store_id,
-            self.sku_id,
+            store_id,
+            sku_id,
             self.on_hand_units,
             tuple(ExpectedOrder(order.arrives, order.units) for order in self.orders),
             self.price_ratios,
@@ -135,6 +169,17 @@ class SeriesSaid(BaseModel):
             {day: tuple(names) for day, names in self.events.items()},
             self.sales,
         )
+
+
+class SeriesSaid(InputsSaid):
+    """A series with what is other of it."""
+
+    store_id: Name = Field(description="store", examples=["S-01"])
+    sku_id: Name = Field(description="SKU", examples=["FOOD-0001"])
+
+    def change(self) -> SeriesChange:
+        """Return what is other."""
+        return self.change_of(self.store_id, self.sku_id)
 
 
 class PredictBody(RunAsked):
@@ -146,3 +191,58 @@ class PredictBody(RunAsked):
     def question(self) -> PredictQuestion:
         """Return what is asked."""
         return PredictQuestion(self.use, self.asked(), [each.change() for each in self.series])
+
+
+class PredictionSaid(BaseModel):
+    """A published row, or with `inputs` the same forecast again in real time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prediction_id: Annotated[str, Field(min_length=1, max_length=1_000)] = Field(
+        description="as in answers and views", examples=["daily/2025-06-29/stat-1/28/r0/FOOD-0001/S-01/2"]
+    )
+    inputs: InputsSaid | None = Field(None, description="what is other of the series; default: the row as published")
+
+    def asked(self) -> PredictionAsked:
+        """Return which prediction is meant.
+
+        Raises:
+            InputError: If it is no prediction id.
+        """
+        row = PredictionId.parse(self.prediction_id)
+        change = None if self.inputs is None else self.inputs.change_of(row.store_id, row.sku_id)
+        return PredictionAsked(self.prediction_id, change)
+
+
+class CompareBody(BaseModel):
+    """Two predictions of one series and target day."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "first": {"prediction_id": "daily/2025-06-29/stat-1/28/r0/FOOD-0001/S-01/2"},
+                    "second": {"prediction_id": "daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1"},
+                },
+                {
+                    "first": {"prediction_id": "daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1"},
+                    "second": {
+                        "prediction_id": "daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1",
+                        "inputs": {"promotions": {"2025-07-01": False}},
+                    },
+                },
+            ]
+        },
+    )
+
+    first: PredictionSaid = Field(description="what it was")
+    second: PredictionSaid = Field(description="what it is")
+
+    def question(self) -> CompareQuestion:
+        """Return what is asked.
+
+        Raises:
+            InputError: If one is no prediction id.
+        """
+        return CompareQuestion(self.first.asked(), self.second.asked())

@@ -9,11 +9,14 @@ billion. CSV and Arrow carry the exact decimals.
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
 import polars as pl
 from starlette.responses import Response
+
+from forecast_assets.serving.dataplane.comparing import PredictionsCompared
 
 
 class Format(StrEnum):
@@ -51,8 +54,36 @@ def rows_response(rows: pl.DataFrame, told: Mapping[str, Any], chosen: Format) -
 
 def tables_response(told: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Response:
     """Return several tables by name in JSON, with what is told of all of them beside."""
-    parts = [json.dumps(told)[:-1], *(f'"{name}": {json_rows(rows)}' for name, rows in tables.items())]
+    return written_response(told, {name: json_rows(rows) for name, rows in tables.items()})
+
+
+def written_response(told: Mapping[str, Any], tables: Mapping[str, str]) -> Response:
+    """Return tables that `json_rows` has written, with what is told of all of them beside."""
+    parts = [json.dumps(told)[:-1], *(f'"{name}": {rows}' for name, rows in tables.items())]
     return Response(f"{', '.join(parts)}}}", media_type=MEDIA_TYPES[Format.JSON])
+
+
+def compared_document(found: PredictionsCompared) -> dict[str, Any]:
+    """Return what is said of two predictions besides tables, ready for JSON."""
+    return {
+        "words": found.words,
+        "store_id": found.store_id,
+        "sku_id": found.sku_id,
+        "target_date": found.target_date.isoformat(),
+        "runs": [asdict(run) for run in found.runs],
+        "degraded": found.is_degraded,
+        "held": list(found.held),
+        "warnings": list(found.warnings),
+        "figures": {
+            name: {
+                "before": float(figure.before),
+                "after": float(figure.after),
+                "causes": {cause: float(units) for cause, units in figure.causes.iter_rows()},
+            }
+            for name, figure in found.figures.items()
+        },
+        "versions": [dict(zip(("name", "before", "after"), each, strict=True)) for each in found.versions],
+    }
 
 
 def json_rows(rows: pl.DataFrame) -> str:

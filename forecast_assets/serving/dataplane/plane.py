@@ -3,10 +3,18 @@
 What belongs here: which questions there are. What does not: how any is answered.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
+from time import perf_counter
+from typing import Any, Final
 
+from forecast_assets.core.errors import NotPublishedError
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
+from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.published import (
@@ -22,7 +30,26 @@ from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
+from resources.events.buffer import Recording, unrecorded
+from resources.events.home import EventHome
+from resources.events.record import content_of
+from resources.events.stores import EventQuery
 from resources.stores.home import Stores
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordedPrediction:
+    """An answer in real time, and its event.
+
+    Attributes:
+        predicted: The answer.
+        event: On its way to the spool: whether it is recorded is to be asked when the answer is ready to be sent.
+    """
+
+    predicted: Predicted
+    event: Recording
 
 
 def _now() -> datetime:
@@ -35,24 +62,49 @@ class DataPlane:
     Args:
         stores: Where everything is; opened to be read only here, so that no answer can change what is published.
         clock: Returns the present moment.
+        events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
 
     Attributes:
         stores: The same, read only.
         clock: As given.
         is_sandbox: As given.
+        events: As given.
         prepared: Runs that are prepared for predictions.
         predictor: What answers predictions.
+        comparer: What answers comparisons, with the pairs of runs that it has prepared.
     """
 
-    def __init__(self, stores: Stores, clock: Callable[[], datetime] = _now, *, is_sandbox: bool = False) -> None:
-        self.stores, self.clock, self.is_sandbox = stores.read_only(), clock, is_sandbox
+    def __init__(
+        self,
+        stores: Stores,
+        clock: Callable[[], datetime] = _now,
+        events: EventHome | None = None,
+        *,
+        is_sandbox: bool = False,
+    ) -> None:
+        self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
         self.prepared = PreparedRuns(self.stores)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
+        self.comparer = Comparer(self.stores, self.prepared)
 
-    def predict(self, question: PredictQuestion) -> Predicted:
-        """Forecast series of a run again with other inputs: see `Predictor.predict`."""
-        return self.predictor.predict(question, self.clock())
+    def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
+        """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
+        began = perf_counter()
+        predicted = self.predictor.predict(question, self.clock())
+        return RecordedPrediction(predicted, self._record(predicted, context, 1_000.0 * (perf_counter() - began)))
+
+    def event(self, event_id: str, viewer: Viewer) -> Mapping[str, Any]:
+        """Return all of a prediction event: see `event_of`."""
+        return event_of(self._required_events(), event_id, viewer)
+
+    def event_page(self, asked: EventQuery) -> EventPage:
+        """Return a page of prediction events: see `page_of`."""
+        return page_of(self._required_events(), asked)
+
+    def told(self, store_id: str, sku_id: str, day: date, viewer: Viewer) -> ToldOfDay:
+        """Return what callers were told of one day of a series in real time: see `told_of_day`."""
+        return told_of_day(self.events, store_id, sku_id, day, viewer)
 
     def stored(self, question: StoredQuestion) -> StoredAnswer:
         """Answer a page of published rows: see `read_stored`."""
@@ -66,6 +118,10 @@ class DataPlane:
         """Return the series of a published row as its run saw it: see `series_seen`."""
         return series_seen(self.stores, prediction_id)
 
+    def compare(self, question: CompareQuestion) -> PredictionsCompared:
+        """Compare two predictions of one series and day: see `Comparer.compare`."""
+        return self.comparer.compare(question, self.clock())
+
     def history(self, question: HistoryQuestion) -> Vintages:
         """Return every published forecast of one day of a series: see `vintages`."""
         return vintages(self.stores, question)
@@ -76,9 +132,34 @@ class DataPlane:
 
     def readiness(self) -> ServiceState:
         """Say whether questions can be answered, and what is degraded: see `service_state`."""
-        return service_state(self.stores, self.clock())
+        found = service_state(self.stores, self.clock())
+        if self.events is None:
+            return found
+        events = self.events.buffer.state()
+        return replace(found, degraded=(*found.degraded, *events.degraded), events=asdict(events))
 
     def channels(self) -> dict[str, str | None]:
         """Return where each channel points now."""
         state = self.stores.ledger.state()
         return {channel: state.channel(channel) for channel in CHANNELS}
+
+    def close(self) -> None:
+        """Let go of what is held; events that were taken are written first."""
+        if self.events is not None:
+            self.events.buffer.close()
+
+    def _record(self, predicted: Predicted, context: RequestContext, milliseconds: float) -> Recording:
+        event_id = event_id_of(context)
+        if self.events is None:
+            return unrecorded(event_id)
+        try:
+            content = content_of(event_document(event_id, predicted, context, self.clock(), milliseconds))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with an event, the caller is answered
+            _log.exception("no event was made of request %s", context.request_id)
+            return self.events.buffer.drop(event_id, f"no event could be made ({type(error).__name__})")
+        return self.events.buffer.record(event_id, content)
+
+    def _required_events(self) -> EventHome:
+        if self.events is None:
+            raise NotPublishedError("Predictions are not recorded here.", remedy="Ask a service that records them.")
+        return self.events

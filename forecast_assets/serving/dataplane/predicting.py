@@ -4,7 +4,8 @@ What belongs here: whether a use is approved, the order of what answers, and wha
 not: how series are forecast again (what_if), or any protocol.
 
 What answers, in this order: the model, on the inputs that are asked; the published row, unchanged, with its age, where
-the model takes longer than a caller waits, or fails. What cannot be asked is refused and never answered by something
+the model takes longer than a caller waits, or fails; where that row is too old or cannot be read, a rule on what was
+last observed, and a safety figure where nothing was. What cannot be asked is refused and never answered by something
 else: a wrong question has no right number.
 """
 
@@ -21,15 +22,16 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotAllowedError, NotPublishedError, first_ten
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllowedError, first_ten
+from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
-from forecast_assets.serving.dataplane.resolving import resolve
+from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
+from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
 from resources.ledger.entries.publish import Publication
@@ -69,12 +71,13 @@ class Predicted:
     Attributes:
         use: As asked.
         run: The published run that it rests on; its `served_from` says what answered.
-        forecasts: Contract `forecasts`, with `prediction_id` in front.
+        forecasts: Contract `forecasts`, with `prediction_id` in front; by rule as `RuleAnswer` has them.
         risks: Contract `stockout_risks`, likewise.
-        explanations: Contract `forecast_explanations`, likewise.
+        explanations: Contract `forecast_explanations`, likewise; none by rule.
         is_degraded: Whether something other than the model answered.
         held: What was held at the published run; empty where the model did not answer.
         warnings: What whoever reads the answer has to know, in sentences.
+        made: What the model made on the way; None where it did not answer.
     """
 
     use: str
@@ -85,6 +88,7 @@ class Predicted:
     is_degraded: bool
     held: tuple[str, ...]
     warnings: tuple[str, ...]
+    made: WhatIf | None = None
 
 
 class Predictor:
@@ -92,10 +96,13 @@ class Predictor:
 
     Args:
         stores: Where everything is; only read.
-        prepared: Prepared runs.
+        prepared: Prepared runs; of its own if left out.
         deadline_seconds: What a caller waits at most for the model.
         breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
         is_sandbox: Whether any use is allowed, and answers say that nobody may act on them.
+
+    Attributes:
+        prepared: Prepared runs.
     """
 
     def __init__(
@@ -109,7 +116,7 @@ class Predictor:
     ) -> None:
         self._is_sandbox = is_sandbox
         self._stores = stores
-        self._prepared = prepared or PreparedRuns(stores)
+        self.prepared = prepared or PreparedRuns(stores)
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
@@ -122,7 +129,7 @@ class Predictor:
 
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
-        self._prepared.get(resolve(self._stores, asked).key)
+        self.prepared.get(resolve(self._stores, asked).key)
 
     def predict(self, question: PredictQuestion, now: datetime) -> Predicted:
         """Answer a prediction.
@@ -135,7 +142,7 @@ class Predictor:
             NotAllowedError: If nobody approved the use.
             InputError: If the run has no such series, or an input cannot be so.
             UnknownVersionError: If there is no such version.
-            NotPublishedError: If nothing is published there, or nothing new enough to stand in for the model.
+            NotPublishedError: If nothing is published there.
         """
         if not self._is_sandbox:
             _require_approved(self._stores, question.use)
@@ -144,8 +151,9 @@ class Predictor:
                 f"A prediction is of 1 to {MOST_SERIES} series, not {len(question.changes)}.",
                 remedy="Ask for fewer at a time; a whole run is scored by the batch.",
             )
-        publication = resolve(self._stores, question.asked)
-        told = answered(self._stores, publication, question.asked.channel, now)
+        run = run_of_stores(self._stores, question.asked, [change.store_id for change in question.changes])
+        publication = run.publication
+        told = answered(self._stores, publication, question.asked.channel, now, run.assignment)
         made = self._by_model(publication, question.changes)
         marks = (_SANDBOX,) if self._is_sandbox else ()
         if isinstance(made, WhatIf):
@@ -158,8 +166,9 @@ class Predictor:
                 is_degraded=False,
                 held=made.held,
                 warnings=marks,
+                made=made,
             )
-        found = _published(self._stores, publication, question, told, made)
+        found = _instead(self._stores, publication, question, told, made, now)
         return replace(found, warnings=(*found.warnings, *marks))
 
     def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
@@ -169,11 +178,11 @@ class Predictor:
             return "the model failed repeatedly and is left alone for a moment"
         until = monotonic() + self._deadline
         try:
-            prepared = self._prepared.get(publication.key, self._deadline)
+            prepared = self.prepared.get(publication.key, self._deadline)
             call = self._pool.submit(what_if, prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
-            is_ready = self._prepared.is_ready(publication.key)
+            is_ready = self.prepared.is_ready(publication.key)
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
         except InputError:
@@ -201,17 +210,37 @@ def _require_approved(stores: Stores, use: str) -> None:
         )
 
 
+def _instead(
+    stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str, now: datetime
+) -> Predicted:
+    """Answer without the model: with the published rows, or by rule where they are too old or cannot be read."""
+    if told.age_days <= OLDEST_DAYS:
+        try:
+            return _published(stores, publication, question, told, why)
+        except InputError:
+            raise
+        except (ForecastAssetsError, OSError, pl.exceptions.PolarsError) as error:
+            _log.exception("the published rows of %s cannot be read", publication.key)
+            why = f"{why}, and the published rows cannot be read ({type(error).__name__})"
+    else:
+        why = f"{why}, and the published run, {publication.key}, is {told.age_days} days old"
+    found = by_rules(stores, question.changes, last_day_over(now))
+    return Predicted(
+        question.use,
+        replace(told, served_from=found.served_from),
+        found.forecasts,
+        found.risks,
+        pl.DataFrame(),
+        is_degraded=True,
+        held=(),
+        warnings=(f"These are no forecasts of the run: {why}.", *found.warnings),
+    )
+
+
 def _published(
     stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str
 ) -> Predicted:
     """Answer with the published rows of the series, unchanged."""
-    if told.age_days > OLDEST_DAYS:
-        raise NotPublishedError(
-            f"There is no answer: {why}, and the published run, {publication.key}, is {told.age_days} days old.",
-            remedy="Ask again in a moment; or ask for the stored rows of that run.",
-            run=publication.key,
-            age_days=told.age_days,
-        )
     names = pl.DataFrame([change.series for change in question.changes], schema=_SERIES, orient="row")
     frames = {
         product: with_names(

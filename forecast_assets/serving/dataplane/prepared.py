@@ -9,7 +9,6 @@ from: what was prepared from anything else is never found under it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
 from forecast_assets.explanations.levels_above import largest_gaps
-from forecast_assets.explanations.stage import explanation_context
+from forecast_assets.explanations.stage import events_ahead, explanation_context
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.features.specs import FeatureSpec, specs_from_data
@@ -222,7 +221,9 @@ def _keep_statistics(
     )
     made = prepared.family.forecast(prepared.artifact, inputs)
     require_as_published(prepared, everyone, prepared.base_frame(panel, everyone, made))
-    if rated_by(panel, groups, hierarchy, prepared.artifact, workers).lost_share is not None:
+    rated = rated_by(panel, groups, hierarchy, prepared.artifact, workers)
+    # What a classifier says of series, rates of the record need not say too.
+    if rated.lost_share is not None and rated.status is None:
         assess_status(panel)
 
 
@@ -286,11 +287,15 @@ def _told(
     history: History, features: pl.DataFrame, hierarchy: Hierarchy, artifact: Artifact, horizon: int, made: _Made
 ) -> ToldFacts:
     gaps = largest_gaps(made.base, made.reconciled, made.nodes, hierarchy)
-    of_run = explanation_context(history, features, hierarchy, artifact, horizon, made.base, gaps)
-    rows = history.feed(EVENTS.name, since=history.cutoff + timedelta(days=1), ahead_days=horizon)
-    events = pl.DataFrame(schema=EVENTS.schema) if rows is None else rows.collect()
+    events = events_ahead(history, horizon)
+    of_run = explanation_context(
+        history, features, hierarchy, artifact, horizon, made.base, gaps, plan=None, events=events
+    )
     return ToldFacts(
-        replace(of_run, plan=None), tuple(artifact.recurring_events), events, history.membership("store_hierarchy")
+        replace(of_run, longest_days=of_run.longest_history_days),
+        tuple(artifact.recurring_events),
+        pl.DataFrame(schema=EVENTS.schema) if events is None else events,
+        history.membership("store_hierarchy"),
     )
 
 

@@ -13,7 +13,7 @@ from datetime import date
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotPublishedError
+from forecast_assets.core.errors import InputError, NotPublishedError, first_ten
 from forecast_assets.core.keys import CADENCES, CHANNELS
 from forecast_assets.operations.reading import resolve_run
 from forecast_assets.serving.dataplane.questions import VersionAsked
@@ -54,6 +54,29 @@ def followed_runs(stores: Stores, asked: VersionAsked) -> Sequence[FollowedRun]:
         stores, key.cadence, key.prediction_date, terms.challenger_version, terms.forecast_horizon, None
     )
     return shared_out(stores, [publication, challenger], assigned.sequence)
+
+
+def run_of_stores(stores: Stores, asked: VersionAsked, store_ids: Sequence[str]) -> FollowedRun:
+    """Return the one run that stores follow.
+
+    Raises:
+        InputError: If they follow several, or as `followed_runs` does.
+        UnknownVersionError: If there is no such version.
+        NotPublishedError: If nothing is published there, or several horizons or revisions are and none was named.
+    """
+    runs = followed_runs(stores, asked)
+    wanted = set(store_ids)
+    found = [run for run in runs if run.store_ids is None or wanted & set(run.store_ids)]
+    if len(found) > 1:
+        versions = {run.publication.key.model_version: sorted(wanted & set(run.store_ids or ())) for run in found}
+        told = "; ".join(f"{first_ten(names)} {version}" for version, names in versions.items())
+        raise InputError(
+            f"While a challenger has a share, these stores of `{asked.channel}` follow different versions: {told}.",
+            remedy="Ask for the stores of each version in a request of its own.",
+            versions=versions,
+        )
+    # A store that is in no run is told by whoever reads the run.
+    return found[0] if found else runs[0]
 
 
 def shared_out(stores: Stores, runs: Sequence[Publication], assignment: int | None) -> Sequence[FollowedRun]:

@@ -5,7 +5,7 @@ What belongs here: looking at what the data plane stands on. What does not: mend
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.keys import CADENCES, DAILY, WEEKLY
@@ -26,6 +26,7 @@ class ServiceState:
         degraded: What is worse than usual, in sentences.
         ledger_sequence: The newest entry that is known.
         newest_prediction_date: Of what the champion of each cadence has published.
+        events: How prediction events have fared since the process began; None where none are recorded.
     """
 
     is_ready: bool
@@ -33,6 +34,7 @@ class ServiceState:
     degraded: tuple[str, ...] = ()
     ledger_sequence: int = 0
     newest_prediction_date: dict[str, str] = field(default_factory=dict)
+    events: dict[str, Any] | None = None
 
 
 def service_state(stores: Stores, now: datetime) -> ServiceState:

@@ -26,7 +26,8 @@ class ToldFacts:
     """Facts of a published run of n series over H days.
 
     Attributes:
-        of_run: As its explanations told them; series in order, without a plan, which the panel has.
+        of_run: As its explanations told them; series in order, without a plan, which the panel has, and with the days
+            of the series known longest.
         recurring: Names of the events that are told as paydays.
         events: `event_name, store_node, event_date` of the days ahead.
         memberships: `store_id, node_id`: the nodes that a store belongs to; None without a store hierarchy.
@@ -64,7 +65,6 @@ class ToldFacts:
             events=None,
             covariates=None,
             gaps=self._with_events(dated, changes, horizon).drop("target_date"),
-            longest_days=run.longest_history_days,
         )
 
     def _with_events(self, rows: pl.DataFrame, changes: Sequence[SeriesChange], horizon: int) -> pl.DataFrame:

@@ -6,7 +6,7 @@ Each series is forecast twice side by side, as published and as changed. The fir
 last decimal, or there is no answer: so every answer has shown that it is about the published run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,13 +15,14 @@ import polars as pl
 
 from forecast_assets.core.arrays import Rows
 from forecast_assets.core.errors import InputError, first_ten
-from forecast_assets.core.quantities import from_units
+from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import COMPUTED
 from forecast_assets.publication.candidates import forecasts_frame
 from forecast_assets.reconciliation.reconciling import carried_over, with_means
+from forecast_assets.serving.dataplane.laps import ADJUSTMENT, BASE, EXPLANATION, FEATURES, RISK, Laps
 from forecast_assets.serving.dataplane.prepared import PreparedRun, require_as_published
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
 from forecast_assets.stockout_risk.assessing import assessed, rated_by
@@ -43,6 +44,11 @@ class WhatIf:
         risks: Contract `stockout_risks`.
         explanations: Contract `forecast_explanations`.
         held: What was held at the published run, though a whole run with the same changes might move it.
+        panel: Inputs of the k series, changed.
+        supply: Stock and orders of the k series, changed.
+        published_base: [k, H] base forecasts of the published run.
+        published: [k, H] what it reconciled them to.
+        milliseconds: What each step took, by its name.
     """
 
     of: PreparedKey
@@ -52,6 +58,11 @@ class WhatIf:
     risks: pl.DataFrame
     explanations: pl.DataFrame
     held: tuple[str, ...]
+    panel: Panel
+    supply: Supply
+    published_base: Millionths
+    published: Millionths
+    milliseconds: Mapping[str, float]
 
 
 def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
@@ -69,33 +80,47 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
     """
     _require_answerable(prepared, changes)
     changes = sorted(changes, key=lambda change: prepared.places[change.series])
+    laps = Laps()
     own = prepared.rows_of([change.series for change in changes])
     rows, horizon = np.repeat(own, 2), prepared.key.run.forecast_horizon
     panel = changed(prepared.few(rows), np.arange(1, len(rows), 2), changes)
+    laps.lap(FEATURES)
     base = prepared.base_frame(panel, rows, prepared.forecast(panel, rows))
     is_changed = pl.Series(np.repeat(np.arange(len(rows)) % 2 == 1, horizon))
     require_as_published(prepared, own, base.filter(~is_changed))
+    laps.lap(BASE)
     means = np.repeat(prepared.reconciled[own], 2, axis=0)
     of_series = from_units(base["base_units"]).reshape(-1, horizon)
     means[1::2] = carried_over(of_series[1::2], prepared.base[own], prepared.reconciled[own])
     reconciled = with_means(base, means.ravel())
+    laps.lap(ADJUSTMENT)
+    supply = _supply(prepared, rows, changes)
     risks = assessed(
-        reconciled, base, panel, _supply(prepared, rows, changes),
+        reconciled, base, panel, supply,
         rated_by(panel, prepared.product_groups[rows], None, prepared.artifact, 1), prepared.artifact.rho,
         prepared.risk_thresholds, prepared.risk_paths,
     )  # fmt: skip
     base, reconciled, risks = (frame.filter(is_changed) for frame in (base, reconciled, risks))
+    laps.lap(RISK)
     alone = _every_second(panel)
     features = changed_features(prepared.features[own], prepared.specs, alone, changes)
+    laps.lap(FEATURES)
     explanations = explanation_frame(base, reconciled, risks, prepared.told.few(own, features, alone, changes))
+    forecasts = forecasts_frame(base, reconciled, explanations)
+    laps.lap(EXPLANATION)
     return WhatIf(
         of=prepared.key,
         features=features,
         base=base,
-        forecasts=forecasts_frame(base, reconciled, explanations),
+        forecasts=forecasts,
         risks=risks,
         explanations=explanations,
         held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
+        panel=alone,
+        supply=supply.take(np.arange(1, len(rows), 2)),
+        published_base=prepared.base[own],
+        published=prepared.reconciled[own],
+        milliseconds=laps.milliseconds,
     )
 
 
@@ -106,7 +131,7 @@ def _every_second(panel: Panel) -> Panel:
 
 def _supply(prepared: PreparedRun, rows: Rows, changes: Sequence[SeriesChange]) -> Supply:
     """Supply of series as published and as changed, in turn."""
-    supply, cutoff = prepared.supply.repeated(rows), prepared.panel.cutoff
+    supply, cutoff = prepared.supply.take(rows), prepared.panel.cutoff
     on_hand = supply.on_hand.copy()
     orders: list[tuple[int, float, int]] = []
     for at, change in enumerate(changes):

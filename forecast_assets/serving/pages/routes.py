@@ -17,6 +17,7 @@ from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.support import (
     EXPLORE,
     SUPPORT,
+    compared_section,
     explained_section,
     explore_form,
     explored_section,
@@ -27,6 +28,7 @@ from forecast_assets.presentation.support import (
 )
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.roles import Right
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, PredictionAsked
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import PredictQuestion
 from forecast_assets.serving.dataplane.published import HistoryQuestion
@@ -87,9 +89,21 @@ def _answers(plane: DataPlane, asked: Mapping[str, str]) -> list[str]:
     series = plane.series(named)
     return [
         vintages_section(asked, found),
+        *_why(plane, asked),
         explained_section(plane.explain(named)),
         fan_section(series.past, series.forecast, series.came, str(series.run)),
     ]
+
+
+def _why(plane: DataPlane, asked: Mapping[str, str]) -> list[str]:
+    """Return why the two predictions that were chosen differ, or what keeps that from being said."""
+    if not {"first", "second"} <= set(asked):
+        return []
+    try:
+        chosen = CompareQuestion(PredictionAsked(asked["first"]), PredictionAsked(asked["second"]))
+        return [compared_section(plane.compare(chosen))]
+    except ForecastAssetsError as error:
+        return [warning(error_text(error))]
 
 
 def _day(text: str) -> date:
@@ -117,7 +131,7 @@ def _explored(plane: DataPlane, asked: Mapping[str, str]) -> list[str]:
         plane.stored(StoredQuestion(product, of_run, [asked["store_id"]], [asked["sku_id"]])).rows
         for product in ("forecasts", "risks")
     )
-    predicted = plane.predict(PredictQuestion("what_if", of_run, [_change(asked)]))
+    predicted = plane.predictor.predict(PredictQuestion("what_if", of_run, [_change(asked)]), plane.clock())
     past = plane.series(predicted.forecasts["prediction_id"][0]).past
     return [explored_section(published, predicted, past, risks)]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from forecast_assets.core.errors import first_ten
+from forecast_assets.core.errors import NotAcceptedError, first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.base import EntryKind, EntryLike, position_fields
 from resources.ledger.entries.folded import FoldedState
@@ -128,6 +128,22 @@ def horizon_problem(record: VersionRecord, channel: str, trained_horizon: Traine
         f"`{record.model_version}` was trained for {days} days ahead, and {WEEKLY.name} runs look at least "
         f"{WEEKLY.shortest_horizon} ahead."
     )
+
+
+def require_reach(record: VersionRecord, channel: str, trained_horizon: TrainedHorizon) -> None:
+    """Refuse a version that could never serve the cadence which follows the channel.
+
+    Raises:
+        NotAcceptedError: If it was trained for fewer days ahead than the cadence looks.
+    """
+    lacking = horizon_problem(record, channel, trained_horizon)
+    if lacking:
+        raise NotAcceptedError(
+            lacking,
+            remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
+            channel=channel,
+            model_version=record.model_version,
+        )
 
 
 def return_problem(name: str, versions: Versions, last: ChannelMove | None, trained_horizon: TrainedHorizon) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, first_ten
-from forecast_assets.core.keys import WEEKLY, cadence_of
+from forecast_assets.core.keys import cadence_of
 from forecast_assets.core.policy import MERIT_GATES
 from resources.ledger.entries.audit import (
     RECORDED_AT,
@@ -25,7 +25,7 @@ from resources.ledger.entries.channel_moves import (
     ChannelMoveKind,
     Channels,
     TrainedHorizon,
-    horizon_problem,
+    require_reach,
 )
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.judge import Judgement, Judgements
@@ -87,14 +87,7 @@ class PromoteKind(ChannelMoveKind):
         else:
             _require_as_judged(record, judged, state, since_policy)
             _require_gates(record, judged, state)
-        lacking = horizon_problem(version, record.channel, trained_horizon)
-        if lacking:
-            raise NotAcceptedError(
-                lacking,
-                remedy=f"Train a version with --horizon {WEEKLY.default_horizon}.",
-                channel=record.channel,
-                model_version=version.model_version,
-            )
+        require_reach(version, record.channel, trained_horizon)
 
     def views(self) -> Sequence[AuditView]:
         """Return the view `channel_history`."""

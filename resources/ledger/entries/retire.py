@@ -83,8 +83,9 @@ class RetireKind(EntryKind[Retirement]):
             )
         pointing = [channel for channel in CHANNELS if state.part(Channels).target(channel) == name]
         if pointing and not record.serves_again:
+            verb = "points" if len(pointing) == 1 else "point"
             raise NotAcceptedError(
-                f"`{name}` cannot be retired: {first_ten(pointing)} points at it.",
+                f"`{name}` cannot be retired: {first_ten(pointing)} {verb} at it.",
                 remedy=Sentence(
                     "Point the channel at another version first: ",
                     Action("promote", {"channel": pointing[0], "by": "NAME", "reason": "TEXT"}, on=("VERSION",)),

@@ -16,7 +16,7 @@ import pytest
 from forecast_assets.core.errors import InputError, MirrorConflictError, MirrorUnavailableError
 from forecast_assets.settings import Settings
 from resources.mlflow import place as places
-from resources.mlflow.place import SEED, SEED_RELEASE, MirrorPlace, first_line, prepare
+from resources.mlflow.place import SEED, SEED_RELEASE, MirrorPlace, line_without_password, prepare
 from tests.support.mirrors import free_port
 
 # MLflow makes a database by all its migrations, in a process of its own.
@@ -141,8 +141,10 @@ def test_without_a_driver_it_is_said_what_to_install(tmp_path: Path, monkeypatch
 
 
 def test_passwords_are_not_told() -> None:
-    assert first_line(ValueError("at postgresql://ana:secret@db/x:\nmore")) == "at postgresql://ana:***@db/x:"
-    assert first_line(ValueError()) == "ValueError"
+    assert (
+        line_without_password(ValueError("at postgresql://ana:secret@db/x:\nmore")) == "at postgresql://ana:***@db/x:"
+    )
+    assert line_without_password(ValueError()) == "ValueError"
 
 
 @pytest.mark.parametrize("address", ["ftp://x/y", "mysql://x/y", "sqlite:///x", "databricks", ""])

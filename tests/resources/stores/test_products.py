@@ -261,7 +261,8 @@ def test_versions_are_registered_once_and_named_well(stores: Stores) -> None:
     register(stores)
     with pytest.raises(AlreadyRegisteredError, match="already registered"):
         register(stores)
-    for bad in ("Stat-1", "7", "main", "audit", "catalogue", "a_b", "", "a" * 64, 'x"; drop'):
+    taken = ("main", "audit", "catalogue", "champion", "weekly-challenger")
+    for bad in ("Stat-1", "7", *taken, "a_b", "", "a" * 64, 'x"; drop'):
         with pytest.raises(NameNotAllowedError, match="cannot name a model version"):
             register(stores, bad)
 

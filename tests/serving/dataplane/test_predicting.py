@@ -1,5 +1,6 @@
 """Predictions in real time: by the model, else by what was published, and never without saying which."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from forecast_assets.core.errors import InputError, NotAllowedError, NotPublishedError, StorageError
+from forecast_assets.core.errors import InputError, NotAllowedError, StorageError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane.breaker import Breaker
+from forecast_assets.serving.dataplane.events import RequestContext, event_document
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
@@ -24,6 +26,7 @@ from resources.stores.home import Stores
 from tests.support.retailers import KEY
 
 NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
+WHO = RequestContext("k", "ana", "planner", "r", is_id_given=False, trace="", body={})
 STAT = VersionAsked(model_version="stat-1")
 
 
@@ -127,9 +130,29 @@ def iter_clock() -> list[float]:
     return [0.0]
 
 
-def test_a_published_row_that_is_too_old_stands_in_for_nothing(plane: DataPlane, series: tuple[str, str]) -> None:
-    with pytest.raises(NotPublishedError, match="8 days old"):
-        failing(plane, StorageError("no answer")).predict(asked(SeriesChange(*series)), NOW + timedelta(days=7))
+def test_where_the_published_row_is_too_old_a_rule_answers(plane: DataPlane, series: tuple[str, str]) -> None:
+    question = asked(SeriesChange(*series, on_hand_units=0.0))
+    found = failing(plane, StorageError("no answer")).predict(question, NOW + timedelta(days=7))
+    assert (found.run.served_from, found.is_degraded, found.run.age_days) == ("rules", True, 8)
+    assert "8 days old" in found.warnings[0]
+    assert found.forecasts["target_date"][0] == (NOW + timedelta(days=7)).date()
+    assert found.forecasts["forecast_units"].null_count() == 0
+    assert set(found.risks["risk_band"]) == {"high"}
+    later = failing(plane, StorageError("no answer")).predict(question, NOW + timedelta(days=60))
+    assert later.run.served_from == "safety"
+
+
+def test_where_the_published_row_cannot_be_read_a_rule_answers(
+    plane: DataPlane, series: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr("forecast_assets.serving.dataplane.predicting.scan_product", broken)
+    found = failing(plane, StorageError("no answer")).predict(asked(SeriesChange(*series)), NOW)
+    assert found.run.served_from == "rules"
+    assert "cannot be read (StorageError)" in found.warnings[0]
+    assert json.loads(json.dumps(event_document("e", found, WHO, NOW, 1.0)))["steps"][0]["name"] == "rules"
 
 
 @pytest.fixture

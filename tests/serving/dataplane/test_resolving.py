@@ -9,6 +9,7 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.challengers import stop_challenger
 from forecast_assets.serving.dataplane.questions import Page, StoredQuestion, VersionAsked
+from forecast_assets.serving.dataplane.resolving import run_of_stores
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from resources.ledger.entries.assign import ChannelAssignments
 from resources.stores.home import Stores
@@ -81,6 +82,18 @@ def test_a_version_that_is_named_is_read_in_all_stores(shared: Stores) -> None:
 def test_one_store_of_a_channel_is_of_one_run(shared: Stores) -> None:
     theirs = min(followers(shared))
     assert units_by_store(read(shared, store_ids=[theirs])) == {theirs: 9.0}
+
+
+def test_a_question_about_stores_is_about_the_run_that_they_follow(shared: Stores) -> None:
+    theirs = sorted(followers(shared))
+    ours = sorted(set(STORES) - set(theirs))
+    assert run_of_stores(shared, CHANNEL, theirs[:2]).publication.key.model_version == CHALLENGER
+    assert run_of_stores(shared, CHANNEL, ours[:2]).publication.key.model_version == CHAMPION
+    assert run_of_stores(shared, CHANNEL, ["none"]).publication.key.model_version == CHAMPION
+    assert run_of_stores(shared, VersionAsked(CHAMPION), [theirs[0]]).publication.key.model_version == CHAMPION
+    with pytest.raises(InputError, match="follow different versions") as refused:
+        run_of_stores(shared, CHANNEL, [theirs[0], ours[0]])
+    assert refused.value.facts["versions"] == {CHAMPION: [ours[0]], CHALLENGER: [theirs[0]]}
 
 
 def test_pages_go_on_as_the_first_was_shared_out_whatever_happens(shared: Stores) -> None:

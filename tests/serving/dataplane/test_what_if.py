@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from bench.distance import distance_to_whole_run
 from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.errors import InputError, ReplayDifferenceError
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
@@ -22,7 +23,6 @@ from forecast_assets.operations.external_forecasts import (
 )
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
-from forecast_assets.serving.dataplane.distance import distance_to_whole_run
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
 from tests.support.retailers import KEY, RETAILER, copied

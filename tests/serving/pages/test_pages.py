@@ -111,6 +111,16 @@ def test_a_form_shows_the_same_as_the_link(supporter: Client, row: dict[str, obj
     assert str(row["prediction_id"]) in text
 
 
+def test_two_that_are_chosen_are_compared_by_cause(supporter: Client, row: dict[str, object]) -> None:
+    name = row["prediction_id"]
+    text = shown(supporter, "/support", prediction_id=name, first=name, second=name)
+    assert "Why these two differ" in text
+    assert text.count('src="data:image/png;base64,') == 3
+    odd = shown(supporter, "/support", prediction_id=name, first=name, second="x")
+    assert re.search('role="alert">[^<]*not a prediction id', odd)
+    assert "Why it is what it is" in odd
+
+
 def test_an_empty_page_is_a_form_that_works_by_keyboard(supporter: Client) -> None:
     text = shown(supporter, "/support")
     inputs = re.findall(r"<(?:input|select) ", text)
