@@ -19,7 +19,7 @@ from forecast_assets.core.quantities import from_units
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
 from forecast_assets.features.panel import Panel
-from forecast_assets.features.pooled import COMPUTED
+from forecast_assets.features.pooled import COMPUTED, Held, HeldApart
 from forecast_assets.publication.candidates import forecasts_frame
 from forecast_assets.reconciliation.reconciling import carried_over, with_means
 from forecast_assets.serving.dataplane.prepared import PreparedRun, require_as_published
@@ -69,9 +69,60 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
     """
     _require_answerable(prepared, changes)
     changes = sorted(changes, key=lambda change: prepared.places[change.series])
+    own, made = prepared.rows_of([change.series for change in changes]), _forecast(prepared, changes, Held)
+    alone = _every_second(made.panel)
+    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
+    told = prepared.told.few(own, features, alone, changes)
+    explanations = explanation_frame(made.base, made.reconciled, made.risks, told)
+    return WhatIf(
+        of=prepared.key,
+        features=features,
+        base=made.base,
+        forecasts=forecasts_frame(made.base, made.reconciled, explanations),
+        risks=made.risks,
+        explanations=explanations,
+        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
+    )
+
+
+@dataclass(frozen=True)
+class WhatIfFigures:
+    """Numbers of k questions without words, each of H days.
+
+    Attributes:
+        base: Contract `base_forecasts`.
+        reconciled: Contract `reconciled_forecasts`.
+        risks: Contract `stockout_risks`.
+        panel: As published and as changed, in turn.
+    """
+
+    base: pl.DataFrame
+    reconciled: pl.DataFrame
+    risks: pl.DataFrame
+    panel: Panel
+
+
+def what_if_apart(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIfFigures:
+    """Answer several questions at once, each of which is of one change alone; in their order, without words.
+
+    Args:
+        prepared: The published run.
+        changes: One for each question; several may be of one series.
+
+    Raises:
+        InputError: As `what_if`.
+        ReplayDifferenceError: As `what_if`.
+    """
+    for change in changes:
+        _require_answerable(prepared, [change])
+    return _forecast(prepared, changes, HeldApart)
+
+
+def _forecast(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: type[Held]) -> WhatIfFigures:
     own = prepared.rows_of([change.series for change in changes])
     rows, horizon = np.repeat(own, 2), prepared.key.run.forecast_horizon
-    panel = changed(prepared.few(rows), np.arange(1, len(rows), 2), changes)
+    few = replace(prepared.panel.take(rows), pooled=holding(prepared.statistics, rows))
+    panel = changed(few, np.arange(1, len(rows), 2), changes)
     base = prepared.base_frame(panel, rows, prepared.forecast(panel, rows))
     is_changed = pl.Series(np.repeat(np.arange(len(rows)) % 2 == 1, horizon))
     require_as_published(prepared, own, base.filter(~is_changed))
@@ -85,18 +136,7 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
         prepared.risk_thresholds, prepared.risk_paths,
     )  # fmt: skip
     base, reconciled, risks = (frame.filter(is_changed) for frame in (base, reconciled, risks))
-    alone = _every_second(panel)
-    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
-    explanations = explanation_frame(base, reconciled, risks, prepared.told.few(own, features, alone, changes))
-    return WhatIf(
-        of=prepared.key,
-        features=features,
-        base=base,
-        forecasts=forecasts_frame(base, reconciled, explanations),
-        risks=risks,
-        explanations=explanations,
-        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
-    )
+    return WhatIfFigures(base, reconciled, risks, panel)
 
 
 def _every_second(panel: Panel) -> Panel:

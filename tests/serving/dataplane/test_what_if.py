@@ -24,7 +24,7 @@ from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.serving.dataplane.distance import distance_to_whole_run
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
-from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart
 from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -111,6 +111,25 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
     # Two stores of eighteen articles: what one series moves its nodes by, which are held, is large.
     assert found.median < 0.05
     assert found.p95 < 0.15
+
+
+def test_questions_at_once_are_answered_like_one_at_a_time(prepared: PreparedRun, runner: Runner) -> None:
+    names = unlike_new(prepared, runner)
+    plans = {} if prepared.key.run == EXTERNAL else {"price_ratios": {FIRST: 0.7}, "promotions": {FIRST: True}}
+    asked = [
+        SeriesChange(*names[0], **plans),
+        SeriesChange(*names[0], on_hand_units=0.0),
+        SeriesChange(*names[1], **plans),
+        SeriesChange(*names[0]),
+        SeriesChange(*names[0], on_hand_units=3.0, **plans),
+    ]
+    horizon, found = prepared.key.run.forecast_horizon, what_if_apart(prepared, asked)
+    for at, change in enumerate(asked):
+        alone = what_if(prepared, [change])
+        rows = slice(at * horizon, (at + 1) * horizon)
+        assert_frame_equal(found.base[rows], alone.base, check_exact=True)
+        assert_frame_equal(found.risks[rows], alone.risks, check_exact=True)
+        assert found.reconciled[rows]["reconciled_units"].equals(alone.forecasts["reconciled_units"])
 
 
 def test_drivers_and_words_tell_a_changed_price_and_event(statistical: PreparedRun, runner: Runner) -> None:
