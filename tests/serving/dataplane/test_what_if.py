@@ -13,8 +13,12 @@ from polars.testing import assert_frame_equal
 
 from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.errors import InputError, ReplayDifferenceError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import from_units
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
 from forecast_assets.launch import Runner
+from forecast_assets.operations.attributing import RunPair
+from forecast_assets.operations.attribution import CODE, MODEL, RECONCILIATION
 from forecast_assets.operations.external_forecasts import (
     ExternalForecastsRequest,
     plan_external_forecasts,
@@ -111,6 +115,21 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
     # Two stores of eighteen articles: what one series moves its nodes by, which are held, is large.
     assert found.median < 0.05
     assert found.p95 < 0.15
+
+
+@pytest.mark.parametrize("other", [COMBINED, EXTERNAL], ids=["combined", "external"])
+def test_versions_of_any_families_are_compared_by_cause(runner: Runner, other: RunKey) -> None:
+    pair = RunPair.of(runner.stores, KEY, other, workers=1)
+    found, rows = pair.attribution, pair.attribution.rows()
+    assert MODEL in found.causes
+    assert set(found.causes) <= {MODEL, RECONCILIATION, CODE}
+    assert (sum(from_units(rows[f"{cause}_units"]) for cause in found.causes) == from_units(rows["change_units"])).all()
+    assert not found.units[-1].any()
+    assert rows.height == found.common.series.height * other.forecast_horizon
+    store, sku = unlike_new(prepare_run(runner.stores, KEY, workers=1), runner)[0]
+    for figure in pair.figures(store_id=store, sku_id=sku, day=FIRST).values():
+        assert figure.causes["change_units"].sum() == figure.after - figure.before
+        assert dict(figure.causes.iter_rows())[CODE] == 0
 
 
 def test_questions_at_once_are_answered_like_one_at_a_time(prepared: PreparedRun, runner: Runner) -> None:
