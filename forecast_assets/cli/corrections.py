@@ -127,11 +127,11 @@ def compare(
     row is shared out among observations, plans, model version, reconciliation and what a change of code did, exactly.
     """
     from forecast_assets.core.keys import parse_run_or_row
-    from forecast_assets.operations.attributing import attribute_runs
+    from forecast_assets.operations.attributing import RunPair
     from forecast_assets.operations.common_rows import require_same_row
     from forecast_assets.operations.comparison import compare_runs
     from forecast_assets.operations.new_files import FRAMES, require_new, write_frame
-    from forecast_assets.presentation.attribution import attribution_text
+    from forecast_assets.presentation.attribution import pair_text
     from forecast_assets.presentation.corrections import comparison_text
     from forecast_assets.presentation.text import progress_lines
 
@@ -149,10 +149,10 @@ def compare(
     if out is not None:
         require_new(out, FRAMES)
     with progress_lines() as progress:
-        found = attribute_runs(opened(as_of), before, after, progress=progress)
-    click.echo(attribution_text(found, store_id=store, sku_id=sku, day=day))
+        pair = RunPair.of(opened(as_of), before, after, progress=progress)
+    click.echo(pair_text(pair, store_id=store, sku_id=sku, day=day))
     if out is not None:
-        rows = found.rows()
+        rows = pair.attribution.rows()
         write_frame(rows, out)
         click.echo(f"\nWrote {rows.height:,} rows to {out}")
 

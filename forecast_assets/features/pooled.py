@@ -212,3 +212,22 @@ class Held:
 
     def _kept(self, name: str) -> Statistic:
         return self.found[f"{self.scope}{name}"]
+
+
+@dataclass(frozen=True)
+class HeldApart(Held):
+    """The same for pairs that do not hold together: each is a question by itself, several of one series among them."""
+
+    def within(self, scope: str) -> "Pooled":
+        """Return a source of the same statistics."""
+        return HeldApart(self.found, self.rows, f"{self.scope}{scope}: ")
+
+    def total(self, name: str, values: Floats) -> Floats:
+        """Return the kept sum for series as published, and with its own change for each changed one."""
+        change = np.zeros(len(values))
+        change[1::2] = values[1::2] - values[::2]
+        return np.asarray(self._kept(name).values + change)
+
+    def nodes(self, code: GroupCodes) -> GroupCodes:
+        """Number every row apart."""
+        return np.arange(len(code), dtype=np.intp)

@@ -108,12 +108,12 @@ class ComparedRun:
         """The crossed hierarchy of its series."""
         return build_hierarchy(self.features, self.history)
 
-    @property
+    @cached_property
     def base(self) -> Millionths:
         """[n, H] published base forecasts."""
         return np.asarray(self.published[..., :OF_BASE].sum(axis=-1))
 
-    @property
+    @cached_property
     def reconciled(self) -> Millionths:
         """[n, H] what they were reconciled to."""
         return np.asarray(self.published[..., : OF_BASE + 1].sum(axis=-1))

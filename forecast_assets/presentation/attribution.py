@@ -8,6 +8,7 @@ from datetime import date
 import polars as pl
 
 from forecast_assets.core.errors import FIRST
+from forecast_assets.operations.attributing import RunPair
 from forecast_assets.operations.attribution import CODE, AttributedChange, Attribution
 from forecast_assets.operations.change_wording import cause_words, change_words
 from forecast_assets.presentation.text import plain, table
@@ -15,21 +16,27 @@ from forecast_assets.presentation.text import plain, table
 _MOST_PARTS = 20
 
 
-def attribution_text(
-    found: Attribution, *, store_id: str | None = None, sku_id: str | None = None, day: date | None = None
-) -> str:
-    """Show the difference of two runs, or of some of their rows, by cause.
+def pair_text(pair: RunPair, *, store_id: str | None = None, sku_id: str | None = None, day: date | None = None) -> str:
+    """Show the difference of two runs, or of some of their rows, by cause; of one series expected sales and risk too.
+
+    Args:
+        pair: The two runs.
+        store_id: Only of this store.
+        sku_id: Only of this SKU.
+        day: Only of this target day.
 
     Raises:
         InputError: If the runs have no such row in common.
     """
+    found = pair.attribution
     change = found.of(store_id=store_id, sku_id=sku_id, day=day)
     before, after = found.before.key, found.after.key
     parts = [
         _head(found),
         change_words(before, after, change),
         _causes(found, change),
-        _parts(found, change),
+        _parts(change),
+        _figures(pair, store_id, sku_id, day) if store_id and sku_id else "",
         "" if sku_id and store_id else _most_moved(found, store_id, sku_id, day),
         _inputs(change.inputs),
         _code(found, change),
@@ -58,10 +65,23 @@ def _causes(found: Attribution, change: AttributedChange) -> str:
     return table(("cause", "group", "units"), rows, title="Why")
 
 
-def _parts(found: Attribution, change: AttributedChange) -> str:
+def _figures(pair: RunPair, store_id: str, sku_id: str, day: date | None) -> str:
+    """Show expected sales of a series, and the risk of a day, by the same causes."""
+    found = pair.figures(store_id=store_id, sku_id=sku_id, day=day)
+    names = {name: name.removesuffix("_units").replace("_", " ") for name in found}
+    by_cause = {name: dict(figure.causes.iter_rows()) for name, figure in found.items()}
+    causes = dict.fromkeys(cause for moved in by_cause.values() for cause, units in moved.items() if units)
+    rows = [
+        ["first", *(float(figure.before) for figure in found.values())],
+        *([cause, *(float(moved.get(cause, 0)) for moved in by_cause.values())] for cause in causes),
+        ["second", *(float(figure.after) for figure in found.values())],
+    ]
+    return table(("group", *names.values()), rows, title="Expected sales and risk")
+
+
+def _parts(change: AttributedChange) -> str:
     if change.parts.is_empty():
         return ""
-    del found
     shown = change.parts.head(_MOST_PARTS).with_columns(pl.col("driver").str.strip_suffix("_units"))
     left = change.parts.height - shown.height
     body = table(("group", "driver", "units"), plain(shown).rows(), title="By driver")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from forecast_assets.features.pooled import COMPUTED, Held, Kept, Statistic
+from forecast_assets.features.pooled import COMPUTED, Held, HeldApart, Kept, Statistic
 
 CODE = np.array([1, 0, 1, 1, 0])
 VALUES = np.arange(10.0).reshape(5, 2)
@@ -52,6 +52,21 @@ def test_held_statistics_are_those_of_the_run_and_sums_follow_what_changes() -> 
     node = held.nodes(CODE[rows])
     sums = held.sums("sums", node, summing_of(node), few)[node]
     assert sums[:, 0].tolist() == [10, 120, 10, 120, 10, 10]
+
+
+def test_questions_that_do_not_hold_together_do_not_see_each_other() -> None:
+    kept = Kept()
+    kept.total("total", VALUES[:, 0])
+    kept.within("scope").sums("sums", CODE, summing_of(CODE), VALUES)
+    rows = np.array([0, 0, 0, 0, 3, 3])
+    apart = HeldApart(kept.found, rows)
+    few = VALUES[rows].copy()
+    few[1] += 100.0
+    few[5] += 10.0
+    assert apart.total("total", few[:, 0]).tolist() == [20, 120, 20, 20, 20, 30]
+    scoped = apart.within("scope")
+    node = scoped.nodes(CODE[rows])
+    assert scoped.sums("sums", node, summing_of(node), few)[node][:, 0].tolist() == [10, 110, 10, 10, 10, 20]
 
 
 def test_where_nothing_changes_held_sums_are_the_kept_ones_to_the_last_bit() -> None:

@@ -16,6 +16,7 @@ from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.notebook import choose, chosen
+from tests.support.compared_runs import FIRST, SECOND, ComparedRuns
 from tests.support.products import make_accuracy
 from tests.support.retailers import KEY, RETAILER
 
@@ -134,6 +135,22 @@ def test_accuracy_over_time_shows_what_was_measured(tmp_path: Path, monkeypatch:
     finest = accuracy.filter(product_level="sku", store_level="store", segment_kind="all", model_version=version)
     expected = float(finest["absolute_error_units"].sum()) / float(finest["sales_units"].sum())
     assert whole["wape"] == pytest.approx(expected, abs=5e-4)
+
+
+def test_why_it_changed_tells_causes_that_add_up(compared: ComparedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, sku = compared.withdrawn
+    text, names = shown(
+        "why_it_changed", compared.runner.settings.home, monkeypatch,
+        asked={"before": str(FIRST), "after": str(SECOND), "series": f"{sku} in {store}"},
+    )  # fmt: skip
+    steps = names["cause_steps"]
+    whole = steps.filter("is_total")["value"].to_list()
+    assert whole[0] + steps.filter(~pl.col("is_total"))["value"].sum() == pytest.approx(whole[1], abs=1e-5)
+    assert names["moved"]["change_units"].sum() == names["found"].of().after_units - names["found"].of().before_units
+    (told,) = (day["why"] for day in names["days"] if day["day"] == compared.day)
+    assert "promotion ended" in told
+    assert "promotion" in names["inputs"]["input"].to_list()
+    assert "new sales" in text
 
 
 def test_a_notebook_is_also_a_script(published: Published) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.attribution.shapley import shapley
+from forecast_assets.contracts import COMPONENTS
 from forecast_assets.core.arrays import Ints
 from forecast_assets.core.quantities import UNITS, Millionths, from_units
 from forecast_assets.features.changes import SeriesChange
@@ -25,7 +26,7 @@ from forecast_assets.operations.compared_run import DRIVERS
 from forecast_assets.operations.input_differences import PAST, PLANNED, SCHEMA
 from forecast_assets.operations.input_differences import STOCK as OF_STOCK
 from forecast_assets.serving.dataplane.prepared import PreparedRun
-from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from forecast_assets.serving.dataplane.what_if import WhatIf, WhatIfFigures, what_if, what_if_apart
 
 SALES, RISK = "expected_sales_units", "stockout_probability"
 # What a leg moves: the drivers of the forecast, then the other figures.
@@ -120,10 +121,12 @@ def leg_of_changes(
         ReplayDifferenceError: If unchanged inputs no longer give what was published.
     """
     causes = [name for name, fields in _GROUPS.items() if _parts(first, fields) != _parts(second, fields)]
-    answers = [what_if(prepared, [_mixed(first, second, causes, each)]) for each in range(2 ** len(causes))]
+    ends = [what_if(prepared, [change]) for change in (first, second)]
     step = (day - prepared.panel.cutoff).days
-    values, known = zip(*(_values(answer, step) for answer in answers), strict=True)
-    moved = np.stack(values)
+    between = [_mixed(first, second, causes, each) for each in range(1, 2 ** len(causes) - 1)]
+    inner = _inner(what_if_apart(prepared, between), step) if between else []
+    values, known = zip(_end_values(ends[0], step), *inner, _end_values(ends[1], step), strict=True)
+    moved = np.stack(values) if causes else np.stack([values[0]])
     leg = Leg(
         moved[0],
         moved[-1],
@@ -131,7 +134,7 @@ def leg_of_changes(
         _inputs(prepared, first, second),
         knows_risk=all(known),
     )
-    return leg, answers[0], answers[-1]
+    return leg, ends[0], ends[1]
 
 
 def _parts(change: SeriesChange, fields: Sequence[str]) -> list[Any]:
@@ -146,11 +149,29 @@ def _mixed(first: SeriesChange, second: SeriesChange, causes: Sequence[str], coa
     return SeriesChange(first.store_id, first.sku_id, **values)
 
 
-def _values(answer: WhatIf, step: int) -> tuple[Millionths, bool]:
+def _end_values(answer: WhatIf, step: int) -> tuple[Millionths, bool]:
     """Return what a row is made of, by `MOVED`, and whether its risk is known."""
     told, risk = answer.explanations.filter(step=step), answer.risks.filter(step=step)[RISK]
     figures = [from_units(told[name]) for name in (*DRIVERS, SALES)]
-    return np.concatenate([*figures, from_units(risk.fill_null(0).cast(UNITS))]), risk.null_count() == 0
+    return np.concatenate([*figures, _known_or_zero(risk)]), risk.null_count() == 0
+
+
+def _inner(found: WhatIfFigures, step: int) -> list[tuple[Millionths, bool]]:
+    """Return the same of several questions."""
+    base, reconciled, risks = (frame.filter(step=step) for frame in (found.base, found.reconciled, found.risks))
+    mean, before = from_units(reconciled["reconciled_units"]), from_units(base["base_units"])
+    columns = [
+        *(from_units(base[name]) for name in COMPONENTS),
+        mean - before,
+        np.zeros_like(mean),
+        mean - _known_or_zero(risks["expected_lost_units"]),
+        _known_or_zero(risks[RISK]),
+    ]
+    return list(zip(np.stack(columns, axis=1), risks[RISK].is_not_null().to_list(), strict=True))
+
+
+def _known_or_zero(values: pl.Series) -> Millionths:
+    return from_units(values.fill_null(0).cast(UNITS))
 
 
 def _inputs(prepared: PreparedRun, first: SeriesChange, second: SeriesChange) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
 from forecast_assets.features.panel import Panel
-from forecast_assets.features.pooled import COMPUTED
+from forecast_assets.features.pooled import COMPUTED, Held, HeldApart
 from forecast_assets.publication.candidates import forecasts_frame
 from forecast_assets.reconciliation.reconciling import carried_over, with_means
 from forecast_assets.serving.dataplane.laps import ADJUSTMENT, BASE, EXPLANATION, FEATURES, RISK, Laps
@@ -81,9 +81,70 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
     _require_answerable(prepared, changes)
     changes = sorted(changes, key=lambda change: prepared.places[change.series])
     laps = Laps()
+    own, made = prepared.rows_of([change.series for change in changes]), _forecast(prepared, changes, Held, laps)
+    alone = _every_second(made.panel)
+    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
+    laps.lap(FEATURES)
+    told = prepared.told.few(own, features, alone, changes)
+    explanations = explanation_frame(made.base, made.reconciled, made.risks, told)
+    forecasts = forecasts_frame(made.base, made.reconciled, explanations)
+    laps.lap(EXPLANATION)
+    return WhatIf(
+        of=prepared.key,
+        features=features,
+        base=made.base,
+        forecasts=forecasts,
+        risks=made.risks,
+        explanations=explanations,
+        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
+        panel=alone,
+        supply=made.supply.take(np.arange(1, 2 * len(own), 2)),
+        published_base=prepared.base[own],
+        published=prepared.reconciled[own],
+        milliseconds=laps.milliseconds,
+    )
+
+
+@dataclass(frozen=True)
+class WhatIfFigures:
+    """Numbers of k questions without words, each of H days.
+
+    Attributes:
+        base: Contract `base_forecasts`.
+        reconciled: Contract `reconciled_forecasts`.
+        risks: Contract `stockout_risks`.
+        panel: As published and as changed, in turn.
+        supply: Stock and orders, likewise.
+    """
+
+    base: pl.DataFrame
+    reconciled: pl.DataFrame
+    risks: pl.DataFrame
+    panel: Panel
+    supply: Supply
+
+
+def what_if_apart(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIfFigures:
+    """Answer several questions at once, each of which is of one change alone; in their order, without words.
+
+    Args:
+        prepared: The published run.
+        changes: One for each question; several may be of one series.
+
+    Raises:
+        InputError: As `what_if`.
+        ReplayDifferenceError: As `what_if`.
+    """
+    for change in changes:
+        _require_answerable(prepared, [change])
+    return _forecast(prepared, changes, HeldApart, Laps())
+
+
+def _forecast(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: type[Held], laps: Laps) -> WhatIfFigures:
     own = prepared.rows_of([change.series for change in changes])
     rows, horizon = np.repeat(own, 2), prepared.key.run.forecast_horizon
-    panel = changed(prepared.few(rows), np.arange(1, len(rows), 2), changes)
+    few = replace(prepared.panel.take(rows), pooled=holding(prepared.statistics, rows))
+    panel = changed(few, np.arange(1, len(rows), 2), changes)
     laps.lap(FEATURES)
     base = prepared.base_frame(panel, rows, prepared.forecast(panel, rows))
     is_changed = pl.Series(np.repeat(np.arange(len(rows)) % 2 == 1, horizon))
@@ -102,26 +163,7 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
     )  # fmt: skip
     base, reconciled, risks = (frame.filter(is_changed) for frame in (base, reconciled, risks))
     laps.lap(RISK)
-    alone = _every_second(panel)
-    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
-    laps.lap(FEATURES)
-    explanations = explanation_frame(base, reconciled, risks, prepared.told.few(own, features, alone, changes))
-    forecasts = forecasts_frame(base, reconciled, explanations)
-    laps.lap(EXPLANATION)
-    return WhatIf(
-        of=prepared.key,
-        features=features,
-        base=base,
-        forecasts=forecasts,
-        risks=risks,
-        explanations=explanations,
-        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
-        panel=alone,
-        supply=supply.take(np.arange(1, len(rows), 2)),
-        published_base=prepared.base[own],
-        published=prepared.reconciled[own],
-        milliseconds=laps.milliseconds,
-    )
+    return WhatIfFigures(base, reconciled, risks, panel, supply)
 
 
 def _every_second(panel: Panel) -> Panel:

@@ -14,8 +14,12 @@ from polars.testing import assert_frame_equal
 from bench.distance import distance_to_whole_run
 from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.errors import InputError, ReplayDifferenceError
+from forecast_assets.core.keys import RunKey
+from forecast_assets.core.quantities import from_units
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
 from forecast_assets.launch import Runner
+from forecast_assets.operations.attributing import RunPair
+from forecast_assets.operations.attribution import CODE, MODEL, RECONCILIATION
 from forecast_assets.operations.external_forecasts import (
     ExternalForecastsRequest,
     plan_external_forecasts,
@@ -24,7 +28,7 @@ from forecast_assets.operations.external_forecasts import (
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
-from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart
 from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -111,6 +115,40 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
     # Two stores of eighteen articles: what one series moves its nodes by, which are held, is large.
     assert found.median < 0.05
     assert found.p95 < 0.15
+
+
+@pytest.mark.parametrize("other", [COMBINED, EXTERNAL], ids=["combined", "external"])
+def test_versions_of_any_families_are_compared_by_cause(runner: Runner, other: RunKey) -> None:
+    pair = RunPair.of(runner.stores, KEY, other, workers=1)
+    found, rows = pair.attribution, pair.attribution.rows()
+    assert MODEL in found.causes
+    assert set(found.causes) <= {MODEL, RECONCILIATION, CODE}
+    assert (sum(from_units(rows[f"{cause}_units"]) for cause in found.causes) == from_units(rows["change_units"])).all()
+    assert not found.units[-1].any()
+    assert rows.height == found.common.series.height * other.forecast_horizon
+    store, sku = unlike_new(prepare_run(runner.stores, KEY, workers=1), runner)[0]
+    for figure in pair.figures(store_id=store, sku_id=sku, day=FIRST).values():
+        assert figure.causes["change_units"].sum() == figure.after - figure.before
+        assert dict(figure.causes.iter_rows())[CODE] == 0
+
+
+def test_questions_at_once_are_answered_like_one_at_a_time(prepared: PreparedRun, runner: Runner) -> None:
+    names = unlike_new(prepared, runner)
+    plans = {} if prepared.key.run == EXTERNAL else {"price_ratios": {FIRST: 0.7}, "promotions": {FIRST: True}}
+    asked = [
+        SeriesChange(*names[0], **plans),
+        SeriesChange(*names[0], on_hand_units=0.0),
+        SeriesChange(*names[1], **plans),
+        SeriesChange(*names[0]),
+        SeriesChange(*names[0], on_hand_units=3.0, **plans),
+    ]
+    horizon, found = prepared.key.run.forecast_horizon, what_if_apart(prepared, asked)
+    for at, change in enumerate(asked):
+        alone = what_if(prepared, [change])
+        rows = slice(at * horizon, (at + 1) * horizon)
+        assert_frame_equal(found.base[rows], alone.base, check_exact=True)
+        assert_frame_equal(found.risks[rows], alone.risks, check_exact=True)
+        assert found.reconciled[rows]["reconciled_units"].equals(alone.forecasts["reconciled_units"])
 
 
 def test_drivers_and_words_tell_a_changed_price_and_event(statistical: PreparedRun, runner: Runner) -> None:
