@@ -10,15 +10,16 @@ from fastapi import Depends, FastAPI, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import Field
 
 from forecast_assets import __version__
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.serving.api.rendering import Format, rows_response, tables_response
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.queries import HistoryQuery, PredictBody, StoredQuery
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
 _DESCRIPTION: Final = (
@@ -28,6 +29,12 @@ _DESCRIPTION: Final = (
 )
 
 _MARKS: Final = {"X-Sandbox": "true"}
+
+
+class FormattedQuery(StoredQuery):
+    """A page of published rows, and how they are written."""
+
+    format: Format = Field(Format.JSON, description="of the rows")
 
 
 def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
@@ -72,7 +79,7 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 
     def stored(product: str, summary: str) -> None:
         @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product, dependencies=[reader])
-        def read(asked: Annotated[StoredQuery, Query()]) -> Response:
+        def read(asked: Annotated[FormattedQuery, Query()]) -> Response:
             answer = plane.stored(asked.question(product))
             told = {"runs": [asdict(run) for run in answer.runs], "next_page": answer.next_page}
             return rows_response(answer.rows, told, asked.format)
