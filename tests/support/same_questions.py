@@ -104,9 +104,10 @@ def _stored(known: Known, chance: random.Random, kind: str) -> dict[str, Any]:
     if chance.random() < 0.15:
         asked |= chance.choice(
             [
-                {"limit": 0}, {"limit": 60_000}, {"first_step": 0}, {"first_step": 91}, {"first_step": 5, "last_step": 2},
-                {"columns": ["color", "forecast_units"]}, {"page": "nonsense"}, {"page": "é"}, {"store_id": ["nowhere"]},
-                {"sku_id": [""]}, {"sku_id": ["ä/ö%"]}, {"page": str(Page(("daily/2020-01-01/stat-1/7/r0",), 0))},
+                {"limit": 0}, {"limit": 60_000}, {"first_step": 0}, {"first_step": 91}, {"page": "nonsense"},
+                {"first_step": 5, "last_step": 2}, {"columns": ["color", "forecast_units"]}, {"page": "é"},
+                {"store_id": ["nowhere"]}, {"sku_id": [""]}, {"sku_id": ["ä/ö%"]},
+                {"page": str(Page(("daily/2020-01-01/stat-1/7/r0",), 0))},
             ]
         )  # fmt: skip
     return asked

@@ -15,7 +15,6 @@ from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
 SERVICE: Final[str] = pb.DESCRIPTOR.services_by_name["ForecastAssets"].full_name
 # Of the whole server, and of its one service: they are the same.
 _NAMES: Final = ("", SERVICE)
-LOOKS_EVERY_SECONDS: Final = 5.0
 
 
 class RpcHealth:
@@ -26,7 +25,7 @@ class RpcHealth:
         every_seconds: Between two looks for those who watch.
     """
 
-    def __init__(self, plane: DataPlane, every_seconds: float = LOOKS_EVERY_SECONDS) -> None:
+    def __init__(self, plane: DataPlane, every_seconds: float) -> None:
         self._plane, self._every = plane, every_seconds
         self._servicer: Any = HealthServicer()
         # Watching takes no thread of the server's: the standard servicer is told of changes.

@@ -21,6 +21,8 @@ from forecast_assets.serving.rpc.health import RpcHealth
 # As many as answer over HTTP; those that wait for one, or watch health, are bounded too, and the rest refused at once.
 _ANSWERING: Final = 40
 _MOST_CALLS: Final = 1_000
+# Whoever watches health hears of a change after so long.
+HEALTH_EVERY_SECONDS: Final = 5.0
 # A second process on the same port is told so, instead of sharing its callers.
 _OPTIONS: Final = (("grpc.max_receive_message_length", LARGEST_REQUEST_BYTES), ("grpc.so_reuseport", 0))
 
@@ -56,7 +58,7 @@ class RpcServer:
         self._last_answers = last_answers_seconds
         threads = ThreadPoolExecutor(answering, thread_name_prefix="rpc")
         self._server: Any = grpc.server(threads, options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
-        self._health = RpcHealth(plane)
+        self._health = RpcHealth(plane, HEALTH_EVERY_SECONDS)
         add_ForecastAssetsServicer_to_server(ForecastAssetsDoor(plane, callers), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         written = f"[{host}]" if ":" in host else host

@@ -34,6 +34,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> DataPlane:
     for units, key in enumerate(RUNS, 3):
         publish(stores, key, units)
     stores.registry.promote("stat-1", by="tests", reason="first")
+    # What came on a day that runs look at.
+    ingest(stores, day=2)
     plane = DataPlane(stores, lambda: NOW)
     plane.predictor = Predictor(
         plane.stores, PreparedRuns(plane.stores, prepare=_no_model), breaker=lambda: Breaker(failures=1_000_000)
