@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "forecast-assets keys create --name bi --role reader",
         "forecast-assets serve",
         "forecast-assets serve --port 8123",
+        "forecast-assets serve --grpc-port 50051",
         "forecast-assets serve --examples",
         "forecast-assets serve --sandbox",
         'curl -H "Authorization: Bearer $KEY" "http://127.0.0.1:8000/v1/forecasts?channel=champion&limit=28"',
@@ -28,18 +29,24 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than this machine's "
               "own belong behind a proxy that speaks TLS.")  # fmt: skip
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0 for a free one.")
+@click.option("--grpc-port", "rpc_port", type=click.IntRange(0, 65_535), help="Port of gRPC; 0 for a free one; without "
+              "it, no gRPC.")  # fmt: skip
 @click.option("--sandbox", is_flag=True, help="To try things out: any use is allowed, answers are marked.")
 @click.option("--examples", "with_examples", is_flag=True, help="Make a key for a day and show calls that work.")
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
-def serve(host: str, port: int, *, sandbox: bool, with_examples: bool, log_requests: bool) -> None:
-    """Answer callers over HTTP: published forecasts, risks and explanations of explicit versions.
+def serve(
+    host: str, port: int, rpc_port: int | None, *, sandbox: bool, with_examples: bool, log_requests: bool
+) -> None:
+    """Answer callers over HTTP or gRPC: published forecasts, risks and explanations of explicit versions.
 
     What is published is only read: no answer can change it. Callers need a key (keys create). Health is at /health/live
     and /health/ready, the document of all routes at /openapi.json. Stop with Ctrl-C: what is being answered still is.
     """
     from forecast_assets.serving.server import ServerOptions, run_server
 
-    options = ServerOptions(host, port, log_requests, is_sandbox=sandbox, with_examples=with_examples)
+    options = ServerOptions(
+        host, port, log_requests, is_sandbox=sandbox, with_examples=with_examples, rpc_port=rpc_port
+    )
     run_server(current(), options, echo=click.echo)
 
 

@@ -1,10 +1,13 @@
-"""The service: one process that answers HTTP until it is told to stop.
+"""The service: one process that answers HTTP, and gRPC where it is asked to, until it is told to stop.
 
-What belongs here: wiring stores, keys and the application, and running the server. What does not: any answer.
+What belongs here: wiring stores, keys and the doors, and running them. What does not: any answer.
 """
 
+import asyncio
 import logging
+import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,6 +22,7 @@ from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
+from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
@@ -40,6 +44,7 @@ class ServerOptions:
         log_requests: Whether each request leaves a line on standard error.
         is_sandbox: Whether people try things out: any use is allowed, and answers are marked.
         with_examples: Whether a key is made and calls are shown that work at once.
+        rpc_port: Port of gRPC; 0 for a free one, None for no gRPC.
     """
 
     host: str
@@ -47,6 +52,29 @@ class ServerOptions:
     log_requests: bool = True
     is_sandbox: bool = False
     with_examples: bool = False
+    rpc_port: int | None = None
+
+
+class TogetherServer(uvicorn.Server):
+    """Stops gRPC when it stops: both refuse what is new at once, and what both stand on is let go of last.
+
+    Args:
+        config: Of HTTP.
+        rpc: The gRPC door; None for none.
+    """
+
+    def __init__(self, config: uvicorn.Config, rpc: RpcServer | None) -> None:
+        super().__init__(config)
+        self._rpc = rpc
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way, and end."""
+        if self._rpc is not None:
+            ended = self._rpc.stop()
+            for server in self.servers:
+                server.close()
+            await asyncio.to_thread(ended.wait)
+        await super().shutdown(sockets)
 
 
 def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str], None]) -> None:
@@ -81,7 +109,10 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         server_header=False,
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
-    with config.bind_socket() as sock:
+    rpc = None
+    if options.rpc_port is not None:
+        rpc = RpcServer(plane, callers, options.host, options.rpc_port, last_answers_seconds=_LAST_ANSWERS_SECONDS)
+    with config.bind_socket() as sock, rpc or nullcontext():
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
@@ -91,9 +122,10 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
             _show_examples(plane, keys, f"http://{host}:{port}", echo)
         ready, sandbox = plane.readiness(), " as a sandbox" if options.is_sandbox else ""
         state = "yes" if ready.is_ready else "; ".join(ready.reasons)
-        echo(f"Listening on http://{host}:{port}{sandbox} (ready: {state}). Stop with Ctrl-C.")
+        also = "" if rpc is None else f" and for gRPC on {rpc.address}"
+        echo(f"Listening on http://{host}:{port}{also}{sandbox} (ready: {state}). Stop with Ctrl-C.")
         with warming:
-            uvicorn.Server(config).run(sockets=[sock])
+            TogetherServer(config, rpc).run(sockets=[sock])
 
 
 def _show_examples(plane: DataPlane, keys: ApiKeys, address: str, echo: Callable[[str], None]) -> None:

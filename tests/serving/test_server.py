@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +18,8 @@ from forecast_assets.cli import cli
 from forecast_assets.core.errors import NotPublishedError
 from forecast_assets.launch import Runner
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
+from forecast_assets.serving.rpc.forecast_assets_pb2_grpc import ForecastAssetsStub
 from resources.operational.api_keys import ApiKeys
 from tests.support.retailers import KEY
 
@@ -32,7 +35,7 @@ def home(published: tuple[Runner, RunOutcome]) -> Path:
 @pytest.fixture(scope="module")
 def started(home: Path) -> Iterator[Started]:
     """A sandbox with its calls, and what it said until it listened."""
-    command = [str(COMMAND), "serve", "--port", "0", "--examples", "--sandbox"]
+    command = [str(COMMAND), "serve", "--port", "0", "--grpc-port", "0", "--examples", "--sandbox"]
     environment = {**os.environ, "FORECAST_ASSETS_HOME": str(home)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -71,6 +74,19 @@ def test_the_calls_that_it_shows_work_and_change_nothing(started: Started, home:
     assert units["before"] + sum(units["causes"].values()) == pytest.approx(units["after"], abs=1e-9)
     assert units["after"] != units["before"]
     assert files(home) == before
+
+
+def test_both_doors_give_the_same_answer(started: Started) -> None:
+    over_http, said = called(next(line for line in started[1] if "/v1/forecasts" in line)), " ".join(started[1])
+    key, address = re.findall(r"fak_\S+", said)[0], re.findall(r"gRPC on (\S+)", said)[0]
+    rows = over_http["rows"]
+    assert isinstance(rows, list)
+    asked = pb.StoredRequest(
+        model_version="stat-1", store_id=[rows[0]["store_id"]], sku_id=[rows[0]["sku_id"]], last_step=7
+    )
+    with grpc.insecure_channel(address) as channel:
+        told = ForecastAssetsStub(channel).Forecasts(asked, timeout=60, metadata=[("authorization", f"Bearer {key}")])
+    assert [float(row.forecast_units) for row in told.rows] == [row["forecast_units"] for row in rows]
 
 
 def test_answers_of_a_sandbox_are_marked_and_any_use_is_allowed(started: Started) -> None:

@@ -13,14 +13,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import Field
 
 from forecast_assets import __version__
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right, may
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
-from forecast_assets.serving.api.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.serving.api.rendering import (
+    Format,
     compared_document,
     json_rows,
     rows_response,
@@ -30,6 +31,7 @@ from forecast_assets.serving.api.rendering import (
 from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
 _DESCRIPTION: Final = (
@@ -39,6 +41,12 @@ _DESCRIPTION: Final = (
 )
 
 _MARKS: Final = {"X-Sandbox": "true"}
+
+
+class FormattedQuery(StoredQuery):
+    """A page of published rows, and how they are written."""
+
+    format: Format = Field(Format.JSON, description="of the rows")
 
 
 def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
@@ -108,7 +116,7 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 
     def stored(product: str, summary: str) -> None:
         @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product, dependencies=[reader])
-        def read(asked: Annotated[StoredQuery, Query()]) -> Response:
+        def read(asked: Annotated[FormattedQuery, Query()]) -> Response:
             answer = plane.stored(asked.question(product))
             told = {"runs": [asdict(run) for run in answer.runs], "next_page": answer.next_page}
             return rows_response(answer.rows, told, asked.format)

@@ -26,8 +26,9 @@ from forecast_assets.operations.feedback_checks import (
 )
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
-from forecast_assets.serving.api.problems import problem
+from forecast_assets.serving.api.problems import answer
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.problems import Problem
 from resources.operational.dead_letters import Sender
 from resources.operational.feedback import FeedbackStore
 
@@ -159,14 +160,13 @@ def _answer(receipt: Receipt, request_id: str) -> Response:
     }
     if receipt.accepted:
         return JSONResponse({"request_id": request_id, **told})
-    return problem(
-        request_id,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
+    what = Problem(
         "no-usable-record",
         f"None of the {receipt.dead_lettered} records can be used; the first: {receipt.outcomes[0].reason}.",
         "They are kept as dead letters: an operator can mend and replay them, or send them correctly under another id.",
-        facts=told,
+        told,
     )
+    return answer(request_id, HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
 
 async def _body(request: Request) -> bytes:

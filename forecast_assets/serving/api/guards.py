@@ -4,26 +4,19 @@ What belongs here: one ASGI middleware. What does not: who asks, or any route.
 """
 
 import logging
-import re
-import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from forecast_assets.serving.api.problems import TooLargeError, defect, too_large
+from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES, request_id_of, trace_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-LARGEST_BODY_BYTES: Final = 1 << 20
-# Visible ASCII without what separates values in logs: an id is copied into them.
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-# W3C Trace Context, version 00.
-_TRACE_PARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -45,7 +38,7 @@ class Guards:
     """
 
     def __init__(
-        self, app: App, largest_body: int = LARGEST_BODY_BYTES, marks: Mapping[str, str] = MappingProxyType({})
+        self, app: App, largest_body: int = LARGEST_REQUEST_BYTES, marks: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         self._app, self._largest = app, largest_body
         self._marks = [(name.lower().encode(), value.encode()) for name, value in marks.items()]
@@ -56,11 +49,10 @@ class Guards:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        given = _given(headers.get(b"x-request-id"), _REQUEST_ID)
-        request_id = given or str(uuid.uuid4())
-        trace = _given(headers.get(b"traceparent"), _TRACE_PARENT) or _new_trace()
+        said = _text(headers, b"x-request-id")
+        request_id, trace = request_id_of(said), trace_of(_text(headers, b"traceparent"))
         scope["request_id"], scope["traceparent"] = request_id, trace
-        scope["is_request_id_given"] = given is not None
+        scope["is_request_id_given"] = said == request_id
         started, status = time.perf_counter(), 0
 
         async def answer(message: Message) -> None:
@@ -110,13 +102,8 @@ class _Bounded:
         return message
 
 
-def _given(value: bytes | None, pattern: re.Pattern[str]) -> str | None:
-    text = (value or b"").decode("ascii", errors="replace")
-    return text if pattern.fullmatch(text) else None
-
-
-def _new_trace() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("ascii", errors="replace")
 
 
 def _length(headers: dict[bytes, bytes]) -> int:

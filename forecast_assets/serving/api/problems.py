@@ -3,19 +3,16 @@
 What belongs here: which status an error has, and its document. What does not: raising any.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import (
-    FIRST,
     ForecastAssetsError,
     InputError,
     IntegrityError,
@@ -29,6 +26,7 @@ from forecast_assets.core.errors import (
     UnknownProductError,
     UnknownVersionError,
 )
+from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 # What kinds of errors are to HTTP; the nearest class above an error's own counts.
@@ -65,38 +63,26 @@ class TooLargeError(HTTPException):
         self.largest = largest
 
 
-def problem(
-    request_id: str,
-    status: HTTPStatus,
-    code: str,
-    detail: str,
-    remedy: str,
-    *,
-    facts: Mapping[str, Any] = MappingProxyType({}),
-    actions: Sequence[Mapping[str, Any]] = (),
-    headers: Mapping[str, str] | None = None,
+def answer(
+    request_id: str, status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Return the answer that says what is wrong.
 
     Args:
         request_id: Of the request.
         status: Of the answer.
-        code: What kind of error it is, for programs; it never changes.
-        detail: What is wrong, and which.
-        remedy: What to do.
-        facts: What a program needs of it.
-        actions: What to do as use cases with arguments.
+        problem: What is wrong.
         headers: Of the answer.
     """
     document = {
-        "type": f"about:blank#{code}",
+        "type": f"about:blank#{problem.code}",
         "title": status.phrase,
         "status": int(status),
-        "code": code,
-        "detail": detail,
-        "remedy": remedy,
-        "actions": list(actions),
-        "facts": dict(facts),
+        "code": problem.code,
+        "detail": problem.detail,
+        "remedy": problem.remedy,
+        "actions": list(problem.actions),
+        "facts": dict(problem.facts),
         "request_id": request_id,
     }
     return JSONResponse(document, status, headers, MEDIA_TYPE)
@@ -104,25 +90,18 @@ def problem(
 
 def too_large(request_id: str, largest: int) -> JSONResponse:
     """Return the answer to a body beyond its bound, in bytes."""
-    return problem(
-        request_id,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    what = Problem(
         "too-large",
         f"A request has at most {largest:,} bytes.",
         "Ask for fewer series at a time.",
-        facts={"largest_bytes": largest},
+        {"largest_bytes": largest},
     )
+    return answer(request_id, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
 
 
 def defect(request_id: str) -> JSONResponse:
     """Return the answer where the service failed; what it was stands in the log under the same id, and nowhere else."""
-    return problem(
-        request_id,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "defect",
-        "The service failed on this request.",
-        "Tell an operator the request's id.",
-    )
+    return answer(request_id, HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -135,31 +114,12 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, TooManyRequestsError):
             headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-        return problem(
-            _request_id(request),
-            status_of(type(error)),
-            error.code,
-            str(error.message),
-            str(error.remedy),
-            facts=error.facts,
-            actions=_actions(error.remedy),
-            headers=headers,
-        )
+        return answer(_request_id(request), status_of(type(error)), problem_of(error), headers)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [
-            {"where": ".".join(map(str, each["loc"])), "what": each["msg"], "kind": each["type"]}
-            for each in error.errors()[:FIRST]
-        ]
-        return problem(
-            _request_id(request),
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "malformed-request",
-            "; ".join(f"{each['where']}: {each['what']}" for each in wrong),
-            "Correct what is named; /openapi.json says what each route takes.",
-            facts={"errors": wrong},
-        )
+    async def of_names_and_types(request: Request, error: RequestValidationError) -> JSONResponse:
+        what = malformed(error.errors(), "/openapi.json says what each route takes")
+        return answer(_request_id(request), HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
     @app.exception_handler(TooLargeError)
     async def over_its_bound(request: Request, error: TooLargeError) -> JSONResponse:
@@ -168,25 +128,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        code = status.phrase.lower().replace(" ", "-")
-        return problem(
-            _request_id(request), status, code, str(error.detail), "See /openapi.json.", headers=error.headers
-        )
+        what = Problem(status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.")
+        return answer(_request_id(request), status, what, error.headers)
 
 
 def _request_id(request: Request) -> str:
     return str(request.scope.get("request_id", ""))
-
-
-def _actions(remedy: str | Sentence) -> list[dict[str, Any]]:
-    if isinstance(remedy, str):
-        return []
-    return [
-        {
-            "name": part.name,
-            "on": [str(each) for each in part.on],
-            "arguments": {k: str(v) for k, v in part.arguments.items()},
-        }
-        for part in remedy.parts
-        if isinstance(part, Action)
-    ]

@@ -8,8 +8,8 @@ from httpx import ASGITransport
 
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
-from forecast_assets.serving.api.guards import LARGEST_BODY_BYTES
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES
 from resources.operational.api_keys import ApiKeys
 from tests.serving.conftest import NOW
 from tests.support.callers import Client
@@ -58,7 +58,7 @@ def test_ids_and_trace_context_come_back(client: Client) -> None:
 
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_a_body_that_is_too_large_is_refused(client: Client, *, is_counted: bool) -> None:
-    body = b"x" * (LARGEST_BODY_BYTES + 1)
+    body = b"x" * (LARGEST_REQUEST_BYTES + 1)
 
     async def pieces() -> AsyncIterator[bytes]:
         yield body[:1000]

@@ -1,6 +1,6 @@
-"""Requests as HTTP carries them: names, types and bounds, with examples for the OpenAPI document.
+"""Questions as requests carry them: names, types and bounds, with examples for the OpenAPI document.
 
-What belongs here: from a query to a question. What does not: answering.
+What belongs here: from what is said to a question. What does not: answering, or how a protocol carries it.
 """
 
 from datetime import date
@@ -10,7 +10,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast_assets.core.keys import PredictionId
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
-from forecast_assets.serving.api.rendering import Format
 from forecast_assets.serving.dataplane.answered import page_from
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, PredictionAsked
 from forecast_assets.serving.dataplane.predicting import MOST_SERIES, PredictQuestion
@@ -63,7 +62,6 @@ class StoredQuery(RunAsked):
     columns: NameList = Field([], description="besides the row's key; may be repeated; default: all")
     limit: int = Field(DEFAULT_ROWS, ge=1, le=MOST_ROWS, description="rows of a page at most")
     page: Annotated[str, Field(max_length=4_000)] | None = Field(None, description="`next_page` of the answer before")
-    format: Format = Field(Format.JSON, description="of the rows")
 
     def question(self, product: str) -> StoredQuestion:
         """Return what is asked of a product.
