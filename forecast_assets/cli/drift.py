@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, examples, opened, opened_registry, page_option, with_runner, write_page
+from forecast_assets.cli.common import (
+    DAY,
+    current,
+    examples,
+    opened,
+    opened_registry,
+    page_option,
+    with_runner,
+    write_page,
+)
 from forecast_assets.cli.mirror import follow_mirror
 
 if TYPE_CHECKING:
