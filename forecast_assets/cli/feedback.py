@@ -132,13 +132,18 @@ def replay(letter: tuple[int, ...], takes_all: bool, by: str) -> None:
     """
     from forecast_assets.operations.feedback import replay as again
     from forecast_assets.operations.feedback import waiting_letters
+    from forecast_assets.operations.prediction_events import find_event
     from forecast_assets.presentation.feedback import replayed_text
 
     if bool(letter) == takes_all:
         raise InputError("Name dead letters, or all that wait.", remedy="Give numbers, or --all.")
-    stores, store, letters = opened(), _store(), _letters()
+    settings, stores, store, letters = current(), opened(), _store(), _letters()
+
+    def is_event(event_id: str) -> bool:
+        return find_event(settings, event_id) is not None
+
     for each in waiting_letters(letters) if takes_all else letter:
-        click.echo(replayed_text(again(stores, store, letters, each, by=by)))
+        click.echo(replayed_text(again(stores, store, letters, each, by=by, find_event=is_event)))
 
 
 @dead_letters.command(epilog=examples('forecast-assets dead-letters drop 3 --by ana --reason "sent by mistake"'))

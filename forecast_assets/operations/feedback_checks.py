@@ -49,16 +49,15 @@ def judged_records(stores: Stores, texts: Sequence[str], find_event: FindEvent |
     ids = [
         PredictionId.parse(each.prediction_id) for each in formed if isinstance(each, Feedback) and each.prediction_id
     ]
-    unknown = _unknown(stores, ids)
-    return [each if isinstance(each, str) else _known(each, unknown, find_event) for each in formed]
+    events = dict.fromkeys(each.event_id for each in formed if isinstance(each, Feedback) and each.event_id)
+    unknown = _unknown(stores, ids) | _unknown_events([*events], find_event)
+    return [each if isinstance(each, str) else unknown.get(each.subject, each) for each in formed]
 
 
-def _known(said: Feedback, unknown: Mapping[str, str], find_event: FindEvent | None) -> Feedback | str:
-    if said.prediction_id is not None:
-        return unknown.get(said.prediction_id, said)
+def _unknown_events(ids: Sequence[str], find_event: FindEvent | None) -> dict[str, str]:
     if find_event is None:
-        return "no prediction events are kept here: name a `prediction_id`"
-    return said if find_event(str(said.event_id)) else f"there is no prediction event {said.event_id}"
+        return dict.fromkeys(ids, "no prediction events are kept here: name a `prediction_id`")
+    return {each: f"there is no prediction event {each}" for each in ids if not find_event(each)}
 
 
 def _unknown(stores: Stores, ids: Sequence[PredictionId]) -> dict[str, str]:

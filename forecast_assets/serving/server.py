@@ -98,7 +98,8 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     callers = Callers(keys, lambda: datetime.now(UTC))
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
-    add_feedback(app, plane, callers, FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS))
+    kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
+    add_feedback(app, plane, callers, kept, None if events is None else lambda name: events.find(name) is not None)
     config = uvicorn.Config(
         app,
         options.host,
