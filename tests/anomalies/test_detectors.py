@@ -1,7 +1,10 @@
 """The four detectors: one convention, repeatable, and equal however rows are cut."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.ensemble import IsolationForest
 
 from forecast_assets.anomalies.detectors import DETECTORS
 from forecast_assets.anomalies.features import ON_INVALID
@@ -48,6 +51,21 @@ def test_the_same_rows_and_seed_give_the_same_bits_on_any_number_of_threads(name
     alone = chunked_scores(one, values, workers=1)
     assert np.array_equal(alone, chunked_scores(other, values, workers=3))
     assert np.array_equal(alone[CHUNK:], chunked_scores(one, values[CHUNK:], workers=2))
+
+
+def test_an_isolation_forest_scores_bit_by_bit_as_the_library_does() -> None:
+    for settings in ({}, {"max_features": 2}, {"max_samples": 1}, {"n_estimators": 3}):
+        forest = IsolationForest(random_state=1, **settings).fit(usual_values(300))
+        values = usual_values(1000, seed=4)
+        assert np.array_equal(DETECTORS["isolation-forest"].raw(forest, values), -forest.score_samples(values))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_threads_that_score_leave_the_warnings_of_the_process_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, touched = plain_model(name), []
+    monkeypatch.setattr(warnings, "resetwarnings", lambda: touched.append(name))
+    chunked_scores(model, usual_values(2 * CHUNK), workers=2)
+    assert touched == []
 
 
 @pytest.mark.parametrize("name", DETECTORS)
