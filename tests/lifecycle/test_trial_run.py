@@ -99,7 +99,7 @@ def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call)
         CHALLENGER, by="ana", reason="the trial", rule=lambda state: require_better(state, "daily", CHALLENGER)
     )
     code, told = call("challenger", "show")
-    assert "over, `champion` is stat-2 since ledger entry" in told
+    assert "over, `champion` became stat-2 with ledger entry" in told
     code, told = call("promote", CHALLENGER, "--on-evidence", *WHO)
     assert (code, "nothing changed" in told) == (0, True)
     with pytest.raises(NotReadyError, match="No daily trial runs"):

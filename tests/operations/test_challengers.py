@@ -33,12 +33,13 @@ from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
 from resources.ledger.entries.weigh import ChallengerVerdicts
 from resources.stores.home import Stores, open_stores
-from tests.support.store_cases import CUTOFF, ingest, register
+from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
 from tests.support.trial_cases import (
     CHALLENGER,
     CHAMPION,
     FIRST,
     Said,
+    assigned,
     begin,
     both,
     judged,
@@ -156,8 +157,27 @@ def test_a_trial_is_over_once_either_channel_moves(prepared: Stores, move: str) 
         channel = "champion" if move == "promote" else "challenger"
         prepared.registry.promote("stat-0", by="ana", reason="another", channel=channel)
     assert running_trial(prepared.ledger.state(), "daily") is None
-    with pytest.raises(NotAcceptedError, match=r"its trial is over: `\w+` is stat-0 since ledger entry"):
+    with pytest.raises(NotAcceptedError, match=r"its trial is over: `\w+` became stat-0 with ledger entry"):
         promote(prepared)
+
+
+def test_a_trial_does_not_revive_when_the_promotion_that_ended_it_is_rolled_back(shown_better: Stores) -> None:
+    begin(shown_better, 1.0)
+    promote(shown_better)
+    shown_better.registry.rollback(by="ben", reason="worse in the shops")
+    state = shown_better.ledger.state()
+    assert (state.channel("champion"), state.channel("challenger")) == (CHAMPION, CHALLENGER), "as in the trial"
+    assert running_trial(state, "daily") is None
+    for version in (CHAMPION, CHALLENGER):
+        publish(shown_better, run_key(43, version))
+    terms = assigned(shown_better, run_key(43).prediction_date).terms
+    assert (terms.champion_version, terms.challenger_version, terms.share) == (CHAMPION, "", 0.0)
+    assert promote_if_better(shown_better, DAILY) is None
+    with pytest.raises(NotAcceptedError, match="its trial is over: `champion` became stat-2 with ledger entry"):
+        promote(shown_better)
+    again = begin(shown_better)
+    assert again.begun_by == again.sequence, "another trial, with no evidence yet"
+    assert promote_if_better(shown_better, DAILY) is None
 
 
 # --- bad input ---

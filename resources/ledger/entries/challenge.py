@@ -154,7 +154,8 @@ class Challenges:
 def running_trial(state: FoldedState, cadence: str) -> Challenge | None:
     """Return the trial of a cadence as its newest entry has it; None where none runs.
 
-    A trial is of two versions: it is over once the channel of either points at another one.
+    A trial is of two versions: it is over once the channel of either was moved to another one, also if it has been
+    moved back since.
 
     Args:
         state: What is true now.
@@ -173,13 +174,14 @@ def trial_end(state: FoldedState, newest: Challenge) -> str:
     """
     if newest.is_stop:
         return f"{newest.by} stopped it (ledger entry {newest.sequence}): {newest.reason}."
-    channels = state.part(Channels)
+    channels, begun = state.part(Channels), newest.begun_by
     wanted = {CADENCES[newest.cadence].champion: newest.champion_version, newest.channel: newest.model_version}
-    for channel, version in wanted.items():
-        target = channels.target(channel)
-        if target != version:
-            return f"`{channel}` is {target or 'nothing'} since ledger entry {channels.since(channel)}."
-    return ""
+    for move in channels.channel_moves:
+        # A move to the version that it points at, with other overrides, changes nothing of what is compared.
+        if move.sequence > begun and move.model_version != wanted.get(move.channel, move.model_version):
+            return f"`{move.channel}` became {move.model_version} with ledger entry {move.sequence}."
+    cleared = next((channel for channel in wanted if channels.cleared.get(channel, 0) > begun), None)
+    return "" if cleared is None else f"`{cleared}` is nothing since ledger entry {channels.cleared[cleared]}."
 
 
 class ChallengeKind(EntryKind[Challenge]):
