@@ -36,14 +36,15 @@ def show(as_of: int | datetime | None) -> None:
 
     What follows from a later day on is named at its top.
     """
-    from forecast_assets.operations.policies import pending_policies, policy_in_force
+    from forecast_assets.operations.policies import newest_policy, pending_policies, policy_in_force
     from forecast_assets.presentation.policies import policy_text
 
     ledger = opened_registry().ledger if as_of is None else opened(as_of, says=False).ledger
     if isinstance(as_of, int):
         as_of = datetime.fromisoformat(ledger.state().recorded_at)
     day = None if as_of is None else as_of.date()
-    click.echo(policy_text(policy_in_force(ledger, day), pending_policies(ledger, day)))
+    shown, pending = policy_in_force(ledger, day), pending_policies(ledger, day)
+    click.echo(policy_text(shown, pending, based_on=newest_policy(ledger)))
 
 
 class _Change(click.ParamType["tuple[str, Any]", Any]):
@@ -93,7 +94,8 @@ def diff(file: Path | None, changes: "tuple[tuple[str, Any], ...]", effective_fr
     """
     from forecast_assets.presentation.policies import proposal_text
 
-    click.echo(proposal_text(_proposal(opened_registry().ledger, file, changes, effective_from)))
+    proposal, _ = _proposal(opened_registry().ledger, file, changes, effective_from)
+    click.echo(proposal_text(proposal))
 
 
 @policy.command(
@@ -116,23 +118,27 @@ def apply(
     value does not name stays as it is in force on that day.
     """
     from forecast_assets.operations.policies import apply_policy, today
-    from forecast_assets.presentation.policies import applied_text, proposal_text
+    from forecast_assets.presentation.policies import applied_text, proposal_text, unbased_text
 
     ledger = opened_registry().ledger
-    proposal = _proposal(ledger, file, changes, effective_from)
+    proposal, is_based = _proposal(ledger, file, changes, effective_from)
     record = apply_policy(ledger, proposal, by=by, reason=reason)
     click.echo(f"{proposal_text(proposal)}\n\n{applied_text(record, today())}")
+    if file is not None and not is_based:
+        click.echo(unbased_text(file), err=True)
 
 
 def _proposal(
     ledger: "Ledger", file: Path | None, changes: "tuple[tuple[str, Any], ...]", effective_from: date | None
-) -> "PolicyProposal":
-    from forecast_assets.operations.policies import propose_policy, read_policy_file
+) -> "tuple[PolicyProposal, bool]":
+    """Return what is proposed, and whether a file says what it was edited from."""
+    from forecast_assets.operations.policies import PolicyFile, propose_policy, read_policy_file
 
     if file is None and not changes:
         raise click.UsageError("Name a file of TOML, or values with --set.")
-    said = {} if file is None else read_policy_file(file)
-    return propose_policy(ledger, {**said, **dict(changes)}, effective_from)
+    said = PolicyFile({}) if file is None else read_policy_file(file)
+    proposal = propose_policy(ledger, {**said.values, **dict(changes)}, effective_from, based_on=said.based_on)
+    return proposal, said.based_on is not None
 
 
 COMMANDS: Final = (policy,)

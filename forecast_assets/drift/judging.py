@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
-from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.arrays import Floats, Ints
 from forecast_assets.drift.daily_figures import ALL_STORES, EVENTFUL, MISSING, ZERO, Figure, Scale
 from forecast_assets.drift.detectors import LEAST_SPREAD, Change, broken, changes
 from forecast_assets.drift.expectations import LEAST_HISTORY, Deviations, KnownDays, deviations, spreads
@@ -24,6 +24,8 @@ _LEAST_A_DAY: Final = 10.0
 # Of a column that is nothing but zeros, or nulls, that never was.
 _ALL: Final = 0.98
 _NEVER: Final = 0.9
+# Longer than that it is no fault that nobody has mended.
+LONGEST_EMPTY: Final = 56
 _LEAST_ROWS: Final = 20
 _USUAL_DAYS: Final = 56
 _NOTHING: Final = 1e-9
@@ -118,10 +120,11 @@ def _judged_together(figures: Sequence[Figure], calendar: KnownDays, watched: in
     for at, (figure, apart) in enumerate(zip(figures, parts, strict=True)):
         rows = slice(at * (count + 1), (at + 1) * (count + 1))
         # A product that is sold out is no broken column; what is empty as a whole is, at once.
-        own = _is_emptied(figure) if figure.name.endswith((ZERO, MISSING)) else is_broken[rows][1:]
+        is_column = figure.name.endswith((ZERO, MISSING))
+        own = emptied_days(figure) if is_column else is_broken[rows][1:].astype(np.int64)
         # Of a figure that broke in most stores at once the whole is broken, however the stores weigh.
-        is_out = np.concatenate([[own.sum() > count / 2], own])
-        made.append(_judgements(figure, apart, change.rows(rows), is_out))
+        whole = own.max(initial=0) if (own > 0).sum() > count / 2 else 0
+        made.append(_judgements(figure, apart, change.rows(rows), np.concatenate([[whole], own])))
     return made
 
 
@@ -133,13 +136,25 @@ def _judged(figure: Figure) -> Floats:
     return np.where(is_judged[:, None], figure.values, np.nan)
 
 
-def _is_emptied(figure: Figure) -> Bools:
-    """[S] Whether a column is all zeros, or nulls, today and never was lately."""
-    before = figure.values[:, -_USUAL_DAYS - 1 : -1]
-    known = ~np.isnan(before)
-    most = np.where(known, before, -1.0).max(axis=1, initial=-1.0)
-    is_known = (known.sum(axis=1) >= _USUAL_DAYS // 2) & (figure.weights[:, -1] >= _LEAST_ROWS)
-    return np.asarray((np.nan_to_num(figure.values[:, -1]) >= _ALL) & (most <= _NEVER) & is_known)
+def emptied_days(figure: Figure) -> Ints:
+    """[S] For how many days up to the last a column has been all zeros, or nulls, that never was in the weeks before.
+
+    0 where it is not, or may be: also after `LONGEST_EMPTY` days, which make it what the column is.
+    """
+    values = figure.values
+    # Days without rows neither end it nor count as its first.
+    is_over = np.nan_to_num(values, nan=1.0)[:, ::-1] < _ALL
+    back = np.where(is_over.any(axis=1), is_over.argmax(axis=1), values.shape[1])
+    made = np.zeros(len(values), dtype=np.int64)
+    for store in np.flatnonzero((np.nan_to_num(values[:, -1]) >= _ALL) & (figure.weights[:, -1] >= _LEAST_ROWS)):
+        run = values[store, values.shape[1] - back[store] :]
+        days = len(run) - int(np.argmax(~np.isnan(run)))
+        end = values.shape[1] - days
+        before = values[store, max(end - _USUAL_DAYS, 0) : end]
+        before = before[~np.isnan(before)]
+        if len(before) >= _USUAL_DAYS // 2 and before.max() <= _NEVER and days <= LONGEST_EMPTY:
+            made[store] = days
+    return made
 
 
 def _with_whole(figure: Figure, apart: Deviations) -> Deviations:
@@ -163,15 +178,17 @@ def _average(values: Floats, weights: Floats) -> Floats:
     return np.where(total > 0, (known * np.nan_to_num(values)).sum(axis=0) / np.maximum(total, _NOTHING), np.nan)
 
 
-def _judgements(figure: Figure, apart: Deviations, change: Change, is_broken: Bools) -> list[DriftJudgement]:
+def _judgements(figure: Figure, apart: Deviations, change: Change, broken_days: Ints) -> list[DriftJudgement]:
+    """Return what is found over all and in each store; of what is broken, for how many days."""
     made = []
     scopes = (ALL_STORES, *(store for store in figure.store_ids if store != ALL_STORES))
     for at, scope in enumerate(scopes):
         since, size = None, None
         if np.isnan(apart.spread[at]):
             verdict = TOO_LITTLE_HISTORY
-        elif is_broken[at]:
-            verdict, since, size = BROKEN, figure.last, _known(apart.values[at, -1])
+        elif broken_days[at]:
+            first = figure.values.shape[1] - int(broken_days[at])
+            verdict, since, size = BROKEN, figure.day(first), _known(apart.values[at, -1])
         elif change.is_changed[at, -1] and figure.feed not in EVENTFUL:
             first = int(change.since[at, -1])
             verdict, since, size = CHANGED, figure.day(first), mean_size(apart.values[at, first:])

@@ -4,9 +4,10 @@ What belongs here: from a day to its stored report, which signals open and close
 detectors, or Dagster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
+from typing import Any, Final
 
 import polars as pl
 
@@ -22,7 +23,7 @@ from forecast_assets.drift.inputs import (
     read_measurements,
 )
 from forecast_assets.drift.judging import DriftJudgement, judge_figures
-from forecast_assets.drift.profiles import PROFILES, Match, match_stores
+from forecast_assets.drift.profiles import LONGEST_DAYS, PROFILES, Match, first_needed, match_stores
 from forecast_assets.drift.signals import opened_and_closed, signals_of
 from forecast_assets.history import History
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -32,6 +33,7 @@ from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
 PRODUCT = DRIFT_REPORTS.name
+STORE_NAMES: Final = "store_names"
 
 
 @dataclass(frozen=True)
@@ -72,34 +74,49 @@ def judge_day(context: DriftContext) -> StageResult:
     """
     stores, day = context.stores, context.prediction_date
     inputs = find_inputs(stores, day)
+    swapped = swapped_since(stores.ledger.state().part(DriftRecords), day)
     judgements = [
-        *_judged_feeds(History.of(inputs.snapshot, stores.observations)),
+        *_judged_feeds(History.of(inputs.snapshot, stores.observations), swapped),
         *_judged_features(stores, inputs),
         *_judged_forecasts(stores, inputs),
     ]
     # Measurements have entries of their own, which keep them: to name each run behind them again would take long.
-    facts = {"known_until": inputs.snapshot.facts["known_until"], "measurements": [*inputs.measurements]}
+    known_until, measurements = inputs.snapshot.facts["known_until"], [*inputs.measurements]
+    facts: dict[str, Any] = {"known_until": known_until, "measurements": measurements}
+    if swapped:
+        facts["names_told_since"] = {feed: since.isoformat() for feed, since in swapped.items()}
     return StageResult(
         {PRODUCT: report_rows(judgements, day)}, inputs.versions, facts, lambda: _summary(judgements, day)
     )
 
 
-def _judged_feeds(history: History) -> list[DriftJudgement]:
+def swapped_since(records: DriftRecords, day: date) -> dict[str, date]:
+    """Return from when on stores go by each other's names, by feed, where that was told when the day came."""
+    told = [
+        (each.called.name, date.fromisoformat(each.since))
+        for each in records.open_before(day).values()
+        if each.called.subject == "feed" and each.called.figure == STORE_NAMES
+    ]
+    return {feed: since for feed, since in told if (day - since).days < LONGEST_DAYS}
+
+
+def _judged_feeds(history: History, swapped: Mapping[str, date]) -> list[DriftJudgement]:
     figures, calendars = read_feeds(history)
-    named = []
-    for feed, (_, past_days) in PROFILES.items():
-        rows = history.feed(feed, since=history.cutoff - timedelta(days=past_days + 7))
-        match = None if rows is None else match_stores(feed, rows, history.cutoff)
+    day, named = history.cutoff, []
+    for feed in PROFILES:
+        since = swapped.get(feed)
+        rows = history.feed(feed, since=first_needed(feed, since or day))
+        match = None if rows is None else match_stores(feed, rows, day, since)
         if match is not None:
-            named += judge_names(feed, match, history.cutoff)
+            named += judge_names(feed, match, since or day)
     return [*judge_figures(figures, calendars), *named]
 
 
 def judge_names(feed: str, match: Match, day: date) -> list[DriftJudgement]:
-    """Return whether stores go by each other's names: one judgement over all, or of each that does."""
+    """Return whether stores go by each other's names, from a day on: one judgement over all, or of each that does."""
     return [
         DriftJudgement(
-            "feed", feed, "store_names", scope, "gain", BROKEN if match.stores else AS_USUAL,
+            "feed", feed, STORE_NAMES, scope, "gain", BROKEN if match.stores else AS_USUAL,
             value=match.gain, expected=match.usual, deviation=match.gain - match.usual, spread=None,
             statistic=match.gain, threshold=match.threshold, since=day if match.stores else None,
             size=match.gain if match.stores else None,

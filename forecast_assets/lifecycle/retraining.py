@@ -97,9 +97,9 @@ def due_training(stores: Stores, *, weeks: int, now: datetime, by_drift: bool = 
 
 def _reason(state: LedgerState, seen: date, cutoff: date, *, weeks: int, by_drift: bool) -> tuple[str, str]:
     """Return why to train up to a day what has seen the days up to another, and if not, what is waited for."""
-    broken = [step.item for step in _open(state) if SignalName.parse(step.signal).verdict == BROKEN]
+    broken = _broken(state, seen, cutoff)
     if broken:
-        return "", f"A feed is broken (item {broken[0]} of the backlog): nothing is learned from it."
+        return "", broken
     waits = f"Versions have seen the days up to {seen}."
     if by_drift:
         for step, signal in _changes_after(state, seen):
@@ -110,6 +110,33 @@ def _reason(state: LedgerState, seen: date, cutoff: date, *, weeks: int, by_drif
     if weeks and cutoff - seen >= timedelta(weeks=weeks):
         return f"schedule: the newest version has seen the days up to {seen}, {(cutoff - seen).days} days ago", ""
     return "", waits
+
+
+def _broken(state: LedgerState, seen: date, cutoff: date) -> str:
+    """Return why days after one and up to another cannot be learned from; empty if they can.
+
+    While a signal is told, no word of a person makes its feed whole. Once it is told no more its days are still there:
+    whether they were put right only a person knows, who closes the item.
+    """
+    told = {record.sequence: record for records in state.part(DriftRecords).by_day.values() for record in records}
+    backlog = state.part(Backlog)
+    for step in backlog.newest.values():
+        if SignalName.parse(step.signal).verdict != BROKEN:
+            continue
+        if step.is_present:
+            return f"A feed is broken (item {step.item} of the backlog): nothing is learned from it."
+        if step.status == CLOSED:
+            continue
+        first = backlog.first(step.item)
+        opened = next(each for each in told[first.sequence].opened if each.signal == step.signal)
+        ended = next(each for each in backlog.steps if each.item == step.item and not each.is_present)
+        since, last = date.fromisoformat(opened.since), told[ended.sequence].prediction_date - timedelta(days=1)
+        if since <= cutoff and last > seen:
+            return (
+                f"Item {step.item} of the backlog is not closed: a feed was broken from {since} to {last}, which no "
+                "version has seen. Close it when those days are put right, or may be learned from as they are."
+            )
+    return ""
 
 
 def _open(state: LedgerState) -> list[BacklogStep]:

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
-from forecast_assets.core.errors import InputError
+from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.core.policy import Policy, PolicyChange, flat_values, policy_changes
 from resources.ledger.entries.policy import POLICY, Policies, PolicyRecord
 from resources.ledger.log import Ledger
+
+# What a file that was shown says of the ledger that it was shown from.
+BASED_ON: Final = "based_on"
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,32 @@ class PolicyProposal:
         effective_from: First day, in UTC, on which it would be in force.
         base: What would be in force on that day without it.
         since: Ledger entry of the newest policy when it was written; 0 if there was none.
-        later: Policies that were applied already and are in force from a day after that one on.
+        pending: Policies that take effect after its day, the first first: each replaces it as a whole.
     """
 
     policy: Policy
     effective_from: date
     base: PolicyRecord
     since: int
-    later: tuple[PolicyRecord, ...] = ()
+    pending: tuple[PolicyRecord, ...] = ()
 
     @property
     def changes(self) -> list[PolicyChange]:
         """What it changes, in the order of the document."""
         return policy_changes(self.base.policy, self.policy)
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """What a file of TOML says.
+
+    Attributes:
+        values: By `section.key`; it may say only some.
+        based_on: Ledger entry of the newest policy when it was written, 0 if there was none; None if it does not say.
+    """
+
+    values: Mapping[str, Any]
+    based_on: int | None = None
 
 
 def today() -> date:
@@ -60,30 +77,46 @@ def pending_policies(ledger: Ledger, day: date | None = None) -> list[PolicyReco
     return sorted(pending, key=lambda each: (each.effective_from, each.sequence))
 
 
-def read_policy_file(path: Path) -> dict[str, Any]:
-    """Return the values that a file of TOML says, by `section.key`; it may say only some.
+def newest_policy(ledger: Ledger) -> int:
+    """Return the ledger entry of the policy that was applied last, whenever it takes effect; 0 if none was."""
+    return ledger.state().part(Policies).newest
+
+
+def read_policy_file(path: Path) -> PolicyFile:
+    """Return what a file of TOML says.
 
     Raises:
-        InputError: If it cannot be read, or has values outside of sections.
+        InputError: If it cannot be read, has other values outside of sections, or is based on what is no entry.
     """
     try:
-        return flat_values(tomllib.loads(path.read_text(encoding="utf-8")))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"`{path}` cannot be read: {error}.", remedy="Name a file of TOML.") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"`{path}` is no TOML: {error}.", remedy="Begin with the policy that is in force.") from error
+    based_on = document.pop(BASED_ON, None)
+    if based_on is not None and (type(based_on) is not int or based_on < 0):
+        raise InputError(
+            f"`{BASED_ON}` of `{path}` is no ledger entry: {based_on!r}.",
+            remedy=Sentence("Leave it as it was shown: ", Action("policy show"), "."),
+        )
+    return PolicyFile(flat_values(document), based_on)
 
 
-def propose_policy(ledger: Ledger, changes: Mapping[str, Any], effective_from: date | None = None) -> PolicyProposal:
+def propose_policy(
+    ledger: Ledger, changes: Mapping[str, Any], effective_from: date | None = None, *, based_on: int | None = None
+) -> PolicyProposal:
     """Return the policy that follows from changes by `section.key`; what they do not name stays as it is.
 
     Args:
         ledger: Where policies are recorded.
         changes: Values that are to hold.
         effective_from: First day on which they do; today if left out.
+        based_on: Ledger entry of the newest policy when they were written; None if nobody knows.
 
     Raises:
         InputError: If there is no such key, a value is none that it may have, or the day is in the past.
+        LostRaceError: If another policy was applied since they were written.
     """
     day = effective_from or today()
     if day < today():
@@ -93,9 +126,22 @@ def propose_policy(ledger: Ledger, changes: Mapping[str, Any], effective_from: d
             effective_from=day,
         )
     policies = ledger.state().part(Policies)
+    if based_on is not None and based_on != policies.newest:
+        raise LostRaceError(
+            f"The file was written when {_entry_text(based_on)} was the newest policy; "
+            f"{_entry_text(policies.newest)} is now, and would be undone.",
+            remedy=Sentence("Show the policy again and edit that: ", Action("policy show"), "."),
+            based_on=based_on,
+            newest=policies.newest,
+        )
     base = policies.in_force(day)
-    later = tuple(each for each in pending_policies(ledger, day) if policies.in_force(each.effective_from) == each)
-    return PolicyProposal(base.policy.with_changes(changes), day, base, policies.newest, later)
+    # One that another replaces on its day never holds.
+    pending = tuple(each for each in pending_policies(ledger, day) if policies.in_force(each.effective_from) == each)
+    return PolicyProposal(base.policy.with_changes(changes), day, base, policies.newest, pending)
+
+
+def _entry_text(sequence: int) -> str:
+    return f"that of ledger entry {sequence}" if sequence else "that of the release"
 
 
 def apply_policy(ledger: Ledger, proposal: PolicyProposal, *, by: str, reason: str) -> PolicyRecord:

@@ -6,12 +6,12 @@ What belongs here: how a policy is written down for people. What does not: readi
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-from forecast_assets.core.errors import first_ten
 from forecast_assets.core.policy import Policy, PolicyValue, meaning_of
-from forecast_assets.operations.policies import PolicyProposal
+from forecast_assets.operations.policies import BASED_ON, PolicyProposal
 from forecast_assets.presentation.text import table
 from resources.ledger.entries.policy import PolicyRecord, value_text
 
@@ -28,10 +28,18 @@ def policy_toml(policy: Policy) -> str:
     return "\n".join(_lines(policy))
 
 
-def policy_text(record: PolicyRecord, pending: Sequence[PolicyRecord] = ()) -> str:
-    """Return a policy as TOML, with who applied it and what will follow as comments."""
+def policy_text(record: PolicyRecord, pending: Sequence[PolicyRecord] = (), *, based_on: int | None = None) -> str:
+    """Return a policy as TOML, with who applied it and what will follow as comments.
+
+    Args:
+        record: The policy.
+        pending: Those that follow.
+        based_on: Ledger entry of the newest one, which keeps an edited file from undoing a later one; None to leave it
+            out.
+    """
     said = [_headline(record), *(f"{_headline(each)} (not in force yet)" for each in pending)]
-    return "\n".join((*(f"# {line}" for line in said), "", policy_toml(record.policy)))
+    base = [] if based_on is None else [f"{BASED_ON} = {based_on}"]
+    return "\n".join((*(f"# {line}" for line in said), *base, "", policy_toml(record.policy)))
 
 
 def proposal_text(proposal: PolicyProposal) -> str:
@@ -41,18 +49,22 @@ def proposal_text(proposal: PolicyProposal) -> str:
     if not rows:
         return f"Nothing changes: on {day} policy {base.version} says the same."
     title = f"Policy {proposal.policy.version} from {day} on, instead of {base.version}"
-    return "\n".join((f"{title}:", table(("key", "before", "after"), rows), *_followed(proposal)))
+    what = f"{title}:\n{table(('key', 'before', 'after'), rows)}"
+    return "\n\n".join((what, *(_follows_text(each, proposal) for each in proposal.pending)))
 
 
-def _followed(proposal: PolicyProposal) -> Iterator[str]:
-    """Say what policies that follow undo again: each holds as it was applied."""
-    for each in proposal.later:
-        undone = [change.name for change in proposal.changes if each.policy.values[change.name] != change.after]
-        if undone:
-            yield (
-                f"From {each.effective_from} on policy {each.version} holds as it was applied (ledger entry "
-                f"{each.sequence}); it says otherwise of {first_ten(undone)}."
-            )
+def _follows_text(pending: PolicyRecord, proposal: PolicyProposal) -> str:
+    """Say that a policy which was applied before follows a proposed one, and what of it that undoes."""
+    values = pending.policy.values
+    undone = [each.name for each in proposal.changes if values[each.name] != each.after]
+    what = f"undoes {', '.join(undone)}" if undone else "says the same of what changes here"
+    who = f"ledger entry {pending.sequence}, by {pending.by}"
+    return f"Policy {pending.version} follows on {pending.effective_from} ({who}) and {what}."
+
+
+def unbased_text(file: Path) -> str:
+    """Say that a file does not tell what it was edited from."""
+    return f"`{file}` has no `{BASED_ON}`: whether somebody applied another policy since it was written is not known."
 
 
 def applied_text(record: PolicyRecord, today: date) -> str:

@@ -62,6 +62,34 @@ def test_a_column_that_is_all_zeros_is_told_on_the_same_day_and_one_that_always_
     assert judged(values, "on_hand_units_zero_share", "share")["all"].verdict == AS_USUAL
 
 
+@pytest.mark.parametrize("days", [2, 8, 40])
+def test_a_column_that_stays_all_zeros_is_broken_until_the_day_on_which_it_is_not(days: int) -> None:
+    random = np.random.default_rng(1)
+    values = random.uniform(0.2, 0.4, (4, 300))
+    values[:, -days:] = 1.0
+    found = judged(values, "on_hand_units_zero_share", "share")
+    assert {each.verdict for each in found.values()} == {BROKEN}
+    assert {each.since for each in found.values()} == {LAST - timedelta(days=days - 1)}
+    values[:, -1] = 0.3
+    assert BROKEN not in {each.verdict for each in judged(values, "on_hand_units_zero_share", "share").values()}
+
+
+def test_days_without_rows_do_not_end_what_is_broken_nor_begin_it() -> None:
+    values = np.random.default_rng(1).uniform(0.2, 0.4, (4, 300))
+    values[:, -9:] = 1.0
+    values[:, [-9, -4]] = np.nan
+    found = judged(values, "on_hand_units_zero_share", "share")["all"]
+    assert (found.verdict, found.since) == (BROKEN, LAST - timedelta(days=7))
+
+
+def test_what_has_been_all_zeros_for_longer_than_eight_weeks_is_what_the_column_is() -> None:
+    values = np.random.default_rng(1).uniform(0.2, 0.4, (4, 300))
+    values[:, -57:] = 1.0
+    assert judged(values, "on_hand_units_zero_share", "share")["all"].verdict != BROKEN
+    values[:, -57] = 0.3
+    assert judged(values, "on_hand_units_zero_share", "share")["all"].verdict == BROKEN
+
+
 def test_a_share_of_promotions_that_rises_by_20_points_is_told_within_a_week() -> None:
     random = np.random.default_rng(1)
     values = 0.1 + random.normal(0.0, 0.02, (4, 300))

@@ -102,6 +102,38 @@ def test_nothing_is_learned_while_a_feed_is_broken(stores: Stores) -> None:
     assert "broken" in str(due(stores))
 
 
+def test_nothing_is_learned_while_a_signal_is_told_though_somebody_closed_its_item(stores: Stores) -> None:
+    judge(promoted(stores), told=(signal(CUTOFF, "broken"),))
+    decide(stores.registry, 1, "closed", by="ana", reason="the till is asked")
+    newest_day(stores, 40)
+    assert "A feed is broken (item 1" in str(due(stores))
+
+
+def test_broken_days_that_no_version_has_seen_are_learned_from_once_somebody_closed_their_item(stores: Stores) -> None:
+    broken = signal(CUTOFF + timedelta(days=2), "broken")
+    judge(promoted(stores), CUTOFF + timedelta(days=2), told=(broken,))
+    judge(stores, CUTOFF + timedelta(days=5), closed=(broken.signal,))
+    decide(stores.registry, 1, "acknowledged", by="ana", reason="asked for the days again")
+    newest_day(stores, 40)
+    first, last = CUTOFF + timedelta(days=2), CUTOFF + timedelta(days=4)
+    assert f"Item 1 of the backlog is not closed: a feed was broken from {first} to {last}" in str(due(stores))
+    decide(stores.registry, 1, "closed", by="ana", reason="restated")
+    assert isinstance(due(stores), DueTraining)
+
+
+@pytest.mark.parametrize(("day", "is_due"), [(0, True), (1, False), (41, True)])
+def test_an_item_that_is_not_closed_holds_up_only_what_would_read_its_days(
+    stores: Stores, day: int, is_due: bool
+) -> None:
+    """One broken day: which the champion has seen, which nobody has, which comes after the newest snapshot."""
+    since = CUTOFF + timedelta(days=day)
+    broken = signal(since, "broken")
+    judge(promoted(stores), since, told=(broken,))
+    judge(stores, since + timedelta(days=1), closed=(broken.signal,))
+    newest_day(stores, 40)
+    assert isinstance(due(stores), DueTraining) == is_due
+
+
 def test_a_version_is_trained_once(stores: Stores) -> None:
     day = newest_day(promoted(stores), 30)
     register(stores, version_name("statistical", day), gates=PASSED, cutoff=day)

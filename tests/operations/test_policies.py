@@ -9,6 +9,7 @@ from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.core.policy import DEFAULT_POLICY
 from forecast_assets.operations.policies import (
     apply_policy,
+    newest_policy,
     pending_policies,
     policy_in_force,
     propose_policy,
@@ -68,23 +69,63 @@ def test_a_proposal_says_what_a_policy_that_follows_undoes(stores: Stores) -> No
     follows = applied(stores, {"risk_bands.high": 0.25}, days=2)
     told = proposal_text(propose_policy(stores.ledger, {"risk_bands.high": 0.25, **STRICTER}))
     assert told.splitlines()[-1] == (
-        f"From {follows.effective_from} on policy {follows.version} holds as it was applied (ledger entry "
-        f"{follows.sequence}); it says otherwise of gates.largest_bias."
+        f"Policy {follows.version} follows on {follows.effective_from} (ledger entry {follows.sequence}, by "
+        f"{follows.by}) and undoes gates.largest_bias."
     )
     after = propose_policy(stores.ledger, STRICTER, today() + timedelta(days=2))
-    assert "says otherwise" not in proposal_text(after)
+    assert "follows on" not in proposal_text(after)
 
 
 def test_the_policy_that_is_shown_can_be_applied_again(stores: Stores, tmp_path: Path) -> None:
     applied(stores, {"overrides.allowed": ["bias_is_small"]})
     file = tmp_path / "policy.toml"
     file.write_text(policy_text(policy_in_force(stores.ledger)), encoding="utf-8")
-    proposal = propose_policy(stores.ledger, read_policy_file(file))
+    proposal = propose_policy(stores.ledger, read_policy_file(file).values)
     assert proposal.changes == []
     assert "Nothing changes" in proposal_text(proposal)
     file.write_text(file.read_text().replace("largest_bias = 0.1", "largest_bias = 0.08"), encoding="utf-8")
-    [change] = propose_policy(stores.ledger, read_policy_file(file)).changes
+    [change] = propose_policy(stores.ledger, read_policy_file(file).values).changes
     assert (change.name, change.after) == ("gates.largest_bias", 0.08)
+
+
+def shown(stores: Stores, file: Path) -> Path:
+    """Write the policy in force to a file, as `policy show > FILE` does, and edit it."""
+    pending = pending_policies(stores.ledger)
+    said = policy_text(policy_in_force(stores.ledger), pending, based_on=newest_policy(stores.ledger))
+    file.write_text(said.replace("largest_bias = 0.1\n", "largest_bias = 0.08\n"), encoding="utf-8")
+    return file
+
+
+def test_a_file_that_was_shown_before_another_policy_was_applied_does_not_undo_that(
+    stores: Stores, tmp_path: Path
+) -> None:
+    edited = read_policy_file(shown(stores, tmp_path / "policy.toml"))
+    assert edited.based_on == 0
+    assert propose_policy(stores.ledger, edited.values, based_on=edited.based_on).changes
+    other = applied(stores, {"risk_bands.high": 0.25}, days=2)
+    with pytest.raises(LostRaceError, match=f"that of the release was .* that of ledger entry {other.sequence} is now"):
+        propose_policy(stores.ledger, edited.values, based_on=edited.based_on)
+    again = read_policy_file(shown(stores, tmp_path / "again.toml"))
+    proposal = propose_policy(stores.ledger, again.values, based_on=again.based_on)
+    assert [change.name for change in proposal.changes] == ["gates.largest_bias"]
+
+
+@pytest.mark.parametrize("said", ["-1", "true", '"12"', "1.5"])
+def test_a_file_that_is_based_on_no_entry_is_refused(said: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(f"based_on = {said}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="is no ledger entry"):
+        read_policy_file(file)
+
+
+def test_a_proposal_names_the_policies_that_follow_it_and_what_they_undo(stores: Stores) -> None:
+    late = applied(stores, {"risk_bands.high": 0.25}, days=2)
+    told = proposal_text(propose_policy(stores.ledger, STRICTER))
+    when = f"follows on {late.effective_from} (ledger entry {late.sequence}, by ana)"
+    assert f"Policy {late.version} {when} and undoes gates.largest_bias." in told
+    same = proposal_text(propose_policy(stores.ledger, {"risk_bands.high": 0.25}))
+    assert f"{when} and says the same of what changes here." in same
+    assert "follows" not in proposal_text(propose_policy(stores.ledger, STRICTER, late.effective_from))
 
 
 def test_a_policy_without_a_change_a_reason_or_a_future_is_refused(stores: Stores) -> None:

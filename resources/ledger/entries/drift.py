@@ -148,6 +148,16 @@ class DriftRecords:
         """Return the newest judgement of a day, or None."""
         return last_of(self.by_day, day)
 
+    def open_before(self, day: date) -> dict[str, Signal]:
+        """Return the signals that were told when a day came, by name: by the judgements of the days before."""
+        told: dict[str, Signal] = {}
+        earlier = (record for each, records in self.by_day.items() if each < day for record in records)
+        for record in sorted(earlier, key=lambda record: record.sequence):
+            for name in record.closed:
+                told.pop(name, None)
+            told.update({signal.signal: signal for signal in record.opened})
+        return told
+
     @property
     def newest(self) -> DriftRecord | None:
         """The judgement that was recorded last, or None."""
