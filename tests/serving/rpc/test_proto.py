@@ -52,7 +52,7 @@ def type_of(each: Any) -> str:
         return f"map<{key}, {value}>"
     if each.message_type is not None:
         ours = each.message_type.file.package == pb.DESCRIPTOR.package
-        return each.message_type.name if ours else each.message_type.full_name
+        return str(each.message_type.name if ours else each.message_type.full_name)
     return TYPES[each.type]
 
 
