@@ -91,6 +91,7 @@ class Registry:
         judgement: Judgement | None = None,
         overrides: Sequence[str] = (),
         since_policy: int | None = None,
+        since_move: int | None = None,
         rule: Callable[[LedgerState], object] = lambda _: None,
     ) -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
@@ -104,6 +105,7 @@ class Registry:
                 the gates that it was registered with.
             overrides: Gates of merit that it fails and that do not count.
             since_policy: Ledger entry of the newest policy when it was judged; None if nobody looked.
+            since_move: Ledger entry since which the channel pointed where it did before that; None if nobody looked.
             rule: A further rule of this promotion; raises to refuse, and is asked again after every lost race.
 
         Raises:
@@ -111,7 +113,7 @@ class Registry:
             UnknownVersionError: If there is no such version.
             NotAcceptedError: If it is retired, fails a gate, a gate may not be overridden, or it was trained for fewer
                 days ahead than the channel's cadence looks.
-            LostRaceError: If it was judged again, or champion or policy changed, since it was judged.
+            LostRaceError: If it was judged again, or channel, champion or policy changed, since it was judged.
         """
         require_move("promotion", channel, by, reason)
         move = ChannelMove(
@@ -126,7 +128,9 @@ class Registry:
 
         def admit(state: LedgerState) -> None:
             rule(state)
-            PROMOTE.admit(move, state, trained_horizon=self._trained_horizon, since_policy=since_policy)
+            PROMOTE.admit(
+                move, state, trained_horizon=self._trained_horizon, since_policy=since_policy, since_move=since_move
+            )
 
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
 
