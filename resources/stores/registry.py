@@ -15,7 +15,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
-from resources.ledger.channels import channel_moves, promotion_stack
+from resources.ledger.channels import promotion_stack
 from resources.ledger.entries.challenge import CHALLENGE, Challenge
 from resources.ledger.entries.channel_moves import ChannelMove, Channels, require_reach
 from resources.ledger.entries.judge import Judgement
@@ -166,7 +166,8 @@ class Registry:
             by: Who decides.
             reason: Why.
             channel: The channel.
-            to: An earlier version of the channel; by default the one before the present one. What was rolled back from
+            to: An earlier version of the channel; by default the one before the present one, or that at which a channel
+                pointed that points at nothing now. What was rolled back from
                 is not counted, so that each rollback goes back further.
 
         Raises:
@@ -176,12 +177,16 @@ class Registry:
             LostRaceError: If somebody else moved the channel meanwhile and no version was named.
         """
         require_move("rollback", channel, by, reason)
-        seen = channel_moves(self.ledger.state(), channel)
-        target = to or _before(channel, promotion_stack(seen))
+        channels = self.ledger.state().part(Channels)
+        since, stack = channels.since(channel), promotion_stack(channels.of(channel))
+        # Before a channel that was cleared comes what it pointed at then.
+        target = to or (stack[-1] if stack and channels.target(channel) is None else _before(channel, stack))
         # What it was promoted by, and in spite of what, stays with it.
-        last = self.ledger.state().part(Channels).newest_to(channel, target)
+        last = channels.newest_to(channel, target)
         move = replace(last or ChannelMove(channel, target, by, reason), by=by, reason=reason)
-        admit = partial(ROLLBACK.admit, move, trained_horizon=self._trained_horizon, seen=seen if to is None else None)
+        admit = partial(
+            ROLLBACK.admit, move, trained_horizon=self._trained_horizon, since=since if to is None else None
+        )
         return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
 
     def retire(self, name: str, *, by: str, reason: str, serves_again: bool = False) -> Entry:
