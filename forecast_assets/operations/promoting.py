@@ -15,6 +15,7 @@ from forecast_assets.core.keys import CADENCES, cadence_of
 from forecast_assets.core.policy import MERIT_GATES
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.promotion.judging import JudgementOutcome, judge_version
+from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.judge import Judgement, Judgements
 from resources.ledger.entries.policy import Policies
 from resources.ledger.state import LedgerState
@@ -76,21 +77,17 @@ def promote(
         InputError: If who or why is missing, there is no such channel or gate, or a gate that is overridden is met.
         UnknownVersionError: If there is no such version.
         NotAcceptedError: If it is retired, fails a gate, or a gate may not be overridden.
-        LostRaceError: If champion or policy changed meanwhile.
+        LostRaceError: If channel, champion or policy changed meanwhile.
         ChangedFileError: If a report of it is not as it was recorded.
     """
     require_move("promotion", channel, by, reason)
     _require_merit(overrides)
+    state = stores.ledger.state()
+    since_move, since_policy = state.part(Channels).since(channel), state.part(Policies).newest
     current = stores.registry.current_move(channel)
     if current is not None and current.model_version == name:
         return Promotion(current.sequence, is_new=False, judged=None)
-    since = stores.ledger.state().part(Policies).newest
     judged = judge(stores, name, cadence_of(channel).name)
-
-    def admit(state: LedgerState) -> None:
-        rule(state)
-        _require_elsewhere(state, channel, name)
-
     try:
         entry = stores.registry.promote(
             name,
@@ -99,25 +96,17 @@ def promote(
             channel=channel,
             judgement=judged.record,
             overrides=overrides,
-            since_policy=since,
-            rule=admit,
+            since_policy=since_policy,
+            since_move=since_move,
+            rule=rule,
         )
     except LostRaceError:
+        # Whoever asked for the same at the same moment has done it.
         current = stores.registry.current_move(channel)
         if current is None or current.model_version != name:
             raise
-        return Promotion(current.sequence, is_new=False, judged=None)
+        return Promotion(current.sequence, is_new=False, judged=judged)
     return Promotion(entry.sequence, is_new=True, judged=judged)
-
-
-def _require_elsewhere(state: LedgerState, channel: str, name: str) -> None:
-    if state.channel(channel) == name:
-        raise LostRaceError(
-            f"Meanwhile somebody else pointed `{channel}` at `{name}`.",
-            remedy=Sentence("See who: ", Action("versions"), "."),
-            channel=channel,
-            model_version=name,
-        )
 
 
 def _require_merit(overrides: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, MissingFileError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import CHANNELS, require_version_name
-from resources.ledger.channels import channel_moves, promotion_stack
+from resources.ledger.channels import promotion_stack
 from resources.ledger.entries.challenge import CHALLENGE, Challenge
 from resources.ledger.entries.channel_moves import ChannelMove, Channels, require_reach
 from resources.ledger.entries.judge import Judgement
@@ -91,6 +91,7 @@ class Registry:
         judgement: Judgement | None = None,
         overrides: Sequence[str] = (),
         since_policy: int | None = None,
+        since_move: int | None = None,
         rule: Callable[[LedgerState], object] = lambda _: None,
     ) -> Entry:
         """Point a channel at a version; moves a pointer, recomputes nothing.
@@ -104,6 +105,7 @@ class Registry:
                 the gates that it was registered with.
             overrides: Gates of merit that it fails and that do not count.
             since_policy: Ledger entry of the newest policy when it was judged; None if nobody looked.
+            since_move: Ledger entry since which the channel pointed where it did before that; None if nobody looked.
             rule: A further rule of this promotion; raises to refuse, and is asked again after every lost race.
 
         Raises:
@@ -111,7 +113,7 @@ class Registry:
             UnknownVersionError: If there is no such version.
             NotAcceptedError: If it is retired, fails a gate, a gate may not be overridden, or it was trained for fewer
                 days ahead than the channel's cadence looks.
-            LostRaceError: If it was judged again, or champion or policy changed, since it was judged.
+            LostRaceError: If it was judged again, or channel, champion or policy changed, since it was judged.
         """
         require_move("promotion", channel, by, reason)
         move = ChannelMove(
@@ -126,7 +128,9 @@ class Registry:
 
         def admit(state: LedgerState) -> None:
             rule(state)
-            PROMOTE.admit(move, state, trained_horizon=self._trained_horizon, since_policy=since_policy)
+            PROMOTE.admit(
+                move, state, trained_horizon=self._trained_horizon, since_policy=since_policy, since_move=since_move
+            )
 
         return self.ledger.append(PROMOTE.name, PROMOTE.body(move), admit)
 
@@ -162,7 +166,8 @@ class Registry:
             by: Who decides.
             reason: Why.
             channel: The channel.
-            to: An earlier version of the channel; by default the one before the present one. What was rolled back from
+            to: An earlier version of the channel; by default the one before the present one, or that at which a channel
+                pointed that points at nothing now. What was rolled back from
                 is not counted, so that each rollback goes back further.
 
         Raises:
@@ -172,12 +177,16 @@ class Registry:
             LostRaceError: If somebody else moved the channel meanwhile and no version was named.
         """
         require_move("rollback", channel, by, reason)
-        seen = channel_moves(self.ledger.state(), channel)
-        target = to or _before(channel, promotion_stack(seen))
+        channels = self.ledger.state().part(Channels)
+        since, stack = channels.since(channel), promotion_stack(channels.of(channel))
+        # Before a channel that was cleared comes what it pointed at then.
+        target = to or (stack[-1] if stack and channels.target(channel) is None else _before(channel, stack))
         # What it was promoted by, and in spite of what, stays with it.
-        last = self.ledger.state().part(Channels).newest_to(channel, target)
+        last = channels.newest_to(channel, target)
         move = replace(last or ChannelMove(channel, target, by, reason), by=by, reason=reason)
-        admit = partial(ROLLBACK.admit, move, trained_horizon=self._trained_horizon, seen=seen if to is None else None)
+        admit = partial(
+            ROLLBACK.admit, move, trained_horizon=self._trained_horizon, since=since if to is None else None
+        )
         return self.ledger.append(ROLLBACK.name, ROLLBACK.body(move), admit)
 
     def retire(self, name: str, *, by: str, reason: str, serves_again: bool = False) -> Entry:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from forecast_assets.core.errors import (
     InputError,
     LostRaceError,
     NotAcceptedError,
+    NothingToRollBackError,
     NotReadyError,
     UnknownVersionError,
 )
@@ -32,6 +34,7 @@ from forecast_assets.operations.challengers import (
 from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
 from resources.ledger.entries.weigh import ChallengerVerdicts
+from resources.ledger.log import Ledger
 from resources.stores.home import Stores, open_stores
 from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
 from tests.support.trial_cases import (
@@ -178,6 +181,35 @@ def test_a_trial_does_not_revive_when_the_promotion_that_ended_it_is_rolled_back
     again = begin(shown_better)
     assert again.begun_by == again.sequence, "another trial, with no evidence yet"
     assert promote_if_better(shown_better, DAILY) is None
+
+
+@pytest.mark.parametrize("to", [None, CHALLENGER])
+def test_a_channel_that_was_stopped_goes_back_to_what_it_pointed_at(prepared: Stores, to: str | None) -> None:
+    begin(prepared)
+    stop_challenger(prepared.registry, "daily", by="ana", reason="by mistake")
+    prepared.registry.rollback(by="ben", reason="it was a mistake", channel="challenger", to=to)
+    state = prepared.ledger.state()
+    assert (state.channel("challenger"), running_trial(state, "daily")) == (CHALLENGER, None)
+    refused(NothingToRollBackError, "`challenger` is stat-2",
+            lambda: prepared.registry.rollback(by="b", reason="r", channel="challenger", to=CHALLENGER),
+            prepared)  # fmt: skip
+
+
+def test_a_rollback_that_did_not_see_a_stop_is_refused(prepared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(prepared, "stat-3", horizon=28)
+    begin(prepared, version="stat-3")
+    begin(prepared)
+    append, other = Ledger.append, open_stores(prepared.blobs.root).registry
+
+    def late(ledger: Ledger, *arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(Ledger, "append", append)
+        stop_challenger(other, "daily", by="ben", reason="no more trials")
+        return append(ledger, *arguments, **named)
+
+    monkeypatch.setattr(Ledger, "append", late)
+    with pytest.raises(LostRaceError, match="moved `challenger` meanwhile; it is now nothing"):
+        prepared.registry.rollback(by="ana", reason="the one before", channel="challenger")
+    assert prepared.ledger.state().channel("challenger") is None
 
 
 # --- bad input ---

@@ -1,6 +1,8 @@
 """Promotion by the policy in force: what is asked for, what may be overridden, and how that stays visible."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import duckdb
@@ -11,7 +13,7 @@ from forecast_assets.contracts import PROMOTION_GATES
 from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, NotReadyError
 from forecast_assets.core.keys import WEEKLY
 from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
-from forecast_assets.operations.promoting import judge, newest_judgement, promote
+from forecast_assets.operations.promoting import Promotion, judge, newest_judgement, promote
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.promotion_gates import judgement_page, judgement_text
@@ -19,6 +21,7 @@ from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.log import Ledger
 from resources.maintenance.verification import verify_store
 from resources.stores.home import Stores, open_stores
+from resources.stores.registry import Registry
 from tests.support.store_cases import accept_training, catalogue, ingest, publish, register, run_key
 
 WHO = {"by": "ana", "reason": "a test"}
@@ -302,9 +305,51 @@ def test_a_promotion_that_was_judged_beside_another_champion_is_refused(
     ready(stores)
     ready(stores, "stat-2")
     in_between(monkeypatch, lambda: promote(open_stores(stores.blobs.root), "stat-2", by="ben", reason="first"))
-    with pytest.raises(LostRaceError, match="stat-2 is the champion now"):
+    with pytest.raises(LostRaceError, match="`champion` was moved meanwhile; it is now stat-2"):
         promote(stores, "stat-1", **WHO)
     assert promote(stores, "stat-1", **WHO).judged.record.against == "stat-2"
+
+
+def at_once(stores: Stores, monkeypatch: pytest.MonkeyPatch, channel: str, *names: str) -> list[Promotion | str]:
+    """Promote versions from threads that have all judged theirs before the first moves the channel."""
+    move, judged = Registry.promote, Barrier(len(names), timeout=60)
+
+    def waiting(registry: Registry, *arguments: Any, **named: Any) -> Any:
+        judged.wait()
+        return move(registry, *arguments, **named)
+
+    monkeypatch.setattr(Registry, "promote", waiting)
+
+    def promoted(name: str) -> Promotion | str:
+        try:
+            return promote(open_stores(stores.blobs.root), name, channel=channel, **WHO)
+        except LostRaceError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        return [*pool.map(promoted, names)]
+
+
+def test_of_two_versions_that_are_promoted_to_a_channel_at_once_one_wins_and_the_other_is_told(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stat-2", "stat-3"):
+        ready(stores, name)
+    found = at_once(stores, monkeypatch, "challenger", "stat-2", "stat-3")
+    (move,) = stores.ledger.state().channel_moves
+    assert [each.sequence for each in found if isinstance(each, Promotion)] == [move.sequence]
+    (told,) = (each for each in found if isinstance(each, str))
+    assert told.startswith(f"`challenger` was moved meanwhile; it is now {move.model_version}.")
+
+
+def test_a_version_that_is_promoted_thrice_at_once_is_promoted_once(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(stores, "stat-2")
+    found = at_once(stores, monkeypatch, "champion", *["stat-2"] * 3)
+    (move,) = stores.ledger.state().channel_moves
+    assert {each.sequence for each in found if isinstance(each, Promotion)} == {move.sequence}
+    assert sorted(isinstance(each, Promotion) and each.is_new for each in found) == [False, False, True]
 
 
 def test_a_publication_that_would_miss_the_mark_is_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

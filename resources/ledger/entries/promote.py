@@ -48,6 +48,7 @@ class PromoteKind(ChannelMoveKind):
         *,
         trained_horizon: TrainedHorizon = lambda _: None,
         since_policy: int | None = None,
+        since_move: int | None = None,
     ) -> None:
         """Refuse a version that may not serve.
 
@@ -60,14 +61,16 @@ class PromoteKind(ChannelMoveKind):
             trained_horizon: Returns how many days ahead a version was trained for.
             since_policy: Ledger entry of the newest policy when the version was judged, 0 if there was none; None if
                 nobody looked.
+            since_move: Ledger entry since which the channel pointed where it did before the version was judged; None if
+                nobody looked.
 
         Raises:
             UnknownVersionError: If there is no such version.
             NotAcceptedError: If it is retired, fails a gate, a gate may not be overridden, or it was trained for fewer
                 days ahead than the channel's cadence looks.
             InputError: If a gate that is overridden does not fail.
-            LostRaceError: If it was judged again, another champion was appointed, or another policy was applied since
-                it was judged.
+            LostRaceError: If the channel moved, it was judged again, another champion was appointed, or another policy
+                was applied since it was judged.
         """
         versions = state.part(Versions)
         version, retired = versions.known(record.model_version), versions.retirement_problem(record.model_version)
@@ -81,6 +84,7 @@ class PromoteKind(ChannelMoveKind):
                 ),
                 model_version=version.model_version,
             )
+        _require_unmoved(record, state.part(Channels), since_move)
         judged = state.part(Judgements).newest(version.model_version, cadence_of(record.channel).name)
         if judged is None:
             _require_registered_gates(version)
@@ -125,6 +129,18 @@ def _require_registered_gates(version: VersionRecord) -> None:
             model_version=version.model_version,
             failed=failed,
         )
+
+
+def _require_unmoved(record: ChannelMove, channels: Channels, since_move: int | None) -> None:
+    """Refuse to move a channel that somebody else has moved since it was looked at."""
+    if since_move is None or channels.since(record.channel) == since_move:
+        return
+    raise LostRaceError(
+        f"`{record.channel}` was moved meanwhile; it is now {channels.target(record.channel) or 'nothing'}.",
+        remedy="If it should still move, run the same command again.",
+        model_version=record.model_version,
+        channel=record.channel,
+    )
 
 
 def _require_as_judged(record: ChannelMove, judged: Judgement, state: FoldedState, since_policy: int | None) -> None:

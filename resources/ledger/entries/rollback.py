@@ -3,7 +3,6 @@
 What belongs here: all that is to be known of this kind of entry. What does not: which version is gone back to.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
@@ -35,7 +34,7 @@ class RollbackKind(ChannelMoveKind):
         state: FoldedState,
         *,
         trained_horizon: TrainedHorizon = lambda _: None,
-        seen: Sequence[ChannelMove] | None = None,
+        since: int | None = None,
     ) -> None:
         """Refuse a version that the channel never pointed at, or that may not serve any more.
 
@@ -43,7 +42,8 @@ class RollbackKind(ChannelMoveKind):
             record: What is to be recorded.
             state: What it would follow.
             trained_horizon: Returns how many days ahead a version was trained for.
-            seen: Moves of the channel from which it followed where to go back to; None if somebody named it.
+            since: Ledger entry since which the channel pointed where it did when it followed where to go back to; None
+                if somebody named it.
 
         Raises:
             LostRaceError: If somebody else moved the channel meanwhile.
@@ -52,18 +52,18 @@ class RollbackKind(ChannelMoveKind):
         """
         channel, target = record.channel, record.model_version
         channels, versions = state.part(Channels), state.part(Versions)
-        history = channels.of(channel)
-        if seen is not None and history != seen:
+        history, present = channels.of(channel), channels.target(channel)
+        if since is not None and channels.since(channel) != since:
+            by = "Somebody" if present is None else history[-1].by
             raise LostRaceError(
-                f"{history[-1].by} has moved `{channel}` meanwhile; it is now {history[-1].model_version}.",
+                f"{by} has moved `{channel}` meanwhile; it is now {present or 'nothing'}.",
                 remedy=Sentence(
                     "If it should still go back, name the version: --to VERSION; see ", Action("versions"), "."
                 ),
                 channel=channel,
-                model_version=history[-1].model_version,
+                model_version=present or "",
             )
         earlier = dict.fromkeys(each.model_version for each in history)
-        present = history[-1].model_version if history else None
         if target == present or target not in earlier:
             raise NothingToRollBackError(
                 f"`{channel}` {'is' if target == present else 'never was'} {target}.",
