@@ -18,14 +18,18 @@ from forecast_assets.core.run import TrainingRequest
 from forecast_assets.models.family import trained_families
 from resources.ledger.channels import channel_moves
 from resources.ledger.entries.backlog import CLOSED, Backlog, BacklogStep
+from resources.ledger.entries.challenge import Challenges, running_trial
 from resources.ledger.entries.drift import AUTOMATION, DriftRecords, Signal, SignalName
 from resources.ledger.entries.register import VersionRecord, Versions
+from resources.ledger.entries.weigh import COLLECTING, UNDECIDED, ChallengerVerdicts
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
 PREFIX: Final = "auto-"
 # Days of a change that training has to see before it can learn it.
 SEEN_DAYS: Final = 14
+# Days of evidence after which an undecided trial makes room; a decision takes six weeks at least.
+UNDECIDED_FOR: Final = timedelta(days=120)
 _LOOKED_BACK: Final = 14
 
 
@@ -171,7 +175,8 @@ def _newest_snapshot(stores: Stores, now: datetime) -> date | None:
 def due_challenger(stores: Stores) -> ChallengerOffer | str:
     """Return the version that is due to become challenger, or why none is.
 
-    A challenger that somebody chose is left alone until it is the champion, or is retired.
+    A challenger that somebody chose is left alone until it is the champion, or is retired; one that a rule chose while
+    its trial is undecided, for `UNDECIDED_FOR` at most.
     """
     state = stores.ledger.state()
     # Somebody may call a version of their own so: of another family, or up to another day.
@@ -188,15 +193,26 @@ def due_challenger(stores: Stores) -> ChallengerOffer | str:
     retired = state.part(Versions).retirement_problem(name)
     if retired:
         return retired
-    if present is not None and not _may_replace(state, present):
-        return f"`{present}` was made {DAILY.challenger} by {channel_moves(state, DAILY.challenger)[-1].by}."
-    return ChallengerOffer(name, _why(state, newest))
+    kept = "" if present is None else _kept(state, present, newest.cutoff)
+    return kept or ChallengerOffer(name, _why(state, newest))
 
 
-def _may_replace(state: LedgerState, challenger: str) -> bool:
-    by = channel_moves(state, DAILY.challenger)[-1].by
-    is_retired = challenger in state.part(Versions).retired
-    return by == AUTOMATION or is_retired or challenger == state.channel(DAILY.champion)
+def _kept(state: LedgerState, challenger: str, cutoff: date) -> str:
+    """Say why a challenger is not replaced by a version that has seen the days up to another; nothing if it may be."""
+    if challenger in state.part(Versions).retired or challenger == state.channel(DAILY.champion):
+        return ""
+    trial = running_trial(state, DAILY.name)
+    begun = () if trial is None else (each for each in state.part(Challenges).made if each.sequence == trial.begun_by)
+    chosen_by = [channel_moves(state, DAILY.challenger)[-1].by, *(each.by for each in begun)]
+    people = [by for by in chosen_by if by != AUTOMATION]
+    if people:
+        return f"`{challenger}` was made {DAILY.challenger} by {people[-1]}."
+    if trial is None or cutoff - trial.first_day >= UNDECIDED_FOR:
+        return ""
+    verdict = state.part(ChallengerVerdicts).newest(trial.begun_by)
+    if verdict is None or verdict.decision in (COLLECTING, UNDECIDED):
+        return f"The trial of `{challenger}` is undecided; until {trial.first_day + UNDECIDED_FOR} it goes on."
+    return ""
 
 
 def _why(state: LedgerState, trained: VersionRecord) -> str:

@@ -208,6 +208,28 @@ def test_a_challenger_that_somebody_chose_is_left_alone(stores: Stores) -> None:
     assert isinstance(offer_challenger(stores), Challenge)
 
 
+def test_a_trial_by_rule_is_not_replaced_while_it_is_undecided_but_for_too_long(stores: Stores) -> None:
+    trained(promoted(stores), "auto-statistical-2025-02-01", date(2025, 2, 1))
+    assert isinstance(offer_challenger(stores), Challenge)
+    trained(stores, "auto-statistical-2025-03-01", date(2025, 3, 1))
+    assert "is undecided; until 2025-05-02 it goes on" in str(offer_challenger(stores))
+    trained(stores, "auto-statistical-2025-05-02", date(2025, 5, 2))
+    begun = offer_challenger(stores)
+    assert isinstance(begun, Challenge)
+    assert begun.model_version == "auto-statistical-2025-05-02"
+
+
+def test_a_trial_that_somebody_began_of_what_a_rule_had_chosen_is_left_alone(stores: Stores) -> None:
+    trained(promoted(stores), "auto-statistical-2025-02-01", date(2025, 2, 1))
+    offer_challenger(stores)
+    register(stores, "mine", gates=PASSED, horizon=28)
+    stores.registry.promote("mine", by="ben", reason="it is better")
+    set_challenger(stores, ChallengeRequest("daily", "auto-statistical-2025-02-01", 0.5, "ana", "against mine"))
+    assert stores.ledger.state().channel_moves[-1].model_version == "mine", "the channel need not move"
+    trained(stores, "auto-statistical-2025-07-01", date(2025, 7, 1))
+    assert "by ana" in str(offer_challenger(stores))
+
+
 def test_an_item_is_opened_acknowledged_and_closed_once_each_with_who_and_why(stores: Stores) -> None:
     judge(stores, told=(SIGNAL,))
     (item,) = backlog_items(stores)
