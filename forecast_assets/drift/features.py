@@ -52,6 +52,10 @@ def judge_features(now: pl.DataFrame, then: pl.DataFrame, day: date) -> list[Dri
 def _judged(name: str, now: pl.Series, then: pl.Series, products: int, day: date) -> DriftJudgement:
     present, past = _values(now, name), _values(then, name)
     least = ANOTHER_POPULATION + 2 * _CHANCE / max(products, 1)
+    if products >= _LEAST_PRODUCTS and len(past) >= products and not len(present):
+        # Known of every product in training and of none today: as unlike as shares can be, in classes of all or none.
+        index = stability_index(np.ones(1), np.zeros(1))
+        return _judgement(name, CHANGED, index, least, day)
     if products < _LEAST_PRODUCTS or min(len(present), len(past)) < products:
         return _judgement(name, TOO_LITTLE_HISTORY, None, least, None)
     index = stability_index(present, past)

@@ -44,6 +44,14 @@ def test_of_few_products_nothing_is_told() -> None:
     assert set(found.values()) == {TOO_LITTLE_HISTORY}
 
 
+def test_a_feature_that_training_knew_and_that_is_null_of_all_today_is_told() -> None:
+    empty = snapshot(2).with_columns(promotion_28d_share=pl.lit(None, pl.Float64))
+    assert verdicts(empty, snapshot(1)) == {"sales_mean_28d_units": AS_USUAL, "promotion_28d_share": CHANGED}
+    few = empty.head(20)
+    assert verdicts(few, snapshot(1))["promotion_28d_share"] == TOO_LITTLE_HISTORY
+    assert verdicts(snapshot(2), empty)["promotion_28d_share"] == TOO_LITTLE_HISTORY, "training did not know it"
+
+
 def test_the_index_is_that_of_shares_by_hand() -> None:
     past, present = np.array([0.0, 1.0] * 50), np.array([0.0] * 25 + [1.0] * 75)
     by_hand = (0.25 - 0.5) * np.log(0.25 / 0.5) + (0.75 - 0.5) * np.log(0.75 / 0.5)
