@@ -63,5 +63,5 @@ def test_every_pin_has_a_version_and_hashes_and_no_address(name: str) -> None:
 def test_the_demonstration_needs_what_runs_and_tests_need_the_rest() -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     needs = dict(re.findall(r"^([a-z0-9-]+): (\$\(READY(?:_DEV)?\)) ##", makefile, flags=re.MULTILINE))
-    assert {name for name, need in needs.items() if need == "$(READY)"} == {"install", "demo", "ui"}
+    assert {name for name, need in needs.items() if need == "$(READY)"} == {"install", "demo", "ui", "serve"}
     assert {"install-dev", "test", "check", "notebooks", "torture", "format"} <= set(needs)
