@@ -25,7 +25,7 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.events import RequestContext, event_document
 from forecast_assets.serving.dataplane.plane import DataPlane
-from forecast_assets.serving.dataplane.predicting import Predicted, PredictQuestion
+from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import StoredQuestion, VersionAsked
 from forecast_assets.settings import Settings
@@ -50,15 +50,17 @@ def main() -> int:
 
 def measure(chosen: argparse.Namespace) -> int:
     stores = open_stores(Settings(home=chosen.home).store, None)
-    asked, prepared = VersionAsked(chosen.model_version), PreparedRuns(stores)
+    asked = VersionAsked(chosen.model_version)
     with tempfile.TemporaryDirectory(dir=chosen.home) as folder:
         settings = Settings(home=Path(folder))
         key = ApiKeys(settings.operational_path).create(
             "bench", "operator", now=datetime.now(UTC), valid_for=timedelta(days=1)
         )[1]
+        # Both answer from the same run, and by the model however busy the machine is.
+        predictor = Predictor(stores, PreparedRuns(stores), deadline_seconds=60.0)
+        predictor.prepare(asked)
         plain = DataPlane(stores)
-        plain.predictor._prepared = prepared  # noqa: SLF001 - both answer from the same run
-        plain.predictor.prepare(asked)
+        plain.predictor = predictor
         rows = plain.stored(StoredQuestion("forecasts", asked, first_step=1, last_step=1)).rows
         series = [
             {"store_id": store, "sku_id": sku, "price_ratios": {str(day): 0.8}}
@@ -70,7 +72,7 @@ def measure(chosen: argparse.Namespace) -> int:
         for block in range(2 * chosen.blocks):
             kind = (WITHOUT, WITH)[(block + block // 2) % 2]
             plane = DataPlane(stores, events=event_home(settings) if kind == WITH else None)
-            plane.predictor._prepared = prepared  # noqa: SLF001
+            plane.predictor = predictor
             if plane.events:
                 plane.events.buffer.start()
             many = Callers(

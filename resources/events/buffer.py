@@ -27,7 +27,7 @@ from resources.events.spool import Spool
 # What an answer waits at most for its event to be appended.
 WAIT_SECONDS: Final = 0.2
 SYNC_SECONDS: Final = 0.5
-DRAIN_SECONDS: Final = 0.5
+DRAIN_SECONDS: Final = 1.0
 MOST_WAITING: Final = 1_000
 _MOST_REMEMBERED: Final = 10_000
 _CLOSE_SECONDS: Final = 5.0
