@@ -295,4 +295,4 @@ def test_every_kind_of_entry_has_words(tmp_path: Path) -> None:
     assert told["rollback"] == ("champion is stat-1 again", "ben", "worse on promotions")
     assert told["vacuum"] == (f"removing 1 file that no entry names, {len(LEFTOVER)} bytes", "ops", "")
     assert told["vacuumed"].what.startswith("the vacuum of entry ")
-    assert told["measure"].what == "daily forecasts of 2025-01-06: 4 runs, by sales known until 2025-01-06T23:00:00Z"
+    assert told["measure"].what == "daily forecasts of 2025-01-06: 2 runs, by sales known until 2025-01-06T23:00:00Z"

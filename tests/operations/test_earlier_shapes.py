@@ -180,7 +180,7 @@ def test_an_export_has_all_columns(both: Stores, tmp_path: Path) -> None:
 def test_a_correction_of_an_old_run_is_compared_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Hand-made snapshots name no moment of knowledge.
     monkeypatch.setattr(comparison, "_inputs", lambda *_: pl.DataFrame())
-    monkeypatch.setattr(comparison, "_made_from", lambda *_: ())
+    monkeypatch.setattr(comparison, "made_from", lambda *_: ())
     stores = open_stores(tmp_path / "store")
     ingest(stores)
     register(stores)
