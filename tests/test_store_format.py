@@ -15,6 +15,7 @@ import pytest
 from forecast_assets.contracts import CALIBRATION, PUBLISHED
 from forecast_assets.operations.reading import read_product
 from resources.ledger.entries import KINDS
+from resources.ledger.entries.backlog import BACKLOG, OPEN, BacklogDecision
 from resources.ledger.log import BUNDLE, Entry
 from resources.ledger.records import canonical
 from resources.stores.home import Stores, open_stores
@@ -41,6 +42,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
     made = open_stores(tmp_path_factory.mktemp("store") / "store")
     every_kind(made)
+    found = BacklogDecision(2, OPEN, "ana", "the till was closed", "feedback/0b6f6a3e-6f0e-4a55-9d5e-2f1c7f0a9b1d")
+    made.ledger.append(BACKLOG.name, BACKLOG.body(found))
     return made
 
 
