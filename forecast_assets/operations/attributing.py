@@ -109,7 +109,7 @@ class RunPair:
         common = CommonRows.of((before, after), (runs[0].series, runs[1].series))
         mixed, ends = MixedForecasts(runs, common, workers), _Ends.of(runs, common)
         causes = _causes(mixed, ends)
-        values = _Values(_forecasts(mixed, causes, progress), ends, causes)
+        values = _Coalitions(_forecasts(mixed, causes, progress), ends, causes)
         blocks = [slice(at, at + _BLOCK) for at in range(0, common.series.height, _BLOCK)]
         attribution = Attribution(
             runs[0].publication,
@@ -284,7 +284,7 @@ def _forecasts(mixed: MixedForecasts, causes: Sequence[str], progress: Progress)
 
 
 @dataclass(frozen=True)
-class _Values:
+class _Coalitions:
     """What forecasts would be made of, for every coalition of causes.
 
     Attributes:
