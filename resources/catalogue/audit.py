@@ -8,12 +8,10 @@ and every hundred, so that a long ledger is few files. A file is named by the la
 stands for all before it. All of them can be thrown away and made again.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import polars as pl
 
@@ -23,6 +21,7 @@ from forecast_assets.core.errors import StorageError
 from resources.ledger.entries.audit import AuditColumn, AuditTable, ColumnType, ComputedRows, LedgerRecord
 from resources.ledger.records import ProductFile
 from resources.store.blobs import sha256
+from resources.store.files import write_whole
 from resources.store.manifests import ProductVersion
 from resources.store.parquet import to_parquet
 from resources.stores.products import PredictionStore
@@ -110,7 +109,7 @@ class AuditRows:
                 if not made.is_complete:
                     # What could not be read now may be mended later: looked at again by the next build.
                     path = path.with_stem(f"{path.stem}-incomplete-{sha256(data)[:12]}")
-                _write(path, data)
+                write_whole(path, data)
             yield str(path)
 
     def _made(self, table: AuditTable, records: Sequence[LedgerRecord]) -> ComputedRows:
@@ -144,7 +143,7 @@ class AuditRows:
     def _empty(self, name: str, schema: Mapping[str, Any]) -> str:
         path = self._folder / f"{name}-none-{_fingerprint(schema)}.parquet"
         if self._anew or not _is_readable(path, schema):
-            _write(path, to_parquet(pl.DataFrame(schema=dict(schema))))
+            write_whole(path, to_parquet(pl.DataFrame(schema=dict(schema))))
         return str(path)
 
 
@@ -194,17 +193,3 @@ def _read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
         return pl.read_parquet(path, glob=False) if _is_readable(path, schema) else None
     except (OSError, pl.exceptions.PolarsError):
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also after a power cut; who writes the same at once does no harm."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}-{uuid4().hex}")
-    try:
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

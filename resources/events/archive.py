@@ -18,13 +18,13 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import polars as pl
 
 from forecast_assets.core.errors import ChangedFileError, IntegrityError, first_ten
 from resources.events.record import EventRecord
 from resources.events.stores import EventStore
+from resources.store.files import sync, write_whole
 from resources.store.parquet import to_parquet
 
 # So many events are put into a file at most: documents of many series are large.
@@ -189,7 +189,8 @@ class EventArchive:
         data = to_parquet(_frame(records))
         path = self._of_day(day) / f"{hashlib.sha256(data).hexdigest()}.parquet"
         write_whole(path, data)
-        sync_folder(self.folder)
+        sync(path.parent)
+        sync(self.folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -201,34 +202,6 @@ class EventArchive:
             yield
         finally:
             os.close(opened)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also after a power cut.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}-{uuid4().hex}")
-    try:
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Have the disk confirm which files a folder has."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _events_in(path: Path) -> int:

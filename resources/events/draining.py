@@ -20,6 +20,7 @@ from resources.events.record import EventRecord
 from resources.events.segments import read_segment
 from resources.events.sinks import EventSink
 from resources.events.spool import ASIDE, Spool, SpoolFolder, adopt
+from resources.store.files import write_whole
 
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
@@ -212,11 +213,6 @@ class Drainer:
             self._failing[sink.name] = str(error.message)
 
     def _put_aside(self, sink: EventSink, record: EventRecord) -> None:
-        folder = self._root / ASIDE
-        folder.mkdir(exist_ok=True)
-        name = f"refused-{sink.name}-{record.event_id}.json"
-        scratch = folder / f".{name}"
-        scratch.write_bytes(record.content)
-        scratch.replace(folder / name)
+        write_whole(self._root / ASIDE / f"refused-{sink.name}-{record.event_id}.json", record.content)
         with self._lock:
             self._counted["refused"] += 1

@@ -21,6 +21,7 @@ from typing import Final, Self
 from uuid import uuid4
 
 from resources.events.segments import SUFFIX
+from resources.store.files import sync
 
 # A segment that is as large is closed, whether it can be drained or not.
 SEGMENT_BYTES: Final = 8 << 20
@@ -146,7 +147,7 @@ class Spool(SpoolFolder):
             finally:
                 os.close(file)
         if is_new:
-            _sync_folder(self.path)
+            sync(self.path)
         if failed is not None:
             raise failed
 
@@ -231,11 +232,3 @@ def adopt(root: Path, *, own: Path | None) -> Iterator[SpoolFolder]:
                 raise
             continue
         yield SpoolFolder(path, lock)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

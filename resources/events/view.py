@@ -13,7 +13,8 @@ from uuid import uuid4
 import duckdb
 
 from resources.catalogue.build import STORAGE_VERSION
-from resources.events.archive import COLUMNS, EventArchive, empty_file, write_whole
+from resources.events.archive import COLUMNS, EventArchive, empty_file
+from resources.store.files import sync, write_whole
 from resources.store.sql import file_pattern, identifier, text
 
 # DuckDB names a database after its file.
@@ -35,6 +36,7 @@ def build_view(archive: EventArchive, path: Path) -> Path:
     empty = archive.folder / "empty" / "empty.parquet"
     if not empty.exists():
         write_whole(empty, empty_file())
+        sync(empty.parent)
     if path.exists():
         return path
     scratch = path.with_name(f".{path.name}-{uuid4().hex}")

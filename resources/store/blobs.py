@@ -25,6 +25,7 @@ from obstore.store import LocalStore
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, MissingFileError, ReadOnlyError, StorageError, first_line
+from resources.store.files import sync
 
 # Where a local store writes what is not yet whole; whatever is left here belonged to a process that was killed.
 SCRATCH: Final = "scratch"
@@ -151,7 +152,7 @@ class BlobStore:
 
     def _write(self, scratch: str, data: bytes) -> None:
         obstore.put(self._store, scratch, data)
-        _fsync(self.root / scratch)
+        sync(self.root / scratch)
 
     def create_addressed(self, path: str, data: bytes) -> None:
         """Write content-addressed ``data``, durably; the same bytes under the same name again are fine.
@@ -183,7 +184,7 @@ class BlobStore:
         del data
         with suppress(PermissionError):
             os.utime(self.local(path))
-        _fsync(self.local(path))
+        sync(self.local(path))
         self._sync_folders(path)
 
     def replace(self, path: str, data: bytes) -> None:
@@ -340,11 +341,11 @@ class BlobStore:
     def _sync_folders(self, path: str) -> None:
         """Sync the entries of a new name; folders above are synced once, since they only gain folders."""
         folder = (self.root / path).parent
-        _fsync(folder)
+        sync(folder)
         while folder not in self._synced_folders and folder != self.root.parent:
             self._synced_folders.add(folder)
             folder = folder.parent
-            _fsync(folder)
+            sync(folder)
 
 
 def _raise(error: OSError) -> None:
@@ -355,14 +356,6 @@ def _raise(error: OSError) -> None:
 
 def _blob(path: str, found: os.stat_result) -> Blob:
     return Blob(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

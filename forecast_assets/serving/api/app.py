@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field
 
 from forecast_assets import __version__
@@ -28,12 +27,12 @@ from forecast_assets.serving.api.rendering import (
     tables_response,
     written_response,
 )
+from forecast_assets.serving.api.rights import allowed
 from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.messages.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
 
-_BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
 _DESCRIPTION: Final = (
     "Published forecasts, risks and explanations by explicit model version, and urgent questions beside the batch. "
     "Real time is supplementary: the ledger decides what is true. Errors are problem details (RFC 9457) with a code, "
@@ -85,15 +84,6 @@ def _closing(plane: DataPlane) -> Any:
     return lifespan
 
 
-def _allowed(callers: Callers, right: Right) -> Any:
-    def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
-        caller = callers.identify(None if credentials is None else credentials.credentials)
-        callers.require(caller, right)
-        return caller
-
-    return Depends(require)
-
-
 def _viewer(caller: Caller) -> Viewer:
     return Viewer(caller.key_id, sees_all=may(caller.role, Right.SUPPORT))
 
@@ -112,7 +102,7 @@ def _add_health(app: FastAPI, plane: DataPlane) -> None:
 
 
 def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
-    reader = _allowed(callers, Right.READ)
+    reader = allowed(callers, Right.READ)
 
     def stored(product: str, summary: str) -> None:
         @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product, dependencies=[reader])
@@ -136,7 +126,7 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 
 
 def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
-    reader = _allowed(callers, Right.READ)
+    reader = allowed(callers, Right.READ)
 
     @app.get(
         "/v1/explain/{prediction_id:path}",
@@ -162,7 +152,7 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 
 
 def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
-    planner = _allowed(callers, Right.PREDICT)
+    planner = allowed(callers, Right.PREDICT)
 
     @app.post(
         "/v1/predict",
@@ -203,7 +193,7 @@ def _context(request: Request, caller: Caller, asked: PredictBody) -> RequestCon
 
 
 def _add_events(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
-    support = _allowed(callers, Right.SUPPORT)
+    support = allowed(callers, Right.SUPPORT)
 
     @app.get(
         "/v1/events",
@@ -217,7 +207,7 @@ def _add_events(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
 
 
 def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
-    support = _allowed(callers, Right.SUPPORT)
+    support = allowed(callers, Right.SUPPORT)
 
     @app.post(
         "/v1/compare",

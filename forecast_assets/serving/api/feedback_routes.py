@@ -5,14 +5,13 @@ What belongs here: from a body to the texts of its records, and the answer. What
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from forecast_assets.core.errors import InputError, RefusedError
 from forecast_assets.operations.feedback import Receipt, receive
@@ -27,12 +26,12 @@ from forecast_assets.operations.feedback_checks import (
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.problems import answer
+from forecast_assets.serving.api.rights import allowed
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.messages.problems import Problem
 from resources.operational.dead_letters import Sender
 from resources.operational.feedback import FeedbackStore
 
-_BEARER: Final = HTTPBearer(auto_error=False, description="a key that an operator made")
 LINES: Final = "application/x-ndjson"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _EXAMPLE_ID: Final = "daily/2025-06-30/stat-1/14/r0/FOOD-0001/S-01/1"
@@ -88,7 +87,7 @@ def add_feedback(
     )
     def feedback(
         request: Request,
-        caller: Annotated[Caller, Depends(_caller(callers))],
+        caller: Annotated[Caller, allowed(callers, Right.FEEDBACK)],
         body: Annotated[bytes, Depends(_body)],
     ) -> Response:
         if plane.is_sandbox:
@@ -171,12 +170,3 @@ def _answer(receipt: Receipt, request_id: str) -> Response:
 
 async def _body(request: Request) -> bytes:
     return await request.body()
-
-
-def _caller(callers: Callers) -> Callable[..., Caller]:
-    def identify(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
-        caller = callers.identify(None if credentials is None else credentials.credentials)
-        callers.require(caller, Right.FEEDBACK)
-        return caller
-
-    return identify

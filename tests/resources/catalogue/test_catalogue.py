@@ -609,7 +609,7 @@ def test_a_failed_build_does_not_say_that_nothing_was_published(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resources.catalogue.audit.os.fsync", full)
+    monkeypatch.setattr("resources.store.files.os.fsync", full)
     with pytest.raises(StorageError, match="No space left") as caught:
         refresh_catalogue(stores.predictions, catalogue.parent)
     assert "nothing was published" not in error_text(caught.value)

@@ -27,7 +27,7 @@ def test_bytes_are_on_the_disk_before_they_have_their_name(store: BlobStore, mon
     def noted(path: Path) -> None:
         synced.append((path.relative_to(store.root).parts[0] if path != store.root else ".", file.exists()))
 
-    monkeypatch.setattr(blobs, "_fsync", noted)
+    monkeypatch.setattr(blobs, "sync", noted)
     store.create_addressed(new, b"what was said")
     assert synced[0] == ("scratch", False)
     assert synced[1:] == [("observations", True)] * 2, "the store's own folder was synced before"
@@ -40,7 +40,7 @@ def test_bytes_that_are_there_already_are_synced_too_and_young_again(
     store.create_addressed(PATH, b"what was said")
     file, synced = store.local(PATH), list[Path]()
     os.utime(file, (0, 0))
-    monkeypatch.setattr(blobs, "_fsync", synced.append)
+    monkeypatch.setattr(blobs, "sync", synced.append)
     store.create_addressed(PATH, b"what was said")
     assert synced[-2:] == [file, file.parent]
     assert file.stat().st_mtime > time.time() - 60
@@ -53,7 +53,7 @@ def test_a_pointer_is_on_the_disk_before_it_points(store: BlobStore, monkeypatch
     def noted(path: Path) -> None:
         seen.append((path.relative_to(store.root).parts[0], pointer.read_bytes()))
 
-    monkeypatch.setattr(blobs, "_fsync", noted)
+    monkeypatch.setattr(blobs, "sync", noted)
     store.replace("staging/forecasts/today", b"the second")
     assert seen == [("scratch", b"the first"), ("staging", b"the second")]
     assert list((store.root / "scratch").iterdir()) == []
@@ -67,7 +67,7 @@ def test_a_pointer_that_cannot_be_made_durable_leaves_the_one_before(
     def full(_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(blobs, "_fsync", full)
+    monkeypatch.setattr(blobs, "sync", full)
     with pytest.raises(StorageError, match="Free some disk space"):
         store.replace("staging/forecasts/k", b"new")
     assert store.get("staging/forecasts/k") == b"old"
