@@ -32,7 +32,6 @@ button { background: #0b5cad; color: #fff; border: 0; border-radius: 4px; paddin
 a { color: #0b5cad; } caption { text-align: left; color: #55636f; padding-bottom: .3rem; }
 .skip { position: absolute; left: -999px; } .skip:focus { left: 1rem; }
 """.strip()
-_DRIVERS: Final = ("driver", "units")
 
 
 @dataclass(frozen=True)
@@ -157,8 +156,6 @@ def _came(found: Vintages) -> str:
 
 def explained_section(found: Explained) -> str:
     """Return all that is published of one row: its words, its drivers, and what it was made from."""
-    steps = driver_steps(found.explanation)
-    drivers = [(row["name"], units(row["value"])) for row in steps.iter_rows(named=True)]
     words = [
         f"<p>{escape(str(text))}</p>"
         for text in (found.explanation["forecast_reason"], found.explanation["risk_reason"])
@@ -172,8 +169,7 @@ def explained_section(found: Explained) -> str:
             "Why it is what it is",
             found.prediction_id,
             *words,
-            html_image(waterfall_png(steps, "units"), "drivers from the usual day to expected sales"),
-            html_table(_DRIVERS, drivers),
+            *_drivers(found.explanation),
         )
         + html_section(
             "What it was made from",
@@ -181,6 +177,14 @@ def explained_section(found: Explained) -> str:
             html_table(("what", "which"), [*made, *found.made_from.items()]),
         )
     )
+
+
+def _drivers(explanation: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how drivers add up from the usual day to expected sales: a picture, and its numbers."""
+    steps = driver_steps(explanation)
+    rows = [(row["name"], units(row["value"])) for row in steps.iter_rows(named=True)]
+    picture = html_image(waterfall_png(steps, "units"), "drivers from the usual day to expected sales")
+    return picture, html_table(("driver", "units"), rows)
 
 
 def compared_section(found: PredictionsCompared) -> str:
@@ -310,7 +314,6 @@ def explored_section(
     more = "more" if total >= 0 else "less"
     words = f"Over {len(rows)} days {units(abs(total))} units {more} than published, by {predicted.run.run}."
     held = f"Held at the published run: {', '.join(predicted.held)}." if predicted.held else ""
-    drivers = driver_steps(shown)
     return html_section(
         "What it would be",
         words,
@@ -320,8 +323,7 @@ def explored_section(
     ) + html_section(
         f"Why, on {shown['target_date']}",
         str(shown["forecast_reason"]),
-        html_image(waterfall_png(drivers, "units"), "drivers from the usual day to expected sales"),
-        html_table(_DRIVERS, [(row["name"], units(row["value"])) for row in drivers.iter_rows(named=True)]),
+        *_drivers(shown),
         held and f'<p class="note">{escape(held)}</p>',
     )
 

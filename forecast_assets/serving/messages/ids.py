@@ -25,6 +25,17 @@ def request_id_of(said: str) -> str:
     return said if _REQUEST_ID.fullmatch(said) else str(uuid.uuid4())
 
 
+def bearer_of(authorization: str) -> str | None:
+    """Return the key that an authorization of scheme Bearer carries; None of another scheme, or of none.
+
+    Example:
+        >>> bearer_of("Bearer fak_1"), bearer_of("Basic YTpi"), bearer_of("")
+        ('fak_1', None, None)
+    """
+    scheme, _, key = authorization.partition(" ")
+    return key if scheme.lower() == "bearer" else None
+
+
 def trace_of(said: str) -> str:
     """Return the trace that a caller's request is part of, or a new one where it is none."""
     return said if _TRACE_PARENT.fullmatch(said) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"

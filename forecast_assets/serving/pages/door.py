@@ -18,6 +18,7 @@ from forecast_assets.presentation.support import FORM_STYLE, asking_page, warnin
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.problems import status_of
+from forecast_assets.serving.messages.ids import bearer_of
 
 # No script at all, pictures that pages carry themselves, and the one style that they have.
 _STYLE_HASH = base64.b64encode(hashlib.sha256(page_style(FORM_STYLE).encode()).digest()).decode()
@@ -58,11 +59,10 @@ def _page(
 
 def _key_of(request: Request) -> str | None:
     """Return the key of a request: the password of a browser, or a bearer token."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return text
+    said = request.headers.get("authorization", "")
+    scheme, _, text = said.partition(" ")
     if scheme.lower() != "basic":
-        return None
+        return bearer_of(said)
     try:
         return base64.b64decode(text, validate=True).decode().partition(":")[2]
     except ValueError:

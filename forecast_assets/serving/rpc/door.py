@@ -17,7 +17,7 @@ from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
-from forecast_assets.serving.messages.ids import request_id_of, trace_of
+from forecast_assets.serving.messages.ids import bearer_of, request_id_of, trace_of
 from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
 from forecast_assets.serving.messages.queries import HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.serving.rpc.errors import code_of, refuse
@@ -30,7 +30,6 @@ from forecast_assets.serving.rpc.replies import (
     versions_reply,
 )
 
-_BEARER: Final = "bearer"
 _DOCUMENTED: Final = "forecast_assets.proto says what each method takes"
 _GONE: Final = (
     grpc.StatusCode.CANCELLED,
@@ -152,7 +151,7 @@ class ForecastAssetsDoor:
         began = perf_counter()
 
         def allowed() -> RpcCall:
-            caller = self._callers.identify(_key_of(said))
+            caller = self._callers.identify(bearer_of(_text(said, "authorization")))
             self._callers.require(caller, right)
             return RpcCall(caller, request_id, given == request_id, trace)
 
@@ -182,11 +181,6 @@ def _is_waited_for(context: Any) -> bool:
     """Whether a call that waited for its turn is still wanted: not cancelled, and within its deadline."""
     remaining = context.time_remaining()
     return bool(context.is_active()) and (remaining is None or remaining > 0)
-
-
-def _key_of(said: Mapping[str, Any]) -> str | None:
-    scheme, _, text = _text(said, "authorization").partition(" ")
-    return text if scheme.lower() == _BEARER else None
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:
