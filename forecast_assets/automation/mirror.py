@@ -11,7 +11,7 @@ from forecast_assets.contracts import EVALUATION_REPORTS
 from forecast_assets.core.errors import MirrorConflictError, MirrorUnavailableError
 from forecast_assets.operations.mirroring import MirrorDelay, compare_mirror, follow, mirror_place
 from forecast_assets.presentation.actions import error_text
-from forecast_assets.presentation.mirror import comparison_text, delay_text, mirror_text, version_pages
+from forecast_assets.presentation.mirror import comparison_text, delay_text, mirror_text, page_paths, version_pages
 from forecast_assets.settings import Settings
 from resources.orchestration.dagster_resources import StoresResource
 from resources.stores.home import Stores
@@ -62,7 +62,7 @@ def build_mirror_check(settings: Settings) -> dg.AssetChecksDefinition:
             )
 
         try:
-            found = compare_mirror(stores.reopened(), mirror_place(settings))
+            found = compare_mirror(stores.reopened(), mirror_place(settings), pages=page_paths)
         except (MirrorUnavailableError, MirrorConflictError) as error:
             return result(error_text(error), passed=False)
         return result(comparison_text(found), *found.differences, passed=not found.differences)

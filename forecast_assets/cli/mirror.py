@@ -46,12 +46,12 @@ def check() -> None:
     """Hold all that MLflow says of versions against the ledger; exit code 5 if it says something else."""
     from forecast_assets.core.errors import MirrorDifferenceError
     from forecast_assets.operations.mirroring import compare_mirror, mirror_place
-    from forecast_assets.presentation.mirror import comparison_text
+    from forecast_assets.presentation.mirror import comparison_text, page_paths
     from forecast_assets.presentation.text import progress_lines
 
     place = mirror_place(current())
     with progress_lines() as progress:
-        comparison = compare_mirror(opened(), place, progress)
+        comparison = compare_mirror(opened(), place, progress, pages=page_paths)
     click.echo(comparison_text(comparison))
     if comparison.differences:
         raise MirrorDifferenceError(f"MLflow at {place.shown}", comparison.differences)

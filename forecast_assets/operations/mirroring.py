@@ -8,7 +8,7 @@ The ledger decides. What a mirror says is compared with it and never read for an
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +27,8 @@ from resources.stores.home import Stores
 
 # Pages and pictures of a version for people, by path; made by whoever draws.
 Pages = Callable[[Stores, VersionRecord], Mapping[str, bytes]]
+# Their paths alone, which take no drawing.
+PagePaths = Callable[[VersionRecord], Collection[str]]
 
 MIRROR: Final = "MLflow"
 _STAGE: Final = "mirror versions"
@@ -186,13 +188,16 @@ def run_files(stores: Stores, record: VersionRecord, pages: Pages) -> dict[str, 
     store = stores.predictions
     artifact = store.read_bytes(store.version(record.artifact))
     model = model_files(record.model_version, record.recorded_at, artifact)
-    reports = {"evaluation_report": record.evaluation_report, "calibration_report": record.calibration}
     tables = {
         f"reports/{name}.parquet": store.read_bytes(store.version(version))
-        for name, version in reports.items()
-        if version
+        for name, version in _reports(record).items()
     }
     return {**{f"{MODEL_FOLDER}/{path}": data for path, data in model.items()}, **tables, **pages(stores, record)}
+
+
+def _reports(record: VersionRecord) -> dict[str, str]:
+    reports = {"evaluation_report": record.evaluation_report, "calibration_report": record.calibration}
+    return {name: version for name, version in reports.items() if version}
 
 
 @contextmanager
@@ -219,8 +224,16 @@ def _aliases_to_move(wanted: list[VersionContent], found: FoundModel) -> dict[st
 # --- comparing ---
 
 
-def compare_mirror(stores: Stores, place: MirrorPlace, progress: Progress = silent) -> MirrorComparison:
+def compare_mirror(
+    stores: Stores, place: MirrorPlace, progress: Progress = silent, *, pages: PagePaths = lambda _: ()
+) -> MirrorComparison:
     """Hold everything that a mirror says against the ledger; nothing is written.
+
+    Args:
+        stores: Where everything is.
+        place: Where the mirror is.
+        progress: Called with stage, done and total.
+        pages: Paths of the pages and pictures that a version's run has to have.
 
     Raises:
         MirrorUnavailableError: If it does not answer, or refuses.
@@ -242,7 +255,7 @@ def compare_mirror(stores: Stores, place: MirrorPlace, progress: Progress = sile
         differences.append(f"artifacts are at {mirror.artifact_location} instead of {place.artifact_location}")
     for done, (version, record) in enumerate(zip(wanted, state.versions.values(), strict=True)):
         progress("compare versions", done, len(wanted))
-        differences += _differences_of(stores, mirror, found, version, record)
+        differences += _differences_of(stores, mirror, found, version, record, pages)
     progress("compare versions", len(wanted), len(wanted))
     beyond = sorted(found.versions.keys() - {version.number for version in wanted})
     differences += [f"version {number} is none of the ledger's" for number in beyond]
@@ -259,7 +272,12 @@ def _pointed(names: Mapping[int, str], number: int | None) -> str:
 
 
 def _differences_of(
-    stores: Stores, mirror: MlflowMirror, found: FoundModel, version: VersionContent, record: VersionRecord
+    stores: Stores,
+    mirror: MlflowMirror,
+    found: FoundModel,
+    version: VersionContent,
+    record: VersionRecord,
+    pages: PagePaths,
 ) -> list[str]:
     name = f"`{record.model_version}`"
     known = found.versions.get(version.number)
@@ -271,11 +289,31 @@ def _differences_of(
     run = mirror.run(known.run_id) if known.run_id else None
     if run is None:
         return [*differences, f"{name}: its run is gone"]
-    artifact = stores.predictions.version(record.artifact).files[0]
-    size = run.files.get(f"{MODEL_FOLDER}/{DATA}/{ARTIFACT}")
-    if size != artifact.bytes:
-        differences.append(f"{name}: the model artifact is {'gone' if size is None else f'{size:,} bytes long'}")
+    expected = {**dict.fromkeys(pages(record)), **_file_sizes(stores, record)}
+    differences += [f"{name}: {what}" for what in _file_differences(expected, run.files)]
     return [*differences, *(f"{name}: {what} of its run" for what in _run_differences(wanted, run))]
+
+
+def _file_sizes(stores: Stores, record: VersionRecord) -> dict[str, int | None]:
+    """Return the files of a run that follow from the ledger, with their sizes; None where that is not known."""
+    artifact = stores.predictions.version(record.artifact).files[0]
+    model = {path: len(data) for path, data in model_files(record.model_version, record.recorded_at, b"").items()}
+    # What describes the model names the Python that it was mirrored by, which may have been another one.
+    sizes: dict[str, int | None] = {**model, "MLmodel": None, f"{DATA}/{ARTIFACT}": artifact.bytes}
+    reports = {f"reports/{name}.parquet": stores.predictions.version(each) for name, each in _reports(record).items()}
+    return {
+        **{f"{MODEL_FOLDER}/{path}": size for path, size in sizes.items()},
+        **{path: report.files[0].bytes for path, report in reports.items()},
+    }
+
+
+def _file_differences(expected: Mapping[str, int | None], files: Mapping[str, int]) -> Iterator[str]:
+    for path, size in sorted(expected.items()):
+        has = files.get(path)
+        if has is None:
+            yield f"the file `{path}` is gone"
+        elif not has or has != (size or has):
+            yield f"the file `{path}` is {has:,} bytes long"
 
 
 def _tag_differences(version: VersionContent, known: FoundVersion) -> list[str]:

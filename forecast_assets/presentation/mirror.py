@@ -4,6 +4,7 @@ What belongs here: what people read of the mirror, and in it. What does not: wri
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ForecastAssetsError
@@ -19,14 +20,23 @@ from resources.ledger.entries.register import VersionRecord
 from resources.mlflow.place import line_without_password
 from resources.stores.home import Stores
 
+EVALUATION_PAGE: Final = "reports/evaluation.html"
+EVALUATION_PICTURE: Final = "pictures/wape_by_segment.png"
+CALIBRATION_PAGE: Final = "reports/calibration.html"
+
+
+def page_paths(record: VersionRecord) -> tuple[str, ...]:
+    """Return where pages of a version are, without those pictures that a report may have too little for."""
+    return EVALUATION_PAGE, EVALUATION_PICTURE, *((CALIBRATION_PAGE,) if record.calibration else ())
+
 
 def version_pages(stores: Stores, record: VersionRecord) -> Mapping[str, bytes]:
     """Draw what people look at of a version: pages of its reports, and the same pictures by themselves."""
     store = stores.predictions
     report = store.read(store.version(record.evaluation_report))
     found = {
-        "reports/evaluation.html": evaluation_page(record, report).encode(),
-        "pictures/wape_by_segment.png": evaluation_png(report),
+        EVALUATION_PAGE: evaluation_page(record, report).encode(),
+        EVALUATION_PICTURE: evaluation_png(report),
     }
     if not record.calibration:
         return found
@@ -34,7 +44,7 @@ def version_pages(stores: Stores, record: VersionRecord) -> Mapping[str, bytes]:
     drawn = calibration_pictures(judged.rows)
     return {
         **found,
-        "reports/calibration.html": calibration_page(judged).encode(),
+        CALIBRATION_PAGE: calibration_page(judged).encode(),
         **{f"pictures/{name}.png": png for name, png in drawn.items()},
     }
 

@@ -47,7 +47,7 @@ def home(trained: Runner, tmp_path: Path) -> Runner:
 
 
 def differences(runner: Runner) -> tuple[str, ...]:
-    return compare_mirror(runner.stores, mirror_place(runner.settings)).differences
+    return compare_mirror(runner.stores, mirror_place(runner.settings), pages=lambda _: PAGE).differences
 
 
 def numbers(runner: Runner) -> dict[str, int]:
@@ -299,6 +299,13 @@ def _artifact(mlflow: Any, run_id: str) -> None:
     Path(mlflow.get_run(run_id).info.artifact_uri, "model/data/artifact.json").write_bytes(b"{}")
 
 
+def _without(path: str) -> Callable[[Any, str], None]:
+    def remove(mlflow: Any, run_id: str) -> None:
+        Path(mlflow.get_run(run_id).info.artifact_uri, path).unlink()
+
+    return remove
+
+
 def _added(mlflow: Any, run_id: str) -> None:
     mlflow.create_model_version(MODEL, "nowhere", run_id)
 
@@ -312,7 +319,11 @@ def _added(mlflow: Any, run_id: str) -> None:
         (_alias, "alias `champion` is `stat-2` instead of `stat-1`", True),
         (_description, "the description differs", True),
         (_deleted, "its run is gone", False),
-        (_artifact, "the model artifact is 2 bytes long", False),
+        (_artifact, "the file `model/data/artifact.json` is 2 bytes long", False),
+        (_without("model/MLmodel"), "the file `model/MLmodel` is gone", False),
+        (_without("model/data/version.json"), "the file `model/data/version.json` is gone", False),
+        (_without("reports/evaluation_report.parquet"), "`reports/evaluation_report.parquet` is gone", False),
+        (_without("reports/evaluation.html"), "the file `reports/evaluation.html` is gone", False),
         (_added, "version 3 is none of the ledger's", False),
     ],
 )
