@@ -58,6 +58,8 @@ FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
 MIRROR: Final = "mlflow_mirror"
 DRIFT: Final = "drift"
+# A job and an asset of one name are told apart by nobody, and Dagster refuses them.
+EVENT_MOVES: Final = "moving_prediction_events"
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
@@ -117,7 +119,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 dg.define_asset_job(job, dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for job, asset in PROMOTION_JOBS.items()
             ),
-            dg.define_asset_job(PREDICTION_EVENTS, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
+            dg.define_asset_job(EVENT_MOVES, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
             dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
@@ -144,7 +146,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_schedules(chosen, stores, FEATURE_PIPELINE),
             build_retraining_schedule(chosen, stores, TRAINING),
             *(build_review_schedule(chosen, stores, cadence, review_job(cadence)) for cadence in branches),
-            build_events_schedule(chosen, PREDICTION_EVENTS),
+            build_events_schedule(chosen, EVENT_MOVES),
         ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),

@@ -27,6 +27,11 @@ def graph(defs: dg.Definitions) -> dict[str, set[str]]:
     return {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in nodes}
 
 
+def test_everything_that_is_named_can_be_loaded(defs: dg.Definitions) -> None:
+    # Dagster builds jobs when they are asked for: two definitions of one name are found only by asking for all.
+    dg.Definitions.validate_loadable(defs)
+
+
 def test_the_graph_runs_from_observations_to_publications(defs: dg.Definitions) -> None:
     found = graph(defs)
     assert {name for name in found if name.startswith("observations/")} == {f"observations/{feed}" for feed in FEEDS}
