@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score bench-what-if lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score bench-what-if bench-serving lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -101,7 +101,7 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-demo bench-score bench-what-if bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-score bench-what-if bench-serving bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-accuracy ## all measurements, one after the other
 
 bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
@@ -120,6 +120,9 @@ bench-score: $(READY_DEV) ## measure scoring tables of features beside a ten-lin
 
 bench-what-if: $(READY_DEV) ## measure what-if answers beside bare calls and whole runs; exit code 1 if a goal is missed
 	@$(BIN)/python -m bench.what_if
+
+bench-serving: $(READY_DEV) ## measure the service under load at 50,000 series (SOAK=10 minutes more); exit code 1 if a goal is missed (needs FreshRetailNet)
+	@$(BIN)/python -m bench.serving $(if $(SOAK),--soak $(SOAK))
 
 bench-ledger: $(READY_DEV) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger
