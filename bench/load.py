@@ -49,11 +49,14 @@ class Loaded:
 
     @property
     def median(self) -> float:
-        return float(np.quantile(self.milliseconds, 0.5))
+        return self._quantile(0.5)
 
     @property
     def p95(self) -> float:
-        return float(np.quantile(self.milliseconds, 0.95))
+        return self._quantile(0.95)
+
+    def _quantile(self, at: float) -> float:
+        return float(np.quantile(self.milliseconds, at)) if self.milliseconds else float("nan")
 
 
 def load(address: str, key: str, ask: Callable[[int], Asked], *, per_second: float, seconds: float) -> Loaded:
@@ -61,7 +64,7 @@ def load(address: str, key: str, ask: Callable[[int], Asked], *, per_second: flo
 
     Args:
         address: Of the service, such as `http://127.0.0.1:8000`.
-        key: Of the caller.
+        key: Of the caller; empty where none is asked for.
         ask: Returns the request of a number.
         per_second: Requests.
         seconds: How long.
@@ -72,7 +75,7 @@ def load(address: str, key: str, ask: Callable[[int], Asked], *, per_second: flo
 async def _load(address: str, key: str, requests: Sequence[Asked], per_second: float) -> Loaded:
     took, failures, degraded = list[float](), list[str](), 0
     limits = httpx.Limits(max_connections=_MOST_AT_ONCE, max_keepalive_connections=_MOST_AT_ONCE)
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=_TIMEOUT_SECONDS, limits=limits) as client:
 
         async def answer(one: Asked, due: float) -> None:
