@@ -90,10 +90,11 @@ def _words(
         *(risks[name].cast(pl.Float64) for name in RISK_NUMBERS),
         *facts.get_columns(),
     )
+    moving = frozenset(name for name, millionths in drivers.items() if millionths.any())
     # Lazy, so that what phrases share is computed once; by the streaming engine, which takes rows in portions that fit
     # the processor's cache and shares them out over its cores.
     words = told.lazy().select(
-        forecast_reason().alias("forecast_reason"),
+        forecast_reason(moving).alias("forecast_reason"),
         risk_reason().alias("risk_reason"),
         not_computed(context.feeds, context.longest_history_days).alias("not_computed"),
     )

@@ -9,6 +9,7 @@ statistical family's drivers were taken apart. Learned models do not apply one e
 told in units alone.
 """
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final
 
@@ -56,32 +57,34 @@ _LEAST_FEW: Final = 0.005
 
 
 @cache
-def forecast_reason() -> pl.Expr:
+def forecast_reason(moving: frozenset[str] | None = None) -> pl.Expr:
     """Return the drivers of a forecast in words, still without a capital letter.
 
     Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date`, `FACT_TYPES` and
     `days_out_of_stock_28d_share`.
+
+    Args:
+        moving: Drivers that are not 0 in all rows; all if left out. Of others there is nothing to say, and Polars takes
+            longer to plan the whole sentence than to write it for a few rows.
     """
     nothing = pl.when(pl.col("forecast_units") == 0).then(pl.lit("no demand is expected"))
-    phrases = [
-        nothing,
-        _state(),
-        _level(),
-        _driver("trend_units", pl.lit("the trend")),
-        _weekday(),
-        _paydays(),
-        _driver("time_of_month_units", pl.lit("the time of month")),
-        _season(),
-        _price(),
-        _promotion(),
-        _event(),
-        _covariates(),
-        _relatives(),
-        _availability(),
-        _reconciliation(),
-        _driver("override_units", pl.lit("an override")),
-    ]
-    return sentence(phrases)
+    effects: Mapping[str, Callable[[], pl.Expr]] = {
+        "trend_units": lambda: _driver("trend_units", pl.lit("the trend")),
+        "weekday_units": _weekday,
+        "payday_units": _paydays,
+        "time_of_month_units": lambda: _driver("time_of_month_units", pl.lit("the time of month")),
+        "season_units": _season,
+        "price_units": _price,
+        "promotion_units": _promotion,
+        "event_units": _event,
+        "covariates_units": _covariates,
+        "relatives_units": _relatives,
+        "availability_units": _availability,
+        "reconciliation_units": _reconciliation,
+        "override_units": lambda: _driver("override_units", pl.lit("an override")),
+    }
+    told = [phrase() for driver, phrase in effects.items() if moving is None or driver in moving]
+    return sentence([nothing, _state(), _level(), *told])
 
 
 def _state() -> pl.Expr:

@@ -51,6 +51,8 @@ PARAMETERS: Final[Mapping[str, Any]] = {
 _CHUNK: Final = 100_000
 # Rows whose sums stay in the processor's cache while tree after tree is added to them.
 _BLOCK: Final = 4_000
+# So many rows are sooner done by one thread than shared out among several.
+_FEW_ROWS: Final = 2_000
 _SMALLEST: Final = 1e-12
 
 
@@ -149,7 +151,8 @@ class Trees:
         return out
 
     def _leaves(self, inputs: InputMatrix) -> npt.NDArray[np.int32]:
-        leaves = self.booster.predict(inputs, pred_leaf=True)
+        threads = {"num_threads": 1} if len(inputs) <= _FEW_ROWS else {}
+        leaves = self.booster.predict(inputs, pred_leaf=True, **threads)
         return np.asarray(leaves, dtype=np.int32).reshape(len(inputs), -1)
 
 

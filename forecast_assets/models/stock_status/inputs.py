@@ -23,7 +23,7 @@ from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Statistic
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import TOTAL, summing_of
-from forecast_assets.models.stock_status.rates import rates_by_day
+from forecast_assets.models.stock_status.rates import rates_ahead, rates_by_day
 
 USUAL, SERIES = "usual", "series"
 # Days that means look back on.
@@ -40,6 +40,8 @@ _RELATIVES_PRIOR_DAYS: Final = 5.0
 _SALES_PRIOR_DAYS: Final = 0.3
 _SMALL_SHARE: Final = 0.02
 _SMALLEST: Final = 1e-6
+# As many as a question about a series or two has.
+_FEW_COLUMNS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,14 @@ class StatusRecord:
         pooled = self.panel.pooled
         return np.asarray(pooled.of_all("rates by day", lambda: rates_by_day(self.out.T > 0, self.known.T > 0)))
 
+    @cached_property
+    def rates_ahead(self) -> Floats:
+        """[H] the same on the days ahead, as forecast."""
+        panel = self.panel
+        return np.asarray(
+            panel.pooled.of_all("rates ahead", lambda: rates_ahead(self.rates, panel.weekday, panel.horizon_days))
+        )
+
     def apart(self, what: str) -> Singles:
         """[T, n] `out` or `share` less the mean of all series on the day; 0 where unknown."""
         found: Singles = self._once(("apart", what), lambda: self._apart(what, getattr(self, what)))
@@ -220,11 +230,10 @@ class StatusRecord:
         return found
 
     def _lately(self, what: str, of: str, half_life: int, lag: int) -> Singles:
-        apart, known = self._once(
-            ("sums", what, of), lambda: (self._sums(what, self.apart(what), of), self._known_of(of))
-        )
+        apart = self._once(("sums", what, of), lambda: self._sums(what, self.apart(what), of))
+        known = self._once(("days", of, half_life, lag), lambda: _added_up(self._known_of(of), half_life, lag))
         prior = np.float32(_OWN_PRIOR_DAYS if of == OWN else _RELATIVES_PRIOR_DAYS)
-        return np.asarray(_added_up(apart, half_life, lag) / (_added_up(known, half_life, lag) + prior))
+        return np.asarray(_added_up(apart, half_life, lag) / (known + prior))
 
     def _known_of(self, of: str) -> Singles:
         found: Singles = self._once(("known", of), lambda: self._sums("known", self.known, of))
@@ -321,6 +330,13 @@ def _by_day(values: npt.NDArray[Any]) -> Singles:
 def _added_up(values: Singles, half_life: int, lag: int = 1) -> Singles:
     """[T, m] what each day and those before it, ``lag`` days apart, add up to; older days count less."""
     kept = np.float32(0.5 ** (lag / half_life)) if half_life else np.float32(0.0)
+    if values.shape[1] <= _FEW_COLUMNS:
+        from scipy.signal import lfilter
+
+        # The same sums in the same order: of a few columns the loop takes longer than its numbers.
+        back = np.zeros(lag + 1, dtype=np.float32)
+        back[0], back[lag] = 1.0, -kept
+        return np.asarray(lfilter(np.ones(1, dtype=np.float32), back, values, axis=0))
     out = values.copy()
     for day in range(lag, len(out)):
         out[day] += kept * out[day - lag]

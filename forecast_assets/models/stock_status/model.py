@@ -31,7 +31,7 @@ from forecast_assets.models.stock_status.inputs import (
     StatusView,
 )
 from forecast_assets.models.stock_status.linear import LinearOdds
-from forecast_assets.models.stock_status.rates import LEAST, MOST, log_odds, rates_ahead
+from forecast_assets.models.stock_status.rates import LEAST, MOST, log_odds
 
 # Series at a time: the inputs of so many stay in the processor's cache.
 _CHUNK: Final = 2_500
@@ -159,7 +159,7 @@ class StatusModel:
             [n, H] each; what is usual where a series has no record.
         """
         record = StatusRecord.of(panel, product_groups, hierarchy, self.area_level)
-        shared = log_odds(rates_ahead(record.rates, record.panel.weekday, panel.horizon_days))
+        shared = log_odds(record.rates_ahead)
         for each in (self.next_day, self.later):
             each.trees.prepare()
         everyone = np.arange(panel.series.height)
