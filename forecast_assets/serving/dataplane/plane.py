@@ -27,6 +27,7 @@ from forecast_assets.serving.dataplane.published import (
     vintages,
 )
 from forecast_assets.serving.dataplane.questions import StoredQuestion
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
@@ -70,6 +71,7 @@ class DataPlane:
         clock: As given.
         is_sandbox: As given.
         events: As given.
+        few: What reads published rows of few series.
         prepared: Runs that are prepared for predictions.
         predictor: What answers predictions.
         comparer: What answers comparisons, with the pairs of runs that it has prepared.
@@ -84,6 +86,7 @@ class DataPlane:
         is_sandbox: bool = False,
     ) -> None:
         self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
+        self.few = RowBlocks(self.stores)
         self.prepared = PreparedRuns(self.stores)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
         self.comparer = Comparer(self.stores, self.prepared)
@@ -108,7 +111,7 @@ class DataPlane:
 
     def stored(self, question: StoredQuestion) -> StoredAnswer:
         """Answer a page of published rows: see `read_stored`."""
-        return read_stored(self.stores, question, self.clock())
+        return read_stored(self.stores, question, self.clock(), self.few)
 
     def explain(self, prediction_id: str) -> Explained:
         """Return all that is published of one row: see `explain_row`."""

@@ -10,6 +10,7 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.challengers import stop_challenger
 from forecast_assets.serving.dataplane.questions import Page, StoredQuestion, VersionAsked
 from forecast_assets.serving.dataplane.resolving import run_of_stores
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from resources.ledger.entries.assign import ChannelAssignments
 from resources.stores.home import Stores
@@ -45,7 +46,7 @@ def shared(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Stores:
 
 def read(stores: Stores, asked: VersionAsked = CHANNEL, page: str | None = None, **narrowed: object) -> StoredAnswer:
     given = None if page is None else Page.parse(page)
-    return read_stored(stores, StoredQuestion("forecasts", asked, page=given, **narrowed), NOW)  # type: ignore[arg-type]
+    return read_stored(stores, StoredQuestion("forecasts", asked, page=given, **narrowed), NOW, RowBlocks(stores))  # type: ignore[arg-type]
 
 
 def units_by_store(answer: StoredAnswer) -> dict[str, float]:
