@@ -19,6 +19,7 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.dataplane.prepared_runs import preparing_apart
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
@@ -93,7 +94,8 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     events = None if options.is_sandbox else event_home(settings)
     if events is not None:
         events.buffer.start()
-    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox)
+    prepare = preparing_apart(settings.store, settings.mirror_folder)
+    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox, prepare=prepare)
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC))
     app = create_app(plane, callers)

@@ -16,7 +16,8 @@ from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Vie
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
 from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
-from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
+from forecast_assets.serving.dataplane.prepared import prepare_run
+from forecast_assets.serving.dataplane.prepared_runs import Prepare, PreparedRuns
 from forecast_assets.serving.dataplane.published import (
     Explained,
     HistoryQuestion,
@@ -65,6 +66,7 @@ class DataPlane:
         clock: Returns the present moment.
         events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
+        prepare: Prepares a run for predictions; by default in this process.
 
     Attributes:
         stores: The same, read only.
@@ -84,10 +86,11 @@ class DataPlane:
         events: EventHome | None = None,
         *,
         is_sandbox: bool = False,
+        prepare: Prepare = prepare_run,
     ) -> None:
         self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
         self.few = RowBlocks(self.stores)
-        self.prepared = PreparedRuns(self.stores)
+        self.prepared = PreparedRuns(self.stores, prepare=prepare)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
         self.comparer = Comparer(self.stores, self.prepared)
 
