@@ -33,6 +33,8 @@ from resources.stores.home import open_stores
 _LAST_ANSWERS_SECONDS: Final = 10
 # A caller waits so long for another one's feedback to be written.
 _FEEDBACK_WAITS_SECONDS: Final = 5.0
+# A publication is seen after so long at the latest.
+_LEDGER_RESTS_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     if events is not None:
         events.buffer.start()
     prepare = preparing_apart(settings.store, settings.mirror_folder)
-    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox, prepare=prepare)
+    plane = DataPlane(
+        stores, events=events, is_sandbox=options.is_sandbox, prepare=prepare, rest_seconds=_LEDGER_RESTS_SECONDS
+    )
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC))
     app = create_app(plane, callers)

@@ -93,10 +93,17 @@ class Entry:
 
 
 class Ledger:
-    """Reads and appends entries; keeps what it has read, since entries never change."""
+    """Reads and appends entries; keeps what it has read, since entries never change.
 
-    def __init__(self, blobs: BlobStore) -> None:
-        self._blobs = blobs
+    Args:
+        blobs: Where entries are.
+        rest_seconds: `state` looks for new entries no sooner than so long after its last look: for many threads that
+            ask many times a second, each of which would wait for the others' looks.
+    """
+
+    def __init__(self, blobs: BlobStore, rest_seconds: float = 0.0) -> None:
+        self._blobs, self._rest_seconds = blobs, rest_seconds
+        self._rests_until = 0.0
         # Threads share a ledger: each entry is taken in once, by one of them.
         self._lock = RLock()
         self._forget()
@@ -116,8 +123,12 @@ class Ledger:
         return list(self._entries)
 
     def state(self) -> LedgerState:
-        """Return what is true now; treat it as read-only."""
-        self._catch_up()
+        """Return what is true now, or was when it was last looked for; treat it as read-only."""
+        now = time.monotonic()
+        if now >= self._rests_until or not self._is_opened:
+            # Before the look: whoever asks meanwhile goes on with what is known.
+            self._rests_until = now + self._rest_seconds
+            self._catch_up()
         return self._state
 
     def until(self, position: int | datetime) -> list[Entry]:

@@ -50,9 +50,14 @@ class Stores:
         """
         return self.on(self.blobs, PastLedger(self.ledger, position))
 
-    def read_only(self) -> "Stores":
-        """Return the same stores, by which nothing can be recorded, written or removed."""
-        return self.on(self.blobs.read_only())
+    def read_only(self, rest_seconds: float = 0.0) -> "Stores":
+        """Return the same stores, by which nothing can be recorded, written or removed.
+
+        Args:
+            rest_seconds: How long what was recorded meanwhile may stay unseen.
+        """
+        blobs = self.blobs.read_only()
+        return self.on(blobs, Ledger(blobs, rest_seconds))
 
 
 def open_stores(location: Path | str, mirror: Path | None = None) -> Stores:

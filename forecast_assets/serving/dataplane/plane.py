@@ -67,6 +67,7 @@ class DataPlane:
         events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
         prepare: Prepares a run for predictions; by default in this process.
+        rest_seconds: How long what is recorded meanwhile may stay unseen.
 
     Attributes:
         stores: The same, read only.
@@ -87,8 +88,10 @@ class DataPlane:
         *,
         is_sandbox: bool = False,
         prepare: Prepare = prepare_run,
+        rest_seconds: float = 0.0,
     ) -> None:
-        self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
+        self.stores = stores.read_only(rest_seconds)
+        self.clock, self.events, self.is_sandbox = clock, events, is_sandbox
         self.few = RowBlocks(self.stores)
         self.prepared = PreparedRuns(self.stores, prepare=prepare)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)

@@ -12,6 +12,7 @@ from forecast_assets.models.stock_status.inputs import (
     USUAL,
     StatusRecord,
     StatusView,
+    _added_up,
     inputs_for,
 )
 from tests.support.risk_cases import panel
@@ -125,3 +126,15 @@ def test_inputs_of_a_series_do_not_depend_on_which_others_are_asked_for() -> Non
     some = np.array([3, 77, 150])
     few = StatusView(record, DAYS - 1, HORIZON, some).inputs(SPECS).reshape(-1, HORIZON, len(SPECS))
     np.testing.assert_array_equal(whole[some], few)
+
+
+@pytest.mark.parametrize("lag", [1, 7])
+@pytest.mark.parametrize("half_life", [0, 1, 14])
+def test_few_columns_add_up_to_the_same_bits_as_many(half_life: int, lag: int) -> None:
+    random = np.random.default_rng(half_life + lag)
+    many = (random.normal(size=(90, 40)) * random.choice([0.0, 1.0, 1e-4, 1e5], size=(90, 40))).astype(np.float32)
+    whole = _added_up(many, half_life, lag)
+    for first in range(0, 40, 4):
+        some = _added_up(many[:, first : first + 4], half_life, lag)
+        assert some.dtype == np.float32
+        assert np.array_equal(some, whole[:, first : first + 4])

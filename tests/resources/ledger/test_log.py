@@ -68,6 +68,22 @@ def test_threads_that_share_a_ledger_take_each_entry_in_once(tmp_path: Path, mon
     assert [entry.sequence for entry in ledger.entries()] == list(range(1, 21))
 
 
+def test_a_ledger_that_rests_looks_again_when_it_has_rested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("resources.ledger.log.time.monotonic", lambda: now)
+    other = Ledger(BlobStore(tmp_path))
+    promote(other, "a")
+    ledger = Stores.on(BlobStore(tmp_path)).read_only(rest_seconds=0.1).ledger
+    assert ledger.state().channel("champion") == "a"
+    promote(other, "b")
+    now += 0.09
+    assert ledger.state().channel("champion") == "a"
+    now += 0.02
+    assert ledger.state().channel("champion") == "b"
+    promote(other, "c")
+    assert len(ledger.entries()) == 3, "whoever asks for all entries gets all"
+
+
 # --- bundles: a folder is listed when it is opened, so that they hide no hole ---
 
 LONG = 2 * BUNDLE + 5
