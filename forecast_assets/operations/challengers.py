@@ -192,7 +192,7 @@ def promote_on_evidence(
 
     It has to meet the gates of the policy besides, as in every promotion. The rule is asked again after every lost
     race: of two such promotions at once the second finds the trial over, and what was measured meanwhile has to be
-    weighed first. A channel that points there already is left as it is.
+    weighed first. For a channel that points there already no evidence is needed: only its overrides may change.
 
     Args:
         stores: Where everything is.
@@ -218,7 +218,7 @@ def promote_on_evidence(
     stores.registry.model_version(version)
     state = stores.ledger.state()
     if state.part(Channels).target(channel) == version:
-        return promote(stores, version, by=by, reason=reason, channel=channel)
+        return promote(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
     verdict = require_better(state, cadence, version)
     return promote(
         stores,

@@ -369,6 +369,17 @@ def test_of_two_promotions_at_once_one_is_told(shown_better: Stores) -> None:
     assert [move.model_version for move in moves] == [CHAMPION, CHALLENGER]
 
 
+def test_what_is_champion_already_may_only_be_marked_with_evidence_or_without(shown_better: Stores) -> None:
+    promote(shown_better)
+    before = shown_better.ledger.state().sequence
+    promote(shown_better)
+    assert shown_better.ledger.state().sequence == before, "it points there, in spite of nothing"
+    with pytest.raises(InputError, match="does not fail bias_is_small, so there is nothing to override"):
+        promote_on_evidence(
+            shown_better, CHALLENGER, by="ana", reason="r", channel="champion", overrides=["bias_is_small"]
+        )
+
+
 @pytest.mark.parametrize(
     ("days", "challenger", "words"),
     [
