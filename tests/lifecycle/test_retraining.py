@@ -1,5 +1,7 @@
 """Retraining by rule: when it is due, what it waits for, and that no rule makes a champion."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.drift import DriftRecords, Signal
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, judge
-from tests.support.store_cases import CUTOFF, accept_training, ingest, register
+from tests.support.store_cases import CUTOFF, accept_training, ingest, publish, register, run_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSED = {"backtest_beats_seasonal_naive": True}
@@ -168,6 +170,23 @@ def test_a_trial_by_rule_compares_runs_no_longer_than_both_versions_were_trained
     begun = offer_challenger(stores)
     assert isinstance(begun, Challenge)
     assert begun.rules.forecast_horizon == compared
+
+
+@pytest.mark.parametrize(("published", "compared"), [((7, 28), 28), ((7, 14), 14), ((30,), None)])
+def test_a_trial_by_rule_compares_runs_that_the_champion_publishes(
+    stores: Stores, published: Sequence[int], compared: int | None
+) -> None:
+    promoted(stores)
+    for days in published:
+        publish(stores, replace(run_key(), forecast_horizon=days))
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
+    begun = offer_challenger(stores)
+    if compared is None:
+        assert str(begun).endswith("`stat-1` publishes no runs as short as it was trained for.")
+        assert stores.ledger.state().channel("challenger") is None
+    else:
+        assert isinstance(begun, Challenge)
+        assert begun.rules.forecast_horizon == compared
 
 
 def test_a_trial_by_rule_compares_the_runs_that_the_trial_before_compared(stores: Stores) -> None:
