@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import HorizonError, InputError, NotReadyError, first_ten
-from forecast_assets.core.keys import CADENCES, DAILY, Cadence
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence, last_day_over
 from forecast_assets.lifecycle.horizons import published_horizons
 from forecast_assets.lifecycle.promotion import is_judged, require_better
 from forecast_assets.lifecycle.retraining import due_challenger
@@ -21,6 +21,7 @@ from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.drift import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
+from resources.ledger.present import present
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from resources.stores.registry import Registry
@@ -174,8 +175,9 @@ def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = No
     Raises:
         NotReadyError: If there are no sales.
     """
-    measured = (day for name, day in stores.ledger.state().part(Measurements).by_day if name == cadence.name)
-    over = (now or datetime.now(UTC)).astimezone(UTC).date() - _DAY
+    state = stores.ledger.state()
+    measured = (day for name, day in state.part(Measurements).by_day if name == cadence.name)
+    over = last_day_over((now or present(state)).astimezone(UTC))
     sold = stores.observations.newest_day("sales", until=over)
     seen = max([sold, *measured])
     return next(day for day in (seen + timedelta(days=at) for at in range(1, 8)) if cadence.allows(day - _DAY))
