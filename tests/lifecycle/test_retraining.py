@@ -9,11 +9,12 @@ import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
-from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger
+from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger, stop_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
 from resources.ledger.entries.backlog import Backlog
-from resources.ledger.entries.challenge import Challenge
+from resources.ledger.entries.challenge import Challenge, running_trial
 from resources.ledger.entries.drift import DriftRecords, Signal
+from resources.ledger.entries.weigh import WEIGH, ChallengerVerdict
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, judge
 from tests.support.store_cases import CUTOFF, accept_training, ingest, publish, register, run_key
@@ -236,6 +237,43 @@ def test_a_trial_by_rule_is_not_replaced_while_it_is_undecided_but_for_too_long(
     begun = offer_challenger(stores)
     assert isinstance(begun, Challenge)
     assert begun.model_version == "auto-statistical-2025-05-02"
+
+
+def weighed(stores: Stores, decision: str) -> None:
+    """Record a verdict on the trial that runs."""
+    state = stores.ledger.state()
+    trial = running_trial(state, "daily")
+    assert trial is not None
+    said = ChallengerVerdict(
+        "daily", trial.begun_by, trial.champion_version, trial.model_version, trial.first_day, 1, 9, 25.0, 25.0, 0.3,
+        0.1, 0.5, decision, (), "0" * 64,
+    )  # fmt: skip
+    stores.ledger.append(WEIGH.name, WEIGH.body(said), lambda _: None)
+
+
+def test_a_trial_by_rule_that_is_shown_to_be_better_is_left_to_people(stores: Stores) -> None:
+    better = "auto-statistical-2025-02-01"
+    trained(promoted(stores), better, date(2025, 2, 1))
+    offer_challenger(stores)
+    weighed(stores, "better")
+    trained(stores, "auto-statistical-2025-09-01", date(2025, 9, 1))
+    entry = stores.ledger.state().sequence - 1
+    waits = f"`{better}` is shown to be better (ledger entry {entry}), and stays challenger until somebody promotes it"
+    assert str(offer_challenger(stores)).startswith(waits)
+    assert stores.ledger.state().channel("challenger") == better
+    weighed(stores, "undecided")
+    assert isinstance(offer_challenger(stores), Challenge), "it was better, and is no more"
+
+
+def test_once_the_better_one_is_promoted_or_stopped_the_next_is_offered(stores: Stores) -> None:
+    better = "auto-statistical-2025-02-01"
+    trained(promoted(stores), better, date(2025, 2, 1))
+    offer_challenger(stores)
+    weighed(stores, "better")
+    trained(stores, "auto-statistical-2025-03-01", date(2025, 3, 1))
+    assert isinstance(offer_challenger(stores), str)
+    stop_challenger(stores.registry, "daily", by="ana", reason="not now")
+    assert isinstance(offer_challenger(stores), Challenge)
 
 
 def test_a_trial_that_somebody_began_of_what_a_rule_had_chosen_is_left_alone(stores: Stores) -> None:
