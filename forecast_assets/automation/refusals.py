@@ -8,11 +8,11 @@ that takes effect. A file that is put back from a backup is seen after the next 
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.policy import Policies
+from resources.ledger.present import present
 from resources.ledger.records import with_known_fields
 from resources.ledger.state import LedgerState
 
@@ -86,7 +86,7 @@ class Refusals:
 
 
 def _policy(state: LedgerState) -> str:
-    return state.part(Policies).in_force(datetime.now(UTC).date()).version
+    return state.part(Policies).in_force(present(state).date()).version
 
 
 def _read(cursor: str | None) -> Refusal | None:

@@ -10,7 +10,7 @@ nothing by itself.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -27,6 +27,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
 from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
+from resources.ledger.present import present
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.store.provenance import code_version
@@ -165,7 +166,7 @@ def _newest_over(stores: Stores, now: datetime | None) -> tuple[date, Sequence[C
     Raises:
         NotReadyError: If there are no sales of a day that is over.
     """
-    over = last_day_over(now or datetime.now(UTC))
+    over = last_day_over(now or present(stores.ledger.state()))
     newest, last = (stores.observations.newest_day("sales", until=until) for until in (over, None))
     running = over + timedelta(days=1)
     waits = f"{running} is not over: its run starts after {running + timedelta(days=1)} 00:00 UTC."
@@ -190,8 +191,8 @@ def _dates_back(newest: date, cadence: Cadence) -> list[date]:
 
 
 def _live(stores: Stores, cadence: Cadence, now: datetime | None) -> list[str]:
-    live = live_versions(stores.ledger.state(), cadence, now or datetime.now(UTC))
-    return [version.model_version for version in live]
+    state = stores.ledger.state()
+    return [version.model_version for version in live_versions(state, cadence, now or present(state))]
 
 
 def _due_with(stores: Stores, cadence: Cadence, version: str, newest: date) -> list[date]:

@@ -4,6 +4,7 @@ What belongs here: parsing that more than one command does. What does not: a com
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forecast_assets.core.errors import InputError
+from forecast_assets.core.errors import ForecastAssetsError, InputError
 from forecast_assets.core.keys import CADENCES
 
 if TYPE_CHECKING:
     from forecast_assets.launch import Runner
     from forecast_assets.settings import Settings
+    from resources.ledger.log import Ledger
     from resources.stores.home import Stores
     from resources.stores.registry import Registry
+
+# Where a command keeps that it has told of the clock.
+_TOLD: Final = "forecast_assets.clock_told"
 
 
 class _Day(click.ParamType[date, Any]):
@@ -158,7 +163,9 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
     from forecast_assets.presentation.text import progress_lines
 
     with progress_lines() as progress:
-        work(Runner(current(), progress))
+        runner = Runner(current(), progress)
+        _tell_clock_behind(runner.stores.ledger)
+        work(runner)
 
 
 def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores":
@@ -172,6 +179,7 @@ def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores
 
     settings = current()
     stores = open_stores(settings.store, settings.mirror_folder)
+    _tell_clock_behind(stores.ledger)
     if as_of is None:
         return stores
     from forecast_assets.operations.reading import stores_as_of
@@ -188,7 +196,23 @@ def opened_registry() -> "Registry":
     from resources.stores.registry import open_registry
 
     settings = current()
-    return open_registry(settings.store, settings.mirror_folder)
+    registry = open_registry(settings.store, settings.mirror_folder)
+    _tell_clock_behind(registry.ledger)
+    return registry
+
+
+def _tell_clock_behind(ledger: "Ledger") -> None:
+    """Warn, once in a command, if the clock is behind the ledger: what is decided counts as of its newest entry."""
+    from forecast_assets.presentation.clock import clock_text
+
+    context = click.get_current_context(silent=True)
+    told = {} if context is None else context.find_root().meta
+    # A ledger that cannot be read is told by the command itself, in its own words.
+    with suppress(ForecastAssetsError):
+        words = clock_text(ledger.state())
+        if words and _TOLD not in told:
+            click.echo(words, err=True)
+            told[_TOLD] = True
 
 
 def published(function: Callable[..., None]) -> Callable[..., None]:

@@ -123,7 +123,7 @@ def apply(
     ledger = opened_registry().ledger
     proposal, is_based = _proposal(ledger, file, changes, effective_from)
     record = apply_policy(ledger, proposal, by=by, reason=reason)
-    click.echo(f"{proposal_text(proposal)}\n\n{applied_text(record, today())}")
+    click.echo(f"{proposal_text(proposal)}\n\n{applied_text(record, today(ledger))}")
     if file is not None and not is_based:
         click.echo(unbased_text(file), err=True)
 

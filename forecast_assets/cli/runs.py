@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import DAY, current, examples, with_runner
+from forecast_assets.cli.common import DAY, current, examples, opened_registry, with_runner
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
@@ -116,8 +116,10 @@ def backfill(cadence: str, model_version: str, first: date, last: date, horizon:
     incomplete: it is listed at the end, with exit code 3. Stopped at any moment, the same command goes on from there.
     """
     from forecast_assets.operations.backfilling import backfill_keys
+    from resources.ledger.present import present
 
-    keys = backfill_keys(cadence, require_version_name(model_version), first, last, horizon)
+    now = present(opened_registry().ledger.state())
+    keys = backfill_keys(cadence, require_version_name(model_version), first, last, horizon, now)
     with_runner(lambda runner: _backfill(runner, keys))
 
 

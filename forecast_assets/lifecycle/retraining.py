@@ -21,7 +21,7 @@ from resources.ledger.entries.backlog import CLOSED, Backlog, BacklogStep
 from resources.ledger.entries.challenge import Challenges, running_trial
 from resources.ledger.entries.drift import AUTOMATION, DriftRecords, Signal, SignalName
 from resources.ledger.entries.register import VersionRecord, Versions
-from resources.ledger.entries.weigh import COLLECTING, UNDECIDED, ChallengerVerdicts
+from resources.ledger.entries.weigh import BETTER, COLLECTING, UNDECIDED, ChallengerVerdicts
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
@@ -176,7 +176,7 @@ def due_challenger(stores: Stores) -> ChallengerOffer | str:
     """Return the version that is due to become challenger, or why none is.
 
     A challenger that somebody chose is left alone until it is the champion, or is retired; one that a rule chose while
-    its trial is undecided, for `UNDECIDED_FOR` at most.
+    its trial is undecided, for `UNDECIDED_FOR` at most, and while it is shown to be better.
     """
     state = stores.ledger.state()
     # Somebody may call a version of their own so: of another family, or up to another day.
@@ -207,12 +207,16 @@ def _kept(state: LedgerState, challenger: str, cutoff: date) -> str:
     people = [by for by in chosen_by if by != AUTOMATION]
     if people:
         return f"`{challenger}` was made {DAILY.challenger} by {people[-1]}."
-    if trial is None or cutoff - trial.first_day >= UNDECIDED_FOR:
+    if trial is None:
         return ""
     verdict = state.part(ChallengerVerdicts).newest(trial.begun_by)
-    if verdict is None or verdict.decision in (COLLECTING, UNDECIDED):
-        return f"The trial of `{challenger}` is undecided; until {trial.first_day + UNDECIDED_FOR} it goes on."
-    return ""
+    if verdict is not None and verdict.decision == BETTER:
+        shown = f"`{challenger}` is shown to be better (ledger entry {verdict.sequence})"
+        return f"{shown}, and stays {DAILY.challenger} until somebody promotes it, or stops its trial."
+    is_open = verdict is None or verdict.decision in (COLLECTING, UNDECIDED)
+    if not is_open or cutoff - trial.first_day >= UNDECIDED_FOR:
+        return ""
+    return f"The trial of `{challenger}` is undecided; until {trial.first_day + UNDECIDED_FOR} it goes on."
 
 
 def _why(state: LedgerState, trained: VersionRecord) -> str:

@@ -18,6 +18,7 @@ from forecast_assets.core.errors import NotPublishedError, NotReadyError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.lifecycle.assigning import assignment_rows
+from forecast_assets.lifecycle.horizons import followed_horizon, horizons_by_date
 from forecast_assets.lifecycle.judging import JudgedTrial, judge
 from forecast_assets.lifecycle.pairs import compared_rows
 from forecast_assets.lifecycle.promotion import is_judged
@@ -47,9 +48,9 @@ _FORECASTS: Final = "forecasts"
 def due_dates(state: LedgerState, cadence: str) -> list[date]:
     """Return the prediction dates whose stores are to be assigned, oldest first.
 
-    From the first trial of a cadence on, every date that the champion has published, once. The newest of them also
-    whenever something has changed since: a rollback, a share, or a run of the challenger that came later. Earlier dates
-    keep what their followers read at the time.
+    From the first trial of a cadence on, every date that the champion has published, once, whatever runs the trial
+    compares. The newest of them also whenever something has changed since: a rollback, a share, or a run of the
+    challenger that came later. Earlier dates keep what their followers read at the time.
 
     Args:
         state: What is true now.
@@ -59,15 +60,16 @@ def due_dates(state: LedgerState, cadence: str) -> list[date]:
     champion = state.part(Channels).target(CADENCES[cadence].champion)
     if not challenges or champion is None:
         return []
-    horizon = challenges[-1].rules.forecast_horizon
     runs = [
         run
         for key, run in state.publications.items()
-        if (key.cadence, key.model_version, key.forecast_horizon, key.revision) == (cadence, champion, horizon, 0)
+        if (key.cadence, key.model_version, key.revision) == (cadence, champion, 0)
     ]
     newest = max((run.key.prediction_date for run in runs), default=None)
     since = challenges[0].sequence
-    days = sorted(run.key.prediction_date for run in runs if run.sequence > since or run.key.prediction_date == newest)
+    days = sorted(
+        {run.key.prediction_date for run in runs if run.sequence > since or run.key.prediction_date == newest}
+    )
     return [day for day in days if _is_due(state, cadence, day, is_newest=day == newest)]
 
 
@@ -94,7 +96,9 @@ def terms_now(state: LedgerState, cadence: str, prediction_date: date) -> Assign
             ),
             cadence=cadence,
         )
-    trial, horizon = running_trial(state, cadence), newest.rules.forecast_horizon
+    trial = running_trial(state, cadence)
+    published = horizons_by_date(state, cadence, champion).get(prediction_date, set())
+    horizon = followed_horizon(published, cadence, newest.rules.forecast_horizon)
     if trial is None:
         return AssignmentTerms(champion, horizon)
     return AssignmentTerms(

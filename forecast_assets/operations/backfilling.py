@@ -44,8 +44,18 @@ PUBLISHED_BEFORE = "published before"
 WAITS = "waits"
 
 
-def backfill_keys(cadence: str, model_version: str, first: date, last: date, horizon: int | None) -> list[RunKey]:
+def backfill_keys(
+    cadence: str, model_version: str, first: date, last: date, horizon: int | None, now: datetime | None = None
+) -> list[RunKey]:
     """Return the runs of a range of dates, both ends included, oldest first.
+
+    Args:
+        cadence: Rhythm of the runs.
+        model_version: The version.
+        first: First date.
+        last: Last date.
+        horizon: Days ahead; None for those of the cadence.
+        now: Moment that decides which days are over; by default that of the clock.
 
     Raises:
         InputError: If the range is empty, reaches into the future, or holds no prediction date of the cadence.
@@ -53,7 +63,7 @@ def backfill_keys(cadence: str, model_version: str, first: date, last: date, hor
     """
     if last < first:
         raise InputError(f"The range from {first} to {last} is empty.", remedy="Give --from a date before --to.")
-    yesterday = last_day_over(datetime.now(UTC))
+    yesterday = last_day_over(now or datetime.now(UTC))
     if last > yesterday:
         raise InputError(f"{last} is not over (UTC).", remedy=f"Give --to {yesterday} at the latest.")
     rhythm = CADENCES[cadence]

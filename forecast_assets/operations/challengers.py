@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import InputError, NotReadyError, first_ten
-from forecast_assets.core.keys import CADENCES, DAILY, Cadence
+from forecast_assets.core.errors import HorizonError, InputError, NotReadyError, first_ten
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence, last_day_over
+from forecast_assets.lifecycle.horizons import published_horizons
 from forecast_assets.lifecycle.promotion import is_judged, require_better
 from forecast_assets.lifecycle.retraining import due_challenger
 from forecast_assets.operations.promoting import Promotion, judge, promote
@@ -20,6 +21,8 @@ from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.drift import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
+from resources.ledger.present import present
+from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from resources.stores.registry import Registry
 
@@ -77,6 +80,7 @@ def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None
 
     Raises:
         InputError: If rules would change while the trial runs, or evidence would begin on days that have been seen.
+        HorizonError: If the two versions publish runs, and none of the horizon that is to be compared.
         NotReadyError: If there is no champion, or there are no sales.
         ForecastAssetsError: As `ChallengeKind.admit` says.
     """
@@ -98,8 +102,10 @@ def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None
 
 
 def _new_trial(stores: Stores, asked: ChallengeRequest, now: datetime | None) -> Challenge:
-    cadence, given = CADENCES[asked.cadence], dict(asked.rules or {})
+    cadence, given, state = CADENCES[asked.cadence], dict(asked.rules or {}), stores.ledger.state()
     rules = TrialRules(cadence.horizon(given.pop("forecast_horizon", None)), **given)
+    champion = state.part(Channels).target(cadence.champion) or ""
+    _require_published(state, cadence, champion, asked.model_version, rules.forecast_horizon)
     unseen = first_unseen_day(stores, cadence, now)
     first = asked.first_day or unseen
     if first < unseen or not cadence.allows(first - timedelta(days=1)):
@@ -113,7 +119,7 @@ def _new_trial(stores: Stores, asked: ChallengeRequest, now: datetime | None) ->
         cadence=cadence.name,
         channel=cadence.challenger,
         model_version=asked.model_version,
-        champion_version=stores.ledger.state().part(Channels).target(cadence.champion) or "",
+        champion_version=champion,
         share=asked.share or 0.0,
         salt=f"{cadence.name}/{asked.model_version}" if asked.salt is None else asked.salt,
         first_day=first,
@@ -121,6 +127,38 @@ def _new_trial(stores: Stores, asked: ChallengeRequest, now: datetime | None) ->
         by=asked.by,
         reason=asked.reason,
     )
+
+
+def _require_published(state: LedgerState, cadence: Cadence, champion: str, challenger: str, compared: int) -> None:
+    both = _published_by_both(state, cadence, champion, challenger)
+    if not champion or both is None or compared in both:
+        return
+    told = {name: sorted(published_horizons(state, cadence.name, name)) for name in (champion, challenger)}
+    lacking = next(name for name, horizons in told.items() if horizons and compared not in horizons)
+    run = {"cadence": cadence.name, "date": "DATE", "model_version": lacking, "horizon": compared}
+    raise HorizonError(
+        f"`{lacking}` publishes {cadence.name} runs of {first_ten(told[lacking])} days, none of {compared}: there "
+        "would be nothing to compare.",
+        remedy=f"Compare runs that both publish: --horizon {' or '.join(map(str, sorted(both)))}."
+        if both
+        else Sentence("Publish such runs first: ", Action("run", run), "."),
+        horizon=compared,
+        both=sorted(both),
+        published=told,
+    )
+
+
+def _published_by_both(state: LedgerState, cadence: Cadence, champion: str, challenger: str) -> frozenset[int] | None:
+    """Return the horizons of runs that both versions publish; None while neither has published anything.
+
+    A version that has published nothing yet may come to publish any, and of every challenger schedules make runs of the
+    cadence's horizon.
+    """
+    of_champion, of_challenger = (published_horizons(state, cadence.name, name) for name in (champion, challenger))
+    if not of_challenger:
+        return of_champion or None
+    of_challenger |= {cadence.default_horizon}
+    return of_champion & of_challenger if of_champion else of_challenger
 
 
 def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = None) -> date:
@@ -137,8 +175,9 @@ def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = No
     Raises:
         NotReadyError: If there are no sales.
     """
-    measured = (day for name, day in stores.ledger.state().part(Measurements).by_day if name == cadence.name)
-    over = (now or datetime.now(UTC)).astimezone(UTC).date() - _DAY
+    state = stores.ledger.state()
+    measured = (day for name, day in state.part(Measurements).by_day if name == cadence.name)
+    over = last_day_over((now or present(state)).astimezone(UTC))
     sold = stores.observations.newest_day("sales", until=over)
     seen = max([sold, *measured])
     return next(day for day in (seen + timedelta(days=at) for at in range(1, 8)) if cadence.allows(day - _DAY))
@@ -192,7 +231,7 @@ def promote_on_evidence(
 
     It has to meet the gates of the policy besides, as in every promotion. The rule is asked again after every lost
     race: of two such promotions at once the second finds the trial over, and what was measured meanwhile has to be
-    weighed first. A channel that points there already is left as it is.
+    weighed first. For a channel that points there already no evidence is needed: only its overrides may change.
 
     Args:
         stores: Where everything is.
@@ -218,7 +257,7 @@ def promote_on_evidence(
     stores.registry.model_version(version)
     state = stores.ledger.state()
     if state.part(Channels).target(channel) == version:
-        return promote(stores, version, by=by, reason=reason, channel=channel)
+        return promote(stores, version, by=by, reason=reason, channel=channel, overrides=overrides)
     verdict = require_better(state, cadence, version)
     return promote(
         stores,
@@ -251,7 +290,8 @@ def offer_challenger(stores: Stores) -> Challenge | str:
     """Begin a trial of the version that was trained by rule, if it passes its gates; return it, or why there is none.
 
     It is judged by the policy in force first. No store follows it until somebody gives it a share. Runs are compared as
-    far ahead as in the trial before, else as the cadence has it, and no farther than both versions were trained for.
+    far ahead as in the trial before, else as the cadence has it; if the champion publishes none of these, as far as the
+    longest that both publish. No farther than both versions were trained for.
 
     Args:
         stores: Where everything is.
@@ -266,15 +306,28 @@ def offer_challenger(stores: Stores) -> Challenge | str:
     failed = [*judged.failed_soundness, *judged.failed_merit]
     if failed:
         return f"`{offer.model_version}` does not pass {first_ten(failed)}."
-    rules = {"forecast_horizon": _days_compared(stores, DAILY, offer.model_version)}
+    days = _days_compared(stores, DAILY, offer.model_version)
+    if isinstance(days, str):
+        return days
+    rules = {"forecast_horizon": days}
     asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason, rules=rules)
     return set_challenger(stores, asked).challenge
 
 
-def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int:
+def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int | str:
+    """Return the horizon of the runs that a trial by rule compares, or why there is none."""
     state = stores.ledger.state()
-    before = state.part(Challenges).newest(cadence.name)
+    before, champion = state.part(Challenges).newest(cadence.name), state.channel(cadence.champion) or ""
     usual = cadence.default_horizon if before is None else before.rules.forecast_horizon
-    pair = filter(None, (challenger, state.channel(cadence.champion)))
+    pair = filter(None, (challenger, champion))
     trained = (stores.predictions.version(state.versions[name].artifact).facts.get("horizon") for name in pair)
-    return min([usual, *(int(days) for days in trained if days is not None)])
+    longest = min((int(days) for days in trained if days is not None), default=cadence.longest_horizon)
+    both = _published_by_both(state, cadence, champion, challenger)
+    if both is None:
+        return min(usual, longest)
+    possible = [days for days in both if days <= longest]
+    if not possible:
+        return (
+            f"`{challenger}` is compared with nothing: `{champion}` publishes no runs as short as it was trained for."
+        )
+    return usual if usual in possible else max(possible)

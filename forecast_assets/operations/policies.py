@@ -7,7 +7,7 @@ What belongs here: from a file or from changes by key to a recorded policy. What
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.core.policy import Policy, PolicyChange, flat_values, policy_changes
 from resources.ledger.entries.policy import POLICY, Policies, PolicyRecord
 from resources.ledger.log import Ledger
+from resources.ledger.present import present
 
 # What a file that was shown says of the ledger that it was shown from.
 BASED_ON: Final = "based_on"
@@ -60,19 +61,19 @@ class PolicyFile:
     based_on: int | None = None
 
 
-def today() -> date:
-    """Return the day it is, in UTC, by which policies are in force."""
-    return datetime.now(UTC).date()
+def today(ledger: Ledger) -> date:
+    """Return the day it is, in UTC, by which policies are in force; never one before that of the newest entry."""
+    return present(ledger.state()).date()
 
 
 def policy_in_force(ledger: Ledger, day: date | None = None) -> PolicyRecord:
     """Return the policy that is in force on a day, by default today; of a past ledger on the day where it stands."""
-    return ledger.state().part(Policies).in_force(day or today())
+    return ledger.state().part(Policies).in_force(day or today(ledger))
 
 
 def pending_policies(ledger: Ledger, day: date | None = None) -> list[PolicyRecord]:
     """Return the policies that have been applied and are not in force yet, the first first."""
-    since = day or today()
+    since = day or today(ledger)
     pending = [each for each in ledger.state().part(Policies).applied if each.effective_from > since]
     return sorted(pending, key=lambda each: (each.effective_from, each.sequence))
 
@@ -118,11 +119,12 @@ def propose_policy(
         InputError: If there is no such key, a value is none that it may have, or the day is in the past.
         LostRaceError: If another policy was applied since they were written.
     """
-    day = effective_from or today()
-    if day < today():
+    earliest = today(ledger)
+    day = effective_from or earliest
+    if day < earliest:
         raise InputError(
             f"A policy cannot take effect on {day}: what was decided since then was decided by another.",
-            remedy=f"Let it take effect today, {today()}, or later.",
+            remedy=f"Let it take effect today, {earliest}, or later.",
             effective_from=day,
         )
     policies = ledger.state().part(Policies)

@@ -15,7 +15,7 @@ from forecast_assets.core.keys import CADENCES, cadence_of
 from forecast_assets.core.policy import MERIT_GATES
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.promotion.judging import JudgementOutcome, judge_version
-from resources.ledger.entries.channel_moves import Channels
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
 from resources.ledger.entries.judge import Judgement, Judgements
 from resources.ledger.entries.policy import Policies
 from resources.ledger.state import LedgerState
@@ -62,7 +62,8 @@ def promote(
 ) -> Promotion:
     """Point a channel at a version that meets every gate of the policy in force, but those that are overridden.
 
-    A channel that points there already is left as it is.
+    A channel that points there already, in spite of the same gates, is left as it is. In spite of others it is judged
+    and recorded anew: so a version that meets by now what was overridden is marked no more.
 
     Args:
         stores: Where everything is.
@@ -77,16 +78,16 @@ def promote(
         InputError: If who or why is missing, there is no such channel or gate, or a gate that is overridden is met.
         UnknownVersionError: If there is no such version.
         NotAcceptedError: If it is retired, fails a gate, or a gate may not be overridden.
-        LostRaceError: If channel, champion or policy changed meanwhile.
+        LostRaceError: If channel, champion or policy changed meanwhile, unless somebody else did the same.
         ChangedFileError: If a report of it is not as it was recorded.
     """
     require_move("promotion", channel, by, reason)
     _require_merit(overrides)
     state = stores.ledger.state()
     since_move, since_policy = state.part(Channels).since(channel), state.part(Policies).newest
-    current = stores.registry.current_move(channel)
-    if current is not None and current.model_version == name:
-        return Promotion(current.sequence, is_new=False, judged=None)
+    done = _done_already(stores, channel, name, overrides)
+    if done is not None:
+        return Promotion(done.sequence, is_new=False, judged=None)
     judged = judge(stores, name, cadence_of(channel).name)
     try:
         entry = stores.registry.promote(
@@ -102,11 +103,19 @@ def promote(
         )
     except LostRaceError:
         # Whoever asked for the same at the same moment has done it.
-        current = stores.registry.current_move(channel)
-        if current is None or current.model_version != name:
+        done = _done_already(stores, channel, name, overrides)
+        if done is None:
             raise
-        return Promotion(current.sequence, is_new=False, judged=judged)
+        return Promotion(done.sequence, is_new=False, judged=judged)
     return Promotion(entry.sequence, is_new=True, judged=judged)
+
+
+def _done_already(stores: Stores, channel: str, name: str, overrides: Sequence[str]) -> ChannelMove | None:
+    """Return the move that pointed a channel at a version in spite of these gates; None if it points elsewhere."""
+    current = stores.registry.current_move(channel)
+    if current is None or current.model_version != name or {*current.overrides} != {*overrides}:
+        return None
+    return current
 
 
 def _require_merit(overrides: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +48,7 @@ from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
+from resources.ledger.present import present
 from resources.store.blobs import translated
 from resources.stores.home import Stores, open_stores
 
@@ -189,7 +190,7 @@ class UseCases(ABC):
             InputError: If who or why is missing, a store is not known, or the days are none or too many.
         """
         require_decision("A closure", by, reason)
-        now = datetime.now(UTC)
+        now = present(self.stores.ledger.state())
         batch = closures_batch(stores, first, last, self.stored_rows(), is_closed=is_closed, now=now)
         return self._ingested([batch], by=by, reason=reason)
 
@@ -263,7 +264,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs are missing.
         """
         self._require_day_of_the_store(day)
-        if day >= datetime.now(UTC).date():
+        if day >= present(self.stores.ledger.state()).date():
             raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
         known = tuple(batch.batch_id for batch in self.stores.observations.batches())
         # Training on a date and then running it asks for the same snapshot twice.
@@ -303,7 +304,7 @@ class UseCases(ABC):
         A version that was trained before and is no challenger yet is offered too, so that a call that was interrupted
         in between is taken up.
         """
-        due = due_training(self.stores, weeks=self.settings.retraining_weeks, now=datetime.now(UTC))
+        due = due_training(self.stores, weeks=self.settings.retraining_weeks, now=present(self.stores.ledger.state()))
         if isinstance(due, DueTraining):
             self.snapshot(due.request.cutoff)
             self.train_version(due.request)
@@ -321,7 +322,8 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs of the day are missing.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        chosen = day or self.stores.observations.newest_day(SALES.name, until=last_day_over(datetime.now(UTC)))
+        over = last_day_over(present(self.stores.ledger.state()))
+        chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
         self.snapshot(chosen)
         self.judge_drift(chosen)
         return chosen
@@ -340,8 +342,8 @@ class UseCases(ABC):
             NotReadyError: If there is no champion, or nothing of the week was measured.
             LostRaceError: If another process recorded a review of it in between; run again.
         """
-        now = datetime.now(UTC)
         state = self.stores.ledger.state()
+        now = present(state)
         last_day = newest_week(state, cadence, now) if week is None else week_end(week)
         require_reviewable(state, cadence, last_day, now)
         self.review_week(cadence, last_day)
@@ -393,7 +395,7 @@ class UseCases(ABC):
             AlreadyPublishedError: If another correction was quicker.
         """
         require_decision("A correction", by, reason)
-        if known_until is not None and known_until > datetime.now(UTC):
+        if known_until is not None and known_until > present(self.stores.ledger.state()):
             raise InputError(
                 f"Nobody knows yet what will be known by {known_until:%Y-%m-%d %H:%M} UTC.",
                 remedy="Leave --known-until out for the newest word there is.",

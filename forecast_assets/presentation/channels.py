@@ -47,14 +47,12 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
     """
     history = [each for each in channel_moves(state, channel) if each.sequence <= sequence]
     move, *periods = history[-1], *serving_periods(history[:-1])
+    if periods and periods[-1].model_version == move.model_version:
+        return _marked_anew_text(move, history[-2])
     was = f", was {periods[-1].model_version}" if periods else ""
     lines = [
         f"{channel} is now {move.model_version}{was} (ledger entry {sequence}, by {move.by}: {move.reason})",
-        *(
-            [f"It fails {first_ten(move.overrides)}, which is overridden: everything that it publishes says so."]
-            if move.overrides
-            else []
-        ),
+        *_override_lines(move),
         *(_gone_back_lines(state, move, periods) if move.is_rollback else ()),
     ]
     cadence = cadence_of(channel)
@@ -64,6 +62,25 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
             f"{periods[-1].model_version} goes on being scored until {until.isoformat()}, so that there is a way back."
         )
     return "\n".join((*lines, *((_LATER,) if periods else ())))
+
+
+def _marked_anew_text(move: ChannelMove, before: ChannelMove) -> str:
+    """Say that a channel points where it did, in spite of other gates than before."""
+    met = [gate for gate in before.overrides if gate not in move.overrides]
+    said = f"ledger entry {move.sequence}, by {move.by}: {move.reason}"
+    lines = [
+        f"{move.channel} is still {move.model_version}, judged anew ({said})",
+        *([f"It meets {first_ten(met)}: what {move.channel} publishes from now on is not marked so."] if met else ()),
+        *_override_lines(move),
+        _LATER,
+    ]
+    return "\n".join(lines)
+
+
+def _override_lines(move: ChannelMove) -> list[str]:
+    if not move.overrides:
+        return []
+    return [f"It fails {first_ten(move.overrides)}, which is overridden: everything that it publishes says so."]
 
 
 def retired_text(version: str, sequence: int, *, serves_again: bool) -> str:

@@ -4,7 +4,7 @@ What belongs here: what there is. What does not: rows of a product.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from forecast_assets.models.short_history import ShortHistory
 from forecast_assets.scoring.context import load_artifact
 from resources.ledger.entries.promote import overridden_text
 from resources.ledger.entries.register import VersionRecord
+from resources.ledger.present import present
 from resources.stores.home import Stores
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def versions_text(stores: Stores, now: datetime | None = None) -> str:
             str(version.cutoff),
             version.feature_version,
             ", ".join(name for name, target in channels.items() if target == version.model_version) or "-",
-            live_text(state, version.model_version, now or datetime.now(UTC)),
+            live_text(state, version.model_version, now or present(state)),
             _gates_text(version),
             version.recorded_at,
         )

@@ -7,7 +7,7 @@ not: figures or rules themselves, or Dagster.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -27,6 +27,7 @@ from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.measure import Measurement, Measurements
 from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
+from resources.ledger.present import present
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -133,12 +134,12 @@ def review_week(context: ReviewContext, now: datetime | None = None) -> ReviewRe
         InputError: If the day is no Sunday, or the week is not over.
         NotReadyError: If there is no champion, or no day of the week was measured.
     """
-    present = now or datetime.now(UTC)
     stores, state = context.stores, context.stores.ledger.state()
-    require_reviewable(state, context.cadence, context.last_day, present)
+    moment = now or present(state)
+    require_reviewable(state, context.cadence, context.last_day, moment)
     week = _reviewed(state, context.cadence, context.last_day)
     measurements = _measured(state, week, weeks=WEEKS_BEFORE + 1)
-    policy = state.part(Policies).in_force(present.date()).policy
+    policy = state.part(Policies).in_force(moment.date()).policy
     measured = _read(stores, measurements)
     rows = review_rows(week, measured, policy)
     gates, judged = _judged_gates(stores, state, context.cadence)

@@ -7,7 +7,6 @@ Nothing is kept outside of a context, so that two runs in one process do not see
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +29,7 @@ from forecast_assets.scoring.stage import StageResult
 from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
+from resources.ledger.present import present
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, run_folder, snapshot_key
@@ -201,9 +201,10 @@ class RunContext:
         Raises:
             InputError: If there is no policy of the version that is asked for.
         """
-        policies, asked = self.stores.ledger.state().part(Policies), self.options.policy
+        state, asked = self.stores.ledger.state(), self.options.policy
+        policies = state.part(Policies)
         if asked is None:
-            return policies.in_force(datetime.now(UTC).date())
+            return policies.in_force(present(state).date())
         return policies.require(asked)
 
     # --- what it makes ---

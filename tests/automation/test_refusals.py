@@ -77,7 +77,7 @@ def test_a_newer_version_is_judged_whatever_was_refused_before(failing: Stores, 
 
 
 def test_a_policy_that_takes_effect_lets_judge_again(failing: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = propose_policy(failing.ledger, {"gates.largest_bias": 0.08}, today() + timedelta(days=1))
+    asked = propose_policy(failing.ledger, {"gates.largest_bias": 0.08}, today(failing.ledger) + timedelta(days=1))
     later, tick = apply_policy(failing.ledger, asked, by="ana", reason="costs"), Tick()
     why = challenger_answer(failing, Refusals(tick))
     assert Refusals(tick).still(AUTO, failing.ledger.state()) == why

@@ -74,6 +74,29 @@ def test_a_column_that_stays_all_zeros_is_broken_until_the_day_on_which_it_is_no
     assert BROKEN not in {each.verdict for each in judged(values, "on_hand_units_zero_share", "share").values()}
 
 
+@pytest.mark.parametrize("days", [1, 3, 8])
+@pytest.mark.parametrize("factor", [10.0, 0.1])
+def test_the_end_of_some_broken_days_is_no_change(days: int, factor: float) -> None:
+    values = logs()
+    values[:, -(days + 14) : -14] += np.log(factor)
+    assert verdicts(values, days + 15) == [AS_USUAL, *[BROKEN] * days, *[AS_USUAL] * 14]
+
+
+def test_the_end_of_a_column_of_zeros_is_no_change() -> None:
+    values = np.random.default_rng(1).uniform(0.2, 0.4, (4, 300))
+    values[:, -22:-14] = 1.0
+    found = [judged(values[:, : 300 - left], "on_hand_units_zero_share", "share")["all"].verdict for left in (14, 7, 0)]
+    assert found == [BROKEN, AS_USUAL, AS_USUAL]
+
+
+def test_what_looks_broken_for_weeks_is_told_as_a_change_once_it_is_the_level() -> None:
+    values = logs()
+    values[:, -28:] += np.log(10.0)
+    assert verdicts(values, 28)[0] == BROKEN
+    found = judged(values)["all"]
+    assert (found.verdict, found.since) == (CHANGED, LAST - timedelta(days=27))
+
+
 def test_days_without_rows_do_not_end_what_is_broken_nor_begin_it() -> None:
     values = np.random.default_rng(1).uniform(0.2, 0.4, (4, 300))
     values[:, -9:] = 1.0

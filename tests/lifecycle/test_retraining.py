@@ -1,5 +1,7 @@
 """Retraining by rule: when it is due, what it waits for, and that no rule makes a champion."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -7,14 +9,15 @@ import pytest
 
 from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
-from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger
+from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger, stop_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
 from resources.ledger.entries.backlog import Backlog
-from resources.ledger.entries.challenge import Challenge
+from resources.ledger.entries.challenge import Challenge, running_trial
 from resources.ledger.entries.drift import DriftRecords, Signal
+from resources.ledger.entries.weigh import WEIGH, ChallengerVerdict
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, judge
-from tests.support.store_cases import CUTOFF, accept_training, ingest, register
+from tests.support.store_cases import CUTOFF, accept_training, ingest, publish, register, run_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSED = {"backtest_beats_seasonal_naive": True}
@@ -170,6 +173,23 @@ def test_a_trial_by_rule_compares_runs_no_longer_than_both_versions_were_trained
     assert begun.rules.forecast_horizon == compared
 
 
+@pytest.mark.parametrize(("published", "compared"), [((7, 28), 28), ((7, 14), 14), ((30,), None)])
+def test_a_trial_by_rule_compares_runs_that_the_champion_publishes(
+    stores: Stores, published: Sequence[int], compared: int | None
+) -> None:
+    promoted(stores)
+    for days in published:
+        publish(stores, replace(run_key(), forecast_horizon=days))
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
+    begun = offer_challenger(stores)
+    if compared is None:
+        assert str(begun).endswith("`stat-1` publishes no runs as short as it was trained for.")
+        assert stores.ledger.state().channel("challenger") is None
+    else:
+        assert isinstance(begun, Challenge)
+        assert begun.rules.forecast_horizon == compared
+
+
 def test_a_trial_by_rule_compares_the_runs_that_the_trial_before_compared(stores: Stores) -> None:
     register(promoted(stores), "mine", gates=PASSED, horizon=28)
     asked = ChallengeRequest("daily", "mine", 0.5, "ben", "to be compared", rules={"forecast_horizon": 14})
@@ -217,6 +237,43 @@ def test_a_trial_by_rule_is_not_replaced_while_it_is_undecided_but_for_too_long(
     begun = offer_challenger(stores)
     assert isinstance(begun, Challenge)
     assert begun.model_version == "auto-statistical-2025-05-02"
+
+
+def weighed(stores: Stores, decision: str) -> None:
+    """Record a verdict on the trial that runs."""
+    state = stores.ledger.state()
+    trial = running_trial(state, "daily")
+    assert trial is not None
+    said = ChallengerVerdict(
+        "daily", trial.begun_by, trial.champion_version, trial.model_version, trial.first_day, 1, 9, 25.0, 25.0, 0.3,
+        0.1, 0.5, decision, (), "0" * 64,
+    )  # fmt: skip
+    stores.ledger.append(WEIGH.name, WEIGH.body(said), lambda _: None)
+
+
+def test_a_trial_by_rule_that_is_shown_to_be_better_is_left_to_people(stores: Stores) -> None:
+    better = "auto-statistical-2025-02-01"
+    trained(promoted(stores), better, date(2025, 2, 1))
+    offer_challenger(stores)
+    weighed(stores, "better")
+    trained(stores, "auto-statistical-2025-09-01", date(2025, 9, 1))
+    entry = stores.ledger.state().sequence - 1
+    waits = f"`{better}` is shown to be better (ledger entry {entry}), and stays challenger until somebody promotes it"
+    assert str(offer_challenger(stores)).startswith(waits)
+    assert stores.ledger.state().channel("challenger") == better
+    weighed(stores, "undecided")
+    assert isinstance(offer_challenger(stores), Challenge), "it was better, and is no more"
+
+
+def test_once_the_better_one_is_promoted_or_stopped_the_next_is_offered(stores: Stores) -> None:
+    better = "auto-statistical-2025-02-01"
+    trained(promoted(stores), better, date(2025, 2, 1))
+    offer_challenger(stores)
+    weighed(stores, "better")
+    trained(stores, "auto-statistical-2025-03-01", date(2025, 3, 1))
+    assert isinstance(offer_challenger(stores), str)
+    stop_challenger(stores.registry, "daily", by="ana", reason="not now")
+    assert isinstance(offer_challenger(stores), Challenge)
 
 
 def test_a_trial_that_somebody_began_of_what_a_rule_had_chosen_is_left_alone(stores: Stores) -> None:

@@ -1,6 +1,7 @@
 """What is due, what is recorded, and what stays: assignments by date, verdicts by measured day."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from forecast_assets.lifecycle.stage import (
     weigh_trial,
 )
 from forecast_assets.operations.challengers import stop_challenger
-from resources.ledger.entries.assign import ChannelAssignments
+from resources.ledger.entries.assign import AssignmentTerms, ChannelAssignments
 from resources.ledger.entries.weigh import ChallengerVerdict, ChallengerVerdicts
 from resources.maintenance.verification import verify_store
 from resources.stores.home import Stores, open_stores
@@ -105,6 +106,33 @@ def test_after_the_trial_all_follow_the_champion_again(prepared: Stores) -> None
     assert newest(prepared, DAYS[1]) == (CHAMPION, 1, 0)
     publish(prepared, run_key(2))
     assert due(prepared) == [DAYS[2]]
+
+
+def test_assignments_go_on_with_the_runs_that_the_champion_publishes(prepared: Stores) -> None:
+    """A trial of shorter runs than those that it publishes from then on, and the time after the trial."""
+    of_28 = {day: replace(run_key(day), forecast_horizon=28) for day in range(5)}
+    begin(prepared, 1.0)
+    for key in (run_key(1), of_28[1], run_key(1, CHALLENGER), of_28[2]):
+        publish(prepared, key)
+    assert due(prepared) == [DAYS[1], DAYS[2]]
+    terms = [assigned(prepared, day).terms for day in due(prepared)]
+    assert [(each.forecast_horizon, each.is_challenger_published) for each in terms] == [(7, True), (28, False)]
+    publish(prepared, replace(of_28[2], model_version=CHALLENGER))
+    assert due(prepared) == [DAYS[2]], "both have published runs of 28 days of it by now"
+    assert assigned(prepared, DAYS[2]).challenger_stores == 1
+    stop_challenger(prepared.registry, "daily", by="ana", reason="done")
+    publish(prepared, of_28[3])
+    assert due(prepared) == [DAYS[3]]
+    assert assigned(prepared, DAYS[3]).terms == AssignmentTerms(CHAMPION, 28)
+    assert due(prepared) == []
+
+
+def test_of_a_date_without_a_run_of_the_champion_nothing_is_assigned(prepared: Stores) -> None:
+    begin(prepared)
+    publish(prepared, run_key(1, CHALLENGER))
+    assert due(prepared) == []
+    with pytest.raises(NotPublishedError, match="`stat-1` has not published 2025-01-02"):
+        assign_stores(AssignmentContext(prepared, "daily", DAYS[1]))
 
 
 def test_a_rollback_assigns_the_newest_date_anew(prepared: Stores) -> None:

@@ -21,7 +21,7 @@ from forecast_assets.core.errors import (
     NotReadyError,
     UnknownVersionError,
 )
-from forecast_assets.core.keys import DAILY, WEEKLY
+from forecast_assets.core.keys import DAILY, WEEKLY, RunKey
 from forecast_assets.operations.challengers import (
     AUTOMATIC,
     ChallengeRequest,
@@ -31,6 +31,7 @@ from forecast_assets.operations.challengers import (
     set_challenger,
     stop_challenger,
 )
+from forecast_assets.presentation.actions import error_text
 from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
 from resources.ledger.entries.weigh import ChallengerVerdicts
@@ -277,6 +278,54 @@ def test_a_store_without_sales_has_no_first_day(stores: Stores) -> None:
     refused(NotReadyError, "Nothing of the feed `sales`", lambda: begin(stores), stores)
 
 
+# --- runs of which horizon ---
+
+
+def of_days(key: RunKey, days: int) -> RunKey:
+    return replace(key, forecast_horizon=days)
+
+
+@pytest.mark.parametrize(
+    ("of_challenger", "words", "remedy", "both"),
+    [
+        ([], "`stat-1` publishes daily runs of 7, 14 days, none of 28", "--horizon 7 or 14", [7, 14]),
+        ([14], "`stat-1` publishes daily runs of 7, 14 days, none of 28", "--horizon 14", [14]),
+        ([21], "`stat-1` publishes daily runs of 7, 14 days, none of 28", "--horizon 28", []),
+    ],
+)
+def test_runs_that_are_not_published_are_not_compared(
+    prepared: Stores, of_challenger: list[int], words: str, remedy: str, both: list[int]
+) -> None:
+    for days in (7, 14):
+        publish(prepared, of_days(run_key(0), days))
+    for days in of_challenger:
+        publish(prepared, of_days(run_key(0, CHALLENGER), days))
+    before = prepared.ledger.state().sequence
+    with pytest.raises(HorizonError, match=words) as told:
+        begin(prepared, rules={"forecast_horizon": 28})
+    assert remedy in error_text(told.value)
+    assert told.value.facts["both"] == both
+    assert told.value.facts["published"] == {CHAMPION: [7, 14], CHALLENGER: of_challenger}
+    assert prepared.ledger.state().sequence == before
+    if both:
+        assert begin(prepared, rules={"forecast_horizon": both[-1]}).rules.forecast_horizon == both[-1]
+
+
+def test_a_challenger_that_publishes_others_is_told_unless_schedules_will_make_them(prepared: Stores) -> None:
+    for days in (7, 28):
+        publish(prepared, of_days(run_key(0), days))
+    publish(prepared, of_days(run_key(0, CHALLENGER), 14))
+    with pytest.raises(HorizonError, match="`stat-2` publishes daily runs of 14 days, none of 7"):
+        begin(prepared, rules={"forecast_horizon": 7})
+    assert begin(prepared, rules={"forecast_horizon": 28}).rules.forecast_horizon == 28
+
+
+def test_what_was_published_months_ago_is_published_no_more(prepared: Stores) -> None:
+    publish(prepared, run_key(0))
+    publish(prepared, of_days(run_key(60), 28))
+    refused(HorizonError, "publishes daily runs of 28 days, none of 7", lambda: begin(prepared), prepared)
+
+
 # --- the first day that nobody has seen ---
 
 
@@ -367,6 +416,17 @@ def test_of_two_promotions_at_once_one_is_told(shown_better: Stores) -> None:
     assert sum("it is `champion` already" in each for each in found) == 3
     moves = [move for move in shown_better.ledger.state().channel_moves if move.channel == "champion"]
     assert [move.model_version for move in moves] == [CHAMPION, CHALLENGER]
+
+
+def test_what_is_champion_already_may_only_be_marked_with_evidence_or_without(shown_better: Stores) -> None:
+    promote(shown_better)
+    before = shown_better.ledger.state().sequence
+    promote(shown_better)
+    assert shown_better.ledger.state().sequence == before, "it points there, in spite of nothing"
+    with pytest.raises(InputError, match="does not fail bias_is_small, so there is nothing to override"):
+        promote_on_evidence(
+            shown_better, CHALLENGER, by="ana", reason="r", channel="champion", overrides=["bias_is_small"]
+        )
 
 
 @pytest.mark.parametrize(

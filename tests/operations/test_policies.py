@@ -25,7 +25,7 @@ STRICTER = {"gates.largest_bias": 0.08}
 
 
 def applied(stores: Stores, changes: dict[str, object], days: int = 0) -> PolicyRecord:
-    proposal = propose_policy(stores.ledger, changes, today() + timedelta(days=days))
+    proposal = propose_policy(stores.ledger, changes, today(stores.ledger) + timedelta(days=days))
     return apply_policy(stores.ledger, proposal, **WHO)
 
 
@@ -39,7 +39,7 @@ def test_a_policy_is_in_force_from_its_day_on_and_says_who_and_why(stores: Store
     record = applied(stores, STRICTER, days=3)
     assert policy_in_force(stores.ledger).version == DEFAULT_POLICY.version
     assert pending_policies(stores.ledger) == [record]
-    later = policy_in_force(stores.ledger, today() + timedelta(days=3))
+    later = policy_in_force(stores.ledger, today(stores.ledger) + timedelta(days=3))
     assert (later, later.policy.gates.largest_bias) == (record, 0.08)
     again = open_stores(stores.blobs.root)
     assert policy_in_force(again.ledger, record.effective_from) == record
@@ -49,7 +49,7 @@ def test_a_policy_is_in_force_from_its_day_on_and_says_who_and_why(stores: Store
 def test_what_takes_effect_last_counts_whatever_was_applied_last(stores: Stores) -> None:
     late = applied(stores, STRICTER, days=5)
     soon = applied(stores, {"risk_bands.high": 0.25}, days=2)
-    days = [today() + timedelta(days=ahead) for ahead in (1, 2, 4, 5)]
+    days = [today(stores.ledger) + timedelta(days=ahead) for ahead in (1, 2, 4, 5)]
     found = [policy_in_force(stores.ledger, day).version for day in days]
     assert found == [DEFAULT_POLICY.version, soon.version, soon.version, late.version]
     same_day = applied(stores, {"gates.largest_bias": 0.09}, days=5)
@@ -59,7 +59,7 @@ def test_what_takes_effect_last_counts_whatever_was_applied_last(stores: Stores)
 def test_what_a_proposal_does_not_name_stays_as_it_is_on_its_day(stores: Stores) -> None:
     applied(stores, STRICTER, days=2)
     before = propose_policy(stores.ledger, {"risk_bands.high": 0.25})
-    after = propose_policy(stores.ledger, {"risk_bands.high": 0.25}, today() + timedelta(days=2))
+    after = propose_policy(stores.ledger, {"risk_bands.high": 0.25}, today(stores.ledger) + timedelta(days=2))
     assert (before.policy.gates.largest_bias, after.policy.gates.largest_bias) == (0.1, 0.08)
     assert [change.name for change in after.changes] == ["risk_bands.high"]
 
@@ -72,7 +72,7 @@ def test_a_proposal_says_what_a_policy_that_follows_undoes(stores: Stores) -> No
         f"Policy {follows.version} follows on {follows.effective_from} (ledger entry {follows.sequence}, by "
         f"{follows.by}) and undoes gates.largest_bias."
     )
-    after = propose_policy(stores.ledger, STRICTER, today() + timedelta(days=2))
+    after = propose_policy(stores.ledger, STRICTER, today(stores.ledger) + timedelta(days=2))
     assert "follows on" not in proposal_text(after)
 
 

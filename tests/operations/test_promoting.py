@@ -1,6 +1,7 @@
 """Promotion by the policy in force: what is asked for, what may be overridden, and how that stays visible."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -9,23 +10,27 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.contracts import PROMOTION_GATES
+from forecast_assets.contracts import CALIBRATION, PROMOTION_GATES
 from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, NotReadyError
 from forecast_assets.core.keys import WEEKLY
 from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
 from forecast_assets.operations.promoting import Promotion, judge, newest_judgement, promote
 from forecast_assets.presentation.actions import error_text
+from forecast_assets.presentation.channels import moved_text
 from forecast_assets.presentation.log import log_text
 from forecast_assets.presentation.promotion_gates import judgement_page, judgement_text
+from resources.ledger.channels import serving_periods
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.log import Ledger
 from resources.maintenance.verification import verify_store
 from resources.stores.home import Stores, open_stores
 from resources.stores.registry import Registry
-from tests.support.store_cases import accept_training, catalogue, ingest, publish, register, run_key
+from tests.support.calibration_cases import calibration_frame
+from tests.support.store_cases import CUTOFF, accept_training, catalogue, ingest, publish, register, run_key
 
 WHO = {"by": "ana", "reason": "a test"}
 BIAS, NAIVE = "backtest_bias_not_beyond_10_percent", "backtest_not_worse_than_seasonal_naive"
+RISK = "risk_is_reliable"
 
 
 def ready(stores: Stores, name: str = "stat-1", **gates: bool) -> None:
@@ -236,17 +241,94 @@ def test_an_override_that_the_policy_allows_is_marked_in_everything_that_follows
     assert "again, overriding bias_is_small" in log_text(stores, top=1, kind="rollback")
 
 
-def test_promoted_again_without_an_override_a_version_is_not_marked_any_more(stores: Stores) -> None:
-    ready(stores, **{BIAS: False})
+def unreliable(stores: Stores) -> None:
+    """Register a version whose stock-out probabilities were 20 points off, and let a policy allow to override that."""
+    ready(stores, "like")
+    like = vars(stores.registry.model_version("like"))
+    rows = calibration_frame().head(1)
+    told = {"metric": "calibration_error", "value": 0.2, "segment_kind": "all", "segment": "all"}
+    calibration = stores.predictions.write(
+        CALIBRATION, CALIBRATION.conform(rows.with_columns(**{name: pl.lit(value) for name, value in told.items()})),
+        key="training", folder="calibration/model_version=stat-1", inputs={"model_artifacts": like["artifact"]},
+        facts={},
+    )  # fmt: skip
+    said = {**like, "model_version": "stat-1", "cutoff": CUTOFF.isoformat(), "calibration": calibration.version}
+    stores.registry.register({name: said[name] for name in said if name not in ("sequence", "recorded_at", "cpu")})
+    allow(stores, RISK)
+
+
+def let_err(stores: Stores, by: float) -> None:
+    apply_policy(stores.ledger, propose_policy(stores.ledger, {"gates.largest_risk_calibration_error": by}), **WHO)
+
+
+def marks(stores: Stores, name: str = "stat-1") -> tuple[str, ...]:
+    return stores.ledger.state().part(Channels).overrides_of(name)
+
+
+def test_a_version_that_meets_by_now_what_was_overridden_is_marked_no_more(stores: Stores, tmp_path: Path) -> None:
+    unreliable(stores)
+    promote(stores, "stat-1", overrides=[RISK], **WHO)
+    # A weekly run, since gates of daily channels look at hand-made daily runs.
+    before = publish(stores, replace(run_key(0), cadence="weekly"))
+    entries = stores.ledger.state().sequence
+    with pytest.raises(NotAcceptedError, match=f"it fails {RISK}"):
+        promote(stores, "stat-1", **WHO)
+    moves = stores.ledger.state().channel_moves
+    assert (marks(stores), [each.overrides for each in moves]) == ((RISK,), [(RISK,)])
+    let_err(stores, 0.25)
+    done = promote(stores, "stat-1", by="ben", reason="right enough")
+    assert (done.is_new, done.sequence > entries, marks(stores)) == (True, True, ())
+    assert promote(stores, "stat-1", **WHO) == Promotion(done.sequence, is_new=False, judged=None)
+    after = publish(stores, run_key(1))
+    told = moved_text(stores.ledger.state(), "champion", done.sequence)
+    assert told.startswith(
+        f"champion is still stat-1, judged anew (ledger entry {done.sequence}, by ben: right enough)"
+    )
+    assert f"It meets {RISK}: what champion publishes from now on is not marked so." in told
+    assert "goes on being scored" not in told
+    assert [period.model_version for period in serving_periods(stores.ledger.state().channel_moves)] == ["stat-1"]
+    with duckdb.connect(str(catalogue(stores, tmp_path / "catalogue")), read_only=True) as connection:
+        runs = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
+        history = connection.sql("SELECT overrides FROM audit.channel_history ORDER BY sequence").fetchall()
+    assert (dict(runs)[str(before.key)], dict(runs)[str(after.key)]) == (RISK, ""), "what was published stays"
+    assert history == [(RISK,), ("",)]
+
+
+def test_a_version_that_fails_by_now_can_be_marked_where_it_is(stores: Stores) -> None:
+    unreliable(stores)
+    let_err(stores, 0.25)
+    promote(stores, "stat-1", **WHO)
+    with pytest.raises(InputError, match=f"does not fail {RISK}, so there is nothing to override"):
+        promote(stores, "stat-1", overrides=[RISK], **WHO)
+    let_err(stores, 0.1)
+    assert promote(stores, "stat-1", overrides=[RISK], **WHO).is_new
+    assert marks(stores) == (RISK,)
+
+
+def test_a_mark_is_of_channels_that_point_at_a_version_now(stores: Stores) -> None:
+    unreliable(stores)
     ready(stores, "stat-2")
-    allow(stores, "bias_is_small")
-    promote(stores, "stat-1", overrides=["bias_is_small"], **WHO)
-    channels = stores.ledger.state().part(Channels)
-    assert channels.overrides_of("stat-1") == ("bias_is_small",)
-    promote(stores, "stat-2", **WHO)
-    assert channels.overrides_of("stat-2") == ()
-    stores.ledger.append("promote", {"channel": "champion", "model_version": "stat-1", **WHO}, lambda _: None)
-    assert stores.ledger.state().part(Channels).overrides_of("stat-1") == ()
+    promote(stores, "stat-1", channel="challenger", overrides=[RISK], **WHO)
+    let_err(stores, 0.25)
+    promote(stores, "stat-1", **WHO)
+    assert marks(stores) == (RISK,), "the challenger's channel still points at it in spite of it"
+    promote(stores, "stat-2", channel="challenger", **WHO)
+    assert marks(stores) == ()
+    stores.registry.rollback(by="ben", reason="a mistake", channel="challenger")
+    assert marks(stores) == (RISK,), "going back needs no judgement, and keeps what it was promoted by"
+
+
+def test_who_lost_to_the_same_promotion_with_other_overrides_is_told(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreliable(stores)
+    other = open_stores(stores.blobs.root)
+    in_between(monkeypatch, lambda: promote(other, "stat-1", overrides=[RISK], by="ben", reason="quicker"))
+    # The gate that keeps the version out is not asked: somebody else was quicker, and not in the same way.
+    monkeypatch.setattr("resources.ledger.entries.promote._require_gates", lambda *_: None)
+    with pytest.raises(LostRaceError, match="`champion` was moved meanwhile; it is now stat-1"):
+        promote(stores, "stat-1", **WHO)
+    assert [move.by for move in stores.ledger.state().channel_moves] == ["ben"]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,11 @@ import dagster as dg
 import pytest
 
 from forecast_assets.core.errors import NotAcceptedError
-from forecast_assets.definitions import build_defs, stores_resource
 from forecast_assets.settings import Settings
-from partitions import model_versions
 from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.register import Versions
 from resources.stores.home import Stores, open_stores
+from tests.support.decision_jobs import launched
 from tests.support.store_cases import accept_training, ingest, register
 
 WHO = {"by": "ana", "reason": "a test"}
@@ -33,14 +32,8 @@ def stores(tmp_path: Path) -> Stores:
 def ran(stores: Stores, job: str, asset: str, partition: str | None = None, **config: Any) -> dict[str, Any]:
     """Run a job of the code location, and return what it shows."""
     settings = Settings(home=Path(str(stores.blobs.root)).parent)
-    defs = build_defs({"stores": stores_resource(settings, stores)}, settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(str(model_versions.name), [*stores.ledger.state().versions])
-        done = defs.resolve_job_def(job).execute_in_process(
-            {"ops": {asset: {"config": config}}}, instance=instance, partition_key=partition
-        )
-        (event,) = done.asset_materializations_for_node(asset)
-    return {name: value.value for name, value in event.metadata.items()}
+        return launched(stores, settings, job, asset, instance=instance, partition=partition, **config)
 
 
 def test_promotion_rollback_and_retirement_are_jobs_that_record_who_and_why(stores: Stores) -> None:

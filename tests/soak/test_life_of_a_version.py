@@ -5,7 +5,8 @@ whoever follows the champion joins in each store. What does not: a rule by itsel
 
 The champion is a plain mean of four weeks, so that the challenger, of the statistical family, really is better: by what
 both published, not by figures that a test makes up. `SOAK=sample` looks in at some days of five weeks; `make soak`
-runs every day of 200, by the usual level of evidence.
+runs every day of 200, by the usual level of evidence. The first promotion and the rollback are launched as the UI's
+jobs; the others follow from evidence and from a rule.
 """
 
 import os
@@ -27,7 +28,6 @@ from forecast_assets.launch import Runner
 from forecast_assets.lifecycle.retraining import DueTraining
 from forecast_assets.operations.challengers import ChallengeRequest, promote_on_evidence, set_challenger
 from forecast_assets.operations.mirroring import compare_mirror, mirror_place
-from forecast_assets.operations.promoting import promote
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RetrainingOutcome
 from forecast_assets.settings import Settings
@@ -35,6 +35,7 @@ from forecast_assets.simulation.simulator import SimulatorSettings, simulate_ret
 from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenge, running_trial
 from resources.stores.home import Stores
+from tests.support.decision_jobs import launched
 from tests.support.family_cases import RecentMean, registered
 from tests.support.mirrors import client, mirrored
 
@@ -145,6 +146,10 @@ class Walk:
         for live in live_versions(self.stores.ledger.state(), DAILY, datetime.now(UTC)):
             self.runner.score(RunKey(DAILY.name, self.day, live.model_version, HORIZON))
 
+    def launched(self, job: str, asset: str, **config: Any) -> dict[str, Any]:
+        """Launch a decision as somebody does in the Dagster UI; return what its run shows."""
+        return launched(self.stores, self.runner.settings, job, asset, instance=self.runner.instance, **config)
+
     def kinds(self) -> list[str]:
         """Return the kinds of the entries since this was asked last."""
         entries = self.stores.ledger.entries()
@@ -233,8 +238,10 @@ def train_and_promote_the_first(walk: Walk) -> None:
     for version, family in ((FIRST, RecentMean.name), (SECOND, "statistical")):
         walk.runner.train(family=family, version=version, cutoff=walk.start, horizon=HORIZON)
     assert walk.kinds() == ["ingest", "register", "register"]
-    promote(walk.stores, FIRST, **WHO)
+    shown = walk.launched("promotion", "promotions", model_version=FIRST, **WHO)
     assert walk.kinds()[-2:] == ["judge", "promote"]
+    assert shown["ledger_sequence"] == walk.stores.ledger.state().sequence
+    assert f"champion is now {FIRST}" in shown["what"]
     assert walk.channels() == {"champion": FIRST}
     judged = walk.view("SELECT model_version, bool_and(verdict <> 'failed') FROM audit.promotion_gates GROUP BY ALL")
     assert judged == [(FIRST, True)]
@@ -332,8 +339,9 @@ def go_back(walk: Walk, third: str) -> None:
     """At once, to what the former champion published of the same day; nothing that is published changes."""
     published = "SELECT publication_key, forecasts_version, ledger_sequence FROM audit.publications"
     before = walk.view(published)
-    walk.stores.registry.rollback(channel=DAILY.champion, **WHO)
+    shown = walk.launched("rollback", "rollbacks", channel=DAILY.champion, **WHO)
     assert walk.kinds() == ["rollback"]
+    assert f"champion is now {FIRST}, was {SECOND}" in shown["what"]
     walk.runner.assign(DAILY.name)
     assert walk.kinds() == ["assign"]
     assert walk.followed() == {"S-01": FIRST, "S-02": FIRST}

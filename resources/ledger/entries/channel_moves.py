@@ -82,8 +82,8 @@ class Channels:
         return next((move for move in reversed(self.of(channel)) if move.model_version == model_version), None)
 
     def overrides_of(self, model_version: str) -> tuple[str, ...]:
-        """Return the gates that were overridden when channels were last pointed at a version."""
-        newest = {move.channel: move for move in self.channel_moves if move.model_version == model_version}
+        """Return the gates that were overridden by the newest moves of the channels that point at a version now."""
+        newest = {move.channel: move for move in self.channel_moves if self.target(move.channel) == model_version}
         return tuple(sorted({gate for move in newest.values() for gate in move.overrides}))
 
 

@@ -69,7 +69,7 @@ class Publication:
         schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
             the contracts grew.
         policy: Version of the policy whose risk bands it has; empty in entries of releases before there were any.
-        overrides: Gates that were overridden when a channel was last pointed at its version.
+        overrides: Gates that were overridden by the newest moves of the channels that pointed at its version.
     """
 
     key: RunKey
