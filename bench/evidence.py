@@ -14,7 +14,7 @@ so that no bound is asked for.
 Beside the evidence that promotions rest on stand what one would do at first: a t-test at every look, and the same
 evidence day by day in place of week by week.
 
-    python -m bench.evidence [--only fresh simulator] [--every 9] [--years 1000] [--folder DIR]
+    python -m bench.evidence [--only fresh simulator] [--every 18] [--years 1000] [--folder DIR]
 """
 
 import tempfile
@@ -125,7 +125,7 @@ def main() -> int:
 def _arguments() -> Namespace:
     parser = fresh_parser(__doc__)
     parser.add_argument("--only", nargs="+", default=("fresh", "simulator"), choices=("fresh", "simulator"))
-    parser.add_argument("--every", type=int, default=9, help="FreshRetailNet: one store in so many; all: 1")
+    parser.add_argument("--every", type=int, default=18, help="FreshRetailNet: one store in so many; all: 1")
     parser.add_argument("--years", type=int, default=1000, help="that are drawn")
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ from resources.ledger.channels import (
     live_versions,
     serving_periods,
 )
-from resources.ledger.entries.channel_moves import ChannelMove
+from resources.ledger.entries.channel_moves import ChannelMove, Channels
 from resources.ledger.entries.register import Versions
 from resources.ledger.state import LedgerState
 
@@ -47,7 +47,9 @@ def moved_text(state: LedgerState, channel: str, sequence: int) -> str:
     """
     history = [each for each in channel_moves(state, channel) if each.sequence <= sequence]
     move, *periods = history[-1], *serving_periods(history[:-1])
-    if periods and periods[-1].model_version == move.model_version:
+    # A channel that pointed at nothing meanwhile points at the version again, and not still.
+    stayed = bool(periods) and history[-2].sequence > state.part(Channels).cleared.get(channel, 0)
+    if stayed and periods[-1].model_version == move.model_version:
         return _marked_anew_text(move, history[-2])
     was = f", was {periods[-1].model_version}" if periods else ""
     lines = [
