@@ -26,7 +26,7 @@ from forecast_assets.core.errors import (
     UnknownProductError,
     UnknownVersionError,
 )
-from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
+from forecast_assets.serving.messages.problems import Problem, failure_of, malformed, problem_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 # What kinds of errors are to HTTP; the nearest class above an error's own counts.
@@ -99,9 +99,10 @@ def too_large(request_id: str, largest: int) -> JSONResponse:
     return answer(request_id, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
 
 
-def defect(request_id: str) -> JSONResponse:
-    """Return the answer where the service failed; what it was stands in the log under the same id, and nowhere else."""
-    return answer(request_id, HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
+def failed(request_id: str, error: Exception) -> JSONResponse:
+    """Return the answer where the service failed: by a disk or a stored file, or by a defect."""
+    kind, what = failure_of(error)
+    return answer(request_id, status_of(kind), what)
 
 
 def add_problem_handlers(app: FastAPI) -> None:

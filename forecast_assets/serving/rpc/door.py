@@ -18,11 +18,12 @@ from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.messages.ids import bearer_of, request_id_of, trace_of
-from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
-from forecast_assets.serving.messages.queries import HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.messages.problems import Problem, failure_of, malformed, problem_of
+from forecast_assets.serving.messages.queries import CompareBody, HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.serving.rpc.errors import code_of, refuse
 from forecast_assets.serving.rpc.parsing import parsed
 from forecast_assets.serving.rpc.replies import (
+    compare_reply,
     explain_reply,
     history_reply,
     predict_reply,
@@ -127,6 +128,14 @@ class ForecastAssetsDoor:
 
         return self._answer("predict", Right.PREDICT, context, ask)
 
+    def Compare(self, request: Any, context: Any) -> Any:
+        """Answer what differs between two predictions, and why."""
+
+        def ask(_: RpcCall) -> Any:
+            return compare_reply(self._plane.compare(parsed(CompareBody, request).question()))
+
+        return self._answer("compare", Right.SUPPORT, context, ask)
+
     def Versions(self, _: Any, context: Any) -> Any:
         """Answer the model versions and channels."""
 
@@ -172,9 +181,10 @@ def _outcome(ask: Callable[[], Any], request_id: str) -> tuple[grpc.StatusCode, 
         return code_of(type(error)), problem_of(error)
     except ValidationError as error:
         return grpc.StatusCode.INVALID_ARGUMENT, malformed(error.errors(), _DOCUMENTED)
-    except Exception:  # noqa: BLE001 - whatever it was, the caller is told that it failed, and which request to name
+    except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told that it failed, and which request
         _log.exception("rpc failed (request %s)", request_id)
-        return grpc.StatusCode.INTERNAL, DEFECT
+        kind, what = failure_of(error)
+        return code_of(kind), what
 
 
 def _is_waited_for(context: Any) -> bool:
