@@ -77,15 +77,21 @@ class Guards:
                 raise
             await failed(request_id, error)(scope, receive, answer)
         finally:
+            key_id, problem = scope.get("key_id", "-"), scope.get("problem", "-")
             _log.info(
-                "%s %s %s in %.1f ms (request %s)",
+                "%s %s %s in %.1f ms (request %s, key %s, problem %s)",
                 scope["method"],
                 scope["path"],
                 status,
                 (time.perf_counter() - started) * 1_000,
                 request_id,
-                extra={"request_id": request_id, "traceparent": trace, "status": status},
-            )
+                key_id,
+                problem,
+                extra={
+                    "request_id": request_id, "traceparent": trace, "status": status, "key_id": key_id,
+                    "problem": problem,
+                },
+            )  # fmt: skip
 
 
 class _Bounded:

@@ -115,12 +115,12 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, TooManyRequestsError):
             headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-        return answer(_request_id(request), status_of(type(error)), problem_of(error), headers)
+        return _answer(request, status_of(type(error)), problem_of(error), headers)
 
     @app.exception_handler(RequestValidationError)
     async def of_names_and_types(request: Request, error: RequestValidationError) -> JSONResponse:
         what = malformed(error.errors(), "/openapi.json says what each route takes")
-        return answer(_request_id(request), HTTPStatus.UNPROCESSABLE_ENTITY, what)
+        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
     @app.exception_handler(TooLargeError)
     async def over_its_bound(request: Request, error: TooLargeError) -> JSONResponse:
@@ -130,7 +130,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         what = Problem(status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.")
-        return answer(_request_id(request), status, what, error.headers)
+        return _answer(request, status, what, error.headers)
+
+
+def _answer(
+    request: Request, status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Answer with a problem, and have the log of the request say which it was."""
+    request.scope["problem"] = problem.code
+    return answer(_request_id(request), status, problem, headers)
 
 
 def _request_id(request: Request) -> str:

@@ -157,17 +157,23 @@ class ForecastAssetsDoor:
         given = _text(said, "x-request-id")
         request_id, trace = request_id_of(given), trace_of(_text(said, "traceparent"))
         context.send_initial_metadata((("x-request-id", request_id), ("traceparent", trace), *self._marks))
-        began = perf_counter()
+        began, key_id = perf_counter(), "-"
 
         def allowed() -> RpcCall:
+            nonlocal key_id
             caller = self._callers.identify(bearer_of(_text(said, "authorization")))
+            key_id = caller.key_id
             self._callers.require(caller, right)
             return RpcCall(caller, request_id, given == request_id, trace)
 
         code, made = _outcome(lambda: ask(allowed()), request_id) if _is_waited_for(context) else _GONE
         took = (perf_counter() - began) * 1_000
-        marks = {"request_id": request_id, "traceparent": trace, "status": code.name}
-        _log.info("rpc %s %s in %.1f ms (request %s)", name, code.name, took, request_id, extra=marks)
+        problem = made.code if isinstance(made, Problem) else "-"
+        marks = {"request_id": request_id, "traceparent": trace, "status": code.name, "key_id": key_id}
+        _log.info(
+            "rpc %s %s in %.1f ms (request %s, key %s, problem %s)",
+            name, code.name, took, request_id, key_id, problem, extra={**marks, "problem": problem},
+        )  # fmt: skip
         if isinstance(made, Problem):
             refuse(context, code, made, request_id)
         return made

@@ -69,3 +69,18 @@ def test_no_request_is_a_defect_and_each_that_is_refused_is_told_why(service: Co
     asyncio.run(ask())
     assert {200, 401, 404, 405, 413, 422} <= set(statuses), statuses
     assert statuses[422] > COUNT / 4
+
+
+def test_a_refusal_is_in_the_log_with_who_asked_and_why_it_was_refused(
+    service: ContractedService, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"use": "resale", "model_version": "stat-1", "series": [{"store_id": "S", "sku_id": "A"}]}
+    with caplog.at_level("INFO"):
+        found = service.client("planner").request(
+            "POST", "/v1/predict", json=body, headers={"X-Request-Id": "visit-17"}
+        )
+    assert found.json()["code"] == "not-allowed"
+    key_id = service.keys["planner"].split("_")[1]
+    said = next(record for record in caplog.records if getattr(record, "request_id", "") == "visit-17")
+    assert f"(request visit-17, key {key_id}, problem not-allowed)" in said.getMessage()
+    assert (said.status, said.key_id, said.problem) == (403, key_id, "not-allowed")  # type: ignore[attr-defined]
