@@ -110,7 +110,8 @@ def health(url: str | None, *, as_json: bool) -> None:
     """Say whether questions can be answered, and what is degraded; exit code 3 if they cannot."""
     from forecast_assets.presentation.support_text import health_text
 
-    state = _told_by(url) if url else asdict(_plane().readiness())
+    # Events are those of a service; this process has none.
+    state = _told_by(url) if url else {**asdict(_plane().readiness()), "events": None}
     click.echo(_as_json(state) if as_json else health_text(state))
     if not state["is_ready"]:
         raise NotReadyError(

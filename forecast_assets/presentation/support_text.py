@@ -5,15 +5,16 @@ What belongs here: what is printed of an answer of the data plane. What does not
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
+from forecast_assets.core.errors import first_ten
 from forecast_assets.plots.drivers import driver_steps
 from forecast_assets.presentation.text import plain, table
 from forecast_assets.serving.dataplane.answered import ToldOfDay, value_at
 from forecast_assets.serving.dataplane.comparing import PredictionsCompared
 from forecast_assets.serving.dataplane.published import Explained, Vintages
 
-_ADDRESS = "prediction_id"
+_ADDRESS: Final = "prediction_id"
 
 
 def explained_text(found: Explained) -> str:
@@ -21,12 +22,8 @@ def explained_text(found: Explained) -> str:
     run = found.run
     words = [str(found.explanation[name]) for name in ("forecast_reason", "risk_reason") if found.explanation.get(name)]
     drivers = [(row["name"], row["value"]) for row in driver_steps(found.explanation).iter_rows(named=True)]
-    numbers = [
-        (name, _plain(value))
-        for part in (found.forecast, found.risk)
-        for name, value in part.items()
-        if value is not None and name != _ADDRESS
-    ]
+    columns = {**found.forecast, **found.risk}
+    numbers = [(name, _plain(value)) for name, value in columns.items() if value is not None and name != _ADDRESS]
     made = [("run", run.run), ("ledger entry", f"{run.ledger_sequence}"), ("published at", run.published_at)]
     return "\n\n".join(
         [
@@ -42,7 +39,7 @@ def explained_text(found: Explained) -> str:
 def event_text(event: Mapping[str, Any]) -> str:
     """Return a prediction event: who asked what, what was told, and how it came about, step by step."""
     run, caller = event["run"], event["caller"]
-    series = ", ".join("/".join(each) for each in event["series"])
+    series = first_ten("/".join(each) for each in event["series"])
     lines = [
         f"{event['event_id']}, {event['occurred_at']}: {caller['name']} ({caller['role']}) asked for {event['use']}.",
         f"Of {series}; answered by {run['served_from']} on {run['run']} in {event['milliseconds']:,.0f} ms.",
@@ -52,7 +49,7 @@ def event_text(event: Mapping[str, Any]) -> str:
     outputs = {name: values for step in event["steps"] for name, values in step["outputs"].items()}
     rows = [
         ("/".join(each), day, *(_told(outputs, name, at * len(event["days"]) + step) for name in _TOLD))
-        for at, each in enumerate(event["series"])
+        for at, each in enumerate(event["series"][:_MOST_SERIES])
         for step, day in enumerate(event["days"])
     ]
     return "\n\n".join(
@@ -60,12 +57,13 @@ def event_text(event: Mapping[str, Any]) -> str:
             "\n".join(lines),
             table(("step", "ms", "formula"), steps, title="How it came about"),
             table(("series", "day", *(name.replace("_", " ") for name in _TOLD)), rows, title="What was told"),
-            "All of it, with inputs and decomposition: --json.",
+            f"All of it, with {len(event['series'])} series, inputs and decomposition: --json.",
         ]
     )
 
 
-_TOLD = ("forecast_units", "expected_sales_units", "stockout_probability", "risk_band")
+_MOST_SERIES: Final = 3
+_TOLD: Final = ("forecast_units", "expected_sales_units", "stockout_probability", "risk_band")
 
 
 def _told(outputs: Mapping[str, Any], name: str, row: int) -> object:
