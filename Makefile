@@ -85,7 +85,8 @@ test: $(READY_DEV) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(READY_DEV) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
-	@TORTURE=full $(BIN)/python -m pytest tests/torture tests/serving/rpc/test_same_questions.py -n 2 --dist worksteal -o timeout=7200 --durations=20
+	@TORTURE=full $(BIN)/python -m pytest tests/torture tests/serving/rpc/test_same_questions.py \
+		tests/serving/api/test_openapi_contract.py tests/serving/api/test_broken_requests.py -n 2 --dist worksteal -o timeout=7200 --durations=20
 
 soak: $(READY_DEV) ## the life of model versions over 200 days, from training to rollback, on a simulated retailer
 	@SOAK=full $(BIN)/python -m pytest tests/soak -n 0 -o timeout=0 --durations=5

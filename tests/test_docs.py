@@ -153,6 +153,14 @@ def test_what_is_said_to_work_names_tests_that_exist(requirement: str) -> None:
         assert f"\ndef {test}(" in (REPOSITORY / path).read_text(), proof
 
 
+def test_every_fault_of_the_service_names_a_test_that_exists() -> None:
+    faults = rows(REQUIREMENTS_PAGE, 2)
+    assert len(faults) >= 14
+    for _, what in faults[1:]:
+        path, _, test = what.rpartition(": ")[2].strip("`").partition("::")
+        assert f"\ndef {test}(" in (REPOSITORY / path).read_text(), what
+
+
 def families() -> list[type[errors.ForecastAssetsError]]:
     found: list[type[errors.ForecastAssetsError]] = [errors.ForecastAssetsError]
     for family in found:

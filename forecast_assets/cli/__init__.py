@@ -32,12 +32,13 @@ from forecast_assets.cli import (
     runs,
     serving,
     store,
+    support,
     views,
 )
 from forecast_assets.cli.common import examples
 from forecast_assets.cli.exit_codes import DEFECT, INTERRUPTED, exit_code
-from forecast_assets.cli.failures import as_own_error
 from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.library_errors import as_own_error
 from forecast_assets.presentation.actions import error_text
 
 _INTERRUPTED: Final = (
@@ -108,7 +109,8 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
-    drift, anomalies, mirror, store, replays, serving, events, feedback,
+    drift, anomalies, mirror, store, replays, serving, support, events,
+    feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

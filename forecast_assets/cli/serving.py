@@ -33,9 +33,18 @@ if TYPE_CHECKING:
               "it, no gRPC.")  # fmt: skip
 @click.option("--sandbox", is_flag=True, help="To try things out: any use is allowed, answers are marked.")
 @click.option("--examples", "with_examples", is_flag=True, help="Make a key for a day and show calls that work.")
+@click.option("--grace", "grace_seconds", default=3.0, show_default=True, type=click.FloatRange(0, 600), help="Seconds "
+              "between SIGTERM, when /health/ready says no, and refusing what is new.")  # fmt: skip
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
 def serve(
-    host: str, port: int, rpc_port: int | None, *, sandbox: bool, with_examples: bool, log_requests: bool
+    host: str,
+    port: int,
+    rpc_port: int | None,
+    grace_seconds: float,
+    *,
+    sandbox: bool,
+    with_examples: bool,
+    log_requests: bool,
 ) -> None:
     """Answer callers over HTTP or gRPC: published forecasts, risks and explanations of explicit versions.
 
@@ -45,7 +54,13 @@ def serve(
     from forecast_assets.serving.server import ServerOptions, run_server
 
     options = ServerOptions(
-        host, port, log_requests, is_sandbox=sandbox, with_examples=with_examples, rpc_port=rpc_port
+        host,
+        port,
+        log_requests,
+        is_sandbox=sandbox,
+        with_examples=with_examples,
+        rpc_port=rpc_port,
+        grace_seconds=grace_seconds,
     )
     run_server(current(), options, echo=click.echo)
 

@@ -253,12 +253,15 @@ class PredictionId:
         run_parts, row_parts = parts[:5], parts[5:]
         try:
             sku_id, store_id, step = row_parts
-            return cls(RunKey.parse("/".join(run_parts)), _unquote(sku_id), _unquote(store_id), int(step))
-        except ValueError as error:
+            found = cls(RunKey.parse("/".join(run_parts)), _unquote(sku_id), _unquote(store_id), int(step))
+            # A row is of a day.
+            str(found.target_date)
+        except (ValueError, OverflowError) as error:
             raise InputError(
                 f"`{text}` is not a prediction id.",
                 remedy="Expected cadence/date/version/horizon/rN/sku/store/step, as in the views' `prediction_id`.",
             ) from error
+        return found
 
 
 def parse_run_or_row(text: str) -> tuple[RunKey, PredictionId | None]:

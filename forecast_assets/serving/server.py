@@ -5,11 +5,14 @@ What belongs here: wiring stores, keys and the doors, and running them. What doe
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -31,6 +34,8 @@ from resources.stores.home import open_stores
 
 # What is being answered when the process is told to stop has so long.
 _LAST_ANSWERS_SECONDS: Final = 10
+# Callers who are balanced between processes by their health are sent elsewhere within so long.
+GRACE_SECONDS: Final = 3.0
 # A caller waits so long for another one's feedback to be written.
 _FEEDBACK_WAITS_SECONDS: Final = 5.0
 # A publication is seen after so long at the latest.
@@ -48,6 +53,7 @@ class ServerOptions:
         is_sandbox: Whether people try things out: any use is allowed, and answers are marked.
         with_examples: Whether a key is made and calls are shown that work at once.
         rpc_port: Port of gRPC; 0 for a free one, None for no gRPC.
+        grace_seconds: How long it goes on answering when it is told to stop.
     """
 
     host: str
@@ -56,19 +62,45 @@ class ServerOptions:
     is_sandbox: bool = False
     with_examples: bool = False
     rpc_port: int | None = None
+    grace_seconds: float = GRACE_SECONDS
 
 
 class TogetherServer(uvicorn.Server):
     """Stops gRPC when it stops: both refuse what is new at once, and what both stand on is let go of last.
 
+    Told to stop by SIGTERM it goes on answering for a grace period, in which whoever balances callers between several
+    processes sees that it is not ready any more, and sends it no more of them.
+
     Args:
         config: Of HTTP.
         rpc: The gRPC door; None for none.
+        grace_seconds: Between being told to stop, and refusing what is new.
+        ending: Is called when it is told to stop.
     """
 
-    def __init__(self, config: uvicorn.Config, rpc: RpcServer | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        rpc: RpcServer | None,
+        grace_seconds: float = 0.0,
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
-        self._rpc = rpc
+        self._rpc, self._grace, self._ending = rpc, grace_seconds, ending
+        self._ends_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the grace period; a second signal, or Ctrl-C, ends it at once."""
+        if sig != signal.SIGTERM or self._ends_at is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._ending()
+        self._ends_at = monotonic() + self._grace
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether it is over."""
+        is_over = self._ends_at is not None and monotonic() >= self._ends_at
+        return await super().on_tick(counter) or is_over
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way, and end."""
@@ -132,7 +164,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         also = "" if rpc is None else f" and for gRPC on {rpc.address}"
         echo(f"Listening on http://{host}:{port}{also}{sandbox} (ready: {state}). Stop with Ctrl-C.")
         with warming:
-            TogetherServer(config, rpc).run(sockets=[sock])
+            TogetherServer(config, rpc, options.grace_seconds, plane.end).run(sockets=[sock])
 
 
 def _show_examples(plane: DataPlane, keys: ApiKeys, address: str, echo: Callable[[str], None]) -> None:

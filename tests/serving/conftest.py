@@ -1,6 +1,7 @@
 """A published retailer behind the data plane, and a client that speaks HTTP to it without a network."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from httpx import ASGITransport
@@ -11,7 +12,9 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
 from resources.operational.api_keys import ApiKeys
+from resources.stores.home import open_stores
 from tests.support.callers import Client
+from tests.support.small_home import small_stores, without_model
 
 NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
 
@@ -19,6 +22,20 @@ NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def plane(published: tuple[Runner, RunOutcome]) -> DataPlane:
     return DataPlane(published[0].stores, lambda: NOW)
+
+
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home made by hand, which nothing but its making writes to."""
+    home = tmp_path_factory.mktemp("small")
+    small_stores(home / "store")
+    return home
+
+
+@pytest.fixture(scope="session")
+def small(small_home: Path) -> DataPlane:
+    """The same behind the data plane; predictions are answered by what was published."""
+    return without_model(open_stores(small_home / "store"))
 
 
 @pytest.fixture(scope="session")

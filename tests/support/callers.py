@@ -5,6 +5,8 @@ from typing import Any
 
 from httpx import AsyncBaseTransport, AsyncClient, Response
 
+from tests.support.same_questions import Question
+
 
 class Client:
     """Asks an application in this process.
@@ -29,3 +31,12 @@ class Client:
                 return await client.request(method, path, headers=headers, **arguments)
 
         return asyncio.run(ask())
+
+
+def asked_over_http(client: Client, question: Question) -> Response:
+    arguments = dict(question.arguments)
+    if question.kind in {"predict", "compare"}:
+        return client.request("POST", f"/v1/{question.kind}", json=arguments)
+    if question.kind == "explain":
+        return client.get(f"/v1/explain/{arguments['prediction_id']}")
+    return client.get(f"/v1/{question.kind}", params=arguments)

@@ -23,6 +23,7 @@ METHODS = {
     "explain": ("Explain", pb.ExplainRequest),
     "history": ("History", pb.HistoryRequest),
     "predict": ("Predict", pb.PredictRequest),
+    "compare": ("Compare", pb.CompareRequest),
     "versions": ("Versions", pb.VersionsRequest),
 }
 # What an error is to each protocol.
@@ -165,11 +166,33 @@ def _changed(store: str, sku: str, cutoff: date, chance: random.Random) -> dict[
     return changed
 
 
+def _compare(known: Known, chance: random.Random, _: str) -> dict[str, Any]:
+    store, sku = chance.choice(known.series)
+    runs = chance.sample(known.runs, 2) if chance.random() < 0.8 else [chance.choice(known.runs)] * 2
+    day = max(run.prediction_date for run in runs) + timedelta(days=chance.randint(1, 3))
+    asked: dict[str, Any] = {
+        name: {"prediction_id": str(PredictionId(run, sku, store, (day - run.prediction_date).days))}
+        for name, run in zip(("first", "second"), runs, strict=True)
+    }
+    if chance.random() < 0.2:
+        changed = _changed(store, sku, runs[1].prediction_date, chance)
+        asked["second"]["inputs"] = {name: of for name, of in changed.items() if name not in {"store_id", "sku_id"}}
+    if chance.random() < 0.2:
+        wrong: list[dict[str, Any]] = [
+            {"first": {"prediction_id": "nonsense"}}, {"first": {"prediction_id": f"{runs[0]}/{sku}/{store}/900"}},
+            {"second": {**asked["second"], "inputs": {"on_hand_units": -1.0}}},
+            {"second": {**asked["second"], "inputs": {"sales": {"yesterday": 1.0}}}},
+        ]  # fmt: skip
+        asked |= chance.choice(wrong)
+    return asked
+
+
 MAKERS: dict[str, Any] = {
     **dict.fromkeys(STORED, _stored),
     "explain": _explain,
     "history": _history,
     "predict": _predict,
+    "compare": _compare,
     "versions": lambda _known, _chance, _kind: {},
 }
 
@@ -178,11 +201,16 @@ def message_of(question: Question) -> Any:
     """Return a question as gRPC has it: numbers of a change as text, and lists in maps as messages."""
     said = dict(question.arguments)
     if question.kind == "predict":
-        said["series"] = [_series_message(each) for each in said["series"]]
+        said["series"] = [_inputs_message(each) for each in said["series"]]
+    if question.kind == "compare":
+        said = {
+            name: {**each, "inputs": _inputs_message(each["inputs"])} if "inputs" in each else each
+            for name, each in said.items()
+        }
     return METHODS[question.kind][1](**said)
 
 
-def _series_message(said: Mapping[str, Any]) -> dict[str, Any]:
+def _inputs_message(said: Mapping[str, Any]) -> dict[str, Any]:
     made = {name: str(value) if isinstance(value, float) else value for name, value in said.items()}
     for name in ("price_ratios", "sales"):
         if name in made:

@@ -1,5 +1,6 @@
 """Stores with hand-made runs, published by the real code: registering, staging, accepting, committing."""
 
+import io
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -107,11 +108,22 @@ def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:
 
 
 def stage(
-    stores: Stores, key: RunKey, units: int = 4, known_until: datetime | None = None, policy: str = ""
+    stores: Stores,
+    key: RunKey,
+    units: int = 4,
+    known_until: datetime | None = None,
+    policy: str = "",
+    *,
+    is_comparable: bool = False,
 ) -> dict[str, str]:
-    """Write and accept everything that a publication needs; nothing of it is visible yet."""
+    """Write and accept everything that a publication needs; nothing of it is visible yet.
+
+    Comparisons read features, and which artifact forecasts are made from, besides what readers do.
+    """
     batches = [batch.batch_id for batch in stores.observations.batches()]
     rows = f"rows of {key.prediction_date} {known_until}".encode()
+    if is_comparable:
+        rows = _snapshot(f"{key.prediction_date} {known_until}")
     snapshot = stores.predictions.write_bytes(
         "feature_snapshots", rows, key=snapshot_key(key.prediction_date, known_until),
         path=f"predictions/feature_snapshots/prediction_date={key.prediction_date}/{sha256(rows)}", rows=0,
@@ -120,11 +132,21 @@ def stage(
     )  # fmt: skip
     facts = {"units": units, **({"policy": policy} if policy else {})}
     inputs = {"feature_snapshots": snapshot.version}
+    if is_comparable:
+        inputs["model_artifacts"] = stores.registry.model_version(key.model_version).artifact
+        facts["feature_version"] = "f"
     made = {name: _write(stores, name, key, facts, inputs) for name in PUBLISHED}
     for product in made.values():
         for check in CHECKS:
             stores.predictions.accept(product.version, check)
     return {name: product.version for name, product in made.items()}
+
+
+def _snapshot(of: str) -> bytes:
+    """Rows of features that tell snapshots apart, as a file."""
+    buffer = io.BytesIO()
+    pl.DataFrame({"store_id": "S", "sku_id": products.SKUS, "of": of}).write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _write(
@@ -136,10 +158,14 @@ def _write(
     )
 
 
-def publish(stores: Stores, key: RunKey, units: int = 4, policy: str = "") -> Publication:
+def publish(
+    stores: Stores, key: RunKey, units: int = 4, policy: str = "", *, is_comparable: bool = False
+) -> Publication:
     """Stage and commit one run, by a policy if one is named; a revision says who corrected and why."""
     correction = Correction("ana", "sales restated", known_until="later") if key.revision else None
-    return stores.predictions.publish(key, stage(stores, key, units, policy=policy), required, correction)
+    return stores.predictions.publish(
+        key, stage(stores, key, units, policy=policy, is_comparable=is_comparable), required, correction
+    )
 
 
 def assert_whole(stores: Stores) -> int:

@@ -26,10 +26,10 @@ import duckdb
 import pandera.polars  # noqa: F401 - loaded before forking, not in every case
 import polars as pl
 
-from forecast_assets.cli.failures import as_own_error
 from forecast_assets.contracts import FORECAST_ACCURACY, PUBLISHED, Contract
 from forecast_assets.core.errors import AlreadyPublishedError, AlreadyRegisteredError, ForecastAssetsError, StorageError
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.library_errors import as_own_error
 from resources.ledger.log import BUNDLE
 from resources.maintenance.vacuuming import vacuum_store
 from resources.maintenance.verification import verify_store

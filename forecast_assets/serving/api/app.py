@@ -3,23 +3,27 @@
 What belongs here: assembly, and who may call which route. What does not: any route's work.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from forecast_assets import __version__
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right, may
+from forecast_assets.serving.api import answers
+from forecast_assets.serving.api.document import WITH_BODY, WITH_KEY, DocumentedApi, name_of, outcomes
 from forecast_assets.serving.api.guards import Guards
 from forecast_assets.serving.api.problems import add_problem_handlers
 from forecast_assets.serving.api.rendering import (
+    MEDIA_TYPES,
+    NEXT_PAGE,
     Format,
     compared_document,
     json_rows,
@@ -40,6 +44,20 @@ _DESCRIPTION: Final = (
 )
 
 _MARKS: Final = {"X-Sandbox": "true"}
+_OTHER_FORMATS: Final[Mapping[str, Any]] = {
+    "content": {
+        MEDIA_TYPES[Format.CSV]: {"schema": {"type": "string"}},
+        MEDIA_TYPES[Format.ARROW]: {"schema": {"type": "string", "format": "binary"}},
+    },
+    "headers": {
+        "X-Answer": {"description": "Of CSV and Arrow: `runs` in JSON", "schema": {"type": "string"}},
+        NEXT_PAGE: {"description": "Of CSV and Arrow: `next_page`", "schema": {"type": "string"}},
+    },
+}
+_ROW_OR_EVENT: Final = Path(
+    description="of a published row, or the id of a prediction event",
+    examples=["daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1"],
+)
 
 
 class FormattedQuery(StoredQuery):
@@ -55,13 +73,14 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
         plane: What answers.
         callers: Who may ask.
     """
-    app = FastAPI(
+    app = DocumentedApi(
         title="forecast-assets",
         version=__version__,
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         lifespan=_closing(plane),
+        generate_unique_id_function=name_of,
     )
     app.add_middleware(Guards, marks=_MARKS if plane.is_sandbox else {})
     add_problem_handlers(app)
@@ -89,11 +108,27 @@ def _viewer(caller: Caller) -> Viewer:
 
 
 def _add_health(app: FastAPI, plane: DataPlane) -> None:
-    @app.get("/health/live", tags=["health"], summary="Whether the process answers")
+    @app.get(
+        "/health/live",
+        tags=["health"],
+        summary="Whether the process answers",
+        responses=outcomes(answers.LiveAnswer, "It does"),
+    )
     def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["health"], summary="Whether questions can be answered, and what is degraded")
+    @app.get(
+        "/health/ready",
+        tags=["health"],
+        summary="Whether questions can be answered, and what is degraded",
+        responses={
+            **outcomes(answers.ReadyAnswer, "They can"),
+            503: {
+                "model": answers.ReadyAnswer,
+                "description": "They cannot; `reasons` say why",
+            },
+        },
+    )
     def ready() -> Response:
         found = plane.readiness()
         return JSONResponse(
@@ -104,25 +139,45 @@ def _add_health(app: FastAPI, plane: DataPlane) -> None:
 def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     reader = allowed(callers, Right.READ)
 
-    def stored(product: str, summary: str) -> None:
-        @app.get(f"/v1/{product}", tags=["stored"], summary=summary, name=product, dependencies=[reader])
+    def stored(product: str, summary: str, model: type[BaseModel]) -> None:
+        @app.get(
+            f"/v1/{product}",
+            tags=["stored"],
+            summary=summary,
+            name=product,
+            dependencies=[reader],
+            responses=outcomes(model, "A page of rows", *WITH_KEY, 404, 422, **_OTHER_FORMATS),
+        )
         def read(asked: Annotated[FormattedQuery, Query()]) -> Response:
             answer = plane.stored(asked.question(product))
             told = {"runs": [asdict(run) for run in answer.runs], "next_page": answer.next_page}
             return rows_response(answer.rows, told, asked.format)
 
-    stored("forecasts", "Published forecasts of a version or channel, page by page")
-    stored("risks", "Published stock-out risks of a version or channel, page by page")
-    stored("explanations", "Published explanations of a version or channel, page by page")
+    stored(
+        "forecasts",
+        "Published forecasts of a version or channel, page by page",
+        answers.ForecastsAnswer,
+    )
+    stored(
+        "risks",
+        "Published stock-out risks of a version or channel, page by page",
+        answers.RisksAnswer,
+    )
+    stored(
+        "explanations",
+        "Published explanations of a version or channel, page by page",
+        answers.ExplanationsAnswer,
+    )
 
     @app.get(
         "/v1/versions",
         tags=["stored"],
         summary="Model versions, and the channels that point at them",
         dependencies=[reader],
+        responses=outcomes(answers.VersionsAnswer, "All of them", *WITH_KEY),
     )
-    def versions() -> dict[str, Any]:
-        return {"versions": [asdict(each) for each in plane.versions()], "channels": plane.channels()}
+    def versions() -> Response:
+        return JSONResponse({"versions": [asdict(each) for each in plane.versions()], "channels": plane.channels()})
 
 
 def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
@@ -132,8 +187,9 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         "/v1/explain/{prediction_id:path}",
         tags=["told"],
         summary="All that is published of one row, and why; or all of a prediction event",
+        responses=outcomes(answers.ExplainedOrEvent, "All of it", *WITH_KEY, 404, 422),
     )
-    def explain(prediction_id: str, caller: Annotated[Caller, reader]) -> Response:
+    def explain(prediction_id: Annotated[str, _ROW_OR_EVENT], caller: Annotated[Caller, reader]) -> Response:
         if is_event_id(prediction_id):
             return JSONResponse(plane.event(prediction_id, _viewer(caller)))
         return JSONResponse(jsonable_encoder(asdict(plane.explain(prediction_id))))
@@ -142,6 +198,7 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         "/v1/history",
         tags=["told"],
         summary="Every published forecast of one day of a series, what callers were told in real time, and what came",
+        responses=outcomes(answers.HistoryAnswer, "Every forecast of the day", *WITH_KEY, 404, 422),
     )
     def history(asked: Annotated[HistoryQuery, Query()], caller: Annotated[Caller, reader]) -> Response:
         found = plane.history(asked.question())
@@ -158,6 +215,7 @@ def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         "/v1/predict",
         tags=["real time"],
         summary="Series of a run forecast again with other inputs",
+        responses=outcomes(answers.PredictedAnswer, "What they would be", *WITH_BODY, 404),
     )
     def predict(asked: PredictBody, request: Request, caller: Annotated[Caller, planner]) -> Response:
         recorded = plane.predict(asked.question(), _context(request, caller, asked))
@@ -200,6 +258,7 @@ def _add_events(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         tags=["told"],
         summary="What was answered in real time, by caller, series and time, the newest first",
         dependencies=[support],
+        responses=outcomes(answers.EventsAnswer, "A page of events", *WITH_KEY, 404, 422),
     )
     def events(asked: Annotated[EventsQuery, Query()]) -> Response:
         found = plane.event_page(asked.question())
@@ -214,6 +273,7 @@ def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         tags=["told"],
         summary="Two predictions of one series and day: what differs, and the whole difference by cause",
         dependencies=[support],
+        responses=outcomes(answers.ComparedAnswer, "Both side by side", *WITH_BODY, 404),
     )
     def compare(asked: CompareBody) -> Response:
         found = plane.compare(asked.question())

@@ -25,6 +25,8 @@ from forecast_assets.operations.feedback_checks import (
 )
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
+from forecast_assets.serving.api.answers import FeedbackAnswer
+from forecast_assets.serving.api.document import WITH_BODY, outcomes
 from forecast_assets.serving.api.problems import answer
 from forecast_assets.serving.api.rights import allowed
 from forecast_assets.serving.dataplane.plane import DataPlane
@@ -60,7 +62,10 @@ _BODY: Final[dict[str, Any]] = {
                 "schema": {"type": "array", "minItems": 1, "maxItems": MOST_RECORDS, "items": _RECORD},
                 "example": [{"prediction_id": _EXAMPLE_ID, "kind": "correction", "units": 3, "comment": "counted"}],
             },
-            LINES: {"schema": {"type": "string", "description": "a record a line"}},
+            LINES: {
+                "schema": {"type": "string", "description": "a record a line"},
+                "example": f'{{"prediction_id": "{_EXAMPLE_ID}", "kind": "label", "label": "useful"}}',
+            },
         },
     }
 }
@@ -84,6 +89,7 @@ def add_feedback(
         tags=["feedback"],
         summary="Corrections, labels and findings on predictions; what cannot be used is kept as dead letters",
         openapi_extra=_BODY,
+        responses=outcomes(FeedbackAnswer, "What became of each record", *WITH_BODY),
     )
     def feedback(
         request: Request,

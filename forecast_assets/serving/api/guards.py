@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from forecast_assets.serving.api.problems import TooLargeError, defect, too_large
+from forecast_assets.serving.api.problems import TooLargeError, failed, too_large
 from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES, request_id_of, trace_of
 
 Message = MutableMapping[str, Any]
@@ -70,22 +70,28 @@ class Guards:
                 await too_large(request_id, self._largest)(scope, receive, answer)
             else:
                 await self._app(scope, _Bounded(receive, self._largest), answer)
-        except Exception:
+        except Exception as error:
             _log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             if status:
                 # Part of an answer is out: only breaking off tells that it is not whole.
                 raise
-            await defect(request_id)(scope, receive, answer)
+            await failed(request_id, error)(scope, receive, answer)
         finally:
+            key_id, problem = scope.get("key_id", "-"), scope.get("problem", "-")
             _log.info(
-                "%s %s %s in %.1f ms (request %s)",
+                "%s %s %s in %.1f ms (request %s, key %s, problem %s)",
                 scope["method"],
                 scope["path"],
                 status,
                 (time.perf_counter() - started) * 1_000,
                 request_id,
-                extra={"request_id": request_id, "traceparent": trace, "status": status},
-            )
+                key_id,
+                problem,
+                extra={
+                    "request_id": request_id, "traceparent": trace, "status": status, "key_id": key_id,
+                    "problem": problem,
+                },
+            )  # fmt: skip
 
 
 class _Bounded:

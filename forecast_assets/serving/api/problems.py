@@ -26,7 +26,7 @@ from forecast_assets.core.errors import (
     UnknownProductError,
     UnknownVersionError,
 )
-from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
+from forecast_assets.serving.messages.problems import Problem, failure_of, malformed, problem_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 # What kinds of errors are to HTTP; the nearest class above an error's own counts.
@@ -99,9 +99,10 @@ def too_large(request_id: str, largest: int) -> JSONResponse:
     return answer(request_id, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
 
 
-def defect(request_id: str) -> JSONResponse:
-    """Return the answer where the service failed; what it was stands in the log under the same id, and nowhere else."""
-    return answer(request_id, HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
+def failed(request_id: str, error: Exception) -> JSONResponse:
+    """Return the answer where the service failed: by a disk or a stored file, or by a defect."""
+    kind, what = failure_of(error)
+    return answer(request_id, status_of(kind), what)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -114,12 +115,12 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, TooManyRequestsError):
             headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-        return answer(_request_id(request), status_of(type(error)), problem_of(error), headers)
+        return _answer(request, status_of(type(error)), problem_of(error), headers)
 
     @app.exception_handler(RequestValidationError)
     async def of_names_and_types(request: Request, error: RequestValidationError) -> JSONResponse:
         what = malformed(error.errors(), "/openapi.json says what each route takes")
-        return answer(_request_id(request), HTTPStatus.UNPROCESSABLE_ENTITY, what)
+        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
     @app.exception_handler(TooLargeError)
     async def over_its_bound(request: Request, error: TooLargeError) -> JSONResponse:
@@ -129,7 +130,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         what = Problem(status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.")
-        return answer(_request_id(request), status, what, error.headers)
+        return _answer(request, status, what, error.headers)
+
+
+def _answer(
+    request: Request, status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Answer with a problem, and have the log of the request say which it was."""
+    request.scope["problem"] = problem.code
+    return answer(_request_id(request), status, problem, headers)
 
 
 def _request_id(request: Request) -> str:

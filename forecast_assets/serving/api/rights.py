@@ -5,7 +5,7 @@ What belongs here: from a request's header to a caller. What does not: who has w
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from forecast_assets.serving.access.callers import Caller, Callers
@@ -22,8 +22,11 @@ def allowed(callers: Callers, right: Right) -> Any:
         right: What the route needs.
     """
 
-    def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
+    def require(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+    ) -> Caller:
         caller = callers.identify(None if credentials is None else credentials.credentials)
+        request.scope["key_id"] = caller.key_id
         callers.require(caller, right)
         return caller
 

@@ -136,6 +136,22 @@ class Comparer:
         """Forecast two runs with inputs of either, so that the first caller does not wait."""
         self._pairs.get((before, after))
 
+    def prepare_for(self, question: CompareQuestion) -> None:
+        """Make all that a question needs, however long it takes, so that its answer has causes.
+
+        Raises:
+            InputError: If the two are not of one series and day.
+            NotPublishedError: If a run is not published.
+        """
+        rows = [PredictionId.parse(each.prediction_id) for each in (question.first, question.second)]
+        require_same_row(*rows)
+        for row, asked in zip(rows, (question.first, question.second), strict=True):
+            self._stores.predictions.publication(row.run)
+            if asked.change is not None:
+                self._prepared.get(row.run)
+        if rows[0].run != rows[1].run:
+            self.prepare(rows[0].run, rows[1].run)
+
     def compare(self, question: CompareQuestion, now: datetime) -> PredictionsCompared:
         """Compare two predictions.
 

@@ -96,6 +96,7 @@ class DataPlane:
         self.prepared = PreparedRuns(self.stores, prepare=prepare)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
         self.comparer = Comparer(self.stores, self.prepared)
+        self._is_ending = False
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
@@ -142,6 +143,8 @@ class DataPlane:
     def readiness(self) -> ServiceState:
         """Say whether questions can be answered, and what is degraded: see `service_state`."""
         found = service_state(self.stores, self.clock())
+        if self._is_ending:
+            found = replace(found, is_ready=False, reasons=(*found.reasons, "the service is being stopped"))
         if self.events is None:
             return found
         events = self.events.buffer.state()
@@ -151,6 +154,10 @@ class DataPlane:
         """Return where each channel points now."""
         state = self.stores.ledger.state()
         return {channel: state.channel(channel) for channel in CHANNELS}
+
+    def end(self) -> None:
+        """Say from now on that it is not ready, and answer nevertheless: callers are to be sent elsewhere."""
+        self._is_ending = True
 
     def close(self) -> None:
         """Let go of what is held; events that were taken are written first."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import FIRST, ForecastAssetsError
+from forecast_assets.core.library_errors import as_own_error
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ DEFECT: Final = Problem("defect", "The service failed on this request.", "Tell a
 def problem_of(error: ForecastAssetsError) -> Problem:
     """Return what an error says to a caller."""
     return Problem(error.code, str(error.message), str(error.remedy), error.facts, _actions(error.remedy))
+
+
+def failure_of(error: Exception) -> tuple[type[ForecastAssetsError], Problem]:
+    """Return what an error says that nobody raised on purpose: a disk or a stored file that fails, or a defect.
+
+    Returns:
+        The kind of error that it is to callers, and the problem.
+    """
+    known = as_own_error(error)
+    return (ForecastAssetsError, DEFECT) if known is None else (type(known), problem_of(known))
 
 
 def malformed(mistakes: Iterable[Mapping[str, Any]], documented_in: str) -> Problem:

@@ -3,10 +3,11 @@
 What belongs here: from what is said to a question. What does not: answering, or how a protocol carries it.
 """
 
+import re
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from forecast_assets.core.keys import PredictionId
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
@@ -25,8 +26,28 @@ from forecast_assets.serving.dataplane.questions import (
 from resources.events.stores import MOST_EVENTS, EventQuery
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 NameList = Annotated[list[Name], Field(max_length=MOST_NAMES)]
 CadenceName = Literal["daily", "weekly"]
+
+
+def _iso(value: object) -> object:
+    """Refuse numbers, which would be taken for seconds since 1970."""
+    if isinstance(value, str) and _DAY.match(value):
+        return value
+    raise ValueError("write it as 2025-07-05, a moment as 2025-07-05T09:00:00Z")
+
+
+def _whole_day(value: object) -> object:
+    if isinstance(value, str) and len(value) > len("2025-07-05"):
+        raise ValueError("write it as 2025-07-05")
+    return _iso(value)
+
+
+Day = Annotated[date, BeforeValidator(_whole_day)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso)]
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class RunAsked(BaseModel):
@@ -37,7 +58,7 @@ class RunAsked(BaseModel):
     model_version: Name | None = Field(None, description="explicit model version", examples=["stat-1"])
     channel: Name | None = Field(None, description="channel, resolved once and named in answers", examples=["champion"])
     cadence: CadenceName = Field("daily", description="rhythm of the runs")
-    prediction_date: date | None = Field(None, description="of the run; default: the newest that is published")
+    prediction_date: Day | None = Field(None, description="of the run; default: the newest that is published")
     horizon: int | None = Field(None, ge=1, le=90, description="days ahead of the run, where several are published")
     revision: int | None = Field(None, ge=0, le=10_000, description="needed where a run has been corrected")
 
@@ -89,7 +110,7 @@ class HistoryQuery(BaseModel):
 
     store_id: Name = Field(description="store")
     sku_id: Name = Field(description="SKU")
-    target_date: date = Field(description="the day that was forecast")
+    target_date: Day = Field(description="the day that was forecast")
     model_version: NameList = Field([], description="only these versions; may be repeated; default: all")
     cadence: CadenceName = Field("daily", description="rhythm of the runs")
 
@@ -107,8 +128,8 @@ class EventsQuery(BaseModel):
     caller: Name | None = Field(None, description="only of callers of this name")
     store_id: Name | None = Field(None, description="only about this series; with `sku_id`")
     sku_id: Name | None = Field(None, description="only about this series; with `store_id`")
-    since: AwareDatetime | None = Field(None, description="from this moment on", examples=["2025-07-01T00:00:00Z"])
-    until: AwareDatetime | None = Field(None, description="before this moment")
+    since: Moment | None = Field(None, description="from this moment on", examples=["2025-07-01T00:00:00Z"])
+    until: Moment | None = Field(None, description="before this moment")
     limit: int = Field(50, ge=1, le=MOST_EVENTS, description="events of a page at most")
     page: Annotated[str, Field(max_length=400)] | None = Field(None, description="`next_page` of the answer before")
 
@@ -135,8 +156,8 @@ class OrderSaid(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    arrives: date = Field(description="day at whose opening it is there", examples=["2025-07-03"])
-    units: float = Field(ge=0, description="how much it brings", examples=[24])
+    arrives: Day = Field(description="day at whose opening it is there", examples=["2025-07-03"])
+    units: Number = Field(ge=0, description="how much it brings", examples=[24])
 
 
 class InputsSaid(BaseModel):
@@ -144,14 +165,14 @@ class InputsSaid(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    on_hand_units: float | None = Field(None, ge=0, description="stock at the end of the prediction date")
+    on_hand_units: Number | None = Field(None, ge=0, description="stock at the end of the prediction date")
     orders: Annotated[list[OrderSaid], Field(max_length=100)] = Field([], description="besides those that the run knew")
-    price_ratios: Annotated[dict[date, float], Field(max_length=90)] = Field(
+    price_ratios: Annotated[dict[Day, Number], Field(max_length=90)] = Field(
         {}, description="price over list price of days ahead", examples=[{"2025-07-02": 0.8}]
     )
-    promotions: Annotated[dict[date, bool], Field(max_length=90)] = Field({}, description="of days ahead")
-    events: Annotated[dict[date, NameList], Field(max_length=90)] = Field({}, description="known events on days ahead")
-    sales: Annotated[dict[date, float], Field(max_length=400)] = Field(
+    promotions: Annotated[dict[Day, Flag], Field(max_length=90)] = Field({}, description="of days ahead")
+    events: Annotated[dict[Day, NameList], Field(max_length=90)] = Field({}, description="known events on days ahead")
+    sales: Annotated[dict[Day, Number], Field(max_length=400)] = Field(
         {}, description="units sold on days up to the prediction date that the run did not know, or knew otherwise"
     )
 

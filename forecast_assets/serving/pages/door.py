@@ -42,7 +42,9 @@ def answer_page(
         body: Makes the parts of the page from the fields of the link.
     """
     try:
-        callers.require(callers.identify(_key_of(request)), right)
+        caller = callers.identify(_key_of(request))
+        request.scope["key_id"] = caller.key_id
+        callers.require(caller, right)
     except NotAuthenticatedError as error:
         return _page(title, [warning(error_text(error))], HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": _SIGN_IN})
     except ForecastAssetsError as error:

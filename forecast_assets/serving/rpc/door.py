@@ -18,11 +18,12 @@ from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.messages.ids import bearer_of, request_id_of, trace_of
-from forecast_assets.serving.messages.problems import DEFECT, Problem, malformed, problem_of
-from forecast_assets.serving.messages.queries import HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.serving.messages.problems import Problem, failure_of, malformed, problem_of
+from forecast_assets.serving.messages.queries import CompareBody, HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.serving.rpc.errors import code_of, refuse
 from forecast_assets.serving.rpc.parsing import parsed
 from forecast_assets.serving.rpc.replies import (
+    compare_reply,
     explain_reply,
     history_reply,
     predict_reply,
@@ -127,6 +128,14 @@ class ForecastAssetsDoor:
 
         return self._answer("predict", Right.PREDICT, context, ask)
 
+    def Compare(self, request: Any, context: Any) -> Any:
+        """Answer what differs between two predictions, and why."""
+
+        def ask(_: RpcCall) -> Any:
+            return compare_reply(self._plane.compare(parsed(CompareBody, request).question()))
+
+        return self._answer("compare", Right.SUPPORT, context, ask)
+
     def Versions(self, _: Any, context: Any) -> Any:
         """Answer the model versions and channels."""
 
@@ -148,17 +157,23 @@ class ForecastAssetsDoor:
         given = _text(said, "x-request-id")
         request_id, trace = request_id_of(given), trace_of(_text(said, "traceparent"))
         context.send_initial_metadata((("x-request-id", request_id), ("traceparent", trace), *self._marks))
-        began = perf_counter()
+        began, key_id = perf_counter(), "-"
 
         def allowed() -> RpcCall:
+            nonlocal key_id
             caller = self._callers.identify(bearer_of(_text(said, "authorization")))
+            key_id = caller.key_id
             self._callers.require(caller, right)
             return RpcCall(caller, request_id, given == request_id, trace)
 
         code, made = _outcome(lambda: ask(allowed()), request_id) if _is_waited_for(context) else _GONE
         took = (perf_counter() - began) * 1_000
-        marks = {"request_id": request_id, "traceparent": trace, "status": code.name}
-        _log.info("rpc %s %s in %.1f ms (request %s)", name, code.name, took, request_id, extra=marks)
+        problem = made.code if isinstance(made, Problem) else "-"
+        marks = {"request_id": request_id, "traceparent": trace, "status": code.name, "key_id": key_id}
+        _log.info(
+            "rpc %s %s in %.1f ms (request %s, key %s, problem %s)",
+            name, code.name, took, request_id, key_id, problem, extra={**marks, "problem": problem},
+        )  # fmt: skip
         if isinstance(made, Problem):
             refuse(context, code, made, request_id)
         return made
@@ -172,9 +187,10 @@ def _outcome(ask: Callable[[], Any], request_id: str) -> tuple[grpc.StatusCode, 
         return code_of(type(error)), problem_of(error)
     except ValidationError as error:
         return grpc.StatusCode.INVALID_ARGUMENT, malformed(error.errors(), _DOCUMENTED)
-    except Exception:  # noqa: BLE001 - whatever it was, the caller is told that it failed, and which request to name
+    except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told that it failed, and which request
         _log.exception("rpc failed (request %s)", request_id)
-        return grpc.StatusCode.INTERNAL, DEFECT
+        kind, what = failure_of(error)
+        return code_of(kind), what
 
 
 def _is_waited_for(context: Any) -> bool:

@@ -64,6 +64,11 @@ class ForecastAssetsStub:
                 request_serializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictRequest.SerializeToString,
                 response_deserializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictReply.FromString,
                 _registered_method=True)
+        self.Compare = channel.unary_unary(
+                '/forecast_assets.v1.ForecastAssets/Compare',
+                request_serializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareRequest.SerializeToString,
+                response_deserializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareReply.FromString,
+                _registered_method=True)
         self.Versions = channel.unary_unary(
                 '/forecast_assets.v1.ForecastAssets/Versions',
                 request_serializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.VersionsRequest.SerializeToString,
@@ -116,6 +121,13 @@ class ForecastAssetsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compare(self, request, context):
+        """Two predictions of one series and day: what differs, and the whole difference by cause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Versions(self, request, context):
         """Model versions, and the channels that point at them.
         """
@@ -155,6 +167,11 @@ def add_ForecastAssetsServicer_to_server(servicer, server):
                     servicer.Predict,
                     request_deserializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictRequest.FromString,
                     response_serializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictReply.SerializeToString,
+            ),
+            'Compare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compare,
+                    request_deserializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareRequest.FromString,
+                    response_serializer=forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareReply.SerializeToString,
             ),
             'Versions': grpc.unary_unary_rpc_method_handler(
                     servicer.Versions,
@@ -324,6 +341,33 @@ class ForecastAssets:
             '/forecast_assets.v1.ForecastAssets/Predict',
             forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictRequest.SerializeToString,
             forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.PredictReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forecast_assets.v1.ForecastAssets/Compare',
+            forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareRequest.SerializeToString,
+            forecast__assets_dot_serving_dot_rpc_dot_forecast__assets__pb2.CompareReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from forecast_assets.serving.dataplane.comparing import PredictionsCompared
 from forecast_assets.serving.dataplane.predicting import Predicted
 from forecast_assets.serving.dataplane.published import Explained, Vintages
 from forecast_assets.serving.dataplane.stored import StoredAnswer
@@ -56,6 +57,34 @@ def predict_reply(found: Predicted) -> Any:
         forecasts=_rows(found.forecasts),
         risks=_rows(found.risks),
         explanations=_rows(found.explanations),
+    )
+
+
+def compare_reply(found: PredictionsCompared) -> Any:
+    """Return two predictions side by side."""
+    figures = {
+        name: pb.FigureCompared(
+            before=f"{figure.before:f}",
+            after=f"{figure.after:f}",
+            causes={cause: f"{units:f}" for cause, units in figure.causes.iter_rows()},
+        )
+        for name, figure in found.figures.items()
+    }
+    return pb.CompareReply(
+        words=found.words,
+        store_id=found.store_id,
+        sku_id=found.sku_id,
+        target_date=found.target_date.isoformat(),
+        runs=[asdict(run) for run in found.runs],
+        degraded=found.is_degraded,
+        held=found.held,
+        warnings=found.warnings,
+        figures=figures,
+        versions=[dict(zip(("name", "before", "after"), each, strict=True)) for each in found.versions],
+        parts=_rows(found.parts),
+        inputs=_rows(found.inputs),
+        features=_rows(found.features),
+        outputs=_rows(found.outputs),
     )
 
 

@@ -1,5 +1,6 @@
 """Comparing over HTTP: rights, bounds, and numbers that add up."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,9 +10,11 @@ from httpx import ASGITransport
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.queries import CompareBody
 from resources.operational.api_keys import ApiKeys
 from tests.serving.conftest import NOW
 from tests.support.callers import Client
+from tests.support.command import caller
 from tests.support.compared_runs import FIRST, SECOND, ComparedRuns
 
 ROUTE = "/v1/compare"
@@ -57,6 +60,21 @@ def test_other_inputs_are_taken_like_those_of_predictions(support: Client, compa
     found = support.request("POST", ROUTE, json=asked)
     assert found.status_code == 200
     assert found.json()["runs"][0]["served_from"] == "model"
+
+
+def test_the_command_of_support_says_the_same(
+    other_plane: DataPlane, compared: ComparedRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("forecast_assets.cli.support._plane", lambda: other_plane)
+    asked = [each["prediction_id"] for each in body(compared).values()]
+    code, said = caller(monkeypatch, capsys)("support", "compare", *asked)
+    assert code == 0, said
+    assert "promotion ended" in said
+    for title in ("By cause", "What each cause moved", "Inputs that differ", "Published columns that differ"):
+        assert title in said
+    told = other_plane.compare(CompareBody.model_validate(body(compared)).question())
+    for cause, units in told.figures["forecast_units"].causes.iter_rows():
+        assert re.search(rf"^{cause} +{re.escape(f'{float(units):,.3f}')}", said, re.MULTILINE), cause
 
 
 def test_a_reader_may_not_compare(client: Client, compared: ComparedRuns) -> None:

@@ -24,8 +24,8 @@ from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
 from forecast_assets.serving.rpc.health import SERVICE
 from forecast_assets.serving.rpc.server import RpcServer
 from resources.operational.api_keys import ApiKeys
-from tests.serving.rpc.conftest import NOW
 from tests.support.rpc_calls import Refused, RpcCaller, refused, serving
+from tests.support.small_home import NOW_OF_SMALL as NOW
 
 VERSIONS = pb.VersionsRequest()
 WHAT_IF = pb.PredictRequest(use="what_if", model_version="stat-1", series=[{"store_id": "S", "sku_id": "A"}])

@@ -10,7 +10,15 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
-from forecast_assets.serving.messages.queries import HistoryQuery, PredictBody, SeriesSaid, StoredQuery
+from forecast_assets.serving.messages.queries import (
+    CompareBody,
+    HistoryQuery,
+    InputsSaid,
+    PredictBody,
+    PredictionSaid,
+    SeriesSaid,
+    StoredQuery,
+)
 from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
 from forecast_assets.serving.rpc.door import ForecastAssetsDoor
 
@@ -94,6 +102,9 @@ def _type_in_proto(kind: Any) -> str:
         (pb.HistoryRequest, HistoryQuery),
         (pb.PredictRequest, PredictBody),
         (pb.SeriesChange, SeriesSaid),
+        (pb.CompareRequest, CompareBody),
+        (pb.PredictionAsked, PredictionSaid),
+        (pb.Inputs, InputsSaid),
     ],
 )
 def test_questions_have_the_names_of_every_door(message: Any, model: Any) -> None:

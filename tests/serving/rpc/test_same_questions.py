@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from httpx import ASGITransport, Response
+from httpx import ASGITransport
 
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
@@ -16,8 +16,7 @@ from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.questions import StoredQuestion, VersionAsked
 from resources.operational.api_keys import ApiKeys
 from tests.serving.conftest import NOW as NOW_OF_PUBLISHED
-from tests.serving.rpc.conftest import RUNS
-from tests.support.callers import Client
+from tests.support.callers import Client, asked_over_http
 from tests.support.retailers import KEY
 from tests.support.rpc_calls import RpcCaller, refused, serving
 from tests.support.same_questions import (
@@ -31,20 +30,12 @@ from tests.support.same_questions import (
     plain_reply,
     questions,
 )
+from tests.support.small_home import NOW_OF_SMALL, RUNS
 from tests.torture.sizes import size
 
 ASKED = size(200, 1_000)
 _OF_EVENTS = {"predict": ["event"], "history": ["events", "warnings"]}
 SMALL = Known(RUNS, [("S", "A"), ("S", "B")])
-
-
-def asked_over_http(client: Client, question: Question) -> Response:
-    arguments = dict(question.arguments)
-    if question.kind == "predict":
-        return client.request("POST", "/v1/predict", json=arguments)
-    if question.kind == "explain":
-        return client.get(f"/v1/explain/{arguments['prediction_id']}")
-    return client.get(f"/v1/{question.kind}", params=arguments)
 
 
 def compared(client: Client, caller: RpcCaller, question: Question) -> tuple[str, list[str]]:
@@ -67,9 +58,10 @@ def compared(client: Client, caller: RpcCaller, question: Question) -> tuple[str
 
 
 def test_the_same_thousand_questions_have_the_same_answer_at_every_door(
-    small: DataPlane, callers: Callers, planner_key: str, caller: RpcCaller
+    small: DataPlane, callers: Callers, own_keys: ApiKeys, caller: RpcCaller
 ) -> None:
-    client = Client(ASGITransport(app=create_app(small, callers)), planner_key)
+    caller.key = own_keys.create("all", "support", now=NOW_OF_SMALL, valid_for=None)[1]
+    client = Client(ASGITransport(app=create_app(small, callers)), caller.key)
     ended: Counter[tuple[str, str]] = Counter()
     for question in questions(SMALL, ASKED, seed=40, kinds=list(METHODS)):
         how, found = compared(client, caller, question)

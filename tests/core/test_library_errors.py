@@ -9,8 +9,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.cli.failures import as_own_error
 from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
+from forecast_assets.core.library_errors import as_own_error
 
 
 def error_of(action: Callable[[], object]) -> Exception:

@@ -3,7 +3,8 @@
 What belongs here: telling what a library's error means to an operator. What does not: errors raised on purpose.
 
 Stores translate what they do themselves. Lazy scans, Dagster's database and writers of export files touch the disk deep
-inside libraries, each with an error of its own; here is the one place where those become an exit code and a remedy.
+inside libraries, each with an error of its own; here is the one place where those become the project's own, with a
+remedy, for every door.
 """
 
 import errno
