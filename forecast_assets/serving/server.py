@@ -16,6 +16,7 @@ import uvicorn
 
 from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
+from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.dataplane.plane import DataPlane
@@ -88,14 +89,15 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     logging.basicConfig(
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
+    counts = RequestCounts(settings.redis)
     stores = open_stores(settings.store, settings.mirror_folder)
     # Nothing that is tried in a sandbox is kept among what callers were told.
     events = None if options.is_sandbox else event_home(settings)
     if events is not None:
         events.buffer.start()
-    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox)
+    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox, also_degraded=counts.degraded)
     keys = ApiKeys(settings.operational_path)
-    callers = Callers(keys, lambda: datetime.now(UTC))
+    callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)

@@ -64,6 +64,7 @@ class DataPlane:
         clock: Returns the present moment.
         events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
+        also_degraded: Says what is worse than usual in parts of the service that are no data plane, in sentences.
 
     Attributes:
         stores: The same, read only.
@@ -82,7 +83,9 @@ class DataPlane:
         events: EventHome | None = None,
         *,
         is_sandbox: bool = False,
+        also_degraded: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        self._also_degraded = also_degraded
         self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
         self.prepared = PreparedRuns(self.stores)
         self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
@@ -133,6 +136,7 @@ class DataPlane:
     def readiness(self) -> ServiceState:
         """Say whether questions can be answered, and what is degraded: see `service_state`."""
         found = service_state(self.stores, self.clock())
+        found = replace(found, degraded=(*found.degraded, *self._also_degraded()))
         if self.events is None:
             return found
         events = self.events.buffer.state()

@@ -22,12 +22,12 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllowedError, first_ten
 from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.operations.reading import scan_product
-from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores

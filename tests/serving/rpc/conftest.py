@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from forecast_assets.core.breaker import Breaker
 from forecast_assets.serving.access.callers import Callers
-from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import Predictor
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
