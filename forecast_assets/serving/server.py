@@ -25,6 +25,7 @@ from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
+from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
 from resources.stores.home import open_stores
@@ -89,13 +90,20 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     logging.basicConfig(
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
-    counts = RequestCounts(settings.redis)
+    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis)
     stores = open_stores(settings.store, settings.mirror_folder)
     # Nothing that is tried in a sandbox is kept among what callers were told.
     events = None if options.is_sandbox else event_home(settings)
     if events is not None:
         events.buffer.start()
-    plane = DataPlane(stores, events=events, is_sandbox=options.is_sandbox, also_degraded=counts.degraded)
+    plane = DataPlane(
+        stores,
+        events=events,
+        is_sandbox=options.is_sandbox,
+        cache=cache,
+        feature_seconds=settings.feature_ttl_seconds,
+        also_degraded=counts.degraded,
+    )
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     app = create_app(plane, callers)
@@ -119,7 +127,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
-        warming = Warming(plane.stores, plane.prepared)
+        warming = Warming(plane.stores, plane.features)
         if options.with_examples:
             warming.once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)

@@ -9,6 +9,8 @@ seconds: whoever asked goes on without it at once, and so does everybody else fo
 import logging
 import re
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from forecast_assets.core.breaker import Breaker
@@ -23,6 +25,8 @@ Otherwise = TypeVar("Otherwise")
 # Of connecting, and of each read and write: a server of the same network answers within a millisecond.
 WAIT_SECONDS: Final = 0.2
 LEFT_ALONE_SECONDS: Final = 5.0
+# What it refused, such as to write since it is full, is told for so long.
+_TOLD_SECONDS: Final = 60.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -44,6 +48,7 @@ class RedisServer:
         try:
             from redis import Redis, RedisError
             from redis.backoff import NoBackoff
+            from redis.exceptions import ResponseError
             from redis.retry import Retry
         except ImportError as error:
             raise InputError(
@@ -53,9 +58,10 @@ class RedisServer:
                 library="redis",
             ) from error
         self._url = url
-        self._errors = (RedisError, OSError)
+        self._errors, self._refusals = (RedisError, OSError), ResponseError
         self._breaker = Breaker(1, left_alone_seconds)
         self._trouble: str | None = None
+        self._refused = -inf, ""
         try:
             self.client: Redis = Redis.from_url(
                 url,
@@ -86,23 +92,32 @@ class RedisServer:
             return otherwise
         try:
             found = call()
+        except self._refusals as error:
+            # It answers, so that asking it again makes nobody wait.
+            self._breaker.succeeded()
+            self._refused = monotonic(), type(error).__name__
+            return otherwise
         except self._errors as error:
             self._breaker.failed()
-            if self._trouble is None:
-                _log.warning("Redis at %s does not answer (%s): going on without it", self.place, type(error).__name__)
-            self._trouble = type(error).__name__
+            self._tell(type(error).__name__)
             return otherwise
         self._breaker.succeeded()
-        if self._trouble is not None:
-            _log.warning("Redis at %s answers again", self.place)
-        self._trouble = None
+        self._tell(None)
         return found
 
     def trouble(self) -> str | None:
-        """Ask whether it answers; return why it did not when it was last asked, None if it does."""
+        """Ask whether it answers; return why not, or why it refused something lately; else None."""
         self.ask(self.client.ping, otherwise=False)
-        return self._trouble
+        refused_at, what = self._refused
+        return self._trouble or (what if monotonic() - refused_at < _TOLD_SECONDS else None)
 
     def close(self) -> None:
         """Let go of its connections."""
         self.client.close()
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble is not None and self._trouble is None:
+            _log.warning("Redis at %s does not answer (%s): going on without it", self.place, trouble)
+        if trouble is None and self._trouble is not None:
+            _log.warning("Redis at %s answers again", self.place)
+        self._trouble = trouble

@@ -15,6 +15,7 @@ from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
 from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
+from forecast_assets.serving.dataplane.online_features import KEPT_SECONDS, OnlineFeatures
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.published import (
@@ -34,6 +35,8 @@ from resources.events.buffer import Recording, unrecorded
 from resources.events.home import EventHome
 from resources.events.record import written
 from resources.events.stores import EventQuery
+from resources.feature_cache.cache import FeatureCache
+from resources.feature_cache.in_process import InProcessCache
 from resources.stores.home import Stores
 
 _log: Final = logging.getLogger(__name__)
@@ -64,6 +67,8 @@ class DataPlane:
         clock: Returns the present moment.
         events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
+        cache: Where features of series are kept besides prepared runs; in this process if left out.
+        feature_seconds: How long features and prepared runs are kept.
         also_degraded: Says what is worse than usual in parts of the service that are no data plane, in sentences.
 
     Attributes:
@@ -71,7 +76,7 @@ class DataPlane:
         clock: As given.
         is_sandbox: As given.
         events: As given.
-        prepared: Runs that are prepared for predictions.
+        features: What predictions take of series: runs that are prepared, and the cache.
         predictor: What answers predictions.
         comparer: What answers comparisons, with the pairs of runs that it has prepared.
     """
@@ -83,13 +88,16 @@ class DataPlane:
         events: EventHome | None = None,
         *,
         is_sandbox: bool = False,
+        cache: FeatureCache | None = None,
+        feature_seconds: float = KEPT_SECONDS,
         also_degraded: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._also_degraded = also_degraded
         self.stores, self.clock, self.events, self.is_sandbox = stores.read_only(), clock, events, is_sandbox
-        self.prepared = PreparedRuns(self.stores)
-        self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
-        self.comparer = Comparer(self.stores, self.prepared)
+        prepared = PreparedRuns(self.stores, keeps_seconds=feature_seconds)
+        self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
+        self.predictor = Predictor(self.stores, features=self.features, is_sandbox=is_sandbox)
+        self.comparer = Comparer(self.stores, prepared)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
@@ -136,7 +144,8 @@ class DataPlane:
     def readiness(self) -> ServiceState:
         """Say whether questions can be answered, and what is degraded: see `service_state`."""
         found = service_state(self.stores, self.clock())
-        found = replace(found, degraded=(*found.degraded, *self._also_degraded()))
+        degraded = (*found.degraded, *self.features.degraded(), *self._also_degraded())
+        found = replace(found, degraded=degraded, features=asdict(self.features.state()))
         if self.events is None:
             return found
         events = self.events.buffer.state()
@@ -149,6 +158,7 @@ class DataPlane:
 
     def close(self) -> None:
         """Let go of what is held; events that were taken are written first."""
+        self.features.close()
         if self.events is not None:
             self.events.buffer.close()
 

@@ -1,9 +1,11 @@
-"""Prepared runs of a process: made once, shared, and let go when others are asked more.
+"""Prepared runs of a process: made once, shared, and let go when others are asked more, or after a while.
 
-What belongs here: how many are kept. What does not: preparing, or sharing among threads (`made_once`).
+What belongs here: how many are kept, and how long. What does not: preparing, or sharing among threads (`made_once`).
 """
 
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import Final
 
 from forecast_assets.core.keys import RunKey
@@ -22,9 +24,17 @@ class PreparedRuns(MadeOnce[RunKey, PreparedRun]):
         stores: Where everything is.
         most: Runs that are kept.
         prepare: Makes one; by default from the stores, on all cores.
+        keeps_seconds: How long one is kept.
+        clock: Returns seconds.
     """
 
     def __init__(
-        self, stores: Stores, most: int = MOST_KEPT, prepare: Callable[[Stores, RunKey], PreparedRun] = prepare_run
+        self,
+        stores: Stores,
+        most: int = MOST_KEPT,
+        prepare: Callable[[Stores, RunKey], PreparedRun] = prepare_run,
+        *,
+        keeps_seconds: float = inf,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(lambda run: prepare(stores, run), most)
+        super().__init__(lambda run: prepare(stores, run), most, keeps_seconds=keeps_seconds, clock=clock)
