@@ -82,6 +82,15 @@ class Settings(BaseSettings):
         description="name of the registered model and of the experiment; one per store on a server that several share",
     )
 
+    redis: str | None = Field(
+        None,
+        pattern=r"^rediss?://.+",
+        description="Redis in which several processes of the service count requests together and share features; "
+        "without one each does so by itself",
+    )
+    feature_ttl_seconds: int = Field(
+        86_400, ge=60, description="seconds that what predictions need of a published run is kept, here and in Redis"
+    )
     event_store: str | None = Field(
         None,
         pattern=r"^postgresql(\+psycopg)?://.+",

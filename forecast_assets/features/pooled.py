@@ -31,6 +31,13 @@ class Statistic:
     values: Values
     code: GroupCodes | None = None
 
+    def take(self, rows: Rows) -> "Statistic":
+        """Return what is said of some series."""
+        if self.code is None:
+            return self
+        said, code = np.unique(self.code[rows], return_inverse=True)
+        return Statistic(self.values[said], code)
+
 
 class Pooled(Protocol):
     """A source of pooled statistics."""
@@ -45,7 +52,10 @@ class Pooled(Protocol):
         """Return what all series say together, of any shape."""
 
     def of_series(self, name: str, compute: Callable[[], Statistic]) -> Values:
-        """[n, ...] Return what is said of each series by others, such as those of its store."""
+        """[n, ...] Return what is said of each series by others, such as those of its store.
+
+        Where what is computed has no code, its values are [n, ...], of each series by itself.
+        """
 
     def total(self, name: str, values: Floats) -> Floats:
         """[1] or [n] Return the sum of the [n] values of all series, as each of these series sees it."""
@@ -131,8 +141,11 @@ class Kept(Computed):
     def of_series(self, name: str, compute: Callable[[], Statistic]) -> Values:
         """Compute and keep it."""
         found = compute()
+        if found.code is None:
+            self._keep(name, Statistic(found.values, np.arange(len(found.values), dtype=np.intp)))
+            return found.values
         self._keep(name, found)
-        return found.values if found.code is None else np.asarray(found.values[found.code])
+        return np.asarray(found.values[found.code])
 
     def total(self, name: str, values: Floats) -> Floats:
         """Add up and keep the sum."""
@@ -187,7 +200,8 @@ class Held:
         """Return what was kept of these series."""
         del compute
         found = self._kept(name)
-        return np.asarray(found.values[self.rows if found.code is None else found.code[self.rows]])
+        assert found.code is not None
+        return np.asarray(found.values[found.code[self.rows]])
 
     def total(self, name: str, values: Floats) -> Floats:
         """Return the kept sum for series as published, and with all changes for changed ones."""

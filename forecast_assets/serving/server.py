@@ -19,6 +19,7 @@ import uvicorn
 
 from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
+from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.dataplane.plane import DataPlane
@@ -28,6 +29,7 @@ from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
+from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
 from resources.stores.home import open_stores
@@ -123,17 +125,24 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     logging.basicConfig(
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
+    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis)
     stores = open_stores(settings.store, settings.mirror_folder)
     # Nothing that is tried in a sandbox is kept among what callers were told.
     events = None if options.is_sandbox else event_home(settings)
     if events is not None:
         events.buffer.start()
-    prepare = preparing_apart(settings.store, settings.mirror_folder)
     plane = DataPlane(
-        stores, events=events, is_sandbox=options.is_sandbox, prepare=prepare, rest_seconds=_LEDGER_RESTS_SECONDS
+        stores,
+        events=events,
+        is_sandbox=options.is_sandbox,
+        prepare=preparing_apart(settings.store, settings.mirror_folder),
+        rest_seconds=_LEDGER_RESTS_SECONDS,
+        cache=cache,
+        feature_seconds=settings.feature_ttl_seconds,
+        also_degraded=counts.degraded,
     )
     keys = ApiKeys(settings.operational_path)
-    callers = Callers(keys, lambda: datetime.now(UTC))
+    callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
@@ -155,7 +164,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
-        warming = Warming(plane.stores, plane.prepared)
+        warming = Warming(plane.stores, plane.features)
         if options.with_examples:
             warming.once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)

@@ -84,6 +84,26 @@ def test_changes_give_what_a_whole_run_with_them_gives(run: WholeRun, kind: str)
     assert moved > 0
 
 
+def test_a_part_of_a_run_gives_of_its_series_what_the_whole_gives(run: WholeRun) -> None:
+    random = np.random.default_rng(8)
+    for count in (1, 2, 5, COUNT):
+        rows = np.sort(random.choice(COUNT, count, replace=False))
+        asked = [run.change_of(str(random.choice(KINDS)), int(row), random) for row in rows[: random.integers(1, 6)]]
+        whole, part = run.few(asked), run.part(rows).few(asked)
+        assert part.mean.tobytes() == whole.mean.tobytes()
+        assert part.quantiles.tobytes() == whole.quantiles.tobytes()
+        assert list(part.demand_class) == list(whole.demand_class)
+        for name, units in whole.components.items():
+            assert part.components[name].tobytes() == units.tobytes()
+
+
+def test_a_part_of_a_run_keeps_only_what_its_series_look_at(run: WholeRun) -> None:
+    part = run.part(np.array([4]))
+    assert set(part.kept) == set(run.kept)
+    for name, found in part.kept.items():
+        assert found.code is None or (found.code.tolist(), len(found.values)) == ([0], 1), name
+
+
 def test_new_series_go_on_from_the_levels_that_their_relatives_had(run: WholeRun) -> None:
     (row, *_) = np.flatnonzero(run.made.demand_class == "new")
     few, whole = run.again([run.change_of("sales", int(row), np.random.default_rng(2))])
@@ -106,13 +126,17 @@ def test_a_classifier_says_of_a_few_series_what_it_says_among_all(rated: WholeRu
     assert of_all.status is not None
     assert of_all.lost_share is not None
     for rows in (np.array([5, 5]), np.array([0, 0, 41, 41, 179, 179])):
-        few = replace(rated.panel.take(rows), pooled=Held(kept.found, rows))
-        found = rated_by(few, rated.groups[rows], None, rated.artifact, 1)
-        assert found.status is not None
-        assert found.status.probability.tobytes() == of_all.status.probability[rows].tobytes()
-        assert found.status.usual_probability.tobytes() == of_all.status.usual_probability[rows].tobytes()
-        assert found.lost_share is not None
-        assert found.lost_share.tobytes() == of_all.lost_share[rows].tobytes()
+        own = np.unique(rows)
+        of_part = {name: found.take(own) for name, found in kept.found.items()}
+        # What the whole run kept, and what a part of it did.
+        for held in (Held(kept.found, rows), Held(of_part, np.searchsorted(own, rows))):
+            few = replace(rated.panel.take(rows), pooled=held)
+            found = rated_by(few, rated.groups[rows], None, rated.artifact, 1)
+            assert found.status is not None
+            assert found.status.probability.tobytes() == of_all.status.probability[rows].tobytes()
+            assert found.status.usual_probability.tobytes() == of_all.status.usual_probability[rows].tobytes()
+            assert found.lost_share is not None
+            assert found.lost_share.tobytes() == of_all.lost_share[rows].tobytes()
 
 
 def test_forecasts_that_keep_what_series_say_together_are_those_of_a_run(run: WholeRun) -> None:

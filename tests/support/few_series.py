@@ -38,12 +38,19 @@ class WholeRun:
 
     def again(self, changes: Sequence[SeriesChange]) -> tuple[Forecasts, Forecasts]:
         """Return what all that was kept makes of some series as they are, and changed, in turn; and a whole run."""
-        rows = self.rows(changes)
-        pairs = np.repeat(rows, 2)
+        whole = changed(self.panel, self.rows(changes), changes)
+        return self.few(changes), self._forecast(whole, self.groups)
+
+    def few(self, changes: Sequence[SeriesChange]) -> Forecasts:
+        """Return what all that was kept makes of some series as they are, and changed, in turn."""
+        pairs = np.repeat(self.rows(changes), 2)
         few = replace(self.panel.take(pairs), pooled=Held(self.kept, pairs))
-        few = changed(few, np.arange(1, len(pairs), 2), changes)
-        whole = changed(self.panel, rows, changes)
-        return self._forecast(few, self.groups[pairs]), self._forecast(whole, self.groups)
+        return self._forecast(changed(few, np.arange(1, len(pairs), 2), changes), self.groups[pairs])
+
+    def part(self, rows: Rows) -> "WholeRun":
+        """Return the run of some series alone, with what was kept of them."""
+        kept = {name: found.take(rows) for name, found in self.kept.items()}
+        return replace(self, panel=self.panel.take(rows), groups=self.groups[rows], kept=kept)
 
     def rows(self, changes: Sequence[SeriesChange]) -> Rows:
         places = {series: row for row, series in enumerate(self.panel.series.iter_rows())}

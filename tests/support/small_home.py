@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.comparing import Comparer
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import Predictor
@@ -35,10 +35,9 @@ def small_stores(root: Path) -> Stores:
 def without_model(stores: Stores, events: EventHome | None = None) -> DataPlane:
     """A plane whose predictions and comparisons are answered by what was published."""
     plane = DataPlane(stores, lambda: NOW_OF_SMALL, events)
-    plane.predictor = Predictor(
-        plane.stores, PreparedRuns(plane.stores, prepare=_no_model), breaker=lambda: Breaker(failures=1_000_000)
-    )
-    plane.comparer = Comparer(plane.stores, plane.predictor.prepared, pair=_never)
+    prepared = PreparedRuns(plane.stores, prepare=_no_model)
+    plane.predictor = Predictor(plane.stores, prepared, breaker=lambda: Breaker(failures=1_000_000))
+    plane.comparer = Comparer(plane.stores, prepared, pair=_never)
     return plane
 
 

@@ -12,12 +12,9 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from limits import RateLimitItemPerMinute
-from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter
-
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAllowedError, NotAuthenticatedError, TooManyRequestsError
+from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.access.roles import Right, may, roles_with
 from resources.operational.api_keys import ApiKey, ApiKeys
 
@@ -25,7 +22,6 @@ from resources.operational.api_keys import ApiKey, ApiKeys
 _REMEMBERED_SECONDS: Final = 5.0
 _MOST_REMEMBERED: Final = 10_000
 REQUESTS_PER_MINUTE: Final = {"reader": 3_000, "planner": 1_200, "support": 1_200, "operator": 6_000}
-IN_PROCESS: Final = "memory://"
 _CREATE: Final = Action("keys create", {"name": "NAME", "role": "reader"})
 
 
@@ -50,7 +46,7 @@ class Callers:
     Args:
         keys: The keys of the home.
         clock: Returns the present moment.
-        limits_in: Where requests are counted: `memory://` for one process, or the URL of a Redis for several.
+        counts: Where requests are counted; in this process if left out.
         per_minute: Requests a minute by role.
     """
 
@@ -59,12 +55,12 @@ class Callers:
         keys: ApiKeys,
         clock: Callable[[], datetime],
         *,
-        limits_in: str = IN_PROCESS,
+        counts: RequestCounts | None = None,
         per_minute: dict[str, int] | None = None,
     ) -> None:
         self._keys, self._clock = keys, clock
         self._per_minute = REQUESTS_PER_MINUTE if per_minute is None else per_minute
-        self._limiter = MovingWindowRateLimiter(storage_from_string(limits_in))
+        self._counts = counts or RequestCounts()
         self._known: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
         self._lock = Lock()
 
@@ -105,12 +101,11 @@ class Callers:
                 role=caller.role,
                 right=right.name.lower(),
             )
-        limit = RateLimitItemPerMinute(self._per_minute.get(caller.role, min(self._per_minute.values())))
-        if not self._limiter.hit(limit, caller.key_id):
-            stats = self._limiter.get_window_stats(limit, caller.key_id)
-            wait = max(int(stats.reset_time - self._clock().timestamp()) + 1, 1)
+        per_minute = self._per_minute.get(caller.role, min(self._per_minute.values()))
+        wait = self._counts.wait_seconds(caller.key_id, per_minute)
+        if wait:
             raise TooManyRequestsError(
-                f"The key {caller.key_id} has asked {limit.amount:,} times within a minute, as often as its role may.",
+                f"The key {caller.key_id} has asked {per_minute:,} times within a minute, as often as its role may.",
                 remedy=f"Ask again in {wait} s.",
                 retry_after_seconds=wait,
             )

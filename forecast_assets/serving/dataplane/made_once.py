@@ -1,16 +1,32 @@
-"""What takes long to make: made once, shared, and let go when other things are asked for more.
+"""What takes long to make: made once, shared, and let go when other things are asked for more, or when it is old.
 
-What belongs here: which are kept, and making each once however many ask at the same time. What does not: making one.
+What belongs here: which are kept for how long, and making each once however many ask at the same time. What does not:
+making one.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
+from math import inf
 from threading import Lock, Thread
+from time import monotonic
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
+
+
+@dataclass
+class _OfMoment(Generic[Made]):
+    """What is made, and since when; or is being made."""
+
+    made: "Future[Made]" = field(default_factory=Future)
+    since: float = inf
+
+    @property
+    def is_ready(self) -> bool:
+        return self.made.done() and self.made.exception() is None
 
 
 class MadeOnce(Generic[Key, Made]):
@@ -19,18 +35,31 @@ class MadeOnce(Generic[Key, Made]):
     Args:
         make: Makes one.
         most: How many are kept.
+        keeps_seconds: How long one is kept.
+        clock: Returns seconds.
     """
 
-    def __init__(self, make: Callable[[Key], Made], most: int) -> None:
-        self._make, self._most = make, most
-        self._kept: OrderedDict[Key, Future[Made]] = OrderedDict()
+    def __init__(
+        self,
+        make: Callable[[Key], Made],
+        most: int,
+        *,
+        keeps_seconds: float = inf,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._make, self._most, self._keeps, self._clock = make, most, keeps_seconds, clock
+        self._kept: OrderedDict[Key, _OfMoment[Made]] = OrderedDict()
         self._lock = Lock()
 
     def is_ready(self, key: Key) -> bool:
         """Whether one is made, so that nobody would wait for it."""
+        return self.seconds_left(key) > 0.0
+
+    def seconds_left(self, key: Key) -> float:
+        """Return for how long one that is made is kept yet; 0 for one that is not made."""
         with self._lock:
-            kept = self._kept.get(key)
-        return kept is not None and kept.done() and kept.exception() is None
+            kept = self._of_today(key)
+        return self._left(kept) if kept is not None and kept.is_ready else 0.0
 
     def get(self, key: Key, timeout: float | None = None) -> Made:
         """Return one; the first who asks has it begun, and all wait for the same one.
@@ -44,22 +73,55 @@ class MadeOnce(Generic[Key, Made]):
             ForecastAssetsError: What kept it from being made; who asks next tries again.
         """
         with self._lock:
-            made = self._kept.get(key)
-            if made is None:
-                made = self._kept[key] = Future()
-                Thread(target=self._begin, args=(key, made), name=f"make {key}", daemon=True).start()
+            kept = self._of_today(key)
+            if kept is None:
+                kept = self._kept[key] = _OfMoment()
+                Thread(target=self._begin, args=(key, kept), name=f"make {key}", daemon=True).start()
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             else:
                 self._kept.move_to_end(key)
-        return made.result(timeout)
+        return kept.made.result(timeout)
 
-    def _begin(self, key: Key, made: "Future[Made]") -> None:
+    def renew(self, key: Key) -> None:
+        """Make one again, and wait for it; whoever asks meanwhile is given the one that is there.
+
+        Raises:
+            ForecastAssetsError: What kept it from being made; the one that is there stays for as long as it may.
+        """
+        kept: _OfMoment[Made] = _OfMoment()
+        kept.made.set_result(self._make(key))
+        kept.since = self._clock()
+        with self._lock:
+            # Nobody asked for it any more, perhaps.
+            if key in self._kept:
+                self._kept[key] = kept
+
+    def let_go_old(self) -> None:
+        """Let go of what is too old, so that it takes no room until somebody asks."""
+        with self._lock:
+            for key in list(self._kept):
+                self._of_today(key)
+
+    def _of_today(self, key: Key) -> _OfMoment[Made] | None:
+        """Return what is there, or being made, and not too old."""
+        kept = self._kept.get(key)
+        if kept is not None and self._left(kept) <= 0.0:
+            del self._kept[key]
+            return None
+        return kept
+
+    def _left(self, kept: _OfMoment[Made]) -> float:
+        return self._keeps - (self._clock() - kept.since)
+
+    def _begin(self, key: Key, kept: _OfMoment[Made]) -> None:
         try:
-            made.set_result(self._make(key))
+            made = self._make(key)
+            kept.since = self._clock()
+            kept.made.set_result(made)
         except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             with self._lock:
                 # It may have been let go, and be made again by now.
-                if self._kept.get(key) is made:
+                if self._kept.get(key) is kept:
                     del self._kept[key]
-            made.set_exception(error)
+            kept.made.set_exception(error)

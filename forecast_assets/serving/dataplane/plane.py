@@ -15,6 +15,7 @@ from forecast_assets.core.keys import CHANNELS
 from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
 from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
+from forecast_assets.serving.dataplane.online_features import KEPT_SECONDS, OnlineFeatures
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared import prepare_run
 from forecast_assets.serving.dataplane.prepared_runs import Prepare, PreparedRuns
@@ -36,6 +37,8 @@ from resources.events.buffer import Recording, unrecorded
 from resources.events.home import EventHome
 from resources.events.record import written
 from resources.events.stores import EventQuery
+from resources.feature_cache.cache import FeatureCache
+from resources.feature_cache.in_process import InProcessCache
 from resources.stores.home import Stores
 
 _log: Final = logging.getLogger(__name__)
@@ -68,6 +71,9 @@ class DataPlane:
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
         prepare: Prepares a run for predictions; by default in this process.
         rest_seconds: How long what is recorded meanwhile may stay unseen.
+        cache: Where features of series are kept besides prepared runs; in this process if left out.
+        feature_seconds: How long features and prepared runs are kept.
+        also_degraded: Says what is worse than usual in parts of the service that are no data plane, in sentences.
 
     Attributes:
         stores: The same, read only.
@@ -75,7 +81,7 @@ class DataPlane:
         is_sandbox: As given.
         events: As given.
         few: What reads published rows of few series.
-        prepared: Runs that are prepared for predictions.
+        features: What predictions take of series: runs that are prepared, and the cache.
         predictor: What answers predictions.
         comparer: What answers comparisons, with the pairs of runs that it has prepared.
     """
@@ -89,14 +95,18 @@ class DataPlane:
         is_sandbox: bool = False,
         prepare: Prepare = prepare_run,
         rest_seconds: float = 0.0,
+        cache: FeatureCache | None = None,
+        feature_seconds: float = KEPT_SECONDS,
+        also_degraded: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        self._also_degraded, self._is_ending = also_degraded, False
         self.stores = stores.read_only(rest_seconds)
         self.clock, self.events, self.is_sandbox = clock, events, is_sandbox
         self.few = RowBlocks(self.stores)
-        self.prepared = PreparedRuns(self.stores, prepare=prepare)
-        self.predictor = Predictor(self.stores, self.prepared, is_sandbox=is_sandbox)
-        self.comparer = Comparer(self.stores, self.prepared)
-        self._is_ending = False
+        prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
+        self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
+        self.predictor = Predictor(self.stores, features=self.features, is_sandbox=is_sandbox)
+        self.comparer = Comparer(self.stores, prepared)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
@@ -145,6 +155,8 @@ class DataPlane:
         found = service_state(self.stores, self.clock())
         if self._is_ending:
             found = replace(found, is_ready=False, reasons=(*found.reasons, "the service is being stopped"))
+        degraded = (*found.degraded, *self.features.degraded(), *self._also_degraded())
+        found = replace(found, degraded=degraded, features=asdict(self.features.state()))
         if self.events is None:
             return found
         events = self.events.buffer.state()
@@ -161,6 +173,7 @@ class DataPlane:
 
     def close(self) -> None:
         """Let go of what is held; events that were taken are written first."""
+        self.features.close()
         if self.events is not None:
             self.events.buffer.close()
 

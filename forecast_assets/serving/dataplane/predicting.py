@@ -22,18 +22,20 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllowedError, first_ten
 from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.operations.reading import scan_product
-from forecast_assets.serving.dataplane.breaker import Breaker
+from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
 from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from resources.feature_cache.in_process import InProcessCache
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
@@ -97,12 +99,13 @@ class Predictor:
     Args:
         stores: Where everything is; only read.
         prepared: Prepared runs; of its own if left out.
+        features: What it takes of series, in place of prepared runs; from them alone if left out.
         deadline_seconds: What a caller waits at most for the model.
         breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
         is_sandbox: Whether any use is allowed, and answers say that nobody may act on them.
 
     Attributes:
-        prepared: Prepared runs.
+        features: What it takes of series.
     """
 
     def __init__(
@@ -110,13 +113,14 @@ class Predictor:
         stores: Stores,
         prepared: PreparedRuns | None = None,
         *,
+        features: OnlineFeatures | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
         breaker: Callable[[], Breaker] = Breaker,
         is_sandbox: bool = False,
     ) -> None:
         self._is_sandbox = is_sandbox
         self._stores = stores
-        self.prepared = prepared or PreparedRuns(stores)
+        self.features = features or OnlineFeatures(stores, prepared or PreparedRuns(stores), InProcessCache())
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
@@ -129,7 +133,7 @@ class Predictor:
 
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
-        self.prepared.get(resolve(self._stores, asked).key)
+        self.features.warm(resolve(self._stores, asked).key)
 
     def predict(self, question: PredictQuestion, now: datetime) -> Predicted:
         """Answer a prediction.
@@ -178,11 +182,11 @@ class Predictor:
             return "the model failed repeatedly and is left alone for a moment"
         until = monotonic() + self._deadline
         try:
-            prepared = self.prepared.get(publication.key, self._deadline)
+            prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
             call = self._pool.submit(what_if, prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
-            is_ready = self.prepared.is_ready(publication.key)
+            is_ready = self.features.is_ready(publication.key)
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
         except InputError:

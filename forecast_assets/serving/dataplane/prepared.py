@@ -20,39 +20,34 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     EVENTS,
-    FORECAST_EXPLANATIONS,
-    RECONCILED_FORECASTS,
-    STOCKOUT_RISKS,
 )
 from forecast_assets.core.arrays import Bools, Groups, Rows
 from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.quantities import Millionths, from_units
-from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.explanations.stage import events_ahead, explanation_context
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
-from forecast_assets.features.specs import FeatureSpec, specs_from_data
+from forecast_assets.features.specs import FeatureSpec
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.artifact import Artifact
-from forecast_assets.models.family import ModelFamily, family
+from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
-from forecast_assets.operations.differences import causes_of
-from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, load_artifact, read_rows
+from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, read_rows
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
+from forecast_assets.serving.dataplane.run_basis import RunBasis
 from forecast_assets.serving.dataplane.told import ToldFacts
 from forecast_assets.stockout_risk.assessing import rated_by
-from forecast_assets.stockout_risk.inventory import DEFAULT_PATHS, Supply
-from forecast_assets.stockout_risk.stage import band_thresholds, supply_of
+from forecast_assets.stockout_risk.inventory import Supply
+from forecast_assets.stockout_risk.stage import supply_of
 from forecast_assets.stockout_risk.stock_status import assess_status
-from resources.ledger.entries.policy import Policies
-from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
+from resources.stores.products import PredictionStore
 
 _KEY: Final = ("store_id", "sku_id")
 
@@ -130,6 +125,27 @@ class PreparedRun:
             ForecastInputs(panel, self.product_groups[rows], given_rows=self._given(rows), key=self.key.run, workers=1),
         )
 
+    def narrowed(self, rows: Rows) -> "PreparedRun":
+        """Return what questions about some series need: asked about them, it answers as this one does.
+
+        Args:
+            rows: [k] which series, in the order of the run, each once.
+        """
+        horizon = self.key.run.forecast_horizon
+        return replace(
+            self,
+            panel=self.panel.take(rows),
+            product_groups=self.product_groups[rows],
+            statistics={name: found.take(rows) for name, found in self.statistics.items()},
+            given_rows=self._given(rows),
+            is_quarantined=None if self.is_quarantined is None else self.is_quarantined[rows],
+            base=self.base[rows],
+            reconciled=self.reconciled[rows],
+            supply=self.supply.take(rows),
+            features=self.features[rows],
+            told=self.told.narrowed(rows, horizon),
+        )
+
     def base_frame(self, panel: Panel, rows: Rows, made: Forecasts) -> pl.DataFrame:
         """Return forecasts of some series as contract `base_forecasts`."""
         touched = None if self.is_quarantined is None else self.is_quarantined[rows]
@@ -162,20 +178,17 @@ def prepare_run(
         ReplayDifferenceError: If this release and machine do not make the published numbers: then no answer would be
             about them.
     """
-    store = stores.predictions
-    publication = store.publication(run)
-    snapshot, model = source_snapshot(stores, publication.products), stores.registry.model_version(run.model_version)
-    history, features, artifact = (
-        History.of(snapshot, stores.observations), store.read(snapshot), load_artifact(stores, model),
-    )  # fmt: skip
+    store, basis = stores.predictions, RunBasis.of(stores, run)
+    history, features = History.of(basis.snapshot, stores.observations), store.read(basis.snapshot)
+    artifact = basis.artifact
     panel = history.panel(features, history_days=artifact.history_days, horizon_days=run.forecast_horizon)
     hierarchy, kept = build_hierarchy(features, history), Kept()
-    given = given_inputs_of(store, publication.products.values())
+    given = given_inputs_of(store, basis.publication.products.values())
     aside = quarantined_rows(history, since=history.cutoff)
-    made = _Made.of(stores, publication.products)
+    made = _Made.of(store, basis)
     prepared = PreparedRun(
-        key=PreparedKey(run, publication.sequence, snapshot.facts["feature_version"], snapshot.version, model.artifact),
-        family=family(model.family),
+        key=basis.key,
+        family=basis.family,
         artifact=artifact,
         panel=panel,
         product_groups=hierarchy.product_groups(artifact.group_level),
@@ -185,12 +198,12 @@ def prepare_run(
         base=_matrix(made.base["base_units"], run),
         reconciled=_matrix(made.reconciled["reconciled_units"], run),
         supply=supply_of(history, panel.series),
-        risk_paths=made.risk_paths,
-        risk_thresholds=band_thresholds(stores.ledger.state().part(Policies).require(made.policy), artifact),
+        risk_paths=basis.risk_paths,
+        risk_thresholds=basis.risk_thresholds,
         features=features,
-        specs=specs_from_data(snapshot.facts["specs"]),
+        specs=basis.specs,
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
-        causes=causes_of([made.version], publication.cpu, ()),
+        causes=basis.causes,
     )
     _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
     return prepared
@@ -237,38 +250,25 @@ def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) 
 
 @dataclass(frozen=True)
 class _Made:
-    """What is read of the products behind a publication.
+    """Rows of the products behind a publication.
 
     Attributes:
-        version: Of `base_forecasts`.
-        base: `OF_BASE` of them.
+        base: `OF_BASE` of `base_forecasts`.
         nodes: `base_node_forecasts`.
         reconciled: `OF_RECONCILED` of `reconciled_forecasts`.
-        risk_paths: Sampled futures of a series with a position.
-        policy: Version of the policy that risk bands follow; empty where none was applied.
     """
 
-    version: ProductVersion
     base: pl.DataFrame
     nodes: pl.DataFrame
     reconciled: pl.DataFrame
-    risk_paths: int
-    policy: str
 
     @classmethod
-    def of(cls, stores: Stores, products: Mapping[str, str]) -> "_Made":
-        store = stores.predictions
-        explanations = store.version(products[FORECAST_EXPLANATIONS.name])
-        reconciled = store.version(explanations.inputs[RECONCILED_FORECASTS.name])
-        base = store.version(explanations.inputs[BASE_FORECASTS.name])
-        risks = store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts
+    def of(cls, store: PredictionStore, basis: RunBasis) -> "_Made":
+        nodes = store.version(basis.reconciled.inputs[BASE_NODE_FORECASTS.name])
         return cls(
-            base,
-            read_rows(store, base, OF_BASE),
-            read_rows(store, store.version(reconciled.inputs[BASE_NODE_FORECASTS.name])),
-            read_rows(store, reconciled, OF_RECONCILED),
-            risks.get("risk_paths", DEFAULT_PATHS),
-            risks.get("policy", ""),
+            read_rows(store, basis.base, OF_BASE),
+            read_rows(store, nodes),
+            read_rows(store, basis.reconciled, OF_RECONCILED),
         )
 
 

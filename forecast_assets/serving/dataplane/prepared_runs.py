@@ -1,12 +1,14 @@
-"""Prepared runs of a process: made once, shared, and let go when others are asked more.
+"""Prepared runs of a process: made once, shared, and let go when others are asked more, or after a while.
 
-What belongs here: how many are kept, and which process prepares them. What does not: preparing, or sharing among
-threads (`made_once`).
+What belongs here: how many are kept, how long, and which process prepares them. What does not: preparing, or sharing
+among threads (`made_once`).
 """
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from forecast_assets.core.beside import beside
@@ -31,10 +33,20 @@ class PreparedRuns(MadeOnce[RunKey, PreparedRun]):
         stores: Where everything is.
         most: Runs that are kept.
         prepare: Makes one; by default from the stores, on all cores.
+        keeps_seconds: How long one is kept.
+        clock: Returns seconds.
     """
 
-    def __init__(self, stores: Stores, most: int = MOST_KEPT, prepare: Prepare = prepare_run) -> None:
-        super().__init__(lambda run: prepare(stores, run), most)
+    def __init__(
+        self,
+        stores: Stores,
+        most: int = MOST_KEPT,
+        prepare: Prepare = prepare_run,
+        *,
+        keeps_seconds: float = inf,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        super().__init__(lambda run: prepare(stores, run), most, keeps_seconds=keeps_seconds, clock=clock)
 
 
 def preparing_apart(location: str | Path, mirror: Path | None, least_series: int = LEAST_SERIES_APART) -> Prepare:

@@ -26,6 +26,7 @@ class ServiceState:
         degraded: What is worse than usual, in sentences.
         ledger_sequence: The newest entry that is known.
         newest_prediction_date: Of what the champion of each cadence has published.
+        features: How the cache of features does; None where none is asked.
         events: How prediction events have fared since the process began; None where none are recorded.
     """
 
@@ -34,6 +35,7 @@ class ServiceState:
     degraded: tuple[str, ...] = ()
     ledger_sequence: int = 0
     newest_prediction_date: dict[str, str] = field(default_factory=dict)
+    features: dict[str, Any] | None = None
     events: dict[str, Any] | None = None
 
 

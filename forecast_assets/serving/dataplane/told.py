@@ -38,6 +38,14 @@ class ToldFacts:
     events: pl.DataFrame
     memberships: pl.DataFrame | None
 
+    def narrowed(self, rows: Rows, horizon: int) -> "ToldFacts":
+        """Return the facts of some series alone, as those of a run of theirs."""
+        run = self.of_run
+        assert run.series is not None
+        assert run.gaps is not None
+        gaps = run.gaps[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+        return replace(self, of_run=replace(run, series=run.series[rows], gaps=gaps))
+
     def few(
         self, rows: Rows, features: pl.DataFrame, panel: Panel, changes: Sequence[SeriesChange]
     ) -> ExplanationContext:

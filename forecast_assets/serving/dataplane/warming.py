@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.keys import CHANNELS, RunKey, cadence_of
-from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
+from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
@@ -34,12 +34,12 @@ class Warming:
 
     Args:
         stores: Where everything is.
-        prepared: What is prepared.
+        features: What predictions take of series.
         every_seconds: Between two looks at the ledger.
     """
 
-    def __init__(self, stores: Stores, prepared: PreparedRuns, every_seconds: float = LOOKS_EVERY_SECONDS) -> None:
-        self._stores, self._prepared, self._every = stores, prepared, every_seconds
+    def __init__(self, stores: Stores, features: OnlineFeatures, every_seconds: float = LOOKS_EVERY_SECONDS) -> None:
+        self._stores, self._features, self._every = stores, features, every_seconds
         self._stopped = Event()
         self._thread = Thread(target=self._keep, name="warming", daemon=True)
 
@@ -53,15 +53,14 @@ class Warming:
         self._stopped.set()
 
     def once(self, told: Callable[[RunKey], None] = lambda _run: None) -> None:
-        """Prepare what is not prepared yet, and wait for it.
+        """Prepare what is neither prepared nor in a cache yet, and wait for it.
 
         Args:
             told: Is called with each run before it is prepared.
         """
         for run in runs_of_channels(self._stores.ledger.state()):
-            if not self._prepared.is_ready(run):
-                told(run)
-                self._prepared.get(run)
+            self._features.warm(run, told)
+        self._features.let_go_old()
 
     def _keep(self) -> None:
         while not self._stopped.is_set():

@@ -24,7 +24,7 @@ ROUTE = "/v1/compare"
 def other_plane(compared: ComparedRuns) -> DataPlane:
     made = DataPlane(compared.runner.stores, lambda: NOW)
     made.comparer.prepare(FIRST, SECOND)
-    made.predictor.prepared.get(SECOND)
+    made.features.warm(SECOND)
     return made
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
+from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import InputError, NotAllowedError, StorageError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane import prepared_runs
-from forecast_assets.serving.dataplane.breaker import Breaker
 from forecast_assets.serving.dataplane.events import RequestContext, event_document
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuestion

@@ -1,10 +1,12 @@
 """What-if answers: what was published where nothing changes, and what follows from what does."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,7 +29,9 @@ from forecast_assets.operations.external_forecasts import (
 )
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.serving.dataplane.feature_entries import prepared_from, read_run_entry, run_entry, series_entries
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
+from forecast_assets.serving.dataplane.run_basis import RunBasis
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart
 from tests.support.retailers import KEY, RETAILER, copied
 
@@ -118,6 +122,40 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
 
 
 @pytest.mark.parametrize("other", [COMBINED, EXTERNAL], ids=["combined", "external"])
+def random_change(prepared: PreparedRun, row: int, random: np.random.Generator) -> SeriesChange:
+    day = FIRST + timedelta(days=int(random.integers(0, 7)))
+    kinds: list[dict[str, Any]] = [{}]
+    if prepared.supply.has_position[row]:
+        kinds += [{"on_hand_units": 2.0}, {"orders": (ExpectedOrder(day, 5.0),)}]
+    if prepared.key.run != EXTERNAL:
+        events = {day: (prepared.panel.event_names[0],)}
+        kinds += [{"price_ratios": {day: 0.7}, "promotions": {day: True}}, {"events": events}]
+        kinds += [{"sales": {RETAILER.end: float(random.integers(0, 9))}}]
+    return SeriesChange(*prepared.panel.series.row(row), **kinds[random.integers(len(kinds))])
+
+
+def test_a_part_of_a_run_answers_as_the_whole_also_when_it_was_bytes_meanwhile(
+    prepared: PreparedRun, runner: Runner
+) -> None:
+    random, count = np.random.default_rng(9), prepared.panel.series.height
+    basis, part = RunBasis.of(runner.stores, prepared.key.run), read_run_entry(run_entry(prepared, math.inf))
+    entries, names = series_entries(prepared, np.arange(count)), prepared.panel.series.rows()
+    for size in (1, 2, 6, count):
+        rows = np.sort(random.choice(count, size, replace=False))
+        asked = [random_change(prepared, int(row), random) for row in rows[: random.integers(1, 7)]]
+        read = prepared_from(basis, part, [names[row] for row in rows], [entries[row] for row in rows])
+        whole = what_if(prepared, asked)
+        for few in (prepared.narrowed(rows), read):
+            found = what_if(few, asked)
+            for name in ("features", "base", "forecasts", "risks", "explanations"):
+                assert_frame_equal(getattr(found, name), getattr(whole, name), check_exact=True)
+            assert (found.of, found.held) == (whole.of, whole.held)
+            assert (found.published == whole.published).all()
+            assert found.panel.sales.tobytes() == whole.panel.sales.tobytes()
+        with pytest.raises(InputError, match="no series Nowhere"):
+            what_if(read, [SeriesChange("Nowhere", "Nothing")])
+
+
 def test_versions_of_any_families_are_compared_by_cause(runner: Runner, other: RunKey) -> None:
     pair = RunPair.of(runner.stores, KEY, other, workers=1)
     found, rows = pair.attribution, pair.attribution.rows()

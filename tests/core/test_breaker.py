@@ -1,6 +1,6 @@
 """The breaker: open after failures in a row, one try after a while."""
 
-from forecast_assets.serving.dataplane.breaker import Breaker
+from forecast_assets.core.breaker import Breaker
 
 
 def test_it_opens_after_failures_in_a_row_only() -> None:

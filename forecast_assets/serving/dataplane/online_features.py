@@ -1,0 +1,313 @@
+"""Online features: what a prediction needs of a few series, from a run that is prepared here, or from a cache.
+
+What belongs here: where it comes from, and what is put into the cache when. What does not: what entries say
+(`feature_entries`), where they are (`resources.feature_cache`), or preparing a run (`prepared`).
+
+A run that is prepared in this process answers about all of its series, so that nothing of it is looked up. Else the
+cache is asked; on a miss the run is prepared, and what was missed is put into the cache, in the background. Names of
+entries carry a hash of all that they follow from: what was made from anything else is never found. Nothing is older
+than it may be, in either place: its time counts from when its run was prepared.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic, time
+from typing import Final
+
+import numpy as np
+
+from forecast_assets.core.keys import RunKey
+from forecast_assets.serving.dataplane.feature_entries import (
+    FORMAT,
+    RunPart,
+    prepared_from,
+    read_run_entry,
+    run_entry,
+    series_entries,
+)
+from forecast_assets.serving.dataplane.made_once import MadeOnce
+from forecast_assets.serving.dataplane.prepared import PreparedRun
+from forecast_assets.serving.dataplane.prepared_runs import MOST_KEPT, PreparedRuns
+from forecast_assets.serving.dataplane.run_basis import RunBasis
+from resources.feature_cache.cache import FeatureCache
+from resources.stores.home import Stores
+
+# Series that are put at a time: some hundred kilobytes.
+_BLOCK: Final = 200
+_READING: Final = 4
+KEPT_SECONDS: Final = 86_400.0
+# When so much of its time is left, a run is prepared and put again by who has it prepared; and later, by who has not.
+_RENEWED_AT: Final = 0.25
+_TAKEN_OVER_AT: Final = 0.1
+_log: Final = logging.getLogger(__name__)
+
+Series = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class FeatureState:
+    """How a cache of features does.
+
+    Attributes:
+        place: Where it is.
+        answers: Whether it does.
+        hits: Series that were found there since the process began.
+        misses: Series that were not.
+        put: Series that were put there.
+    """
+
+    place: str
+    answers: bool
+    hits: int
+    misses: int
+    put: int
+
+
+class OnlineFeatures:
+    """What predictions need of series; safe to share between threads.
+
+    Args:
+        stores: Where everything is; only read.
+        prepared: Runs that are prepared in this process.
+        cache: Where features are kept besides.
+        keeps_seconds: How long they may be kept.
+        clock: Returns seconds of the epoch.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        prepared: PreparedRuns,
+        cache: FeatureCache,
+        keeps_seconds: float = KEPT_SECONDS,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._prepared, self._cache, self._keeps, self._clock = prepared, cache, keeps_seconds, clock
+        self._bases: MadeOnce[RunKey, RunBasis] = MadeOnce(lambda run: RunBasis.of(stores, run), 2 * MOST_KEPT)
+        self._parts: dict[str, RunPart] = {}
+        self._missed: dict[RunKey, set[Series]] = {}
+        self._put_here: set[RunKey] = set()
+        self._hits = self._misses = self._put = 0
+        self._lock = Lock()
+        self._readers = ThreadPoolExecutor(_READING, thread_name_prefix="features")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="features-put")
+
+    def is_ready(self, run: RunKey) -> bool:
+        """Whether a run is prepared in this process."""
+        return self._prepared.is_ready(run)
+
+    def of(self, run: RunKey, series: Sequence[Series], timeout: float) -> PreparedRun:
+        """Return what predictions need of some series.
+
+        Args:
+            run: Published run.
+            series: By store and SKU; what the run does not have is for whoever asks to find.
+            timeout: Seconds to wait.
+
+        Raises:
+            TimeoutError: If the cache does not have them and the run is not prepared by then; that goes on.
+            ForecastAssetsError: If it cannot be prepared.
+        """
+        until = monotonic() + timeout
+        if not self._prepared.is_ready(run) and self._may_have(run):
+            try:
+                found = self._readers.submit(self.cached, run, series).result(timeout)
+            except TimeoutError:
+                found = None
+            if found is not None:
+                return found
+        is_missed = not self._prepared.is_ready(run)
+        try:
+            made = self._prepared.get(run, max(until - monotonic(), 0.0))
+        except TimeoutError:
+            self._put_later(run, series)
+            raise
+        if is_missed:
+            self._put_later(run, series)
+        return made
+
+    def cached(self, run: RunKey, series: Sequence[Series]) -> PreparedRun | None:
+        """Return what the cache has, if it has all of it.
+
+        Args:
+            run: Published run.
+            series: By store and SKU.
+        """
+        basis, asked = self._bases.get(run), sorted(set(series))
+        part = self._part(basis)
+        names = [_name_of(basis, one) for one in asked]
+        found = self._cache.get(names if part else [*names, _name(basis, "run")])
+        try:
+            if part is None and found[-1] is not None:
+                part = self._keep_part(basis, read_run_entry(found[-1]))
+            entries = [entry for entry in found[: len(asked)] if entry is not None]
+            if part is None or self._clock() >= part.until or len(entries) < len(asked):
+                self._count(0 if part is None else len(entries), len(asked))
+                return None
+            made = prepared_from(basis, part, asked, entries)
+        except Exception:  # noqa: BLE001 - whatever is wrong with an entry, it counts as not there
+            _log.exception("features of %s in the cache cannot be read", run)
+            self._count(0, len(asked))
+            return None
+        self._count(len(asked), len(asked))
+        return made
+
+    def warm(self, run: RunKey, told: Callable[[RunKey], None] = lambda _run: None) -> None:
+        """See to it that questions about a run are answered at once: prepare it here, unless others have put all of it.
+
+        Where the cache is shared, all of a run that is prepared here is put there, and again if it was lost.
+
+        Args:
+            run: Published run.
+            told: Is called with the run before it is prepared.
+
+        Raises:
+            ForecastAssetsError: If it cannot be prepared.
+        """
+        if self._prepared.is_ready(run):
+            if self._prepared.seconds_left(run) < _RENEWED_AT * self._keeps:
+                self._prepared.renew(run)
+        elif self.is_whole(run):
+            return
+        else:
+            told(run)
+        prepared = self._prepared.get(run)
+        if self._cache.is_shared and not self.is_whole(run, _RENEWED_AT):
+            try:
+                self._put_all(run, prepared)
+            except Exception:  # noqa: BLE001 - questions are answered without it
+                _log.exception("%s could not be put into the cache", run)
+
+    def is_whole(self, run: RunKey, left: float = _TAKEN_OVER_AT) -> bool:
+        """Whether all series of a run were put into a cache that processes share.
+
+        Args:
+            run: Published run.
+            left: Share of the time of entries that has to be left.
+        """
+        if not self._cache.is_shared:
+            return False
+        (until,) = self._cache.get([_name(self._bases.get(run), "whole")])
+        return until is not None and float(until) - self._clock() >= left * self._keeps
+
+    def let_go_old(self) -> None:
+        """Let go of runs in memory that are too old."""
+        self._prepared.let_go_old()
+
+    def state(self) -> FeatureState:
+        """Say how the cache does."""
+        trouble = self._cache.trouble()
+        with self._lock:
+            return FeatureState(self._cache.place, trouble is None, self._hits, self._misses, self._put)
+
+    def degraded(self) -> tuple[str, ...]:
+        """Return what is worse than usual, in sentences."""
+        trouble = self._cache.trouble()
+        return (
+            ()
+            if trouble is None
+            else (f"features are of runs prepared in this process alone: Redis fails ({trouble})",)
+        )
+
+    def finish(self) -> None:
+        """Wait until what is to be put is put."""
+        self._writer.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Let go of what is held; what was to be put is left out."""
+        self._writer.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._cache.close()
+
+    def _may_have(self, run: RunKey) -> bool:
+        """Whether it is worth asking: in a cache of this process nothing is but what it put."""
+        return self._cache.is_shared or run in self._put_here
+
+    def _part(self, basis: RunBasis) -> RunPart | None:
+        with self._lock:
+            found = self._parts.get(basis.digest)
+            if found is not None and self._clock() >= found.until:
+                del self._parts[basis.digest]
+                return None
+            return found
+
+    def _keep_part(self, basis: RunBasis, part: RunPart) -> RunPart:
+        with self._lock:
+            self._parts[basis.digest] = part
+            while len(self._parts) > 2 * MOST_KEPT:
+                del self._parts[next(iter(self._parts))]
+        return part
+
+    def _count(self, found: int, asked: int) -> None:
+        with self._lock:
+            self._hits += found
+            self._misses += asked - found
+
+    def _put_later(self, run: RunKey, series: Sequence[Series]) -> None:
+        with self._lock:
+            is_waited_for = run in self._missed
+            self._missed.setdefault(run, set()).update(series)
+        if not is_waited_for:
+            self._writer.submit(self._put_missed, run)
+
+    def _put_missed(self, run: RunKey) -> None:
+        """Wait for a run, and put what was asked of it meanwhile."""
+        try:
+            prepared = self._prepared.get(run)
+        except Exception as error:  # noqa: BLE001 - whoever asked is told, and tries again
+            with self._lock:
+                self._missed.pop(run, None)
+            _log.warning("%s could not be prepared, so none of it is put into the cache: %s", run, error)
+            return
+        with self._lock:
+            missed = self._missed.pop(run, set())
+        known = sorted(one for one in missed if one in prepared.places)
+        if not known:
+            return
+        try:
+            if self._put_rows(run, prepared, [prepared.places[one] for one in known]):
+                self._put_run(run, prepared)
+        except Exception:  # noqa: BLE001 - questions are answered without it
+            _log.exception("features of %s could not be put into the cache", run)
+
+    def _put_all(self, run: RunKey, prepared: PreparedRun) -> None:
+        count = prepared.panel.series.height
+        for start in range(0, count, _BLOCK):
+            if not self._put_rows(run, prepared, list(range(start, min(start + _BLOCK, count)))):
+                return
+        if self._put_run(run, prepared):
+            seconds = self._seconds(run)
+            until = f"{self._clock() + seconds}".encode()
+            self._cache.put({_name(self._bases.get(run), "whole"): until}, seconds)
+
+    def _put_rows(self, run: RunKey, prepared: PreparedRun, rows: Sequence[int]) -> bool:
+        basis, seconds = self._bases.get(run), self._seconds(run)
+        entries = series_entries(prepared, np.array(rows, dtype=np.intp))
+        names = [_name_of(basis, prepared.panel.series.row(row)) for row in rows]
+        is_put = self._cache.put(dict(zip(names, entries, strict=True)), seconds)
+        with self._lock:
+            self._put += len(rows) if is_put else 0
+            self._put_here.add(run)
+        return is_put
+
+    def _put_run(self, run: RunKey, prepared: PreparedRun) -> bool:
+        seconds = self._seconds(run)
+        return self._cache.put(
+            {_name(self._bases.get(run), "run"): run_entry(prepared, self._clock() + seconds)}, seconds
+        )
+
+    def _seconds(self, run: RunKey) -> float:
+        """Return for how long what is made of a prepared run may be kept."""
+        return min(self._prepared.seconds_left(run), self._keeps)
+
+
+def _name(basis: RunBasis, what: str) -> str:
+    return f"{FORMAT}:{basis.key.feature_version}:{basis.digest}:{what}"
+
+
+def _name_of(basis: RunBasis, series: Sequence[str]) -> str:
+    return _name(basis, json.dumps(list(series), ensure_ascii=False, separators=(",", ":")))
