@@ -19,6 +19,7 @@ from forecast_assets.cli import (
     backtests,
     calibration,
     challengers,
+    copies,
     corrections,
     drift,
     events,
@@ -108,7 +109,7 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
-    drift, anomalies, mirror, store, replays, serving, events, feedback,
+    drift, anomalies, mirror, copies, store, replays, serving, events, feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)
