@@ -78,6 +78,11 @@ class PostgresqlEvents:
         found = self._rows(f"SELECT document FROM {_NAME} WHERE event_id = %s", (event_id,))  # noqa: S608
         return next((EventRecord.of(document) for (document,) in found), None)
 
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which ids are events: see `EventStore.known`."""
+        query = f"SELECT event_id::text FROM {_NAME} WHERE event_id = ANY(%s::uuid[])"  # noqa: S608
+        return {event_id for (event_id,) in self._rows(query, ([*event_ids],))}
+
     def select(self, asked: EventQuery) -> list[EventRecord]:
         """Return events, the newest first: see `EventStore.select`."""
         from psycopg.types.json import Jsonb
