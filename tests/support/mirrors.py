@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 import pytest
@@ -94,27 +95,28 @@ class PostgresqlServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._data = folder, folder / "data"
         self._binaries = _postgresql_folder()
         require(self._binaries, "PostgreSQL (Debian's package postgresql)")
+        # It refuses to run as root; Debian's package has a user for it, who cannot reach the folders of pytest: another
+        # one that begins meanwhile shuts them.
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        self.folder = Path(mkdtemp(prefix="postgresql-", dir="/tmp")) if self._as_user else folder
+        self.folder.mkdir(exist_ok=True)
+        self._data = self.folder / "data"
         port = free_port()
         self.address = f"postgresql://postgres:secret@127.0.0.1:{port}/postgres"
-        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        # It refuses to run as root; Debian's package has a user for it, who must be able to reach the folder.
-        self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        folder.mkdir()
+        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
         if self._as_user:
-            shutil.chown(folder, "postgres")
+            shutil.chown(self.folder, "postgres")
         self._call("initdb", "-U", "postgres", "--no-sync", "--auth=trust")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        log = str(self._folder / "log")
+        log = str(self.folder / "log")
         self._call("pg_ctl", "-w", "-l", log, "-o", self._options, "start", stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         """Stop it at once, as a crash does; who is connected is cut off."""
-        # By its number: another pytest that begins meanwhile shuts the folder to that user.
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGQUIT)
         ends = time.monotonic() + 60
@@ -128,10 +130,6 @@ class PostgresqlServer:
         return (self._data / "postmaster.pid").exists()
 
     def _call(self, program: str, *arguments: str, stdout: int | None = subprocess.PIPE) -> None:
-        if self._as_user:
-            for each in [self._folder, *self._folder.parents]:
-                if each.is_relative_to("/tmp") and each != Path("/tmp"):  # noqa: S108 - where pytest has its folders
-                    each.chmod(each.stat().st_mode | 0o011)
         command = [*self._as_user, f"{self._binaries}/{program}", "-D", str(self._data), *arguments]
         subprocess.run(command, check=True, stdout=stdout)
 
@@ -146,6 +144,7 @@ def postgresql_server(folder: Path) -> Iterator[PostgresqlServer]:
     finally:
         if server.is_running:
             server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
 
 
 @contextmanager
