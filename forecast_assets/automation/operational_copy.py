@@ -6,7 +6,7 @@ Copying is a run of its own, so that no publication waits for a database or fail
 """
 
 import time
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
@@ -18,6 +18,7 @@ from forecast_assets.presentation.operational_copy import copy_comparison_text, 
 from forecast_assets.settings import Settings
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import ProgressReporter, StoresResource
+from resources.stores.home import Stores
 
 COPY_ASSET: Final = "operational_copy"
 COPY_CHECK: Final = "copy_says_what_the_ledger_says"
@@ -98,27 +99,28 @@ def build_copy_sensor(settings: Settings, stores: StoresResource, job: str) -> d
         "and catches up later.",
     )
     def copy(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return copy_request(settings, stores.reopened, Launches(context.instance, job), time.time())
+        return copy_request(settings, stores.reopened(), Launches(context.instance, job), time.time())
 
     return copy
 
 
-def copy_request(settings: Settings, reopened: Any, launches: Launches, now: float) -> dg.RunRequest | dg.SkipReason:
+def copy_request(settings: Settings, stores: Stores, launches: Launches, now: float) -> dg.RunRequest | dg.SkipReason:
     """Return the request to copy what is missing, or why there is none.
 
     Args:
         settings: Of the home.
-        reopened: Opens the stores.
+        stores: Where everything is.
         launches: What has been launched.
         now: Seconds since 1970: the same request is made again after a while, should its run fail.
     """
-    stores = reopened()
     try:
         due = runs_to_copy(stores, home_copy(settings), settings.operational_copy_runs)
     except ForecastAssetsError as error:
         return dg.SkipReason(error_text(error))
     if not due:
         return dg.SkipReason(f"The copy follows the ledger up to entry {stores.ledger.state().sequence}.")
+    if launches.is_job_under_way():
+        return dg.SkipReason(f"Copying is under way; left are {first_ten(due)}.")
     request = dg.RunRequest(run_key=f"copy/{stores.ledger.state().sequence}/{int(now // _AGAIN_SECONDS)}")
     if launches.has_run(request):
         return dg.SkipReason(f"Copying {first_ten(due)} was launched, and is tried again within ten minutes.")

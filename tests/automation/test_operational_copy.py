@@ -28,7 +28,7 @@ def published(settings: Settings) -> Stores:
 
 
 def asked(settings: Settings, instance: dg.DagsterInstance, now: float = 0.0) -> dg.RunRequest | dg.SkipReason:
-    return copy_request(settings, lambda: open_stores(settings.store), Launches(instance, COPYING), now)
+    return copy_request(settings, open_stores(settings.store), Launches(instance, COPYING), now)
 
 
 def test_what_is_published_is_copied_once_and_checked(published: Stores, settings: Settings) -> None:
@@ -52,9 +52,18 @@ def test_a_copying_that_failed_is_launched_again_after_ten_minutes(published: St
         request = asked(settings, instance)
         assert isinstance(request, dg.RunRequest)
         job = build_defs(settings=settings).resolve_job_def(COPYING)
-        instance.create_run_for_job(job, tags={"dagster/run_key": str(request.run_key)})
+        run = instance.create_run_for_job(job, tags={"dagster/run_key": str(request.run_key)})
+        instance.report_run_failed(run)
         assert f"Copying {run_key()} was launched" in str(asked(settings, instance, 599.0))
         assert isinstance(asked(settings, instance, 600.0), dg.RunRequest)
+    assert published.ledger.state().publications
+
+
+def test_one_copying_at_a_time_is_launched(published: Stores, settings: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_defs(settings=settings).resolve_job_def(COPYING)
+        instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        assert f"Copying is under way; left are {run_key()}." in str(asked(settings, instance, 600.0))
     assert published.ledger.state().publications
 
 
