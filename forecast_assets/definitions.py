@@ -28,6 +28,12 @@ from forecast_assets.automation.drift_triggers import (
 from forecast_assets.automation.event_schedules import build_events_schedule
 from forecast_assets.automation.freshness import with_freshness
 from forecast_assets.automation.mirror import MirrorResource, build_mirror_check
+from forecast_assets.automation.operational_copy import (
+    COPY_ASSET,
+    build_copy_asset,
+    build_copy_check,
+    build_copy_sensor,
+)
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.review_schedules import build_review_schedule
 from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
@@ -39,6 +45,7 @@ from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
+from forecast_assets.operations.copying import is_copied
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
 from forecast_assets.reconciliation.assets import build_reconciled_forecasts_asset
@@ -60,6 +67,7 @@ MIRROR: Final = "mlflow_mirror"
 DRIFT: Final = "drift"
 # A job and an asset of one name are told apart by nobody, and Dagster refuses them.
 EVENT_MOVES: Final = "moving_prediction_events"
+COPYING: Final = "copying_published_runs"
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None) -> dg.Definitions:
@@ -84,6 +92,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     reviews = {cadence: build_business_reviews_asset(cadence, start) for cadence in branches}
     trials = [*assignments.values(), *evidence.values()]
     drift = build_drift_asset(start, accuracy.values())
+    is_on = is_copied(chosen)
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -98,6 +107,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 drift,
                 *reviews.values(),
                 build_prediction_events_asset(start, chosen),
+                *([build_copy_asset(chosen)] if is_on else []),
             ],
             chosen,
         ),
@@ -105,6 +115,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_snapshot_checks(start),
             *(check for cadence in branches for check in build_checks(cadence, start)),
             mirror_check,
+            *([build_copy_check(chosen)] if is_on else []),
         ],
         jobs=[
             dg.define_asset_job(FEATURE_PIPELINE, dg.AssetSelection.assets("feature_snapshots"), executor_def=_ONE),
@@ -120,6 +131,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for job, asset in PROMOTION_JOBS.items()
             ),
             dg.define_asset_job(EVENT_MOVES, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
+            *([dg.define_asset_job(COPYING, dg.AssetSelection.assets(COPY_ASSET), executor_def=_ONE)] if is_on else []),
             dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
@@ -154,6 +166,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             build_drift_sensor(stores, DRIFT),
             build_retraining_sensor(stores, TRAINING),
             build_challenger_sensor(stores),
+            *([build_copy_sensor(chosen, stores, COPYING)] if is_on else []),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
             *build_assignment_sensors(stores, {cadence: assignment_job(cadence) for cadence in branches}),
             *build_evidence_sensors(chosen, stores, {cadence: evidence_job(cadence) for cadence in branches}),

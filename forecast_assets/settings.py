@@ -91,6 +91,16 @@ class Settings(BaseSettings):
     feature_ttl_seconds: int = Field(
         86_400, ge=60, description="seconds that what predictions need of a published run is kept, here and in Redis"
     )
+    operational_copy: str = Field(
+        "off",
+        pattern=r"^(off|sqlite|postgresql(\+psycopg)?://.+)$",
+        description="database that the rows of the newest published runs are copied to, for programs that look them "
+        "up: `sqlite` for a file below home, or a PostgreSQL database",
+    )
+    operational_copy_runs: int = Field(
+        14, ge=1, description="newest runs of each cadence that the operational copy has"
+    )
+
     event_store: str | None = Field(
         None,
         pattern=r"^postgresql(\+psycopg)?://.+",
@@ -169,6 +179,11 @@ class Settings(BaseSettings):
     def mlflow_folder(self) -> Path:
         """The MLflow mirror of the ledger's versions; may be removed at any time, and is made anew from the ledger."""
         return self.home.expanduser().absolute() / "mlflow"
+
+    @property
+    def operational_copy_path(self) -> Path:
+        """Rows of the newest published runs, unless they are copied to PostgreSQL; may be removed at any time."""
+        return self.home.expanduser().absolute() / "operational_copy" / "operational_copy.sqlite"
 
     @property
     def operational_path(self) -> Path:

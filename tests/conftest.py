@@ -11,7 +11,9 @@ from resources.stores.home import Stores, open_stores
 os.environ.setdefault("FORECAST_ASSETS_MLFLOW", "false")
 
 # Whatever room asks for them, and however many: a retailer is trained, and a bucket served, once.
-pytest_plugins = ["tests.support.buckets", "tests.support.retailers", "tests.support.compared_runs"]
+pytest_plugins = [
+    "tests.support.buckets", "tests.support.retailers", "tests.support.compared_runs", "tests.support.copy_cases",
+]  # fmt: skip
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -19,6 +19,7 @@ from forecast_assets.cli import (
     backtests,
     calibration,
     challengers,
+    copies,
     corrections,
     drift,
     events,
@@ -109,8 +110,7 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
-    drift, anomalies, mirror, store, replays, serving, support, events,
-    feedback,
+    drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, as_of_option, examples, opened, with_runner
+from forecast_assets.cli.copies import follow_copy
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def correct(
         click.echo(correction_text(outcome.publication))
 
     with_runner(work)
+    follow_copy()
 
 
 @click.command(

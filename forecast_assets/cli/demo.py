@@ -11,6 +11,7 @@ from typing import Final
 import click
 import polars as pl
 
+from forecast_assets.cli.copies import follow_copy
 from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.errors import InputError, NotAcceptedError
 from forecast_assets.core.keys import DAILY, WEEKLY, Cadence, RunKey
@@ -54,6 +55,7 @@ def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
         weekly = _weekly(runner, WEEKLY.newest_date(simulator.end))
         if weekly is not None:
             follow_mirror()
+        follow_copy()
     _show_query(settings, "Try it in SQL; a query names the model version, there is no latest", _by_store(publication))
     _show_query(settings, "Demand until the order after next can arrive", _until_next_order(publication))
     if weekly is not None:

@@ -3,6 +3,7 @@
 What belongs here: their arguments. What does not: logic.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,18 +133,16 @@ def replay(letter: tuple[int, ...], takes_all: bool, by: str) -> None:
     """
     from forecast_assets.operations.feedback import replay as again
     from forecast_assets.operations.feedback import waiting_letters
-    from forecast_assets.operations.prediction_events import find_event
+    from forecast_assets.operations.prediction_events import known_events
     from forecast_assets.presentation.feedback import replayed_text
 
     if bool(letter) == takes_all:
         raise InputError("Name dead letters, or all that wait.", remedy="Give numbers, or --all.")
     settings, stores, store, letters = current(), opened(), _store(), _letters()
 
-    def is_event(event_id: str) -> bool:
-        return find_event(settings, event_id) is not None
-
+    find = partial(known_events, settings)
     for each in waiting_letters(letters) if takes_all else letter:
-        click.echo(replayed_text(again(stores, store, letters, each, by=by, find_event=is_event)))
+        click.echo(replayed_text(again(stores, store, letters, each, by=by, find_events=find)))
 
 
 @dead_letters.command(epilog=examples('forecast-assets dead-letters drop 3 --by ana --reason "sent by mistake"'))

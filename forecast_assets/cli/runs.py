@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, current, examples, opened_registry, with_runner
+from forecast_assets.cli.copies import follow_copy
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def run(cadence: str, day: date, model_version: str, horizon: int | None) -> Non
     CADENCES[cadence].require_date(day)
     key = RunKey(cadence, day, require_version_name(model_version), days)
     with_runner(lambda runner: click.echo(outcome_text(runner.stores, runner.score(key))))
+    follow_copy()
 
 
 @click.command(
@@ -137,6 +139,7 @@ def _backfill(runner: "Runner", keys: "list[RunKey]") -> None:
         # Also after Ctrl-C or a failed check: what is published by then stays so.
         if done:
             click.echo(backfill_text(done))
+            follow_copy()
     require_none_waits(done)
 
 

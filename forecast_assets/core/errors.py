@@ -378,16 +378,22 @@ class MirrorDifferenceError(IntegrityError):
         found: One sentence per difference.
     """
 
-    def __init__(self, mirror: str, found: Sequence[str]) -> None:
+    def __init__(
+        self,
+        mirror: str,
+        found: Sequence[str],
+        catch_up: Action | None = None,
+        make_anew: Action | None = None,
+    ) -> None:
         self.found = tuple(found)
         super().__init__(
             f"{mirror} says other than the ledger: {'; '.join(self.found[:FIRST])}"
             f"{f'; and {len(found) - FIRST} more' if len(found) > FIRST else ''}.",
             remedy=Sentence(
                 "Catch up from the ledger: ",
-                Action("mlflow sync"),
+                catch_up or Action("mlflow sync"),
                 "; what somebody changed there is made anew: ",
-                Action("mlflow sync", {"rebuild": True}),
+                make_anew or Action("mlflow sync", {"rebuild": True}),
                 ".",
             ),
             mirror=mirror,

@@ -18,7 +18,8 @@ import polars as pl
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError
-from forecast_assets.operations.feedback_checks import MOST_RECORDS, QUALITY, FindEvent, judged_records
+from forecast_assets.core.spreadsheets import without_formulas
+from forecast_assets.operations.feedback_checks import MOST_RECORDS, QUALITY, FindEvents, judged_records
 from forecast_assets.operations.new_files import new_file
 from resources.ledger.entries.backlog import BACKLOG, OPEN, Backlog, BacklogDecision
 from resources.ledger.log import Ledger
@@ -38,6 +39,8 @@ from resources.stores.home import Stores
 
 FORMATS: Final = (".parquet", ".csv")
 _ATTEMPTS: Final = 10
+# What callers, or whoever names them, wrote.
+_OF_CALLERS: Final = ("caller", "request_id", "prediction_id", "finding", "comment", "taken_over_by")
 _COLUMNS: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
     "feedback_id": pl.String, "received_at": pl.Datetime("us", "UTC"), "key_id": pl.String, "caller": pl.String,
     "request_id": pl.String, "position": pl.Int64, "kind": pl.String, "prediction_id": pl.String,
@@ -96,7 +99,7 @@ class TakenOver:
 
 
 def receive(
-    stores: Stores, store: FeedbackStore, sender: Sender, texts: Sequence[str], find_event: FindEvent | None = None
+    stores: Stores, store: FeedbackStore, sender: Sender, texts: Sequence[str], find_events: FindEvents | None = None
 ) -> Receipt:
     """Take in the records of a request: what is good as feedback, the rest as dead letters, all of it or nothing.
 
@@ -105,7 +108,7 @@ def receive(
         store: Where feedback is kept.
         sender: Who sent it; the same request of the same caller again is kept once.
         texts: Its records as they were sent, in JSON.
-        find_event: Tells whether there is a prediction event of an id; None where no events are kept.
+        find_events: Tells which of some ids are prediction events; None where no events are kept.
 
     Raises:
         InputError: If there is no record, or too many, or the caller sent others under the id of the request.
@@ -121,7 +124,7 @@ def receive(
     earlier = store.outcomes(sender, sha256)
     if earlier is not None:
         return Receipt(earlier, is_repeated=True)
-    judged = judged_records(stores, texts, find_event)
+    judged = judged_records(stores, texts, find_events)
     records = [NewRecord(text, str(uuid4()), each) for text, each in zip(texts, judged, strict=True)]
     return Receipt(*store.keep(sender, sha256, records))
 
@@ -174,7 +177,7 @@ def replay(
     letter_id: int,
     *,
     by: str,
-    find_event: FindEvent | None = None,
+    find_events: FindEvents | None = None,
 ) -> Replayed:
     """Send a dead letter through the same door again, as feedback of whoever sent it.
 
@@ -184,14 +187,14 @@ def replay(
         letters: The dead letters.
         letter_id: Which.
         by: Who replays it.
-        find_event: Tells whether there is a prediction event of an id; None where no events are kept.
+        find_events: Tells which of some ids are prediction events; None where no events are kept.
 
     Raises:
         InputError: If there is no such letter.
         RefusedError: If it waits no more, or somebody mended it meanwhile.
     """
     letter = letters.find(letter_id)
-    (judged,) = judged_records(stores, [letter.text], find_event)
+    (judged,) = judged_records(stores, [letter.text], find_events)
     if isinstance(judged, str):
         return Replayed(letters.step(letter, _step(REFUSED, by, judged, letter.text)), None)
     feedback_id = str(uuid4())
@@ -284,7 +287,7 @@ def feedback_frame(kept: Sequence[KeptFeedback]) -> pl.DataFrame:
 
 
 def export_feedback(kept: Sequence[KeptFeedback], out: Path) -> None:
-    """Write feedback to a file that must be new.
+    """Write feedback to a file that must be new; in CSV no text of a caller is a formula to spreadsheets.
 
     Args:
         kept: What to write.
@@ -297,7 +300,7 @@ def export_feedback(kept: Sequence[KeptFeedback], out: Path) -> None:
     with new_file(out, FORMATS) as scratch:
         frame = feedback_frame(kept)
         if out.suffix == ".csv":
-            frame.write_csv(scratch)
+            without_formulas(frame, _OF_CALLERS).write_csv(scratch)
         else:
             frame.write_parquet(scratch)
 

@@ -5,7 +5,7 @@ What belongs here: from the text of a record to what it says, or what is wrong. 
 
 import json
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -31,16 +31,17 @@ MOST_UNITS: Final = 1_000_000.0
 _MOST_ID: Final = 1_000
 _FIELDS: Final = ("kind", "prediction_id", "event_id", *KINDS.values(), "comment")
 
-FindEvent = Callable[[str], bool]
+FindEvents = Callable[[Sequence[str]], Collection[str]]
 
 
-def judged_records(stores: Stores, texts: Sequence[str], find_event: FindEvent | None) -> Sequence[Feedback | str]:
+def judged_records(stores: Stores, texts: Sequence[str], find_events: FindEvents | None) -> Sequence[Feedback | str]:
     """Return what each record says, or why it cannot be used.
 
     Args:
         stores: Where everything is.
         texts: Records as they were sent, in JSON.
-        find_event: Tells whether there is a prediction event of an id; None where no events are kept.
+        find_events: Tells which of some ids are prediction events, asked once for all records; None where no events
+            are kept.
 
     Raises:
         StorageError: If what was published cannot be read: then no record is judged.
@@ -50,14 +51,15 @@ def judged_records(stores: Stores, texts: Sequence[str], find_event: FindEvent |
         PredictionId.parse(each.prediction_id) for each in formed if isinstance(each, Feedback) and each.prediction_id
     ]
     events = dict.fromkeys(each.event_id for each in formed if isinstance(each, Feedback) and each.event_id)
-    unknown = _unknown(stores, ids) | _unknown_events([*events], find_event)
+    unknown = _unknown(stores, ids) | _unknown_events([*events], find_events)
     return [each if isinstance(each, str) else unknown.get(each.subject, each) for each in formed]
 
 
-def _unknown_events(ids: Sequence[str], find_event: FindEvent | None) -> dict[str, str]:
-    if find_event is None:
+def _unknown_events(ids: Sequence[str], find_events: FindEvents | None) -> dict[str, str]:
+    if find_events is None:
         return dict.fromkeys(ids, "no prediction events are kept here: name a `prediction_id`")
-    return {each: f"there is no prediction event {each}" for each in ids if not find_event(each)}
+    known = find_events(ids) if ids else ()
+    return {each: f"there is no prediction event {each}" for each in ids if each not in known}
 
 
 def _unknown(stores: Stores, ids: Sequence[PredictionId]) -> dict[str, str]:

@@ -44,6 +44,11 @@ def find_event(settings: Settings, event_id: str) -> EventRecord | None:
     return events_store(settings).find(event_id) or EventArchive(settings.events_folder).find(event_id)
 
 
+def known_events(settings: Settings, event_ids: Sequence[str]) -> set[str]:
+    """Return which of some ids are events of a home."""
+    return events_store(settings).known(event_ids) | EventArchive(settings.events_folder).known(event_ids)
+
+
 @dataclass(frozen=True)
 class MovedEvents:
     """What was moved, and where it is.

@@ -146,7 +146,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
-    add_feedback(app, plane, callers, kept, None if events is None else lambda name: events.find(name) is not None)
+    add_feedback(app, plane, callers, kept, None if events is None else events.known)
     config = uvicorn.Config(
         app,
         options.host,

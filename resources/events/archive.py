@@ -120,6 +120,14 @@ class EventArchive:
         found = pl.scan_parquet(files, glob=False).filter(event_id=event_id).select("document").collect()
         return None if found.is_empty() else EventRecord.of(json.loads(found["document"][0]))
 
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which of some ids are events of any day; the files are read once for all."""
+        files = [str(path) for path in self.folder.glob("date=*/*.parquet")]
+        if not files or not event_ids:
+            return set()
+        ids = pl.scan_parquet(files, glob=False).select("event_id").filter(pl.col("event_id").is_in([*event_ids]))
+        return set(ids.collect()["event_id"])
+
     def move(self, store: EventStore, day: date) -> ArchivedDay:
         """Write those events of a day that are not there yet, read the files back, and hold the store to them.
 

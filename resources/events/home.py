@@ -3,6 +3,7 @@
 What belongs here: putting them together. What does not: settings, or any of the parts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resources.events.archive import EventArchive
@@ -38,3 +39,18 @@ class EventHome:
         if found is None and self.buffer.flush(_MOMENT_SECONDS):
             found = self.store.find(event_id)
         return found or self.archive.find(event_id)
+
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which of some ids are events: each place is asked once, however many ids there are.
+
+        Raises:
+            StorageError: If the store does not answer.
+        """
+        found = self.store.known(event_ids)
+        left = [each for each in event_ids if each not in found]
+        if left:
+            found |= self.archive.known(left)
+        left = [each for each in left if each not in found]
+        if left and self.buffer.flush(_MOMENT_SECONDS):
+            found |= self.store.known(left)
+        return found

@@ -6,15 +6,15 @@ Who writes holds one lock for the length of a transaction. So an id is there onc
 of, which no constraint over partitions can promise; and a day is dropped with exactly the events that were counted.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from forecast_assets.core.errors import InputError, StorageError
+from forecast_assets.core.errors import StorageError
 from resources.events.record import EventRecord
 from resources.events.stores import EventQuery
+from resources.postgresql.connecting import connected, error_line, plain_address, require_psycopg, without_password
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -37,7 +37,6 @@ CREATE INDEX IF NOT EXISTS {_NAME}_by_series ON {_NAME} USING gin ((document -> 
 """
 # Any number: who else uses the database for other things takes another one.
 _LOCK: Final = 4_304_304_304
-_CONNECT_SECONDS: Final = 3
 _STATEMENT_SECONDS: Final = 60
 _BATCH: Final = 100
 
@@ -50,12 +49,12 @@ class PostgresqlEvents:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = re.sub(r"^postgresql\+psycopg://", "postgresql://", url)
+        self._url = url
 
     @property
     def place(self) -> str:
         """Where it is, for people: without a password."""
-        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self._url)
+        return without_password(plain_address(self._url))
 
     def add(self, records: Sequence[EventRecord]) -> int:
         """Add events: see `EventStore.add`."""
@@ -78,6 +77,11 @@ class PostgresqlEvents:
         """Return an event by its id: see `EventStore.find`."""
         found = self._rows(f"SELECT document FROM {_NAME} WHERE event_id = %s", (event_id,))  # noqa: S608
         return next((EventRecord.of(document) for (document,) in found), None)
+
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which ids are events: see `EventStore.known`."""
+        query = f"SELECT event_id::text FROM {_NAME} WHERE event_id = ANY(%s::uuid[])"  # noqa: S608
+        return {event_id for (event_id,) in self._rows(query, ([*event_ids],))}
 
     def select(self, asked: EventQuery) -> list[EventRecord]:
         """Return events, the newest first: see `EventStore.select`."""
@@ -143,27 +147,17 @@ class PostgresqlEvents:
 
     @contextmanager
     def _connected(self) -> Iterator["Connection[Any]"]:
+        require_psycopg("Events")
+        import psycopg
+
         try:
-            import psycopg
-        except ImportError as error:
-            raise InputError(
-                "Events in PostgreSQL need the library `psycopg`, and it is not installed.",
-                remedy='Install it into this environment: pip install "psycopg[binary]".',
-                library="psycopg",
-            ) from error
-        try:
-            with psycopg.connect(
-                self._url,
-                connect_timeout=_CONNECT_SECONDS,
-                options=f"-c statement_timeout={_STATEMENT_SECONDS}s -c timezone=UTC",
-                autocommit=True,
-            ) as connection:
+            with connected(self._url, statement_seconds=_STATEMENT_SECONDS) as connection:
                 yield connection
         except psycopg.DataError:
             raise
         except psycopg.Error as error:
             raise StorageError(
-                f"The event store {self.place} cannot be used: {_first_line(error)}.",
+                f"The event store {self.place} cannot be used: {error_line(error)}.",
                 remedy="Mend the access; events wait in the spool meanwhile, and are stored by themselves.",
             ) from error
 
@@ -182,9 +176,3 @@ def _make_partition(connection: "Connection[Any]", day: date) -> None:
         f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF {_NAME} "
         f"FOR VALUES FROM ('{day}') TO ('{following}')".encode()
     )
-
-
-def _first_line(error: BaseException) -> str:
-    """Return what an error says in one line, without a password that is part of an address."""
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", text)

@@ -73,6 +73,11 @@ class SqliteEvents:
         found = self._rows(f"SELECT document FROM {_NAME} WHERE event_id = ?", (event_id,))  # noqa: S608
         return next((_read(row) for row in found), None)
 
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which ids are events: see `EventStore.known`."""
+        query = f"SELECT event_id FROM {_NAME} WHERE event_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        return {event_id for (event_id,) in self._rows(query, (json.dumps([*event_ids]),))}
+
     def select(self, asked: EventQuery) -> list[EventRecord]:
         """Return events, the newest first: see `EventStore.select`."""
         source, conditions, values = _NAME, list[str](), list[Any]()

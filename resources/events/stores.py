@@ -63,6 +63,14 @@ class EventStore(Protocol):
         """
         ...
 
+    def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which of some ids, which are UUIDs, are events that are here.
+
+        Raises:
+            StorageError: If it cannot be read now.
+        """
+        ...
+
     def select(self, asked: EventQuery) -> list[EventRecord]:
         """Return events, the newest first.
 

@@ -58,6 +58,12 @@ class Launches:
         partition = str(request.partition_key)
         return any(run.job_name in {self.job, _BY_HAND} and partition in _partitions_of(run) for run in unfinished)
 
+    def is_job_under_way(self) -> bool:
+        """Whether any run of the job waits or works."""
+        close_runs_of_dead_processes(self.instance)
+        unfinished = dg.RunsFilter(job_name=self.job, statuses=list(_UNFINISHED))
+        return bool(self.instance.get_runs(unfinished, limit=1))
+
     def has_run(self, request: dg.RunRequest) -> bool:
         """Whether this very request was launched before."""
         tags = {_RUN_KEY_TAG: str(request.run_key)}

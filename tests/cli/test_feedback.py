@@ -68,6 +68,18 @@ def test_what_was_said_is_listed_and_exported(door: FeedbackDoor, tmp_path: Path
         assert refused("feedback", "export", out)[0] == 2
 
 
+def test_no_text_of_a_caller_is_a_formula_in_an_exported_csv(door: FeedbackDoor, tmp_path: Path) -> None:
+    texts = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\uff1d1", "1-1=0", "'=1", "plain"]
+    sent(door.client(name="=ana"), [{**LABEL, "comment": text} for text in texts], "-r")
+    said("feedback", "export", "all.csv")
+    said("feedback", "export", "all.parquet")
+    table = pl.read_csv(tmp_path / "all.csv")
+    kept = pl.read_parquet(tmp_path / "all.parquet")
+    assert table["comment"].to_list() == [*(f"'{text}" for text in kept["comment"][:7]), *kept["comment"][7:]]
+    assert table["caller"].unique().to_list() == ["'=ana"]
+    assert kept["caller"].unique().to_list() == ["=ana"]
+
+
 def test_an_export_of_nothing_has_the_columns(door: FeedbackDoor, tmp_path: Path) -> None:
     said("feedback", "export", "none.parquet")
     assert pl.read_parquet(tmp_path / "none.parquet").shape == (0, 17)

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from httpx import ASGITransport, Response
 
-from forecast_assets.operations.feedback_checks import FindEvent
+from forecast_assets.operations.feedback_checks import FindEvents
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
@@ -44,7 +44,7 @@ class FeedbackDoor:
         stores: With a published run.
         path: Operational database.
         is_sandbox: Whether people try things out.
-        find_event: Tells of prediction events.
+        find_events: Tells of prediction events.
         wait_seconds: How long writing waits.
     """
 
@@ -54,7 +54,7 @@ class FeedbackDoor:
         path: Path,
         *,
         is_sandbox: bool = False,
-        find_event: FindEvent | None = None,
+        find_events: FindEvents | None = None,
         wait_seconds: float = 5.0,
     ) -> None:
         self.stores, self.path = stores, path
@@ -62,7 +62,7 @@ class FeedbackDoor:
         self.store, self.letters = FeedbackStore(path, wait_seconds), DeadLetters(path)
         plane, callers = DataPlane(stores, lambda: NOW, is_sandbox=is_sandbox), Callers(self.keys, lambda: NOW)
         self.app: FastAPI = create_app(plane, callers)
-        add_feedback(self.app, plane, callers, self.store, find_event)
+        add_feedback(self.app, plane, callers, self.store, find_events)
 
     def client(self, role: str = "planner", name: str = "ana") -> Client:
         key = self.keys.create(name, role, now=NOW, valid_for=timedelta(days=1))[1]

@@ -5,6 +5,7 @@ What belongs here: what tests of the mirror share. What does not: what they ask 
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 import pytest
@@ -85,30 +87,71 @@ def _postgresql_folder() -> str:
     return str(known[-1].parent) if known else ""
 
 
+class PostgresqlServer:
+    """A PostgreSQL server of its own, which can be stopped and started again.
+
+    Attributes:
+        address: Of its database, without a driver's name; the same after each start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._binaries = _postgresql_folder()
+        require(self._binaries, "PostgreSQL (Debian's package postgresql)")
+        # It refuses to run as root; Debian's package has a user for it, who cannot reach the folders of pytest: another
+        # one that begins meanwhile shuts them.
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        self.folder = Path(mkdtemp(prefix="postgresql-", dir="/tmp")) if self._as_user else folder
+        self.folder.mkdir(exist_ok=True)
+        self._data = self.folder / "data"
+        port = free_port()
+        self.address = f"postgresql://postgres:secret@127.0.0.1:{port}/postgres"
+        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        if self._as_user:
+            shutil.chown(self.folder, "postgres")
+        self._call("initdb", "-U", "postgres", "--no-sync", "--auth=trust")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        log = str(self.folder / "log")
+        self._call("pg_ctl", "-w", "-l", log, "-o", self._options, "start", stdout=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash does; who is connected is cut off."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        ends = time.monotonic() + 60
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert not Path(f"/proc/{pid}").exists()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not been stopped."""
+        return (self._data / "postmaster.pid").exists()
+
+    def _call(self, program: str, *arguments: str, stdout: int | None = subprocess.PIPE) -> None:
+        command = [*self._as_user, f"{self._binaries}/{program}", "-D", str(self._data), *arguments]
+        subprocess.run(command, check=True, stdout=stdout)
+
+
+@contextmanager
+def postgresql_server(folder: Path) -> Iterator[PostgresqlServer]:
+    """Run a PostgreSQL server of its own until the block ends."""
+    server = PostgresqlServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.is_running:
+            server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
     """Run a PostgreSQL server of its own until the block ends; yields an address without a driver's name."""
-    found = _postgresql_folder()
-    require(found, "PostgreSQL (Debian's package postgresql)")
-    folder.mkdir()
-    data, port = folder / "data", free_port()
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        # It refuses to run as root; Debian's package has a user for it, who must be able to reach the folder.
-        as_user = ["runuser", "-u", "postgres", "--"]
-        for each in [folder, *folder.parents]:
-            if each.is_relative_to("/tmp") and each != Path("/tmp"):  # noqa: S108 - where pytest has its folders
-                each.chmod(each.stat().st_mode | 0o011)
-        shutil.chown(folder, "postgres")
-    run = [*as_user, f"{found}/initdb", "-D", str(data), "-U", "postgres", "--no-sync", "--auth=trust"]
-    subprocess.run(run, check=True, capture_output=True)
-    control = [*as_user, f"{found}/pg_ctl", "-D", str(data), "-w"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)
-    try:
-        yield f"postgresql://postgres:secret@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)
+    with postgresql_server(folder) as server:
+        yield server.address
 
 
 @contextmanager

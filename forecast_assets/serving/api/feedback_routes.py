@@ -21,7 +21,7 @@ from forecast_assets.operations.feedback_checks import (
     MOST_CHARACTERS,
     MOST_RECORDS,
     MOST_UNITS,
-    FindEvent,
+    FindEvents,
 )
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
@@ -72,7 +72,7 @@ _BODY: Final[dict[str, Any]] = {
 
 
 def add_feedback(
-    app: FastAPI, plane: DataPlane, callers: Callers, store: FeedbackStore, find_event: FindEvent | None = None
+    app: FastAPI, plane: DataPlane, callers: Callers, store: FeedbackStore, find_events: FindEvents | None = None
 ) -> None:
     """Add the route of feedback to an application.
 
@@ -81,7 +81,7 @@ def add_feedback(
         plane: Where predictions are looked up, what the time is, and whether this is a sandbox.
         callers: Who may.
         store: Where feedback is kept.
-        find_event: Tells whether there is a prediction event of an id; None where no events are kept.
+        find_events: Tells which of some ids are prediction events; None where no events are kept.
     """
 
     @app.post(
@@ -104,7 +104,7 @@ def add_feedback(
         request_id = str(request.scope.get("request_id", ""))
         now = plane.clock().isoformat(timespec="seconds")
         texts = texts_of(body, request.headers.get("content-type", ""))
-        receipt = receive(plane.stores, store, Sender(caller.key_id, caller.name, request_id, now), texts, find_event)
+        receipt = receive(plane.stores, store, Sender(caller.key_id, caller.name, request_id, now), texts, find_events)
         return _answer(receipt, request_id)
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from forecast_assets.core.errors import InputError, IntegrityError, StorageError
+from resources.events.archive import EventArchive
 from resources.events.postgresql import PostgresqlEvents
 from resources.events.sqlite import SqliteEvents
 from resources.events.stores import EventQuery, EventStore, event_store
@@ -53,6 +54,19 @@ def test_an_event_comes_back_as_it_was_and_is_there_once(store: EventStore) -> N
     assert found.document == event(2).document
     assert store.days() == {DAY: 3}
     assert [each.event_id for each in store.of_day(DAY)] == [event_id(number) for number in (1, 2, 3)]
+
+
+def test_which_of_many_ids_are_events_is_asked_at_once(store: EventStore, tmp_path: Path) -> None:
+    ids = [event_id(number) for number in range(1, 501)]
+    assert store.known(ids) == set()
+    store.add([event(2), event(3), event(4)])
+    assert store.known(ids) == {event_id(2), event_id(3), event_id(4)}
+    assert store.known([]) == set()
+    archive = EventArchive(tmp_path / "archive")
+    assert archive.known(ids) == set()
+    archive.move(store, DAY)
+    assert archive.known(ids[:2]) == {event_id(2)}
+    assert archive.known([]) == set()
 
 
 def test_the_first_of_two_with_one_id_stays_also_where_the_second_is_of_another_day(store: EventStore) -> None:

@@ -2,11 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -211,11 +211,27 @@ def test_a_sandbox_takes_none_and_writes_nothing(run: Stores, tmp_path: Path) ->
 
 def test_events_are_looked_up_where_they_are_kept(run: Stores, tmp_path: Path) -> None:
     known = str(uuid4())
-    door = FeedbackDoor(run, tmp_path / "operational.sqlite", find_event=lambda each: each == known)
+    door = FeedbackDoor(run, tmp_path / "operational.sqlite", find_events=lambda ids: {known} & {*ids})
     about = [{"event_id": each, "kind": "label", "label": "useful"} for each in (known.upper(), str(uuid4()))]
     told = sent(door.client(), about).json()
     assert [each["status"] for each in told["records"]] == ["accepted", "dead-lettered"]
     assert door.store.all()[0].said.event_id == known
+
+
+def test_events_are_looked_up_once_however_many_are_named(run: Stores, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def find(ids: Sequence[str]) -> set[str]:
+        asked.append(len(ids))
+        return set()
+
+    door = FeedbackDoor(run, tmp_path / "operational.sqlite", find_events=find)
+    about = [{"event_id": str(UUID(int=at % 400)), "kind": "label", "label": "useful"} for at in range(500)]
+    told = sent(door.client(), about)
+    assert (told.status_code, told.json()["facts"]["dead_lettered"]) == (422, 500)
+    assert asked == [400]
+    sent(door.client(), [LABEL], "none named")
+    assert asked == [400]
 
 
 def test_while_somebody_holds_the_store_it_is_503_and_later_kept(run: Stores, tmp_path: Path) -> None:
