@@ -81,7 +81,7 @@ def test_bad_records_go_whole_to_the_dead_letters_and_good_ones_beside_them_are_
     ("record", "why"),
     [
         ({**CORRECTION, "prediction_id": f"{RUN}/A/S/99"}, "has no step 99 of SKU A in store S"),
-        ({**CORRECTION, "prediction_id": f"{RUN}/A/S/{10**30}"}, "has no step"),
+        ({**CORRECTION, "prediction_id": f"{RUN}/A/S/{10**30}"}, "is not a prediction id"),
         ({**CORRECTION, "prediction_id": f"{RUN}/A/S/0"}, "steps count from 1"),
         ({**CORRECTION, "prediction_id": f"{RUN}/NONE/S/1"}, "has no step 1 of SKU NONE"),
         ({**CORRECTION, "prediction_id": ROW.replace("2025-01-02", "2024-12-31")}, "Nothing is published under"),
