@@ -122,7 +122,7 @@ def answer_series(stores: Stores, run: RunKey, url: str, questions: int, *, prep
     frame = stores.predictions.read(RunBasis.of(stores, run).snapshot).select("store_id", "sku_id")
     names = [frame.row(int(at)) for at in np.random.default_rng(3).integers(0, frame.height, questions)]
     if prepares:
-        features.warm(run)
+        runs.get(run)
 
     def ask(one: tuple[str, str]) -> WhatIf:
         return what_if(features.of(run, [one], 600.0), [SeriesChange(*one)])

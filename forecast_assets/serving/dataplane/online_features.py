@@ -20,7 +20,9 @@ from typing import Final
 
 import numpy as np
 
+from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.keys import RunKey
+from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane.feature_entries import (
     FORMAT,
     RunPart,
@@ -33,6 +35,7 @@ from forecast_assets.serving.dataplane.made_once import MadeOnce
 from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.prepared_runs import MOST_KEPT, PreparedRuns
 from forecast_assets.serving.dataplane.run_basis import RunBasis
+from forecast_assets.serving.dataplane.what_if import what_if
 from resources.feature_cache.cache import FeatureCache
 from resources.stores.home import Stores
 
@@ -91,6 +94,7 @@ class OnlineFeatures:
         self._parts: dict[str, RunPart] = {}
         self._missed: dict[RunKey, set[Series]] = {}
         self._put_here: set[RunKey] = set()
+        self._tried: set[RunKey] = set()
         self._hits = self._misses = self._put = 0
         self._lock = Lock()
         self._readers = ThreadPoolExecutor(_READING, thread_name_prefix="features")
@@ -171,7 +175,7 @@ class OnlineFeatures:
         if self._prepared.is_ready(run):
             if self._prepared.seconds_left(run) < _RENEWED_AT * self._keeps:
                 self._prepared.renew(run)
-        elif self.is_whole(run):
+        elif self._answers(run):
             return
         else:
             told(run)
@@ -189,10 +193,7 @@ class OnlineFeatures:
             run: Published run.
             left: Share of the time of entries that has to be left.
         """
-        if not self._cache.is_shared:
-            return False
-        (until,) = self._cache.get([_name(self._bases.get(run), "whole")])
-        return until is not None and float(until) - self._clock() >= left * self._keeps
+        return self._one_of_whole(run, left) is not None
 
     def let_go_old(self) -> None:
         """Let go of runs in memory that are too old."""
@@ -222,6 +223,35 @@ class OnlineFeatures:
         self._writer.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._cache.close()
+
+    def _answers(self, run: RunKey) -> bool:
+        """Whether all of a run is in the shared cache, and it answers; the first time a series is forecast by it.
+
+        So what forecasting needs is loaded before anybody waits for it, as it is where a run is prepared.
+        """
+        one = self._one_of_whole(run, _TAKEN_OVER_AT)
+        if one is None or run in self._tried:
+            return one is not None
+        few = self.cached(run, [one])
+        if few is None:
+            return False
+        try:
+            what_if(few, [SeriesChange(*one)])
+        except ForecastAssetsError as error:
+            _log.warning("the cache does not answer about %s, which is prepared here: %s", run, error)
+            return False
+        self._tried.add(run)
+        return True
+
+    def _one_of_whole(self, run: RunKey, left: float) -> Series | None:
+        """Return a series of a run of which all are in the shared cache for so long a share of their time yet."""
+        if not self._cache.is_shared:
+            return None
+        (said,) = self._cache.get([_name(self._bases.get(run), "whole")])
+        if said is None:
+            return None
+        until, store_id, sku_id = json.loads(said)
+        return (store_id, sku_id) if until - self._clock() >= left * self._keeps else None
 
     def _may_have(self, run: RunKey) -> bool:
         """Whether it is worth asking: in a cache of this process nothing is but what it put."""
@@ -281,8 +311,8 @@ class OnlineFeatures:
                 return
         if self._put_run(run, prepared):
             seconds = self._seconds(run)
-            until = f"{self._clock() + seconds}".encode()
-            self._cache.put({_name(self._bases.get(run), "whole"): until}, seconds)
+            said = json.dumps([self._clock() + seconds, *prepared.panel.series.row(0)]).encode()
+            self._cache.put({_name(self._bases.get(run), "whole"): said}, seconds)
 
     def _put_rows(self, run: RunKey, prepared: PreparedRun, rows: Sequence[int]) -> bool:
         basis, seconds = self._bases.get(run), self._seconds(run)

@@ -129,7 +129,7 @@ def test_a_process_that_prepared_nothing_answers_what_another_has_put(
     second.features.warm(KEY)
     assert (first.prepared_times, second.prepared_times, second.features.is_ready(KEY)) == (1, 0, False)
     found = second.features.state()
-    assert (found.place, found.answers, found.hits, found.misses, found.put) == (server.url, True, 7, 0, 0)
+    assert (found.place, found.answers, found.hits, found.misses, found.put) == (server.url, True, 8, 0, 0)
     assert first.features.state().put == 36
 
 
@@ -266,6 +266,18 @@ def test_numbers_that_are_not_the_published_ones_give_no_answer(
     process(RedisCache(server.url), make=lambda: wrong).features.warm(KEY)
     found = process(RedisCache(server.url), make=never).answer(*asked(prepared, 2))
     assert (found.run.served_from, found.is_degraded) == ("last_batch", True)
+
+
+def test_what_does_not_answer_as_published_is_prepared_by_who_warms_it(
+    process: Callable[..., Process], server: PrivateRedis, client: "Redis", prepared: PreparedRun
+) -> None:
+    client.ping()
+    wrong = replace(prepared, base=prepared.base + 1)
+    process(RedisCache(server.url), make=lambda: wrong).features.warm(KEY)
+    one = process(RedisCache(server.url))
+    one.features.warm(KEY)
+    assert (one.prepared_times, one.features.is_ready(KEY)) == (1, True)
+    require_equal(one.answer(*asked(prepared, 2)), prepared, asked(prepared, 2))
 
 
 def test_entries_of_other_code_or_another_run_are_not_found(
