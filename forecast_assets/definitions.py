@@ -19,6 +19,7 @@ from checks.asset_checks import (
 )
 from forecast_assets.accuracy.assets import build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.anomaly_sensor import build_anomaly_sensor
 from forecast_assets.automation.drift_triggers import (
     build_challenger_sensor,
     build_drift_sensor,
@@ -38,6 +39,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
+from forecast_assets.feature_anomalies.assets import build_feature_anomalies_asset
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
 from forecast_assets.publication.assets import build_forecasts_asset, build_published_predictions_asset
@@ -58,6 +60,7 @@ FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
 MIRROR: Final = "mlflow_mirror"
 DRIFT: Final = "drift"
+ANOMALIES: Final = "anomalies"
 # A job and an asset of one name are told apart by nobody, and Dagster refuses them.
 EVENT_MOVES: Final = "moving_prediction_events"
 
@@ -84,6 +87,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     reviews = {cadence: build_business_reviews_asset(cadence, start) for cadence in branches}
     trials = [*assignments.values(), *evidence.values()]
     drift = build_drift_asset(start, accuracy.values())
+    anomalies = build_feature_anomalies_asset(start, chosen.anomaly_retraining_weeks)
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -96,6 +100,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *accuracy.values(),
                 *trials,
                 drift,
+                anomalies,
                 *reviews.values(),
                 build_prediction_events_asset(start, chosen),
             ],
@@ -121,6 +126,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             ),
             dg.define_asset_job(EVENT_MOVES, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
             dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
+            dg.define_asset_job(ANOMALIES, dg.AssetSelection.assets(anomalies), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
                 for cadence, branch in branches.items()
@@ -152,6 +158,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
             build_restatement_sensor(stores),
             build_drift_sensor(stores, DRIFT),
+            build_anomaly_sensor(stores, ANOMALIES),
             build_retraining_sensor(stores, TRAINING),
             build_challenger_sensor(stores),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),

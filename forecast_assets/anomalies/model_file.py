@@ -7,6 +7,7 @@ runs what its writer put there, so that its bytes are hashed first and somebody 
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ _TRUSTED: Final = (
     "sklearn.tree._tree.Tree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
 )
+_SCHEMA: Final = "schema.json"
+_ADDRESS: Final = re.compile(r'("__id__": |"file": ")(\d+)')
 _NEEDED: Final = ("detector", "features", "pipeline")
 
 
@@ -80,12 +83,34 @@ class AnomalyModel:
         if ending == SKOPS:
             from skops.io import dumps
 
-            return bytes(dumps(content))
+            return _canonical(bytes(dumps(content)))
         import joblib
 
         buffer = io.BytesIO()
         joblib.dump(content, buffer)
         return buffer.getvalue()
+
+
+def _canonical(content: bytes) -> bytes:
+    """Return the file that skops wrote without what differs from run to run: times, and addresses of objects as names.
+
+    What is left follows from the model, so that equal models are equal bytes.
+    """
+    import zipfile
+
+    numbers: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return f"{found[1]}{numbers.setdefault(found[2], len(numbers))}"
+
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as written, zipfile.ZipFile(made, "w") as archive:
+        schema = _ADDRESS.sub(numbered, written.read(_SCHEMA).decode())
+        arrays = {f"{number}.npy": f"{address}.npy" for address, number in numbers.items()}
+        parts = {new: written.read(old) for new, old in arrays.items() if old in written.namelist()}
+        for name, part in {**parts, _SCHEMA: schema.encode()}.items():
+            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
 
 
 def _plain(value: Any) -> Any:
