@@ -21,12 +21,6 @@ SKOPS: Final = ".skops"
 FORMATS: Final = (SKOPS, JOBLIB)
 LIBRARIES: Final = ("numpy", "scipy", "scikit-learn")
 
-# What detectors are made of besides what skops takes for safe itself; none of it does anything when it is made.
-_TRUSTED: Final = (
-    "numpy.dtype",
-    "sklearn.tree._tree.Tree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-)
 _SCHEMA: Final = "schema.json"
 _ADDRESS: Final = re.compile(r'("__id__": |"file": ")(\d+)')
 _NEEDED: Final = ("detector", "features", "pipeline")
@@ -81,9 +75,9 @@ class AnomalyModel:
         """
         content = {name: _plain(value) for name, value in vars(self).items()}
         if ending == SKOPS:
-            from skops.io import dumps
+            from forecast_assets.anomalies import skops_files
 
-            return _canonical(bytes(dumps(content)))
+            return _canonical(skops_files.written(content))
         import joblib
 
         buffer = io.BytesIO()
@@ -173,11 +167,10 @@ def library_versions() -> dict[str, str]:
 def _from_skops(path: Path, content: bytes) -> Any:
     import zipfile
 
-    from skops.io import get_untrusted_types, loads
-    from skops.io.exceptions import UntrustedTypesFoundException
+    from forecast_assets.anomalies import skops_files
 
     try:
-        unknown = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
+        unknown = skops_files.unknown_types(content)
         if unknown:
             raise InputError(
                 f"`{path}` holds types that no detector is made of: {first_ten(unknown[:FIRST])}.",
@@ -185,8 +178,8 @@ def _from_skops(path: Path, content: bytes) -> Any:
                 "scikit-learn classes.",
                 types=unknown,
             )
-        return _without_version_warnings(lambda: loads(content, trusted=list(_TRUSTED)))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, UntrustedTypesFoundException) as error:
+        return _without_version_warnings(lambda: skops_files.made(content))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _no_model(path, first_line(error)) from error
 
 

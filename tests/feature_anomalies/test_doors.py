@@ -14,8 +14,8 @@ from forecast_assets.settings import Settings
 from resources.ledger.entries.anomalies import AnomalyRecords
 from resources.orchestration.dagster_home import Launches
 from resources.stores.home import Stores, open_stores
-from tests.support.anomaly_cases import LAST, stage, stage_days, swapped
 from tests.support.drift_cases import sell
+from tests.support.snapshot_cases import LAST, stage, stage_days, swapped
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ from forecast_assets.presentation.feature_anomalies import anomaly_page, anomaly
 from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
 from resources.ledger.entries.backlog import Backlog
 from resources.stores.home import Stores, open_stores
-from tests.support.anomaly_cases import LAST, Fault, stage, stage_days, swapped, times
+from tests.support.snapshot_cases import LAST, Fault, stage, stage_days, swapped, times
 
 SIGNAL = "series/inventory_positions/anomaly_share/anomalous/all"
 DAY = timedelta(days=1)
