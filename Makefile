@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-score bench-what-if bench-serving lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -102,7 +102,7 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-demo bench-score bench-what-if bench-serving bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-score bench-what-if bench-serving bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-anomalies bench-accuracy ## all measurements, one after the other
 
 bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
@@ -115,6 +115,9 @@ bench-evidence: $(READY_DEV) ## how often a challenger that is no better is prom
 
 bench-drift: $(READY_DEV) ## how often drift is told though nothing drifts, and how soon changes and broken feeds are
 	@$(BIN)/python -m bench.drift
+
+bench-anomalies: $(READY_DEV) ## which detector finds faults planted in feeds, at one rate of false alarms; exit code 1 if a goal is missed
+	@$(BIN)/python -m bench.feature_anomalies
 
 bench-score: $(READY_DEV) ## measure scoring tables of features beside a ten-line script (ROWS=1000000); exit code 1 if a goal is missed
 	@$(BIN)/python -m bench.score $(if $(ROWS),--rows $(ROWS))

@@ -19,6 +19,7 @@ from checks.asset_checks import (
 )
 from forecast_assets.accuracy.assets import build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.anomaly_sensor import build_anomaly_sensor
 from forecast_assets.automation.drift_triggers import (
     build_challenger_sensor,
     build_drift_sensor,
@@ -44,6 +45,7 @@ from forecast_assets.contracts import FEEDS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
+from forecast_assets.feature_anomalies.assets import build_feature_anomalies_asset
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.operations.copying import is_copied
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
@@ -65,6 +67,7 @@ FEATURE_PIPELINE: Final = "feature_pipeline"
 TRAINING: Final = "training"
 MIRROR: Final = "mlflow_mirror"
 DRIFT: Final = "drift"
+ANOMALIES: Final = "anomalies"
 # A job and an asset of one name are told apart by nobody, and Dagster refuses them.
 EVENT_MOVES: Final = "moving_prediction_events"
 COPYING: Final = "copying_published_runs"
@@ -93,6 +96,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     trials = [*assignments.values(), *evidence.values()]
     drift = build_drift_asset(start, accuracy.values())
     is_on = is_copied(chosen)
+    anomalies = build_feature_anomalies_asset(start, chosen.anomaly_retraining_weeks)
     return dg.Definitions(
         assets=with_freshness(
             [
@@ -105,6 +109,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 *accuracy.values(),
                 *trials,
                 drift,
+                anomalies,
                 *reviews.values(),
                 build_prediction_events_asset(start, chosen),
                 *([build_copy_asset(chosen)] if is_on else []),
@@ -133,6 +138,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             dg.define_asset_job(EVENT_MOVES, dg.AssetSelection.assets(PREDICTION_EVENTS), executor_def=_ONE),
             *([dg.define_asset_job(COPYING, dg.AssetSelection.assets(COPY_ASSET), executor_def=_ONE)] if is_on else []),
             dg.define_asset_job(DRIFT, dg.AssetSelection.assets(drift), executor_def=_ONE),
+            dg.define_asset_job(ANOMALIES, dg.AssetSelection.assets(anomalies), executor_def=_ONE),
             *(
                 dg.define_asset_job(scoring_job(cadence), dg.AssetSelection.assets(*branch), executor_def=_ONE)
                 for cadence, branch in branches.items()
@@ -164,6 +170,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
             build_restatement_sensor(stores),
             build_drift_sensor(stores, DRIFT),
+            build_anomaly_sensor(stores, ANOMALIES),
             build_retraining_sensor(stores, TRAINING),
             build_challenger_sensor(stores),
             *([build_copy_sensor(chosen, stores, COPYING)] if is_on else []),

@@ -26,6 +26,7 @@ from forecast_assets.core.keys import CADENCES
 from forecast_assets.core.progress import silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.definitions import (
+    ANOMALIES,
     DRIFT,
     FEATURE_PIPELINE,
     TRAINING,
@@ -109,6 +110,10 @@ class Runner(UseCases):
     def judge_drift(self, day: date) -> None:
         """Run the judgement of a day's inputs and of the errors of forecasts."""
         self._run(DRIFT, partition_key=day.isoformat(), config={})
+
+    def judge_series(self, day: date) -> None:
+        """Run the judgement of the series of a day's snapshot."""
+        self._run(ANOMALIES, partition_key=day.isoformat(), config={})
 
     def review_week(self, cadence: str, last_day: date) -> None:
         """Run the review of a week."""

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     retraining_weeks: int = Field(
         4, ge=0, description="weeks after which a version is trained anew as challenger; 0: only when drift is told"
     )
+    anomaly_retraining_weeks: int = Field(
+        4, ge=0, description="weeks after which the detector of anomalies in snapshots is trained anew; 0: never"
+    )
     freshness: bool = Field(
         default=False,
         description="whether the UI says that feeds, snapshots and publications are late; for stores that get new days",

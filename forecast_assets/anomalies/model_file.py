@@ -7,6 +7,7 @@ runs what its writer put there, so that its bytes are hashed first and somebody 
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,8 @@ SKOPS: Final = ".skops"
 FORMATS: Final = (SKOPS, JOBLIB)
 LIBRARIES: Final = ("numpy", "scipy", "scikit-learn")
 
-# What detectors are made of besides what skops takes for safe itself; none of it does anything when it is made.
-_TRUSTED: Final = (
-    "numpy.dtype",
-    "sklearn.tree._tree.Tree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-)
+_SCHEMA: Final = "schema.json"
+_ADDRESS: Final = re.compile(r'("__id__": |"file": ")(\d+)')
 _NEEDED: Final = ("detector", "features", "pipeline")
 
 
@@ -78,14 +75,36 @@ class AnomalyModel:
         """
         content = {name: _plain(value) for name, value in vars(self).items()}
         if ending == SKOPS:
-            from skops.io import dumps
+            from forecast_assets.anomalies import skops_files
 
-            return bytes(dumps(content))
+            return _canonical(skops_files.written(content))
         import joblib
 
         buffer = io.BytesIO()
         joblib.dump(content, buffer)
         return buffer.getvalue()
+
+
+def _canonical(content: bytes) -> bytes:
+    """Return the file that skops wrote without what differs from run to run: times, and addresses of objects as names.
+
+    What is left follows from the model, so that equal models are equal bytes.
+    """
+    import zipfile
+
+    numbers: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return f"{found[1]}{numbers.setdefault(found[2], len(numbers))}"
+
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as written, zipfile.ZipFile(made, "w") as archive:
+        schema = _ADDRESS.sub(numbered, written.read(_SCHEMA).decode())
+        arrays = {f"{number}.npy": f"{address}.npy" for address, number in numbers.items()}
+        parts = {new: written.read(old) for new, old in arrays.items() if old in written.namelist()}
+        for name, part in {**parts, _SCHEMA: schema.encode()}.items():
+            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
 
 
 def _plain(value: Any) -> Any:
@@ -148,11 +167,10 @@ def library_versions() -> dict[str, str]:
 def _from_skops(path: Path, content: bytes) -> Any:
     import zipfile
 
-    from skops.io import get_untrusted_types, loads
-    from skops.io.exceptions import UntrustedTypesFoundException
+    from forecast_assets.anomalies import skops_files
 
     try:
-        unknown = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
+        unknown = skops_files.unknown_types(content)
         if unknown:
             raise InputError(
                 f"`{path}` holds types that no detector is made of: {first_ten(unknown[:FIRST])}.",
@@ -160,8 +178,8 @@ def _from_skops(path: Path, content: bytes) -> Any:
                 "scikit-learn classes.",
                 types=unknown,
             )
-        return _without_version_warnings(lambda: loads(content, trusted=list(_TRUSTED)))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, UntrustedTypesFoundException) as error:
+        return _without_version_warnings(lambda: skops_files.made(content))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _no_model(path, first_line(error)) from error
 
 

@@ -1,18 +1,20 @@
-"""Commands on anomalies: training detectors, listing them, scoring tables of features in files.
+"""Commands on anomalies: of tables of features in files, and of the series of snapshots.
 
 What belongs here: their arguments. What does not: logic.
 """
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import current, examples
+from forecast_assets.cli.common import DAY, current, examples, opened, page_option, with_runner, write_page
 
 if TYPE_CHECKING:
     from forecast_assets.anomalies.tables import TextDialect
+    from forecast_assets.launch import Runner
 
 # As `anomalies.detectors` and `anomalies.features` have them; tests hold the two together, since importing takes time.
 _DETECTORS: Final = ("isolation-forest", "lof", "one-class-svm", "autoencoder")
@@ -47,7 +49,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 @click.group()
 def anomalies() -> None:
-    """Train detectors of anomalies in tables of features, and list them; `score` uses them."""
+    """Find anomalies: of the series of snapshots, and of tables of features in files, which `score` scores."""
 
 
 @anomalies.command(
@@ -146,6 +148,50 @@ def list_models() -> None:
     from forecast_assets.presentation.anomalies import models_text
 
     click.echo(models_text(list_anomaly_models(current().operational_path)))
+
+
+@anomalies.command(
+    epilog=examples(
+        "forecast-assets anomalies snapshot",
+        "forecast-assets anomalies snapshot --date 2025-06-30 --earlier 49    # of a store without earlier snapshots",
+        "forecast-assets anomalies snapshot --all --out anomalies.html        # every series, and a page",
+    )
+)
+@click.option("--date", "day", type=DAY, help="Day to judge; the newest that is over by default.")
+@click.option(
+    "--earlier",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 366),
+    help="Make the snapshots of so many days before it first, where they are missing; 15 are needed, 49 are used.",
+)
+@click.option("--all", "shows_all", is_flag=True, help="Show every anomalous series, not only the highest scores.")
+@page_option("FILE.html for a page with a picture; must be new.")
+def snapshot(day: date | None, earlier: int, shows_all: bool, out: Path | None) -> None:
+    """Judge the series of a day's snapshot against their own earlier ones.
+
+    A detector is trained on the snapshots before the day where the newest is older than the setting
+    anomaly_retraining_weeks says. Feeds of which too many series are anomalous open an item of the backlog. A day that
+    was judged with the same numbers is not recorded again. All series: the view audit.feature_anomalies.
+    """
+    from forecast_assets.operations.feature_anomalies import anomaly_report
+    from forecast_assets.presentation.feature_anomalies import anomaly_page, anomaly_text
+
+    def work(runner: "Runner") -> None:
+        report = anomaly_report(runner.stores, runner.anomalies(day, earlier=earlier))
+        click.echo(anomaly_text(report, shows_all=shows_all))
+        write_page(out, lambda: anomaly_page(report))
+
+    with_runner(work)
+
+
+@anomalies.command(epilog=examples("forecast-assets anomalies detectors"))
+def detectors() -> None:
+    """List the detectors that were trained on snapshots, the last first; the view is audit.anomaly_detectors."""
+    from forecast_assets.operations.feature_anomalies import anomaly_detectors
+    from forecast_assets.presentation.feature_anomalies import detectors_text
+
+    click.echo(detectors_text(anomaly_detectors(opened())))
 
 
 @click.command(

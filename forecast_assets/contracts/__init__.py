@@ -6,6 +6,7 @@ From a contract follow the Pandera schema that every frame passes before it is w
 manifest, the columns that the Dagster UI shows and the tables in the documentation.
 """
 
+from forecast_assets.contracts.anomalies import ANOMALOUS, ANOMALY_VERDICTS, FEATURE_ANOMALIES
 from forecast_assets.contracts.columns import (
     DEMAND_CLASSES,
     NODE_KEY,
@@ -91,6 +92,8 @@ __all__ = [
     "ACCURACY_SEGMENTS",
     "AGGREGATE_FORECASTS",
     "ALL_STORES",
+    "ANOMALOUS",
+    "ANOMALY_VERDICTS",
     "AS_USUAL",
     "AT_MOST_COLUMNS",
     "BACKTESTED_METHOD",
@@ -117,6 +120,7 @@ __all__ = [
     "EVALUATION_REPORTS",
     "EVENTS",
     "EXTERNAL_FORECASTS",
+    "FEATURE_ANOMALIES",
     "FEEDS",
     "FIRST_DAYS",
     "FORECASTS",

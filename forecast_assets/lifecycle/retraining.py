@@ -125,7 +125,8 @@ def _broken(state: LedgerState, seen: date, cutoff: date) -> str:
     told = {record.sequence: record for records in state.part(DriftRecords).by_day.values() for record in records}
     backlog = state.part(Backlog)
     for step in backlog.newest.values():
-        if SignalName.parse(step.signal).verdict != BROKEN:
+        # What callers found, or detectors of anomalies, is for people: its signal has another form or verdict.
+        if f"/{BROKEN}/" not in step.signal or SignalName.parse(step.signal).verdict != BROKEN:
             continue
         if step.is_present:
             return f"A feed is broken (item {step.item} of the backlog): nothing is learned from it."

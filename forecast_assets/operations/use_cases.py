@@ -7,7 +7,7 @@ number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -127,6 +127,10 @@ class UseCases(ABC):
     @abstractmethod
     def judge_drift(self, day: date) -> None:
         """Judge the inputs of a day and the errors of forecasts, and record what is found."""
+
+    @abstractmethod
+    def judge_series(self, day: date) -> None:
+        """Judge the series of a day's snapshot, and record what is found."""
 
     @abstractmethod
     def review_week(self, cadence: str, last_day: date) -> None:
@@ -326,6 +330,30 @@ class UseCases(ABC):
         chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
         self.snapshot(chosen)
         self.judge_drift(chosen)
+        return chosen
+
+    def anomalies(self, day: date | None = None, *, earlier: int = 0) -> date:
+        """Judge the series of a day's snapshot, and record what is found; return the day.
+
+        Args:
+            day: The day; by default the newest with sales that is over.
+            earlier: Of so many days before it snapshots are made first, where they are missing.
+
+        Raises:
+            IncompleteInputsError: If inputs of a day are missing.
+            NotReadyError: If there are too few snapshots before the day.
+            LostRaceError: If another process recorded a judgement in between; run again.
+        """
+        chosen = day or self.stores.observations.newest_day(
+            SALES.name, until=last_day_over(present(self.stores.ledger.state()))
+        )
+        start = self.stores.ledger.state().start_date or chosen
+        before = (chosen - timedelta(days=back) for back in range(earlier, 0, -1))
+        for each in before:
+            if each >= start and not self.stores.predictions.is_staged("feature_snapshots", each):
+                self.snapshot(each)
+        self.snapshot(chosen)
+        self.judge_series(chosen)
         return chosen
 
     # --- reviews ---

@@ -22,6 +22,7 @@ from forecast_assets.contracts import (
     DRIFT_REPORTS,
     EVALUATION_REPORTS,
     EXTERNAL_FORECASTS,
+    FEATURE_ANOMALIES,
     FEEDS,
     FORECAST_ACCURACY,
     PRODUCTS,
@@ -95,6 +96,10 @@ policy](lifecycle.md#gates-and-policy) says how to read it."""
 _DRIFT: Final = """\
 The view `audit.drift_reports` over all judged days, with `judged_sequence` (the ledger entry), `is_newest` and
 `known_until` besides. [Drift and backlog](lifecycle.md#drift-and-backlog) says how to read it."""
+_ANOMALIES: Final = """\
+The view `audit.feature_anomalies` over all judged days, with `judged_sequence` (the ledger entry), `is_newest` and
+`known_until` besides; detectors are in `audit.anomaly_detectors`. [Anomalies](anomalies.md#series-of-snapshots) says
+how to read it."""
 _REVIEWS: Final = """\
 The view `audit.business_reviews` over all reviews of all weeks, with `reviewed_sequence` (the ledger entry),
 `is_newest` and `known_until` besides. [Weekly business review](lifecycle.md#weekly-business-review) says how to read
@@ -117,6 +122,7 @@ def products_markdown() -> str:
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),
         *_chapter("Promotion gates", _GATES, [PROMOTION_GATES]),
         *_chapter("Drift", _DRIFT, [DRIFT_REPORTS]),
+        *_chapter("Anomalies of snapshots", _ANOMALIES, [FEATURE_ANOMALIES]),
         *_chapter("Weekly business review", _REVIEWS, [BUSINESS_REVIEWS]),
         *_chapter(
             "Products on the way", _on_the_way(), [snapshots, *unpublished, EXTERNAL_FORECASTS, EVALUATION_REPORTS]

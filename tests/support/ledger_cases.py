@@ -11,6 +11,7 @@ from forecast_assets.contracts import (
     BUSINESS_REVIEWS,
     CHANGED,
     DRIFT_REPORTS,
+    FEATURE_ANOMALIES,
     FORECAST_ACCURACY,
     PROMOTION_GATES,
 )
@@ -21,6 +22,8 @@ from forecast_assets.operations.challengers import stop_challenger
 from forecast_assets.operations.drift_reports import decide
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
+from resources.ledger.entries.anomalies import AnomalyRecord
+from resources.ledger.entries.detector import DetectorRecord
 from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.entries.judge import Judgement
@@ -30,6 +33,7 @@ from resources.ledger.state import LedgerState
 from resources.maintenance.vacuuming import vacuum_store
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
+from resources.stores.anomaly_records import record_anomalies, record_detector
 from resources.stores.home import Stores
 from tests.support import products
 from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
@@ -78,6 +82,7 @@ def every_kind(stores: Stores) -> None:
     decide(stores.registry, 1, "acknowledged", by="ana", reason="asked the price team")
     judge(stores, date(2025, 1, 6), closed=(SIGNAL.signal,))
     decide(stores.registry, 1, "closed", by="ana", reason="a sale")
+    anomalies(stores)
     review(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
@@ -126,6 +131,35 @@ def judge(
         day, made.version, made.files[0].sha256, made.facts["known_until"], told, closed
     )  # fmt: skip
     return stores.predictions.record_drift(record, since=seen)
+
+
+def anomalies(stores: Stores, told: tuple[Signal, ...] = ()) -> AnomalyRecord:
+    """Record a detector, and what it says of the series of a day."""
+    name, day = "one-class-svm-2025-01-04", date(2025, 1, 5)
+    content = b"a detector"
+    detector = stores.predictions.write_bytes(
+        "anomaly_detectors", content, key=name, path=f"anomaly_detectors/detector={name}/{sha256(content)}.skops",
+        rows=0, schema="", inputs={}, facts={},
+    )  # fmt: skip
+    record_detector(
+        stores.predictions,
+        DetectorRecord(
+            name, "one-class-svm", date(2024, 12, 8), date(2025, 1, 4), detector.version, detector.files[0].sha256,
+            ("sales_farthest", "sales_mean"), 756, 252, 7, 1.25, 0.01, 0.012, "0" * 64, "b9d5340ec39c",
+            {"numpy": "2.0.0"},
+        ),
+        since=0,
+    )  # fmt: skip
+    made = stores.predictions.write(
+        FEATURE_ANOMALIES, products.make_anomalies(day, name), key=day,
+        folder=f"feature_anomalies/prediction_date={day}", inputs={"anomaly_detectors": detector.version},
+        facts={"known_until": f"{day}T06:00:00+00:00"},
+    )  # fmt: skip
+    record = AnomalyRecord(
+        day, made.version, made.files[0].sha256, made.facts["known_until"], name, 1, 1, told, (),
+        tuple(each.signal for each in told),
+    )  # fmt: skip
+    return record_anomalies(stores.predictions, record, since=0)[0]
 
 
 def judgement(**facts: Any) -> DriftJudgement:

@@ -13,6 +13,7 @@ from forecast_assets.contracts import (
     BUSINESS_REVIEWS,
     COMPONENTS,
     COVERING_COLUMNS,
+    FEATURE_ANOMALIES,
     PRODUCTS,
     QUANTILE_COLUMNS,
     SALES,
@@ -172,6 +173,16 @@ def make_review(figure: float = 0.25) -> pl.DataFrame:
         "policy": "a35963d207b0",
     }  # fmt: skip
     return pl.DataFrame([row], schema=BUSINESS_REVIEWS.schema)
+
+
+def make_anomalies(day: date, detector: str) -> pl.DataFrame:
+    """Return one series of a snapshot that is anomalous by what is on hand of it."""
+    row = {
+        "prediction_date": day, "store_id": "S-01", "sku_id": "FOOD-0001", "verdict": "anomalous", "score": 2.5,
+        "threshold": 1.25, "detector": detector, "feed": "inventory_positions",
+        "inputs": "on_hand_units;lead_time_days", "value": 900.0, "usual_value": 90.0,
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=FEATURE_ANOMALIES.schema)
 
 
 def make_all() -> Mapping[str, pl.DataFrame]:

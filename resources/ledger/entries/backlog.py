@@ -4,7 +4,7 @@ What belongs here: all that is to be known of this kind of entry, and the items 
 item without people: the kinds that find something do, `drift` first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,6 +99,25 @@ class Backlog:
     def item_of(self, signal: str) -> int | None:
         """Return the number of the newest item that is about something, closed or not; None if there is none."""
         return next((step.item for step in reversed(self.steps) if step.signal == signal), None)
+
+    def tell(
+        self, day: object, opened: Iterable[tuple[str, str]], closed: Iterable[str], by: str, place: tuple[int, str]
+    ) -> None:
+        """Open an item for each new signal, and note of others that they are told no more.
+
+        Args:
+            day: The day that was judged.
+            opened: Signals that were not told before, each with its evidence.
+            closed: Those that are told no more; their items stay as people left them.
+            by: What judged.
+            place: Ledger entry, and when it was recorded.
+        """
+        for signal in closed:
+            item = self.present.get(signal)
+            if item is not None:
+                self.add(BacklogStep(item.item, signal, item.status, False, by, f"told no more on {day}", *place))
+        for signal, evidence in opened:
+            self.add(BacklogStep(self.next_item, signal, OPEN, True, by, evidence, *place))
 
     @property
     def present(self) -> dict[str, BacklogStep]:

@@ -22,7 +22,7 @@ from resources.ledger.entries.audit import (
     file_rows,
     known_until,
 )
-from resources.ledger.entries.backlog import OPEN, Backlog, BacklogStep
+from resources.ledger.entries.backlog import Backlog
 from resources.ledger.entries.base import (
     EntryDescription,
     EntryKind,
@@ -47,7 +47,7 @@ class SignalName:
         'sales_units'
 
     Attributes:
-        subject: What kind of thing is watched: `feed`, `feature` or `forecast`.
+        subject: What kind of thing is watched: `feed`, `feature`, `forecast`, or `series` of a snapshot.
         name: Which feed or feature; of forecasts cadence and version.
         figure: Which figure of it.
         verdict: What is told of it.
@@ -188,15 +188,9 @@ class DriftKind(EntryKind[DriftRecord]):
     def fold(self, record: DriftRecord, state: FoldedState) -> None:
         """Keep the judgement, open an item for each new signal, and note of others that they are told no more."""
         state.part(DriftRecords).by_day.setdefault(record.prediction_date, []).append(record)
-        backlog = state.part(Backlog)
+        opened = [(each.signal, each.evidence) for each in record.opened]
         place = (record.sequence, record.recorded_at)
-        for signal in record.closed:
-            item = backlog.present.get(signal)
-            if item is not None:
-                reason = f"told no more on {record.prediction_date}"
-                backlog.add(BacklogStep(item.item, signal, item.status, False, AUTOMATION, reason, *place))
-        for each in record.opened:
-            backlog.add(BacklogStep(backlog.next_item, each.signal, OPEN, True, AUTOMATION, each.evidence, *place))
+        state.part(Backlog).tell(record.prediction_date, opened, record.closed, AUTOMATION, place)
 
     def references(self, record: DriftRecord) -> References:
         """Return the report."""

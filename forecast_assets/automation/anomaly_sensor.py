@@ -1,0 +1,62 @@
+"""When the series of a snapshot are judged.
+
+What belongs here: deciding that a day is due, or saying why none is. What does not: judging, or training a detector.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from forecast_assets.automation.drift_triggers import DAYS_LOOKED_BACK, DRIFT_SECONDS
+from forecast_assets.automation.triggers import first_request
+from forecast_assets.core.errors import NotReadyError
+from forecast_assets.core.keys import last_day_over
+from forecast_assets.feature_anomalies.stage import require_judgeable
+from forecast_assets.presentation.actions import error_text
+from resources.ledger.entries.anomalies import AnomalyRecords
+from resources.orchestration.dagster_home import Launches
+from resources.orchestration.dagster_resources import StoresResource
+from resources.stores.home import Stores
+
+
+def build_anomaly_sensor(stores: StoresResource, job: str) -> dg.SensorDefinition:
+    """Build the sensor that judges the series of each day once its snapshot is there."""
+
+    @dg.sensor(
+        name="anomalies_when_snapshot_is_there",
+        job_name=job,
+        minimum_interval_seconds=DRIFT_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Judges the series of each day's snapshot, oldest first, after the newest day that was judged, "
+        "once there are snapshots enough before it; of a store in which none was, the newest day.",
+    )
+    def anomalies(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return anomaly_request(stores.reopened(), Launches(context.instance, job))
+
+    return anomalies
+
+
+def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = None) -> dg.RunRequest | dg.SkipReason:
+    """Return the request for the oldest day that is due, or why there is none.
+
+    Args:
+        stores: Where everything is.
+        launches: What has been launched.
+        now: Moment that decides which days are over; by default the present.
+    """
+    try:
+        newest = stores.observations.newest_day("sales", until=last_day_over(now or datetime.now(UTC)))
+    except NotReadyError as error:
+        return dg.SkipReason(error_text(error))
+    state = stores.ledger.state()
+    days = [newest - timedelta(days=back) for back in reversed(range(DAYS_LOOKED_BACK))]
+    after = max(state.part(AnomalyRecords).by_day, default=newest - timedelta(days=1))
+    due = [day for day in days if day > after and stores.predictions.is_staged("feature_snapshots", day)]
+    if not due:
+        return dg.SkipReason(f"The series of every snapshot up to {newest} are judged.")
+    try:
+        require_judgeable(stores, due[0])
+    except NotReadyError as error:
+        return dg.SkipReason(error_text(error))
+    request = dg.RunRequest(run_key=f"anomalies/{due[0]}/{state.sequence}", partition_key=due[0].isoformat())
+    return first_request([lambda: request], launches)
