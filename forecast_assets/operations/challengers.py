@@ -135,13 +135,16 @@ def _require_published(state: LedgerState, cadence: Cadence, champion: str, chal
         return
     told = {name: sorted(published_horizons(state, cadence.name, name)) for name in (champion, challenger)}
     lacking = next(name for name, horizons in told.items() if horizons and compared not in horizons)
-    run = {"cadence": cadence.name, "date": "DATE", "model_version": lacking, "horizon": compared}
     raise HorizonError(
         f"`{lacking}` publishes {cadence.name} runs of {first_ten(told[lacking])} days, none of {compared}: there "
         "would be nothing to compare.",
         remedy=f"Compare runs that both publish: --horizon {' or '.join(map(str, sorted(both)))}."
         if both
-        else Sentence("Publish such runs first: ", Action("run", run), "."),
+        else Sentence(
+            "Publish such runs first: ",
+            Action("run", {"cadence": cadence.name, "date": "DATE", "model_version": lacking, "horizon": compared}),
+            ".",
+        ),
         horizon=compared,
         both=sorted(both),
         published=told,

@@ -11,12 +11,12 @@ from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
 from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger, stop_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
-from resources.ledger.entries.backlog import Backlog
+from resources.ledger.entries.backlog import BACKLOG, Backlog, BacklogDecision
 from resources.ledger.entries.challenge import Challenge, running_trial
 from resources.ledger.entries.drift import DriftRecords, Signal
 from resources.ledger.entries.weigh import WEIGH, ChallengerVerdict
 from resources.stores.home import Stores, open_stores
-from tests.support.ledger_cases import SIGNAL, judge
+from tests.support.ledger_cases import SIGNAL, anomalies, judge
 from tests.support.store_cases import CUTOFF, accept_training, ingest, publish, register, run_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -285,6 +285,18 @@ def test_a_trial_that_somebody_began_of_what_a_rule_had_chosen_is_left_alone(sto
     assert stores.ledger.state().channel_moves[-1].model_version == "mine", "the channel need not move"
     trained(stores, "auto-statistical-2025-07-01", date(2025, 7, 1))
     assert "by ana" in str(offer_challenger(stores))
+
+
+def test_items_that_callers_or_detectors_of_anomalies_opened_do_not_keep_versions_from_being_trained(
+    stores: Stores,
+) -> None:
+    newest_day(promoted(stores), 28)
+    opened = BacklogDecision(1, "open", "ana", "the till was closed", "feedback/0b6f6a3e-6f0e-4a55-9d5e-2f1c7f0a9b1d")
+    stores.ledger.append(BACKLOG.name, BACKLOG.body(opened))
+    told = Signal("series/sales/anomaly_share/anomalous/all", CUTOFF.isoformat(), 0.2, "many series")
+    anomalies(stores, told=(told,))
+    assert len(backlog_items(stores)) == 2
+    assert isinstance(due(stores), DueTraining)
 
 
 def test_an_item_is_opened_acknowledged_and_closed_once_each_with_who_and_why(stores: Stores) -> None:

@@ -28,7 +28,7 @@ MOST_BYTES: Final = 256 * 2**20
 _MOST_STARTS: Final = 64
 _SERIES: Final = ("store_id", "sku_id")
 
-Series = tuple[str, str]
+StoreSku = tuple[str, str]
 
 
 class RowBlocks:
@@ -41,14 +41,14 @@ class RowBlocks:
 
     def __init__(self, stores: Stores, most_bytes: int = MOST_BYTES) -> None:
         self._stores, self._most = stores, most_bytes
-        self._starts: OrderedDict[str, list[Series] | None] = OrderedDict()
+        self._starts: OrderedDict[str, list[StoreSku] | None] = OrderedDict()
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
         # One portion is decoded at a time: whoever waits for it finds it there.
         self._decoding = Lock()
 
-    def rows(self, publication: Publication, product: str, series: Sequence[Series]) -> pl.LazyFrame:
+    def rows(self, publication: Publication, product: str, series: Sequence[StoreSku]) -> pl.LazyFrame:
         """Return the rows of some series of a published run, in their order; none of those that it has not.
 
         Args:
@@ -69,13 +69,13 @@ class RowBlocks:
             scan = pl.concat(blocks).lazy() if blocks else scan.head(0)
         return scan.join(wanted.lazy(), on=_SERIES, how="semi", maintain_order="left")
 
-    def _starts_of(self, version: str, scan: pl.LazyFrame) -> list[Series] | None:
+    def _starts_of(self, version: str, scan: pl.LazyFrame) -> list[StoreSku] | None:
         """Return the first series of each block; None where rows are not in the order of their series."""
         with self._lock:
             if version in self._starts:
                 self._starts.move_to_end(version)
                 return self._starts[version]
-        found: list[Series] = scan.select(_SERIES).gather_every(BLOCK_ROWS).collect().rows()
+        found: list[StoreSku] = scan.select(_SERIES).gather_every(BLOCK_ROWS).collect().rows()
         known = found if all(a <= b for a, b in pairwise(found)) else None
         with self._lock:
             self._starts[version] = known
@@ -115,6 +115,6 @@ class RowBlocks:
         return found[(version, place)]
 
 
-def _places(starts: Sequence[Series], one: Series) -> range:
+def _places(starts: Sequence[StoreSku], one: StoreSku) -> range:
     """Return the blocks that may have a series: from the last that begins before it to the last that begins with it."""
     return range(max(bisect_left(starts, one) - 1, 0), bisect_right(starts, one))

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane import row_blocks
-from forecast_assets.serving.dataplane.row_blocks import RowBlocks, Series
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks, StoreSku
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 from tests.support import store_cases
@@ -38,14 +38,14 @@ def published(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Publication:
     return publish(stores, run_key())
 
 
-def scanned(stores: Stores, run: Publication, series: Sequence[Series]) -> pl.DataFrame:
+def scanned(stores: Stores, run: Publication, series: Sequence[StoreSku]) -> pl.DataFrame:
     rows = scan_product(stores, run, "forecasts").collect()
     return rows.filter([one in series for one in rows.select("store_id", "sku_id").iter_rows()])
 
 
 @pytest.mark.parametrize("asked", [*([one] for one in SERIES), SERIES[3:9], SERIES, [SERIES[30], SERIES[2]]])
 def test_rows_are_those_of_the_files_in_their_order(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, asked: list[Series]
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, asked: list[StoreSku]
 ) -> None:
     run = published(stores, monkeypatch)
     blocks = RowBlocks(stores)
