@@ -20,6 +20,7 @@ from bench.what_if import Took, p95_of, row, timed
 from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.core.quantities import from_units
 from forecast_assets.operations.attributing import RunPair
+from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.presentation.text import table
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionAsked
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
@@ -50,7 +51,7 @@ def measure(stores: Stores, before: RunKey, after: RunKey, questions: int) -> in
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{rows.height:,} rows by {', '.join(pair.attribution.causes)}: {seconds:.1f} s ({processor:.1f} s of the "
           f"processor), peak memory {gigabytes:.2f} GB; causes add up: {adds_up}")  # fmt: skip
-    took = asked_of_the_service(stores, pair, questions)
+    took = asked_of_the_service(stores, pair, PreparedPair.of(stores, before, after), questions)
     print(
         table(["what", "median ms", "p95 ms", "of the processor"], [[name, *row(each)] for name, each in took.items()])
     )
@@ -59,11 +60,13 @@ def measure(stores: Stores, before: RunKey, after: RunKey, questions: int) -> in
     return int(not adds_up or seconds > LIMIT_SECONDS or p95 > LIMIT_MS)
 
 
-def asked_of_the_service(stores: Stores, pair: RunPair, questions: int) -> dict[str, list[Took]]:
+def asked_of_the_service(
+    stores: Stores, pair: RunPair, prepared: PreparedPair, questions: int
+) -> dict[str, list[Took]]:
     """Ask about random rows of a pair that is prepared."""
     found, random = pair.attribution, np.random.default_rng(1)
     keys = (found.before.key, found.after.key)
-    comparer = Comparer(stores, PreparedRuns(stores), pair=lambda *_: pair)
+    comparer = Comparer(stores, PreparedRuns(stores), pair=lambda *_: prepared)
     comparer.prepare(*keys)
     series = [found.common.series.row(int(at)) for at in random.integers(0, found.common.series.height, questions)]
     day, now = found.common.days[len(found.common.days) // 2], datetime.now(UTC)

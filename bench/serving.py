@@ -195,12 +195,16 @@ def forecasts_file(stores: Stores, run: RunKey) -> Path:
 
 def until_prepared(address: str, key: str, ask: Questions, longest: float = 300.0) -> float:
     """Wait until the model answers, and return the seconds that it took."""
-    return _until(lambda: load(address, key, ask.what_if, per_second=1, seconds=1).degraded == 0, longest)
+    return _until(lambda: _is_whole(load(address, key, ask.what_if, per_second=1, seconds=1)), longest)
 
 
 def until_compared(address: str, key: str, ask: Questions, longest: float = 300.0) -> float:
     """Wait until a comparison is whole, and return the seconds that it took."""
-    return _until(lambda: load(address, key, ask.compare, per_second=1, seconds=1).degraded == 0, longest)
+    return _until(lambda: _is_whole(load(address, key, ask.compare, per_second=1, seconds=1)), longest)
+
+
+def _is_whole(found: Loaded) -> bool:
+    return not found.degraded and not found.failures
 
 
 def _until(is_so: Callable[[], bool], longest: float) -> float:

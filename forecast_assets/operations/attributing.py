@@ -75,7 +75,6 @@ class RunPair:
 
     attribution: Attribution
     risks: MixedRisks
-    ends: "_Ends"
     sold: tuple[pl.DataFrame, pl.DataFrame]
 
     @classmethod
@@ -108,8 +107,40 @@ class RunPair:
         runs = ComparedRun.of(stores, before), ComparedRun.of(stores, after)
         common = CommonRows.of((before, after), (runs[0].series, runs[1].series))
         mixed, ends = MixedForecasts(runs, common, workers), _Ends.of(runs, common)
-        causes = _causes(mixed, ends)
-        values = _Coalitions(_forecasts(mixed, causes, progress), ends, causes)
+        sold = [_sold(stores, run) for run in runs]
+        risks = MixedRisks(mixed, sampled_futures(stores, runs))
+        return cls._of(risks, ends, causes_between(mixed), (sold[0], sold[1]), code_causes_of(stores, runs), progress)
+
+    @classmethod
+    def of_few(
+        cls,
+        risks: MixedRisks,
+        causes: Sequence[str],
+        sold: tuple[pl.DataFrame, pl.DataFrame],
+        code_causes: tuple[str, ...],
+    ) -> "RunPair":
+        """Return a pair of few series, of runs whose causes are known.
+
+        Args:
+            risks: What answers for their forecasts and risks.
+            causes: Names of what differs between the runs.
+            sold: As `sold`, of these series.
+            code_causes: What is not the same as when the runs were made.
+        """
+        return cls._of(risks, _Ends.of(risks.mixed.runs, risks.mixed.common), causes, sold, code_causes, silent)
+
+    @classmethod
+    def _of(
+        cls,
+        risks: MixedRisks,
+        ends: "_Ends",
+        causes: Sequence[str],
+        sold: tuple[pl.DataFrame, pl.DataFrame],
+        code_causes: tuple[str, ...],
+        progress: Progress,
+    ) -> "RunPair":
+        mixed, runs, common = risks.mixed, risks.mixed.runs, risks.mixed.common
+        values = _Coalitions(_forecasts(mixed, causes, progress), ends, tuple(causes))
         blocks = [slice(at, at + _BLOCK) for at in range(0, common.series.height, _BLOCK)]
         attribution = Attribution(
             runs[0].publication,
@@ -118,13 +149,10 @@ class RunPair:
             (*causes, CODE),
             ends.published,
             np.concatenate([values.shared_out(block) for block in blocks], axis=1),
-            input_differences((mixed.panel(0), mixed.panel(1)), runs, common),
-            _code_causes(stores, runs),
+            input_differences((mixed.panel(0), mixed.panel(1)), risks, common),
+            code_causes,
         )
-        paths = [recorded_products(stores, run.publication)["stockout_risks"].facts.get("risk_paths") for run in runs]
-        sold = [_sold(stores, run) for run in runs]
-        risks = MixedRisks(mixed, (paths[0] or DEFAULT_PATHS, paths[1] or DEFAULT_PATHS))
-        return cls(attribution, risks, ends, (sold[0], sold[1]))
+        return cls(attribution, risks, sold)
 
     def figures(self, *, store_id: str, sku_id: str, day: date | None = None) -> Mapping[str, AttributedFigure]:
         """Share differences of expected sales of one series out, of one day or all, and of a day's risk.
@@ -185,12 +213,28 @@ class RunPair:
 
 
 def _sold(stores: Stores, run: ComparedRun) -> pl.DataFrame:
-    sales = read_product(stores, run.publication, FORECAST_EXPLANATIONS.name).select(_SALES)
-    risks = read_product(stores, run.publication, STOCKOUT_RISKS.name).select(_RISK)
-    return pl.concat([sales, risks], how="horizontal")
+    told, risks = (
+        read_product(stores, run.publication, product.name) for product in (FORECAST_EXPLANATIONS, STOCKOUT_RISKS)
+    )
+    return sold_columns(told, risks)
 
 
-def _code_causes(stores: Stores, runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+def sold_columns(told: pl.DataFrame, risks: pl.DataFrame) -> pl.DataFrame:
+    """Return `RunPair.sold` of published rows: contract `forecast_explanations`, and `stockout_risks` of the same."""
+    return pl.concat([told.select(_SALES), risks.select(_RISK)], how="horizontal")
+
+
+def sampled_futures(stores: Stores, runs: Sequence[ComparedRun]) -> tuple[int, int]:
+    """Return how many futures of a series with a position either run sampled."""
+    first, second = (
+        recorded_products(stores, run.publication)["stockout_risks"].facts.get("risk_paths") or DEFAULT_PATHS
+        for run in runs
+    )
+    return first, second
+
+
+def code_causes_of(stores: Stores, runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    """Return what is not the same as when two runs were made, such as the code, in words."""
     found = [
         cause
         for run in runs
@@ -241,8 +285,9 @@ class _Ends:
         return any(each[..., -1].any() for each in self.published)
 
 
-def _causes(mixed: MixedForecasts, ends: _Ends) -> tuple[str, ...]:
-    """Names of what differs, in the order in which a forecast comes about."""
+def causes_between(mixed: MixedForecasts) -> tuple[str, ...]:
+    """Return the names of what differs between two runs, in the order in which a forecast comes about."""
+    ends = _Ends.of(mixed.runs, mixed.common)
     observations, model = mixed.has_other_observations, mixed.has_other_model
     joined = observations and model and not mixed.model_reaches_other_observations
     there = {
@@ -261,6 +306,11 @@ def _held(causes: Sequence[str], coalition: int, *names: str) -> int:
     return int(any(coalition >> at & 1 for at, name in enumerate(causes) if name in names))
 
 
+def inputs_asked(causes: Sequence[str]) -> list[Inputs]:
+    """Return whose observations, plans and model version all coalitions of causes have, each once."""
+    return sorted({_inputs(causes, coalition) for coalition in range(2 ** len(causes))})
+
+
 def _inputs(causes: Sequence[str], coalition: int) -> Inputs:
     """Whose observations, plans and model version a coalition has."""
     return (
@@ -271,8 +321,7 @@ def _inputs(causes: Sequence[str], coalition: int) -> Inputs:
 
 
 def _forecasts(mixed: MixedForecasts, causes: Sequence[str], progress: Progress) -> Mapping[Inputs, Millionths]:
-    asked = sorted({_inputs(causes, coalition) for coalition in range(2 ** len(causes))})
-    made = {}
+    asked, made = inputs_asked(causes), {}
     for at, inputs in enumerate(asked):
         progress(_FORECASTS, at, len(asked))
         made[inputs] = mixed.forecast(inputs)

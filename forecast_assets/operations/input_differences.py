@@ -13,9 +13,8 @@ import polars as pl
 from forecast_assets.core.arrays import Floats, Rows
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.operations.common_rows import CommonRows
-from forecast_assets.operations.compared_run import ComparedRun
+from forecast_assets.operations.mixed_risks import MixedRisks
 from forecast_assets.stockout_risk.inventory import Supply
-from forecast_assets.stockout_risk.stage import supply_of
 
 SCHEMA: Final[dict[str, Any]] = {
     "store_id": pl.String,
@@ -30,14 +29,12 @@ PAST, PLANNED, STOCK = "observation", "plan", "stock"
 _EVENT: Final = "event "
 
 
-def input_differences(
-    panels: tuple[Panel, Panel], runs: tuple[ComparedRun, ComparedRun], common: CommonRows
-) -> pl.DataFrame:
+def input_differences(panels: tuple[Panel, Panel], risks: MixedRisks, common: CommonRows) -> pl.DataFrame:
     """Return what two runs were told otherwise.
 
     Args:
         panels: What either read.
-        runs: The runs.
+        risks: Of the runs, for their supplies.
         common: Their common rows.
 
     Returns:
@@ -45,9 +42,10 @@ def input_differences(
         `observation` of days that either had observed, `plan` of common days ahead, `stock` of the last observed days.
         Yes is 1, no is 0, null what was not known. Days that only one had observed differ as a whole.
     """
+    runs = risks.mixed.runs
     if runs[0].snapshot.version == runs[1].snapshot.version:
         return pl.DataFrame(schema=SCHEMA)
-    parts = [*_past(panels, common), *_planned(panels, common), *_stock(runs, common)]
+    parts = [*_past(panels, common), *_planned(panels, common), *_stock(risks.supplies, common)]
     return pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).sort("store_id", "sku_id", "kind", "input", "event_date")
 
 
@@ -89,8 +87,7 @@ def _planned(panels: tuple[Panel, Panel], common: CommonRows) -> list[pl.DataFra
     return found
 
 
-def _stock(runs: tuple[ComparedRun, ComparedRun], common: CommonRows) -> list[pl.DataFrame]:
-    supplies = [supply_of(run.history, run.series) for run in runs]
+def _stock(supplies: Sequence[Supply], common: CommonRows) -> list[pl.DataFrame]:
     read: dict[str, Callable[[Supply], Floats]] = {
         "on_hand_units": lambda supply: supply.on_hand,
         "on_order_units": _on_order,

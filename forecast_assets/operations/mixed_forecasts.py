@@ -117,11 +117,25 @@ class MixedForecasts:
         return self._made[inputs]
 
     def _forecast(self, inputs: Inputs) -> pl.DataFrame:
-        side, _, model = inputs
-        run, other, panel = self.runs[side], self.runs[model], self.mixed_panel(inputs)
+        return self.forecast_panel(
+            inputs, self.mixed_panel(inputs), self.groups(inputs), self.runs[inputs[2]].given_rows
+        )
+
+    def forecast_panel(
+        self, inputs: Inputs, panel: Panel, groups: Groups, given_rows: pl.DataFrame | None
+    ) -> pl.DataFrame:
+        """Forecast the series of a panel of the run whose observations it has.
+
+        Args:
+            inputs: As `effective` returns them.
+            panel: n series.
+            groups: [n] group of each.
+            given_rows: What they were given from outside; None where the family forecasts by itself.
+        """
+        run, other = self.runs[inputs[0]], self.runs[inputs[2]]
         made = other.family.forecast(
             other.artifact,
-            ForecastInputs(panel, self.groups(inputs), given_rows=other.given_rows, key=run.key, workers=self.workers),
+            ForecastInputs(panel, groups, given_rows=given_rows, key=run.key, workers=self.workers),
         )
         return base_frame(replace(run.key, forecast_horizon=panel.horizon_days), panel, other.family, made)
 

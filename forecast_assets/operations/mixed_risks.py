@@ -16,6 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, Rows
 from forecast_assets.core.quantities import UNITS, Millionths, from_units
+from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.models.artifact import RISK_THRESHOLDS
 from forecast_assets.operations.mixed_forecasts import Inputs, MixedForecasts, Side
@@ -105,7 +106,7 @@ class MixedRisks:
         base = mixed.frame(inputs)[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
         own = from_units(base["base_units"]).reshape(count, -1, horizon)[0, ::2]
         means = np.concatenate([self._corrected(own, side, correction, chosen) for _, correction in variants])
-        panel = replace(mixed.mixed_panel(inputs).take(rows), pooled=Held(self._statistics(inputs), rows))
+        panel = self.held_panel(inputs, rows)
         found = assessed(
             with_means(base, np.repeat(means, 2, axis=0).ravel()), base, panel, self._supply(side, variants, chosen),
             rated_by(panel, mixed.groups(inputs)[rows], None, artifact, 1), artifact.rho, RISK_THRESHOLDS, paths,
@@ -117,6 +118,15 @@ class MixedRisks:
         sales = (means - lost)[:, days]
         each = [slice(at * len(chosen), (at + 1) * len(chosen)) for at in range(count)]
         return [RowRisks(sales[of], probability[of], known[of]) for of in each]
+
+    def held_panel(self, inputs: Inputs, rows: Rows) -> Panel:
+        """Return inputs of some series, each of which is there twice, with what all say together of risks held.
+
+        Args:
+            inputs: Whose observations, plans and model version.
+            rows: [2 k] places among the series of the run whose observations they are.
+        """
+        return replace(self.mixed.mixed_panel(inputs).take(rows), pooled=Held(self.statistics(inputs), rows))
 
     def _corrected(self, base: Millionths, side: Side, correction: Side, chosen: Rows) -> Millionths:
         """[k, H] reconciled forecasts: common days by either run's corrections, those before and after by the own."""
@@ -140,7 +150,7 @@ class MixedRisks:
             parts.append(replace(part, order_elapsed_days=np.maximum(elapsed, 0)))
         return joined_supplies(parts)
 
-    def _statistics(self, inputs: Inputs) -> dict[str, Statistic]:
+    def statistics(self, inputs: Inputs) -> dict[str, Statistic]:
         """Return what all series of a panel say together of stock status."""
         if inputs not in self._kept:
             mixed, kept = self.mixed, Kept()

@@ -22,8 +22,8 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
+from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
-from forecast_assets.serving.dataplane.prepared_runs import preparing_apart
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.routes import add_pages
@@ -131,11 +131,13 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     events = None if options.is_sandbox else event_home(settings)
     if events is not None:
         events.buffer.start()
+    apart = Apart(settings.store, settings.mirror_folder)
     plane = DataPlane(
         stores,
         events=events,
         is_sandbox=options.is_sandbox,
-        prepare=preparing_apart(settings.store, settings.mirror_folder),
+        prepare=apart.run,
+        pair=apart.pair,
         rest_seconds=_LEDGER_RESTS_SECONDS,
         cache=cache,
         feature_seconds=settings.feature_ttl_seconds,

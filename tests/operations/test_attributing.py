@@ -1,5 +1,6 @@
 """Why numbers of two runs differ: every row's causes add up, and what was planted is found where it belongs."""
 
+import pickle
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from polars.testing import assert_frame_equal
 
 from forecast_assets.cli import cli
 from forecast_assets.core.errors import InputError, NotPublishedError, UnknownVersionError
@@ -27,7 +29,9 @@ from forecast_assets.operations.attribution import (
 )
 from forecast_assets.operations.change_wording import change_words
 from forecast_assets.operations.compared_run import DRIVERS
+from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.operations.reading import read_product
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from tests.support.compared_runs import (
     CORRECTED,
     FIRST,
@@ -64,6 +68,36 @@ def published(compared: ComparedRuns, key: RunKey) -> pl.DataFrame:
 
 def differing(found: Attribution, kind: str) -> set[tuple[str, str]]:
     return set(found.inputs.filter(kind=kind).select("store_id", "sku_id").unique().iter_rows())
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_series_of_a_prepared_pair_is_shared_out_as_among_all(
+    name: str, pairs: dict[str, RunPair], compared: ComparedRuns
+) -> None:
+    pair, stores = pairs[name], compared.runner.stores
+    # As another process hands it over.
+    prepared: PreparedPair = pickle.loads(pickle.dumps(PreparedPair.of(stores, *PAIRS[name], workers=1)))  # noqa: S301
+    whole, blocks = pair.attribution, RowBlocks(stores)
+    for place in range(0, whole.common.series.height, 5):
+        store, sku = whole.common.series.row(place)
+        few = prepared.of_series(stores, blocks.rows, store, sku)
+        assert few.attribution.causes == whole.causes
+        assert np.array_equal(few.attribution.units[:, 0], whole.units[:, place])
+        assert few.attribution.code_causes == whole.code_causes
+        day = whole.common.days[place % len(whole.common.days)]
+        assert_frame_equal(few.attribution.of(day=day).inputs, whole.of(store_id=store, sku_id=sku, day=day).inputs)
+        figures = [each.figures(store_id=store, sku_id=sku, day=day) for each in (few, pair)]
+        assert [*figures[0]] == [*figures[1]]
+        for one, other in zip(figures[0].values(), figures[1].values(), strict=True):
+            assert (one.before, one.after) == (other.before, other.after)
+            assert dict(one.causes.iter_rows()) | {STOCK: 0} == dict(other.causes.iter_rows()) | {STOCK: 0}
+
+
+def test_a_prepared_pair_knows_its_common_series_alone(compared: ComparedRuns) -> None:
+    stores = compared.runner.stores
+    prepared = PreparedPair.of(stores, *PAIRS["a correction"], workers=1)
+    with pytest.raises(InputError, match="have no common row of S-99, NONE"):
+        prepared.of_series(stores, RowBlocks(stores).rows, "S-99", "NONE")
 
 
 def test_the_causes_of_every_row_add_up_to_what_is_published_of_it(pair: RunPair, compared: ComparedRuns) -> None:

@@ -23,28 +23,32 @@ from forecast_assets.core.quantities import to_units
 from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.features.panel import SERIES_KEY
-from forecast_assets.operations.attributing import RunPair
 from forecast_assets.operations.attribution import AttributedChange, AttributedFigure
 from forecast_assets.operations.change_wording import change_words, side_labels
 from forecast_assets.operations.common_rows import require_same_row
 from forecast_assets.operations.compared_run import DRIVERS
 from forecast_assets.operations.comparison import made_from
 from forecast_assets.operations.input_differences import SCHEMA
+from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.serving.dataplane.legs import MOVED, RISK, SALES, Leg, joined, leg_of_changes, leg_of_runs
 from forecast_assets.serving.dataplane.made_once import MadeOnce
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.published import Explained, explain_row
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.stored import RunAnswered
 from forecast_assets.serving.dataplane.what_if import WhatIf
 from resources.stores.home import Stores
 
 DEADLINE_SECONDS: Final = 2.0
 # Yesterday and today of both cadences; each holds the panels of two runs.
-MOST_PAIRS: Final = 4
+MOST_PAIRS: Final = 2
 FORECAST: Final = "forecast_units"
 _MODEL: Final = "model"
 _OTHER: Final = " with other inputs"
 _NUMBERS: Final = ("forecast", "risk", "explanation")
+
+# Prepares a pair of runs.
+Pair = Callable[[Stores, RunKey, RunKey], PreparedPair]
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ class Comparer:
     Args:
         stores: Where everything is; only read.
         prepared: Prepared runs, for predictions in real time.
-        pair: Makes a pair of runs; by default from the stores, on all cores.
+        few: Reads published rows of few series; of its own if left out.
+        pair: Prepares a pair of runs; by default in this process, on all cores.
         deadline_seconds: What a caller waits at most for causes.
     """
 
@@ -126,11 +131,15 @@ class Comparer:
         stores: Stores,
         prepared: PreparedRuns,
         *,
-        pair: Callable[[Stores, RunKey, RunKey], RunPair] = RunPair.of,
+        few: RowBlocks | None = None,
+        pair: Pair = PreparedPair.of,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._stores, self._prepared, self._deadline = stores, prepared, deadline_seconds
-        self._pairs: MadeOnce[tuple[RunKey, RunKey], RunPair] = MadeOnce(lambda keys: pair(stores, *keys), MOST_PAIRS)
+        self._few = few or RowBlocks(stores)
+        self._pairs: MadeOnce[tuple[RunKey, RunKey], PreparedPair] = MadeOnce(
+            lambda keys: pair(stores, *keys), MOST_PAIRS
+        )
 
     def prepare(self, before: RunKey, after: RunKey) -> None:
         """Forecast two runs with inputs of either, so that the first caller does not wait."""
@@ -180,7 +189,8 @@ class Comparer:
             pair = self._pairs.get((first.run, second.run), self._deadline)
         except TimeoutError:
             return None
-        return _Way(leg_of_runs(pair, first.store_id, first.sku_id, day))
+        series = pair.of_series(self._stores, self._few.rows, first.store_id, first.sku_id)
+        return _Way(leg_of_runs(series, first.store_id, first.sku_id, day))
 
     def _to_run(self, asked: PredictionAsked, row: PredictionId, day: date, *, is_back: bool) -> list["_Way | None"]:
         """Return the way between a prediction in real time and its published row."""

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from forecast_assets.core.errors import NotPublishedError
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
-from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionsCompared
+from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, Pair, PredictionsCompared
 from forecast_assets.serving.dataplane.events import RequestContext, event_document, event_id_of
 from forecast_assets.serving.dataplane.online_features import KEPT_SECONDS, OnlineFeatures
 from forecast_assets.serving.dataplane.predicting import Predicted, Predictor, PredictQuestion
@@ -70,6 +71,7 @@ class DataPlane:
         events: Where predictions are recorded; None for nowhere, so that each is answered as dropped.
         is_sandbox: Whether people try things out here: any use is allowed, and answers say so.
         prepare: Prepares a run for predictions; by default in this process.
+        pair: Prepares two runs for comparisons; by default in this process.
         rest_seconds: How long what is recorded meanwhile may stay unseen.
         cache: Where features of series are kept besides prepared runs; in this process if left out.
         feature_seconds: How long features and prepared runs are kept.
@@ -94,6 +96,7 @@ class DataPlane:
         *,
         is_sandbox: bool = False,
         prepare: Prepare = prepare_run,
+        pair: Pair = PreparedPair.of,
         rest_seconds: float = 0.0,
         cache: FeatureCache | None = None,
         feature_seconds: float = KEPT_SECONDS,
@@ -106,7 +109,7 @@ class DataPlane:
         prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
         self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
         self.predictor = Predictor(self.stores, features=self.features, is_sandbox=is_sandbox)
-        self.comparer = Comparer(self.stores, prepared)
+        self.comparer = Comparer(self.stores, prepared, few=self.few, pair=pair)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""

@@ -107,8 +107,10 @@ class RowBlocks:
             rows.slice(start, BLOCK_ROWS).write_ipc(buffer, compression="lz4")
             found[(version, (first + start) // BLOCK_ROWS)] = buffer.getvalue()
         with self._lock:
-            self._blocks.update(found)
-            self._bytes += sum(map(len, found.values()))
+            for name, content in found.items():
+                # Some of the portion may be kept still.
+                self._bytes += len(content) - len(self._blocks.pop(name, b""))
+                self._blocks[name] = content
             while self._bytes > self._most:
                 _, gone = self._blocks.popitem(last=False)
                 self._bytes -= len(gone)

@@ -15,12 +15,12 @@ from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import InputError, NotAllowedError, StorageError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
-from forecast_assets.serving.dataplane import prepared_runs
+from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.events import RequestContext, event_document
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuestion
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
-from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns, preparing_apart
+from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import StoredQuestion, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve
 from forecast_assets.serving.dataplane.what_if import what_if
@@ -186,13 +186,9 @@ def test_nobody_waits_longer_than_the_deadline_and_a_run_is_prepared_once(
 
 
 def test_a_run_that_another_process_prepared_gives_the_same_answers(
-    plane: DataPlane, prepared: PreparedRun, series: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    plane: DataPlane, prepared: PreparedRun, series: tuple[str, str]
 ) -> None:
-    apart = preparing_apart(plane.stores.blobs.root, None, least_series=1)
-    with monkeypatch.context() as patch:
-        # Not here.
-        patch.setattr(prepared_runs, "prepare_run", None)
-        theirs = apart(plane.stores, KEY)
+    theirs = Apart(plane.stores.blobs.root, None, least_series=1).run(plane.stores, KEY)
     change = SeriesChange(*series, price_ratios={KEY.prediction_date + timedelta(days=2): 0.7})
     here, there = (what_if(each, [change]) for each in (prepared, theirs))
     for name in ("forecasts", "risks", "explanations"):
