@@ -166,7 +166,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         host, port = sock.getsockname()[:2]
         warming = Warming(plane.stores, plane.features)
         if options.with_examples:
-            warming.once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
+            warming.try_once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)
         ready, sandbox = plane.readiness(), " as a sandbox" if options.is_sandbox else ""
         state = "yes" if ready.is_ready else "; ".join(ready.reasons)
