@@ -55,6 +55,11 @@ class MadeOnce(Generic[Key, Made]):
         """Whether one is made, so that nobody would wait for it."""
         return self.seconds_left(key) > 0.0
 
+    def is_begun(self, key: Key) -> bool:
+        """Whether one is made, or being made."""
+        with self._lock:
+            return self._of_today(key) is not None
+
     def seconds_left(self, key: Key) -> float:
         """Return for how long one that is made is kept yet; 0 for one that is not made."""
         with self._lock:
