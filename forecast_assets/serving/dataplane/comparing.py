@@ -130,7 +130,9 @@ class Comparer:
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._stores, self._prepared, self._deadline = stores, prepared, deadline_seconds
-        self._pairs: MadeOnce[tuple[RunKey, RunKey], RunPair] = MadeOnce(lambda keys: pair(stores, *keys), MOST_PAIRS)
+        self._pairs: MadeOnce[tuple[RunKey, RunKey], RunPair] = MadeOnce(
+            lambda keys: pair(stores, *keys), MOST_PAIRS, at_once=1
+        )
 
     def prepare(self, before: RunKey, after: RunKey) -> None:
         """Forecast two runs with inputs of either, so that the first caller does not wait."""
