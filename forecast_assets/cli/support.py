@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from forecast_assets.serving.dataplane.plane import DataPlane
 
 _ROW: Final = "daily/2025-06-30/stat-1/28/r0/FOOD-0001/S-01/1"
+_PUBLISH: Final = Sentence("Publish a run: ", Action("run", {"cadence": "daily", "date": "DATE"}), ".")
 _json: Final = click.option("--json", "as_json", is_flag=True, help="All of the answer, as JSON.")
 
 
@@ -109,14 +110,16 @@ def history(store: str, sku: str, day: date, versions: tuple[str, ...], cadence:
 def health(url: str | None, *, as_json: bool) -> None:
     """Say whether questions can be answered, and what is degraded; exit code 3 if they cannot."""
     from forecast_assets.presentation.support_text import health_text
+    from forecast_assets.serving.dataplane.service_state import NOTHING_PUBLISHED
 
-    # Events are those of a service; this process has none.
-    state = _told_by(url) if url else {**asdict(_plane().readiness()), "events": None}
+    # Events and kept features are those of a service; this process has none.
+    state = _told_by(url) if url else {**asdict(_plane().readiness()), "events": None, "features": None}
     click.echo(_as_json(state) if as_json else health_text(state))
     if not state["is_ready"]:
+        is_empty = NOTHING_PUBLISHED in state["reasons"]
         raise NotReadyError(
             f"Questions cannot be answered: {'; '.join(state['reasons'])}.",
-            remedy=Sentence("Publish a run: ", Action("run", {"cadence": "daily", "date": "DATE"}), "."),
+            remedy=_PUBLISH if is_empty else "Mend what is named, or wait for a service that is started again.",
         )
 
 

@@ -4,6 +4,9 @@ What belongs here: which runs a copy has, what is missing or differs, and that n
 not: tables and statements (`resources.operational_copy`), or words for people.
 
 The ledger decides. What a copy says is compared with it and never read for anything else.
+
+Rows are read part by part, but of each product of a run the keys of all rows are in memory meanwhile, as what tells
+whether its files are in order.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -172,13 +175,14 @@ def sync_copy(
     ledger = _ledger(stores)
     there = _there(database, ledger)
     missing = [each for each in wanted if again or there.get(each.key) != _products(each)]
-    written = _copied(stores, database, ledger, missing, progress, again=again)
+    # Before any is dropped: whoever reads finds a run at every moment.
+    written = tuple(_copied(stores, database, ledger, missing, progress, again=again))
     dropped = sorted(there.keys() - {each.key for each in wanted})
     if dropped:
         drop_runs(database, ledger, dropped)
     strays = remove_strays(database, ledger) if again else 0
     _with_views(database, ledger)
-    return CopyOutcome(database.place, state.sequence, len(wanted), tuple(written), tuple(dropped), strays)
+    return CopyOutcome(database.place, state.sequence, len(wanted), written, tuple(dropped), strays)
 
 
 def runs_to_copy(stores: Stores, database: CopyDatabase, keep: int) -> list[RunKey]:
@@ -240,7 +244,8 @@ def published_parts(
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of a product of a published run in the order of its key, part by part; files are verified first.
 
-    Files are written in that order but for few products, so that no more than a part is in memory.
+    Files are written in that order but for few products, so that of whole rows no more than a part is in memory; the
+    keys of all rows are, which show that order.
 
     Raises:
         ChangedFileError: If a file is missing or changed.

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -162,13 +162,13 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     rpc = None
     if options.rpc_port is not None:
         rpc = RpcServer(plane, callers, options.host, options.rpc_port, last_answers_seconds=_LAST_ANSWERS_SECONDS)
-    with config.bind_socket() as sock, rpc or nullcontext():
+    with closing(counts), config.bind_socket() as sock, rpc or nullcontext():
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
         warming = Warming(plane.stores, plane.features)
         if options.with_examples:
-            warming.once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
+            warming.try_once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)
         ready, sandbox = plane.readiness(), " as a sandbox" if options.is_sandbox else ""
         state = "yes" if ready.is_ready else "; ".join(ready.reasons)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from forecast_assets.core.addresses import without_password
 from forecast_assets.core.errors import StorageError
 from resources.events.record import EventRecord
 from resources.events.stores import EventQuery
-from resources.postgresql.connecting import connected, error_line, plain_address, require_psycopg, without_password
+from resources.postgresql.connecting import connected, error_line, plain_address, require_psycopg
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -104,6 +104,8 @@ class Ledger:
     def __init__(self, blobs: BlobStore, rest_seconds: float = 0.0) -> None:
         self._blobs, self._rest_seconds = blobs, rest_seconds
         self._rests_until = 0.0
+        # What the last look failed by: of the time until the next one nothing is known.
+        self._failed: Exception | None = None
         # Threads share a ledger: each entry is taken in once, by one of them.
         self._lock = RLock()
         self._forget()
@@ -123,12 +125,24 @@ class Ledger:
         return list(self._entries)
 
     def state(self) -> LedgerState:
-        """Return what is true now, or was when it was last looked for; treat it as read-only."""
+        """Return what is true now, or was when it was last looked for; treat it as read-only.
+
+        Raises:
+            StorageError: If it cannot be looked for, or could not be at the last look.
+            IntegrityError: If the chain is broken.
+        """
         now = time.monotonic()
         if now >= self._rests_until or not self._is_opened:
             # Before the look: whoever asks meanwhile goes on with what is known.
             self._rests_until = now + self._rest_seconds
-            self._catch_up()
+            try:
+                self._catch_up()
+            except Exception as error:
+                self._failed = error
+                raise
+            self._failed = None
+        elif self._failed is not None:
+            raise self._failed
         return self._state
 
     def until(self, position: int | datetime) -> list[Entry]:

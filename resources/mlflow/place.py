@@ -15,6 +15,7 @@ from typing import Final
 from uuid import uuid4
 
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.addresses import without_password
 from forecast_assets.core.errors import InputError, MirrorConflictError, MirrorUnavailableError, first_line
 
 DATABASE: Final = "mlflow.db"
@@ -85,7 +86,7 @@ class MirrorPlace:
             >>> MirrorPlace(Path("m"), "x", "postgresql://ana:secret@db/mlflow").shown
             'postgresql+psycopg://ana:***@db/mlflow'
         """
-        return _without_password(self.uri)
+        return without_password(self.uri)
 
     @property
     def artifact_location(self) -> str | None:
@@ -225,8 +226,4 @@ def missing_library(name: str, what: str) -> InputError:
 
 def line_without_password(error: BaseException) -> str:
     """Return what an error says in one line, without a password that is part of an address."""
-    return _without_password(first_line(error))
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+    return without_password(first_line(error))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from forecast_assets.contracts import PRODUCTS, PUBLISHED
+from forecast_assets.core.addresses import without_password
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS
 from resources.operational_copy.databases import (
@@ -41,7 +42,7 @@ from resources.operational_copy.layout import (
     run_values,
     runs_columns,
 )
-from resources.postgresql.connecting import connected, error_line, plain_address, require_psycopg, without_password
+from resources.postgresql.connecting import connected, error_line, plain_address, require_psycopg
 from resources.store.sql import identifier, text
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ What belongs here: what every use of such a database has in common. What does no
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from forecast_assets.core.addresses import without_password
 from forecast_assets.core.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS: Final = 3
 # A server that is cut off without a word is noticed by then.
 _SILENT_SECONDS: Final = 60
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
-
-
-def without_password(text: str) -> str:
-    """Return an address, or a sentence that has one, with stars in the place of its password.
-
-    Example:
-        >>> without_password("postgresql://ana:secret@db/x")
-        'postgresql://ana:***@db/x'
-    """
-    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def plain_address(url: str) -> str:
@@ -72,9 +62,13 @@ def connected(url: str, *, statement_seconds: int = 0, lock_seconds: int = 0) ->
         url: Of the database.
         statement_seconds: How long one statement may take; 0 for as long as it takes.
         lock_seconds: How long to wait for who holds a lock; 0 for as long as it takes.
+
+    Raises:
+        InputError: If the address cannot be read.
     """
     import psycopg
 
+    _require_readable(url)
     options = f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s -c timezone=UTC"
     with psycopg.connect(
         plain_address(url),
@@ -85,3 +79,29 @@ def connected(url: str, *, statement_seconds: int = 0, lock_seconds: int = 0) ->
         autocommit=True,
     ) as connection:
         yield connection
+
+
+def _require_readable(url: str) -> None:
+    """Refuse an address that the library cannot read, or reads otherwise than it was meant: a password splits it."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(plain_address(url)).items()}
+    except ProgrammingError:
+        parts = None
+    if parts is None or _is_split(parts, url):
+        # The library's own words have parts of the password.
+        raise InputError(
+            "The address of the database cannot be read.",
+            remedy="Write it as postgresql://USER:PASSWORD@HOST/NAME, with % @ / ? in a password as %25 %40 %2F %3F.",
+        ) from None
+
+
+def _is_split(parts: Mapping[str, str], url: str) -> bool:
+    host, port, name = (parts.get(each, "") for each in ("host", "port", "dbname"))
+    return (
+        not all(each.isdigit() for each in port.split(",") if each)
+        or ("@" in host and not host.startswith(("/", "@")))
+        or ("@" in name and "%40" not in url)
+    )

@@ -7,17 +7,14 @@ seconds: whoever asked goes on without it at once, and so does everybody else fo
 """
 
 import logging
-import re
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
+from forecast_assets.core.addresses import without_password
 from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 Answer = TypeVar("Answer")
 Otherwise = TypeVar("Otherwise")
@@ -79,7 +76,7 @@ class RedisServer:
     @property
     def place(self) -> str:
         """Where it is, for people: without a password."""
-        return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", self._url).partition("?")[0]
+        return without_password(self._url)
 
     def ask(self, call: Callable[[], Answer], otherwise: Otherwise) -> Answer | Otherwise:
         """Return what a call to the server gives.

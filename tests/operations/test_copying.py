@@ -88,6 +88,33 @@ def test_the_newest_runs_are_kept(published: Stores, target: Target) -> None:
     assert differences(published, target, keep=2) == []
 
 
+def test_at_each_moment_of_a_sync_some_run_is_there(
+    published: Stores, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_copy(published, target.database, 1)
+    publish(published, run_key(3))
+    seen: list[list[RunKey]] = []
+
+    def watched(name: str) -> None:
+        real = getattr(copying, name)
+
+        def call(*arguments: object, **options: object) -> object:
+            try:
+                return real(*arguments, **options)
+            finally:
+                seen.append(keys(published, target.database))
+
+        monkeypatch.setattr(copying, name, call)
+
+    for name in ("copy_run", "drop_runs", "mend_views"):
+        watched(name)
+    sync_copy(published, target.database, 1, lambda *_: seen.append(keys(published, target.database)))
+    assert seen[0] == [run_key(2)]
+    assert [run_key(2), run_key(3)] in seen
+    assert seen[-1] == [run_key(3)]
+    assert [] not in seen
+
+
 def test_a_run_that_a_channel_points_at_stays_until_there_is_a_newer_one(published: Stores, target: Target) -> None:
     register(published, "stat-2")
     published.registry.promote("stat-1", by="ana", reason="the first")
@@ -169,15 +196,17 @@ def test_what_stopped_goes_on(published: Stores, target: Target, monkeypatch: py
 
 
 def test_a_published_file_that_was_changed_is_told_and_not_copied(published: Stores, target: Target) -> None:
-    publication = published.predictions.publication(run_key(2))
+    sync_copy(published, target.database, 14)
+    publish(published, run_key(3))
+    publication = published.predictions.publication(run_key(3))
     (file,) = published.predictions.files(publication, "stockout_risks")
     path = Path(published.blobs.place(file.path))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ChangedFileError):
-        sync_copy(published, target.database, 14)
-    assert keys(published, target.database) == []
-    assert target.run("SELECT count(*) FROM {0}forecasts") == [(0,)]
+        sync_copy(published, target.database, 1)
+    assert keys(published, target.database) == [run_key(), run_key(revision=1), run_key(1), run_key(2)]
+    assert target.run("SELECT count(*) FROM {0}forecasts") == [(4 * 14,)]
 
 
 def test_rows_come_part_by_part_in_the_order_of_their_key(published: Stores) -> None:

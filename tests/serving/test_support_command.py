@@ -77,6 +77,12 @@ def test_health_says_what_there_is_to_answer_from(call: Call) -> None:
     assert "degraded: the newest daily run of the champion" in said
 
 
+def test_this_process_tells_of_no_events_and_kept_features_of_its_own(call: Call) -> None:
+    code, said = call("support", "health", "--json")
+    state = json.loads(said)
+    assert (code, state["is_ready"], state["events"], state["features"]) == (0, True, None, None)
+
+
 def test_a_home_without_a_run_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +90,7 @@ def test_a_home_without_a_run_is_not_ready(
     code, said = caller(monkeypatch, capsys)("support", "health")
     assert code == 3
     assert "not ready: nothing is published yet" in said
+    assert "Publish a run" in said
 
 
 @pytest.fixture
@@ -116,6 +123,8 @@ def test_a_running_service_is_asked_for_its_own_state(call: Call, service: str) 
     assert code == 3
     for words in ("the disk is gone", "degraded: two events wait", "7 recorded, 5 in every sink, 2 dropped"):
         assert words in said
+    assert "Publish a run" not in said
+    assert "Mend what is named" in said
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str, str, Mapping[str, Any]]]] = {
           "The key 9f2c41d07be3 has asked 1,200 times within a minute, as often as its role may.", "Ask again in 12 s.",
           {"retry_after_seconds": 12}),
     500: ("A defect, or stored bytes that are not what was recorded", "defect", "The service failed on this request.",
-          "Tell an operator the request's id.", {}),
+          "Tell an operator the id of the request.", {}),
     503: ("A disk, a bucket or a database does not answer", "storage", "The event store does not answer.",
           "Ask again in a moment.", {}),
 }  # fmt: skip

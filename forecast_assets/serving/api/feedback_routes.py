@@ -105,7 +105,7 @@ def add_feedback(
         now = plane.clock().isoformat(timespec="seconds")
         texts = texts_of(body, request.headers.get("content-type", ""))
         receipt = receive(plane.stores, store, Sender(caller.key_id, caller.name, request_id, now), texts, find_events)
-        return _answer(receipt, request_id)
+        return _answer(receipt, request)
 
 
 def texts_of(body: bytes, content_type: str) -> Sequence[str]:
@@ -156,7 +156,7 @@ def _past_space(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _answer(receipt: Receipt, request_id: str) -> Response:
+def _answer(receipt: Receipt, request: Request) -> Response:
     told = {
         "accepted": receipt.accepted,
         "dead_lettered": receipt.dead_lettered,
@@ -164,14 +164,14 @@ def _answer(receipt: Receipt, request_id: str) -> Response:
         "records": [{k: v for k, v in asdict(each).items() if v is not None} for each in receipt.outcomes],
     }
     if receipt.accepted:
-        return JSONResponse({"request_id": request_id, **told})
+        return JSONResponse({"request_id": str(request.scope.get("request_id", "")), **told})
     what = Problem(
         "no-usable-record",
         f"None of the {receipt.dead_lettered} records can be used; the first: {receipt.outcomes[0].reason}.",
         "They are kept as dead letters: an operator can mend and replay them, or send them correctly under another id.",
         told,
     )
-    return answer(request_id, HTTPStatus.UNPROCESSABLE_ENTITY, what)
+    return answer(request.scope, HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
 
 async def _body(request: Request) -> bytes:

@@ -67,7 +67,7 @@ class Guards:
 
         try:
             if _length(headers) > self._largest:
-                await too_large(request_id, self._largest)(scope, receive, answer)
+                await too_large(scope, self._largest)(scope, receive, answer)
             else:
                 await self._app(scope, _Bounded(receive, self._largest), answer)
         except Exception as error:
@@ -75,7 +75,7 @@ class Guards:
             if status:
                 # Part of an answer is out: only breaking off tells that it is not whole.
                 raise
-            await failed(request_id, error)(scope, receive, answer)
+            await failed(scope, error)(scope, receive, answer)
         finally:
             key_id, problem = scope.get("key_id", "-"), scope.get("problem", "-")
             _log.info(

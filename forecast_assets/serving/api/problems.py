@@ -3,9 +3,9 @@
 What belongs here: which status an error has, and its document. What does not: raising any.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -64,16 +64,17 @@ class TooLargeError(HTTPException):
 
 
 def answer(
-    request_id: str, status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
+    scope: MutableMapping[str, Any], status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return the answer that says what is wrong.
+    """Return the answer that says what is wrong, and have the log of the request say which it was.
 
     Args:
-        request_id: Of the request.
+        scope: Of the request.
         status: Of the answer.
         problem: What is wrong.
         headers: Of the answer.
     """
+    scope["problem"] = problem.code
     document = {
         "type": f"about:blank#{problem.code}",
         "title": status.phrase,
@@ -83,12 +84,12 @@ def answer(
         "remedy": problem.remedy,
         "actions": list(problem.actions),
         "facts": dict(problem.facts),
-        "request_id": request_id,
+        "request_id": str(scope.get("request_id", "")),
     }
     return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
-def too_large(request_id: str, largest: int) -> JSONResponse:
+def too_large(scope: MutableMapping[str, Any], largest: int) -> JSONResponse:
     """Return the answer to a body beyond its bound, in bytes."""
     what = Problem(
         "too-large",
@@ -96,13 +97,13 @@ def too_large(request_id: str, largest: int) -> JSONResponse:
         "Ask for fewer series at a time.",
         {"largest_bytes": largest},
     )
-    return answer(request_id, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+    return answer(scope, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
 
 
-def failed(request_id: str, error: Exception) -> JSONResponse:
+def failed(scope: MutableMapping[str, Any], error: Exception) -> JSONResponse:
     """Return the answer where the service failed: by a disk or a stored file, or by a defect."""
     kind, what = failure_of(error)
-    return answer(request_id, status_of(kind), what)
+    return answer(scope, status_of(kind), what)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -115,31 +116,19 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, TooManyRequestsError):
             headers["Retry-After"] = str(error.facts["retry_after_seconds"])
-        return _answer(request, status_of(type(error)), problem_of(error), headers)
+        return answer(request.scope, status_of(type(error)), problem_of(error), headers)
 
     @app.exception_handler(RequestValidationError)
     async def of_names_and_types(request: Request, error: RequestValidationError) -> JSONResponse:
         what = malformed(error.errors(), "/openapi.json says what each route takes")
-        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, what)
+        return answer(request.scope, HTTPStatus.UNPROCESSABLE_ENTITY, what)
 
     @app.exception_handler(TooLargeError)
     async def over_its_bound(request: Request, error: TooLargeError) -> JSONResponse:
-        return too_large(_request_id(request), error.largest)
+        return too_large(request.scope, error.largest)
 
     @app.exception_handler(HTTPException)
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         what = Problem(status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.")
-        return _answer(request, status, what, error.headers)
-
-
-def _answer(
-    request: Request, status: HTTPStatus, problem: Problem, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """Answer with a problem, and have the log of the request say which it was."""
-    request.scope["problem"] = problem.code
-    return answer(_request_id(request), status, problem, headers)
-
-
-def _request_id(request: Request) -> str:
-    return str(request.scope.get("request_id", ""))
+        return answer(request.scope, status, what, error.headers)

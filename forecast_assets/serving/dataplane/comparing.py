@@ -138,7 +138,7 @@ class Comparer:
         self._stores, self._prepared, self._deadline = stores, prepared, deadline_seconds
         self._few = few or RowBlocks(stores)
         self._pairs: MadeOnce[tuple[RunKey, RunKey], PreparedPair] = MadeOnce(
-            lambda keys: pair(stores, *keys), MOST_PAIRS
+            lambda keys: pair(stores, *keys), MOST_PAIRS, at_once=1
         )
 
     def prepare(self, before: RunKey, after: RunKey) -> None:

@@ -7,9 +7,10 @@ making one.
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import inf
-from threading import Lock, Thread
+from threading import Lock, Semaphore, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -18,7 +19,7 @@ Made = TypeVar("Made")
 
 
 @dataclass
-class _OfMoment(Generic[Made]):
+class _MadeSince(Generic[Made]):
     """What is made, and since when; or is being made."""
 
     made: "Future[Made]" = field(default_factory=Future)
@@ -37,6 +38,7 @@ class MadeOnce(Generic[Key, Made]):
         most: How many are kept.
         keeps_seconds: How long one is kept.
         clock: Returns seconds.
+        at_once: How many are made at the same time, where each takes much memory; others wait for their turn.
     """
 
     def __init__(
@@ -46,19 +48,26 @@ class MadeOnce(Generic[Key, Made]):
         *,
         keeps_seconds: float = inf,
         clock: Callable[[], float] = monotonic,
+        at_once: int | None = None,
     ) -> None:
         self._make, self._most, self._keeps, self._clock = make, most, keeps_seconds, clock
-        self._kept: OrderedDict[Key, _OfMoment[Made]] = OrderedDict()
+        self._kept: OrderedDict[Key, _MadeSince[Made]] = OrderedDict()
         self._lock = Lock()
+        self._turn: AbstractContextManager[object] = nullcontext() if at_once is None else Semaphore(at_once)
 
     def is_ready(self, key: Key) -> bool:
         """Whether one is made, so that nobody would wait for it."""
         return self.seconds_left(key) > 0.0
 
+    def is_begun(self, key: Key) -> bool:
+        """Whether one is made, or being made."""
+        with self._lock:
+            return self._still_kept(key) is not None
+
     def seconds_left(self, key: Key) -> float:
         """Return for how long one that is made is kept yet; 0 for one that is not made."""
         with self._lock:
-            kept = self._of_today(key)
+            kept = self._still_kept(key)
         return self._left(kept) if kept is not None and kept.is_ready else 0.0
 
     def get(self, key: Key, timeout: float | None = None) -> Made:
@@ -73,9 +82,9 @@ class MadeOnce(Generic[Key, Made]):
             ForecastAssetsError: What kept it from being made; who asks next tries again.
         """
         with self._lock:
-            kept = self._of_today(key)
+            kept = self._still_kept(key)
             if kept is None:
-                kept = self._kept[key] = _OfMoment()
+                kept = self._kept[key] = _MadeSince()
                 Thread(target=self._begin, args=(key, kept), name=f"make {key}", daemon=True).start()
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
@@ -89,8 +98,9 @@ class MadeOnce(Generic[Key, Made]):
         Raises:
             ForecastAssetsError: What kept it from being made; the one that is there stays for as long as it may.
         """
-        kept: _OfMoment[Made] = _OfMoment()
-        kept.made.set_result(self._make(key))
+        kept: _MadeSince[Made] = _MadeSince()
+        with self._turn:
+            kept.made.set_result(self._make(key))
         kept.since = self._clock()
         with self._lock:
             # Nobody asked for it any more, perhaps.
@@ -101,9 +111,9 @@ class MadeOnce(Generic[Key, Made]):
         """Let go of what is too old, so that it takes no room until somebody asks."""
         with self._lock:
             for key in list(self._kept):
-                self._of_today(key)
+                self._still_kept(key)
 
-    def _of_today(self, key: Key) -> _OfMoment[Made] | None:
+    def _still_kept(self, key: Key) -> _MadeSince[Made] | None:
         """Return what is there, or being made, and not too old."""
         kept = self._kept.get(key)
         if kept is not None and self._left(kept) <= 0.0:
@@ -111,12 +121,13 @@ class MadeOnce(Generic[Key, Made]):
             return None
         return kept
 
-    def _left(self, kept: _OfMoment[Made]) -> float:
+    def _left(self, kept: _MadeSince[Made]) -> float:
         return self._keeps - (self._clock() - kept.since)
 
-    def _begin(self, key: Key, kept: _OfMoment[Made]) -> None:
+    def _begin(self, key: Key, kept: _MadeSince[Made]) -> None:
         try:
-            made = self._make(key)
+            with self._turn:
+                made = self._make(key)
             kept.since = self._clock()
             kept.made.set_result(made)
         except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic, time
 from typing import Final
 
@@ -43,6 +43,8 @@ from resources.stores.home import Stores
 _BLOCK: Final = 200
 _READING: Final = 4
 KEPT_SECONDS: Final = 86_400.0
+# What waits for a run in the background looks so often whether the process ends.
+_WAITS_SECONDS: Final = 0.5
 # When so much of its time is left, a run is prepared and put again by who has it prepared; and later, by who has not.
 _RENEWED_AT: Final = 0.25
 _TAKEN_OVER_AT: Final = 0.1
@@ -97,6 +99,7 @@ class OnlineFeatures:
         self._tried: set[RunKey] = set()
         self._hits = self._misses = self._put = 0
         self._lock = Lock()
+        self._closed = Event()
         self._readers = ThreadPoolExecutor(_READING, thread_name_prefix="features")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="features-put")
 
@@ -220,6 +223,7 @@ class OnlineFeatures:
 
     def close(self) -> None:
         """Let go of what is held; what was to be put is left out."""
+        self._closed.set()
         self._writer.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._cache.close()
@@ -287,11 +291,13 @@ class OnlineFeatures:
     def _put_missed(self, run: RunKey) -> None:
         """Wait for a run, and put what was asked of it meanwhile."""
         try:
-            prepared = self._prepared.get(run)
+            prepared = self._awaited(run)
         except Exception as error:  # noqa: BLE001 - whoever asked is told, and tries again
             with self._lock:
                 self._missed.pop(run, None)
             _log.warning("%s could not be prepared, so none of it is put into the cache: %s", run, error)
+            return
+        if prepared is None:
             return
         with self._lock:
             missed = self._missed.pop(run, set())
@@ -303,6 +309,17 @@ class OnlineFeatures:
                 self._put_run(run, prepared)
         except Exception:  # noqa: BLE001 - questions are answered without it
             _log.exception("features of %s could not be put into the cache", run)
+
+    def _awaited(self, run: RunKey) -> PreparedRun | None:
+        """Wait for a run; None if the process ends first, which waits for this thread."""
+        while not self._closed.is_set():
+            try:
+                return self._prepared.get(run, _WAITS_SECONDS)
+            except TimeoutError:
+                if not self._prepared.is_begun(run):
+                    # It was let go of, or that is how it failed.
+                    raise
+        return None
 
     def _put_all(self, run: RunKey, prepared: PreparedRun) -> None:
         count = prepared.panel.series.height

@@ -20,7 +20,7 @@ Prepare = Callable[[Stores, RunKey], PreparedRun]
 
 
 class PreparedRuns(MadeOnce[RunKey, PreparedRun]):
-    """Prepares runs when they are first asked for.
+    """Prepares runs when they are first asked for, one at a time.
 
     Args:
         stores: Where everything is.
@@ -39,4 +39,4 @@ class PreparedRuns(MadeOnce[RunKey, PreparedRun]):
         keeps_seconds: float = inf,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(lambda run: prepare(stores, run), most, keeps_seconds=keeps_seconds, clock=clock)
+        super().__init__(lambda run: prepare(stores, run), most, keeps_seconds=keeps_seconds, clock=clock, at_once=1)

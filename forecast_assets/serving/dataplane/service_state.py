@@ -12,6 +12,7 @@ from forecast_assets.core.keys import CADENCES, DAILY, WEEKLY
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
+NOTHING_PUBLISHED: Final = "nothing is published yet"
 # A daily run is made the day after its date; a weekly one within the week after its Sunday.
 _LATE_AFTER_DAYS: Final = {DAILY.name: 2, WEEKLY.name: 9}
 
@@ -51,7 +52,7 @@ def service_state(stores: Stores, now: datetime) -> ServiceState:
     except (ForecastAssetsError, OSError) as error:
         return ServiceState(is_ready=False, reasons=(f"the ledger cannot be read: {error}",))
     if not state.publications:
-        return ServiceState(is_ready=False, reasons=("nothing is published yet",), ledger_sequence=state.sequence)
+        return ServiceState(is_ready=False, reasons=(NOTHING_PUBLISHED,), ledger_sequence=state.sequence)
     newest = _newest_of_champions(state)
     late = [
         f"the newest {cadence} run of the champion is {(now.date() - found).days} days old"

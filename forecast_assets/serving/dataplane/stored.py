@@ -114,9 +114,10 @@ def _page(runs: Sequence[FollowedRun], row: int) -> Page:
 
 
 def _rows(stores: Stores, run: FollowedRun, question: StoredQuestion, few: RowBlocks) -> pl.LazyFrame:
-    product, named = STORED[question.product].name, [*product_of(question.store_ids, question.sku_ids)]
-    if 0 < len(named) <= _FEW_SERIES:
-        rows = few.rows(run.publication, product, named)
+    product = STORED[question.product].name
+    # Named are many of each, perhaps, whose pairs would be millions.
+    if 0 < len(question.store_ids) * len(question.sku_ids) <= _FEW_SERIES:
+        rows = few.rows(run.publication, product, [*product_of(question.store_ids, question.sku_ids)])
     else:
         rows = scan_product(stores, run.publication, product)
         for column, wanted in (("store_id", question.store_ids), ("sku_id", question.sku_ids)):

@@ -62,11 +62,20 @@ class Warming:
             self._features.warm(run, told)
         self._features.let_go_old()
 
+    def try_once(self, told: Callable[[RunKey], None] = lambda _run: None) -> None:
+        """Do the same, and log what keeps a run from being prepared: a service goes on, and whoever asks is told.
+
+        Args:
+            told: Is called with each run before it is prepared.
+        """
+        try:
+            self.once(told)
+        except (ForecastAssetsError, OSError) as error:
+            _log.warning("a run could not be prepared: %s", error)
+        except Exception:  # noqa: BLE001 - a defect here must not end the only look at the ledger
+            _log.exception("a run could not be prepared")
+
     def _keep(self) -> None:
         while not self._stopped.is_set():
-            try:
-                self.once()
-            except (ForecastAssetsError, OSError) as error:
-                # Whoever asks is told; a service goes on with what it has.
-                _log.warning("a run could not be prepared: %s", error)
+            self.try_once()
             self._stopped.wait(self._every)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import FIRST, ForecastAssetsError
+from forecast_assets.core.errors import FIRST, ForecastAssetsError, IntegrityError, StorageError
 from forecast_assets.core.library_errors import as_own_error
 
 
@@ -32,7 +32,13 @@ class Problem:
 
 
 # What it was stands in the log under the request's id, and nowhere else.
-DEFECT: Final = Problem("defect", "The service failed on this request.", "Tell an operator the request's id.")
+_TELL: Final = "Tell an operator the id of the request."
+DEFECT: Final = Problem("defect", "The service failed on this request.", _TELL)
+# A library's words name paths of the server, and its remedy is an operator's.
+_FAILURES: Final[Mapping[type[ForecastAssetsError], str]] = {
+    StorageError: "A disk of the service refuses.",
+    IntegrityError: "A stored file of the service cannot be read.",
+}
 
 
 def problem_of(error: ForecastAssetsError) -> Problem:
@@ -43,11 +49,16 @@ def problem_of(error: ForecastAssetsError) -> Problem:
 def failure_of(error: Exception) -> tuple[type[ForecastAssetsError], Problem]:
     """Return what an error says that nobody raised on purpose: a disk or a stored file that fails, or a defect.
 
+    What it was is for whoever calls this to log.
+
     Returns:
         The kind of error that it is to callers, and the problem.
     """
     known = as_own_error(error)
-    return (ForecastAssetsError, DEFECT) if known is None else (type(known), problem_of(known))
+    if known is None:
+        return ForecastAssetsError, DEFECT
+    said = next((said for kind, said in _FAILURES.items() if isinstance(known, kind)), None)
+    return type(known), problem_of(known) if said is None else Problem(known.code, said, _TELL)
 
 
 def malformed(mistakes: Iterable[Mapping[str, Any]], documented_in: str) -> Problem:

@@ -21,8 +21,8 @@ from forecast_assets.serving.rpc.health import RpcHealth
 # As many as answer over HTTP; those that wait for one, or watch health, are bounded too, and the rest refused at once.
 _ANSWERING: Final = 40
 _MOST_CALLS: Final = 1_000
-# Whoever watches health hears of a change after so long.
-HEALTH_EVERY_SECONDS: Final = 5.0
+# Whoever watches health hears of a change after so long: well within the grace of a service that is told to stop.
+HEALTH_EVERY_SECONDS: Final = 1.0
 # A second process on the same port is told so, instead of sharing its callers.
 _OPTIONS: Final = (("grpc.max_receive_message_length", LARGEST_REQUEST_BYTES), ("grpc.so_reuseport", 0))
 

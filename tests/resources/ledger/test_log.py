@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast_assets.core.errors import BrokenChainError
+from forecast_assets.core.errors import BrokenChainError, StorageError
 from resources.ledger.entries import KINDS
 from resources.ledger.log import BUNDLE, Ledger, entry_path
 from resources.ledger.records import canonical
@@ -82,6 +82,28 @@ def test_a_ledger_that_rests_looks_again_when_it_has_rested(tmp_path: Path, monk
     assert ledger.state().channel("champion") == "b"
     promote(other, "c")
     assert len(ledger.entries()) == 3, "whoever asks for all entries gets all"
+
+
+def test_a_look_that_failed_is_told_until_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("resources.ledger.log.time.monotonic", lambda: now)
+    promote(Ledger(BlobStore(tmp_path)), "a")
+    blobs = BlobStore(tmp_path)
+    ledger, find = Ledger(blobs, rest_seconds=0.1), blobs.find
+    assert ledger.state().channel("champion") == "a"
+
+    def fails(path: str) -> bytes | None:
+        raise StorageError(f"no answer at {now}: {path}")
+
+    monkeypatch.setattr(blobs, "find", fails)
+    assert ledger.state().sequence == 1, "within the rest nothing is looked for"
+    for later, looked_at in ((0.2, 100.2), (0.05, 100.2), (0.1, 100.35)):
+        now += later
+        with pytest.raises(StorageError, match=f"no answer at {looked_at}"):
+            ledger.state()
+    monkeypatch.setattr(blobs, "find", find)
+    now += 0.2
+    assert [ledger.state().sequence, ledger.state().sequence] == [1, 1]
 
 
 # --- bundles: a folder is listed when it is opened, so that they hide no hole ---

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,7 @@ from resources.operational_copy.databases import copy_database
 from resources.operational_copy.layout import FORMAT, CopiedRun, layout_fingerprint
 from resources.operational_copy.writing import RunToCopy, copy_run, drop_runs, mend_views, remove_strays
 from tests.support.copy_cases import LEDGER, PUBLISHED_AT, Target, frames_of, read_back, run_to_copy
+from tests.support.mirrors import require
 from tests.support.store_cases import run_key
 
 KEY = run_key()
@@ -388,6 +390,18 @@ def test_a_full_disk_is_told_and_what_is_there_stays(tmp_path: Path) -> None:
     runs = runs_of(target)
     assert KEY in [run.key for run in runs]
     assert target.run("SELECT count(*) FROM forecasts") == [(14 * len(runs),)]
+
+
+@pytest.mark.parametrize("user", ["ana:50%off", "ana:p@ss", "ana:p/ss", "ana:1/2", "ana:s%zz/?x@y"])
+def test_an_address_that_cannot_be_read_is_told_without_any_part_of_it(user: str) -> None:
+    require(find_spec("psycopg"), "psycopg")
+    database = copy_database(f"postgresql+psycopg://{user}@db.invalid/x", Path("unused"))
+    assert database.place == "postgresql://ana:***@db.invalid/x"
+    with pytest.raises(InputError, match=r"^The address of the database cannot be read\.") as refused:
+        copy_run(database, LEDGER, run_to_copy(KEY))
+    assert "% @ / ? in a password as %25 %40 %2F %3F" in str(refused.value.remedy)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
 
 
 def test_a_server_that_is_down_is_told_without_its_password() -> None:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES
 from resources.operational.api_keys import ApiKeys
 from resources.operational.opening import operational_store
 from resources.stores.home import Stores, open_stores
@@ -132,6 +133,33 @@ def test_a_request_of_bad_records_only_is_a_problem_whose_records_are_kept(door:
     assert [each.letter_id for each in door.letters.all()] == [problem["facts"]["records"][0]["letter_id"]]
     assert sent(client, [{"kind": "praise"}], "r-1").status_code == 422
     assert len(door.letters.all()) == 1
+
+
+def test_the_log_of_a_request_says_which_problem_was_answered(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(error: Exception) -> Callable[..., object]:
+        def call(*_: object) -> object:
+            raise error
+
+        return call
+
+    def answered(body: Any) -> tuple[int, str]:
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            status = sent(client, body).status_code
+        ((line, problem),) = (
+            (record.getMessage(), vars(record)["problem"]) for record in caplog.records if "problem" in vars(record)
+        )
+        assert f"problem {problem})" in line
+        return status, problem
+
+    assert answered([LABEL]) == (200, "-")
+    assert answered([{"kind": "praise"}]) == (422, "no-usable-record")
+    assert answered("x" * (LARGEST_REQUEST_BYTES + 1)) == (413, "too-large")
+    for error, told in ((KeyError("a defect"), (500, "defect")), (PermissionError(13, "/srv"), (503, "storage"))):
+        monkeypatch.setattr("forecast_assets.serving.api.feedback_routes.receive", fails(error))
+        assert answered([LABEL]) == told
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[1,]", '[{"a":1} {"b":2}]', "[1] x", "[", b"[\xff]", "[" * 50_000])

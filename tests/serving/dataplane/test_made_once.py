@@ -111,3 +111,40 @@ def test_its_time_begins_when_it_is_made() -> None:
     assert not kept.is_ready("a")
     go.set()
     assert (kept.get("a", 20), kept.seconds_left("a")) == (1, 10.0)
+
+
+def test_no_more_are_made_at_once_than_may_be_and_all_are_made() -> None:
+    go, begun, under_way, most = Event(), Event(), list[str](), list[int]()
+
+    def make(key: str) -> str:
+        under_way.append(key)
+        most.append(len(under_way))
+        begun.set()
+        assert go.wait(20)
+        under_way.remove(key)
+        return key.upper()
+
+    kept: MadeOnce[str, str] = MadeOnce(make, 4, at_once=1)
+    for key in "abc":
+        with pytest.raises(TimeoutError):
+            kept.get(key, 0.01)
+    renewing = Thread(target=kept.renew, args=("a",))
+    renewing.start()
+    assert begun.wait(20)
+    assert under_way == ["a"]
+    go.set()
+    assert [kept.get(key, 20) for key in "abc"] == ["A", "B", "C"]
+    renewing.join(20)
+    assert most == [1, 1, 1, 1]
+
+
+def test_what_fails_lets_the_next_one_be_made() -> None:
+    def make(key: str) -> str:
+        if key == "a":
+            raise StorageError("no answer")
+        return key
+
+    kept: MadeOnce[str, str] = MadeOnce(make, 4, at_once=1)
+    with pytest.raises(StorageError):
+        kept.get("a", 20)
+    assert kept.get("b", 20) == "b"

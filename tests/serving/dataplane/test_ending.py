@@ -1,0 +1,57 @@
+"""What goes on in the background when a process ends: nobody waits for it, and what fails is not tried for ever."""
+
+from collections.abc import Callable
+from threading import Event
+from time import monotonic
+
+import pytest
+
+from forecast_assets.core.keys import RunKey
+from forecast_assets.serving.dataplane.online_features import OnlineFeatures
+from forecast_assets.serving.dataplane.prepared import PreparedRun
+from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
+from resources.feature_cache.in_process import InProcessCache
+from resources.stores.home import Stores
+from tests.support.store_cases import run_key
+
+KEY = run_key()
+
+
+def features_of(stores: Stores, prepare: Callable[[Stores, RunKey], PreparedRun]) -> OnlineFeatures:
+    return OnlineFeatures(stores, PreparedRuns(stores, prepare=prepare), InProcessCache())
+
+
+def test_a_process_that_ends_does_not_wait_for_a_run_that_is_being_prepared(stores: Stores) -> None:
+    go = Event()
+
+    def slow(_stores: Stores, _run: RunKey) -> PreparedRun:
+        assert go.wait(60)
+        raise AssertionError("nobody waits for it any more")
+
+    features = features_of(stores, slow)
+    with pytest.raises(TimeoutError):
+        features.of(KEY, [("S-01", "A")], 0.01)
+    started = monotonic()
+    features.close()
+    # As the interpreter does when it ends.
+    features._writer.shutdown(wait=True)
+    assert monotonic() - started < 20
+    go.set()
+
+
+def test_a_run_that_fails_by_its_own_time_limit_is_not_prepared_again_and_again(stores: Stores) -> None:
+    go, times = Event(), list[RunKey]()
+
+    def fails(_stores: Stores, run: RunKey) -> PreparedRun:
+        times.append(run)
+        assert go.wait(60)
+        raise TimeoutError
+
+    features = features_of(stores, fails)
+    with pytest.raises(TimeoutError):
+        features.of(KEY, [("S-01", "A")], 0.01)
+    go.set()
+    features.finish()
+    # Twice if it had failed before anything waited in the background.
+    assert len(times) <= 2
+    features.close()
