@@ -305,6 +305,8 @@ def test_a_version_that_meets_by_now_what_was_overridden_is_marked_no_more(store
         runs = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
         history = connection.sql("SELECT overrides FROM audit.channel_history ORDER BY sequence").fetchall()
     assert (dict(runs)[str(before.key)], dict(runs)[str(after.key)]) == (RISK, ""), "what was published stays"
+    corrected = publish(stores, replace(before.key, revision=1))
+    assert corrected.overrides == (RISK,), "a correction is of the run that was marked"
     assert history == [(RISK,), ("",)]
 
 
