@@ -272,7 +272,10 @@ def record_judged_snapshot(
     closed: tuple[str, ...] = ()
     told = signals_of_rows(result.rows, day)
     if all(each <= day for each in state.part(AnomalyRecords).by_day):
-        opened, closed = opened_and_closed_signals(told, state.part(Backlog).present)
+        snapshots = snapshots_named(context.stores, version.inputs)
+        watched = watched_by(snapshots[day])
+        read = SnapshotReader(context.stores, snapshots, watched).rows(day)
+        opened, closed = opened_and_closed_signals(told, state.part(Backlog).present, watched.known_feeds(read))
     counts = verdict_counts(result.rows)
     record = AnomalyRecord(
         day, version.version, version.files[0].sha256, version.facts["known_until"], version.facts["detector"],
