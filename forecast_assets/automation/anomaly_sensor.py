@@ -15,7 +15,7 @@ from forecast_assets.core.keys import last_day_over
 from forecast_assets.feature_anomalies.stage import require_judgeable
 from forecast_assets.presentation.actions import error_text
 from resources.ledger.entries.anomalies import AnomalyRecords
-from resources.ledger.present import present
+from resources.ledger.present import present_of_days
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.stores.home import Stores
@@ -47,7 +47,9 @@ def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = N
         now: Moment that decides which days are over; by default the present.
     """
     try:
-        newest = stores.observations.newest_day("sales", until=last_day_over(now or present(stores.ledger.state())))
+        newest = stores.observations.newest_day(
+            "sales", until=last_day_over(now or present_of_days(stores.ledger.state()))
+        )
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
     state = stores.ledger.state()

@@ -48,7 +48,7 @@ from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.store.blobs import translated
 from resources.stores.home import Stores, open_stores
 
@@ -268,7 +268,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs are missing.
         """
         self._require_day_of_the_store(day)
-        if day >= present(self.stores.ledger.state()).date():
+        if day >= present_of_days(self.stores.ledger.state()).date():
             raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
         known = tuple(batch.batch_id for batch in self.stores.observations.batches())
         # Training on a date and then running it asks for the same snapshot twice.
@@ -308,7 +308,9 @@ class UseCases(ABC):
         A version that was trained before and is no challenger yet is offered too, so that a call that was interrupted
         in between is taken up.
         """
-        due = due_training(self.stores, weeks=self.settings.retraining_weeks, now=present(self.stores.ledger.state()))
+        due = due_training(
+            self.stores, weeks=self.settings.retraining_weeks, now=present_of_days(self.stores.ledger.state())
+        )
         if isinstance(due, DueTraining):
             self.snapshot(due.request.cutoff)
             self.train_version(due.request)
@@ -326,7 +328,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs of the day are missing.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        over = last_day_over(present(self.stores.ledger.state()))
+        over = last_day_over(present_of_days(self.stores.ledger.state()))
         chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
         self.snapshot(chosen)
         self.judge_drift(chosen)
@@ -345,7 +347,7 @@ class UseCases(ABC):
             LostRaceError: If another process recorded a judgement in between; run again.
         """
         chosen = day or self.stores.observations.newest_day(
-            SALES.name, until=last_day_over(present(self.stores.ledger.state()))
+            SALES.name, until=last_day_over(present_of_days(self.stores.ledger.state()))
         )
         start = self.stores.ledger.state().start_date or chosen
         before = (chosen - timedelta(days=back) for back in range(earlier, 0, -1))
@@ -371,7 +373,7 @@ class UseCases(ABC):
             LostRaceError: If another process recorded a review of it in between; run again.
         """
         state = self.stores.ledger.state()
-        now = present(state)
+        now = present_of_days(state)
         last_day = newest_week(state, cadence, now) if week is None else week_end(week)
         require_reviewable(state, cadence, last_day, now)
         self.review_week(cadence, last_day)
