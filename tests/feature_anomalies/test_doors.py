@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from forecast_assets.automation.anomaly_sensor import anomaly_request
 from forecast_assets.cli import cli
-from forecast_assets.core.errors import NotReadyError
+from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
 from resources.ledger.entries.anomalies import AnomalyRecords
@@ -61,6 +61,29 @@ def test_snapshots_before_the_day_are_made_where_they_are_missing(stores: Stores
     assert [made.is_staged("feature_snapshots", LAST - timedelta(days=back)) for back in range(3)] == [
         True, True, False,
     ]  # fmt: skip
+
+
+def test_earlier_days_with_incomplete_inputs_are_left_out_and_named_and_other_features_are_made_anew(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sell(stores, days=4)
+    stage_days(stores, 4)
+    monkeypatch.setattr("forecast_assets.operations.use_cases.feature_version", lambda _: "others")
+    asked, judged = list[date](), list[date]()
+
+    def make(_: Runner, day: date) -> str:
+        asked.append(day)
+        if day == LAST - timedelta(days=2):
+            raise IncompleteInputsError(day, ["no prices"])
+        return ""
+
+    monkeypatch.setattr(Runner, "snapshot", make)
+    monkeypatch.setattr(Runner, "judge_series", lambda _, day: judged.append(day))
+    result = CliRunner().invoke(cli, ["anomalies", "snapshot", "--earlier", "3"])
+    assert asked == [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]
+    assert judged == [LAST]
+    assert result.stderr.count("left out: ") == 1
+    assert "no prices" in result.stderr
 
 
 def test_a_day_is_due_once_there_are_snapshots_enough_and_it_was_not_judged(stores: Stores, tmp_path: Path) -> None:
