@@ -89,6 +89,9 @@ def _canonical(content: bytes) -> bytes:
     """Return the file that skops wrote without what differs from run to run: times, and addresses of objects as names.
 
     What is left follows from the model, so that equal models are equal bytes.
+
+    Raises:
+        ValueError: If something would be lost, as of a release of skops that names its files in another way.
     """
     import zipfile
 
@@ -102,6 +105,9 @@ def _canonical(content: bytes) -> bytes:
         schema = _ADDRESS.sub(numbered, written.read(_SCHEMA).decode())
         arrays = {f"{number}.npy": f"{address}.npy" for address, number in numbers.items()}
         parts = {new: written.read(old) for new, old in arrays.items() if old in written.namelist()}
+        dropped = {*written.namelist()} - {*arrays.values(), _SCHEMA}
+        if dropped:
+            raise ValueError(f"The schema of the model names no array of {first_ten(sorted(dropped))}.")
         for name, part in {**parts, _SCHEMA: schema.encode()}.items():
             archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
     return made.getvalue()

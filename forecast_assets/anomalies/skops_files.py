@@ -85,14 +85,19 @@ def _estimators() -> frozenset[str]:
 @cache
 def _skops() -> Any:
     """Return `skops.io`, imported with short lists; of a release that wants others, with its own."""
-    if _LISTS not in sys.modules:
-        sys.modules[_LISTS] = _short_lists()
+    short = _short_lists() if _LISTS not in sys.modules else None
+    if short is not None:
+        sys.modules[_LISTS] = short
     try:
         import skops.io
     except ImportError:
         for name in [name for name in sys.modules if name.startswith("skops.io")]:
             del sys.modules[name]
         import skops.io
+    finally:
+        # Whoever asks for the lists themselves gets the whole ones.
+        if short is not None and sys.modules.get(_LISTS) is short:
+            del sys.modules[_LISTS]
     return skops.io
 
 

@@ -3,7 +3,8 @@
 What belongs here: deciding that a day is due, or saying why none is. What does not: judging, or training a detector.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from forecast_assets.core.keys import last_day_over
 from forecast_assets.feature_anomalies.stage import require_judgeable
 from forecast_assets.presentation.actions import error_text
 from resources.ledger.entries.anomalies import AnomalyRecords
+from resources.ledger.present import present_of_days
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.stores.home import Stores
@@ -37,7 +39,7 @@ def build_anomaly_sensor(stores: StoresResource, job: str) -> dg.SensorDefinitio
 
 
 def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = None) -> dg.RunRequest | dg.SkipReason:
-    """Return the request for the oldest day that is due, or why there is none.
+    """Return the request for the oldest day that is due and can be judged, or why there is none.
 
     Args:
         stores: Where everything is.
@@ -45,7 +47,9 @@ def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = N
         now: Moment that decides which days are over; by default the present.
     """
     try:
-        newest = stores.observations.newest_day("sales", until=last_day_over(now or datetime.now(UTC)))
+        newest = stores.observations.newest_day(
+            "sales", until=last_day_over(now or present_of_days(stores.ledger.state()))
+        )
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
     state = stores.ledger.state()
@@ -54,9 +58,13 @@ def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = N
     due = [day for day in days if day > after and stores.predictions.is_staged("feature_snapshots", day)]
     if not due:
         return dg.SkipReason(f"The series of every snapshot up to {newest} are judged.")
-    try:
-        require_judgeable(stores, due[0])
-    except NotReadyError as error:
-        return dg.SkipReason(error_text(error))
-    request = dg.RunRequest(run_key=f"anomalies/{due[0]}/{state.sequence}", partition_key=due[0].isoformat())
-    return first_request([lambda: request], launches)
+
+    def ask(day: date) -> dg.RunRequest | str:
+        try:
+            require_judgeable(stores, day)
+        except NotReadyError as error:
+            return error_text(error)
+        return dg.RunRequest(run_key=f"anomalies/{day}/{state.sequence}", partition_key=day.isoformat())
+
+    # A day that cannot be judged, or whose run failed, does not hold up those after it.
+    return first_request([partial(ask, day) for day in due], launches)

@@ -21,7 +21,7 @@ from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.drift import DriftRecords
-from resources.ledger.present import present
+from resources.ledger.present import present_of_days
 from resources.orchestration.configs import TrainingConfig
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
@@ -58,7 +58,9 @@ def drift_request(stores: Stores, launches: Launches, now: datetime | None = Non
         now: Moment that decides which days are over; by default the present.
     """
     try:
-        newest = stores.observations.newest_day("sales", until=last_day_over(now or present(stores.ledger.state())))
+        newest = stores.observations.newest_day(
+            "sales", until=last_day_over(now or present_of_days(stores.ledger.state()))
+        )
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
     state = stores.ledger.state()
@@ -114,7 +116,7 @@ def build_retraining_sensor(stores: StoresResource, job: str) -> dg.SensorDefini
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         opened = stores.reopened()
-        due = due_training(opened, weeks=0, now=present(opened.ledger.state()))
+        due = due_training(opened, weeks=0, now=present_of_days(opened.ledger.state()))
         if isinstance(due, str):
             return dg.SkipReason(due)
         answer = _training_once(due, Launches(context.instance, job))

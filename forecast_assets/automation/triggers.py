@@ -27,7 +27,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.snapshots.stage import known_history, readiness
 from partitions import model_versions, scoring_partition
 from resources.ledger.channels import FORMER_CHAMPION_LIVE_FOR, live_versions
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.store.provenance import code_version
@@ -166,7 +166,7 @@ def _newest_over(stores: Stores, now: datetime | None) -> tuple[date, Sequence[C
     Raises:
         NotReadyError: If there are no sales of a day that is over.
     """
-    over = last_day_over(now or present(stores.ledger.state()))
+    over = last_day_over(now or present_of_days(stores.ledger.state()))
     newest, last = (stores.observations.newest_day("sales", until=until) for until in (over, None))
     running = over + timedelta(days=1)
     waits = f"{running} is not over: its run starts after {running + timedelta(days=1)} 00:00 UTC."

@@ -14,6 +14,7 @@ from forecast_assets.cli.common import DAY, current, examples, opened, page_opti
 
 if TYPE_CHECKING:
     from forecast_assets.anomalies.tables import TextDialect
+    from forecast_assets.core.errors import IncompleteInputsError
     from forecast_assets.launch import Runner
 
 # As `anomalies.detectors` and `anomalies.features` have them; tests hold the two together, since importing takes time.
@@ -163,7 +164,8 @@ def list_models() -> None:
     default=0,
     show_default=True,
     type=click.IntRange(0, 366),
-    help="Make the snapshots of so many days before it first, where they are missing; 15 are needed, 49 are used.",
+    help="Make the snapshots of so many days before it first, where they are missing; 15 are needed, 49 are used. Days "
+    "with incomplete inputs are left out and named.",
 )
 @click.option("--all", "shows_all", is_flag=True, help="Show every anomalous series, not only the highest scores.")
 @page_option("FILE.html for a page with a picture; must be new.")
@@ -178,8 +180,15 @@ def snapshot(day: date | None, earlier: int, shows_all: bool, out: Path | None) 
     from forecast_assets.presentation.feature_anomalies import anomaly_page, anomaly_text
 
     def work(runner: "Runner") -> None:
-        report = anomaly_report(runner.stores, runner.anomalies(day, earlier=earlier))
-        click.echo(anomaly_text(report, shows_all=shows_all))
+        lacking: list[IncompleteInputsError] = []
+        try:
+            judged = runner.anomalies(day, earlier=earlier, left_out=lacking.append)
+            report = anomaly_report(runner.stores, judged)
+            click.echo(anomaly_text(report, shows_all=shows_all))
+        finally:
+            # Also where there are too few snapshots: these are why.
+            for error in lacking:
+                click.echo(f"left out: {error}", err=True)
         write_page(out, lambda: anomaly_page(report))
 
     with_runner(work)

@@ -118,9 +118,9 @@ def backfill(cadence: str, model_version: str, first: date, last: date, horizon:
     incomplete: it is listed at the end, with exit code 3. Stopped at any moment, the same command goes on from there.
     """
     from forecast_assets.operations.backfilling import backfill_keys
-    from resources.ledger.present import present
+    from resources.ledger.present import present_of_days
 
-    now = present(opened_registry().ledger.state())
+    now = present_of_days(opened_registry().ledger.state())
     keys = backfill_keys(cadence, require_version_name(model_version), first, last, horizon, now)
     with_runner(lambda runner: _backfill(runner, keys))
 

@@ -93,7 +93,9 @@ def changes(apart: Deviations, scale: str, figures: int) -> Change:
     sums = np.zeros((2, count, days))
     since = np.zeros((2, count, days), dtype=np.int64)
     running, began = np.zeros((2, count)), np.full((2, count), max(days - WINDOW_DAYS, 0))
-    is_known = ~np.isnan(apart.values) & ~apart.is_special & ~_of_short_breaks(broken(apart, scale))
+    is_known = (
+        ~np.isnan(apart.values) & ~apart.is_special & ~_of_short_breaks(broken(apart, scale), np.isnan(apart.values))
+    )
     for day in range(max(days - WINDOW_DAYS, 0), days):
         step = np.clip(steps[:, day], -most, most)
         grown = np.stack([running[0] + step - allowance, running[1] - step - allowance])
@@ -105,18 +107,22 @@ def changes(apart: Deviations, scale: str, figures: int) -> Change:
     return Change(up, down, limit, is_changed, np.where(up >= down, since[0], since[1]))
 
 
-def _of_short_breaks(is_broken: Bools) -> Bools:
+def _of_short_breaks(is_broken: Bools, is_unknown: Bools) -> Bools:
     """[n, T] Which days are of a break of two weeks at most: what a fault says is no level, and its end no change.
 
-    What goes on for longer may be what is meant, and is told as a change once it is the new level.
+    What goes on for longer may be what is meant, and is told as a change once it is the new level. Days that nobody
+    knows, such as Sundays of closed shops, neither end a break nor make it longer.
     """
     first = max(is_broken.shape[1] - WINDOW_DAYS - _SHORT_BREAK_DAYS, 0)
     length = np.zeros(is_broken.shape, dtype=np.int64)
+    running = np.zeros(len(is_broken), dtype=np.int64)
     for day in range(first, is_broken.shape[1]):
-        length[:, day] = np.where(is_broken[:, day], length[:, max(day - 1, first)] + 1, 0)
+        running = np.where(is_unknown[:, day], running, np.where(is_broken[:, day], running + 1, 0))
+        length[:, day] = running
     for day in reversed(range(first, is_broken.shape[1] - 1)):
-        length[:, day] = np.where(is_broken[:, day], np.maximum(length[:, day], length[:, day + 1]), 0)
-    return np.asarray((length > 0) & (length <= _SHORT_BREAK_DAYS))
+        goes_on = is_broken[:, day] | (is_unknown[:, day] & (length[:, day] > 0))
+        length[:, day] = np.where(goes_on, np.maximum(length[:, day], length[:, day + 1]), 0)
+    return np.asarray(is_broken & (length > 0) & (length <= _SHORT_BREAK_DAYS))
 
 
 def _held(sums: Floats, limit: Floats) -> Bools:

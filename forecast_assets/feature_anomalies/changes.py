@@ -67,6 +67,11 @@ class WatchedFeatures:
         """What a detector reads, in this order."""
         return tuple(f"{feed}_{figure}" for feed in self.feed_names for figure in FIGURES)
 
+    def known_feeds(self, snapshot: pl.DataFrame) -> tuple[str, ...]:
+        """Return the feeds of which a snapshot has values of any series."""
+        known = {feed for name, feed in zip(self.names, self.feeds, strict=True) if snapshot[name].is_not_null().any()}
+        return tuple(feed for feed in self.feed_names if feed in known)
+
     def of_feed(self, feed: str) -> list[int]:
         """Return the places of a feed's features."""
         return [at for at, name in enumerate(self.feeds) if name == feed]

@@ -4,7 +4,7 @@ What belongs here: shares of anomalous series by feed and store, and which signa
 not: judging a series, or recording.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Final
 
@@ -76,14 +76,17 @@ def signals_of_rows(rows: pl.DataFrame, day: date) -> list[Signal]:
 
 
 def opened_and_closed_signals(
-    told: Iterable[Signal], present: Iterable[str]
+    told: Iterable[Signal], present: Iterable[str], known_feeds: Collection[str]
 ) -> tuple[tuple[Signal, ...], tuple[str, ...]]:
     """Return which signals are new, and which are told no more; those of other kinds are left alone.
 
     Args:
         told: Signals of the day.
         present: All that were told before, of whatever kind.
+        known_feeds: Feeds of which the snapshot has values. What was told of another is not over: of a feed that is not
+            there, nobody knows.
     """
     now = [*told]
     names, before = {each.signal for each in now}, {name for name in present if name.startswith(f"{SUBJECT}/")}
-    return tuple(each for each in now if each.signal not in before), tuple(sorted(before - names))
+    over = [name for name in before - names if SignalName.parse(name).name in known_feeds]
+    return tuple(each for each in now if each.signal not in before), tuple(sorted(over))

@@ -4,6 +4,7 @@ What belongs here: which detector judges a day, training one where it is due, fr
 recording both. What does not: what changed of a series, detectors, or Dagster.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from forecast_assets.anomalies.model_file import SKOPS, loaded_model
+from forecast_assets.anomalies.model_file import SKOPS, library_versions, loaded_model
 from forecast_assets.contracts import ANOMALOUS, FEATURE_ANOMALIES, TOO_LITTLE_HISTORY
 from forecast_assets.core.errors import NotReadyError
 from forecast_assets.feature_anomalies.changes import EARLIER_DAYS, LEAST_EARLIER, WatchedFeatures
@@ -52,6 +53,7 @@ from resources.stores.home import Stores
 PRODUCT = FEATURE_ANOMALIES.name
 DETECTORS_PRODUCT: Final = "anomaly_detectors"
 MOST_ANOMALOUS: Final = 10
+_NAME_DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def _trained(stores: Stores, day: date, snapshot: ProductVersion, *, since: int)
         stores, earlier_snapshots(stores, day, TRAINING_DAYS + EARLIER_DAYS, snapshot.facts["feature_version"])
     )
     first = day - timedelta(days=TRAINING_DAYS)
-    made = train_on_snapshots(stores, found, first, name=f"{DEFAULT_METHOD}-{day - timedelta(days=1)}")
+    name = _detector_name(day - timedelta(days=1), named_inputs(found))
+    made = train_on_snapshots(stores, found, first, name=name)
     model = made.model
     facts = {
         "method": model.detector, "seed": SEED, "first_day": first.isoformat(), "cutoff": made.cutoff.isoformat(),
@@ -156,6 +159,12 @@ def _trained(stores: Stores, day: date, snapshot: ProductVersion, *, since: int)
         snapshot.facts["feature_version"], model.libraries,
     )  # fmt: skip
     return record_detector(stores.predictions, record, since=since)[0]
+
+
+def _detector_name(cutoff: date, inputs: Mapping[str, str]) -> str:
+    """Return the name of a detector: one that is trained from other snapshots, or by other libraries, has another."""
+    made_from = {"inputs": inputs, "libraries": library_versions(), "seed": SEED}
+    return f"{DEFAULT_METHOD}-{cutoff}-{sha256(json.dumps(made_from, sort_keys=True).encode())[:_NAME_DIGITS]}"
 
 
 def train_on_snapshots(
@@ -263,7 +272,10 @@ def record_judged_snapshot(
     closed: tuple[str, ...] = ()
     told = signals_of_rows(result.rows, day)
     if all(each <= day for each in state.part(AnomalyRecords).by_day):
-        opened, closed = opened_and_closed_signals(told, state.part(Backlog).present)
+        snapshots = snapshots_named(context.stores, version.inputs)
+        watched = watched_by(snapshots[day])
+        read = SnapshotReader(context.stores, snapshots, watched).rows(day)
+        opened, closed = opened_and_closed_signals(told, state.part(Backlog).present, watched.known_feeds(read))
     counts = verdict_counts(result.rows)
     record = AnomalyRecord(
         day, version.version, version.files[0].sha256, version.facts["known_until"], version.facts["detector"],

@@ -19,7 +19,7 @@ from forecast_assets.core.keys import CADENCES, DAILY
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.state import LedgerState
-from resources.mlflow.content import RETIRED_TAG, MetricPoint, RunContent, VersionContent
+from resources.mlflow.content import OVERRIDES_TAG, RETIRED_TAG, MetricPoint, RunContent, VersionContent
 from resources.store.manifests import ProductVersion
 
 # Curves over days ahead; each other segment is a metric of its own.
@@ -96,6 +96,9 @@ def version_content(number: int, record: VersionRecord, artifact: ProductVersion
     """
     name = record.model_version
     tags = {**_run_tags(record, artifact), STAGE: stage(name, state)}
+    overridden = state.part(Channels).overrides_of(name)
+    if overridden:
+        tags[OVERRIDES_TAG] = ", ".join(overridden)
     if name in state.part(Versions).retired:
         tags[RETIRED_TAG] = str(state.part(Versions).retired[name])
     aliases = frozenset(alias for channel, alias in ALIASES.items() if state.channel(channel) == name)

@@ -67,7 +67,28 @@ class ChallengeOutcome:
     is_new: bool
 
 
-def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None = None) -> ChallengeOutcome:
+@dataclass(frozen=True)
+class SeenTrial:
+    """What somebody saw who decided on a challenger.
+
+    Attributes:
+        newest: Ledger entry of the newest decision on the cadence's trials; 0 if there was none.
+        channel_since: Ledger entry since which the challenger's channel points where it does; 0 before its first move.
+    """
+
+    newest: int
+    channel_since: int
+
+
+def seen_trial(state: LedgerState, cadence: Cadence) -> SeenTrial:
+    """Return what there is of a cadence's trials now."""
+    newest = state.part(Challenges).newest(cadence.name)
+    return SeenTrial(0 if newest is None else newest.sequence, state.part(Channels).since(cadence.challenger))
+
+
+def set_challenger(
+    stores: Stores, asked: ChallengeRequest, now: datetime | None = None, *, seen: SeenTrial | None = None
+) -> ChallengeOutcome:
     """Begin a trial of a version against the champion, or change the share of the one that runs.
 
     A trial of another version ends with it. Rules are fixed while a trial runs; its salt stays too, so that another
@@ -77,6 +98,7 @@ def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None
         stores: Where everything is.
         asked: What is asked for.
         now: Moment that decides which days are over; by default the present.
+        seen: What whoever asks knew when they decided; by default what there is now.
 
     Raises:
         InputError: If rules would change while the trial runs, or evidence would begin on days that have been seen.
@@ -85,7 +107,7 @@ def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None
         ForecastAssetsError: As `ChallengeKind.admit` says.
     """
     state = stores.ledger.state()
-    newest = state.part(Challenges).newest(asked.cadence)
+    known = seen or seen_trial(state, CADENCES[asked.cadence])
     running = running_trial(state, asked.cadence)
     if running is not None and running.model_version == asked.model_version:
         share = running.share if asked.share is None else asked.share
@@ -97,7 +119,7 @@ def set_challenger(stores: Stores, asked: ChallengeRequest, now: datetime | None
         )
     else:
         wanted = _new_trial(stores, asked, now)
-    entry = stores.registry.challenge(wanted, seen=0 if newest is None else newest.sequence)
+    entry = stores.registry.challenge(wanted, seen=known.newest, channel_since=known.channel_since)
     return ChallengeOutcome(CHALLENGE.read(entry), is_new=True)
 
 
@@ -301,7 +323,9 @@ def offer_challenger(stores: Stores) -> Challenge | str:
 
     Raises:
         NotAcceptedError: If it was retired meanwhile.
+        LostRaceError: If somebody began or stopped a trial, or moved the challenger's channel, meanwhile.
     """
+    seen = seen_trial(stores.ledger.state(), DAILY)
     offer = due_challenger(stores)
     if isinstance(offer, str):
         return offer
@@ -314,7 +338,7 @@ def offer_challenger(stores: Stores) -> Challenge | str:
         return days
     rules = {"forecast_horizon": days}
     asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason, rules=rules)
-    return set_challenger(stores, asked).challenge
+    return set_challenger(stores, asked, seen=seen).challenge
 
 
 def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int | str:

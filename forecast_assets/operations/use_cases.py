@@ -5,7 +5,7 @@ number, or Dagster: whoever runs its jobs says how (forecast_assets.launch).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -26,6 +26,7 @@ from forecast_assets.core.keys import CADENCES, RunKey, last_day_over, require_v
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.corrections.restatements import require_change, restatement
+from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
 from forecast_assets.history.silence import silences
 from forecast_assets.ingestion.batch import Batch
@@ -48,7 +49,7 @@ from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.ingest import BatchRecord
 from resources.ledger.entries.publish import Publication
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.store.blobs import translated
 from resources.stores.home import Stores, open_stores
 
@@ -268,7 +269,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs are missing.
         """
         self._require_day_of_the_store(day)
-        if day >= present(self.stores.ledger.state()).date():
+        if day >= present_of_days(self.stores.ledger.state()).date():
             raise IncompleteInputsError(day, [f"{day} is not over (UTC)"])
         known = tuple(batch.batch_id for batch in self.stores.observations.batches())
         # Training on a date and then running it asks for the same snapshot twice.
@@ -308,7 +309,9 @@ class UseCases(ABC):
         A version that was trained before and is no challenger yet is offered too, so that a call that was interrupted
         in between is taken up.
         """
-        due = due_training(self.stores, weeks=self.settings.retraining_weeks, now=present(self.stores.ledger.state()))
+        due = due_training(
+            self.stores, weeks=self.settings.retraining_weeks, now=present_of_days(self.stores.ledger.state())
+        )
         if isinstance(due, DueTraining):
             self.snapshot(due.request.cutoff)
             self.train_version(due.request)
@@ -326,35 +329,52 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs of the day are missing.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        over = last_day_over(present(self.stores.ledger.state()))
+        over = last_day_over(present_of_days(self.stores.ledger.state()))
         chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
         self.snapshot(chosen)
         self.judge_drift(chosen)
         return chosen
 
-    def anomalies(self, day: date | None = None, *, earlier: int = 0) -> date:
+    def anomalies(
+        self,
+        day: date | None = None,
+        *,
+        earlier: int = 0,
+        left_out: Callable[[IncompleteInputsError], None] = lambda _: None,
+    ) -> date:
         """Judge the series of a day's snapshot, and record what is found; return the day.
 
         Args:
             day: The day; by default the newest with sales that is over.
-            earlier: Of so many days before it snapshots are made first, where they are missing.
+            earlier: Of so many days before it snapshots are made first, where they are missing or of other features.
+            left_out: Called with why, for each of these days of which inputs are missing.
 
         Raises:
-            IncompleteInputsError: If inputs of a day are missing.
+            IncompleteInputsError: If inputs of the day are missing.
             NotReadyError: If there are too few snapshots before the day.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
         chosen = day or self.stores.observations.newest_day(
-            SALES.name, until=last_day_over(present(self.stores.ledger.state()))
+            SALES.name, until=last_day_over(present_of_days(self.stores.ledger.state()))
         )
         start = self.stores.ledger.state().start_date or chosen
         before = (chosen - timedelta(days=back) for back in range(earlier, 0, -1))
         for each in before:
-            if each >= start and not self.stores.predictions.is_staged("feature_snapshots", each):
+            if each < start or self._has_snapshot_of_these_features(each):
+                continue
+            try:
                 self.snapshot(each)
+            except IncompleteInputsError as error:
+                left_out(error)
         self.snapshot(chosen)
         self.judge_series(chosen)
         return chosen
+
+    def _has_snapshot_of_these_features(self, day: date) -> bool:
+        predictions = self.stores.predictions
+        return predictions.is_staged("feature_snapshots", day) and predictions.staged("feature_snapshots", day).facts[
+            "feature_version"
+        ] == feature_version(DEFAULT_SPECS)
 
     # --- reviews ---
 
@@ -371,7 +391,7 @@ class UseCases(ABC):
             LostRaceError: If another process recorded a review of it in between; run again.
         """
         state = self.stores.ledger.state()
-        now = present(state)
+        now = present_of_days(state)
         last_day = newest_week(state, cadence, now) if week is None else week_end(week)
         require_reviewable(state, cadence, last_day, now)
         self.review_week(cadence, last_day)

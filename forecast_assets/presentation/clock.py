@@ -25,7 +25,10 @@ def clock_text(state: LedgerState) -> str:
     if behind is None:
         return ""
     unit, name = (_DAY, "day") if behind >= _DAY else (_HOUR, "hour") if behind >= _HOUR else (_HOUR / 60, "minute")
+    entry = state.sequence
     return (
-        f"warning: the clock is {counted(round(behind / unit), name)} behind ledger entry {state.sequence}, of "
-        f"{state.recorded_at}. Days, policies and decisions count as of that moment. Set the clock right."
+        f"warning: the clock is {counted(round(behind / unit), name)} behind ledger entry {entry}, of "
+        f"{state.recorded_at}. Either this clock is behind, or entry {entry} was recorded by one that was ahead. "
+        "Policies and decisions count as of that moment; days are over at most one day before they are by this clock. "
+        "Set right whichever is wrong."
     )

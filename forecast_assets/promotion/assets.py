@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from forecast_assets.contracts import PROMOTION_GATES
+from forecast_assets.operations.challengers import promote_on_evidence
 from forecast_assets.operations.promoting import judge, promote
 from forecast_assets.plots import as_markdown_image
 from forecast_assets.plots.gates import gates_png
@@ -77,7 +78,8 @@ def _promotions() -> dg.AssetsDefinition:
     )
     def promotions(config: PromotionConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
         opened, channel = stores.reopened(), config.channel
-        done = promote(
+        move = promote_on_evidence if config.on_evidence else promote
+        done = move(
             opened, config.model_version, by=config.by, reason=config.reason, channel=channel,
             overrides=config.overrides,
         )  # fmt: skip

@@ -27,7 +27,7 @@ from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.measure import Measurement, Measurements
 from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.ledger.state import LedgerState
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -136,7 +136,7 @@ def review_week(context: ReviewContext, now: datetime | None = None) -> ReviewRe
     """
     stores, state = context.stores, context.stores.ledger.state()
     moment = now or present(state)
-    require_reviewable(state, context.cadence, context.last_day, moment)
+    require_reviewable(state, context.cadence, context.last_day, now or present_of_days(state))
     week = _reviewed(state, context.cadence, context.last_day)
     measurements = _measured(state, week, weeks=WEEKS_BEFORE + 1)
     policy = state.part(Policies).in_force(moment.date()).policy

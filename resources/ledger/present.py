@@ -15,6 +15,8 @@ from resources.ledger.entries import FoldedState
 
 # Clocks of several machines differ by so much without anybody having to know.
 _USUAL: Final = timedelta(minutes=1)
+# A clock that was ahead by more is not believed where it is asked whether a day is over.
+_MOST_AHEAD: Final = timedelta(days=1)
 
 
 def present(state: FoldedState) -> datetime:
@@ -25,6 +27,17 @@ def present(state: FoldedState) -> datetime:
     """
     clock = datetime.now(UTC)
     return max(clock, datetime.fromisoformat(state.recorded_at)) if state.recorded_at else clock
+
+
+def present_of_days(state: FoldedState) -> datetime:
+    """Return the present moment where it is asked whether a day is over: at most a day later than the clock says.
+
+    One entry of a machine whose clock was far ahead must not make days over that have not begun.
+
+    Args:
+        state: What is true now.
+    """
+    return min(present(state), datetime.now(UTC) + _MOST_AHEAD)
 
 
 def clock_behind(state: FoldedState) -> timedelta | None:

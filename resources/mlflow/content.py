@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 RETIRED_TAG: Final = "retired_by_ledger_entry"
-PASSING_TAGS: Final = (RETIRED_TAG,)
+OVERRIDES_TAG: Final = "overrides"
+PASSING_TAGS: Final = (RETIRED_TAG, OVERRIDES_TAG)
 
 
 class MetricPoint(NamedTuple):

@@ -77,6 +77,7 @@ class PromotionConfig(dg.Config):
         reason: Why.
         channel: The channel.
         overrides: Gates of merit that it fails and that are not to count.
+        on_evidence: Whether only if the newest verdict of its trial says that it is better than the champion.
     """
 
     model_version: str
@@ -84,6 +85,7 @@ class PromotionConfig(dg.Config):
     reason: str
     channel: str = "champion"
     overrides: list[str] = []  # noqa: RUF012
+    on_evidence: bool = False
 
 
 class RollbackConfig(dg.Config):

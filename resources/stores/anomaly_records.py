@@ -16,7 +16,7 @@ from resources.stores.products import PredictionStore
 def record_detector(
     predictions: PredictionStore, trained: DetectorRecord, *, since: int
 ) -> tuple[DetectorRecord, bool]:
-    """Commit a detector, unless the newest one is of the very same file.
+    """Commit a detector, unless one of the very same file is there.
 
     Args:
         predictions: Where it is.
@@ -24,7 +24,7 @@ def record_detector(
         since: Ledger entry of the newest detector when it was trained; 0 if there was none.
 
     Returns:
-        The newest detector, and whether this call recorded it.
+        The detector, and whether this call recorded it.
 
     Raises:
         ChangedFileError: If its file is missing or changed.
@@ -33,8 +33,7 @@ def record_detector(
     predictions.verify_files(predictions.version(trained.product_version))
 
     def as_this(state: LedgerState) -> DetectorRecord | None:
-        newest = state.part(Detectors).newest
-        return newest if newest is not None and newest.model == trained.model else None
+        return next((each for each in state.part(Detectors).made if each.model == trained.model), None)
 
     def append() -> Entry:
         names = paths_of(predictions.lineage([trained.product_version]))

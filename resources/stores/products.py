@@ -28,13 +28,12 @@ from forecast_assets.core.errors import (
 from forecast_assets.core.keys import RunKey
 from resources.ledger.entries import EntryKind
 from resources.ledger.entries.base import RecordT
-from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.drift import DRIFT, DriftRecord, DriftRecords
 from resources.ledger.entries.evaluate import EVALUATE, BacktestRecord
 from resources.ledger.entries.judge import JUDGE, Judgement, Judgements
 from resources.ledger.entries.measure import MEASURE, Measurement
 from resources.ledger.entries.policy import UNAPPLIED
-from resources.ledger.entries.publish import PUBLISH, Correction, Publication, revision_before
+from resources.ledger.entries.publish import PUBLISH, Correction, Publication, overrides_of_run, revision_before
 from resources.ledger.entries.review import REVIEW, WeekReview, WeekReviews
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.records import ProductFile, canonical
@@ -269,7 +268,7 @@ class PredictionStore(Manifests):
             cpu=cpu_type(),
             schemas={name: made.schema for name, made in made_now.items()},
             policy=made_now["stockout_risks"].facts.get("policy", UNAPPLIED.version),
-            overrides=self.ledger.state().part(Channels).overrides_of(key.model_version),
+            overrides=overrides_of_run(key, self.ledger.state()),
         )
         records = [acceptance_path(version, check) for version, checks in passed.items() for check in checks]
         self.ledger.append(PUBLISH.name, PUBLISH.body(published), names=[*paths_of(behind), *records])

@@ -143,17 +143,25 @@ class Registry:
         """
         require_reach(self.model_version(name), channel, self._trained_horizon)
 
-    def challenge(self, challenge: Challenge, *, seen: int) -> Entry:
+    def challenge(self, challenge: Challenge, *, seen: int, channel_since: int | None = None) -> Entry:
         """Begin a trial, change its share, or stop it; the challenger's channel follows.
 
         Args:
             challenge: What is decided.
             seen: The newest such entry of the cadence when it was decided; 0 if there was none.
+            channel_since: Ledger entry since which the challenger's channel pointed where it did then, 0 before its
+                first move; None if nobody looked.
 
         Raises:
             ForecastAssetsError: As `ChallengeKind.admit` says.
         """
-        admit = partial(CHALLENGE.admit, challenge, trained_horizon=self._trained_horizon, seen=seen)
+        admit = partial(
+            CHALLENGE.admit,
+            challenge,
+            trained_horizon=self._trained_horizon,
+            seen=seen,
+            channel_since=channel_since,
+        )
         return self.ledger.append(CHALLENGE.name, CHALLENGE.body(challenge), admit)
 
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:

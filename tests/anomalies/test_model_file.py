@@ -1,6 +1,7 @@
 """A model's file: both formats hold all of it, and what is none is refused with what is wrong."""
 
 import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from forecast_assets.anomalies.detectors import DETECTORS
 from forecast_assets.anomalies.model_file import (
     FORMATS,
     AnomalyModel,
+    _canonical,
     changed_libraries,
     library_versions,
     loaded_model,
@@ -100,3 +102,12 @@ def test_a_pipeline_of_other_estimators_can_be_kept_if_it_scores() -> None:
     # skops makes all plain classes of scikit-learn; a detector's name says how its estimator is asked.
     model = AnomalyModel("a", "lof", ("a",), LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]))
     assert loaded_model(Path("a.skops"), model.to_bytes(".skops")).pipeline.n_features_in_ == 1
+
+
+def test_a_file_of_which_something_would_be_lost_is_not_written() -> None:
+    content = io.BytesIO(skops.io.dumps({"values": np.arange(3)}))
+    assert _canonical(content.getvalue())
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("weights.bin", b"1")
+    with pytest.raises(ValueError, match=r"names no array of weights\.bin"):
+        _canonical(content.getvalue())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from forecast_assets.contracts import AS_USUAL, BROKEN, CHANGED, TOO_LITTLE_HISTORY
+from forecast_assets.drift.detectors import _of_short_breaks
 from forecast_assets.drift.expectations import LEAST_HISTORY, KnownDays
 from forecast_assets.drift.judging import figure_days, judge_figures
 from tests.support.drift_cases import LAST, calendar, figure, judged, logs
@@ -162,3 +163,14 @@ def test_the_picture_has_the_days_that_were_judged() -> None:
     assert days["event_date"].to_list() == [LAST - timedelta(days=back) for back in reversed(range(30))]
     apart = (days["value"] - days["expected"]).abs()
     assert 0.0 < float(str(apart.mean())) < 0.1
+
+
+def test_a_break_that_goes_on_over_closed_sundays_is_as_long_as_it_is() -> None:
+    days = np.arange(60)
+    is_unknown = (days % 7 == 6)[None]
+    shifted, short = ((days >= 20) & (days < last) for last in (60, 30))
+    for broken_days, is_short in ((shifted, False), (short, True)):
+        is_broken = broken_days[None] & ~is_unknown
+        found = _of_short_breaks(is_broken, is_unknown)
+        assert found[is_broken].all() == found.any() == is_short
+    assert not _of_short_breaks(is_unknown & False, is_unknown).any()

@@ -96,6 +96,16 @@ def test_one_store_of_many_is_told_by_name() -> None:
     (found,) = signals_of_rows(rows, LAST)
     assert found.signal == "series/prices/anomaly_share/anomalous/stores"
     assert found.evidence == f"30% of series are unlike their past by prices in S on {LAST}: price_ratio"
-    opened, closed = opened_and_closed_signals([found], ["feed/prices/rows/broken/all", "series/sales/x/anomalous/all"])
+    before = ["feed/prices/rows/broken/all", "series/sales/x/anomalous/all"]
+    opened, closed = opened_and_closed_signals([found], before, ["prices", "sales"])
     assert (opened, closed) == ((found,), ("series/sales/x/anomalous/all",)), "signals of drift are left alone"
-    assert opened_and_closed_signals([found], [found.signal]) == ((), ())
+    assert opened_and_closed_signals([found], [found.signal], ["prices"]) == ((), ())
+
+
+def test_what_is_told_of_a_feed_is_not_over_when_the_feed_is_not_there() -> None:
+    told = ["series/prices/anomaly_share/anomalous/all", "series/sales/anomaly_share/anomalous/all"]
+    watched = WatchedFeatures(("price_ratio", "sales_mean_7d_units"), ("prices", "sales"))
+    rows = snapshot(LAST).with_columns(price_ratio=pl.lit(None, pl.Float64))
+    assert watched.known_feeds(rows) == ("sales",)
+    assert watched.known_feeds(snapshot(LAST)) == ("prices", "sales")
+    assert opened_and_closed_signals([], told, watched.known_feeds(rows)) == ((), (told[1],))

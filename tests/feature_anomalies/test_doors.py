@@ -1,6 +1,6 @@
 """Judging snapshots as Dagster and an operator do it: the asset, its check, the sensor, the commands."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -9,12 +9,14 @@ from click.testing import CliRunner
 
 from forecast_assets.automation.anomaly_sensor import anomaly_request
 from forecast_assets.cli import cli
+from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
 from resources.ledger.entries.anomalies import AnomalyRecords
 from resources.orchestration.dagster_home import Launches
 from resources.stores.home import Stores, open_stores
 from tests.support.drift_cases import sell
+from tests.support.ledger_cases import anomalies
 from tests.support.snapshot_cases import LAST, stage, stage_days, swapped
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,6 +63,29 @@ def test_snapshots_before_the_day_are_made_where_they_are_missing(stores: Stores
     ]  # fmt: skip
 
 
+def test_earlier_days_with_incomplete_inputs_are_left_out_and_named_and_other_features_are_made_anew(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sell(stores, days=4)
+    stage_days(stores, 4)
+    monkeypatch.setattr("forecast_assets.operations.use_cases.feature_version", lambda _: "others")
+    asked, judged = list[date](), list[date]()
+
+    def make(_: Runner, day: date) -> str:
+        asked.append(day)
+        if day == LAST - timedelta(days=2):
+            raise IncompleteInputsError(day, ["no prices"])
+        return ""
+
+    monkeypatch.setattr(Runner, "snapshot", make)
+    monkeypatch.setattr(Runner, "judge_series", lambda _, day: judged.append(day))
+    result = CliRunner().invoke(cli, ["anomalies", "snapshot", "--earlier", "3"])
+    assert asked == [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]
+    assert judged == [LAST]
+    assert result.stderr.count("left out: ") == 1
+    assert "no prices" in result.stderr
+
+
 def test_a_day_is_due_once_there_are_snapshots_enough_and_it_was_not_judged(stores: Stores, tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         launches = Launches(instance, "anomalies")
@@ -75,3 +100,22 @@ def test_a_day_is_due_once_there_are_snapshots_enough_and_it_was_not_judged(stor
         assert isinstance(request, dg.RunRequest)
         assert request.partition_key == LAST.isoformat()
     assert said("anomalies", "detectors") == "No detector has been trained on snapshots yet.\n"
+
+
+def test_a_day_that_cannot_be_judged_does_not_hold_up_later_ones(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sell(stores, days=2)
+    known = open_stores(tmp_path / "home/store")
+    stage_days(known, 3)
+    anomalies(known)
+    monkeypatch.setattr("forecast_assets.automation.anomaly_sensor.require_judgeable", of_last_day)
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = anomaly_request(known, Launches(instance, "anomalies"), NOW)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == LAST.isoformat()
+
+
+def of_last_day(_: Stores, day: date) -> None:
+    if day < LAST:
+        raise NotReadyError(f"There are too few snapshots before {day}.", remedy="Wait.")

@@ -1,5 +1,6 @@
 """The stage on a store of made-up snapshots: which detector judges, what is told and recorded, and that it repeats."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from forecast_assets.feature_anomalies.snapshots import snapshots_named
 from forecast_assets.feature_anomalies.stage import (
     DETECTORS_PRODUCT,
     AnomalyContext,
+    _detector_name,
     due_detector,
     judge_snapshot,
     judged_rows,
@@ -22,7 +24,9 @@ from forecast_assets.operations.feature_anomalies import anomaly_detectors, anom
 from forecast_assets.presentation.feature_anomalies import anomaly_page, anomaly_text, detectors_text
 from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
 from resources.ledger.entries.backlog import Backlog
+from resources.stores.anomaly_records import record_detector
 from resources.stores.home import Stores, open_stores
+from tests.support import ledger_cases
 from tests.support.snapshot_cases import LAST, Fault, stage, stage_days, swapped, times
 
 SIGNAL = "series/inventory_positions/anomaly_share/anomalous/all"
@@ -113,6 +117,30 @@ def test_a_day_that_is_judged_again_is_not_recorded_again_and_an_earlier_one_ope
     result = judge_snapshot(context, due_detector(context))
     with pytest.raises(LostRaceError, match="judged the series"):
         record_judged_snapshot(context, context.write(result), result, since=first.sequence)
+
+
+def test_a_name_that_is_taken_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    ledger_cases.anomalies(stores)
+    (known,) = anomaly_detectors(stores)
+    other = replace(known, model="1" * 64)
+    with pytest.raises(LostRaceError, match="name of another detector"):
+        record_detector(stores.predictions, other, since=known.sequence)
+    later = replace(other, detector="one-class-svm-later")
+    assert record_detector(stores.predictions, later, since=known.sequence)[1]
+    assert record_detector(stores.predictions, known, since=known.sequence) == (known, False)
+    assert [each.model for each in anomaly_detectors(open_stores(tmp_path / "store"))] == [later.model, known.model]
+
+
+def test_a_detector_that_is_trained_from_other_snapshots_or_by_other_libraries_has_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = _detector_name(LAST, {"feature_snapshots 2025-06-29": "1"})
+    assert name.startswith(f"one-class-svm-{LAST}-")
+    assert name == _detector_name(LAST, {"feature_snapshots 2025-06-29": "1"})
+    assert name != _detector_name(LAST, {"feature_snapshots 2025-06-29": "2"})
+    monkeypatch.setattr("forecast_assets.feature_anomalies.stage.library_versions", lambda: {"numpy": "0"})
+    assert name != _detector_name(LAST, {"feature_snapshots 2025-06-29": "1"})
 
 
 def test_a_detector_has_never_seen_the_day_and_is_replaced_when_it_is_old(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What MLflow says of a version follows from the ledger and its report alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -140,3 +140,23 @@ def test_stage_words_follow_channels_and_retirement(registered: Stores) -> None:
 
 def content(stores: Stores, number: int, name: str) -> VersionContent:
     return version_content(number, replace(RECORD, model_version=name), ARTIFACT, stores.ledger.state())
+
+
+def test_an_overridden_gate_is_a_tag_while_a_channel_points_at_the_version_so(registered: Stores) -> None:
+    body = {
+        "channel": "champion",
+        "model_version": "one",
+        "by": "ana",
+        "reason": "first",
+        "overrides": ["bias_is_small"],
+    }
+    registered.ledger.append("promote", body, lambda _: None)
+    record = registered.registry.model_version("one")
+
+    def tags() -> Mapping[str, str]:
+        return version_content(1, record, ARTIFACT, registered.ledger.state()).tags
+
+    assert tags()["overrides"] == "bias_is_small"
+    registered.registry.promote("two", by="ana", reason="better")
+    assert "overrides" not in tags()
+    assert version_content(1, record, ARTIFACT, registered.ledger.state()).outdated({"overrides": "x"}) == ["overrides"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from forecast_assets.core.errors import InputError, LostRaceError
 from forecast_assets.lifecycle.retraining import DueTraining, due_training, version_name
 from forecast_assets.operations.challengers import ChallengeRequest, offer_challenger, set_challenger, stop_challenger
 from forecast_assets.operations.drift_reports import backlog_items, decide
+from forecast_assets.operations.promoting import judge as judge_version
 from resources.ledger.entries.backlog import BACKLOG, Backlog, BacklogDecision
 from resources.ledger.entries.challenge import Challenge, running_trial
 from resources.ledger.entries.drift import DriftRecords, Signal
@@ -226,6 +228,26 @@ def test_a_challenger_that_somebody_chose_is_left_alone(stores: Stores) -> None:
     assert stores.ledger.state().channel("challenger") == "mine"
     stores.registry.promote("mine", by="ben", reason="it is better")
     assert isinstance(offer_challenger(stores), Challenge)
+
+
+@pytest.mark.parametrize("moves", ["trial", "channel"])
+def test_a_challenger_that_somebody_chose_while_the_rule_judged_is_left_alone(
+    stores: Stores, moves: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(promoted(stores), "mine", gates=PASSED)
+    trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
+
+    def slowly(*asked: Any) -> Any:
+        if moves == "trial":
+            set_challenger(stores, ChallengeRequest("daily", "mine", 0.5, "ben", "to be compared"))
+        else:
+            stores.registry.promote("mine", by="ben", reason="to be compared", channel="challenger")
+        return judge_version(*asked)
+
+    monkeypatch.setattr("forecast_assets.operations.challengers.judge", slowly)
+    with pytest.raises(LostRaceError, match="Meanwhile somebody else"):
+        offer_challenger(stores)
+    assert stores.ledger.state().channel("challenger") == "mine"
 
 
 def test_a_trial_by_rule_is_not_replaced_while_it_is_undecided_but_for_too_long(stores: Stores) -> None:

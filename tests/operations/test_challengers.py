@@ -9,6 +9,7 @@ from math import inf, nan
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from forecast_assets.core.errors import (
@@ -32,11 +33,13 @@ from forecast_assets.operations.challengers import (
     stop_challenger,
 )
 from forecast_assets.presentation.actions import error_text
+from forecast_assets.settings import Settings
 from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
 from resources.ledger.entries.weigh import ChallengerVerdicts
 from resources.ledger.log import Ledger
 from resources.stores.home import Stores, open_stores
+from tests.support.decision_jobs import launched
 from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
 from tests.support.trial_cases import (
     CHALLENGER,
@@ -400,6 +403,21 @@ def test_a_challenger_that_was_shown_to_be_better_is_promoted_and_the_trial_is_o
     assert (
         state.channel_moves[-1].reason == f"five weeks beside (on the evidence of ledger entry {verdict[-1].sequence})"
     )
+
+
+def test_the_job_of_promotions_asks_for_evidence_where_its_configuration_says_so(
+    shown_better: Stores, prepared: Stores
+) -> None:
+    settings = Settings(home=Path(shown_better.blobs.root).parent)
+    asked = {"model_version": CHALLENGER, "by": "ana", "reason": "five weeks beside", "on_evidence": True}
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(NotAcceptedError):
+            launched(prepared, settings, "promotion", "promotions", instance=instance, **asked)
+        shown = launched(shown_better, settings, "promotion", "promotions", instance=instance, **asked)
+    (*_, move) = open_stores(shown_better.blobs.root).ledger.state().channel_moves
+    assert (move.model_version, move.sequence) == (CHALLENGER, shown["ledger_sequence"])
+    assert "on the evidence of ledger entry" in move.reason
+    assert prepared.ledger.state().channel("champion") == CHAMPION
 
 
 def test_of_two_promotions_at_once_one_is_told(shown_better: Stores) -> None:

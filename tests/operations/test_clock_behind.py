@@ -1,4 +1,7 @@
-"""A clock that jumped back: the newest entry is two days ahead, and what is decided counts as of that entry."""
+"""A clock that jumped back: the newest entry is two days ahead, and what is decided counts as of that entry.
+
+Whether a day is over is asked of a moment that is a day later than the clock at most.
+"""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from click.testing import CliRunner
 
 from forecast_assets.automation.refusals import Refusals
 from forecast_assets.cli import cli
-from forecast_assets.core.errors import InputError, NotReadyError
+from forecast_assets.core.errors import IncompleteInputsError, InputError
 from forecast_assets.core.keys import DAILY
 from forecast_assets.core.run import RunOptions
 from forecast_assets.launch import Runner
@@ -24,7 +27,7 @@ from forecast_assets.presentation.clock import clock_text
 from forecast_assets.reviews.stage import ReviewContext, review_week
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.settings import Settings
-from resources.ledger.present import clock_behind, present
+from resources.ledger.present import clock_behind, present, present_of_days
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores, open_stores
 from tests.support.store_cases import CUTOFF, accept_training, ingest, register
@@ -88,6 +91,7 @@ def test_a_clock_that_is_behind_is_told_but_not_by_seconds(tmp_path: Path, ahead
     told = clock_text(made.ledger.state())
     assert told.startswith(f"warning: the clock is {words} behind ledger entry 1, of " if words else "")
     assert bool(told) == bool(words)
+    assert not words or "Either this clock is behind, or entry 1 was recorded by one that was ahead." in told
 
 
 def test_a_policy_that_was_in_force_stays_so(stores: Stores) -> None:
@@ -115,24 +119,33 @@ def test_evidence_begins_after_sales_that_had_been_seen(stores: Stores) -> None:
     assert first_unseen_day(stores, DAILY) == of_entry()
 
 
-def test_days_and_weeks_that_were_over_stay_so(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    last = of_entry() - timedelta(days=1)
+def test_a_day_is_over_at_most_one_day_before_it_is_by_the_clock(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = datetime.now(UTC).date()
+    ingest(stores, day=(last - CUTOFF).days)
     runner, made = Runner(Settings(home=tmp_path / "home")), list[date]()
     monkeypatch.setattr(Runner, "make_snapshot", lambda _, day, *__: made.append(day))
     monkeypatch.setattr(Runner, "judge_drift", lambda *_: None)
     monkeypatch.setattr(type(stores.predictions), "staged", lambda *_: SimpleNamespace(version="v"))
+    with clock_ahead(AHEAD):
+        ingest(stores, 2)
+    now = present_of_days(stores.ledger.state())
+    assert now < present(stores.ledger.state())
     assert (runner.drift(), made) == (last, [last])
-    assert backfill_keys("daily", "stat-1", last, last, None, present(stores.ledger.state()))[0].prediction_date == last
+    with pytest.raises(IncompleteInputsError, match="is not over"):
+        runner.snapshot(of_entry() - timedelta(days=1))
+    assert backfill_keys("daily", "stat-1", last, last, None, now)[0].prediction_date == last
     with pytest.raises(InputError, match="is not over"):
         backfill_keys("daily", "stat-1", last, last, None)
-    # A week that nobody measured is over all the same, by a clock that was a week ahead.
-    with clock_ahead(timedelta(days=8)):
+    # Nor is a week over by a clock that was a year ahead.
+    with clock_ahead(timedelta(days=365)):
         ingest(stores, 1)
-    sunday = present(stores.ledger.state()).date() - timedelta(days=1)
+    sunday = present(stores.ledger.state()).date() - timedelta(days=14)
     sunday -= timedelta(days=(sunday.weekday() + 1) % 7)
-    assert sunday > datetime.now(UTC).date() - timedelta(days=1), "not over by the clock alone"
-    with pytest.raises(NotReadyError):
+    with pytest.raises(InputError, match="is not over"):
         review_week(ReviewContext(stores, "daily", sunday))
+    assert present_of_days(LedgerState()) <= datetime.now(UTC)
 
 
 def test_commands_say_that_the_clock_is_behind_and_decide_as_of_the_entry(

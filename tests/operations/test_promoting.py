@@ -152,6 +152,20 @@ def damage(stores: Stores, link: str) -> str:
     return made.files[0].path
 
 
+def test_a_channel_does_not_go_back_to_a_version_that_is_found_unsound_by_now(stores: Stores) -> None:
+    for name in ("stat-1", "stat-2"):
+        ready(stores, name)
+        promote(stores, name, **WHO)
+    damage(stores, "artifact")
+    again = open_stores(stores.blobs.root)
+    judge(again, "stat-1", "daily")
+    entries = again.ledger.state().sequence
+    with pytest.raises(NotAcceptedError, match=r"newest judgement \(ledger entry \d+\) fails bytes_are_as_rec") as told:
+        again.registry.rollback(by="ben", reason="worse", to="stat-1")
+    assert "there is none. If what it failed is mended, judge it again" in str(told.value.remedy)
+    assert again.ledger.state().sequence == entries
+
+
 @pytest.mark.parametrize("link", ["artifact", "training_snapshot"])
 def test_a_version_whose_bytes_changed_is_not_promoted_whatever_the_policy_allows(stores: Stores, link: str) -> None:
     ready(stores)
@@ -291,6 +305,8 @@ def test_a_version_that_meets_by_now_what_was_overridden_is_marked_no_more(store
         runs = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
         history = connection.sql("SELECT overrides FROM audit.channel_history ORDER BY sequence").fetchall()
     assert (dict(runs)[str(before.key)], dict(runs)[str(after.key)]) == (RISK, ""), "what was published stays"
+    corrected = publish(stores, replace(before.key, revision=1))
+    assert corrected.overrides == (RISK,), "a correction is of the run that was marked"
     assert history == [(RISK,), ("",)]
 
 

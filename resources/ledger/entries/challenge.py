@@ -217,6 +217,7 @@ class ChallengeKind(EntryKind[Challenge]):
         *,
         trained_horizon: TrainedHorizon = lambda _: None,
         seen: int | None = None,
+        channel_since: int | None = None,
     ) -> None:
         """Refuse a challenger that may not serve, and rules that are not fixed beforehand.
 
@@ -225,6 +226,8 @@ class ChallengeKind(EntryKind[Challenge]):
             state: What it would follow.
             trained_horizon: Returns how many days ahead a version was trained for.
             seen: The newest entry of the cadence when it was decided, 0 if there was none; None if nobody looked.
+            channel_since: Ledger entry since which the channel pointed where it did when it was decided, 0 before its
+                first move; None if nobody looked.
 
         Raises:
             InputError: If who or why is missing, a rule has no meaning, or a version would challenge itself.
@@ -238,6 +241,8 @@ class ChallengeKind(EntryKind[Challenge]):
         newest = state.part(Challenges).newest(record.cadence)
         if seen is not None and (0 if newest is None else newest.sequence) != seen:
             raise _moved(record, f"somebody else decided on the {record.cadence} challenger")
+        if channel_since is not None and state.part(Channels).since(record.channel) != channel_since:
+            raise _moved(record, f"somebody else moved `{record.channel}`")
         if record.trial:
             running = running_trial(state, record.cadence)
             if running is None or running.begun_by != record.trial:

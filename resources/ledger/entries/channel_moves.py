@@ -11,6 +11,7 @@ from forecast_assets.core.errors import NotAcceptedError, first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.base import EntryKind, EntryLike, position_fields
 from resources.ledger.entries.folded import FoldedState
+from resources.ledger.entries.judge import Judgement
 from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.records import with_known_fields
 
@@ -146,7 +147,13 @@ def require_reach(record: VersionRecord, channel: str, trained_horizon: TrainedH
         )
 
 
-def return_problem(name: str, versions: Versions, last: ChannelMove | None, trained_horizon: TrainedHorizon) -> str:
+def return_problem(
+    name: str,
+    versions: Versions,
+    last: ChannelMove | None,
+    trained_horizon: TrainedHorizon,
+    judged: Judgement | None = None,
+) -> str:
     """Say why a channel may not go back to a version; nothing if it may.
 
     Args:
@@ -154,6 +161,7 @@ def return_problem(name: str, versions: Versions, last: ChannelMove | None, trai
         versions: What is known of it.
         last: When the channel was last pointed at it. If it was judged then, no gate of merit is asked for again.
         trained_horizon: Returns how many days ahead a version was trained for.
+        judged: Its newest judgement for channels of the cadence; None if there is none.
     """
     record, retired = versions.by_name[name], versions.retirement_problem(name)
     if retired or last is None:
@@ -161,4 +169,7 @@ def return_problem(name: str, versions: Versions, last: ChannelMove | None, trai
     failed = record.failed_gates(for_channel=not last.judgement)
     if failed:
         return f"its evaluation report fails {first_ten(failed)}."
+    if judged is not None and judged.failed_soundness:
+        # Found since it was promoted, or by whoever looked last: bytes that changed serve nobody.
+        return f"its newest judgement (ledger entry {judged.sequence}) fails {first_ten(judged.failed_soundness)}."
     return horizon_problem(record, last.channel, trained_horizon)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from forecast_assets.core.errors import LostRaceError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
 from resources.ledger.entries.base import (
@@ -138,7 +139,7 @@ class DetectorKind(EntryKind[DetectorRecord]):
         return f"registers the detector {record.detector}"
 
     def admit(self, record: DetectorRecord, state: FoldedState, *, since: int | None = None) -> None:
-        """Refuse a detector that was trained without knowing the newest one.
+        """Refuse a detector that was trained without knowing the newest one, and a name that is taken.
 
         Args:
             record: What is to be recorded.
@@ -147,9 +148,18 @@ class DetectorKind(EntryKind[DetectorRecord]):
                 looked.
 
         Raises:
-            LostRaceError: If there is a newer one.
+            LostRaceError: If there is a newer one, or one of this name.
         """
-        require_seen(state.part(Detectors).newest, since, "trained a detector", detector=record.detector)
+        detectors = state.part(Detectors)
+        require_seen(detectors.newest, since, "trained a detector", detector=record.detector)
+        taken = next((each for each in detectors.made if each.detector == record.detector), None)
+        if taken is not None:
+            raise LostRaceError(
+                f"`{record.detector}` is the name of another detector (ledger entry {taken.sequence}).",
+                remedy="Run the same command again; a detector that is trained from other snapshots has another name.",
+                detector=record.detector,
+                sequence=taken.sequence,
+            )
 
     def views(self) -> Sequence[AuditView]:
         """Return the view `anomaly_detectors`."""

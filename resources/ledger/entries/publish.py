@@ -69,7 +69,8 @@ class Publication:
         schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
             the contracts grew.
         policy: Version of the policy whose risk bands it has; empty in entries of releases before there were any.
-        overrides: Gates that were overridden by the newest moves of the channels that pointed at its version.
+        overrides: Gates that were overridden by the newest moves of the channels that pointed at its version, and those
+            of the revision that it corrects.
     """
 
     key: RunKey
@@ -188,7 +189,7 @@ class PublishKind(EntryKind[Publication]):
         versions = state.part(Versions)
         versions.known(key.model_version)
         versions.require_in_service(key)
-        if state.part(Channels).overrides_of(key.model_version) != record.overrides:
+        if overrides_of_run(key, state) != record.overrides:
             raise LostRaceError(
                 f"`{key.model_version}` was promoted meanwhile, and other gates are overridden.",
                 remedy="Run the same command again.",
@@ -233,6 +234,18 @@ class PublishKind(EntryKind[Publication]):
         if record.overrides:
             what = f"{what}; its version is promoted in spite of {first_ten(record.overrides)}"
         return EntryDescription(what, record.correction.by, record.correction.reason)
+
+
+def overrides_of_run(key: RunKey, state: FoldedState) -> tuple[str, ...]:
+    """Return the gates that a run is marked with: those overridden now, and those of the revision that it corrects.
+
+    Args:
+        key: The run.
+        state: What it would follow.
+    """
+    before = state.part(Publications).by_key.get(revision_before(key)) if key.revision else None
+    marked = set() if before is None else {*before.overrides}
+    return tuple(sorted({*state.part(Channels).overrides_of(key.model_version), *marked}))
 
 
 def revision_before(key: RunKey) -> RunKey:
@@ -280,7 +293,7 @@ def publications_table() -> AuditTable:
                         "version of the policy whose risk bands it has; empty in runs from before there were policies"),
             AuditColumn("overrides", ColumnType.TEXT,
                         "gates of merit that its version failed and that were overridden when it was promoted, joined "
-                        "with `;`; empty if none was"),
+                        "with `;`; a correction has those of the run before besides; empty if none was"),
             AuditColumn("links", NESTED_COLUMNS),
         ),
         lambda state: state.part(Publications).by_key.values(),

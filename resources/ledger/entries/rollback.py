@@ -7,6 +7,7 @@ from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, NotAcceptedError, NothingToRollBackError, first_ten
+from forecast_assets.core.keys import cadence_of
 from resources.ledger.entries.base import EntryDescription, register_kind
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
@@ -16,6 +17,7 @@ from resources.ledger.entries.channel_moves import (
     return_problem,
 )
 from resources.ledger.entries.folded import FoldedState
+from resources.ledger.entries.judge import Judgement, Judgements
 from resources.ledger.entries.promote import overridden_text
 from resources.ledger.entries.register import Versions
 
@@ -71,16 +73,31 @@ class RollbackKind(ChannelMoveKind):
                 channel=channel,
                 model_version=target,
             )
-        barred = return_problem(target, versions, channels.newest_to(channel, target), trained_horizon)
+
+        def judged(name: str) -> Judgement | None:
+            return state.part(Judgements).newest(name, cadence_of(channel).name)
+
+        def problem(name: str) -> str:
+            return return_problem(name, versions, channels.newest_to(channel, name), trained_horizon, judged(name))
+
+        barred = problem(target)
         if barred:
-            others = [name for name in earlier if name != present]
-            fit = [
-                name for name in others
-                if not return_problem(name, versions, channels.newest_to(channel, name), trained_horizon)
-            ]  # fmt: skip
+            fit = [name for name in earlier if name != present and not problem(name)]
+            newest = judged(target)
+            again = (
+                Sentence(
+                    " If what it failed is mended, judge it again: ",
+                    Action("gates", {"cadence": newest.cadence}, on=(target,)),
+                    ".",
+                )
+                if newest is not None and newest.failed_soundness
+                else ""
+            )
             raise NotAcceptedError(
                 f"`{channel}` cannot go back to `{target}`: {barred}",
-                remedy=f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.",
+                remedy=Sentence(
+                    f"Name an earlier one that may serve with --to: {first_ten(fit) or 'there is none'}.", again
+                ),
                 channel=channel,
                 model_version=target,
             )
