@@ -170,6 +170,7 @@ def test_a_field_that_a_later_release_adds_to_an_entry_is_ignored(stores: Stores
                 "vacuum",
                 "known_until",
                 "signal",
+                "detector",
             }
             & body.keys()
         )
