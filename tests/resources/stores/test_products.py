@@ -135,10 +135,10 @@ def test_a_record_that_a_killed_process_wrote_is_durable_before_it_counts(
     version = write(stores.predictions, "forecasts", [1]).version
     record, synced = record_of(stores, version), list[Path]()
     with monkeypatch.context() as killed:
-        killed.setattr(blobs, "_fsync", lambda _path: None)
+        killed.setattr(blobs, "sync", lambda _path: None)
         stores.predictions.accept(version, "first")
     said = record.read_bytes()
-    monkeypatch.setattr(blobs, "_fsync", synced.append)
+    monkeypatch.setattr(blobs, "sync", synced.append)
     stores.predictions.accept(version, "first")
     assert synced[-2:] == [record, record.parent]
     assert record.read_bytes() == said
