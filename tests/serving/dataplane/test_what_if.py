@@ -121,7 +121,6 @@ def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner
     assert found.p95 < 0.15
 
 
-@pytest.mark.parametrize("other", [COMBINED, EXTERNAL], ids=["combined", "external"])
 def random_change(prepared: PreparedRun, row: int, random: np.random.Generator) -> SeriesChange:
     day = FIRST + timedelta(days=int(random.integers(0, 7)))
     kinds: list[dict[str, Any]] = [{}]
@@ -156,6 +155,7 @@ def test_a_part_of_a_run_answers_as_the_whole_also_when_it_was_bytes_meanwhile(
             what_if(read, [SeriesChange("Nowhere", "Nothing")])
 
 
+@pytest.mark.parametrize("other", [COMBINED, EXTERNAL], ids=["combined", "external"])
 def test_versions_of_any_families_are_compared_by_cause(runner: Runner, other: RunKey) -> None:
     pair = RunPair.of(runner.stores, KEY, other, workers=1)
     found, rows = pair.attribution, pair.attribution.rows()
