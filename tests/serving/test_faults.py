@@ -103,7 +103,7 @@ def test_a_snapshot_that_is_gone_is_told_of_comparisons_and_of_nothing_else(
     client = service.client()
     found = compared(client)
     assert (found.status_code, found.json()["code"]) == (500, "changed-file"), found.text
-    assert "restore it from a backup" in found.json()["remedy"]
+    assert found.json()["remedy"] == "Tell an operator the id of the request."
     assert client.get(f"/v1/explain/{NEWEST}/A/S/1").status_code == 200
     assert predicted(client)["run"]["served_from"] == "last_batch"
 
