@@ -180,19 +180,21 @@ class Predictor:
         breaker = self.breaker_of(publication.key)
         if not breaker.allows():
             return "the model failed repeatedly and is left alone for a moment"
-        until = monotonic() + self._deadline
+        until, is_asked = monotonic() + self._deadline, False
         try:
             prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
+            is_asked = True
             call = self._pool.submit(what_if, prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
             is_ready = self.features.is_ready(publication.key)
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
-        except InputError:
-            breaker.succeeded()
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever fails behind this, a caller is answered
+        except Exception as error:
+            if is_asked and isinstance(error, InputError):
+                # The question is wrong; what is wrong before it is asked, such as an artifact, is no caller's doing.
+                breaker.succeeded()
+                raise
             breaker.failed()
             _log.exception("the model failed on %s", publication.key)
             return f"the model failed ({type(error).__name__})"
