@@ -287,7 +287,10 @@ class _Ends:
 
 def causes_between(mixed: MixedForecasts) -> tuple[str, ...]:
     """Return the names of what differs between two runs, in the order in which a forecast comes about."""
-    ends = _Ends.of(mixed.runs, mixed.common)
+    return _causes(mixed, _Ends.of(mixed.runs, mixed.common))
+
+
+def _causes(mixed: MixedForecasts, ends: _Ends) -> tuple[str, ...]:
     observations, model = mixed.has_other_observations, mixed.has_other_model
     joined = observations and model and not mixed.model_reaches_other_observations
     there = {

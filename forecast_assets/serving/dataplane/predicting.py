@@ -180,10 +180,9 @@ class Predictor:
         breaker = self.breaker_of(publication.key)
         if not breaker.allows():
             return "the model failed repeatedly and is left alone for a moment"
-        until, is_asked = monotonic() + self._deadline, False
+        until, prepared = monotonic() + self._deadline, None
         try:
             prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
-            is_asked = True
             call = self._pool.submit(what_if, prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
@@ -191,7 +190,7 @@ class Predictor:
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"
         except Exception as error:
-            if is_asked and isinstance(error, InputError):
+            if prepared is not None and isinstance(error, InputError):
                 # The question is wrong; what is wrong before it is asked, such as an artifact, is no caller's doing.
                 breaker.succeeded()
                 raise
