@@ -10,6 +10,9 @@ from typing import Final, Self
 
 from forecast_assets.core.errors import HorizonError, InputError, NameNotAllowedError
 
+# A series by the names of its store and its SKU.
+StoreSku = tuple[str, str]
+
 VERSION_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 # Schemas that DuckDB or the catalogue itself already use; a model version becomes a schema.
 RESERVED_NAMES: Final = frozenset({"main", "temp", "system", "information-schema", "pg-catalog", "audit", "default"})

@@ -3,8 +3,10 @@
 What belongs here: the shape that every product of a run shares. What does not: any number in it.
 """
 
+import numpy as np
 import polars as pl
 
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.keys import RunKey
 
 
@@ -34,3 +36,17 @@ def rows_of_run(key: RunKey, rows: pl.DataFrame) -> pl.DataFrame:
         pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
         pl.lit(key.revision, pl.Int32).alias("revision"),
     )
+
+
+def places_by_step(series: Rows, horizon: int) -> Rows:
+    """[k * horizon] Return where the steps of some series are in a product of a run.
+
+    Args:
+        series: [k] place of each among the series of the run.
+        horizon: Steps of each.
+
+    Example:
+        >>> places_by_step(np.array([2, 0]), 3).tolist()
+        [6, 7, 8, 0, 1, 2]
+    """
+    return np.asarray((series[:, None] * horizon + np.arange(horizon)).ravel(), dtype=np.intp)

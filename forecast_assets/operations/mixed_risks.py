@@ -16,6 +16,7 @@ import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, Rows
 from forecast_assets.core.quantities import UNITS, Millionths, from_units
+from forecast_assets.core.rows import places_by_step
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.models.artifact import RISK_THRESHOLDS
@@ -103,7 +104,7 @@ class MixedRisks:
         horizon, days = mixed.horizon(inputs), mixed.common.columns[side]
         # Each series is there twice, since that is how statistics of all series are held for a few.
         rows = np.tile(np.repeat(mixed.common.rows[side][chosen], 2), count)
-        base = mixed.frame(inputs)[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+        base = mixed.frame(inputs)[places_by_step(rows, horizon)]
         own = from_units(base["base_units"]).reshape(count, -1, horizon)[0, ::2]
         means = np.concatenate([self._corrected(own, side, correction, chosen) for _, correction in variants])
         panel = self.held_panel(inputs, rows)

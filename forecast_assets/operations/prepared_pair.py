@@ -19,8 +19,9 @@ import polars as pl
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, STOCKOUT_RISKS
 from forecast_assets.core.arrays import Groups, Rows
 from forecast_assets.core.errors import InputError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.core.quantities import from_units
+from forecast_assets.core.rows import places_by_step
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.history import History
@@ -44,7 +45,7 @@ from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
 # Returns published rows of some series, by store and SKU, of a product of a run.
-ReadRows = Callable[[Publication, str, Sequence[tuple[str, str]]], pl.LazyFrame]
+ReadRows = Callable[[Publication, str, Sequence[StoreSku]], pl.LazyFrame]
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class PreparedPair:
         )
 
     @cached_property
-    def places(self) -> Mapping[tuple[str, str], int]:
+    def places(self) -> Mapping[StoreSku, int]:
         """Place of each common series, by store and SKU."""
         return {series: place for place, series in enumerate(self.common.series.iter_rows())}
 
@@ -262,7 +263,7 @@ class _FewForecasts(MixedForecasts):
         if given is None:
             return None
         horizon = self.runs[model].key.forecast_horizon
-        return given[(own[:, None] * horizon + np.arange(horizon)).ravel()]
+        return given[places_by_step(own, horizon)]
 
 
 @dataclass

@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from forecast_assets.core.arrays import Rows
+from forecast_assets.core.keys import StoreSku
 from forecast_assets.explanations.explanation_context import ExplanationContext
 from forecast_assets.features.covariates import Covariates, Words
 from forecast_assets.features.panel import SERIES_KEY, Panel
@@ -135,9 +136,7 @@ def read_run_entry(content: bytes) -> RunPart:
     )
 
 
-def prepared_from(
-    basis: RunBasis, part: RunPart, series: Sequence[tuple[str, str]], entries: Sequence[bytes]
-) -> PreparedRun:
+def prepared_from(basis: RunBasis, part: RunPart, series: Sequence[StoreSku], entries: Sequence[bytes]) -> PreparedRun:
     """Return a prepared run of some series, which answers about them as the whole one does.
 
     Args:

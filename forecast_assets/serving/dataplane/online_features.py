@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.errors import ForecastAssetsError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane.feature_entries import (
     FORMAT,
@@ -49,8 +49,6 @@ _WAITS_SECONDS: Final = 0.5
 _RENEWED_AT: Final = 0.25
 _TAKEN_OVER_AT: Final = 0.1
 _log: Final = logging.getLogger(__name__)
-
-Series = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class OnlineFeatures:
         self._prepared, self._cache, self._keeps, self._clock = prepared, cache, keeps_seconds, clock
         self._bases: MadeOnce[RunKey, RunBasis] = MadeOnce(lambda run: RunBasis.of(stores, run), 2 * MOST_KEPT)
         self._parts: dict[str, RunPart] = {}
-        self._missed: dict[RunKey, set[Series]] = {}
+        self._missed: dict[RunKey, set[StoreSku]] = {}
         self._put_here: set[RunKey] = set()
         self._tried: set[RunKey] = set()
         self._hits = self._misses = self._put = 0
@@ -107,7 +105,7 @@ class OnlineFeatures:
         """Whether a run is prepared in this process."""
         return self._prepared.is_ready(run)
 
-    def of(self, run: RunKey, series: Sequence[Series], timeout: float) -> PreparedRun:
+    def of(self, run: RunKey, series: Sequence[StoreSku], timeout: float) -> PreparedRun:
         """Return what predictions need of some series.
 
         Args:
@@ -137,7 +135,7 @@ class OnlineFeatures:
             self._put_later(run, series)
         return made
 
-    def cached(self, run: RunKey, series: Sequence[Series]) -> PreparedRun | None:
+    def cached(self, run: RunKey, series: Sequence[StoreSku]) -> PreparedRun | None:
         """Return what the cache has, if it has all of it.
 
         Args:
@@ -247,7 +245,7 @@ class OnlineFeatures:
         self._tried.add(run)
         return True
 
-    def _one_of_whole(self, run: RunKey, left: float) -> Series | None:
+    def _one_of_whole(self, run: RunKey, left: float) -> StoreSku | None:
         """Return a series of a run of which all are in the shared cache for so long a share of their time yet."""
         if not self._cache.is_shared:
             return None
@@ -281,7 +279,7 @@ class OnlineFeatures:
             self._hits += found
             self._misses += asked - found
 
-    def _put_later(self, run: RunKey, series: Sequence[Series]) -> None:
+    def _put_later(self, run: RunKey, series: Sequence[StoreSku]) -> None:
         with self._lock:
             is_waited_for = run in self._missed
             self._missed.setdefault(run, set()).update(series)

@@ -23,9 +23,10 @@ from forecast_assets.contracts import (
 )
 from forecast_assets.core.arrays import Bools, Groups, Rows
 from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.quantities import Millionths, from_units
+from forecast_assets.core.rows import places_by_step
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.explanations.stage import events_ahead, explanation_context
@@ -95,11 +96,11 @@ class PreparedRun:
     causes: tuple[str, ...] = ()
 
     @cached_property
-    def places(self) -> Mapping[tuple[str, str], int]:
+    def places(self) -> Mapping[StoreSku, int]:
         """Row of each series, by store and SKU."""
         return {series: row for row, series in enumerate(self.panel.series.select(_KEY).iter_rows())}
 
-    def rows_of(self, series: Sequence[tuple[str, str]]) -> Rows:
+    def rows_of(self, series: Sequence[StoreSku]) -> Rows:
         """[k] rows of some series, by store and SKU.
 
         Raises:
@@ -155,7 +156,7 @@ class PreparedRun:
         if self.given_rows is None:
             return None
         horizon = self.key.run.forecast_horizon
-        return self.given_rows[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+        return self.given_rows[places_by_step(rows, horizon)]
 
 
 def prepare_run(

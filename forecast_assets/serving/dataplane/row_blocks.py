@@ -17,6 +17,7 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.core.keys import StoreSku
 from forecast_assets.operations.reading import scan_product
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -27,8 +28,6 @@ PORTION_ROWS: Final = 65_536
 MOST_BYTES: Final = 256 * 2**20
 _MOST_STARTS: Final = 64
 _SERIES: Final = ("store_id", "sku_id")
-
-StoreSku = tuple[str, str]
 
 
 class RowBlocks:

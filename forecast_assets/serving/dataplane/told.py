@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.core.arrays import Rows
+from forecast_assets.core.rows import places_by_step
 from forecast_assets.explanations.explanation_context import ExplanationContext, events_by_store
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.features.panel import SERIES_KEY, Panel
@@ -43,7 +44,7 @@ class ToldFacts:
         run = self.of_run
         assert run.series is not None
         assert run.gaps is not None
-        gaps = run.gaps[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+        gaps = run.gaps[places_by_step(rows, horizon)]
         return replace(self, of_run=replace(run, series=run.series[rows], gaps=gaps))
 
     def few(
@@ -61,7 +62,7 @@ class ToldFacts:
         assert run.series is not None
         assert run.gaps is not None
         series = run.series[rows].with_columns(features.select(pl.exclude(SERIES_KEY)).get_columns())
-        steps = run.gaps[(rows[:, None] * horizon + np.arange(horizon)).ravel()]
+        steps = run.gaps[places_by_step(rows, horizon)]
         dated = steps.with_columns(target_date=pl.lit(panel.cutoff) + pl.duration(days=pl.col("step")))
         for part in (run.events, run.covariates):
             if part is not None:

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from redis import Redis
 
 from forecast_assets.core.errors import InputError, StorageError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane import run_basis
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
@@ -33,7 +33,6 @@ from tests.support.retailers import KEY
 NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
 DAY = KEY.prediction_date + timedelta(days=3)
 KEEPS = 3_600.0
-Series = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +98,7 @@ def never() -> PreparedRun:
     raise StorageError("this process cannot prepare a run")
 
 
-def series(prepared: PreparedRun, *rows: int) -> list[Series]:
+def series(prepared: PreparedRun, *rows: int) -> list[StoreSku]:
     return [prepared.panel.series.row(row) for row in rows]
 
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane import row_blocks
-from forecast_assets.serving.dataplane.row_blocks import RowBlocks, StoreSku
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 from tests.support import store_cases
