@@ -3,19 +3,17 @@
 What belongs here: deciding that a day is due, or saying why none is. What does not: judging, or training a detector.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 
 import dagster as dg
 
-from forecast_assets.automation.drift_triggers import DAYS_LOOKED_BACK, DRIFT_SECONDS
+from forecast_assets.automation.drift_triggers import DRIFT_SECONDS, days_to_judge
 from forecast_assets.automation.triggers import first_request
 from forecast_assets.core.errors import NotReadyError
-from forecast_assets.core.keys import last_day_over
 from forecast_assets.feature_anomalies.stage import require_judgeable
 from forecast_assets.presentation.actions import error_text
 from resources.ledger.entries.anomalies import AnomalyRecords
-from resources.ledger.present import present_of_days
 from resources.orchestration.dagster_home import Launches
 from resources.orchestration.dagster_resources import StoresResource
 from resources.stores.home import Stores
@@ -46,16 +44,11 @@ def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = N
         launches: What has been launched.
         now: Moment that decides which days are over; by default the present.
     """
+    state = stores.ledger.state()
     try:
-        newest = stores.observations.newest_day(
-            "sales", until=last_day_over(now or present_of_days(stores.ledger.state()))
-        )
+        due, newest = days_to_judge(stores, state.part(AnomalyRecords), now)
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
-    state = stores.ledger.state()
-    days = [newest - timedelta(days=back) for back in reversed(range(DAYS_LOOKED_BACK))]
-    after = max(state.part(AnomalyRecords).by_day, default=newest - timedelta(days=1))
-    due = [day for day in days if day > after and stores.predictions.is_staged("feature_snapshots", day)]
     if not due:
         return dg.SkipReason(f"The series of every snapshot up to {newest} are judged.")
 

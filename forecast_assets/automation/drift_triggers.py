@@ -4,8 +4,8 @@ What belongs here: deciding that one of these is due, or saying why it is not. W
 (`lifecycle.retraining`), judging or training. Nothing here makes a champion.
 """
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
 
 import dagster as dg
 
@@ -21,6 +21,7 @@ from forecast_assets.training.stage import ARTIFACTS
 from partitions import model_versions
 from resources.ledger.entries.challenge import Challenge
 from resources.ledger.entries.drift import DriftRecords
+from resources.ledger.entries.judged_days import JudgedDays
 from resources.ledger.present import present_of_days
 from resources.orchestration.configs import TrainingConfig
 from resources.orchestration.dagster_home import Launches
@@ -57,21 +58,37 @@ def drift_request(stores: Stores, launches: Launches, now: datetime | None = Non
         launches: What has been launched.
         now: Moment that decides which days are over; by default the present.
     """
+    state = stores.ledger.state()
     try:
-        newest = stores.observations.newest_day(
-            "sales", until=last_day_over(now or present_of_days(stores.ledger.state()))
-        )
+        due, newest = days_to_judge(stores, state.part(DriftRecords), now)
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
-    state = stores.ledger.state()
-    judged = state.part(DriftRecords).by_day
-    days = [newest - timedelta(days=back) for back in reversed(range(DAYS_LOOKED_BACK))]
-    after = max(judged, default=newest - timedelta(days=1))
-    due = [day for day in days if day > after and stores.predictions.is_staged("feature_snapshots", day)]
     if not due:
         return dg.SkipReason(f"Every day with a snapshot up to {newest} is judged.")
     request = dg.RunRequest(run_key=f"drift/{due[0]}/{state.sequence}", partition_key=due[0].isoformat())
     return first_request([lambda: request], launches)
+
+
+def days_to_judge(stores: Stores, judged: JudgedDays[Any], now: datetime | None) -> tuple[list[date], date]:
+    """Return the days that are due, and the newest with sales.
+
+    Args:
+        stores: Where everything is.
+        judged: The days that were judged.
+        now: Moment that decides which days are over; None for the present.
+
+    Returns:
+        Days with a snapshot after the newest that was judged, oldest first; of a store in which none was, the
+        newest day.
+
+    Raises:
+        NotReadyError: If there are no sales yet.
+    """
+    newest = stores.observations.newest_day("sales", until=last_day_over(now or present_of_days(stores.ledger.state())))
+    after = max(judged.by_day, default=newest - timedelta(days=1))
+    days = [newest - timedelta(days=back) for back in reversed(range(DAYS_LOOKED_BACK))]
+    due = [day for day in days if day > after and stores.predictions.is_staged("feature_snapshots", day)]
+    return due, newest
 
 
 def build_retraining_schedule(settings: Settings, stores: StoresResource, job: str) -> dg.ScheduleDefinition:

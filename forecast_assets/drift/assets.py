@@ -12,7 +12,7 @@ from forecast_assets.drift.signals import signals_of
 from forecast_assets.drift.stage import PRODUCT, DriftContext, judge_day, judgements_of, record_judgement
 from forecast_assets.scoring.assets import rendered
 from partitions import prediction_dates
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.judged_days import Signal
 from resources.orchestration.dagster_resources import StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 

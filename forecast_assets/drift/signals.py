@@ -17,7 +17,7 @@ from forecast_assets.contracts import TOO_LITTLE_HISTORY
 from forecast_assets.core.errors import first_ten
 from forecast_assets.drift.daily_figures import ALL_STORES
 from forecast_assets.drift.judging import DriftJudgement
-from resources.ledger.entries.drift import Signal, SignalName
+from resources.ledger.entries.judged_days import Signal, SignalName, opened_and_closed
 
 _STORES: Final = "stores"
 
@@ -46,7 +46,7 @@ def signals_of(judgements: Iterable[DriftJudgement], day: date) -> list[Signal]:
     return found
 
 
-def opened_and_closed(
+def opened_and_closed_by(
     judgements: Sequence[DriftJudgement], told: Sequence[Signal], present: Iterable[str]
 ) -> tuple[tuple[Signal, ...], tuple[str, ...]]:
     """Return which signals are new, and which are told no more; what could not be judged stays as it is.
@@ -56,11 +56,8 @@ def opened_and_closed(
         told: Its signals.
         present: Signals that were told before.
     """
-    names, before = {each.signal for each in told}, set(present)
     judged = {each.watched for each in judgements if each.verdict != TOO_LITTLE_HISTORY}
-    opened = tuple(each for each in told if each.signal not in before)
-    closed = tuple(sorted(name for name in before - names if SignalName.parse(name).watched in judged))
-    return opened, closed
+    return opened_and_closed(told, {*present}, lambda name: name.watched in judged)
 
 
 def _words(widest: DriftJudgement, every: Sequence[DriftJudgement], since: date) -> str:

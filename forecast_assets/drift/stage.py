@@ -24,11 +24,12 @@ from forecast_assets.drift.inputs import (
 )
 from forecast_assets.drift.judging import DriftJudgement, judge_figures
 from forecast_assets.drift.profiles import LONGEST_DAYS, PROFILES, Match, first_needed, match_stores
-from forecast_assets.drift.signals import opened_and_closed, signals_of
+from forecast_assets.drift.signals import opened_and_closed_by, signals_of
 from forecast_assets.history import History
 from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.backlog import Backlog
-from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
+from resources.ledger.entries.drift import DriftRecord, DriftRecords
+from resources.ledger.entries.judged_days import Signal
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 
@@ -179,7 +180,7 @@ def record_judgement(
     if all(day <= context.prediction_date for day in newest.by_day):
         judgements = judgements_of(result.rows)
         told = signals_of(judgements, context.prediction_date)
-        opened, closed = opened_and_closed(judgements, told, state.part(Backlog).present)
+        opened, closed = opened_and_closed_by(judgements, told, state.part(Backlog).present)
     record = DriftRecord(
         context.prediction_date, version.version, version.files[0].sha256, version.facts["known_until"], opened, closed
     )

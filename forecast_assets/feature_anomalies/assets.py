@@ -18,7 +18,7 @@ from forecast_assets.feature_anomalies.stage import (
 )
 from forecast_assets.scoring.assets import rendered
 from partitions import prediction_dates
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.judged_days import Signal
 from resources.orchestration.dagster_resources import StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from forecast_assets.contracts import ANOMALOUS, TOO_LITTLE_HISTORY
 from forecast_assets.core.errors import first_ten
-from resources.ledger.entries.drift import Signal, SignalName
+from resources.ledger.entries.judged_days import Signal, SignalName, opened_and_closed
 
 SUBJECT: Final = "series"
 SHARE: Final = "anomaly_share"
@@ -86,7 +86,5 @@ def opened_and_closed_signals(
         known_feeds: Feeds of which the snapshot has values. What was told of another is not over: of a feed that is not
             there, nobody knows.
     """
-    now = [*told]
-    names, before = {each.signal for each in now}, {name for name in present if name.startswith(f"{SUBJECT}/")}
-    over = [name for name in before - names if SignalName.parse(name).name in known_feeds]
-    return tuple(each for each in now if each.signal not in before), tuple(sorted(over))
+    before = {name for name in present if name.startswith(f"{SUBJECT}/")}
+    return opened_and_closed(told, before, lambda name: name.name in known_feeds)

@@ -44,7 +44,7 @@ from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
 from resources.ledger.entries.backlog import Backlog
 from resources.ledger.entries.detector import DetectorRecord, Detectors
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.judged_days import Signal
 from resources.store.blobs import sha256
 from resources.store.manifests import ProductVersion
 from resources.stores.anomaly_records import record_anomalies, record_detector

@@ -19,7 +19,8 @@ from forecast_assets.models.family import trained_families
 from resources.ledger.channels import channel_moves
 from resources.ledger.entries.backlog import CLOSED, Backlog, BacklogStep
 from resources.ledger.entries.challenge import Challenges, running_trial
-from resources.ledger.entries.drift import AUTOMATION, DriftRecords, Signal, SignalName
+from resources.ledger.entries.drift import DriftRecords
+from resources.ledger.entries.judged_days import AUTOMATION, Signal, SignalName
 from resources.ledger.entries.register import VersionRecord, Versions
 from resources.ledger.entries.weigh import BETTER, COLLECTING, UNDECIDED, ChallengerVerdicts
 from resources.ledger.state import LedgerState

@@ -18,7 +18,7 @@ from forecast_assets.lifecycle.retraining import due_challenger
 from forecast_assets.operations.promoting import Promotion, judge, promote
 from resources.ledger.entries.challenge import CHALLENGE, Challenge, Challenges, TrialRules, running_trial
 from resources.ledger.entries.channel_moves import Channels
-from resources.ledger.entries.drift import AUTOMATION
+from resources.ledger.entries.judged_days import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
 from resources.ledger.present import present

@@ -18,7 +18,8 @@ from forecast_assets.drift.signals import signals_of
 from forecast_assets.drift.stage import judgements_of
 from forecast_assets.history import History
 from resources.ledger.entries.backlog import BACKLOG, CLOSED, Backlog, BacklogDecision, BacklogStep
-from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
+from resources.ledger.entries.drift import DriftRecord, DriftRecords
+from resources.ledger.entries.judged_days import Signal
 from resources.ledger.log import Entry
 from resources.stores.home import Stores
 from resources.stores.registry import Registry

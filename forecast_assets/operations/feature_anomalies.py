@@ -16,7 +16,7 @@ from forecast_assets.feature_anomalies.signals import signals_of_rows
 from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
 from resources.ledger.entries.backlog import Backlog
 from resources.ledger.entries.detector import DetectorRecord, Detectors
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.judged_days import Signal
 from resources.stores.home import Stores
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from forecast_assets.drift.profiles import match_stores
 from forecast_assets.drift.stage import swapped_since
-from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
+from resources.ledger.entries.drift import DriftRecord, DriftRecords
+from resources.ledger.entries.judged_days import Signal
 
 LAST = date(2025, 6, 30)
 

@@ -6,8 +6,8 @@ import pytest
 
 from forecast_assets.contracts import BROKEN, CHANGED, TOO_LITTLE_HISTORY
 from forecast_assets.core.errors import InputError
-from forecast_assets.drift.signals import opened_and_closed, signals_of
-from resources.ledger.entries.drift import SignalName
+from forecast_assets.drift.signals import opened_and_closed_by, signals_of
+from resources.ledger.entries.judged_days import SignalName
 from tests.support.ledger_cases import judgement
 
 DAY = date(2025, 6, 30)
@@ -29,15 +29,15 @@ def test_what_all_stores_do_is_one_signal_and_what_some_do_is_another() -> None:
 def test_a_signal_opens_once_and_closes_when_it_is_judged_and_told_no_more() -> None:
     told = signals_of([judgement(verdict=BROKEN, since=DAY)], DAY)
     name = told[0].signal
-    assert opened_and_closed([judgement(verdict=BROKEN)], told, []) == ((told[0],), ())
-    assert opened_and_closed([judgement(verdict=BROKEN)], told, [name]) == ((), ())
-    assert opened_and_closed([judgement()], [], [name]) == ((), (name,))
+    assert opened_and_closed_by([judgement(verdict=BROKEN)], told, []) == ((told[0],), ())
+    assert opened_and_closed_by([judgement(verdict=BROKEN)], told, [name]) == ((), ())
+    assert opened_and_closed_by([judgement()], [], [name]) == ((), (name,))
 
 
 def test_a_signal_stays_where_its_figure_is_missing_or_cannot_be_judged() -> None:
     name = "feed/sales/sales_units/changed/all"
-    assert opened_and_closed([], [], [name]) == ((), ())
-    assert opened_and_closed([judgement(verdict=TOO_LITTLE_HISTORY)], [], [name]) == ((), ())
+    assert opened_and_closed_by([], [], [name]) == ((), ())
+    assert opened_and_closed_by([judgement(verdict=TOO_LITTLE_HISTORY)], [], [name]) == ((), ())
 
 
 def test_a_name_is_read_back_in_its_parts_whatever_a_feature_is_called() -> None:
@@ -56,4 +56,4 @@ def test_a_feature_with_a_slash_in_its_name_closes_when_it_is_told_no_more() -> 
     facts = {"subject": "feature", "name": "a/b", "figure": "distribution"}
     (told,) = signals_of([judgement(**facts, verdict=CHANGED, since=SINCE)], DAY)
     assert told.called.watched == ("feature", "a/b", "distribution")
-    assert opened_and_closed([judgement(**facts)], [], [told.signal]) == ((), (told.signal,))
+    assert opened_and_closed_by([judgement(**facts)], [], [told.signal]) == ((), (told.signal,))

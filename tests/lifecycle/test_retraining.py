@@ -15,7 +15,8 @@ from forecast_assets.operations.drift_reports import backlog_items, decide
 from forecast_assets.operations.promoting import judge as judge_version
 from resources.ledger.entries.backlog import BACKLOG, Backlog, BacklogDecision
 from resources.ledger.entries.challenge import Challenge, running_trial
-from resources.ledger.entries.drift import DriftRecords, Signal
+from resources.ledger.entries.drift import DriftRecords
+from resources.ledger.entries.judged_days import Signal
 from resources.ledger.entries.weigh import WEIGH, ChallengerVerdict
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import SIGNAL, anomalies, judge

@@ -10,7 +10,7 @@ from forecast_assets.core.errors import NotReadyError
 from forecast_assets.drift.judging import FIGURE_DAYS
 from forecast_assets.operations.drift_reports import drift_report, figures_over_days
 from forecast_assets.presentation.drift import drift_page
-from resources.ledger.entries.drift import Signal
+from resources.ledger.entries.judged_days import Signal
 from resources.stores.home import Stores, open_stores
 from tests.support.drift_cases import LAST, sell
 from tests.support.ledger_cases import SIGNAL, judge

@@ -24,9 +24,10 @@ from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.promotion.verdicts import failed_gates, gates_frame, within
 from resources.ledger.entries.anomalies import AnomalyRecord
 from resources.ledger.entries.detector import DetectorRecord
-from resources.ledger.entries.drift import DriftRecord, DriftRecords, Signal
+from resources.ledger.entries.drift import DriftRecord, DriftRecords
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.entries.judge import Judgement
+from resources.ledger.entries.judged_days import Signal
 from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState

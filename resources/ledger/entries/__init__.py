@@ -2,8 +2,8 @@
 
 What belongs here: for each kind, one module with all that is to be known of it, and what several of them share: what a
 kind is (`base`), what entries are folded into (`folded`), how audit views are declared (`audit`), moves of channels
-(`channel_moves`), and the way from a run to all that it was made from (`run_links`). What does not: the chain of
-entries, SQL, or reading and writing files.
+(`channel_moves`), days that were judged and their signals (`judged_days`), and the way from a run to all that it was
+made from (`run_links`). What does not: the chain of entries, SQL, or reading and writing files.
 
 Every module of this folder is imported here, and those of kinds register them: a new kind is a new file and nothing
 else. No library for frames is loaded when they are, so that quick commands stay quick.

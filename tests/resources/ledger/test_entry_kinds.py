@@ -242,7 +242,7 @@ def test_a_kind_is_the_module_of_its_name(name: str) -> None:
 
 
 def test_every_module_of_a_kind_has_registered_it() -> None:
-    shared = {"audit", "base", "channel_moves", "folded", "run_links"}
+    shared = {"audit", "base", "channel_moves", "folded", "judged_days", "run_links"}
     assert {module.name for module in iter_modules(entries.__path__)} - shared == {*KIND_NAMES}
 
 
