@@ -159,9 +159,11 @@ class Spool(SpoolFolder):
 
     def sealed(self) -> list[Path]:
         """Return the segments that nothing is appended to any more, oldest first."""
+        # Listed first: a segment that is begun meanwhile must not be taken for one that is closed.
+        found = self.segments()
         with self._lock:
             current = self._at if self._open >= 0 else None
-        return [path for path in self.segments() if path != current]
+        return [path for path in found if path != current]
 
     def remove(self, segment: Path) -> None:
         """Remove a segment that every sink has."""

@@ -42,6 +42,28 @@ def test_the_segment_that_is_appended_to_is_not_drained_and_a_large_one_is_close
     assert len(spool.sealed()) == 1
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_segment_that_is_begun_while_closed_ones_are_looked_for_is_none_of_them(
+    tmp_path: Path, *, is_before: bool
+) -> None:
+    spool, listed = Spool.open(tmp_path), Spool.segments
+    appended = iter([line_of(event(2).content)])
+
+    class Interrupted(Spool):
+        def segments(self) -> list[Path]:
+            """Return them while the writer appends, once."""
+            found = None if is_before else listed(self)
+            for line in appended:
+                self.append(line)
+            return listed(self) if found is None else found
+
+    spool.__class__ = Interrupted
+    spool.append(line_of(event(1).content))
+    spool.seal()
+    (closed,) = spool.sealed()
+    assert list(read_segment(closed).contents) == [event(1).content]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
