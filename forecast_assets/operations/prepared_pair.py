@@ -8,7 +8,7 @@ Of all series a pair would hold every forecast with inputs of either run, and ev
 them when they are asked for, by the code of every run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -39,13 +39,11 @@ from forecast_assets.operations.common_rows import CommonRows
 from forecast_assets.operations.compared_run import DRIVERS, ComparedRun
 from forecast_assets.operations.mixed_forecasts import Inputs, MixedForecasts, Side
 from forecast_assets.operations.mixed_risks import MixedRisks
+from forecast_assets.operations.reading import ReadRows
 from forecast_assets.stockout_risk.inventory import Supply
 from resources.ledger.entries.publish import Publication
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
-
-# Returns published rows of some series, by store and SKU, of a product of a run.
-ReadRows = Callable[[Publication, str, Sequence[StoreSku]], pl.LazyFrame]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ What belongs here: finding publications, now or as of a past position of the led
 products. What does not: printing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -14,7 +14,7 @@ import polars as pl
 from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, absent_columns
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
-from forecast_assets.core.keys import CADENCES, RunKey
+from forecast_assets.core.keys import CADENCES, RunKey, StoreSku
 from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.history.as_known import History
 from forecast_assets.history.series import past_observations
@@ -25,6 +25,8 @@ from resources.ledger.entries.publish import Publication
 from resources.ledger.log import PastLedger
 from resources.stores.home import Stores
 
+# Returns published rows of some series, by store and SKU, of a product of a run.
+ReadRows = Callable[[Publication, str, Sequence[StoreSku]], pl.LazyFrame]
 # How far back a series is shown, unless somebody asks for more.
 HISTORY_DAYS: Final = 364
 
@@ -204,15 +206,28 @@ def _scan(stores: Stores, publications: Sequence[Publication], product: str) -> 
     return rows.with_columns(pl.col(name).fill_null(value).cast(schema[name]) for name, value in shown.items())
 
 
-def one_series(stores: Stores, publication: Publication, product: str, store_id: str, sku_id: str) -> pl.DataFrame:
+def one_series(
+    stores: Stores, publication: Publication, product: str, store_id: str, sku_id: str, read: ReadRows | None = None
+) -> pl.DataFrame:
     """Return the rows of one SKU in one store of a published run, sorted by step, without hashing whole files.
+
+    Args:
+        stores: Where everything is.
+        publication: The run.
+        product: Which of its products.
+        store_id: Store.
+        sku_id: SKU.
+        read: Reads rows of few series; by default from the product's files.
 
     Raises:
         UnknownProductError: If the run has no such product.
         InputError: If the run has no such series.
     """
-    rows = scan_product(stores, publication, product)
-    found = rows.filter(pl.col("store_id") == store_id, pl.col("sku_id") == sku_id).collect()
+    if read is None:
+        rows = scan_product(stores, publication, product).filter(store_id=store_id, sku_id=sku_id)
+    else:
+        rows = read(publication, product, [(store_id, sku_id)])
+    found = rows.collect()
     if found.is_empty():
         raise InputError(
             f"{publication.key} has no SKU {sku_id} in store {store_id}.",

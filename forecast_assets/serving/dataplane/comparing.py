@@ -176,7 +176,7 @@ class Comparer:
         asked = (question.first, question.second)
         first, second = (PredictionId.parse(each.prediction_id) for each in asked)
         day = require_same_row(first, second)
-        told = [explain_row(self._stores, each.prediction_id, now) for each in asked]
+        told = [explain_row(self._stores, each.prediction_id, now, self._few.rows) for each in asked]
         if first.run != second.run:
             legs = [*self._to_run(question.first, first, day, is_back=True), self._of_runs(first, second, day),
                     *self._to_run(question.second, second, day, is_back=False)]  # fmt: skip

@@ -108,7 +108,7 @@ class DataPlane:
         self.few = RowBlocks(self.stores)
         prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
         self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
-        self.predictor = Predictor(self.stores, features=self.features, is_sandbox=is_sandbox)
+        self.predictor = Predictor(self.stores, features=self.features, few=self.few, is_sandbox=is_sandbox)
         self.comparer = Comparer(self.stores, prepared, few=self.few, pair=pair)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
@@ -135,7 +135,7 @@ class DataPlane:
 
     def explain(self, prediction_id: str) -> Explained:
         """Return all that is published of one row: see `explain_row`."""
-        return explain_row(self.stores, prediction_id, self.clock())
+        return explain_row(self.stores, prediction_id, self.clock(), self.few.rows)
 
     def series(self, prediction_id: str) -> SeriesSeen:
         """Return the series of a published row as its run saw it: see `series_seen`."""

@@ -27,11 +27,11 @@ from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllo
 from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
-from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
@@ -100,6 +100,7 @@ class Predictor:
         stores: Where everything is; only read.
         prepared: Prepared runs; of its own if left out.
         features: What it takes of series, in place of prepared runs; from them alone if left out.
+        few: Reads published rows of few series; of its own if left out.
         deadline_seconds: What a caller waits at most for the model.
         breaker: Makes the breaker around the model of each run: one that fails says nothing of others.
         is_sandbox: Whether any use is allowed, and answers say that nobody may act on them.
@@ -114,6 +115,7 @@ class Predictor:
         prepared: PreparedRuns | None = None,
         *,
         features: OnlineFeatures | None = None,
+        few: RowBlocks | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
         breaker: Callable[[], Breaker] = Breaker,
         is_sandbox: bool = False,
@@ -121,6 +123,7 @@ class Predictor:
         self._is_sandbox = is_sandbox
         self._stores = stores
         self.features = features or OnlineFeatures(stores, prepared or PreparedRuns(stores), InProcessCache())
+        self._few = few or RowBlocks(stores)
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
@@ -172,7 +175,7 @@ class Predictor:
                 warnings=marks,
                 made=made,
             )
-        found = _instead(self._stores, publication, question, told, made, now)
+        found = _instead(self._stores, self._few, publication, question, told, made, now)
         return replace(found, warnings=(*found.warnings, *marks))
 
     def _by_model(self, publication: Publication, changes: Sequence[SeriesChange]) -> WhatIf | str:
@@ -216,12 +219,18 @@ def _require_approved(stores: Stores, use: str) -> None:
 
 
 def _instead(
-    stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str, now: datetime
+    stores: Stores,
+    few: RowBlocks,
+    publication: Publication,
+    question: PredictQuestion,
+    told: RunAnswered,
+    why: str,
+    now: datetime,
 ) -> Predicted:
     """Answer without the model: with the published rows, or by rule where they are too old or cannot be read."""
     if told.age_days <= OLDEST_DAYS:
         try:
-            return _published(stores, publication, question, told, why)
+            return _published(few, publication, question, told, why)
         except InputError:
             raise
         except (ForecastAssetsError, OSError, pl.exceptions.PolarsError) as error:
@@ -243,17 +252,13 @@ def _instead(
 
 
 def _published(
-    stores: Stores, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str
+    few: RowBlocks, publication: Publication, question: PredictQuestion, told: RunAnswered, why: str
 ) -> Predicted:
     """Answer with the published rows of the series, unchanged."""
-    names = pl.DataFrame([change.series for change in question.changes], schema=_SERIES, orient="row")
+    series = [change.series for change in question.changes]
+    names = pl.DataFrame(series, schema=_SERIES, orient="row")
     frames = {
-        product: with_names(
-            scan_product(stores, publication, contract.name)
-            .join(names.lazy(), on=["store_id", "sku_id"], how="semi")
-            .collect(),
-            publication.key,
-        )
+        product: with_names(few.rows(publication, contract.name, series).collect(), publication.key)
         for product, contract in STORED.items()
     }
     missing = names.join(frames["forecasts"], on=["store_id", "sku_id"], how="anti")

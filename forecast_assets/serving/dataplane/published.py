@@ -22,6 +22,7 @@ from forecast_assets.core.errors import InputError, NotPublishedError
 from forecast_assets.core.keys import DAILY, PredictionId, require_cadence
 from forecast_assets.history.series import past_observations
 from forecast_assets.operations.reading import (
+    ReadRows,
     history_after,
     one_series,
     scan_product,
@@ -56,13 +57,14 @@ class Explained:
     made_from: Mapping[str, str]
 
 
-def explain_row(stores: Stores, prediction_id: str, now: datetime) -> Explained:
+def explain_row(stores: Stores, prediction_id: str, now: datetime, read: ReadRows | None = None) -> Explained:
     """Return what is published of one row, and what it was made from.
 
     Args:
         stores: Where everything is.
         prediction_id: As in views and answers.
         now: The present moment.
+        read: Reads rows of few series; by default from files.
 
     Raises:
         InputError: If it is no prediction id, or the run has no such row.
@@ -71,7 +73,8 @@ def explain_row(stores: Stores, prediction_id: str, now: datetime) -> Explained:
     named = PredictionId.parse(prediction_id)
     publication = stores.predictions.publication(named.run)
     forecast, risk, explanation = (
-        _row(stores, publication, product, named) for product in (FORECASTS, STOCKOUT_RISKS, FORECAST_EXPLANATIONS)
+        _row(stores, publication, product, named, read)
+        for product in (FORECASTS, STOCKOUT_RISKS, FORECAST_EXPLANATIONS)
     )
     version = stores.ledger.state().versions[named.run.model_version]
     return Explained(
@@ -89,8 +92,10 @@ def explain_row(stores: Stores, prediction_id: str, now: datetime) -> Explained:
     )
 
 
-def _row(stores: Stores, publication: Publication, product: Any, named: PredictionId) -> dict[str, Any]:
-    rows = one_series(stores, publication, product.name, named.store_id, named.sku_id).filter(step=named.step)
+def _row(
+    stores: Stores, publication: Publication, product: Any, named: PredictionId, read: ReadRows | None
+) -> dict[str, Any]:
+    rows = one_series(stores, publication, product.name, named.store_id, named.sku_id, read).filter(step=named.step)
     if rows.is_empty():
         raise InputError(
             f"{publication.key} has no step {named.step}.",

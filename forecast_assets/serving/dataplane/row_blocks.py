@@ -26,6 +26,8 @@ BLOCK_ROWS: Final = 2_048
 # Rows of a row group: what is decoded at once is kept at once.
 PORTION_ROWS: Final = 65_536
 MOST_BYTES: Final = 256 * 2**20
+# As many are read by block; of more, scanning the file costs less.
+FEW_SERIES: Final = 20
 _MOST_STARTS: Final = 64
 _SERIES: Final = ("store_id", "sku_id")
 
@@ -62,7 +64,7 @@ class RowBlocks:
         version = publication.products[product]
         starts = self._starts_of(version, scan)
         wanted = pl.DataFrame(sorted(set(series)), schema=dict.fromkeys(_SERIES, pl.String), orient="row")
-        if starts is not None:
+        if starts is not None and wanted.height <= FEW_SERIES:
             places = sorted({place for one in wanted.iter_rows() for place in _places(starts, one)})
             blocks = [self._block(version, scan, place) for place in places]
             scan = pl.concat(blocks).lazy() if blocks else scan.head(0)

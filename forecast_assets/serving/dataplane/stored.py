@@ -18,13 +18,11 @@ from forecast_assets.core.keys import RunKey
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion
 from forecast_assets.serving.dataplane.resolving import FollowedRun, followed_runs, shared_out
-from forecast_assets.serving.dataplane.row_blocks import RowBlocks
+from forecast_assets.serving.dataplane.row_blocks import FEW_SERIES, RowBlocks
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 
 PUBLISHED: Final = "published"
-# As many are read by block; of more, reading whole row groups costs less.
-_FEW_SERIES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def _page(runs: Sequence[FollowedRun], row: int) -> Page:
 def _rows(stores: Stores, run: FollowedRun, question: StoredQuestion, few: RowBlocks) -> pl.LazyFrame:
     product = STORED[question.product].name
     # Named are many of each, perhaps, whose pairs would be millions.
-    if 0 < len(question.store_ids) * len(question.sku_ids) <= _FEW_SERIES:
+    if 0 < len(question.store_ids) * len(question.sku_ids) <= FEW_SERIES:
         rows = few.rows(run.publication, product, [*product_of(question.store_ids, question.sku_ids)])
     else:
         rows = scan_product(stores, run.publication, product)

@@ -150,7 +150,7 @@ def test_where_the_published_row_cannot_be_read_a_rule_answers(
     def broken(*_: object) -> None:
         raise StorageError("the disk is gone")
 
-    monkeypatch.setattr("forecast_assets.serving.dataplane.predicting.scan_product", broken)
+    monkeypatch.setattr("forecast_assets.serving.dataplane.row_blocks.scan_product", broken)
     found = failing(plane, StorageError("no answer")).predict(asked(SeriesChange(*series)), NOW)
     assert found.run.served_from == "rules"
     assert "cannot be read (StorageError)" in found.warnings[0]
