@@ -71,7 +71,8 @@ def set_version(
     """Begin a trial of VERSION against the champion, or change in how many stores it is followed.
 
     Only the share changes while a trial runs, and moves as few stores as it can. A version that is set while another
-    one's trial runs ends that trial.
+    one's trial runs ends that trial. VERSION is judged by the policy in force first: it needs its gates of soundness,
+    and to be followed in any store those of merit too.
     """
     from forecast_assets.operations.challengers import ChallengeRequest, set_challenger
     from forecast_assets.presentation.challengers import challenged_text

@@ -21,7 +21,7 @@ from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.judged_days import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
-from resources.ledger.present import present
+from resources.ledger.present import present_of_days
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from resources.stores.registry import Registry
@@ -92,7 +92,8 @@ def set_challenger(
     """Begin a trial of a version against the champion, or change the share of the one that runs.
 
     A trial of another version ends with it. Rules are fixed while a trial runs; its salt stays too, so that another
-    share moves as few stores as it can.
+    share moves as few stores as it can. A version that begins a trial, or is to be followed by more stores, is judged
+    by the policy in force first.
 
     Args:
         stores: Where everything is.
@@ -104,8 +105,15 @@ def set_challenger(
         InputError: If rules would change while the trial runs, or evidence would begin on days that have been seen.
         HorizonError: If the two versions publish runs, and none of the horizon that is to be compared.
         NotReadyError: If there is no champion, or there are no sales.
+        ChangedFileError: If a report that figures of a gate are read from is not as it was recorded.
         ForecastAssetsError: As `ChallengeKind.admit` says.
     """
+    return _set_challenger(stores, asked, now, seen, is_judged_now=False)
+
+
+def _set_challenger(
+    stores: Stores, asked: ChallengeRequest, now: datetime | None, seen: SeenTrial | None, *, is_judged_now: bool
+) -> ChallengeOutcome:
     state = stores.ledger.state()
     known = seen or seen_trial(state, CADENCES[asked.cadence])
     running = running_trial(state, asked.cadence)
@@ -117,8 +125,12 @@ def set_challenger(
         wanted = replace(
             running, share=share, by=asked.by, reason=asked.reason, trial=running.begun_by, sequence=0, recorded_at=""
         )
+        is_more = share > running.share
     else:
-        wanted = _new_trial(stores, asked, now)
+        wanted, is_more = _new_trial(stores, asked, now), True
+    if is_more and not is_judged_now:
+        stores.registry.require_challengeable(wanted)
+        judge(stores, wanted.model_version, wanted.cadence)
     entry = stores.registry.challenge(wanted, seen=known.newest, channel_since=known.channel_since)
     return ChallengeOutcome(CHALLENGE.read(entry), is_new=True)
 
@@ -202,7 +214,7 @@ def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = No
     """
     state = stores.ledger.state()
     measured = (day for name, day in state.part(Measurements).by_day if name == cadence.name)
-    over = last_day_over((now or present(state)).astimezone(UTC))
+    over = last_day_over((now or present_of_days(state)).astimezone(UTC))
     sold = stores.observations.newest_day("sales", until=over)
     seen = max([sold, *measured])
     return next(day for day in (seen + timedelta(days=at) for at in range(1, 8)) if cadence.allows(day - _DAY))
@@ -338,7 +350,7 @@ def offer_challenger(stores: Stores) -> Challenge | str:
         return days
     rules = {"forecast_horizon": days}
     asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason, rules=rules)
-    return set_challenger(stores, asked, seen=seen).challenge
+    return _set_challenger(stores, asked, None, seen, is_judged_now=True).challenge
 
 
 def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int | str:

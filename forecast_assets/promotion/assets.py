@@ -1,21 +1,34 @@
-"""The assets of decisions about versions: judging, promoting, going back, retiring; config in, metadata out."""
+"""The assets of decisions about versions: judging, challenging, promoting, going back, retiring; config to metadata."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from forecast_assets.contracts import PROMOTION_GATES
-from forecast_assets.operations.challengers import promote_on_evidence
+from forecast_assets.operations.challengers import (
+    ChallengeRequest,
+    promote_on_evidence,
+    set_challenger,
+    stop_challenger,
+)
 from forecast_assets.operations.promoting import judge, promote
 from forecast_assets.plots import as_markdown_image
 from forecast_assets.plots.gates import gates_png
+from forecast_assets.presentation.challengers import challenged_text, stopped_text
 from forecast_assets.presentation.channels import moved_text, retired_text, unchanged_channel_text
 from forecast_assets.presentation.promotion_gates import conclusion
 from forecast_assets.scoring.assets import rendered
 from partitions import model_versions
-from resources.orchestration.configs import JudgementConfig, PromotionConfig, RetirementConfig, RollbackConfig
+from resources.orchestration.configs import (
+    ChallengerConfig,
+    JudgementConfig,
+    PromotionConfig,
+    RetirementConfig,
+    RollbackConfig,
+)
 from resources.orchestration.dagster_resources import StoresResource
 from resources.orchestration.metadata import column_schema, description, product_metadata
 
@@ -24,6 +37,7 @@ _OWNERS: Final = ["team:forecasting"]
 # Each decision is a job of its own, so that it can be launched with who and why.
 PROMOTION_JOBS: Final[Mapping[str, str]] = {
     "gates": PROMOTION_GATES.name,
+    "challenger": "challengers",
     "promotion": "promotions",
     "rollback": "rollbacks",
     "retirement": "retirements",
@@ -32,7 +46,7 @@ PROMOTION_JOBS: Final[Mapping[str, str]] = {
 
 def build_promotion_assets() -> list[dg.AssetsDefinition]:
     """Build the assets of decisions about versions."""
-    return [_promotion_gates(), _promotions(), _rollbacks(), _retirements()]
+    return [_promotion_gates(), _challengers(), _promotions(), _rollbacks(), _retirements()]
 
 
 def _promotion_gates() -> dg.AssetsDefinition:
@@ -88,6 +102,31 @@ def _promotions() -> dg.AssetsDefinition:
         return _told(told, done.sequence)
 
     return promotions
+
+
+def _challengers() -> dg.AssetsDefinition:
+    @dg.asset(
+        key="challengers",
+        deps=[dg.AssetDep(PROMOTION_GATES.name, partition_mapping=dg.AllPartitionMapping())],
+        group_name=_GROUP,
+        description="Begins a trial of a version against the champion, changes its share of stores, or stops it, with "
+        "who and why.\n\n**Promise**: one ledger entry, after that of its judgement, and nothing else. All: "
+        "`audit.challenger_trials`.",
+        owners=_OWNERS,
+    )
+    def challengers(config: ChallengerConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
+        opened = stores.reopened()
+        if config.stop:
+            stopped = stop_challenger(opened.registry, config.cadence, by=config.by, reason=config.reason)
+            return _told(stopped_text(stopped, ()), stopped.sequence)
+        asked = ChallengeRequest(
+            config.cadence, config.model_version, config.share, config.by, config.reason,
+            None if config.first_day is None else date.fromisoformat(config.first_day), config.salt, config.rules,
+        )  # fmt: skip
+        done = set_challenger(opened, asked)
+        return _told(challenged_text(done, ()), done.challenge.sequence)
+
+    return challengers
 
 
 def _rollbacks() -> dg.AssetsDefinition:

@@ -5,6 +5,7 @@ not: doing anything about it.
 """
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
@@ -86,6 +87,32 @@ class PromotionConfig(dg.Config):
     channel: str = "champion"
     overrides: list[str] = []  # noqa: RUF012
     on_evidence: bool = False
+
+
+class ChallengerConfig(dg.Config):
+    """Which version is to challenge the champion, in how many stores; as the command `challenger`.
+
+    Attributes:
+        model_version: The version; left out where the trial is to stop.
+        by: Who decides.
+        reason: Why.
+        cadence: `daily` or `weekly`.
+        share: Share of stores that follow it; None for that of the trial that runs, else none of them.
+        first_day: Target date from which on evidence counts, ISO 8601; None for the first that nobody has seen.
+        salt: What stores are hashed with; None for the names of cadence and challenger.
+        rules: Rules of the trial that are not the usual ones, by name, such as `forecast_horizon`.
+        stop: Whether the trial that runs is to end instead.
+    """
+
+    model_version: str = ""
+    by: str
+    reason: str
+    cadence: str = "daily"
+    share: float | None = None
+    first_day: str | None = None
+    salt: str | None = None
+    rules: dict[str, Any] = {}  # noqa: RUF012
+    stop: bool = False
 
 
 class RollbackConfig(dg.Config):

@@ -164,6 +164,14 @@ class Registry:
         )
         return self.ledger.append(CHALLENGE.name, CHALLENGE.body(challenge), admit)
 
+    def require_challengeable(self, challenge: Challenge) -> None:
+        """Refuse a challenge that no judgement of the challenger would let begin.
+
+        Raises:
+            ForecastAssetsError: As `ChallengeKind.require_terms` says.
+        """
+        CHALLENGE.require_terms(challenge, self.ledger.state(), trained_horizon=self._trained_horizon)
+
     def rollback(self, *, by: str, reason: str, channel: str = "champion", to: str | None = None) -> Entry:
         """Point a channel back at a version that it pointed at before; moves a pointer, recomputes nothing.
 

@@ -142,7 +142,7 @@ def content(stores: Stores, number: int, name: str) -> VersionContent:
     return version_content(number, replace(RECORD, model_version=name), ARTIFACT, stores.ledger.state())
 
 
-def test_an_overridden_gate_is_a_tag_while_a_channel_points_at_the_version_so(registered: Stores) -> None:
+def test_an_overridden_gate_is_a_tag_until_the_version_is_promoted_without(registered: Stores) -> None:
     body = {
         "channel": "champion",
         "model_version": "one",
@@ -158,5 +158,7 @@ def test_an_overridden_gate_is_a_tag_while_a_channel_points_at_the_version_so(re
 
     assert tags()["overrides"] == "bias_is_small"
     registered.registry.promote("two", by="ana", reason="better")
+    assert tags()["overrides"] == "bias_is_small", "it goes on being scored"
+    registered.registry.promote("one", by="ana", reason="it meets them by now")
     assert "overrides" not in tags()
     assert version_content(1, record, ARTIFACT, registered.ledger.state()).outdated({"overrides": "x"}) == ["overrides"]

@@ -195,6 +195,7 @@ def test_a_trial_by_rule_compares_runs_that_the_champion_publishes(
 
 def test_a_trial_by_rule_compares_the_runs_that_the_trial_before_compared(stores: Stores) -> None:
     register(promoted(stores), "mine", gates=PASSED, horizon=28)
+    accept_training(stores, "mine")
     asked = ChallengeRequest("daily", "mine", 0.5, "ben", "to be compared", rules={"forecast_horizon": 14})
     set_challenger(stores, asked)
     stores.registry.promote("mine", by="ben", reason="it is better")
@@ -236,9 +237,11 @@ def test_a_challenger_that_somebody_chose_while_the_rule_judged_is_left_alone(
     stores: Stores, moves: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(promoted(stores), "mine", gates=PASSED)
+    accept_training(stores, "mine")
     trained(stores, "auto-statistical-2025-02-01", date(2025, 2, 1))
 
     def slowly(*asked: Any) -> Any:
+        monkeypatch.setattr("forecast_assets.operations.challengers.judge", judge_version)
         if moves == "trial":
             set_challenger(stores, ChallengeRequest("daily", "mine", 0.5, "ben", "to be compared"))
         else:

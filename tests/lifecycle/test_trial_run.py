@@ -64,13 +64,13 @@ def test_a_trial_from_its_first_day_to_the_promotion(runner: Runner, call: Call)
         "challenger", "set", CHALLENGER, "--share", "1", "--horizon", "7", "--level", "0.3", *WHO,
     )  # fmt: skip
     assert code == 0, told
-    assert "stat-2 against stat-1, daily: a trial begins (ledger entry 6); followed in 100% of stores." in told
+    assert "stat-2 against stat-1, daily: a trial begins (ledger entry 7); followed in 100% of stores." in told
     assert "Evidence counts from 2025-01-02 on, 1 day ahead, and decides from 2025-01-30 on." in told
     assert f"Stores are assigned to versions on 1 daily date: {CUTOFF}." in told
     code, told = call("evidence")
     assert (code, "no day from 2025-01-02 on, when evidence begins, was measured yet" in told) == (0, True)
     code, told = call("promote", CHALLENGER, "--on-evidence", *WHO)
-    assert (code, "no evidence of the trial of ledger entry 6 was weighed yet" in told) == (4, True)
+    assert (code, "no evidence of the trial of ledger entry 7 was weighed yet" in told) == (4, True)
 
     publish(stores, run_key(0, CHALLENGER))
     code, told = call("challenger", "assign")
@@ -110,7 +110,7 @@ def test_setting_the_same_again_changes_nothing_and_stopping_says_what_stays(cal
     asked = ("challenger", "set", CHALLENGER, "--share", "0.25", "--horizon", "7", *WHO)
     assert call(*asked)[0] == 0
     code, told = call(*asked)
-    assert (code, "with 25% of stores (ledger entry 5); nothing changed" in told) == (0, True)
+    assert (code, "with 25% of stores (ledger entry 6); nothing changed" in told) == (0, True)
     code, told = call("challenger", "set", CHALLENGER, "--share", "0.5", *WHO)
     assert (code, "is now followed in 50% of stores" in told) == (0, True)
     code, told = call("challenger", "set", CHALLENGER, "--level", "0.5", *WHO)
@@ -120,8 +120,8 @@ def test_setting_the_same_again_changes_nothing_and_stopping_says_what_stays(cal
     code, told = call("versions")
     assert "challenger" in told
     code, told = call("challenger", "stop", *WHO)
-    assert (code, "stopped (ledger entry 7)" in told) == (0, True)
-    assert "over, ana stopped it (ledger entry 7): test." in call("challenger", "show")[1]
+    assert (code, "stopped (ledger entry 8)" in told) == (0, True)
+    assert "over, ana stopped it (ledger entry 8): test." in call("challenger", "show")[1]
     code, told = call("challenger", "stop", *WHO)
     assert (code, "No daily trial runs" in told) == (3, True)
     code, told = call("promote", CHALLENGER, "--channel", "challenger", *WHO)

@@ -32,10 +32,13 @@ from forecast_assets.operations.challengers import (
     set_challenger,
     stop_challenger,
 )
+from forecast_assets.operations.policies import policy_in_force
+from forecast_assets.operations.promoting import judge
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.settings import Settings
 from resources.ledger.channels import live_versions
 from resources.ledger.entries.challenge import Challenges, TrialRules, running_trial
+from resources.ledger.entries.judge import JUDGE, Judgements
 from resources.ledger.entries.weigh import ChallengerVerdicts
 from resources.ledger.log import Ledger
 from resources.stores.home import Stores, open_stores
@@ -89,6 +92,12 @@ def refused(kind: type[ForecastAssetsError], words: str, call: Callable[[], obje
     with pytest.raises(kind, match=words):
         call()
     assert stores.ledger.state().sequence == before
+
+
+@pytest.fixture
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody judges: what is published by hand is not coherent."""
+    monkeypatch.setattr("forecast_assets.operations.challengers.judge", lambda *_: None)
 
 
 # --- setting, changing, stopping ---
@@ -168,6 +177,7 @@ def test_a_trial_is_over_once_either_channel_moves(prepared: Stores, move: str) 
         promote(prepared)
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_a_trial_does_not_revive_when_the_promotion_that_ended_it_is_rolled_back(shown_better: Stores) -> None:
     begin(shown_better, 1.0)
     promote(shown_better)
@@ -256,13 +266,54 @@ def test_a_decision_needs_who_and_why(prepared: Stores) -> None:
     )  # fmt: skip
 
 
-def test_a_retired_version_and_one_that_failed_challenge_nobody(prepared: Stores) -> None:
+def test_a_retired_version_challenges_nobody(prepared: Stores) -> None:
     prepared.registry.retire(CHALLENGER, by="ana", reason="old")
     refused(NotAcceptedError, "is retired", lambda: begin(prepared), prepared)
+
+
+def trials(stores: Stores) -> list[tuple[str, float]]:
+    return [(each.model_version, each.share) for each in stores.ledger.state().part(Challenges).of("daily")]
+
+
+def test_stores_follow_only_a_challenger_that_meets_its_gates(prepared: Stores) -> None:
     register(prepared, "stat-3", gates={"backtest_beats_seasonal_naive": False}, horizon=28)
-    refused(
-        NotAcceptedError, "fails backtest_beats_seasonal_naive", lambda: begin(prepared, version="stat-3"), prepared
-    )
+    with pytest.raises(NotAcceptedError, match="in 20% of stores: it fails beats_seasonal_naive") as told:
+        begin(prepared, version="stat-3")
+    assert "with --share 0" in error_text(told.value)
+    begin(prepared, 0.0, version="stat-3")
+    with pytest.raises(NotAcceptedError, match="in 10% of stores: it fails beats_seasonal_naive") as told:
+        begin(prepared, 0.1, version="stat-3")
+    assert "make it smaller" in error_text(told.value)
+    assert trials(prepared) == [("stat-3", 0.0)]
+
+
+def test_a_challenger_that_is_not_sound_is_not_compared_at_all(prepared: Stores) -> None:
+    # What it was trained on was never checked.
+    register(prepared, "stat-3", horizon=28)
+    asked = ChallengeRequest("daily", "stat-3", 0.0, "ana", "test", rules={"forecast_horizon": 7})
+    with pytest.raises(NotAcceptedError, match="in 0% of stores: it fails no_look_ahead"):
+        set_challenger(prepared, asked)
+    assert trials(prepared) == []
+
+
+def test_whoever_begins_a_trial_has_the_challenger_judged_by_the_policy_in_force(prepared: Stores) -> None:
+    begin(prepared)
+    newest = prepared.ledger.state().part(Judgements).newest(CHALLENGER, "daily")
+    assert newest is not None
+    assert (newest.against, newest.policy) == (CHAMPION, policy_in_force(prepared.ledger).version)
+
+
+def test_a_challenger_that_fails_a_later_judgement_loses_stores_and_gets_no_more(
+    prepared: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(prepared, 0.5)
+    failed = replace(judge(prepared, CHALLENGER, "daily").record, failed_merit=("bias_is_small",), numbers="0" * 64)
+    prepared.ledger.append(JUDGE.name, JUDGE.body(failed), lambda _: None)
+    monkeypatch.setattr("forecast_assets.operations.challengers.judge", lambda *_: None)
+    with pytest.raises(NotAcceptedError, match="in 60% of stores: it fails bias_is_small"):
+        begin(prepared, 0.6)
+    begin(prepared, 0.1)
+    assert trials(prepared) == [(CHALLENGER, 0.5), (CHALLENGER, 0.1)]
 
 
 def test_a_version_for_daily_runs_does_not_challenge_a_weekly_champion(prepared: Stores) -> None:
@@ -281,6 +332,28 @@ def test_a_store_without_sales_has_no_first_day(stores: Stores) -> None:
     refused(NotReadyError, "Nothing of the feed `sales`", lambda: begin(stores), stores)
 
 
+def test_the_job_of_challengers_begins_changes_and_stops_a_trial(prepared: Stores) -> None:
+    settings = Settings(home=Path(prepared.blobs.root).parent)
+    who = {"by": "ana", "reason": "to be compared"}
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def launch(**asked: Any) -> dict[str, Any]:
+            return launched(prepared, settings, "challenger", "challengers", instance=instance, **who, **asked)
+
+        begun = launch(model_version=CHALLENGER, share=0.2, rules={"forecast_horizon": 7}, first_day=str(FIRST))
+        more = launch(model_version=CHALLENGER, share=0.4)
+        with pytest.raises(InputError, match=r"1\.5 is no share"):
+            launch(model_version=CHALLENGER, share=1.5)
+        ended = launch(stop=True)
+    made = open_stores(prepared.blobs.root).ledger.state().part(Challenges).of("daily")
+    assert [(each.share, each.is_stop, each.sequence) for each in made] == [
+        (0.2, False, begun["ledger_sequence"]), (0.4, False, more["ledger_sequence"]),
+        (0.4, True, ended["ledger_sequence"]),
+    ]  # fmt: skip
+    assert "a trial begins" in begun["what"]
+    assert "is now followed in 40% of stores" in more["what"]
+
+
 # --- runs of which horizon ---
 
 
@@ -296,6 +369,7 @@ def of_days(key: RunKey, days: int) -> RunKey:
         ([21], "`stat-1` publishes daily runs of 7, 14 days, none of 28", "--horizon 28", []),
     ],
 )
+@pytest.mark.usefixtures("unjudged")
 def test_runs_that_are_not_published_are_not_compared(
     prepared: Stores, of_challenger: list[int], words: str, remedy: str, both: list[int]
 ) -> None:
@@ -314,6 +388,7 @@ def test_runs_that_are_not_published_are_not_compared(
         assert begin(prepared, rules={"forecast_horizon": both[-1]}).rules.forecast_horizon == both[-1]
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_a_challenger_that_publishes_others_is_told_unless_schedules_will_make_them(prepared: Stores) -> None:
     for days in (7, 28):
         publish(prepared, of_days(run_key(0), days))
@@ -486,7 +561,7 @@ def test_a_retired_or_unknown_version_or_channel_is_refused(shown_better: Stores
 
 def test_nothing_was_weighed_yet(prepared: Stores) -> None:
     begin(prepared)
-    refused(NotAcceptedError, "no evidence of the trial of ledger entry 5 was weighed yet", lambda: promote(prepared),
+    refused(NotAcceptedError, "no evidence of the trial of ledger entry 6 was weighed yet", lambda: promote(prepared),
             prepared)  # fmt: skip
 
 

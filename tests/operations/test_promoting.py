@@ -329,9 +329,22 @@ def test_a_mark_is_of_channels_that_point_at_a_version_now(stores: Stores) -> No
     promote(stores, "stat-1", **WHO)
     assert marks(stores) == (RISK,), "the challenger's channel still points at it in spite of it"
     promote(stores, "stat-2", channel="challenger", **WHO)
-    assert marks(stores) == ()
+    assert marks(stores) == (), "champion points at it without"
     stores.registry.rollback(by="ben", reason="a mistake", channel="challenger")
     assert marks(stores) == (RISK,), "going back needs no judgement, and keeps what it was promoted by"
+
+
+def test_a_version_that_no_channel_points_at_any_more_keeps_its_mark_while_it_is_scored(stores: Stores) -> None:
+    unreliable(stores)
+    ready(stores, "stat-2")
+    promote(stores, "stat-1", overrides=[RISK], **WHO)
+    promote(stores, "stat-2", **WHO)
+    assert marks(stores) == (RISK,)
+    assert publish(stores, replace(run_key(0), cadence="weekly")).overrides == (RISK,)
+    let_err(stores, 0.25)
+    promote(stores, "stat-1", **WHO)
+    promote(stores, "stat-2", **WHO)
+    assert marks(stores) == (), "it met its gates the last time"
 
 
 def test_who_lost_to_the_same_promotion_with_other_overrides_is_told(

@@ -5,8 +5,8 @@ whoever follows the champion joins in each store. What does not: a rule by itsel
 
 The champion is a plain mean of four weeks, so that the challenger, of the statistical family, really is better: by what
 both published, not by figures that a test makes up. `SOAK=sample` looks in at some days of five weeks; `make soak`
-runs every day of 200, by the usual level of evidence. The first promotion and the rollback are launched as the UI's
-jobs; the others follow from evidence and from a rule.
+runs every day of 200, by the usual level of evidence. Decisions of people are launched as the UI's jobs; the
+others follow from a rule.
 """
 
 import os
@@ -26,7 +26,7 @@ from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.launch import Runner
 from forecast_assets.lifecycle.retraining import DueTraining
-from forecast_assets.operations.challengers import ChallengeRequest, promote_on_evidence, set_challenger
+from forecast_assets.operations.challengers import promote_on_evidence
 from forecast_assets.operations.mirroring import compare_mirror, mirror_place
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RetrainingOutcome
@@ -250,9 +250,12 @@ def train_and_promote_the_first(walk: Walk) -> None:
 def challenge_it(walk: Walk) -> None:
     """Rules stand before anything is seen, and each store follows one version by its hash."""
     rules = {"forecast_horizon": HORIZON, **LENGTH.rules}
-    asked = ChallengeRequest(DAILY.name, SECOND, SHARE, **WHO, salt=SALT, rules=rules)
-    trial = set_challenger(walk.stores, asked).challenge
-    assert walk.kinds() == ["challenge"]
+    asked = {"model_version": SECOND, "share": SHARE, "salt": SALT, "rules": rules}
+    shown = walk.launched("challenger", "challengers", **asked, **WHO)
+    trial = running_trial(walk.stores.ledger.state(), DAILY.name)
+    assert trial is not None
+    assert shown["ledger_sequence"] == trial.sequence
+    assert walk.kinds() == ["judge", "challenge"]
     assert trial.first_day == walk.start + timedelta(days=1)
     assert walk.channels() == {"champion": FIRST, "challenger": SECOND}
     walk.publish()
@@ -284,9 +287,9 @@ def weigh_until_it_is_shown(walk: Walk) -> None:
 
 
 def promote_on_what_was_shown(walk: Walk) -> None:
-    done = promote_on_evidence(walk.stores, SECOND, channel=DAILY.champion, **WHO)
-    assert (done.is_new, walk.kinds()) == (True, ["judge", "promote"])
-    [(reason,)] = walk.view("SELECT reason FROM audit.channel_history WHERE sequence = ?", done.sequence)
+    shown = walk.launched("promotion", "promotions", model_version=SECOND, on_evidence=True, **WHO)
+    assert walk.kinds() == ["judge", "promote"]
+    [(reason,)] = walk.view("SELECT reason FROM audit.channel_history WHERE sequence = ?", shown["ledger_sequence"])
     [(verdict,)] = walk.view("SELECT max(sequence) FROM audit.challenger_verdicts WHERE decision = 'better'")
     assert reason == f"the walk (on the evidence of ledger entry {verdict})"
     walk.runner.assign(DAILY.name)

@@ -124,6 +124,8 @@ def with_champion(stores: Stores, *, horizon: int = 28) -> Stores:
 
 def begin(stores: Stores, share: float = 0.2, version: str = CHALLENGER, **asked: Any) -> Challenge:
     """Begin a trial, or change its share."""
+    if version in stores.ledger.state().versions:
+        accept_training(stores, version)
     rules = {"forecast_horizon": HORIZON, **asked.pop("rules", {})}
     request = ChallengeRequest("daily", version, share, "ana", "test", rules=rules, **asked)
     return set_challenger(stores, request).challenge

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
-from forecast_assets.core.errors import HorizonError, InputError, LostRaceError, NotReadyError, first_ten
+from forecast_assets.core.errors import (
+    HorizonError,
+    InputError,
+    LostRaceError,
+    NotAcceptedError,
+    NotReadyError,
+    first_ten,
+)
 from forecast_assets.core.keys import CADENCES
 from resources.ledger.entries.audit import (
     RECORDED_AT,
@@ -24,10 +31,16 @@ from resources.ledger.entries.audit import (
     TableView,
 )
 from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, position_fields, register_kind
-from resources.ledger.entries.channel_moves import ChannelMove, Channels, TrainedHorizon
+from resources.ledger.entries.channel_moves import (
+    ChannelMove,
+    Channels,
+    TrainedHorizon,
+    require_not_retired,
+    require_reach,
+)
 from resources.ledger.entries.folded import FoldedState
+from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.measure import Measurements
-from resources.ledger.entries.promote import PROMOTE
 from resources.ledger.entries.register import Versions
 from resources.ledger.records import with_known_fields
 
@@ -221,6 +234,9 @@ class ChallengeKind(EntryKind[Challenge]):
     ) -> None:
         """Refuse a challenger that may not serve, and rules that are not fixed beforehand.
 
+        A trial needs a version that fails no gate of soundness; that stores follow it, or more of them than before,
+        needs the gates of merit too. A share may go down whatever was judged meanwhile.
+
         Args:
             record: What is to be recorded.
             state: What it would follow.
@@ -233,11 +249,10 @@ class ChallengeKind(EntryKind[Challenge]):
             InputError: If who or why is missing, a rule has no meaning, or a version would challenge itself.
             UnknownVersionError: If there is no such version.
             NotReadyError: If there is no champion to challenge.
-            NotAcceptedError: If the version is retired, its gates failed, or it is not for runs of the cadence.
+            NotAcceptedError: If the version is retired, fails gates, or is not for runs of the cadence.
             HorizonError: If one of the two was trained for fewer days than are to be compared.
             LostRaceError: If channels, trials or measurements have moved since this was decided.
         """
-        require_decision("A challenge", record.by, record.reason)
         newest = state.part(Challenges).newest(record.cadence)
         if seen is not None and (0 if newest is None else newest.sequence) != seen:
             raise _moved(record, f"somebody else decided on the {record.cadence} challenger")
@@ -247,16 +262,41 @@ class ChallengeKind(EntryKind[Challenge]):
             running = running_trial(state, record.cadence)
             if running is None or running.begun_by != record.trial:
                 raise _moved(record, f"the trial of ledger entry {record.trial} ended")
+        self.require_terms(record, state, trained_horizon=trained_horizon)
+        if record.is_stop:
+            return
+        _require_gates(record, newest.share if newest is not None and record.trial else None, state)
+        measured = [day for cadence, day in state.part(Measurements).by_day if cadence == record.cadence]
+        if not record.trial and max(measured, default=date.min) >= record.first_day:
+            raise _moved(record, f"{max(measured)} was measured, and evidence begins on days that nobody has seen")
+
+    def require_terms(
+        self, record: Challenge, state: FoldedState, *, trained_horizon: TrainedHorizon = lambda _: None
+    ) -> None:
+        """Refuse what no judgement of the challenger would mend: who, why, rules, who challenges whom.
+
+        Args:
+            record: What is to be recorded.
+            state: What it would follow.
+            trained_horizon: Returns how many days ahead a version was trained for.
+
+        Raises:
+            InputError: If who or why is missing, a rule has no meaning, or a version would challenge itself.
+            UnknownVersionError: If there is no such version.
+            NotReadyError: If there is no champion to challenge.
+            NotAcceptedError: If the version is retired, or is not for runs of the cadence.
+            HorizonError: If one of the two was trained for fewer days than are to be compared.
+            LostRaceError: If there is another champion by now.
+        """
+        require_decision("A challenge", record.by, record.reason)
         if record.is_stop:
             return
         _require_meaning(record)
         _require_champion(record, state.part(Channels).target(CADENCES[record.cadence].champion))
-        move = ChannelMove(record.channel, record.model_version, record.by, record.reason)
-        PROMOTE.admit(move, state, trained_horizon=trained_horizon)
-        _require_reach(record, state.part(Versions), trained_horizon)
-        measured = [day for cadence, day in state.part(Measurements).by_day if cadence == record.cadence]
-        if not record.trial and max(measured, default=date.min) >= record.first_day:
-            raise _moved(record, f"{max(measured)} was measured, and evidence begins on days that nobody has seen")
+        versions = state.part(Versions)
+        version = require_not_retired(record.model_version, record.channel, versions)
+        require_reach(version, record.channel, trained_horizon)
+        _require_reach(record, versions, trained_horizon)
 
     def views(self) -> Sequence[AuditView]:
         """Return the view `challenger_trials`."""
@@ -322,6 +362,42 @@ def _require_champion(record: Challenge, champion: str | None) -> None:
             remedy=Sentence("Name another version; see which there are: ", Action("versions"), "."),
             model_version=champion,
         )
+
+
+def _require_gates(record: Challenge, before: float | None, state: FoldedState) -> None:
+    """Refuse a challenger by its newest judgement; by the gates it was registered with where there is none.
+
+    Args:
+        record: What is to be recorded.
+        before: Share of the trial so far; None where it begins.
+        state: What it would follow.
+    """
+    if before is not None and record.share <= before:
+        return
+    judged = state.part(Judgements).newest(record.model_version, record.cadence)
+    if judged is None:
+        failed = tuple(state.part(Versions).known(record.model_version).failed_gates(for_channel=True))
+    else:
+        failed = judged.failed if record.share else judged.failed_soundness
+    if not failed:
+        return
+    if judged is None or judged.failed_soundness:
+        may = "Put right what they name, or let another version challenge."
+    elif before is None:
+        may = "Compare it while no store follows it, with --share 0; or train a better one."
+    else:
+        may = "Leave its share as it is, or make it smaller."
+    raise NotAcceptedError(
+        f"`{record.model_version}` cannot challenge `{record.champion_version}` in {record.share:.0%} of stores: "
+        f"it fails {first_ten(failed)}.",
+        remedy=Sentence(
+            "See figures and bounds: ",
+            Action("gates", {"cadence": record.cadence}, on=(record.model_version,)),
+            f". {may}",
+        ),
+        model_version=record.model_version,
+        failed=failed,
+    )
 
 
 def _require_reach(record: Challenge, versions: Versions, trained_horizon: TrainedHorizon) -> None:

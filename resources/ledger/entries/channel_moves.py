@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAcceptedError, first_ten
 from forecast_assets.core.keys import WEEKLY
 from resources.ledger.entries.base import EntryKind, EntryLike, position_fields
@@ -83,9 +84,15 @@ class Channels:
         return next((move for move in reversed(self.of(channel)) if move.model_version == model_version), None)
 
     def overrides_of(self, model_version: str) -> tuple[str, ...]:
-        """Return the gates that were overridden by the newest moves of the channels that point at a version now."""
-        newest = {move.channel: move for move in self.channel_moves if self.target(move.channel) == model_version}
-        return tuple(sorted({gate for move in newest.values() for gate in move.overrides}))
+        """Return the gates that a version is used in spite of.
+
+        They are those of the newest moves of the channels that point at it now. Of a version that none points at any
+        more, and that is scored for a while still, those of the newest move to it.
+        """
+        moves = [move for move in self.channel_moves if move.model_version == model_version]
+        newest = {move.channel: move for move in moves if self.target(move.channel) == model_version}
+        counting = [*newest.values()] or moves[-1:]
+        return tuple(sorted({gate for move in counting for gate in move.overrides}))
 
 
 class ChannelMoveKind(EntryKind[ChannelMove]):
@@ -115,6 +122,32 @@ class ChannelMoveKind(EntryKind[ChannelMove]):
     def fold(self, record: ChannelMove, state: FoldedState) -> None:
         """Keep the move behind those before it."""
         state.part(Channels).channel_moves.append(record)
+
+
+def require_not_retired(model_version: str, channel: str, versions: Versions) -> VersionRecord:
+    """Return a version, unless it is retired.
+
+    Args:
+        model_version: The version.
+        channel: Channel that is to point at it.
+        versions: All of them.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+        NotAcceptedError: If it is retired.
+    """
+    version, retired = versions.known(model_version), versions.retirement_problem(model_version)
+    if retired:
+        raise NotAcceptedError(
+            f"`{channel}` cannot point at it: {retired}",
+            remedy=Sentence(
+                "If it should serve again: ",
+                Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(model_version,)),
+                ".",
+            ),
+            model_version=model_version,
+        )
+    return version
 
 
 def horizon_problem(record: VersionRecord, channel: str, trained_horizon: TrainedHorizon) -> str:

@@ -25,6 +25,7 @@ from resources.ledger.entries.channel_moves import (
     ChannelMoveKind,
     Channels,
     TrainedHorizon,
+    require_not_retired,
     require_reach,
 )
 from resources.ledger.entries.folded import FoldedState
@@ -72,18 +73,7 @@ class PromoteKind(ChannelMoveKind):
             LostRaceError: If the channel moved, it was judged again, another champion was appointed, or another policy
                 was applied since it was judged.
         """
-        versions = state.part(Versions)
-        version, retired = versions.known(record.model_version), versions.retirement_problem(record.model_version)
-        if retired:
-            raise NotAcceptedError(
-                f"`{record.channel}` cannot point at it: {retired}",
-                remedy=Sentence(
-                    "If it should serve again: ",
-                    Action("retire", {"undo": True, "by": "NAME", "reason": "TEXT"}, on=(version.model_version,)),
-                    ".",
-                ),
-                model_version=version.model_version,
-            )
+        version = require_not_retired(record.model_version, record.channel, state.part(Versions))
         _require_unmoved(record, state.part(Channels), since_move)
         judged = state.part(Judgements).newest(version.model_version, cadence_of(record.channel).name)
         if judged is None:
