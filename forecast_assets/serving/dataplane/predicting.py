@@ -12,7 +12,6 @@ else: a wrong question has no right number.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -34,7 +33,8 @@ from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
-from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
+from forecast_assets.serving.dataplane.together import Together
+from forecast_assets.serving.dataplane.what_if import WhatIf
 from resources.feature_cache.in_process import InProcessCache
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -45,7 +45,6 @@ DEADLINE_SECONDS: Final = 2.0
 MOST_SERIES: Final = 500
 # A published number that is older says nothing of today's shelf.
 OLDEST_DAYS: Final = 7
-_ANSWERING: Final = 4
 _SANDBOX: Final = "made in a sandbox: nobody acts on it"
 _SERIES: Final = {"store_id": pl.String, "sku_id": pl.String}
 _log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class Predictor:
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
-        self._pool = ThreadPoolExecutor(_ANSWERING, thread_name_prefix="predict")
+        self._together = Together(lambda run, series: self.features.of(run, series, deadline_seconds))
 
     def breaker_of(self, run: RunKey) -> Breaker:
         """Return the breaker around the model of a run."""
@@ -183,12 +182,14 @@ class Predictor:
         breaker = self.breaker_of(publication.key)
         if not breaker.allows():
             return "the model failed repeatedly and is left alone for a moment"
-        until, prepared = monotonic() + self._deadline, None
+        until, prepared, call = monotonic() + self._deadline, None, None
         try:
             prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
-            call = self._pool.submit(what_if, prepared, changes)
+            call = self._together.ask(prepared, changes)
             made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
+            if call is not None:
+                call.cancel()
             is_ready = self.features.is_ready(publication.key)
             slow = f"the model did not answer within {self._deadline:g} s"
             return slow if is_ready else "the run is still being prepared"

@@ -64,6 +64,18 @@ class WhatIf:
     published: Millionths
     milliseconds: Mapping[str, float]
 
+    def one(self, at: int) -> "WhatIf":
+        """Return what is said of one of the series."""
+        row, days = np.array([at], dtype=np.intp), self.published.shape[1]
+        base, forecasts, risks, explanations = (
+            frame.slice(at * days, days) for frame in (self.base, self.forecasts, self.risks, self.explanations)
+        )
+        return replace(
+            self, features=self.features.slice(at, 1), base=base, forecasts=forecasts, risks=risks,
+            explanations=explanations, panel=self.panel.take(row), supply=self.supply.take(row),
+            published_base=self.published_base[row], published=self.published[row],
+        )  # fmt: skip
+
 
 def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
     """Forecast series again with other inputs.
@@ -79,9 +91,33 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
         ReplayDifferenceError: If unchanged inputs no longer give what was published.
     """
     _require_answerable(prepared, changes)
-    changes = sorted(changes, key=lambda change: prepared.places[change.series])
+    return _answer(prepared, sorted(changes, key=lambda change: prepared.places[change.series]), Held)
+
+
+def what_ifs(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> list[WhatIf]:
+    """Answer several questions at once, each of one series, in their order: as `what_if` answers each, in less time.
+
+    Most of what an answer costs is the same for one series and for several.
+
+    Args:
+        prepared: The published run.
+        changes: One for each question, each of another series; they do not hold together.
+
+    Raises:
+        InputError: As `what_if`, of any of them.
+        ReplayDifferenceError: As `what_if`, of any of them.
+    """
+    for change in changes:
+        _require_answerable(prepared, [change])
+    order = sorted(range(len(changes)), key=lambda at: prepared.places[changes[at].series])
+    all_of_them = _answer(prepared, [changes[at] for at in order], HeldApart)
+    return [all_of_them.one(order.index(at)) for at in range(len(changes))]
+
+
+def _answer(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: type[Held]) -> WhatIf:
+    """Answer about series, each once, in the order of the run."""
     laps = Laps()
-    own, made = prepared.rows_of([change.series for change in changes]), _forecast(prepared, changes, Held, laps)
+    own, made = prepared.rows_of([change.series for change in changes]), _forecast(prepared, changes, holding, laps)
     alone = _every_second(made.panel)
     features = changed_features(prepared.features[own], prepared.specs, alone, changes)
     laps.lap(FEATURES)

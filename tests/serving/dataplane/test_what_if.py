@@ -32,7 +32,7 @@ from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.serving.dataplane.feature_entries import prepared_from, read_run_entry, run_entry, series_entries
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.run_basis import RunBasis
-from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart
+from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart, what_ifs
 from tests.support.retailers import KEY, RETAILER, copied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -100,6 +100,31 @@ def test_without_a_change_every_published_column_is_as_published(prepared: Prepa
             assert_frame_equal(frame.select(rows.columns), rows, check_exact=True)
         snapshot = prepared.features.join(of, on=["store_id", "sku_id"], how="semi")
         assert_frame_equal(answer.features, snapshot, check_exact=True)
+
+
+def test_questions_that_are_answered_at_once_are_answered_as_each_by_itself(prepared: PreparedRun) -> None:
+    random, run = np.random.default_rng(4), prepared.key.run
+    rows = random.permutation(np.flatnonzero(prepared.supply.has_position))[:12]
+    changes = []
+    for at, series in enumerate(names_of(prepared, rows)):
+        stock = {"on_hand_units": float(at), "orders": (ExpectedOrder(FIRST + timedelta(days=at % 3), 5.0),)}
+        plans = {"price_ratios": {FIRST: 0.7}, "promotions": {FIRST + timedelta(days=at % 4): True}}
+        changes.append(SeriesChange(*series, **(stock if at % 2 or run == EXTERNAL else plans)))  # type: ignore[arg-type]
+    changes[0] = SeriesChange(*changes[0].series)
+    for change, answer in zip(changes, what_ifs(prepared, changes), strict=True):
+        alone = what_if(prepared, [change])
+        for name in ("features", "base", "forecasts", "risks", "explanations"):
+            assert_frame_equal(getattr(answer, name), getattr(alone, name), check_exact=True)
+        assert (answer.held, answer.of) == (alone.held, alone.of)
+        assert_frame_equal(answer.panel.series, alone.panel.series)
+        for given, expected in (
+            (answer.panel.sales, alone.panel.sales),
+            (answer.supply.on_hand, alone.supply.on_hand),
+            (answer.supply.order_units, alone.supply.order_units),
+            (answer.published, alone.published),
+            (answer.published_base, alone.published_base),
+        ):
+            np.testing.assert_array_equal(given, expected)
 
 
 def test_changed_plans_move_what_a_whole_run_moves(prepared: PreparedRun, runner: Runner) -> None:
