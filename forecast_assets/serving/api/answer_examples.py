@@ -14,7 +14,7 @@ _SERIES: Final = {"store_id": "S-01", "sku_id": "FOOD-0001"}
 _RUN: Final[dict[str, Any]] = {
     "run": _RUN_KEY, "model_version": "stat-1", "channel": "champion", "artifact": "6ff5c590" * 8,
     "prediction_date": "2025-06-30", "published_at": "2025-07-01T05:00:40+00:00", "ledger_sequence": 5, "age_days": 1,
-    "assignment": None, "served_from": "published",
+    "assignment": None, "served_from": "published", "overrides": [],
 }  # fmt: skip
 _ROW: Final[dict[str, Any]] = {"prediction_id": _ROW_ID, **_SERIES, "step": 1, "target_date": _DAY}
 _FORECAST: Final = {"forecast_units": 6.359708, "expected_sales_units": 6.101223, "q500_units": 6.0, "q900_units": 11.0}

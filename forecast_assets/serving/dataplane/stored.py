@@ -40,6 +40,7 @@ class RunAnswered:
         age_days: Days between its prediction date and today.
         assignment: Ledger entry that assigned stores to the run; None where all stores are of it.
         served_from: `published`, a stored number, unchanged; of a prediction `model` or `last_batch`.
+        overrides: Gates of merit that its version was promoted in spite of when it was published.
     """
 
     run: str
@@ -52,6 +53,7 @@ class RunAnswered:
     age_days: int
     assignment: int | None = None
     served_from: str = PUBLISHED
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,4 +165,5 @@ def answered(
         ledger_sequence=publication.sequence,
         age_days=(now.date() - key.prediction_date).days,
         assignment=assignment,
+        overrides=publication.overrides,
     )

@@ -1,5 +1,8 @@
 """Stored reads: the published numbers, page by page, of a version that is named."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -8,9 +11,11 @@ from forecast_assets.core.errors import InputError, NotPublishedError, UnknownVe
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion, VersionAsked
+from forecast_assets.serving.dataplane.stored import answered
 from tests.support.retailers import KEY
 
 STAT = VersionAsked(model_version="stat-1")
+NOW = datetime(2025, 7, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("product", STORED)
@@ -37,6 +42,12 @@ def test_an_answer_names_version_run_artifact_and_age(plane: DataPlane) -> None:
     assert run.artifact == state.versions["stat-1"].artifact
     assert (run.prediction_date, run.age_days, run.served_from) == ("2025-06-30", 1, "published")
     assert run.ledger_sequence == state.publications[KEY].sequence
+    assert run.overrides == ()
+
+
+def test_an_answer_says_which_gates_its_version_was_promoted_in_spite_of(plane: DataPlane) -> None:
+    marked = replace(plane.stores.ledger.state().publications[KEY], overrides=("bias_is_small",))
+    assert answered(plane.stores, marked, None, NOW).overrides == ("bias_is_small",)
 
 
 def test_one_series_by_columns_and_steps(plane: DataPlane) -> None:
