@@ -5,8 +5,8 @@ whoever follows the champion joins in each store. What does not: a rule by itsel
 
 The champion is a plain mean of four weeks, so that the challenger, of the statistical family, really is better: by what
 both published, not by figures that a test makes up. `SOAK=sample` looks in at some days of five weeks; `make soak`
-runs every day of 200, by the usual level of evidence. Decisions of people are launched as the UI's jobs; the
-others follow from a rule.
+goes through 200 by the usual level of evidence: day by day while evidence is gathered and once sales rise, week by week
+where nothing is waited for. Decisions of people are launched as the UI's jobs; the others follow from a rule.
 """
 
 import os
@@ -57,12 +57,14 @@ class Length:
         stops: Days since the first training up to which sales have come, and on which everything is judged.
         runs: Those of them on which runs are published.
         shift: Day from which on sales are higher.
+        pace: Stops that are taken at a time where nothing is waited for.
         rules: Rules of the trial.
     """
 
     stops: tuple[int, ...]
     runs: tuple[int, ...]
     shift: int
+    pace: int
     rules: Mapping[str, Any]
 
 
@@ -79,6 +81,7 @@ SAMPLE: Final = Length(
     (7, 14, 30),
     (7, 30),
     15,
+    1,
     {"level": 0.9, "least_days": 14, "bias_margin": 1.0, "coverage_margin": 1.0, "segment_margin": 1.0},
 )
 DAILY_STOPS: Final = tuple(range(1, 201))
@@ -86,6 +89,7 @@ FULL: Final = Length(
     DAILY_STOPS,
     DAILY_STOPS,
     101,
+    7,
     {"level": 0.05, "bias_margin": 0.05, "coverage_margin": 0.1, "segment_margin": 0.2},
 )
 # A sample takes minutes too: it is made where somebody asks for it, SOAK=sample.
@@ -125,9 +129,10 @@ class Walk:
     def stores(self) -> Stores:
         return self.runner.stores
 
-    def go_on(self) -> None:
-        """Let sales come up to the next stop; publish, weigh and judge what is due."""
-        stop = self.stops.pop(0)
+    def go_on(self, stops: int = 1) -> None:
+        """Let sales come up to the next stop, or one of the next; publish, weigh and judge what is due."""
+        *_, stop = self.stops[:stops]
+        del self.stops[:stops]
         self.arrive(self.start + timedelta(days=stop))
         if stop in LENGTH.runs:
             self.publish()
@@ -305,7 +310,9 @@ def train_anew_as_sales_rise(walk: Walk) -> RetrainingOutcome:
     assert isinstance(outcome.trained, str), "nothing is due before"
     while isinstance(outcome.trained, str):
         assert walk.stops, f"nothing was trained in time: {outcome.trained}"
-        walk.go_on()
+        # The day before sales rise is looked at, and then every day.
+        quiet = sum(stop < LENGTH.shift for stop in walk.stops)
+        walk.go_on(max(min(LENGTH.pace, quiet), 1))
         if walk.day < rises:
             continue
         outcome = walk.runner.retrain()
@@ -352,7 +359,7 @@ def go_back(walk: Walk, third: str) -> None:
     moves = "SELECT model_version, is_rollback FROM audit.channel_history WHERE channel = 'champion' ORDER BY sequence"
     assert walk.view(moves) == [(FIRST, False), (SECOND, False), (FIRST, True)]
     while walk.stops:
-        walk.go_on()
+        walk.go_on(LENGTH.pace)
         assert walk.followed() == {"S-01": FIRST, "S-02": FIRST}
     assert {*before} <= {*walk.view(published)}
 
