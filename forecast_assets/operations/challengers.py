@@ -5,13 +5,13 @@ entries), weighing evidence (lifecycle), or running anything.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import HorizonError, InputError, NotReadyError, first_ten
-from forecast_assets.core.keys import CADENCES, DAILY, Cadence, last_day_over
+from forecast_assets.core.keys import CADENCES, DAILY, Cadence, last_day_over, require_cadence
 from forecast_assets.lifecycle.horizons import published_horizons
 from forecast_assets.lifecycle.promotion import is_judged, require_better
 from forecast_assets.lifecycle.retraining import due_challenger
@@ -20,6 +20,7 @@ from resources.ledger.entries.challenge import CHALLENGE, Challenge, Challenges,
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.judged_days import AUTOMATION
 from resources.ledger.entries.measure import Measurements
+from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
 from resources.ledger.present import present_of_days
 from resources.ledger.state import LedgerState
@@ -108,12 +109,27 @@ def set_challenger(
         ChangedFileError: If a report that figures of a gate are read from is not as it was recorded.
         ForecastAssetsError: As `ChallengeKind.admit` says.
     """
-    return _set_challenger(stores, asked, now, seen, is_judged_now=False)
+    require_cadence(asked.cadence)
+    _require_rules(asked.rules or {})
+    return _set_challenger(stores, asked, now, seen)
 
 
 def _set_challenger(
-    stores: Stores, asked: ChallengeRequest, now: datetime | None, seen: SeenTrial | None, *, is_judged_now: bool
+    stores: Stores,
+    asked: ChallengeRequest,
+    now: datetime | None,
+    seen: SeenTrial | None,
+    judged_since: int | None = None,
 ) -> ChallengeOutcome:
+    """Do so.
+
+    Args:
+        stores: Where everything is.
+        asked: What is asked for.
+        now: Moment that decides which days are over.
+        seen: What whoever asks knew.
+        judged_since: Ledger entry of the newest policy before the version was judged for this; None if it was not yet.
+    """
     state = stores.ledger.state()
     known = seen or seen_trial(state, CADENCES[asked.cadence])
     running = running_trial(state, asked.cadence)
@@ -128,11 +144,31 @@ def _set_challenger(
         is_more = share > running.share
     else:
         wanted, is_more = _new_trial(stores, asked, now), True
-    if is_more and not is_judged_now:
+    if is_more and judged_since is None:
         stores.registry.require_challengeable(wanted)
+        judged_since = state.part(Policies).newest
         judge(stores, wanted.model_version, wanted.cadence)
-    entry = stores.registry.challenge(wanted, seen=known.newest, channel_since=known.channel_since)
+    entry = stores.registry.challenge(
+        wanted,
+        seen=known.newest,
+        channel_since=known.channel_since,
+        since_policy=judged_since,
+    )
     return ChallengeOutcome(CHALLENGE.read(entry), is_new=True)
+
+
+def _require_rules(given: Mapping[str, Any]) -> None:
+    """Refuse rules that there are not, and values that are none of them."""
+    kinds = {each.name: str if each.name == "loss" else int | float for each in fields(TrialRules)}
+    unknown = sorted({*given} - {*kinds})
+    if unknown:
+        raise InputError(f"A trial has no rule {first_ten(unknown)}.", remedy=f"Rules are: {', '.join(kinds)}.")
+    for name, value in given.items():
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise InputError(
+                f"{value!r} is no {name.replace('_', ' ')} of a trial.",
+                remedy="Give a name." if name == "loss" else "Give a number.",
+            )
 
 
 def _new_trial(stores: Stores, asked: ChallengeRequest, now: datetime | None) -> Challenge:
@@ -341,6 +377,7 @@ def offer_challenger(stores: Stores) -> Challenge | str:
     offer = due_challenger(stores)
     if isinstance(offer, str):
         return offer
+    judged_since = stores.ledger.state().part(Policies).newest
     judged = judge(stores, offer.model_version, DAILY.name).record
     failed = [*judged.failed_soundness, *judged.failed_merit]
     if failed:
@@ -350,7 +387,7 @@ def offer_challenger(stores: Stores) -> Challenge | str:
         return days
     rules = {"forecast_horizon": days}
     asked = ChallengeRequest(DAILY.name, offer.model_version, None, AUTOMATION, offer.reason, rules=rules)
-    return _set_challenger(stores, asked, None, seen, is_judged_now=True).challenge
+    return _set_challenger(stores, asked, None, seen, judged_since).challenge
 
 
 def _days_compared(stores: Stores, cadence: Cadence, challenger: str) -> int | str:

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from forecast_assets.contracts import PROMOTION_GATES
+from forecast_assets.core.errors import InputError
 from forecast_assets.operations.challengers import (
     ChallengeRequest,
     promote_on_evidence,
@@ -110,8 +111,8 @@ def _challengers() -> dg.AssetsDefinition:
         deps=[dg.AssetDep(PROMOTION_GATES.name, partition_mapping=dg.AllPartitionMapping())],
         group_name=_GROUP,
         description="Begins a trial of a version against the champion, changes its share of stores, or stops it, with "
-        "who and why.\n\n**Promise**: one ledger entry, after that of its judgement, and nothing else. All: "
-        "`audit.challenger_trials`.",
+        "who and why.\n\n**Promise**: one ledger entry, after that of its judgement, and nothing else; the sensor of "
+        "assignments follows at its next look. All: `audit.challenger_trials`.",
         owners=_OWNERS,
     )
     def challengers(config: ChallengerConfig, stores: dg.ResourceParam[StoresResource]) -> dg.MaterializeResult[None]:
@@ -121,7 +122,7 @@ def _challengers() -> dg.AssetsDefinition:
             return _told(stopped_text(stopped, ()), stopped.sequence)
         asked = ChallengeRequest(
             config.cadence, config.model_version, config.share, config.by, config.reason,
-            None if config.first_day is None else date.fromisoformat(config.first_day), config.salt, config.rules,
+            None if config.first_day is None else _day(config.first_day), config.salt, config.rules,
         )  # fmt: skip
         done = set_challenger(opened, asked)
         return _told(challenged_text(done, ()), done.challenge.sequence)
@@ -162,6 +163,13 @@ def _retirements() -> dg.AssetsDefinition:
         return _told(told, entry.sequence)
 
     return retirements
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"`{text}` is not a date.", remedy="Write it as 2024-06-11.") from error
 
 
 def _told(what: str, sequence: int) -> dg.MaterializeResult[None]:

@@ -278,8 +278,8 @@ class EventBuffer:
             if self._spool is not None:
                 try:
                     self._spool.sync()
-                except OSError as error:
-                    self._trouble = f"the disk did not confirm the spool: {error}"
+                except Exception as error:  # noqa: BLE001 - whatever fails, the next second comes
+                    self._trouble = f"the spool was not synced: {error}"
                     _log.error("%s", self._trouble)
             if is_last:
                 return

@@ -26,6 +26,8 @@ FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
 # How often old events are looked after.
 _KEEP_SECONDS: Final = 3_600.0
+# While a sink takes nothing, others wait no longer than this.
+_SEAL_SECONDS: Final = 5.0
 # Folders of dead processes are looked for this often: whoever dies is rarely waited for.
 _ADOPT_SECONDS: Final = 5.0
 _log = logging.getLogger(__name__)
@@ -73,12 +75,13 @@ class Drainer:
         self.passes = 0
         self._adopted: list[SpoolFolder] = []
         self._taken: defaultdict[Path, set[str]] = defaultdict(set)
+        self._tried = set[Path]()
         self._wait: dict[str, float] = {}
         self._next: dict[str, float] = {}
         self._failing: dict[str, str] = {}
         self._trouble: dict[str, str] = {}
         self._counted = Counter[str]()
-        self._adopt_next = self._keep_next = 0.0
+        self._adopt_next = self._keep_next = self._seal_next = 0.0
         self._adopted_bytes = 0
         self._lock = Lock()
 
@@ -105,16 +108,13 @@ class Drainer:
             self._next.clear()
             self._adopt_next = 0.0
         self._attempt("finding the spools of dead processes failed", lambda: self._adopt(own))
-        # While a sink takes nothing, segments grow instead of becoming many.
-        if own is not None and (at_once or not self._failing):
+        if own is not None and (at_once or self._may_seal()):
             own.seal()
-        waiting: list[tuple[SpoolFolder, Path]] = [
-            (folder, segment) for folder in self._adopted for segment in folder.segments()
-        ]
-        waiting += [] if own is None else [(own, segment) for segment in own.sealed()]
+        waiting = list[tuple[SpoolFolder, Path]]()
+        self._attempt("looking for segments failed", lambda: waiting.extend(self._segments(own)))
         for folder, segment in waiting:
-            self._attempt(f"draining {segment} failed", partial(self._hand_over, folder, segment))
-        self._let_go()
+            self._attempt(_draining(segment), partial(self._hand_over, folder, segment))
+        self._attempt("letting go of spools failed", self._let_go)
         if self._keep is not None and self._clock() >= self._keep_next:
             self._keep_next = self._clock() + _KEEP_SECONDS
             self._attempt("moving old events failed", self._keep)
@@ -149,6 +149,32 @@ class Drainer:
         with self._lock:
             self._adopted_bytes = waiting
 
+    def _may_seal(self) -> bool:
+        """Whether to close the segment that is appended to.
+
+        While a sink takes nothing, segments stay. They grow while none takes anything, and for the others' sake become
+        many only slowly.
+        """
+        if self._failing and (len(self._failing) == len(self._sinks) or self._clock() < self._seal_next):
+            return False
+        self._seal_next = self._clock() + _SEAL_SECONDS
+        return True
+
+    def _segments(self, own: Spool | None) -> list[tuple[SpoolFolder, Path]]:
+        """Return what waits, and forget what was said of segments that somebody took away."""
+        found = [(folder, segment) for folder in self._adopted for segment in folder.segments()]
+        found += [] if own is None else [(own, segment) for segment in own.sealed()]
+        there = {segment for _, segment in found}
+        for gone in [segment for segment in self._tried if segment not in there]:
+            self._tried.remove(gone)
+            self._taken.pop(gone, None)
+            if own is not None:
+                own.forget(gone)
+            with self._lock:
+                self._trouble.pop(_draining(gone), None)
+        self._tried |= there
+        return found
+
     def _let_go(self) -> None:
         for folder in [each for each in self._adopted if not each.segments()]:
             folder.give_up()
@@ -162,12 +188,15 @@ class Drainer:
         if due and all(self._next.get(sink.name, 0.0) > self._clock() for sink in due):
             return
         found = read_segment(segment)
-        records = [EventRecord.of(json.loads(content)) for content in found.contents]
+        records, unreadable = _records(found.contents)
         for sink in due:
             if self._next.get(sink.name, 0.0) <= self._clock() and self._offered(sink, records):
                 self._taken[segment].add(sink.name)
         if len(self._taken[segment]) < len(self._sinks):
             return
+        if unreadable is not None:
+            # Perhaps of a later release, whose next process reads it: it stays, and keeps no other event waiting.
+            raise unreadable
         if found.torn:
             _log.error("%d lines of %s are not whole; it is kept at %s", found.torn, segment, folder.put_aside(segment))
         else:
@@ -216,3 +245,18 @@ class Drainer:
         write_whole(self._root / ASIDE / f"refused-{sink.name}-{record.event_id}.json", record.content)
         with self._lock:
             self._counted["refused"] += 1
+
+
+def _records(contents: Sequence[bytes]) -> tuple[list[EventRecord], Exception | None]:
+    """Return the events of whole lines, and what is wrong with the first that is none."""
+    records, unreadable = list[EventRecord](), None
+    for content in contents:
+        try:
+            records.append(EventRecord.of(json.loads(content)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no event
+            unreadable = unreadable or error
+    return records, unreadable
+
+
+def _draining(segment: Path) -> str:
+    return f"draining {segment} failed"

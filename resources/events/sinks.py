@@ -7,6 +7,7 @@ which a receiver tells.
 """
 
 import os
+import select
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from resources.events.stores import EventStore
 STORE: Final = "store"
 JSON_LINES: Final = "json_lines"
 _STANDARD_OUTPUT: Final = 1
+_READER_MILLISECONDS: Final = 1_000
 
 
 class EventSink(Protocol):
@@ -64,21 +66,41 @@ class JsonLinesSink:
     name: Final = JSON_LINES
 
     def __init__(self, output: int = _STANDARD_OUTPUT) -> None:
-        self._output = output
+        self._output, self._is_within_line = output, False
+        # Those of what is taken now that were written before the reader stood still.
+        self._told = set[str]()
 
     def take(self, records: Sequence[EventRecord]) -> None:
         """Write events.
 
         Raises:
-            StorageError: If nobody reads any more.
+            StorageError: If nobody reads any more, or whoever does has stopped for a while.
         """
         try:
             for record in records:
-                line = record.content + b"\n"
+                if record.event_id in self._told:
+                    continue
+                # Of what was cut off the last time a line is made: the whole event follows.
+                line = (b"\n" if self._is_within_line else b"") + record.content + b"\n"
                 while line:
-                    line = line[os.write(self._output, line) :]
+                    self._require_reader()
+                    # No more than a pipe takes at once where it takes anything: the rest would wait for its reader.
+                    line = line[os.write(self._output, line[: select.PIPE_BUF]) :]
+                    self._is_within_line = bool(line)
+                self._told.add(record.event_id)
+            self._told.clear()
         except OSError as error:
             raise StorageError(
                 f"Events cannot be written to standard output: {error}.",
                 remedy="Start the log shipper again, and the service with it.",
             ) from error
+
+    def _require_reader(self) -> None:
+        """Refuse to wait for a reader that has stopped: other sinks would wait with it."""
+        waiting = select.poll()
+        waiting.register(self._output, select.POLLOUT)
+        if not waiting.poll(_READER_MILLISECONDS):
+            raise StorageError(
+                f"Nobody has read events from standard output for {_READER_MILLISECONDS / 1000:g} s.",
+                remedy="Look why the log shipper stands still; events wait for it, and are handed over again.",
+            )

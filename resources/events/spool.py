@@ -91,13 +91,18 @@ class Spool(SpoolFolder):
         # Locked before it has its name, so that nobody finds it without its lock.
         scratch = root / f"{_NEW}{uuid4().hex}"
         scratch.mkdir()
-        lock = os.open(scratch / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        lock = -1
         try:
+            lock = os.open(scratch / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path = root / f"{os.getpid()}-{uuid4().hex[:12]}"
             scratch.rename(path)
         except OSError:
-            os.close(lock)
+            if lock >= 0:
+                os.close(lock)
+            with suppress(OSError):
+                (scratch / _LOCK).unlink(missing_ok=True)
+                scratch.rmdir()
             raise
         return cls(path, lock)
 
@@ -135,9 +140,10 @@ class Spool(SpoolFolder):
             OSError: If it does not: what was appended survives the process, and nobody knows about the machine.
         """
         with self._lock:
+            # First of all: it may fail, and then the next call has all of it to do.
+            current = os.dup(self._open) if self._open >= 0 else -1
             closing, self._closing = self._closing, []
             is_new, self._is_new = self._is_new, False
-            current = os.dup(self._open) if self._open >= 0 else -1
         failed: OSError | None = None
         for file in [*closing, *([current] if current >= 0 else [])]:
             try:
@@ -168,15 +174,18 @@ class Spool(SpoolFolder):
     def remove(self, segment: Path) -> None:
         """Remove a segment that every sink has."""
         super().remove(segment)
-        with self._lock:
-            self._sizes.pop(segment, None)
+        self.forget(segment)
 
     def put_aside(self, segment: Path) -> Path:
         """Keep a segment that is not whole beside the spool; return where."""
         moved = super().put_aside(segment)
+        self.forget(segment)
+        return moved
+
+    def forget(self, segment: Path) -> None:
+        """Take it that a segment is there no more."""
         with self._lock:
             self._sizes.pop(segment, None)
-        return moved
 
     def close(self) -> None:
         """Close it; what no sink has stays for the next process."""

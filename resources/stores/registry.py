@@ -143,7 +143,9 @@ class Registry:
         """
         require_reach(self.model_version(name), channel, self._trained_horizon)
 
-    def challenge(self, challenge: Challenge, *, seen: int, channel_since: int | None = None) -> Entry:
+    def challenge(
+        self, challenge: Challenge, *, seen: int, channel_since: int | None = None, since_policy: int | None = None
+    ) -> Entry:
         """Begin a trial, change its share, or stop it; the challenger's channel follows.
 
         Args:
@@ -151,6 +153,7 @@ class Registry:
             seen: The newest such entry of the cadence when it was decided; 0 if there was none.
             channel_since: Ledger entry since which the challenger's channel pointed where it did then, 0 before its
                 first move; None if nobody looked.
+            since_policy: Ledger entry of the newest policy before the version was judged; None if it was not.
 
         Raises:
             ForecastAssetsError: As `ChallengeKind.admit` says.
@@ -161,6 +164,7 @@ class Registry:
             trained_horizon=self._trained_horizon,
             seen=seen,
             channel_since=channel_since,
+            since_policy=since_policy,
         )
         return self.ledger.append(CHALLENGE.name, CHALLENGE.body(challenge), admit)
 

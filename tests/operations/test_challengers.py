@@ -32,7 +32,7 @@ from forecast_assets.operations.challengers import (
     set_challenger,
     stop_challenger,
 )
-from forecast_assets.operations.policies import policy_in_force
+from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
 from forecast_assets.operations.promoting import judge
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.settings import Settings
@@ -301,6 +301,35 @@ def test_whoever_begins_a_trial_has_the_challenger_judged_by_the_policy_in_force
     newest = prepared.ledger.state().part(Judgements).newest(CHALLENGER, "daily")
     assert newest is not None
     assert (newest.against, newest.policy) == (CHAMPION, policy_in_force(prepared.ledger).version)
+
+
+def test_a_policy_that_was_applied_while_the_challenger_was_judged_is_asked_again(
+    prepared: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*asked: Any) -> Any:
+        found = judge(*asked)
+        apply_policy(prepared.ledger, propose_policy(prepared.ledger, {"gates.largest_bias": 0.5}), by="b", reason="r")
+        return found
+
+    monkeypatch.setattr("forecast_assets.operations.challengers.judge", slowly)
+    with pytest.raises(LostRaceError, match="another policy was applied"):
+        begin(prepared)
+    assert trials(prepared) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"patience": 3}, "no rule patience"),
+        ({"level": "low"}, "'low' is no level of a trial"),
+        ({"least_days": True}, "True is no least days"),
+        ({"loss": 3}, "3 is no loss of a trial"),
+    ],
+)
+def test_rules_that_there_are_not_are_refused(prepared: Stores, rules: dict[str, object], words: str) -> None:
+    refused(InputError, words, lambda: begin(prepared, rules=rules), prepared)
+    asked = ChallengeRequest("hourly", CHALLENGER, 0.2, "ana", "test")
+    refused(InputError, "no cadence `hourly`", lambda: set_challenger(prepared, asked), prepared)
 
 
 def test_a_challenger_that_fails_a_later_judgement_loses_stores_and_gets_no_more(

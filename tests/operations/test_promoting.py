@@ -13,6 +13,7 @@ import pytest
 from forecast_assets.contracts import CALIBRATION, PROMOTION_GATES
 from forecast_assets.core.errors import InputError, LostRaceError, NotAcceptedError, NotReadyError
 from forecast_assets.core.keys import WEEKLY
+from forecast_assets.operations.challengers import ChallengeRequest, set_challenger, stop_challenger
 from forecast_assets.operations.policies import apply_policy, policy_in_force, propose_policy
 from forecast_assets.operations.promoting import Promotion, judge, newest_judgement, promote
 from forecast_assets.presentation.actions import error_text
@@ -345,6 +346,17 @@ def test_a_version_that_no_channel_points_at_any_more_keeps_its_mark_while_it_is
     promote(stores, "stat-1", **WHO)
     promote(stores, "stat-2", **WHO)
     assert marks(stores) == (), "it met its gates the last time"
+
+
+def test_a_trial_is_no_promotion_and_takes_no_mark_away(stores: Stores) -> None:
+    unreliable(stores)
+    ready(stores, "stat-2")
+    promote(stores, "stat-1", overrides=[RISK], **WHO)
+    promote(stores, "stat-2", **WHO)
+    set_challenger(stores, ChallengeRequest("daily", "stat-1", 0.0, "ana", "once more"))
+    assert marks(stores) == (RISK,)
+    stop_challenger(stores.registry, "daily", by="ana", reason="no better")
+    assert marks(stores) == (RISK,)
 
 
 def test_who_lost_to_the_same_promotion_with_other_overrides_is_told(

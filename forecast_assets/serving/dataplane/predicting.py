@@ -126,7 +126,7 @@ class Predictor:
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
-        self._together = Together(lambda run, series: self.features.of(run, series, deadline_seconds))
+        self._together = Together(self.features.cached)
 
     def breaker_of(self, run: RunKey) -> Breaker:
         """Return the breaker around the model of a run."""

@@ -90,7 +90,7 @@ def what_if(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> WhatIf:
             do not follow from inputs.
         ReplayDifferenceError: If unchanged inputs no longer give what was published.
     """
-    _require_answerable(prepared, changes)
+    require_answerable(prepared, changes)
     return _answer(prepared, sorted(changes, key=lambda change: prepared.places[change.series]), Held)
 
 
@@ -108,7 +108,7 @@ def what_ifs(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> list[Wha
         ReplayDifferenceError: As `what_if`, of any of them.
     """
     for change in changes:
-        _require_answerable(prepared, [change])
+        require_answerable(prepared, [change])
     order = sorted(range(len(changes)), key=lambda at: prepared.places[changes[at].series])
     all_of_them = _answer(prepared, [changes[at] for at in order], HeldApart)
     return [all_of_them.one(order.index(at)) for at in range(len(changes))]
@@ -172,7 +172,7 @@ def what_if_apart(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> Wha
         ReplayDifferenceError: As `what_if`.
     """
     for change in changes:
-        _require_answerable(prepared, [change])
+        require_answerable(prepared, [change])
     return _forecast(prepared, changes, HeldApart, Laps())
 
 
@@ -223,7 +223,13 @@ def _supply(prepared: PreparedRun, rows: Rows, changes: Sequence[SeriesChange]) 
     return supply.with_orders(np.array(series), np.array(units, dtype=np.float64), np.array(days))
 
 
-def _require_answerable(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> None:
+def require_answerable(prepared: PreparedRun, changes: Sequence[SeriesChange]) -> None:
+    """Refuse a question to which there is no answer: see `what_if`.
+
+    Raises:
+        InputError: If no series is asked for, the run has no such series, or an input cannot be so; or if the family's
+            forecasts do not follow from inputs.
+    """
     if not changes:
         raise InputError("No series is asked for.", remedy="Name a store and a SKU at least.")
     prepared.rows_of([change.series for change in changes])

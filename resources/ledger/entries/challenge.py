@@ -41,6 +41,7 @@ from resources.ledger.entries.channel_moves import (
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.judge import Judgements
 from resources.ledger.entries.measure import Measurements
+from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.register import Versions
 from resources.ledger.records import with_known_fields
 
@@ -221,7 +222,9 @@ class ChallengeKind(EntryKind[Challenge]):
             channels.cleared[record.channel] = record.sequence
         elif channels.target(record.channel) != record.model_version:
             said = (record.channel, record.model_version, record.by, record.reason)
-            channels.channel_moves.append(ChannelMove(*said, record.sequence, record.recorded_at))
+            # A trial is no promotion: what a version is marked with, it stays marked with.
+            marked = channels.overrides_of(record.model_version)
+            channels.channel_moves.append(ChannelMove(*said, record.sequence, record.recorded_at, overrides=marked))
 
     def admit(
         self,
@@ -231,6 +234,7 @@ class ChallengeKind(EntryKind[Challenge]):
         trained_horizon: TrainedHorizon = lambda _: None,
         seen: int | None = None,
         channel_since: int | None = None,
+        since_policy: int | None = None,
     ) -> None:
         """Refuse a challenger that may not serve, and rules that are not fixed beforehand.
 
@@ -244,6 +248,8 @@ class ChallengeKind(EntryKind[Challenge]):
             seen: The newest entry of the cadence when it was decided, 0 if there was none; None if nobody looked.
             channel_since: Ledger entry since which the channel pointed where it did when it was decided, 0 before its
                 first move; None if nobody looked.
+            since_policy: Ledger entry of the newest policy before the version was judged, 0 if there was none; None if
+                it was not.
 
         Raises:
             InputError: If who or why is missing, a rule has no meaning, or a version would challenge itself.
@@ -251,7 +257,7 @@ class ChallengeKind(EntryKind[Challenge]):
             NotReadyError: If there is no champion to challenge.
             NotAcceptedError: If the version is retired, fails gates, or is not for runs of the cadence.
             HorizonError: If one of the two was trained for fewer days than are to be compared.
-            LostRaceError: If channels, trials or measurements have moved since this was decided.
+            LostRaceError: If channels, trials, measurements or the policy have moved since this was decided.
         """
         newest = state.part(Challenges).newest(record.cadence)
         if seen is not None and (0 if newest is None else newest.sequence) != seen:
@@ -265,6 +271,8 @@ class ChallengeKind(EntryKind[Challenge]):
         self.require_terms(record, state, trained_horizon=trained_horizon)
         if record.is_stop:
             return
+        if since_policy is not None and state.part(Policies).newest > since_policy:
+            raise _moved(record, "another policy was applied")
         _require_gates(record, newest.share if newest is not None and record.trial else None, state)
         measured = [day for cadence, day in state.part(Measurements).by_day if cadence == record.cadence]
         if not record.trial and max(measured, default=date.min) >= record.first_day:

@@ -86,13 +86,12 @@ class Channels:
     def overrides_of(self, model_version: str) -> tuple[str, ...]:
         """Return the gates that a version is used in spite of.
 
-        They are those of the newest moves of the channels that point at it now. Of a version that none points at any
-        more, and that is scored for a while still, those of the newest move to it.
+        They are those of the newest move of each channel that points at it now. Of a version that none points at any
+        more, and that is scored for a while still, those of the newest move of each channel to it.
         """
-        moves = [move for move in self.channel_moves if move.model_version == model_version]
-        newest = {move.channel: move for move in moves if self.target(move.channel) == model_version}
-        counting = [*newest.values()] or moves[-1:]
-        return tuple(sorted({gate for move in counting for gate in move.overrides}))
+        newest = {move.channel: move for move in self.channel_moves if move.model_version == model_version}
+        pointing = [move for move in newest.values() if self.target(move.channel) == model_version]
+        return tuple(sorted({gate for move in pointing or newest.values() for gate in move.overrides}))
 
 
 class ChannelMoveKind(EntryKind[ChannelMove]):

@@ -69,8 +69,8 @@ class Publication:
         schemas: Fingerprint of the contract that each product's files keep, by name; none in entries of releases before
             the contracts grew.
         policy: Version of the policy whose risk bands it has; empty in entries of releases before there were any.
-        overrides: Gates that were overridden by the newest moves of the channels that pointed at its version, and those
-            of the revision that it corrects.
+        overrides: Gates that its version was used in spite of (`Channels.overrides_of`), and those of the revision that
+            it corrects.
     """
 
     key: RunKey

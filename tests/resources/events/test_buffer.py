@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,48 @@ def test_every_sink_gets_the_same_event_and_one_that_is_down_holds_up_no_other(t
     assert found is not None
     assert [each.content for each in down.taken] == told
     assert found.content == told[0]
+
+
+def test_what_comes_after_a_sink_went_down_reaches_the_others_too(tmp_path: Path) -> None:
+    clock, down, up = [0.0], ListSink("down"), ListSink("up")
+    down.is_down = True
+    drainer, spool = Drainer(tmp_path, [down, up], clock=lambda: clock[0]), Spool.open(tmp_path)
+    for second in range(20):
+        clock[0] = float(second)
+        spool.append(line_of(event(second).content))
+        drainer.drain(spool)
+        assert down.taken == []
+        assert len(up.taken) > second - 6
+    assert len(spool.segments()) < 8, "segments become many only slowly"
+    down.is_down = False
+    drainer.drain(spool, at_once=True)
+    assert down.ids == up.ids == [event_id(number) for number in range(20)]
+    spool.close()
+
+
+def test_a_reader_that_stands_still_holds_up_no_other_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.events.sinks._READER_MILLISECONDS", 50)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    sink = ListSink()
+    records = [event(number, warnings=["x" * 50_000]) for number in range(5)]
+    left_by_a_dead_process(tmp_path, records)
+    drainer = Drainer(tmp_path, [JsonLinesSink(writer), sink])
+    drainer.drain(None, at_once=True)
+    assert sink.ids == [event_id(number) for number in range(5)]
+    assert "Nobody has read events" in drainer.state().failing["json_lines"]
+    told = b""
+    for _ in range(200):
+        with suppress(BlockingIOError):
+            while chunk := os.read(reader, 1 << 16):
+                told += chunk
+        if not drainer.state().failing:
+            break
+        drainer.drain(None, at_once=True)
+    drainer.release()
+    contents = [record.content for record in records]
+    # What was cut off is a line that is not whole; each event is there whole, once.
+    assert [line for line in told.splitlines() if line in contents] == contents
 
 
 def test_nobody_reads_the_lines_any_more(tmp_path: Path) -> None:
@@ -235,6 +278,38 @@ def test_what_is_no_event_stops_no_other_segment(tmp_path: Path) -> None:
     drainer = drained(tmp_path, sink)
     assert sink.ids == [event_id(1)]
     assert "is no prediction event" in drainer.state().trouble
+
+
+def test_what_is_no_event_keeps_no_other_of_its_segment_waiting_and_stays(tmp_path: Path) -> None:
+    lines = [line_of(event(1).content), line_of(b'{"event_id":"x"}'), line_of(event(2).content)]
+    path = left_by_a_dead_process(tmp_path, [], torn=b"".join(lines))
+    sink = ListSink()
+    drainer = Drainer(tmp_path, [sink])
+    drainer.drain(None)
+    drainer.drain(None)
+    assert sink.ids == [event_id(1), event_id(2)]
+    assert "is no prediction event" in drainer.state().trouble
+    (segment,) = path.glob("*.events")
+    segment.unlink()
+    drainer.drain(None)
+    assert drainer.state().trouble == "", "somebody has taken it away"
+    drainer.release()
+
+
+def test_looking_for_segments_may_fail_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    sink, spool = ListSink(), Spool.open(tmp_path)
+    drainer = Drainer(tmp_path, [sink])
+    spool.append(line_of(event(1).content))
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "segments", none_left)
+        drainer.drain(spool)
+        assert "looking for segments failed: [Errno 24]" in drainer.state().trouble
+    drainer.drain(spool)
+    assert (sink.ids, drainer.state().trouble) == ([event_id(1)], "")
+    spool.close()
 
 
 def test_tries_come_ever_later(tmp_path: Path) -> None:

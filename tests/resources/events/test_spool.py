@@ -179,6 +179,37 @@ def test_what_a_killed_process_said_to_have_appended_is_there(tmp_path: Path) ->
     assert len(sink.ids) <= said + 1
 
 
+def test_a_sync_that_could_not_begin_is_made_good_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool, synced, fsync = Spool.open(tmp_path), list[int](), os.fsync
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), fsync(file))[1])
+    spool.append(line_of(event(1).content))
+    spool.seal()
+    spool.append(line_of(event(2).content))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", none_left)
+        with pytest.raises(OSError, match="Too many"):
+            spool.sync()
+    assert synced == []
+    spool.sync()
+    # Both segments, and the folder that names them.
+    assert len(synced) == 3
+    spool.close()
+
+
+def test_a_spool_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(OSError, match="Too many"):
+        Spool.open(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_drainers_share_what_dead_processes_left(tmp_path: Path) -> None:
     for number in range(3):
         left_by_a_dead_process(tmp_path, [event(number)])

@@ -23,10 +23,18 @@ class Key:
 
 @dataclass(frozen=True)
 class Prepared:
+    """What some questions need; of a whole run that is everything."""
+
     key: Key
+    places: Any
 
 
-RUN = Prepared(Key("run"))
+class Everything:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+RUN = Prepared(Key("run"), Everything())
 
 
 class Answer(WhatIf):
@@ -45,6 +53,7 @@ class Model:
         self.go, self.begun = Event(), Event()
         self.lots: list[list[SeriesChange]] = []
         self.wrong: set[str] = set()
+        self.broken: BaseException | None = None
 
     def one(self, _: Any, changes: Sequence[SeriesChange]) -> WhatIf:
         self._work(changes)
@@ -58,6 +67,10 @@ class Model:
         self.lots.append([*changes])
         self.begun.set()
         assert self.go.wait(SOON)
+        if self.broken is not None and len(changes) > 1:
+            raise self.broken
+
+    def require(self, _: Any, changes: Sequence[SeriesChange]) -> None:
         if self.wrong & {change.sku_id for change in changes}:
             raise InputError("wrong", remedy="ask otherwise")
 
@@ -67,6 +80,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     made = Model()
     monkeypatch.setattr("forecast_assets.serving.dataplane.together.what_if", made.one)
     monkeypatch.setattr("forecast_assets.serving.dataplane.together.what_ifs", made.several)
+    monkeypatch.setattr("forecast_assets.serving.dataplane.together.require_answerable", made.require)
     yield made
     made.go.set()
 
@@ -111,25 +125,59 @@ def test_two_questions_about_one_series_are_not_one(model: Model) -> None:
     assert [said(each) for each in others] == [(["A1"], 2), (["A1"], 1), (["A2"], 2)]
 
 
-def test_series_that_hold_together_and_other_runs_are_answered_by_themselves(model: Model) -> None:
+def test_other_runs_are_answered_by_themselves_and_in_turn(model: Model) -> None:
     together, _ = behind_one(model)
-    several, other = ask(together, 1, 2), ask(together, 3, prepared=Prepared(Key("another")))
+    other = ask(together, 3, prepared=Prepared(Key("another"), Everything()))
     ones = [ask(together, 4), ask(together, 5)]
     model.go.set()
-    assert [said(each) for each in (several, other)] == [(["A1", "A2"], 1), (["A3"], 1)]
+    assert said(other) == (["A3"], 1)
     assert [said(each) for each in ones] == [(["A4"], 2), (["A5"], 2)]
     # Whoever waits longest is next, whatever came in since.
-    assert [[each.sku_id for each in lot] for lot in model.lots] == [["A0"], ["A1", "A2"], ["A3"], ["A4", "A5"]]
+    assert [[each.sku_id for each in lot] for lot in model.lots] == [["A0"], ["A3"], ["A4", "A5"]]
 
 
-def test_a_wrong_question_is_refused_and_spoils_no_other(model: Model) -> None:
+def test_series_that_hold_together_are_answered_by_themselves_and_keep_nobody_waiting(model: Model) -> None:
+    together = Together(never, patience_seconds=SOON)
+    several = ask(together, 1, 2)
+    assert model.begun.wait(SOON)
+    model.begun.clear()
+    one = ask(together, 3)
+    assert model.begun.wait(SOON), "it does not wait for those"
+    model.go.set()
+    assert [said(each) for each in (several, one)] == [(["A1", "A2"], 1), (["A3"], 1)]
+
+
+def test_a_wrong_question_is_refused_at_once_and_spoils_no_other(model: Model) -> None:
     together, _ = behind_one(model)
     model.wrong = {"A2"}
     right, wrong, also = (ask(together, number) for number in (1, 2, 3))
-    model.go.set()
-    assert [said(each) for each in (right, also)] == [(["A1"], 1), (["A3"], 1)]
     with pytest.raises(InputError, match="wrong"):
-        wrong.result(SOON)
+        wrong.result(0)
+    model.go.set()
+    assert [said(each) for each in (right, also)] == [(["A1"], 2), (["A3"], 2)]
+
+
+class Panic(BaseException):
+    """As libraries report defects of theirs."""
+
+
+@pytest.mark.parametrize("broken", [ValueError("one of them"), Panic("a defect")])
+def test_what_cannot_be_answered_at_once_is_answered_one_by_one(model: Model, broken: BaseException) -> None:
+    together, _ = behind_one(model)
+    model.broken = broken
+    answers = [ask(together, number) for number in (1, 2, 3)]
+    model.go.set()
+    assert [said(each) for each in answers] == [(["A1"], 1), (["A2"], 1), (["A3"], 1)]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_defect_is_told_as_a_model_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panics(*_: object) -> None:
+        raise Panic("a defect")
+
+    monkeypatch.setattr("forecast_assets.serving.dataplane.together.what_if", panics)
+    with pytest.raises(RuntimeError, match="Panic: a defect"):
+        ask(Together(never), 1).result(SOON)
 
 
 def test_whoever_gave_up_waiting_is_not_answered(model: Model) -> None:
@@ -148,18 +196,26 @@ def test_no_more_than_so_many_are_answered_at_once(model: Model) -> None:
     assert [said(each)[1] for each in answers] == [MOST_AT_ONCE] * MOST_AT_ONCE + [2, 2]
 
 
-def test_what_none_of_them_has_in_full_is_gathered(model: Model) -> None:
+@pytest.mark.parametrize("is_at_hand", [True, False])
+def test_what_none_of_them_has_in_full_is_gathered_or_each_has_its_own(model: Model, *, is_at_hand: bool) -> None:
     asked = []
 
     def gather(run: Any, series: Any) -> Any:
         asked.append((run, series))
-        return RUN
+        return RUN if is_at_hand else None
 
     together, _ = behind_one(model, gather)
-    answers = [ask(together, number, prepared=Prepared(Key("run"))) for number in (1, 2)]
+    answers = [ask(together, n, prepared=Prepared(Key("run"), {("S", f"A{n}")})) for n in (1, 2)]
     model.go.set()
-    assert [said(each)[1] for each in answers] == [2, 2]
+    assert [said(each)[1] for each in answers] == ([2, 2] if is_at_hand else [1, 1])
     assert asked == [("run", [("S", "A1"), ("S", "A2")])]
+
+
+def test_whoever_has_all_that_others_need_has_it_for_them(model: Model) -> None:
+    together, _ = behind_one(model)
+    narrow, whole = ask(together, 1, prepared=Prepared(Key("run"), {("S", "A1")})), ask(together, 2)
+    model.go.set()
+    assert [said(each)[1] for each in (narrow, whole)] == [2, 2]
 
 
 def test_a_lot_that_takes_too_long_is_not_waited_for(model: Model) -> None:
@@ -169,6 +225,8 @@ def test_a_lot_that_takes_too_long_is_not_waited_for(model: Model) -> None:
     model.begun.clear()
     other = ask(together, 1)
     assert model.begun.wait(SOON), "another thread has taken it up"
+    model.begun.clear()
+    third = ask(together, 2)
+    assert model.begun.wait(SOON), "nor is the second"
     model.go.set()
-    assert said(stuck) == (["A0"], 1)
-    assert said(other) == (["A1"], 1)
+    assert [said(each) for each in (stuck, other, third)] == [(["A0"], 1), (["A1"], 1), (["A2"], 1)]
