@@ -29,7 +29,8 @@ from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.presentation.text import table
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
-from forecast_assets.serving.dataplane.what_if import what_if
+from forecast_assets.serving.dataplane.together import MOST_AT_ONCE
+from forecast_assets.serving.dataplane.what_if import what_if, what_ifs
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, simulate_retailer, write_native
 from forecast_assets.sources.simulated import read_simulated
@@ -40,6 +41,7 @@ HORIZON = 14
 LIMIT_MS, LIMIT_OF_100_MS, LIMIT_READY_SECONDS, LIMIT_GB = 200.0, 2_000.0, 15.0, 2.0
 _AT_ONCE = 100
 _CHANGED, _MANY = "one series, price and promotion", f"{_AT_ONCE} series at once"
+_TOGETHER = f"{MOST_AT_ONCE} questions of one series each"
 
 
 class Took(NamedTuple):
@@ -90,6 +92,9 @@ def measure(runner: Runner, run: RunKey, questions: int, whole_runs: int) -> int
         "one series, nothing changed": timed(lambda one: what_if(prepared, [SeriesChange(*one)]), series),
         _CHANGED: timed(lambda one: what_if(prepared, [cheaper(prepared, one, random)]), series),
         _MANY: timed(lambda _: what_if(prepared, many(prepared, random)), series[: max(questions // 8, 2)]),
+        _TOGETHER: timed(
+            lambda _: what_ifs(prepared, many(prepared, random)[:MOST_AT_ONCE]), series[: max(questions // 8, 2)]
+        ),
         "bare: the published rows read": timed(published_rows(runner, prepared), series),
     }
     times |= bare_trees(prepared, series)
