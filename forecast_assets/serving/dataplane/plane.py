@@ -177,6 +177,7 @@ class DataPlane:
     def close(self) -> None:
         """Let go of what is held; events that were taken are written first."""
         self.features.close()
+        self.few.close()
         if self.events is not None:
             self.events.buffer.close()
 
