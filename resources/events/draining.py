@@ -113,7 +113,7 @@ class Drainer:
         ]
         waiting += [] if own is None else [(own, segment) for segment in own.sealed()]
         for folder, segment in waiting:
-            self._attempt(f"draining {segment} failed", partial(self._hand_over, folder, segment))
+            self._attempt(f"draining {segment.name} failed", partial(self._hand_over, folder, segment))
         self._let_go()
         if self._keep is not None and self._clock() >= self._keep_next:
             self._keep_next = self._clock() + _KEEP_SECONDS
