@@ -76,13 +76,16 @@ async def _load(address: str, key: str, requests: Sequence[Asked], per_second: f
     took, failures, degraded = list[float](), list[str](), 0
     limits = httpx.Limits(max_connections=_MOST_AT_ONCE, max_keepalive_connections=_MOST_AT_ONCE)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    # Whoever waits for a connection waits here: the client's own queue takes longer the longer it is.
+    turn = asyncio.Semaphore(_MOST_AT_ONCE)
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=_TIMEOUT_SECONDS, limits=limits) as client:
 
         async def answer(one: Asked, due: float) -> None:
             nonlocal degraded
             await asyncio.sleep(max(due - time.perf_counter(), 0.0))
             try:
-                response = await client.request(one.method, one.path, json=one.body)
+                async with turn:
+                    response = await client.request(one.method, one.path, json=one.body)
             except httpx.HTTPError as error:
                 failures.append(type(error).__name__)
                 return

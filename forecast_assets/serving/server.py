@@ -166,7 +166,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
-        warming = Warming(plane.stores, plane.features)
+        warming = Warming(plane.stores, plane.features, plane.few)
         if options.with_examples:
             warming.try_once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)

@@ -259,4 +259,5 @@ def _records(contents: Sequence[bytes]) -> tuple[list[EventRecord], Exception | 
 
 
 def _draining(segment: Path) -> str:
-    return f"draining {segment} failed"
+    # Callers are told too, whom paths of the machine are no business of.
+    return f"draining {segment.parent.name}/{segment.name} failed"

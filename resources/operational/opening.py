@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from forecast_assets.core.errors import IntegrityError, StorageError
+from resources.store.write_ahead import write_ahead
 
 _WAIT_SECONDS: Final = 30.0
 
@@ -35,7 +36,7 @@ def operational_store(path: Path, *tables: str, wait_seconds: float | None = Non
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, wait)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for table in tables:

@@ -44,6 +44,7 @@ from resources.operational_copy.layout import (
     runs_columns,
 )
 from resources.store.sql import identifier, text
+from resources.store.write_ahead import write_ahead
 
 _WAIT_SECONDS: Final = 60.0
 _TYPES: Final = {pl.Int32: "INTEGER", UNITS: "INTEGER", pl.Boolean: "INTEGER", pl.Float64: "REAL"}
@@ -86,7 +87,7 @@ class SqliteCopy:
         except OSError as error:
             raise not_available(self.place, str(error)) from error
         with self._opened(f"{self._path.absolute().as_uri()}?mode=rwc") as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, _WAIT_SECONDS)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = _SqliteTransaction(connection, self.place)

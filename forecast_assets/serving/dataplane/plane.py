@@ -31,7 +31,7 @@ from forecast_assets.serving.dataplane.published import (
 )
 from forecast_assets.serving.dataplane.questions import StoredQuestion
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
-from forecast_assets.serving.dataplane.service_state import ServiceState, service_state
+from forecast_assets.serving.dataplane.service_state import ServiceState, service_state, without_paths
 from forecast_assets.serving.dataplane.stored import StoredAnswer, read_stored
 from forecast_assets.serving.dataplane.versions import KnownVersion, known_versions
 from resources.events.buffer import Recording, unrecorded
@@ -160,10 +160,10 @@ class DataPlane:
             found = replace(found, is_ready=False, reasons=(*found.reasons, "the service is being stopped"))
         degraded = (*found.degraded, *self.features.degraded(), *self._also_degraded())
         found = replace(found, degraded=degraded, features=asdict(self.features.state()))
-        if self.events is None:
-            return found
-        events = self.events.buffer.state()
-        return replace(found, degraded=(*found.degraded, *events.degraded), events=asdict(events))
+        if self.events is not None:
+            events = self.events.buffer.state()
+            found = replace(found, degraded=(*found.degraded, *events.degraded), events=asdict(events))
+        return without_paths(found)
 
     def channels(self) -> dict[str, str | None]:
         """Return where each channel points now."""
@@ -177,6 +177,7 @@ class DataPlane:
     def close(self) -> None:
         """Let go of what is held; events that were taken are written first."""
         self.features.close()
+        self.few.close()
         if self.events is not None:
             self.events.buffer.close()
 

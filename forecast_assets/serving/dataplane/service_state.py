@@ -3,7 +3,9 @@
 What belongs here: looking at what the data plane stands on. What does not: mending it.
 """
 
-from dataclasses import dataclass, field
+import logging
+import re
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -13,6 +15,9 @@ from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
 NOTHING_PUBLISHED: Final = "nothing is published yet"
+# A path of the machine in words of others: between quotation marks, or alone; never a part of an address.
+_PATH: Final = re.compile(r"""(['"`])/(?:(?!\1).)*\1|(?<![^\s(])/[^\s:;,)]+""")
+_log: Final = logging.getLogger(__name__)
 # A daily run is made the day after its date; a weekly one within the week after its Sunday.
 _LATE_AFTER_DAYS: Final = {DAILY.name: 2, WEEKLY.name: 9}
 
@@ -50,6 +55,7 @@ def service_state(stores: Stores, now: datetime) -> ServiceState:
     try:
         state = stores.ledger.state()
     except (ForecastAssetsError, OSError) as error:
+        _log.warning("the ledger cannot be read: %s", error)
         return ServiceState(is_ready=False, reasons=(f"the ledger cannot be read: {error}",))
     if not state.publications:
         return ServiceState(is_ready=False, reasons=(NOTHING_PUBLISHED,), ledger_sequence=state.sequence)
@@ -63,6 +69,25 @@ def service_state(stores: Stores, now: datetime) -> ServiceState:
     return ServiceState(
         is_ready=True, degraded=tuple(late), ledger_sequence=state.sequence, newest_prediction_date=days
     )
+
+
+def without_paths(state: ServiceState) -> ServiceState:
+    """Return the same without paths of the machine, which are for the log: whoever asks has no key."""
+    return replace(
+        state,
+        reasons=_told(state.reasons),
+        degraded=_told(state.degraded),
+        features=_told(state.features),
+        events=_told(state.events),
+    )
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, str):
+        return _PATH.sub("a path of the service", value)
+    if isinstance(value, dict):
+        return {name: _told(each) for name, each in value.items()}
+    return type(value)(map(_told, value)) if isinstance(value, (tuple, list)) else value
 
 
 def _newest_of_champions(state: LedgerState) -> dict[str, date]:

@@ -4,13 +4,15 @@ What belongs here: which runs those are, and looking for new ones from time to t
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from typing import Final, Self
 
 from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.keys import CHANNELS, RunKey, cadence_of
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
+from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
@@ -35,11 +37,14 @@ class Warming:
     Args:
         stores: Where everything is.
         features: What predictions take of series.
+        few: What reads published rows of few series.
         every_seconds: Between two looks at the ledger.
     """
 
-    def __init__(self, stores: Stores, features: OnlineFeatures, every_seconds: float = LOOKS_EVERY_SECONDS) -> None:
-        self._stores, self._features, self._every = stores, features, every_seconds
+    def __init__(
+        self, stores: Stores, features: OnlineFeatures, few: RowBlocks, every_seconds: float = LOOKS_EVERY_SECONDS
+    ) -> None:
+        self._stores, self._features, self._few, self._every = stores, features, few, every_seconds
         self._stopped = Event()
         self._thread = Thread(target=self._keep, name="warming", daemon=True)
 
@@ -58,7 +63,11 @@ class Warming:
         Args:
             told: Is called with each run before it is prepared.
         """
-        for run in runs_of_channels(self._stores.ledger.state()):
+        state = self._stores.ledger.state()
+        runs = runs_of_channels(state)
+        # Rows are there in seconds, in the background; preparing a run takes half a minute.
+        self._warm_rows([state.publications[run] for run in runs])
+        for run in runs:
             self._features.warm(run, told)
         self._features.let_go_old()
 
@@ -74,6 +83,13 @@ class Warming:
             _log.warning("a run could not be prepared: %s", error)
         except Exception:  # noqa: BLE001 - a defect here must not end the only look at the ledger
             _log.exception("a run could not be prepared")
+
+    def _warm_rows(self, runs: Sequence[Publication]) -> None:
+        """Have rows of runs kept; where that fails, runs are prepared nevertheless, and rows are read from files."""
+        try:
+            self._few.warm(runs)
+        except Exception:  # noqa: BLE001 - whoever asks for rows that cannot be read is told
+            _log.exception("rows of the newest runs could not be kept beforehand")
 
     def _keep(self) -> None:
         while not self._stopped.is_set():

@@ -3,6 +3,7 @@
 What belongs here: following the data plane's own word. What does not: deciding it.
 """
 
+import logging
 from threading import Event, Thread
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
 SERVICE: Final[str] = pb.DESCRIPTOR.services_by_name["ForecastAssets"].full_name
 # Of the whole server, and of its one service: they are the same.
 _NAMES: Final = ("", SERVICE)
+_log: Final = logging.getLogger(__name__)
 
 
 class RpcHealth:
@@ -49,10 +51,16 @@ class RpcHealth:
         self._servicer.enter_graceful_shutdown()
 
     def _look(self) -> None:
-        is_ready = self._plane.readiness().is_ready
+        self._tell(is_ready=self._plane.readiness().is_ready)
+
+    def _tell(self, *, is_ready: bool) -> None:
         for name in _NAMES:
             self._servicer.set(name, HealthCheckResponse.SERVING if is_ready else HealthCheckResponse.NOT_SERVING)
 
     def _keep(self) -> None:
         while not self._stopped.wait(self._every):
-            self._look()
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - who watches is told that it is not ready, and of the next look
+                _log.exception("whether questions can be answered cannot be told")
+                self._tell(is_ready=False)

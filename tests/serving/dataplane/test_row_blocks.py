@@ -1,5 +1,7 @@
-"""Rows of few series from blocks in memory: the same as from the files, whatever is where, and bounded."""
+"""Rows of few series from blocks in memory: the same as from the files, whatever is where; nobody waits for keeping."""
 
+import logging
+import threading
 from collections.abc import Sequence
 from itertools import product
 from random import Random
@@ -8,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane import row_blocks
@@ -50,10 +53,25 @@ def test_rows_are_those_of_the_files_in_their_order(
 ) -> None:
     run = published(stores, monkeypatch)
     blocks = RowBlocks(stores)
-    for _ in range(2):
+    for _ in range(3):
+        # From the file, from what is kept of it by now, and from blocks alone.
         found = blocks.rows(run, "forecasts", asked).collect()
         assert_frame_equal(found, scanned(stores, run, asked))
         assert found.height >= len(asked)
+        blocks.finish()
+
+
+def test_rows_partly_in_blocks_and_partly_in_the_file_are_in_their_order(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = published(stores, monkeypatch)
+    blocks, chosen = RowBlocks(stores), Random(1)
+    for _ in range(20):
+        asked = chosen.sample(SERIES, k=6)
+        assert_frame_equal(blocks.rows(run, "forecasts", asked).collect(), scanned(stores, run, asked))
+        blocks.rows(run, "forecasts", [chosen.choice(SERIES)]).collect()
+        blocks.finish()
+        blocks._kept._let_go(chosen.choice([*blocks._kept._blocks]))
 
 
 def test_what_the_run_has_not_has_no_rows(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,23 +88,140 @@ def test_rows_in_another_order_are_scanned(stores: Stores, monkeypatch: pytest.M
     assert_frame_equal(found, scanned(stores, run, [one]).reverse())
 
 
-def test_a_file_is_decoded_once_and_never_beyond_the_bound(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, decoded = published(stores, monkeypatch), []
-    of_blocks = RowBlocks._decode
+def portions_kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, bool]]:
+    """Return what is kept from now on: version, number, and whether it was asked for."""
+    found: list[tuple[str, int, bool]] = []
+    keeps = RowBlocks._keep
 
-    def counted(blocks: RowBlocks, version: str, scan: pl.LazyFrame, place: int) -> bytes:
-        decoded.append(place)
-        return of_blocks(blocks, version, scan, place)
+    def counted(blocks: RowBlocks, portion: row_blocks._Portion, scan: pl.LazyFrame, is_asked: bool) -> None:
+        found.append((portion.version, portion.number, is_asked))
+        keeps(blocks, portion, scan, is_asked)
 
-    monkeypatch.setattr(RowBlocks, "_decode", counted)
+    monkeypatch.setattr(RowBlocks, "_keep", counted)
+    return found
+
+
+def portions_of(stores: Stores, run: Publication, product_name: str = "forecasts") -> int:
+    return int(-(-scan_product(stores, run, product_name).select(pl.len()).collect().item() // 15))
+
+
+def test_each_portion_is_kept_once_however_many_ask_and_never_beyond_the_bound(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, kept = published(stores, monkeypatch), portions_kept(monkeypatch)
     roomy = RowBlocks(stores)
     for one in [*SERIES, *SERIES]:
         roomy.rows(run, "forecasts", [one]).collect()
-    rows = scan_product(stores, run, "forecasts").select(pl.len()).collect().item()
-    assert len(decoded) == -(-rows // 15)
+    roomy.finish()
+    assert sorted(number for _, number, _ in kept) == [*range(portions_of(stores, run))]
+    del kept[:]
     tight = RowBlocks(stores, most_bytes=40_000)
     # In any order, so that parts of a portion are asked for again that lost others.
     for one in Random(1).choices(SERIES, k=150):
         assert not tight.rows(run, "forecasts", [one]).collect().is_empty()
-        assert tight._bytes == sum(map(len, tight._blocks.values())) <= 40_000
-    assert len(decoded) > 2 * -(-rows // 15)
+        tight.finish()
+        assert tight._kept.size == sum(map(len, tight._kept._blocks.values())) <= 40_000
+    assert len(kept) > 2 * portions_of(stores, run)
+
+
+def test_nobody_waits_for_keeping_and_what_is_wanted_meanwhile_is_bounded(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = published(stores, monkeypatch)
+    monkeypatch.setattr(row_blocks, "MOST_WANTED", 3)
+    begun, may_go_on, keeps = threading.Event(), threading.Event(), RowBlocks._keep
+
+    def held(blocks: RowBlocks, portion: row_blocks._Portion, scan: pl.LazyFrame, is_asked: bool) -> None:
+        begun.set()
+        assert may_go_on.wait(30)
+        keeps(blocks, portion, scan, is_asked)
+
+    monkeypatch.setattr(RowBlocks, "_keep", held)
+    blocks = RowBlocks(stores)
+    for one in [*SERIES, *SERIES]:
+        assert_frame_equal(blocks.rows(run, "forecasts", [one]).collect(), scanned(stores, run, [one]))
+        assert begun.wait(30)
+    assert (len(blocks._asked), blocks._kept.size) == (3, 0)
+    may_go_on.set()
+    blocks.finish()
+    assert (len(blocks._asked), blocks._kept.size > 0) == (0, True)
+
+
+def test_what_cannot_be_kept_is_logged_and_read_from_the_file(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class PanicError(BaseException):
+        """As Polars raises where it has a defect."""
+
+    run, errors = published(stores, monkeypatch), [OSError("no disk"), PanicError(), KeyError("a defect")]
+    keeps = RowBlocks._keep
+
+    def failing(blocks: RowBlocks, portion: row_blocks._Portion, scan: pl.LazyFrame, is_asked: bool) -> None:
+        if errors:
+            raise errors.pop()
+        keeps(blocks, portion, scan, is_asked)
+
+    monkeypatch.setattr(RowBlocks, "_keep", failing)
+    blocks, one = RowBlocks(stores), SERIES[11]
+    for kept_after in (False, False, False, True, True):
+        assert_frame_equal(blocks.rows(run, "forecasts", [one]).collect(), scanned(stores, run, [one]))
+        blocks.finish()
+        assert bool(blocks._kept.size) == kept_after
+    assert [each.levelno for each in caplog.records] == [logging.ERROR] * 3
+
+
+def test_runs_are_kept_before_anybody_asks_forecasts_first_and_what_is_asked_for_before_them(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, kept = published(stores, monkeypatch), portions_kept(monkeypatch)
+    blocks = RowBlocks(stores)
+    blocks.warm([run])
+    blocks.finish()
+    names = (FORECASTS.name, STOCKOUT_RISKS.name, FORECAST_EXPLANATIONS.name)
+    assert kept == [
+        (run.products[name], number, False) for name in names for number in range(portions_of(stores, run, name))
+    ]
+    del kept[:]
+    # Nothing is left to do, neither by looking again nor by asking.
+    blocks.warm([run])
+    for name in names:
+        assert_frame_equal(
+            blocks.rows(run, name, SERIES[:5]).collect(),
+            scan_product(stores, run, name).collect().filter(pl.struct("store_id", "sku_id").is_in(
+                [{"store_id": store, "sku_id": sku} for store, sku in SERIES[:5]]
+            )),
+        )  # fmt: skip
+    blocks.finish()
+    assert kept == []
+
+
+def test_warming_stops_where_it_would_displace_what_is_in_use_and_tries_no_more(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, kept = published(stores, monkeypatch), portions_kept(monkeypatch)
+    blocks = RowBlocks(stores, most_bytes=60_000)
+    blocks.warm([run])
+    blocks.finish()
+    tried, names = len(kept), [*blocks._kept._blocks]
+    assert 0 < tried < portions_of(stores, run)
+    for _ in range(3):
+        blocks.warm([run])
+        blocks.finish()
+    # The largest of what was kept no longer fits.
+    assert len(kept) <= tried + 1
+    assert set(names) <= set(blocks._kept._blocks)
+    assert blocks._kept.size <= 60_000
+
+
+def test_nothing_is_kept_after_closing_and_rows_are_read_nevertheless(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, one = published(stores, monkeypatch), SERIES[11]
+    blocks = RowBlocks(stores)
+    blocks.warm([run])
+    blocks.close()
+    size = blocks._kept.size
+    assert blocks._keeper is None
+    assert_frame_equal(blocks.rows(run, "forecasts", [one]).collect(), scanned(stores, run, [one]))
+    blocks.finish()
+    assert blocks._kept.size == size

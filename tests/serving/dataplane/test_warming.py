@@ -7,9 +7,13 @@ from typing import cast
 import pytest
 
 from forecast_assets.core.errors import StorageError
+from forecast_assets.core.keys import RunKey
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.warming import Warming
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
+from tests.support.store_cases import ingest, publish, register, run_key
 
 
 class FailingFeatures:
@@ -27,8 +31,45 @@ class FailingFeatures:
 
 def test_no_error_ends_the_looks_and_each_is_logged(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
     features = FailingFeatures()
-    with caplog.at_level(logging.WARNING), Warming(stores, cast("OnlineFeatures", features), 0.01):
+    with caplog.at_level(logging.WARNING), Warming(stores, cast("OnlineFeatures", features), RowBlocks(stores), 0.01):
         assert features.looked.wait(10)
     assert [(each.levelname, each.exc_info is not None) for each in caplog.records] == [
         ("WARNING", False), ("WARNING", False), ("ERROR", True),
     ]  # fmt: skip
+
+
+class NotedFeatures:
+    """Notes which runs are prepared."""
+
+    def __init__(self) -> None:
+        self.warmed: list[RunKey] = []
+
+    def warm(self, run: RunKey, _told: object) -> None:
+        self.warmed.append(run)
+
+    def let_go_old(self) -> None:
+        pass
+
+
+class NotedBlocks:
+    """Notes whose rows are kept beforehand, and fails every time."""
+
+    def __init__(self) -> None:
+        self.warmed: list[RunKey] = []
+
+    def warm(self, runs: list[Publication]) -> None:
+        self.warmed += [run.key for run in runs]
+        raise OSError("no disk")
+
+
+def test_rows_of_the_newest_run_are_kept_and_it_is_prepared_though_they_cannot_be(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest(stores)
+    register(stores)
+    publish(stores, run_key())
+    stores.registry.promote(run_key().model_version, by="ana", reason="better")
+    features, few = NotedFeatures(), NotedBlocks()
+    Warming(stores, cast("OnlineFeatures", features), cast("RowBlocks", few)).once()
+    assert few.warmed == features.warmed == [run_key()]
+    assert [each.exc_info is not None for each in caplog.records] == [True]

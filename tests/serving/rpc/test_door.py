@@ -312,6 +312,22 @@ def test_who_watches_health_hears_of_a_change_and_of_the_end(
         assert next(each.status for each in watched if each.status != HealthCheckResponse.SERVING) == 2
 
 
+def test_a_look_that_fails_is_told_as_not_ready_and_does_not_end_the_looks(
+    small: DataPlane, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> ServiceState:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("forecast_assets.serving.rpc.server.HEALTH_EVERY_SECONDS", 0.1)
+    with serving(small, callers) as caller:
+        watched = HealthStub(caller.channel).Watch(HealthCheckRequest(service=SERVICE), timeout=60)
+        assert next(watched).status == HealthCheckResponse.SERVING
+        monkeypatch.setattr(small, "readiness", broken)
+        assert next(watched).status == HealthCheckResponse.NOT_SERVING
+        monkeypatch.undo()
+        assert next(watched).status == HealthCheckResponse.SERVING
+
+
 def test_a_home_without_anything_published_is_not_ready(callers: Callers, stores: Any) -> None:
     with serving(DataPlane(stores), callers) as caller:
         assert health(caller, "") == HealthCheckResponse.NOT_SERVING
