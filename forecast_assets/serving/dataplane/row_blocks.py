@@ -49,13 +49,17 @@ class RowBlocks:
         # One portion is decoded at a time: whoever waits for it finds it there.
         self._decoding = Lock()
 
-    def rows(self, publication: Publication, product: str, series: Sequence[StoreSku]) -> pl.LazyFrame:
+    def rows(
+        self, publication: Publication, product: str, series: Sequence[StoreSku], *, keeps: bool = True
+    ) -> pl.LazyFrame:
         """Return the rows of some series of a published run, in their order; none of those that it has not.
 
         Args:
             publication: The run.
             product: Sorted by store and SKU, or all of it is scanned.
             series: Store and SKU of each.
+            keeps: Whether what has to be decoded is kept. It costs less not to where many files are asked for a series
+                each, and leaves what is kept to those who ask for more.
 
         Raises:
             UnknownProductError: If the run has no such product.
@@ -66,7 +70,7 @@ class RowBlocks:
         wanted = pl.DataFrame(sorted(set(series)), schema=dict.fromkeys(_SERIES, pl.String), orient="row")
         if starts is not None and wanted.height <= FEW_SERIES:
             places = sorted({place for one in wanted.iter_rows() for place in _places(starts, one)})
-            blocks = [self._block(version, scan, place) for place in places]
+            blocks = [self._block(version, scan, place, keeps=keeps) for place in places]
             scan = pl.concat(blocks).lazy() if blocks else scan.head(0)
         return scan.join(wanted.lazy(), on=_SERIES, how="semi", maintain_order="left")
 
@@ -84,8 +88,10 @@ class RowBlocks:
                 self._starts.popitem(last=False)
         return known
 
-    def _block(self, version: str, scan: pl.LazyFrame, place: int) -> pl.DataFrame:
+    def _block(self, version: str, scan: pl.LazyFrame, place: int, *, keeps: bool) -> pl.DataFrame:
         kept = self._kept(version, place)
+        if kept is None and not keeps:
+            return scan.slice(place * BLOCK_ROWS, BLOCK_ROWS).collect()
         if kept is None:
             with self._decoding:
                 kept = self._kept(version, place) or self._decode(version, scan, place)
