@@ -23,6 +23,7 @@ UNITS: Final = pl.Decimal(18, DECIMALS)
 Millionths = Ints
 
 _LARGEST: Final = 10**18 - 1
+_NARROW: Final = np.iinfo(np.int32)
 
 
 def to_millionths(values: npt.ArrayLike) -> Millionths:
@@ -45,6 +46,12 @@ def to_millionths(values: npt.ArrayLike) -> Millionths:
     if not np.all(np.abs(scaled) <= _LARGEST):
         raise ValueError("Quantities must be finite and below 1e12 units to be published as DECIMAL(18, 6).")
     return scaled.astype(np.int64)
+
+
+def narrowed(millionths: Millionths) -> Millionths:
+    """Return the same numbers in half of the room, if 32 bits hold them; whoever adds them up widens them first."""
+    fits = not millionths.size or (_NARROW.min <= millionths.min() and millionths.max() <= _NARROW.max)
+    return millionths.astype(np.int32) if fits else millionths
 
 
 def to_units(millionths: Millionths, name: str = "", known: Bools | None = None) -> pl.Series:

@@ -149,7 +149,7 @@ class RunPair:
             (*causes, CODE),
             ends.published,
             np.concatenate([values.shared_out(block) for block in blocks], axis=1),
-            input_differences((mixed.panel(0), mixed.panel(1)), risks, common),
+            input_differences((mixed.panel(0), mixed.panel(1)), mixed),
             code_causes,
         )
         return cls(attribution, risks, sold)

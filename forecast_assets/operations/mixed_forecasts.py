@@ -5,19 +5,21 @@ model version, by the code of every run. What does not: sharing differences out 
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
-import polars as pl
 
 from forecast_assets.base_forecasts.forecasting import base_frame
-from forecast_assets.contracts import COMPONENTS
 from forecast_assets.core.arrays import Groups
-from forecast_assets.core.quantities import Millionths, from_units
+from forecast_assets.core.quantities import Millionths
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.plans import same_history, same_plans, with_plans_of
 from forecast_assets.models.forecasts import ForecastInputs
 from forecast_assets.operations.common_rows import CommonRows
 from forecast_assets.operations.compared_run import ComparedRun
+from forecast_assets.operations.mixed_base import MixedBase
+from forecast_assets.stockout_risk.inventory import Supply
+from forecast_assets.stockout_risk.stage import supply_of
 
 # Which of two runs is meant: the first or the second.
 Side = int
@@ -41,7 +43,7 @@ class MixedForecasts:
     workers: int | None = None
     _panels: dict[tuple[Side, int], Panel] = field(default_factory=dict, repr=False)
     _mixed: dict[Inputs, Panel] = field(default_factory=dict, repr=False)
-    _made: dict[Inputs, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _made: dict[Inputs, MixedBase] = field(default_factory=dict, repr=False)
 
     # --- what differs ---
 
@@ -94,9 +96,8 @@ class MixedForecasts:
 
     def forecast(self, inputs: Inputs) -> Millionths:
         """[N, C, components] Forecast from inputs of either run; they add up to the base forecast."""
-        frame, (side, _, _) = self.frame(inputs), self.effective(inputs)
-        horizon, places = self.horizon(inputs), np.ix_(self.common.rows[side], self.common.columns[side])
-        return np.stack([from_units(frame[name]).reshape(-1, horizon)[places] for name in COMPONENTS], axis=-1)
+        side, _, _ = self.effective(inputs)
+        return self.base(inputs).parts(self.common.rows[side], self.common.columns[side])
 
     def effective(self, inputs: Inputs) -> Inputs:
         """Return the inputs that count: what is given from outside follows from nothing else."""
@@ -109,35 +110,32 @@ class MixedForecasts:
         whole = self.runs[side].key.forecast_horizon
         return whole if side == model else int(self.common.columns[side][-1]) + 1
 
-    def frame(self, inputs: Inputs) -> pl.DataFrame:
-        """Return forecasts of all series of the run whose observations they are from, as contract `base_forecasts`."""
+    def base(self, inputs: Inputs) -> MixedBase:
+        """Return base forecasts of all series of the run whose observations they are from."""
         inputs = self.effective(inputs)
         if inputs not in self._made:
             self._made[inputs] = self._forecast(inputs)
         return self._made[inputs]
 
-    def _forecast(self, inputs: Inputs) -> pl.DataFrame:
-        return self.forecast_panel(
-            inputs, self.mixed_panel(inputs), self.groups(inputs), self.runs[inputs[2]].given_rows
-        )
-
-    def forecast_panel(
-        self, inputs: Inputs, panel: Panel, groups: Groups, given_rows: pl.DataFrame | None
-    ) -> pl.DataFrame:
-        """Forecast the series of a panel of the run whose observations it has.
-
-        Args:
-            inputs: As `effective` returns them.
-            panel: n series.
-            groups: [n] group of each.
-            given_rows: What they were given from outside; None where the family forecasts by itself.
-        """
-        run, other = self.runs[inputs[0]], self.runs[inputs[2]]
+    def _forecast(self, inputs: Inputs) -> MixedBase:
+        run, other, panel = self.runs[inputs[0]], self.runs[inputs[2]], self.mixed_panel(inputs)
         made = other.family.forecast(
             other.artifact,
-            ForecastInputs(panel, groups, given_rows=given_rows, key=run.key, workers=self.workers),
+            ForecastInputs(panel, self.groups(inputs), given_rows=other.given_rows, key=run.key, workers=self.workers),
         )
-        return base_frame(replace(run.key, forecast_horizon=panel.horizon_days), panel, other.family, made)
+        frame = base_frame(replace(run.key, forecast_horizon=panel.horizon_days), panel, other.family, made)
+        return MixedBase.of(frame, panel, other.artifact.rho, with_quantiles=self.has_stock)
+
+    @cached_property
+    def supplies(self) -> tuple[Supply, Supply]:
+        """Stock, terms and open orders of all series of either run."""
+        first, second = (supply_of(run.history, run.series) for run in self.runs)
+        return first, second
+
+    @property
+    def has_stock(self) -> bool:
+        """Whether stock of any series of either run is known."""
+        return any(bool(supply.has_position.any()) for supply in self.supplies)
 
     def groups(self, inputs: Inputs) -> Groups:
         """[n] group of each series, at the level of the version."""

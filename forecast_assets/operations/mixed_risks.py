@@ -15,17 +15,11 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.arrays import Bools, Floats, Rows
-from forecast_assets.core.quantities import UNITS, Millionths, from_units
-from forecast_assets.core.rows import places_by_step
-from forecast_assets.features.panel import Panel
-from forecast_assets.features.pooled import Held, Kept, Statistic
-from forecast_assets.models.artifact import RISK_THRESHOLDS
+from forecast_assets.core.quantities import Millionths
 from forecast_assets.operations.mixed_forecasts import Inputs, MixedForecasts, Side
-from forecast_assets.reconciliation.reconciling import carried_over, with_means
-from forecast_assets.stockout_risk.assessing import assessed, rated_by
+from forecast_assets.reconciliation.reconciling import carried_over
+from forecast_assets.stockout_risk.assessing import StatusDays, rated_by, risk_values, status_days
 from forecast_assets.stockout_risk.inventory import Supply, joined_supplies
-from forecast_assets.stockout_risk.stage import supply_of
-from forecast_assets.stockout_risk.stock_status import assess_status
 
 _OF_SERIES: Final = (
     "on_hand", "lead_time_days", "lead_time_deviation_days", "review_period_days", "reorder_point", "order_up_to",
@@ -63,13 +57,7 @@ class MixedRisks:
 
     mixed: MixedForecasts
     paths: tuple[int, int]
-    _kept: dict[Inputs, dict[str, Statistic]] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def supplies(self) -> tuple[Supply, Supply]:
-        """Stock, terms and open orders of all series of either run."""
-        first, second = (supply_of(run.history, run.series) for run in self.mixed.runs)
-        return first, second
+    _found: dict[Inputs, StatusDays | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def has_other_stock(self) -> bool:
@@ -77,7 +65,7 @@ class MixedRisks:
         runs, rows = self.mixed.runs, self.mixed.common.rows
         if runs[0].snapshot.version == runs[1].snapshot.version:
             return False
-        first, second = (supply.take(rows[side]) for side, supply in enumerate(self.supplies))
+        first, second = (supply.take(rows[side]) for side, supply in enumerate(self.mixed.supplies))
         return not all(np.array_equal(_float(first, name), _float(second, name), equal_nan=True) for name in _OF_SERIES)
 
     def of(self, inputs: Inputs, variants: Sequence[Variant], chosen: Rows) -> dict[Variant, RowRisks]:
@@ -99,35 +87,46 @@ class MixedRisks:
         return found
 
     def _of(self, inputs: Inputs, variants: Sequence[Variant], chosen: Rows, paths: int) -> list[RowRisks]:
-        mixed, inputs, count = self.mixed, self.mixed.effective(inputs), len(variants)
-        side, artifact = inputs[0], self.mixed.runs[inputs[2]].artifact
-        horizon, days = mixed.horizon(inputs), mixed.common.columns[side]
-        # Each series is there twice, since that is how statistics of all series are held for a few.
-        rows = np.tile(np.repeat(mixed.common.rows[side][chosen], 2), count)
-        base = mixed.frame(inputs)[places_by_step(rows, horizon)]
-        own = from_units(base["base_units"]).reshape(count, -1, horizon)[0, ::2]
-        means = np.concatenate([self._corrected(own, side, correction, chosen) for _, correction in variants])
-        panel = self.held_panel(inputs, rows)
-        found = assessed(
-            with_means(base, np.repeat(means, 2, axis=0).ravel()), base, panel, self._supply(side, variants, chosen),
-            rated_by(panel, mixed.groups(inputs)[rows], None, artifact, 1), artifact.rho, RISK_THRESHOLDS, paths,
+        mixed, inputs = self.mixed, self.mixed.effective(inputs)
+        side, days = inputs[0], mixed.common.columns[inputs[0]]
+        rows = mixed.common.rows[side][chosen]
+        own = mixed.base(inputs).take(rows)
+        means = np.concatenate([self._corrected(own.units, side, correction, chosen) for _, correction in variants])
+        every = np.tile(rows, len(variants))
+        found = risk_values(
+            means, self._supply(side, variants, chosen), np.tile(own.has_record, len(variants)), paths,
+            demand=lambda: own.take(np.tile(np.arange(len(rows)), len(variants))).demand(means),
+            rated=lambda few: self._known_status(inputs).take(every[few]),
         )  # fmt: skip
-        lost = from_units(found["expected_lost_units"].fill_null(0).cast(UNITS)).reshape(-1, horizon)[::2]
-        risk = found["stockout_probability"]
-        known = risk.is_not_null().to_numpy().reshape(-1, horizon)[::2, days]
-        probability = from_units(risk.fill_null(0).cast(UNITS)).reshape(-1, horizon)[::2, days]
-        sales = (means - lost)[:, days]
-        each = [slice(at * len(chosen), (at + 1) * len(chosen)) for at in range(count)]
-        return [RowRisks(sales[of], probability[of], known[of]) for of in each]
+        sales = means - found.millionths["expected_lost_units"]
+        probability, known = found.millionths["stockout_probability"], found.known["stockout_probability"]
+        each = [slice(at * len(rows), (at + 1) * len(rows)) for at in range(len(variants))]
+        return [RowRisks(sales[of][:, days], probability[of][:, days], known[of][:, days]) for of in each]
 
-    def held_panel(self, inputs: Inputs, rows: Rows) -> Panel:
-        """Return inputs of some series, each of which is there twice, with what all say together of risks held.
+    def status(self, inputs: Inputs) -> StatusDays | None:
+        """Return what all series are rated by of which no stock is known; None where no status is known either.
 
         Args:
             inputs: Whose observations, plans and model version.
-            rows: [2 k] places among the series of the run whose observations they are.
         """
-        return replace(self.mixed.mixed_panel(inputs).take(rows), pooled=Held(self.statistics(inputs), rows))
+        inputs = self.mixed.effective(inputs)
+        if inputs not in self._found:
+            self._found[inputs] = self._status(inputs)
+        return self._found[inputs]
+
+    def _status(self, inputs: Inputs) -> StatusDays | None:
+        mixed, panel = self.mixed, self.mixed.mixed_panel(inputs)
+        run, artifact = mixed.runs[inputs[0]], mixed.runs[inputs[2]].artifact
+        rated = rated_by(panel, mixed.groups(inputs), run.hierarchy, artifact, mixed.workers)
+        if rated.lost_share is None:
+            return None
+        everyone = np.arange(panel.series.height)
+        return status_days(panel, rated, mixed.base(inputs).lost_share, everyone, panel.horizon_days)
+
+    def _known_status(self, inputs: Inputs) -> StatusDays:
+        found = self.status(inputs)
+        assert found is not None, "a series with a record of its status has one"
+        return found
 
     def _corrected(self, base: Millionths, side: Side, correction: Side, chosen: Rows) -> Millionths:
         """[k, H] reconciled forecasts: common days by either run's corrections, those before and after by the own."""
@@ -146,21 +145,10 @@ class MixedRisks:
         dates = [run.key.prediction_date for run in self.mixed.runs]
         parts = []
         for stock, _ in variants:
-            part = self.supplies[stock].take(np.repeat(self.mixed.common.rows[stock][chosen], 2))
+            part = self.mixed.supplies[stock].take(self.mixed.common.rows[stock][chosen])
             elapsed = part.order_elapsed_days + (dates[side] - dates[stock]).days
             parts.append(replace(part, order_elapsed_days=np.maximum(elapsed, 0)))
         return joined_supplies(parts)
-
-    def statistics(self, inputs: Inputs) -> dict[str, Statistic]:
-        """Return what all series of a panel say together of stock status."""
-        if inputs not in self._kept:
-            mixed, kept = self.mixed, Kept()
-            panel, run = replace(mixed.mixed_panel(inputs), pooled=kept), mixed.runs[inputs[0]]
-            artifact = mixed.runs[inputs[2]].artifact
-            if rated_by(panel, mixed.groups(inputs), run.hierarchy, artifact, mixed.workers).lost_share is not None:
-                assess_status(panel)
-            self._kept[inputs] = kept.found
-        return self._kept[inputs]
 
 
 def _float(supply: Supply, name: str) -> Floats:

@@ -3,9 +3,10 @@
 What belongs here: what is kept of a pair, and a pair of few series made from it. What does not: sharing differences out
 (`attributing`), which is the same for few series as for all.
 
-Of all series a pair would hold every forecast with inputs of either run, and every share of every driver: gigabytes for
-50,000 series. Kept are only inputs, and pooled statistics for each mix of inputs; few series are forecast again from
-them when they are asked for, by the code of every run.
+Of all series a pair would hold every share of every driver, for each of up to 64 coalitions: gigabytes for 50,000
+series. Kept is what every coalition is put together from, forecasts and what stock status says with each mix of inputs,
+as narrow whole numbers. Few series are read off it; what follows from corrections and stock is computed when it is
+asked for, by the code of every run.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,11 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, STOCKOUT_RISKS
-from forecast_assets.core.arrays import Groups, Rows
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.core.quantities import from_units
-from forecast_assets.core.rows import places_by_step
 from forecast_assets.features.panel import Panel
-from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
@@ -37,9 +36,11 @@ from forecast_assets.operations.attributing import (
 )
 from forecast_assets.operations.common_rows import CommonRows
 from forecast_assets.operations.compared_run import DRIVERS, ComparedRun
+from forecast_assets.operations.mixed_base import MixedBase
 from forecast_assets.operations.mixed_forecasts import Inputs, MixedForecasts, Side
 from forecast_assets.operations.mixed_risks import MixedRisks
 from forecast_assets.operations.reading import ReadRows
+from forecast_assets.stockout_risk.assessing import StatusDays
 from forecast_assets.stockout_risk.inventory import Supply
 from resources.ledger.entries.publish import Publication
 from resources.store.manifests import ProductVersion
@@ -58,7 +59,6 @@ class PairSide:
         artifact: Of its version.
         artifact_hash: Of the artifact's manifest.
         given: What it was given from outside; None where its family forecasts by itself.
-        given_rows: The rows of that.
         panel: As its own version read it.
         supply: Stock, terms and open orders.
     """
@@ -70,7 +70,6 @@ class PairSide:
     artifact: Artifact
     artifact_hash: str
     given: ProductVersion | None
-    given_rows: pl.DataFrame | None
     panel: Panel
     supply: Supply
 
@@ -78,8 +77,8 @@ class PairSide:
     def of(cls, run: ComparedRun, panel: Panel, supply: Supply) -> "PairSide":
         """Keep what questions about few series need of a run."""
         return cls(
-            run.publication, run.snapshot, run.features, run.family, run.artifact, run.artifact_hash, run.given,
-            run.given_rows, panel, supply,
+            run.publication, run.snapshot, run.features, run.family, run.artifact, run.artifact_hash, run.given, panel,
+            supply,
         )  # fmt: skip
 
     def few(self, stores: Stores, rows: Rows, told: pl.DataFrame) -> ComparedRun:
@@ -108,19 +107,15 @@ class PairSide:
 
 @dataclass(frozen=True)
 class MixOfInputs:
-    """What forecasts read whose observations, plans and version are of either run, of n series.
+    """What is made of n series from inputs whose observations, plans and version are of either run.
 
     Attributes:
-        panel: Of the run whose observations they are.
-        groups: [n] group of each series, at the level of the version.
-        statistics: What all series say together of forecasts.
-        risk_statistics: The same of risks.
+        base: Their base forecasts.
+        status: What they are rated by of which no stock is known; None where no status is known either.
     """
 
-    panel: Panel
-    groups: Groups
-    statistics: Mapping[str, Statistic]
-    risk_statistics: dict[str, Statistic]
+    base: MixedBase
+    status: StatusDays | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ class PreparedPair:
         sides: What is kept of either run.
         common: Their N series and C days.
         causes: Names of what differs between them.
-        mixes: What forecasts read, by whose observations, plans and model version.
+        mixes: What is made of all series, by whose observations, plans and model version.
         futures: Sampled futures of a series with a position, of either run.
         code_causes: What is not the same as when the runs were made.
     """
@@ -145,7 +140,7 @@ class PreparedPair:
 
     @classmethod
     def of(cls, stores: Stores, before: RunKey, after: RunKey, *, workers: int | None = None) -> "PreparedPair":
-        """Forecast two runs with inputs of either, and keep what all series say together.
+        """Forecast two runs with inputs of either, and keep what few series are shared out by.
 
         Args:
             stores: Where everything is.
@@ -163,7 +158,7 @@ class PreparedPair:
         mixed = MixedForecasts(runs, common, workers)
         causes, risks = causes_between(mixed), MixedRisks(mixed, sampled_futures(stores, runs))
         asked = dict.fromkeys(mixed.effective(inputs) for inputs in inputs_asked(causes))
-        sides = [PairSide.of(run, mixed.panel(side), risks.supplies[side]) for side, run in enumerate(runs)]
+        sides = [PairSide.of(run, mixed.panel(side), mixed.supplies[side]) for side, run in enumerate(runs)]
         return cls(
             (sides[0], sides[1]),
             common,
@@ -178,6 +173,16 @@ class PreparedPair:
         """Place of each common series, by store and SKU."""
         return {series: place for place, series in enumerate(self.common.series.iter_rows())}
 
+    def features(self, store_id: str, sku_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the row of a series in the snapshots of either run.
+
+        Raises:
+            InputError: If the runs do not both have the series.
+        """
+        place = self._place(store_id, sku_id)
+        first, second = (side.features[rows[[place]]] for side, rows in zip(self.sides, self.common.rows, strict=True))
+        return first, second
+
     def of_series(self, stores: Stores, read: ReadRows, store_id: str, sku_id: str) -> RunPair:
         """Forecast a series again with inputs of either run, and share its differences out.
 
@@ -190,13 +195,7 @@ class PreparedPair:
         Raises:
             InputError: If the runs do not both have the series.
         """
-        place = self.places.get((store_id, sku_id))
-        if place is None:
-            keys = [side.publication.key for side in self.sides]
-            raise InputError(
-                f"{keys[0]} and {keys[1]} have no common row of {store_id}, {sku_id}.",
-                remedy="Name a series of both runs: store and SKU as in their forecasts.",
-            )
+        place = self._place(store_id, sku_id)
         rows = [each[[place]] for each in self.common.rows]
         runs, sold = [], []
         for side, own in zip(self.sides, rows, strict=True):
@@ -209,85 +208,66 @@ class PreparedPair:
         first = np.zeros(1, dtype=np.intp)
         common = replace(self.common, series=self.common.series[[place]], rows=(first, first))
         few = (rows[0], rows[1])
-        mixed = _FewForecasts((runs[0], runs[1]), common, 1, pair=self, rows=few)
+        mixed = _FewForecasts((runs[0], runs[1]), common, 1, pair=self, places=few)
         return RunPair.of_few(
-            _FewRisks(mixed, self.futures, pair=self, rows=few), self.causes, (sold[0], sold[1]), self.code_causes
+            _FewRisks(mixed, self.futures, pair=self, places=few), self.causes, (sold[0], sold[1]), self.code_causes
         )
+
+    def _place(self, store_id: str, sku_id: str) -> int:
+        place = self.places.get((store_id, sku_id))
+        if place is None:
+            keys = [side.publication.key for side in self.sides]
+            raise InputError(
+                f"{keys[0]} and {keys[1]} have no common row of {store_id}, {sku_id}.",
+                remedy="Name a series of both runs: store and SKU as in their forecasts.",
+            )
+        return place
 
 
 def _mix(risks: MixedRisks, inputs: Inputs) -> MixOfInputs:
-    """Forecast all series from a mix of inputs, and keep what they say together."""
-    mixed, kept = risks.mixed, Kept()
-    panel, groups = mixed.mixed_panel(inputs), mixed.groups(inputs)
-    mixed.forecast_panel(inputs, replace(panel, pooled=kept), groups, mixed.runs[inputs[2]].given_rows)
-    return MixOfInputs(panel, groups, kept.found, risks.statistics(inputs))
+    """Forecast all series from a mix of inputs, and keep what is asked of few."""
+    base, status = risks.mixed.base(inputs), risks.status(inputs)
+    return MixOfInputs(replace(base, lost_share=None), None if status is None else status.narrowed())
 
 
 @dataclass
 class _FewForecasts(MixedForecasts):
-    """Forecasts of few series, with what all series say together held.
+    """Forecasts of few series, read off those of all.
 
     Attributes:
         pair: What is kept of all series.
-        rows: [k] places of the series in either run.
+        places: [k] places of the series in either run.
     """
 
     pair: PreparedPair = field(kw_only=True)
-    rows: tuple[Rows, Rows] = field(kw_only=True)
+    places: tuple[Rows, Rows] = field(kw_only=True)
 
     def panel(self, side: Side) -> Panel:
         """Return the panel of a run, as its own version read it."""
-        return self.pair.sides[side].panel.take(self.rows[side])
-
-    def mixed_panel(self, inputs: Inputs) -> Panel:
-        """Return what a forecast reads."""
-        inputs = self.effective(inputs)
-        return self.pair.mixes[inputs].panel.take(self.rows[inputs[0]])
-
-    def groups(self, inputs: Inputs) -> Groups:
-        """[k] group of each series, at the level of the version."""
-        inputs = self.effective(inputs)
-        return self.pair.mixes[inputs].groups[self.rows[inputs[0]]]
-
-    def _forecast(self, inputs: Inputs) -> pl.DataFrame:
-        # Each series is there twice, since that is how statistics of all series are held for a few.
-        mix, own = self.pair.mixes[inputs], np.repeat(self.rows[inputs[0]], 2)
-        panel = replace(mix.panel.take(own), pooled=Held(mix.statistics, own))
-        made = self.forecast_panel(inputs, panel, mix.groups[own], self._given_rows(inputs[2], own))
-        return made.filter(pl.Series(np.repeat(np.arange(len(own)) % 2 == 0, panel.horizon_days)))
-
-    def _given_rows(self, model: Side, own: Rows) -> pl.DataFrame | None:
-        given = self.pair.sides[model].given_rows
-        if given is None:
-            return None
-        horizon = self.runs[model].key.forecast_horizon
-        return given[places_by_step(own, horizon)]
-
-
-@dataclass
-class _FewRisks(MixedRisks):
-    """Risks of few series, with what all series say together held.
-
-    Attributes:
-        pair: What is kept of all series.
-        rows: [k] places of the series in either run.
-    """
-
-    pair: PreparedPair = field(kw_only=True)
-    rows: tuple[Rows, Rows] = field(kw_only=True)
+        return self.pair.sides[side].panel.take(self.places[side])
 
     @cached_property
     def supplies(self) -> tuple[Supply, Supply]:
         """Stock, terms and open orders of the series in either run."""
-        first, second = (side.supply.take(own) for side, own in zip(self.pair.sides, self.rows, strict=True))
+        first, second = (side.supply.take(own) for side, own in zip(self.pair.sides, self.places, strict=True))
         return first, second
 
-    def statistics(self, inputs: Inputs) -> dict[str, Statistic]:
-        """Return what all series of a panel say together of stock status."""
-        return self.pair.mixes[self.mixed.effective(inputs)].risk_statistics
+    def _forecast(self, inputs: Inputs) -> MixedBase:
+        return self.pair.mixes[inputs].base.take(self.places[inputs[0]])
 
-    def held_panel(self, inputs: Inputs, rows: Rows) -> Panel:
-        """Return inputs of some series, each of which is there twice, with what all say together of risks held."""
-        inputs = self.mixed.effective(inputs)
-        own = self.rows[inputs[0]][rows]
-        return replace(self.pair.mixes[inputs].panel.take(own), pooled=Held(self.statistics(inputs), own))
+
+@dataclass
+class _FewRisks(MixedRisks):
+    """Risks of few series, of which what stock status says is read off that of all.
+
+    Attributes:
+        pair: What is kept of all series.
+        places: [k] places of the series in either run.
+    """
+
+    pair: PreparedPair = field(kw_only=True)
+    places: tuple[Rows, Rows] = field(kw_only=True)
+
+    def _status(self, inputs: Inputs) -> StatusDays | None:
+        found = self.pair.mixes[inputs].status
+        return None if found is None else found.take(self.places[inputs[0]])

@@ -15,7 +15,7 @@ import polars as pl
 from forecast_assets.contracts import QUANTILE_COLUMNS, RECONCILED_FORECASTS
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import HierarchyError
-from forecast_assets.core.quantities import SCALE, Millionths, from_units, publish, to_millionths, to_units
+from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
 from forecast_assets.models.reconciled_means import reconcile
@@ -54,9 +54,16 @@ def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
         Contract `reconciled_forecasts`, the rows and order of ``base``.
     """
     before = from_units(base["base_units"])
-    factor = np.divide(reconciled, before, out=np.ones(len(before)), where=before > 0)
-    quantiles = [publish(from_units(base[name]) * factor / SCALE, name) for name in QUANTILE_COLUMNS]
+    quantiles = [
+        to_units(moved_quantiles(from_units(base[name]), before, reconciled), name) for name in QUANTILE_COLUMNS
+    ]
     return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
+
+
+def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Millionths) -> Millionths:
+    """Return quantiles of base forecasts as they follow reconciled means; any shape, the same of all three."""
+    factor = np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+    return to_millionths(quantiles * factor / SCALE)
 
 
 def carried_over(base: Millionths, published_base: Millionths, published: Millionths) -> Millionths:

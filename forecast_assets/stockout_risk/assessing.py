@@ -4,7 +4,7 @@ What belongs here: putting the two methods' results into the contract `stockout_
 (inventory, stock_status) or the words (explanations).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS, SERIES_STEP_KEY, STOCKOUT_RISKS
-from forecast_assets.core.arrays import Bools, Floats, Groups, Ints, Rows
+from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
 from forecast_assets.core.errors import InputError, first_ten
-from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
+from forecast_assets.core.quantities import SCALE, Millionths, from_units, narrowed, to_millionths, to_units
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.artifact import RISK_THRESHOLDS, Artifact
@@ -35,24 +35,32 @@ _VALUES: Final = (
 
 
 @dataclass
-class _Values:
-    """The columns of the frame as [n, H] millionths, each with the cells that are known."""
+class RiskValues:
+    """The columns of the frame, without bands and methods.
+
+    Attributes:
+        millionths: [n, H] by column; 0 where not known.
+        known: [n, H] by column, which cells are known.
+    """
 
     millionths: dict[str, Millionths]
     known: dict[str, Bools]
 
     @classmethod
-    def unknown(cls, shape: tuple[int, int]) -> "_Values":
+    def unknown(cls, shape: tuple[int, int]) -> "RiskValues":
+        """Return values of which none is known."""
         return cls(
             {name: np.zeros(shape, dtype=np.int64) for name in _VALUES},
             {name: np.zeros(shape, dtype=np.bool_) for name in _VALUES},
         )
 
     def put(self, name: str, rows: Rows, millionths: Millionths, known: Bools) -> None:
+        """Put values of some series."""
         self.millionths[name][rows] = np.where(known, millionths, 0)
         self.known[name][rows] = known
 
     def column(self, name: str) -> pl.Series:
+        """Return a column of the frame."""
         return to_units(self.millionths[name], name, self.known[name])
 
 
@@ -67,6 +75,52 @@ class Rated:
 
     lost_share: Floats | None = None
     status: StatusProbabilities | None = None
+
+
+@dataclass(frozen=True)
+class StatusDays:
+    """What a record of stock status says of the days ahead, for n series over H days.
+
+    Attributes:
+        probability: [n, H] probability of any hour without stock, in millionths.
+        usual_probability: [n, H] the part of it that follows from the product, the store and the day.
+        lost_share: [n, H] share of the day's demand that meets an empty shelf.
+    """
+
+    probability: Millionths
+    usual_probability: Millionths
+    lost_share: Floats
+
+    def take(self, rows: Rows) -> "StatusDays":
+        """Return what is said of some series."""
+        return StatusDays(self.probability[rows], self.usual_probability[rows], self.lost_share[rows])
+
+    def narrowed(self) -> "StatusDays":
+        """Return the same in less memory."""
+        return StatusDays(narrowed(self.probability), narrowed(self.usual_probability), self.lost_share)
+
+
+def status_days(panel: Panel, rated: Rated, forecast_lost_share: Floats | None, rows: Rows, width: int) -> StatusDays:
+    """Return what the record of stock status of some series says of the days ahead.
+
+    Args:
+        panel: n series with a horizon of at least H days.
+        rated: What they are rated by; by `usual_lost_share` and rates from the panel alone where nothing is said.
+        forecast_lost_share: [n, H] share of demand that meets an empty shelf, where the model version forecasts it; NaN
+            where it does not.
+        rows: [k] which series.
+        width: H.
+
+    Returns:
+        Of these k series.
+    """
+    share = usual_lost_share(panel, uncensor(panel)) if rated.lost_share is None else rated.lost_share
+    risk = assess_status(panel) if rated.status is None else by_classifier(rated.status)
+    lost = spread_over_days(share, risk.out_of_stock_share[:, :width])[rows]
+    if forecast_lost_share is not None:
+        lost = np.where(np.isnan(forecast_lost_share[rows]), lost, forecast_lost_share[rows])
+    probability, usual = (to_millionths(each[rows, :width]) for each in (risk.probability, risk.usual_probability))
+    return StatusDays(probability, usual, lost)
 
 
 def rated_by(
@@ -117,13 +171,13 @@ def assessed(
     """
     forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
     return risk_frame(
-        reconciled, panel, supply, _rho(base, rho), thresholds, paths,
+        reconciled, panel, supply, correlation_of_days(base, rho), thresholds, paths,
         lost_share=rated.lost_share, forecast_lost_share=forecast_lost, status=rated.status,
     )  # fmt: skip
 
 
-def _rho(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
-    """[n] correlation between the days of a series, by its demand class."""
+def correlation_of_days(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
+    """[n] Return the correlation between the days of a series, by its demand class in `base_forecasts`."""
     classes = base.filter(pl.col("step") == 1)["demand_class"]
     return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()
 
@@ -171,17 +225,14 @@ def risk_frame(
     _require_same_series(reconciled, panel)
     cuts = _cuts(thresholds)
     shape = (panel.series.height, reconciled.height // panel.series.height)
-    forecast = from_units(reconciled["reconciled_units"]).reshape(shape)
-    method = _methods(panel, supply)
-    values = _Values.unknown(shape)
-    if supply.has_position.any():
-        _put_simulated(
-            values, np.flatnonzero(supply.has_position), _demand(reconciled, panel, rho, shape), supply, paths
-        )
-    rated = np.flatnonzero(method == _STATUS)
-    if len(rated):
-        _put_rated(values, rated, forecast, panel, lost_share, forecast_lost_share, status)
-    values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
+    forecast, record = from_units(reconciled["reconciled_units"]).reshape(shape), has_record(panel)
+    rated = Rated(lost_share, status)
+    values = risk_values(
+        forecast, supply, record, paths,
+        demand=lambda: _demand(reconciled, panel, rho, shape),
+        rated=lambda rows: status_days(panel, rated, forecast_lost_share, rows, shape[1]),
+    )  # fmt: skip
+    method = np.where(supply.has_position, _INVENTORY, np.where(record, _STATUS, _NONE))
     columns = [values.column(name) for name in _VALUES]
     frame = reconciled.with_columns(
         *columns,
@@ -189,6 +240,35 @@ def risk_frame(
         pl.Series("risk_method", np.array(RISK_METHODS)[np.repeat(method, shape[1])], dtype=pl.String),
     )
     return STOCKOUT_RISKS.conform(frame)
+
+
+def risk_values(
+    forecast: Millionths,
+    supply: Supply,
+    record: Bools,
+    paths: int,
+    *,
+    demand: Callable[[], Demand],
+    rated: Callable[[Rows], StatusDays],
+) -> RiskValues:
+    """Assess series by the method that serves each: the numbers of `risk_frame`.
+
+    Args:
+        forecast: [n, H] reconciled forecasts.
+        supply: Positions of the n series.
+        record: [n] whether each has a record of stock status.
+        paths: Sampled futures of a series with a position.
+        demand: Called where any has a position: what is asked for of all n series.
+        rated: Called where any is rated by its stock status: what is said of those series.
+    """
+    values = RiskValues.unknown((forecast.shape[0], forecast.shape[1]))
+    if supply.has_position.any():
+        _put_simulated(values, np.flatnonzero(supply.has_position), demand(), supply, paths)
+    rows = np.flatnonzero(record & ~supply.has_position)
+    if len(rows):
+        _put_rated(values, rows, forecast, rated(rows))
+    values.millionths["expected_lost_units"] = np.minimum(values.millionths["expected_lost_units"], forecast)
+    return values
 
 
 def _require_same_series(reconciled: pl.DataFrame, panel: Panel) -> None:
@@ -228,9 +308,9 @@ def _band(probability: pl.Series, cuts: list[int]) -> pl.Series:
     return pl.select(known.alias("risk_band")).to_series()
 
 
-def _methods(panel: Panel, supply: Supply) -> Ints:
-    has_record = ~np.isnan(panel.out_of_stock_share).all(axis=1)
-    return np.where(supply.has_position, _INVENTORY, np.where(has_record, _STATUS, _NONE))
+def has_record(panel: Panel) -> Bools:
+    """[n] Return whether the hours without stock of any day of a series are known."""
+    return np.asarray(~np.isnan(panel.out_of_stock_share).all(axis=1))
 
 
 def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[int, int]) -> Demand:
@@ -243,7 +323,7 @@ def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[in
     )
 
 
-def _put_simulated(values: _Values, rows: Rows, demand: Demand, supply: Supply, paths: int) -> None:
+def _put_simulated(values: RiskValues, rows: Rows, demand: Demand, supply: Supply, paths: int) -> None:
     risk = simulate_stock(demand.take(rows), supply.take(rows), paths)
     known = ~np.isnan(risk.lost_units)
     stages = to_millionths(np.nan_to_num(risk.stages))
@@ -255,26 +335,9 @@ def _put_simulated(values: _Values, rows: Rows, demand: Demand, supply: Supply, 
     values.put("days_of_cover", rows, to_millionths(np.nan_to_num(cover)), ~np.isnan(cover))
 
 
-def _put_rated(
-    values: _Values,
-    rows: Rows,
-    forecast: Millionths,
-    panel: Panel,
-    lost_share: Floats | None,
-    forecast_lost_share: Floats | None,
-    status: StatusProbabilities | None,
-) -> None:
-    share = usual_lost_share(panel, uncensor(panel)) if lost_share is None else lost_share
-    risk = assess_status(panel) if status is None else by_classifier(status)
-    width = forecast.shape[1]
-    known = np.ones((len(rows), width), dtype=np.bool_)
-    probability = to_millionths(risk.probability[rows, :width])
-    usual = to_millionths(risk.usual_probability[rows, :width])
-    lost_of_day = spread_over_days(share, risk.out_of_stock_share[:, :width])[rows]
-    if forecast_lost_share is not None:
-        lost_of_day = np.where(np.isnan(forecast_lost_share[rows]), lost_of_day, forecast_lost_share[rows])
-    lost = to_millionths(forecast[rows] / SCALE * lost_of_day)
-    values.put("stockout_probability", rows, probability, known)
-    values.put("usual_probability", rows, usual, known)
-    values.put("series_probability", rows, probability - usual, known)
-    values.put("expected_lost_units", rows, lost, known)
+def _put_rated(values: RiskValues, rows: Rows, forecast: Millionths, days: StatusDays) -> None:
+    known = np.ones(days.probability.shape, dtype=np.bool_)
+    values.put("stockout_probability", rows, days.probability, known)
+    values.put("usual_probability", rows, days.usual_probability, known)
+    values.put("series_probability", rows, days.probability - days.usual_probability, known)
+    values.put("expected_lost_units", rows, to_millionths(forecast[rows] / SCALE * days.lost_share), known)

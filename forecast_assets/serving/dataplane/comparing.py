@@ -10,6 +10,7 @@ runs; until then an answer says so and has none.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -30,10 +31,11 @@ from forecast_assets.operations.compared_run import DRIVERS
 from forecast_assets.operations.comparison import made_from
 from forecast_assets.operations.input_differences import SCHEMA
 from forecast_assets.operations.prepared_pair import PreparedPair
+from forecast_assets.operations.reading import ReadRows
 from forecast_assets.serving.dataplane.legs import MOVED, RISK, SALES, Leg, joined, leg_of_changes, leg_of_runs
 from forecast_assets.serving.dataplane.made_once import MadeOnce
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
-from forecast_assets.serving.dataplane.published import Explained, explain_row
+from forecast_assets.serving.dataplane.published import Explained, explain_row, read_once
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.stored import RunAnswered
 from forecast_assets.serving.dataplane.what_if import WhatIf
@@ -176,21 +178,23 @@ class Comparer:
         asked = (question.first, question.second)
         first, second = (PredictionId.parse(each.prediction_id) for each in asked)
         day = require_same_row(first, second)
-        told = [explain_row(self._stores, each.prediction_id, now, self._few.rows) for each in asked]
+        read = read_once(partial(self._few.rows, keeps=False))
+        told = [explain_row(self._stores, each.prediction_id, now, read) for each in asked]
         if first.run != second.run:
-            legs = [*self._to_run(question.first, first, day, is_back=True), self._of_runs(first, second, day),
+            legs = [*self._to_run(question.first, first, day, is_back=True), self._of_runs(first, second, day, read),
                     *self._to_run(question.second, second, day, is_back=False)]  # fmt: skip
         else:
             legs = self._of_changes(question, first, day)
         return _answer(self._stores, (first, second), day, told, legs)
 
-    def _of_runs(self, first: PredictionId, second: PredictionId, day: date) -> "_Way | None":
+    def _of_runs(self, first: PredictionId, second: PredictionId, day: date, read: ReadRows) -> "_Way | None":
         try:
             pair = self._pairs.get((first.run, second.run), self._deadline)
         except TimeoutError:
             return None
-        series = pair.of_series(self._stores, self._few.rows, first.store_id, first.sku_id)
-        return _Way(leg_of_runs(series, first.store_id, first.sku_id, day))
+        named = (first.store_id, first.sku_id)
+        leg = leg_of_runs(pair.of_series(self._stores, read, *named), *named, day)
+        return _Way(leg, snapshots=pair.features(*named))
 
     def _to_run(self, asked: PredictionAsked, row: PredictionId, day: date, *, is_back: bool) -> list["_Way | None"]:
         """Return the way between a prediction in real time and its published row."""
@@ -228,11 +232,12 @@ class Comparer:
 
 @dataclass(frozen=True)
 class _Way:
-    """A leg, and what was answered at its ends where they are no published rows."""
+    """A leg, what was answered at its ends where they are no published rows, and rows of snapshots that are at hand."""
 
     leg: Leg | None
     before: WhatIf | None = None
     after: WhatIf | None = None
+    snapshots: tuple[pl.DataFrame, pl.DataFrame] | None = None
 
 
 # --- the answer ---
@@ -270,7 +275,7 @@ def _answer(
         figures,
         parts,
         inputs,
-        _differing(*(_features(stores, row, answer) for row, answer in zip(rows, made, strict=True))),
+        _differing(*_snapshots(stores, rows, made, next((way.snapshots for way in known if way.snapshots), None))),
         _differing(*sides),
         made_from(stores, publications[0], publications[1]),
         is_degraded=is_degraded,
@@ -354,16 +359,26 @@ def _columns(told: Explained, answer: WhatIf | None, row: PredictionId) -> dict[
     }
 
 
-def _features(stores: Stores, row: PredictionId, answer: WhatIf | None) -> dict[str, Any]:
-    if answer is not None:
-        found = answer.features
-    else:
-        snapshot = source_snapshot(stores, stores.predictions.publication(row.run).products)
-        rows = stores.predictions.scan(snapshot).filter(store_id=row.store_id, sku_id=row.sku_id)
-        found = rows.collect()
-    if found.is_empty():
-        return {}
-    return {name: value for name, value in found.row(0, named=True).items() if name not in SERIES_KEY}
+def _snapshots(
+    stores: Stores,
+    rows: Sequence[PredictionId],
+    made: Sequence[WhatIf | None],
+    known: tuple[pl.DataFrame, pl.DataFrame] | None,
+) -> list[dict[str, Any]]:
+    """Return the features of two rows, by name: what an answer was made from, else the run's snapshot."""
+    found = []
+    for side, (row, answer) in enumerate(zip(rows, made, strict=True)):
+        if answer is not None:
+            features = answer.features
+        elif known is not None:
+            features = known[side]
+        else:
+            snapshot = source_snapshot(stores, stores.predictions.publication(row.run).products)
+            scan = stores.predictions.scan(snapshot)
+            features = scan.filter(store_id=row.store_id, sku_id=row.sku_id).collect()
+        named = {} if features.is_empty() else features.row(0, named=True)
+        found.append({name: value for name, value in named.items() if name not in SERIES_KEY})
+    return found
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from forecast_assets.contracts import (
     STOCKOUT_RISKS,
 )
 from forecast_assets.core.errors import InputError, NotPublishedError
-from forecast_assets.core.keys import DAILY, PredictionId, require_cadence
+from forecast_assets.core.keys import DAILY, PredictionId, RunKey, StoreSku, require_cadence
 from forecast_assets.history.series import past_observations
 from forecast_assets.operations.reading import (
     ReadRows,
@@ -55,6 +55,19 @@ class Explained:
     risk: Mapping[str, Any]
     explanation: Mapping[str, Any]
     made_from: Mapping[str, str]
+
+
+def read_once(read: ReadRows) -> ReadRows:
+    """Return what reads as given, and each product of a run once: for a question that needs the same rows often."""
+    found: dict[tuple[RunKey, str, tuple[StoreSku, ...]], pl.DataFrame] = {}
+
+    def rows(publication: Publication, product: str, series: Sequence[StoreSku]) -> pl.LazyFrame:
+        asked = (publication.key, product, tuple(series))
+        if asked not in found:
+            found[asked] = read(publication, product, series).collect()
+        return found[asked].lazy()
+
+    return rows
 
 
 def explain_row(stores: Stores, prediction_id: str, now: datetime, read: ReadRows | None = None) -> Explained:

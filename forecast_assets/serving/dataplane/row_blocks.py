@@ -90,13 +90,17 @@ class RowBlocks:
         self._closing = Event()
         self._lock = Lock()
 
-    def rows(self, publication: Publication, product: str, series: Sequence[StoreSku]) -> pl.LazyFrame:
+    def rows(
+        self, publication: Publication, product: str, series: Sequence[StoreSku], *, keeps: bool = True
+    ) -> pl.LazyFrame:
         """Return the rows of some series of a published run, in their order; none of those that it has not.
 
         Args:
             publication: The run.
             product: Sorted by store and SKU, or all of it is scanned.
             series: Store and SKU of each.
+            keeps: Whether what has to be decoded is kept. It costs less not to where many files are asked for a series
+                each, and leaves what is kept to those who ask for more.
 
         Raises:
             UnknownProductError: If the run has no such product.
@@ -108,7 +112,7 @@ class RowBlocks:
             starts = self._starts_of(version, scan)
             if starts is not None:
                 places = sorted({place for one in wanted.iter_rows() for place in _places(starts, one)})
-                scan = self._blocks(version, scan, places)
+                scan = self._blocks(version, scan, places, keeps=keeps)
         return scan.join(wanted.lazy(), on=_SERIES, how="semi", maintain_order="left")
 
     def warm(self, publications: Sequence[Publication]) -> None:
@@ -156,7 +160,7 @@ class RowBlocks:
                 self._starts.popitem(last=False)
             return known
 
-    def _blocks(self, version: str, scan: pl.LazyFrame, places: Sequence[int]) -> pl.LazyFrame:
+    def _blocks(self, version: str, scan: pl.LazyFrame, places: Sequence[int], *, keeps: bool) -> pl.LazyFrame:
         """Return the rows of some blocks: of each portion from what is kept, or from the file if not all of it is."""
         found = []
         for number, of_portion in groupby(places, lambda place: place * BLOCK_ROWS // PORTION_ROWS):
@@ -166,7 +170,8 @@ class RowBlocks:
             if len(whole) == len(blocks):
                 found += [pl.read_ipc(content).lazy() for content in whole]
             else:
-                self._want(_Portion(version, number), scan)
+                if keeps:
+                    self._want(_Portion(version, number), scan)
                 found.append(scan.slice(blocks[0] * BLOCK_ROWS, (blocks[-1] + 1 - blocks[0]) * BLOCK_ROWS))
         return pl.concat(found) if found else scan.head(0)
 

@@ -14,6 +14,7 @@ from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT
 from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane import row_blocks
+from forecast_assets.serving.dataplane.published import read_once
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -72,6 +73,33 @@ def test_rows_partly_in_blocks_and_partly_in_the_file_are_in_their_order(
         blocks.rows(run, "forecasts", [chosen.choice(SERIES)]).collect()
         blocks.finish()
         blocks._kept._let_go(chosen.choice([*blocks._kept._blocks]))
+
+
+def test_rows_that_are_not_to_be_kept_are_the_same_and_leave_no_block(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, run = RowBlocks(stores), published(stores, monkeypatch)
+    for one in SERIES:
+        assert_frame_equal(blocks.rows(run, "forecasts", [one], keeps=False).collect(), scanned(stores, run, [one]))
+    assert not blocks._blocks
+    # What is kept is read from there all the same.
+    blocks.rows(run, "forecasts", [SERIES[0]]).collect()
+    monkeypatch.setattr(pl.LazyFrame, "slice", None)
+    assert not blocks.rows(run, "forecasts", [SERIES[0]], keeps=False).collect().is_empty()
+
+
+def test_a_question_reads_each_product_of_a_run_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks, run, asked = RowBlocks(stores), published(stores, monkeypatch), list[str]()
+
+    def counted(publication: Publication, name: str, series: Sequence[StoreSku]) -> pl.LazyFrame:
+        asked.append(name)
+        return blocks.rows(publication, name, series)
+
+    read = read_once(counted)
+    for name in ("forecasts", "stockout_risks", "forecasts"):
+        for one in (SERIES[4], SERIES[20]):
+            assert_frame_equal(read(run, name, [one]).collect(), blocks.rows(run, name, [one]).collect())
+    assert asked == ["forecasts", "forecasts", "stockout_risks", "stockout_risks"]
 
 
 def test_what_the_run_has_not_has_no_rows(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
