@@ -81,9 +81,11 @@ def test_rows_that_are_not_to_be_kept_are_the_same_and_leave_no_block(
     blocks, run = RowBlocks(stores), published(stores, monkeypatch)
     for one in SERIES:
         assert_frame_equal(blocks.rows(run, "forecasts", [one], keeps=False).collect(), scanned(stores, run, [one]))
-    assert not blocks._blocks
+    blocks.finish()
+    assert not blocks._kept._blocks
     # What is kept is read from there all the same.
     blocks.rows(run, "forecasts", [SERIES[0]]).collect()
+    blocks.finish()
     monkeypatch.setattr(pl.LazyFrame, "slice", None)
     assert not blocks.rows(run, "forecasts", [SERIES[0]], keeps=False).collect().is_empty()
 
