@@ -34,6 +34,7 @@ class Detector:
         most_rows: It is fitted on so many rows at most; where there are more, on a seeded sample of them.
         least_features: It says nothing of fewer.
         estimator: From number of features, number of rows and seed to an estimator that is not fitted.
+        asks_for: What an estimator has to have, so that `raw` can ask it.
         raw: From a fitted estimator and [n, features] scaled values to [n] scores, higher is more anomalous.
         gives_back: Whether it is fitted to give back what it is given.
     """
@@ -43,6 +44,7 @@ class Detector:
     most_rows: int
     least_features: int
     estimator: Callable[[int, int, int], Any]
+    asks_for: str
     raw: Callable[[Any, Floats], Floats]
     gives_back: bool = False
 
@@ -71,8 +73,36 @@ class Detector:
 
     def scores(self, pipeline: Any, values: Floats) -> Floats:
         """Return [n] scores of [n, features] values; NaN is imputed with the mean of training."""
-        scaled = np.clip(pipeline[:-1].transform(values), -_FARTHEST, _FARTHEST)
+        scaled = np.clip(_transformed(pipeline, values), -_FARTHEST, _FARTHEST)
         return np.asarray(self.raw(pipeline[-1], scaled), dtype=np.float64)
+
+
+def _transformed(pipeline: Any, values: Floats) -> Floats:
+    """[n, features] as the estimator reads them.
+
+    The means of training are put in here, which is what the library does with the imputer that `fit` makes; before that
+    it asks pandas whether a missing value is one of its own, which imports pandas. Any other step does its own work.
+    """
+    imputer, rest = pipeline[0], pipeline[1:-1]
+    if rest.steps and _puts_means(imputer):
+        return np.asarray(rest.transform(np.where(np.isnan(values), imputer.statistics_, values)))
+    before = pipeline[:-1]
+    return np.asarray(before.transform(values)) if before.steps else values
+
+
+def _puts_means(step: Any) -> bool:
+    """Return whether a step is an imputer that puts a mean in each place without a number, and nothing else."""
+    from sklearn.impute import SimpleImputer
+
+    is_plain = type(step) is SimpleImputer and repr(step) == repr(SimpleImputer())
+    return bool(is_plain and np.isfinite(step.statistics_).all())
+
+
+def import_estimators() -> None:
+    """Import what fitted detectors are made of, which their files name and loading one imports."""
+    from sklearn import ensemble, impute, neighbors, neural_network, pipeline, preprocessing, svm
+
+    del ensemble, impute, neighbors, neural_network, pipeline, preprocessing, svm
 
 
 @cache
@@ -182,9 +212,13 @@ AUTOENCODER: Final = "autoencoder"
 DETECTORS: Final = {
     each.name: each
     for each in (
-        Detector(ISOLATION_FOREST, "isolation forest", 200_000, 1, _isolation_forest, _isolation),
-        Detector(LOF, "local outlier factor", 5_000, 1, _local_outlier_factor, _negated_samples),
-        Detector(ONE_CLASS_SVM, "one-class SVM", 10_000, 1, _one_class_svm, _negated_decision),
-        Detector(AUTOENCODER, "autoencoder", 50_000, 2, _autoencoder, _reconstruction_error, gives_back=True),
+        Detector(
+            ISOLATION_FOREST, "isolation forest", 200_000, 1, _isolation_forest, "estimators_features_", _isolation
+        ),
+        Detector(LOF, "local outlier factor", 5_000, 1, _local_outlier_factor, "score_samples", _negated_samples),
+        Detector(ONE_CLASS_SVM, "one-class SVM", 10_000, 1, _one_class_svm, "decision_function", _negated_decision),
+        Detector(
+            AUTOENCODER, "autoencoder", 50_000, 2, _autoencoder, "predict", _reconstruction_error, gives_back=True
+        ),
     )
 }

@@ -132,7 +132,9 @@ def _row_numbers(first: int, count: int) -> pl.Series:
 
 
 def _times(values: pl.Series) -> pl.Series:
-    """[n] hours of moments and days; numbers as they are."""
+    """[n] hours of moments, days, times of a day and spans; numbers as they are."""
+    if values.dtype in (pl.Time, pl.Duration):
+        return values.cast(pl.Duration("us")).dt.total_microseconds().cast(pl.Float64) / (1e6 * _SECONDS_IN_HOUR)
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / (1e6 * _SECONDS_IN_HOUR)
     return values.cast(pl.Float64, strict=False)

@@ -7,6 +7,7 @@ runs what its writer put there, so that its bytes are hashed first and somebody 
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -142,16 +143,33 @@ def loaded_model(path: Path, content: bytes) -> AnomalyModel:
     found = read(path, content)
     if not isinstance(found, dict) or not set(_NEEDED) <= found.keys():
         raise _no_model(path, f"it has to hold a dictionary with {', '.join(_NEEDED)}")
-    if found["detector"] not in DETECTORS:
+    if found["detector"] not in tuple(DETECTORS):
         raise _no_model(path, f"there is no detector `{found['detector']}`, only {', '.join(DETECTORS)}")
+    try:
+        return _model(path, found)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _no_model(path, first_line(error)) from error
+
+
+def _model(path: Path, found: Mapping[str, Any]) -> AnomalyModel:
+    from sklearn.pipeline import Pipeline
+
     known = {name: value for name, value in found.items() if name in AnomalyModel.__dataclass_fields__}
     known["features"] = tuple(str(name) for name in found["features"])
     known["other_columns"] = tuple(str(name) for name in found.get("other_columns") or ())
     known["libraries"] = dict(found.get("libraries") or {})
+    if known.get("threshold") is not None:
+        known["threshold"] = float(found["threshold"])
+        if not math.isfinite(known["threshold"]):
+            raise _no_model(path, f"its threshold {found['threshold']} tells nothing apart")
     model = AnomalyModel(**{"name": path.stem, **known})
     inputs = getattr(model.pipeline, "n_features_in_", None)
     if inputs != len(model.features):
         raise _no_model(path, f"its pipeline reads {inputs} columns, and it names {len(model.features)} features")
+    if isinstance(found["features"], str) or not isinstance(model.pipeline, Pipeline):
+        raise _no_model(path, "`features` has to be a list, and `pipeline` a Pipeline of scikit-learn")
+    if not hasattr(model.pipeline[-1], model.method.asks_for):
+        raise _no_model(path, f"the last step of its pipeline is no {model.method.title} that can judge other rows")
     return model
 
 
@@ -176,7 +194,8 @@ def _from_skops(path: Path, content: bytes) -> Any:
     from forecast_assets.anomalies import skops_files
 
     try:
-        unknown = skops_files.unknown_types(content)
+        types = skops_files.types_in(content)
+        unknown = skops_files.unknown_types(types)
         if unknown:
             raise InputError(
                 f"`{path}` holds types that no detector is made of: {first_ten(unknown[:FIRST])}.",
@@ -184,7 +203,7 @@ def _from_skops(path: Path, content: bytes) -> Any:
                 "scikit-learn classes.",
                 types=unknown,
             )
-        return _without_version_warnings(lambda: skops_files.made(content))
+        return _without_version_warnings(lambda: skops_files.made(content, types))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _no_model(path, first_line(error)) from error
 

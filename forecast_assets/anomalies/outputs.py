@@ -88,16 +88,20 @@ class ScoreWriter:
 
 
 def plain_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame as CSV can hold it: lists, structs and bytes as JSON.
+    """Return a frame as CSV can hold it: lists, structs and bytes as JSON, spans of time as ISO 8601 has them.
 
     Example:
         >>> plain_columns(pl.DataFrame({"a": [[1, 2]], "b": [b"x"]})).rows()
         [('[1, 2]', '"x"')]
     """
+    spans = [values.dt.to_string("iso") for values in frame.iter_columns() if values.dtype == pl.Duration]
     return frame.with_columns(
-        values.map_elements(_json_text, return_dtype=pl.String)
-        for values in frame.iter_columns()
-        if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object)
+        *spans,
+        *(
+            values.map_elements(_json_text, return_dtype=pl.String)
+            for values in frame.iter_columns()
+            if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object)
+        ),
     )
 
 

@@ -39,22 +39,26 @@ def written(content: Any) -> bytes:
     return bytes(_skops().dumps(content))
 
 
-def unknown_types(content: bytes) -> list[str]:
-    """Return the types in a file that neither are known here nor do skops and scikit-learn vouch for, sorted."""
-    return _unknown(_skops().get_untrusted_types(data=content))
+def types_in(content: bytes) -> list[str]:
+    """Return the types in a file that skops does not trust by itself; it takes as long as making them."""
+    return [*_skops().get_untrusted_types(data=content)]
 
 
-def made(content: bytes) -> Any:
-    """Return the object in a file without unknown types.
+def made(content: bytes, types: Iterable[str]) -> Any:
+    """Return the object in a file.
+
+    Args:
+        content: Of the file.
+        types: That may be made, of those in it.
 
     Raises:
-        UntrustedTypesFoundException: If it has some.
+        UntrustedTypesFoundException: If it has others.
     """
-    found = _skops().get_untrusted_types(data=content)
-    return _skops().loads(content, trusted=sorted({*found} - {*_unknown(found)}))
+    return _skops().loads(content, trusted=sorted(types))
 
 
-def _unknown(names: Iterable[str]) -> list[str]:
+def unknown_types(names: Iterable[str]) -> list[str]:
+    """Return those types that neither are known here nor does scikit-learn vouch for, sorted."""
     left = [name for name in sorted(names) if name not in _KNOWN and not _is_universal(name)]
     # Those of other people's models; it takes seconds to list them.
     return [name for name in left if name not in _estimators()] if _has_estimator(left) else left

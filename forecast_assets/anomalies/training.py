@@ -14,9 +14,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from forecast_assets.anomalies.column_types import MISSING
 from forecast_assets.anomalies.detectors import DETECTORS, Detector
 from forecast_assets.anomalies.features import FeatureMatrix, feature_matrix, require_features
 from forecast_assets.anomalies.model_file import AnomalyModel, library_versions
+from forecast_assets.anomalies.outputs import ADDED
 from forecast_assets.anomalies.scoring import chunked_scores
 from forecast_assets.anomalies.tables import FeatureTable, is_numeric
 from forecast_assets.anomalies.threshold import calibrated_threshold, least_rows
@@ -104,6 +106,7 @@ def train_detector(
     """
     method = DETECTORS[request.detector]
     features = chosen_features(table, request)
+    _require_no_scores(table, features)
     if len(features) < method.least_features:
         raise InputError(
             f"{table.path} gives the {method.title} {len(features)} of the {method.least_features} features that it "
@@ -177,6 +180,17 @@ def chosen_features(table: FeatureTable, request: DetectorRequest) -> list[str]:
     return found
 
 
+def _require_no_scores(table: FeatureTable, features: Sequence[str]) -> None:
+    """Refuse features that scoring adds itself: no table could be scored by such a model."""
+    added = [name for name in features if name in ADDED]
+    if added:
+        raise InputError(
+            f"{table.path} has features that scoring adds: {first_ten(added)}.",
+            remedy="Train on the file that was scored, or leave these columns out of the features.",
+            columns=added,
+        )
+
+
 def usual_rows(typed: pl.DataFrame, label: str | None) -> Bools:
     """[n] Say which rows may be learned from: all without a label column, else those that it calls no anomaly.
 
@@ -196,8 +210,8 @@ def labelled_rows(typed: pl.DataFrame, label: str | None) -> pl.Series:
     """
     if label is None:
         return pl.Series([None], dtype=pl.Boolean).new_from_index(0, typed.height)
-    said = typed[label].cast(pl.String).str.strip_chars().str.to_lowercase()
-    said = said.set(said == "", None)
+    said = typed[label].cast(pl.String).str.strip_chars()
+    said = said.set(said.is_in(MISSING), None).str.to_lowercase()
     meaning = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
     made = said.replace_strict(meaning, default=None, return_dtype=pl.Boolean)
     odd = said.filter(made.is_null() & said.is_not_null()).unique(maintain_order=True).to_list()

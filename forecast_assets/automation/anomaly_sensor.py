@@ -3,14 +3,15 @@
 What belongs here: deciding that a day is due, or saying why none is. What does not: judging, or training a detector.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import dagster as dg
 
-from forecast_assets.automation.drift_triggers import DRIFT_SECONDS, days_to_judge
+from forecast_assets.automation.drift_triggers import DAYS_LOOKED_BACK, DRIFT_SECONDS, days_to_judge
 from forecast_assets.automation.triggers import first_request
 from forecast_assets.core.errors import NotReadyError
+from forecast_assets.feature_anomalies.snapshots import restated_days
 from forecast_assets.feature_anomalies.stage import require_judgeable
 from forecast_assets.presentation.actions import error_text
 from resources.ledger.entries.anomalies import AnomalyRecords
@@ -28,7 +29,8 @@ def build_anomaly_sensor(stores: StoresResource, job: str) -> dg.SensorDefinitio
         minimum_interval_seconds=DRIFT_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Judges the series of each day's snapshot, oldest first, after the newest day that was judged, "
-        "once there are snapshots enough before it; of a store in which none was, the newest day.",
+        "once there are snapshots enough before it; of a store in which none was, the newest day. A day of the last "
+        "two weeks whose snapshot was made anew with other bytes is judged again.",
     )
     def anomalies(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return anomaly_request(stores.reopened(), Launches(context.instance, job))
@@ -49,6 +51,8 @@ def anomaly_request(stores: Stores, launches: Launches, now: datetime | None = N
         due, newest = days_to_judge(stores, state.part(AnomalyRecords), now)
     except NotReadyError as error:
         return dg.SkipReason(error_text(error))
+    looked_back = (newest - timedelta(days=back) for back in reversed(range(DAYS_LOOKED_BACK)))
+    due = [*restated_days(stores, looked_back), *due]
     if not due:
         return dg.SkipReason(f"The series of every snapshot up to {newest} are judged.")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forecast_assets.cli.common import DAY, current, examples, opened, page_option, with_runner, write_page
+from forecast_assets.cli.start_up import swift_imports
 
 if TYPE_CHECKING:
     from forecast_assets.anomalies.tables import TextDialect
@@ -174,7 +175,8 @@ def snapshot(day: date | None, earlier: int, shows_all: bool, out: Path | None) 
 
     A detector is trained on the snapshots before the day where the newest is older than the setting
     anomaly_retraining_weeks says. Feeds of which too many series are anomalous open an item of the backlog. A day that
-    was judged with the same numbers is not recorded again. All series: the view audit.feature_anomalies.
+    was judged by the same bytes with the same numbers is not recorded again. All series: the view
+    audit.feature_anomalies.
     """
     from forecast_assets.operations.feature_anomalies import anomaly_report
     from forecast_assets.presentation.feature_anomalies import anomaly_page, anomaly_text
@@ -253,10 +255,19 @@ def score(
     model_name added. A model that was trained on this home is loaded as it is; a .joblib file from elsewhere is code,
     and wants --sha256 or --trust.
     """
-    from forecast_assets.operations.anomaly_models import Vouched
-    from forecast_assets.operations.anomaly_scoring import ScoringRequest, score_table
-    from forecast_assets.presentation.anomalies import scoring_text
-    from forecast_assets.presentation.text import progress_lines
+    with swift_imports():
+        from forecast_assets.anomalies.detectors import import_estimators
+        from forecast_assets.operations.anomaly_models import Vouched
+        from forecast_assets.operations.anomaly_scoring import ScoringRequest, score_table
+        from forecast_assets.presentation.anomalies import scoring_text
+        from forecast_assets.presentation.text import progress_lines
+
+        store = current().operational_path
+    # Who mistyped a name is told at once.
+    if model.is_file() and data.is_file():
+        # scikit-learn asks for pandas when it is imported, and reads arrays without it.
+        with swift_imports(without=("pandas",)):
+            import_estimators()
 
     request = ScoringRequest(
         model=model,
@@ -270,7 +281,7 @@ def score(
         overwrite=overwrite,
     )
     with progress_lines() as progress:
-        outcome = score_table(current().operational_path, request, progress=progress)
+        outcome = score_table(store, request, progress=progress)
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(scoring_text(outcome, verbose=verbose))

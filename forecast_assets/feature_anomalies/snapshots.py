@@ -3,7 +3,7 @@
 What belongs here: finding snapshots before a day, and reading what is compared of them. What does not: comparing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -19,8 +19,9 @@ from forecast_assets.feature_anomalies.changes import (
 )
 from forecast_assets.features.compiler import SERIES
 from forecast_assets.features.specs import specs_from_data
-from resources.ledger.entries.anomalies import AnomalyRecords
+from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
 from resources.store.manifests import ProductVersion
+from resources.stores.anomaly_records import judged_bytes, snapshot_input
 from resources.stores.home import Stores
 
 SNAPSHOTS: Final = "feature_snapshots"
@@ -56,9 +57,23 @@ def without_told_days(stores: Stores, snapshots: Mapping[date, ProductVersion]) 
     return sound if len(sound) >= LEAST_EARLIER else snapshots
 
 
+def restated_days(stores: Stores, days: Iterable[date]) -> list[date]:
+    """Return those days that were judged and whose snapshot has other bytes by now."""
+    records = stores.ledger.state().part(AnomalyRecords)
+    return [day for day in days if _is_restated(stores, day, records.newest_of(day))]
+
+
+def _is_restated(stores: Stores, day: date, judged: AnomalyRecord | None) -> bool:
+    if judged is None or not stores.predictions.is_staged(SNAPSHOTS, day):
+        return False
+    before = judged_bytes(stores.predictions, judged)
+    now = tuple(file.sha256 for file in stores.predictions.staged(SNAPSHOTS, day).files)
+    return bool(before) and before != now
+
+
 def named_inputs(snapshots: Mapping[date, ProductVersion]) -> dict[str, str]:
     """Return snapshots as a manifest names them among its inputs."""
-    return {f"{SNAPSHOTS} {day}": version.version for day, version in snapshots.items()}
+    return {snapshot_input(day): version.version for day, version in snapshots.items()}
 
 
 def snapshots_named(stores: Stores, inputs: Mapping[str, Any]) -> dict[date, ProductVersion]:

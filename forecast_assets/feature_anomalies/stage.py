@@ -253,7 +253,8 @@ def record_judged_snapshot(
 ) -> tuple[AnomalyRecord, bool]:
     """Record a day's report with what opened and what is told no more, unless the day's newest one says the same.
 
-    A day before the newest that was judged opens and closes nothing: what was true then is not true now.
+    A day before the newest that was judged opens nothing: what was true then is not true now. What it told itself, and
+    no later day does, is told no more once it was put right.
 
     Args:
         context: The day.
@@ -270,12 +271,15 @@ def record_judged_snapshot(
     state, day = context.stores.ledger.state(), context.prediction_date
     opened: tuple[Signal, ...] = ()
     closed: tuple[str, ...] = ()
-    told = signals_of_rows(result.rows, day)
-    if all(each <= day for each in state.part(AnomalyRecords).by_day):
+    told, records = signals_of_rows(result.rows, day), state.part(AnomalyRecords)
+    is_newest = all(each <= day for each in records.by_day)
+    present = [name for name in state.part(Backlog).present if is_newest or name in records.told_last_on(day)]
+    if present or is_newest:
         snapshots = snapshots_named(context.stores, version.inputs)
         watched = watched_by(snapshots[day])
         read = SnapshotReader(context.stores, snapshots, watched).rows(day)
-        opened, closed = opened_and_closed_signals(told, state.part(Backlog).present, watched.known_feeds(read))
+        new, closed = opened_and_closed_signals(told, present, watched.known_feeds(read))
+        opened = new if is_newest else ()
     counts = verdict_counts(result.rows)
     record = AnomalyRecord(
         day, version.version, version.files[0].sha256, version.facts["known_until"], version.facts["detector"],

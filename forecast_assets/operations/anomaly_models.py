@@ -17,7 +17,7 @@ from forecast_assets.anomalies.training import DetectorRequest, TrainedDetector,
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, SourceError, UntrustedModelError, first_ten
 from forecast_assets.core.progress import Progress, silent
-from forecast_assets.operations.new_files import require_place, whole_files
+from forecast_assets.operations.new_files import require_name, require_place, whole_files
 from resources.operational.model_files import ModelFile, register_model_file, registered_model_files
 from resources.store.blobs import file_sha256
 from resources.store.blobs import sha256 as sha256_of
@@ -91,6 +91,7 @@ def train_anomaly_model(
         InputError: If the file or the request cannot be used, or the output exists.
         StorageError: If the disk refuses.
     """
+    require_name(output)
     path = output if output.suffix else output.with_suffix(SKOPS)
     ending = model_ending(path)
     require_place([path], overwrite=overwrite)

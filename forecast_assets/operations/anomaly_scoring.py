@@ -33,7 +33,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, OutOfMemoryError, first_ten
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.operations.anomaly_models import Vouched, load_anomaly_model
-from forecast_assets.operations.new_files import require_place, whole_files
+from forecast_assets.operations.new_files import require_name, require_place, whole_files
 from resources.store.provenance import code_version
 
 SUFFIXES: Final = (".csv", ".parquet", "_metadata.json")
@@ -70,6 +70,7 @@ class ScoringRequest:
     @property
     def outputs(self) -> tuple[Path, Path, Path]:
         """The CSV, the Parquet file and the metadata."""
+        require_name(self.output)
         base = self.output.with_suffix("") if self.output.suffix in _GIVEN else self.output
         csv, parquet, metadata = (base.with_name(f"{base.name}{suffix}") for suffix in SUFFIXES)
         return csv, parquet, metadata

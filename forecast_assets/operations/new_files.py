@@ -89,6 +89,16 @@ def whole_files(outs: Sequence[Path]) -> Iterator[Sequence[Path]]:
                 scratch.unlink(missing_ok=True)
 
 
+def require_name(out: Path) -> None:
+    """Refuse what names a folder by where it is, such as `.` and `..`, where a name of a file is wanted.
+
+    Raises:
+        InputError: If so.
+    """
+    if out.name in ("", ".."):
+        raise InputError(f"`{out}` is no name of a file.", remedy=f"Name one in it, such as {out / 'scores'}.")
+
+
 def require_place(outs: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse names that are taken, unless they may be, before the work that would end in them.
 

@@ -3,6 +3,7 @@
 What belongs here: the two entries, each appended once. What does not: training, scoring, or writing the files.
 """
 
+from datetime import date
 from functools import partial
 
 from resources.ledger.entries.anomalies import ANOMALIES, AnomalyRecord, AnomalyRecords
@@ -44,7 +45,7 @@ def record_detector(
 
 
 def record_anomalies(predictions: PredictionStore, judged: AnomalyRecord, *, since: int) -> tuple[AnomalyRecord, bool]:
-    """Commit the judgement of a day's snapshot, unless its newest one has the same numbers.
+    """Commit the judgement of a day's snapshot, unless its newest one is of the same bytes and has the same numbers.
 
     Args:
         predictions: Where the report is.
@@ -59,11 +60,13 @@ def record_anomalies(predictions: PredictionStore, judged: AnomalyRecord, *, sin
         LostRaceError: If another process recorded a judgement in between.
     """
     predictions.verify_files(predictions.version(judged.product_version))
+    of_these = judged_bytes(predictions, judged)
 
     def as_this(state: LedgerState) -> AnomalyRecord | None:
         newest = state.part(AnomalyRecords).newest_of(judged.prediction_date)
-        is_same = newest is not None and newest.numbers == judged.numbers
-        return newest if is_same and not judged.opened and not judged.closed else None
+        if newest is None or newest.numbers != judged.numbers or judged.opened or judged.closed:
+            return None
+        return newest if judged_bytes(predictions, newest) == of_these else None
 
     def append() -> Entry:
         names = paths_of(predictions.lineage([judged.product_version]))
@@ -71,3 +74,14 @@ def record_anomalies(predictions: PredictionStore, judged: AnomalyRecord, *, sin
         return predictions.ledger.append(ANOMALIES.name, ANOMALIES.body(judged), admit, names=names)
 
     return predictions.append_once(ANOMALIES, as_this, append)
+
+
+def snapshot_input(day: date) -> str:
+    """Return how a manifest names the snapshot of a day among its inputs."""
+    return f"feature_snapshots {day}"
+
+
+def judged_bytes(predictions: PredictionStore, judged: AnomalyRecord) -> tuple[str, ...]:
+    """Return the hashes of the files of the snapshot that was judged; none where its report does not name one."""
+    named = predictions.version(judged.product_version).inputs.get(snapshot_input(judged.prediction_date))
+    return () if named is None else tuple(file.sha256 for file in predictions.version(named).files)

@@ -5,6 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from forecast_assets.anomalies.detectors import DETECTORS
 from forecast_assets.anomalies.features import ON_INVALID
@@ -84,3 +88,27 @@ def test_missing_values_count_as_the_mean_of_training_and_absurd_ones_stay_finit
 
 def test_nothing_to_score_is_no_scores() -> None:
     assert chunked_scores(plain_model(), np.empty((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_missing_values_are_the_means_of_training_to_the_last_bit_of_the_librarys_own_imputer(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(size=(80, 3))
+    values[random.random(values.shape) < 0.1] = np.nan
+    method = DETECTORS[name]
+    pipeline = method.fit(values, 0)
+    theirs = method.raw(pipeline[-1], np.clip(pipeline[:-1].transform(values), -1e6, 1e6))
+    # It would import pandas.
+    monkeypatch.setattr(SimpleImputer, "transform", lambda *_: pytest.fail("the library's imputer was asked"))
+    assert (method.scores(pipeline, values) == theirs).all()
+
+
+def test_an_imputer_that_does_more_than_means_does_it_itself() -> None:
+    values = np.random.default_rng(3).normal(size=(80, 3))
+    values[:5, 0] = np.nan
+    steps = [("imputer", SimpleImputer(add_indicator=True)), ("scaler", StandardScaler()), ("svm", OneClassSVM())]
+    pipeline = Pipeline(steps).fit(values)
+    assert pipeline[-1].n_features_in_ == 4
+    assert (DETECTORS["one-class-svm"].scores(pipeline, values) == -pipeline.decision_function(values)).all()

@@ -1,6 +1,7 @@
 """What labels say of a detector, against figures worked out by hand."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,16 @@ def test_a_unit_is_named_as_it_is_written_in_every_part_of_a_file(
     fault = [1] + [0] * (CHUNK - 1) + [1, 1]
     table = usual_table(len(names)).with_columns(pl.Series("machine", names), pl.Series("fault", fault))
     assert [(each.unit, each.fault_rows) for each in judged(tmp_path, table).units] == [(early, 2), (late, 1)]
+
+
+@pytest.mark.parametrize(
+    ("values", "hours"),
+    [
+        ([time(1, 30), None], [1.5, None]),
+        ([timedelta(days=1, minutes=30), None], [24.5, None]),
+        ([datetime(1970, 1, 1, 2, tzinfo=UTC), None], [2.0, None]),
+        ([date(1970, 1, 2), None], [24.0, None]),
+    ],
+)
+def test_any_kind_of_time_is_hours(values: list[object], hours: list[float | None]) -> None:
+    assert evaluation._times(pl.Series(values)).to_list() == hours

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler
 
 from forecast_assets.anomalies.detectors import DETECTORS
 from forecast_assets.anomalies.model_file import (
@@ -100,8 +102,33 @@ def test_libraries_that_changed_are_told() -> None:
 
 def test_a_pipeline_of_other_estimators_can_be_kept_if_it_scores() -> None:
     # skops makes all plain classes of scikit-learn; a detector's name says how its estimator is asked.
-    model = AnomalyModel("a", "lof", ("a",), LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]))
+    pipeline = make_pipeline(RobustScaler(), LinearRegression()).fit([[1.0], [2.0]], [1.0, 2.0])
+    model = AnomalyModel("a", "autoencoder", ("a",), pipeline)
     assert loaded_model(Path("a.skops"), model.to_bytes(".skops")).pipeline.n_features_in_ == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"threshold": float("nan")}, "its threshold nan tells nothing apart"),
+        ({"threshold": "high"}, "could not convert string to float"),
+        ({"features": "abc"}, "`features` has to be a list"),
+        ({"pipeline": LinearRegression().fit([[1.0, 2.0, 3.0]], [1.0])}, "`pipeline` a Pipeline of scikit-learn"),
+        ({"detector": ["lof"]}, "there is no detector"),
+        (
+            {"detector": "isolation-forest"},
+            "the last step of its pipeline is no isolation forest that can judge other rows",
+        ),
+        ({"libraries": 7}, "not iterable"),
+    ],
+)
+def test_what_could_not_score_is_refused_before_any_row_is_read(changed: dict[str, object], said: str) -> None:
+    content = {**vars(plain_model("one-class-svm")), **changed}
+    buffer = io.BytesIO()
+    joblib.dump(content, buffer)
+    with pytest.raises(InputError, match="no model that can be used") as error:
+        loaded_model(Path("a.joblib"), buffer.getvalue())
+    assert said in str(error.value)
 
 
 def test_a_file_of_which_something_would_be_lost_is_not_written() -> None:

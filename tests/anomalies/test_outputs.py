@@ -1,6 +1,6 @@
 """Scored rows in two formats: all columns, texts as they were, types as they are."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,11 @@ def test_the_types_of_a_parquet_file_stay_even_those_that_polars_lacks(tmp_path:
 def test_what_csv_cannot_hold_is_written_as_json() -> None:
     frame = pl.DataFrame({"s": [{"a": 1}, None], "n": [1, 2]})
     assert plain_columns(frame).rows() == [('{"a": 1}', 1), (None, 2)]
+
+
+def test_spans_of_time_are_written_as_text_in_csv() -> None:
+    frame = pl.DataFrame({"run": [timedelta(hours=1, minutes=30), None]})
+    assert plain_columns(frame).write_csv() == "run\nPT1H30M\n\n"
 
 
 def test_the_most_anomalous_rows_are_told_by_their_number() -> None:

@@ -111,6 +111,10 @@ def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
         (usual_table(50), replace(REQUEST, label="rms"), "rms cannot be a feature here"),
         (usual_table(50), replace(REQUEST, label="none"), "lacks none. Expected: none."),
         (usual_table(50), replace(REQUEST, features=("peak",)), "lacks peak. Expected: peak."),
+        (
+            usual_table(50).with_columns(anomaly_score=0.5, is_anomaly=0), replace(REQUEST, features=None),
+            "has features that scoring adds: anomaly_score, is_anomaly. Train on the file that was scored",
+        ),
         (usual_table(50), replace(REQUEST, features=None, excluded=("x",)), "lacks x."),
         (
             usual_table(50).select("machine"), replace(REQUEST, features=None),
@@ -131,7 +135,9 @@ def test_what_cannot_be_trained_on_is_refused(
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("values", [[1, 0, None], [True, False, None], ["Yes", "no ", ""], [1.0, 0.0, None]])
+@pytest.mark.parametrize(
+    "values", [[1, 0, None], [True, False, None], ["Yes", "no ", ""], [1.0, 0.0, None], [1.0, 0.0, float("nan")]]
+)
 def test_a_label_may_be_written_in_any_usual_way(values: list[object]) -> None:
     assert list(training.labelled_rows(pl.DataFrame({"a": values}), "a")) == [True, False, None]
     assert training.usual_rows(pl.DataFrame({"a": values}), "a").tolist() == [False, True, False]

@@ -13,6 +13,7 @@ from forecast_assets.core.errors import IncompleteInputsError, NotReadyError
 from forecast_assets.launch import Runner
 from forecast_assets.settings import Settings
 from resources.ledger.entries.anomalies import AnomalyRecords
+from resources.ledger.entries.backlog import Backlog
 from resources.orchestration.dagster_home import Launches
 from resources.stores.home import Stores, open_stores
 from tests.support.drift_cases import sell
@@ -100,6 +101,24 @@ def test_a_day_is_due_once_there_are_snapshots_enough_and_it_was_not_judged(stor
         assert isinstance(request, dg.RunRequest)
         assert request.partition_key == LAST.isoformat()
     assert said("anomalies", "detectors") == "No detector has been trained on snapshots yet.\n"
+
+
+def test_a_day_whose_snapshot_has_other_bytes_by_now_is_asked_for_again(stores: Stores, tmp_path: Path) -> None:
+    sell(stores, days=2)
+    stage_days(stores, 18, LAST - timedelta(days=1))
+    stage(stores, LAST, swapped())
+    runner = Runner(Settings(home=tmp_path / "home"))
+    runner.judge_series(LAST)
+    launches = Launches(runner.instance, "anomalies")
+    assert "up to 2025-06-30 are judged" in str(anomaly_request(open_stores(tmp_path / "home/store"), launches, NOW))
+    stage(stores, LAST)
+    request = anomaly_request(open_stores(tmp_path / "home/store"), launches, NOW)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == LAST.isoformat()
+    runner.judge_series(LAST)
+    known = open_stores(tmp_path / "home/store")
+    assert "up to 2025-06-30 are judged" in str(anomaly_request(known, launches, NOW))
+    assert not known.ledger.state().part(Backlog).present
 
 
 def test_a_day_that_cannot_be_judged_does_not_hold_up_later_ones(

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from forecast_assets.core.errors import LostRaceError, NotReadyError
 from forecast_assets.feature_anomalies.detector_training import LEAST_TRAINING_DAYS
-from forecast_assets.feature_anomalies.snapshots import snapshots_named
+from forecast_assets.feature_anomalies.snapshots import restated_days, snapshots_named
 from forecast_assets.feature_anomalies.stage import (
     DETECTORS_PRODUCT,
     AnomalyContext,
@@ -27,7 +28,7 @@ from resources.ledger.entries.backlog import Backlog
 from resources.stores.anomaly_records import record_detector
 from resources.stores.home import Stores, open_stores
 from tests.support import ledger_cases
-from tests.support.snapshot_cases import LAST, Fault, stage, stage_days, swapped, times
+from tests.support.snapshot_cases import LAST, STOCK, Fault, stage, stage_days, swapped, times
 
 SIGNAL = "series/inventory_positions/anomaly_share/anomalous/all"
 DAY = timedelta(days=1)
@@ -117,6 +118,61 @@ def test_a_day_that_is_judged_again_is_not_recorded_again_and_an_earlier_one_ope
     result = judge_snapshot(context, due_detector(context))
     with pytest.raises(LostRaceError, match="judged the series"):
         record_judged_snapshot(context, context.write(result), result, since=first.sequence)
+
+
+def test_a_day_that_was_put_right_is_judged_again_and_the_newest_verdict_counts(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    stage_days(stores, 18, LAST - DAY)
+    wrong = next_day(stores, LAST, swapped())
+    assert wrong.told == (SIGNAL,)
+    assert restated_days(stores, [LAST - DAY, LAST]) == []
+    stage(stores, LAST)
+    assert restated_days(stores, [LAST - DAY, LAST]) == [LAST]
+    right = judge(stores, LAST)
+    assert (right.told, right.closed) == ((), (SIGNAL,))
+    assert restated_days(stores, [LAST]) == []
+    state = stores.ledger.state()
+    assert state.part(AnomalyRecords).by_day[LAST] == [wrong, right]
+    assert anomaly_report(stores, LAST).record == right
+    assert not state.part(Backlog).present
+    assert stores.predictions.read(stores.predictions.version(wrong.product_version)).height == 36, "it stays readable"
+
+
+def test_what_only_an_earlier_day_told_is_told_no_more_once_that_day_is_put_right(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    stage_days(stores, 18, LAST - 2 * DAY)
+    next_day(stores, LAST - DAY, swapped())
+    unknown = next_day(stores, LAST, without_stock)
+    assert (unknown.told, unknown.closed) == ((), ()), "of a feed that is not there nobody knows"
+    stage(stores, LAST - DAY)
+    assert judge(stores, LAST - DAY).closed == (SIGNAL,)
+    assert not stores.ledger.state().part(Backlog).present
+
+
+def test_what_a_later_day_tells_too_stays_told_when_an_earlier_day_is_put_right(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    stage_days(stores, 18, LAST - 2 * DAY)
+    next_day(stores, LAST - DAY, swapped())
+    assert next_day(stores, LAST, swapped()).told == (SIGNAL,)
+    stage(stores, LAST - DAY)
+    assert judge(stores, LAST - DAY).closed == ()
+    assert set(stores.ledger.state().part(Backlog).present) == {SIGNAL}
+
+
+def test_a_snapshot_of_other_bytes_with_the_same_numbers_is_recorded_so_that_it_is_judged_once(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "store")
+    stage_days(stores, 18)
+    first = judge(stores, LAST)
+    stage(stores, LAST, lambda rows: rows.with_columns(pl.col("age_days") + 1))
+    assert restated_days(stores, [LAST]) == [LAST]
+    second = judge(stores, LAST)
+    assert (second.numbers, second.sequence > first.sequence) == (first.numbers, True)
+    assert restated_days(stores, [LAST]) == []
+    assert judge(stores, LAST) == second
+
+
+def without_stock(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in STOCK)
 
 
 def test_a_name_that_is_taken_is_refused_before_it_is_written(tmp_path: Path) -> None:

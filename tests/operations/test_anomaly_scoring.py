@@ -240,6 +240,19 @@ def test_a_file_is_never_replaced_by_its_own_scores(score: Score, tmp_path: Path
     assert pl.read_csv(tmp_path / "in.csv").height == 50
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_folder_by_where_it_is_is_no_base_of_names(score: Score, name: str) -> None:
+    with pytest.raises(InputError, match="is no name of a file"):
+        score(usual_table(30), output=Path(name))
+
+
+def test_spans_of_time_of_a_parquet_file_are_in_both_files(score: Score, tmp_path: Path) -> None:
+    usual_table(30).with_columns(run=pl.duration(minutes=90)).write_parquet(tmp_path / "in.parquet")
+    csv, parquet, _ = score(tmp_path / "in.parquet").outputs
+    assert pl.read_parquet(parquet).schema["run"] == pl.Duration("us")
+    assert set(pl.read_csv(csv)["run"]) == {"PT1H30M"}
+
+
 def test_a_base_may_be_given_with_an_ending(score: Score) -> None:
     assert [path.name for path in score(usual_table(50), "a.csv").outputs] == ["a.csv", "a.parquet", "a_metadata.json"]
     assert score(usual_table(50), "b.v1").outputs[0].name == "b.v1.csv"

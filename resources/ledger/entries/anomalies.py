@@ -62,6 +62,12 @@ class AnomalyRecords(JudgedDays[AnomalyRecord]):
         newest = self.newest_of(day)
         return newest is None or not newest.told
 
+    def told_last_on(self, day: date) -> set[str]:
+        """Return the signals that a day tells and no later day does, by their newest judgements."""
+        newest = {each: records[-1] for each, records in self.by_day.items() if each >= day}
+        later = {name for each, record in newest.items() if each > day for name in record.told}
+        return {*newest[day].told} - later if day in newest else set()
+
 
 # Which file of `feature_anomalies` is of which judgement.
 UNUSUAL: Final = report_table("unusual", AnomalyRecords)
