@@ -4,12 +4,12 @@ What belongs here: which runs those are, and looking for new ones from time to t
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from typing import Final, Self
 
 from forecast_assets.core.errors import ForecastAssetsError
-from forecast_assets.core.keys import CHANNELS, RunKey, cadence_of
+from forecast_assets.core.keys import CADENCES, CHANNELS, RunKey, cadence_of
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
@@ -23,14 +23,28 @@ def runs_of_channels(state: LedgerState) -> list[RunKey]:
     found: dict[RunKey, None] = {}
     for channel in CHANNELS:
         followed = (cadence_of(channel).name, state.channel(channel))
-        keys = [key for key in state.publications if (key.cadence, key.model_version) == followed]
-        if keys:
-            found[max(keys, key=lambda key: (key.prediction_date, key.forecast_horizon, key.revision))] = None
+        newest = _newest([key for key in state.publications if (key.cadence, key.model_version) == followed])
+        if newest is not None:
+            found[newest] = None
     return list(found)
 
 
+def runs_to_warm(state: LedgerState) -> list[RunKey]:
+    """Return the runs that callers will ask about: those of channels; where a cadence has none, its newest."""
+    found = runs_of_channels(state)
+    for cadence in CADENCES.values():
+        if state.channel(cadence.champion) is None and state.channel(cadence.challenger) is None:
+            newest = _newest([key for key in state.publications if key.cadence == cadence.name])
+            found += [] if newest is None else [newest]
+    return found
+
+
+def _newest(keys: Sequence[RunKey]) -> RunKey | None:
+    return max(keys, key=lambda key: (key.prediction_date, key.forecast_horizon, key.revision), default=None)
+
+
 class Warming:
-    """Keeps the runs of channels prepared while a service runs, in a thread of its own.
+    """Keeps the newest runs prepared, or in a cache, while a service runs, in a thread of its own.
 
     Args:
         stores: Where everything is.
@@ -58,7 +72,7 @@ class Warming:
         Args:
             told: Is called with each run before it is prepared.
         """
-        for run in runs_of_channels(self._stores.ledger.state()):
+        for run in runs_to_warm(self._stores.ledger.state()):
             self._features.warm(run, told)
         self._features.let_go_old()
 
