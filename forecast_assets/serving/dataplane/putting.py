@@ -21,7 +21,7 @@ from forecast_assets.serving.dataplane.feature_entries import entries_of
 from resources.feature_cache.cache import FeatureCache
 
 # Whoever answers a question goes first.
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 
 
 @dataclass(frozen=True)
