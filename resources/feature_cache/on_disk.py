@@ -97,8 +97,8 @@ class OnDiskCache:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
-        return str(self._file.path)
+        """Where it is below the home, for people: health is told to everybody."""
+        return f"{self._file.path.parent.name}/{self._file.path.name}"
 
     @property
     def is_shared(self) -> bool:

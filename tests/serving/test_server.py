@@ -147,7 +147,7 @@ def test_warm_puts_the_newest_runs_once_for_services_that_are_started_later(
 ) -> None:
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(home))
     path = home / "serving" / "features.sqlite"
-    is_there = f"{KEY}: what predictions need of it is in {path}.\n"
+    is_there = f"{KEY}: what predictions need of it is in serving/features.sqlite.\n"
     for expected in (f"Preparing {KEY} ...\n{is_there}", is_there):
         done = CliRunner().invoke(cli, ["warm"])
         assert (done.exit_code, done.output) == (0, expected)

@@ -120,15 +120,14 @@ class OnlineFeatures:
             timeout: Seconds to wait.
 
         Raises:
-            TimeoutError: If the cache does not have them and the run is not prepared by then; that goes on.
+            TimeoutError: If the cache has not answered by then; or it does not have them and the run is not prepared
+                by then, which goes on.
             ForecastAssetsError: If it cannot be prepared.
         """
         until = monotonic() + timeout
         if not self._prepared.is_ready(run) and self._may_have(run):
-            try:
-                found = self._readers.submit(self.cached, run, series).result(timeout)
-            except TimeoutError:
-                found = None
+            # Where it does not answer in time, as while libraries are loaded, that is no reason to prepare the run.
+            found = self._readers.submit(self.cached, run, series).result(timeout)
             if found is not None:
                 return found
         is_missed = not self._prepared.is_ready(run)

@@ -105,7 +105,7 @@ def test_each_says_what_and_where_it_is_and_whether_others_find_it(server: Priva
     assert [(one.what, one.place, one.is_shared, one.is_lasting) for one in found] == [
         ("memory", "this process", False, False),
         ("memory", "this process", False, False),
-        ("the file of features", str(path), True, True),
+        ("the file of features", f"{tmp_path.name}/features.sqlite", True, True),
         ("Redis", server.url, True, False),
     ]
     # Nothing is made before something is put.
