@@ -33,7 +33,8 @@ from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.run_basis import RunBasis
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if
-from resources.feature_cache.redis_cache import RedisCache, opened, seal
+from resources.feature_cache.redis_cache import RedisCache
+from resources.feature_cache.sealed import opened, seal
 from resources.stores.home import Stores, open_stores
 
 _SAMPLE = 200

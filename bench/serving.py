@@ -126,6 +126,11 @@ class Questions:
         self._runs, self._series, self._run = runs, series, runs[-1]
         self._named = {"model_version": self._run.model_version, "prediction_date": str(self._run.prediction_date)}
 
+    @property
+    def count(self) -> int:
+        """How many series there are."""
+        return len(self._series)
+
     def one(self, at: int) -> Series:
         return self._series[at % len(self._series)]
 

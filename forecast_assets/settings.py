@@ -92,7 +92,15 @@ class Settings(BaseSettings):
         "without one each does so by itself",
     )
     feature_ttl_seconds: int = Field(
-        86_400, ge=60, description="seconds that what predictions need of a published run is kept, here and in Redis"
+        86_400,
+        ge=60,
+        description="seconds that what predictions need of a published run is kept, in memory, on disk and in Redis",
+    )
+    feature_disk_mb: int = Field(
+        2_048,
+        ge=0,
+        description="megabytes that it may have on this machine's disk, below home, where no Redis is set; 0: it is in "
+        "memory alone, and a service that is started prepares runs anew",
     )
     operational_copy: str = Field(
         "off",
@@ -202,6 +210,16 @@ class Settings(BaseSettings):
     def spool_folder(self) -> Path:
         """Prediction events on their way to the store; never to be removed while it has any."""
         return self.home.expanduser().absolute() / "serving" / "spool"
+
+    @property
+    def features_path(self) -> Path:
+        """What predictions need of the newest runs; may be removed at any time."""
+        return self.home.expanduser().absolute() / "serving" / "features.sqlite"
+
+    @property
+    def features_bytes(self) -> int:
+        """What that file may have."""
+        return self.feature_disk_mb << 20
 
     @property
     def events_folder(self) -> Path:

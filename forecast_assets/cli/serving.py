@@ -65,6 +65,22 @@ def serve(
     run_server(current(), options, echo=click.echo)
 
 
+@click.command(
+    epilog=examples(
+        "forecast-assets warm",
+    )
+)
+def warm() -> None:
+    """Put what what-ifs need of the newest runs where services find it: on disk below the home, or in Redis.
+
+    A service does so by itself, within seconds of a publication. Run this after one where none is running, so that the
+    next one that starts answers by the model at once. What is there already is left alone.
+    """
+    from forecast_assets.serving.features_put import put_newest
+
+    put_newest(current(), echo=click.echo)
+
+
 @click.group()
 def keys() -> None:
     """Keys of those who may call: made, listed, revoked."""
@@ -139,4 +155,4 @@ def _keys() -> "ApiKeys":
     return ApiKeys(current().operational_path)
 
 
-COMMANDS: Final = (serve, keys, uses)
+COMMANDS: Final = (serve, warm, keys, uses)

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,63 @@ def beside(calls: Sequence[Callable[[], T]]) -> Iterator[list[Beside[T]]]:
             one._process.terminate()  # noqa: SLF001
             one._process.join()  # noqa: SLF001
             one._answer.close()  # noqa: SLF001
+
+
+@contextmanager
+def answering_beside(make: Callable[[], Callable[[T], U]]) -> Iterator[Callable[[T], U]]:
+    """Run a process that answers one question after the other until the block ends, or this process does.
+
+    Args:
+        make: Is called once in that process, and returns what answers; it must be such that another process can load
+            it, and so must questions and answers.
+
+    Yields:
+        What asks it: returns what is answered, raises what is raised there, or RuntimeError if the process ended.
+    """
+    context = get_context("spawn")
+    asks, answers = context.Pipe()
+    process = context.Process(target=_answer_each, args=(make, answers), daemon=True)
+    process.start()
+    # Each holds one end, so that either notices the end of the other.
+    answers.close()
+
+    def ask(question: T) -> U:
+        try:
+            asks.send(question)
+            is_returned, answer = asks.recv()
+        except (EOFError, OSError) as error:
+            process.join()
+            raise RuntimeError(
+                f"A process that worked on a part of this ended with code {process.exitcode}: it was killed, or memory "
+                "ran out."
+            ) from error
+        if not is_returned:
+            raise answer
+        value: U = answer
+        return value
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.join()
+        asks.close()
+
+
+def _answer_each(make: Callable[[], Callable[[Any], Any]], answers: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    call = None
+    while True:
+        try:
+            question = answers.recv()
+        except EOFError:
+            return
+        try:
+            call = call or make()
+            answer = True, call(question)
+        except Exception as error:  # noqa: BLE001 it is raised where it is asked
+            answer = False, error
+        answers.send(answer)
 
 
 def _answer(call: Callable[[], Any], sends: Connection) -> None:

@@ -125,7 +125,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     logging.basicConfig(
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
-    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis)
+    # A sandbox writes nothing below the home.
+    disk_bytes = 0 if options.is_sandbox else settings.features_bytes
+    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, disk_bytes)
     stores = open_stores(settings.store, settings.mirror_folder)
     # Nothing that is tried in a sandbox is kept among what callers were told.
     events = None if options.is_sandbox else event_home(settings)

@@ -7,11 +7,17 @@ older than it may be, or None.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 
 class FeatureCache(Protocol):
     """Bytes by name, for a while; safe to share between threads."""
+
+    @property
+    def what(self) -> str:
+        """What it is, for people."""
+        ...
 
     @property
     def place(self) -> str:
@@ -20,7 +26,12 @@ class FeatureCache(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes find what this one puts."""
+        """Whether other processes find what this one puts; then it can be pickled, to be opened in one."""
+        ...
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what is there is there when all processes end, so that none has to hold it in memory too."""
         ...
 
     def get(self, names: Sequence[str]) -> list[bytes | None]:
@@ -43,19 +54,25 @@ class FeatureCache(Protocol):
         ...
 
 
-def feature_cache(url: str | None) -> FeatureCache:
+def feature_cache(url: str | None, path: Path | None = None, most_bytes: int = 0) -> FeatureCache:
     """Return the cache of a service.
 
     Args:
-        url: Of a Redis; None for this process.
+        url: Of a Redis; it comes before a file. None for none.
+        path: Of a file on this machine's disk; None for memory of this process.
+        most_bytes: That the file may have; none if 0.
 
     Raises:
         InputError: If the library for Redis is not installed, or the address is none.
     """
-    if url is None:
-        from resources.feature_cache.in_process import InProcessCache
+    if url is not None:
+        from resources.feature_cache.redis_cache import RedisCache
 
-        return InProcessCache()
-    from resources.feature_cache.redis_cache import RedisCache
+        return RedisCache(url)
+    if path is not None and most_bytes:
+        from resources.feature_cache.on_disk import OnDiskCache
 
-    return RedisCache(url)
+        return OnDiskCache(path, most_bytes)
+    from resources.feature_cache.in_process import InProcessCache
+
+    return InProcessCache()

@@ -27,6 +27,11 @@ class InProcessCache:
         self._lock = Lock()
 
     @property
+    def what(self) -> str:
+        """What it is, for people."""
+        return "memory"
+
+    @property
     def place(self) -> str:
         """Where it is, for people."""
         return "this process"
@@ -34,6 +39,11 @@ class InProcessCache:
     @property
     def is_shared(self) -> bool:
         """No other process finds anything here."""
+        return False
+
+    @property
+    def is_lasting(self) -> bool:
+        """It ends with this process."""
         return False
 
     def get(self, names: Sequence[str]) -> list[bytes | None]:

@@ -69,3 +69,18 @@ def test_a_use_is_approved_once_with_who_and_why(call: Call) -> None:
     assert "shelf_check\n" in listed
     assert "\n\nBy policy " in listed
     assert call("uses", "approve", "No use!", "--by", "ana", "--reason", "x")[0] != 0
+
+
+def test_there_is_nothing_to_warm_before_a_run_is_published(call: Call, home: Path) -> None:
+    assert call("warm") == (0, "Nothing is published yet.\n")
+    assert not (home / "serving" / "features.sqlite").exists()
+
+
+def test_where_features_are_in_memory_alone_there_is_nowhere_to_put_them(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_FEATURE_DISK_MB", "0")
+    code, said = call("warm")
+    assert code != 0
+    assert "there is nowhere to put it" in said
+    assert "FORECAST_ASSETS_FEATURE_DISK_MB" in said

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import cli
-from forecast_assets.core.errors import NotPublishedError
+from forecast_assets.core.errors import NotPublishedError, StorageError
 from forecast_assets.launch import Runner
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.serving.rpc import forecast_assets_pb2 as pb
@@ -34,7 +34,9 @@ def home(published: tuple[Runner, RunOutcome]) -> Path:
 
 @pytest.fixture(scope="module")
 def started(home: Path) -> Iterator[Started]:
-    """A sandbox with its calls, and what it said until it listened."""
+    """A sandbox with its calls, and what it said until it listened; services before it may have put features."""
+    for left in (home / "serving").glob("features.sqlite*"):
+        left.unlink()
     command = [str(COMMAND), "serve", "--port", "0", "--grpc-port", "0", "--examples", "--sandbox"]
     environment = {**os.environ, "FORECAST_ASSETS_HOME": str(home)}
     with subprocess.Popen(
@@ -74,6 +76,8 @@ def test_the_calls_that_it_shows_work_and_change_nothing(started: Started, home:
     assert units["before"] + sum(units["causes"].values()) == pytest.approx(units["after"], abs=1e-9)
     assert units["after"] != units["before"]
     assert files(home) == before
+    # Nor are features put below a home that is none of a sandbox.
+    assert not list(home.rglob("features.sqlite*"))
 
 
 def test_both_doors_give_the_same_answer(started: Started) -> None:
@@ -136,3 +140,21 @@ def test_without_anything_published_there_is_nothing_to_show(tmp_path: Path) -> 
     assert isinstance(found.exception, NotPublishedError)
     assert str(found.exception.remedy) == "Make a demonstration: `demo`."
     assert ApiKeys(tmp_path / "operational" / "operational.sqlite").all() == []
+
+
+def test_warm_puts_the_newest_runs_once_for_services_that_are_started_later(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECAST_ASSETS_HOME", str(home))
+    path = home / "serving" / "features.sqlite"
+    is_there = f"{KEY}: what predictions need of it is in serving/features.sqlite.\n"
+    for expected in (f"Preparing {KEY} ...\n{is_there}", is_there):
+        done = CliRunner().invoke(cli, ["warm"])
+        assert (done.exit_code, done.output) == (0, expected)
+    for left in path.parent.glob("features.sqlite*"):
+        left.unlink()
+    path.mkdir()
+    refused = CliRunner().invoke(cli, ["warm"])
+    path.rmdir()
+    assert isinstance(refused.exception, StorageError)
+    assert "unable to open database file" in str(refused.exception)

@@ -34,11 +34,13 @@ from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.operations.reading import ReadRows
 from forecast_assets.serving.dataplane.legs import MOVED, RISK, SALES, Leg, joined, leg_of_changes, leg_of_runs
 from forecast_assets.serving.dataplane.made_once import MadeOnce
+from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from forecast_assets.serving.dataplane.published import Explained, explain_row, read_once
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.stored import RunAnswered
 from forecast_assets.serving.dataplane.what_if import WhatIf
+from resources.feature_cache.in_process import InProcessCache
 from resources.stores.home import Stores
 
 DEADLINE_SECONDS: Final = 2.0
@@ -123,6 +125,7 @@ class Comparer:
     Args:
         stores: Where everything is; only read.
         prepared: Prepared runs, for predictions in real time.
+        features: What those take of series, in place of prepared runs; from them alone if left out.
         few: Reads published rows of few series; of its own if left out.
         pair: Prepares a pair of runs; by default in this process, on all cores.
         deadline_seconds: What a caller waits at most for causes.
@@ -133,11 +136,13 @@ class Comparer:
         stores: Stores,
         prepared: PreparedRuns,
         *,
+        features: OnlineFeatures | None = None,
         few: RowBlocks | None = None,
         pair: Pair = PreparedPair.of,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
-        self._stores, self._prepared, self._deadline = stores, prepared, deadline_seconds
+        self._stores, self._deadline = stores, deadline_seconds
+        self._features = features or OnlineFeatures(stores, prepared, InProcessCache())
         self._few = few or RowBlocks(stores)
         self._pairs: MadeOnce[tuple[RunKey, RunKey], PreparedPair] = MadeOnce(
             lambda keys: pair(stores, *keys), MOST_PAIRS, at_once=1
@@ -159,7 +164,7 @@ class Comparer:
         for row, asked in zip(rows, (question.first, question.second), strict=True):
             self._stores.predictions.publication(row.run)
             if asked.change is not None:
-                self._prepared.get(row.run)
+                self._features.warm(row.run)
         if rows[0].run != rows[1].run:
             self.prepare(rows[0].run, rows[1].run)
 
@@ -218,7 +223,7 @@ class Comparer:
                     remedy="Give inputs of the series that is predicted.",
                 )
         try:
-            prepared = self._prepared.get(row.run, self._deadline)
+            prepared = self._features.of(row.run, [(row.store_id, row.sku_id)], self._deadline)
         except TimeoutError:
             raise NotReadyError(
                 f"{row.run} is still being prepared, and a prediction in real time rests on it.",

@@ -109,8 +109,17 @@ def run_entry(prepared: PreparedRun, until: float) -> bytes:
 
 def series_entries(prepared: PreparedRun, rows: Rows) -> list[bytes]:
     """Return the entries of some series, [k] in the order of the run."""
-    batch = _batch(prepared.narrowed(rows))
-    return [batch.slice(at, 1).serialize().to_pybytes() for at in range(len(rows))]
+    return entries_of(series_batch(prepared, rows))
+
+
+def series_batch(prepared: PreparedRun, rows: Rows) -> pa.RecordBatch:
+    """Return what entries of some series say, [k] in the order of the run."""
+    return _batch(prepared.narrowed(rows))
+
+
+def entries_of(batch: pa.RecordBatch) -> list[bytes]:
+    """Return the entries of series, one of each row."""
+    return [batch.slice(at, 1).serialize().to_pybytes() for at in range(batch.num_rows)]
 
 
 def read_run_entry(content: bytes) -> RunPart:

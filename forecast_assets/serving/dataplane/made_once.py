@@ -107,6 +107,13 @@ class MadeOnce(Generic[Key, Made]):
             if key in self._kept:
                 self._kept[key] = kept
 
+    def let_go(self, key: Key) -> None:
+        """Let go of one that is made; one that is being made is left alone."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.is_ready:
+                del self._kept[key]
+
     def let_go_old(self) -> None:
         """Let go of what is too old, so that it takes no room until somebody asks."""
         with self._lock:

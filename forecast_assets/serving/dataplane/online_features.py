@@ -4,9 +4,10 @@ What belongs here: where it comes from, and what is put into the cache when. Wha
 (`feature_entries`), where they are (`resources.feature_cache`), or preparing a run (`prepared`).
 
 A run that is prepared in this process answers about all of its series, so that nothing of it is looked up. Else the
-cache is asked; on a miss the run is prepared, and what was missed is put into the cache, in the background. Names of
-entries carry a hash of all that they follow from: what was made from anything else is never found. Nothing is older
-than it may be, in either place: its time counts from when its run was prepared.
+cache is asked; on a miss the run is prepared, and what was missed is put into the cache, in the background. A run of
+which all is in a cache that lasts is held by no process. Names of entries carry a hash of all that they follow from:
+what was made from anything else is never found. Nothing is older than it may be, in either place: its time counts from
+when its run was prepared.
 """
 
 import json
@@ -20,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.features.changes import SeriesChange
@@ -29,18 +31,19 @@ from forecast_assets.serving.dataplane.feature_entries import (
     prepared_from,
     read_run_entry,
     run_entry,
-    series_entries,
+    series_batch,
 )
 from forecast_assets.serving.dataplane.made_once import MadeOnce
 from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.prepared_runs import MOST_KEPT, PreparedRuns
+from forecast_assets.serving.dataplane.putting import SeriesBlock, put_block, putting
 from forecast_assets.serving.dataplane.run_basis import RunBasis
 from forecast_assets.serving.dataplane.what_if import what_if
 from resources.feature_cache.cache import FeatureCache
 from resources.stores.home import Stores
 
-# Series that are put at a time: some hundred kilobytes.
-_BLOCK: Final = 200
+# Series that are put at a time: two megabytes, and as long as others who put wait.
+_BLOCK: Final = 500
 _READING: Final = 4
 KEPT_SECONDS: Final = 86_400.0
 # What waits for a run in the background looks so often whether the process ends.
@@ -48,6 +51,8 @@ _WAITS_SECONDS: Final = 0.5
 # When so much of its time is left, a run is prepared and put again by who has it prepared; and later, by who has not.
 _RENEWED_AT: Final = 0.25
 _TAKEN_OVER_AT: Final = 0.1
+# A run of which a part was taken and the rest refused, as by a disk that is full, is not put again for so long.
+_PUT_AGAIN_SECONDS: Final = 300.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -95,6 +100,7 @@ class OnlineFeatures:
         self._missed: dict[RunKey, set[StoreSku]] = {}
         self._put_here: set[RunKey] = set()
         self._tried: set[RunKey] = set()
+        self._put_again: dict[RunKey, float] = {}
         self._hits = self._misses = self._put = 0
         self._lock = Lock()
         self._closed = Event()
@@ -114,15 +120,14 @@ class OnlineFeatures:
             timeout: Seconds to wait.
 
         Raises:
-            TimeoutError: If the cache does not have them and the run is not prepared by then; that goes on.
+            TimeoutError: If the cache has not answered by then; or it does not have them and the run is not prepared
+                by then, which goes on.
             ForecastAssetsError: If it cannot be prepared.
         """
         until = monotonic() + timeout
         if not self._prepared.is_ready(run) and self._may_have(run):
-            try:
-                found = self._readers.submit(self.cached, run, series).result(timeout)
-            except TimeoutError:
-                found = None
+            # Where it does not answer in time, as while libraries are loaded, that is no reason to prepare the run.
+            found = self._readers.submit(self.cached, run, series).result(timeout)
             if found is not None:
                 return found
         is_missed = not self._prepared.is_ready(run)
@@ -164,7 +169,8 @@ class OnlineFeatures:
     def warm(self, run: RunKey, told: Callable[[RunKey], None] = lambda _run: None) -> None:
         """See to it that questions about a run are answered at once: prepare it here, unless others have put all of it.
 
-        Where the cache is shared, all of a run that is prepared here is put there, and again if it was lost.
+        Where the cache is shared, all of a run that is prepared here is put there, and again if it was lost. Where it
+        lasts, the run is let go of then: this process answers from there as others do.
 
         Args:
             run: Published run.
@@ -173,19 +179,23 @@ class OnlineFeatures:
         Raises:
             ForecastAssetsError: If it cannot be prepared.
         """
-        if self._prepared.is_ready(run):
-            if self._prepared.seconds_left(run) < _RENEWED_AT * self._keeps:
-                self._prepared.renew(run)
-        elif self._answers(run):
+        is_ready = self._prepared.is_ready(run)
+        if (self._cache.is_lasting or not is_ready) and self._answers(run):
+            self._let_go(run)
             return
-        else:
+        if not is_ready:
             told(run)
+        elif self._prepared.seconds_left(run) < _RENEWED_AT * self._keeps:
+            self._prepared.renew(run)
         prepared = self._prepared.get(run)
-        if self._cache.is_shared and not self.is_whole(run, _RENEWED_AT):
+        if self._cache.is_shared and not self.is_whole(run, _RENEWED_AT) and self._may_put(run):
             try:
                 self._put_all(run, prepared)
             except Exception:  # noqa: BLE001 - questions are answered without it
+                self._put_again[run] = monotonic() + _PUT_AGAIN_SECONDS
                 _log.exception("%s could not be put into the cache", run)
+        if self._answers(run):
+            self._let_go(run)
 
     def is_whole(self, run: RunKey, left: float = _TAKEN_OVER_AT) -> bool:
         """Whether all series of a run were put into a cache that processes share.
@@ -212,7 +222,7 @@ class OnlineFeatures:
         return (
             ()
             if trouble is None
-            else (f"features are of runs prepared in this process alone: Redis fails ({trouble})",)
+            else (f"features are of runs prepared in this process alone: {self._cache.what} fails ({trouble})",)
         )
 
     def finish(self) -> None:
@@ -254,6 +264,14 @@ class OnlineFeatures:
             return None
         until, store_id, sku_id = json.loads(said)
         return (store_id, sku_id) if until - self._clock() >= left * self._keeps else None
+
+    def _let_go(self, run: RunKey) -> None:
+        """Let go of a run that is answered from the cache, unless that may be gone at any time."""
+        if self._cache.is_lasting:
+            self._prepared.let_go(run)
+
+    def _may_put(self, run: RunKey) -> bool:
+        return monotonic() >= self._put_again.get(run, 0.0)
 
     def _may_have(self, run: RunKey) -> bool:
         """Whether it is worth asking: in a cache of this process nothing is but what it put."""
@@ -303,8 +321,9 @@ class OnlineFeatures:
         if not known:
             return
         try:
-            if self._put_rows(run, prepared, [prepared.places[one] for one in known]):
-                self._put_run(run, prepared)
+            until, rows = self._clock() + self._seconds(run), np.array([prepared.places[one] for one in known])
+            if self._put_rows(run, prepared, rows, until):
+                self._put_run(run, prepared, until)
         except Exception:  # noqa: BLE001 - questions are answered without it
             _log.exception("features of %s could not be put into the cache", run)
 
@@ -320,30 +339,41 @@ class OnlineFeatures:
         return None
 
     def _put_all(self, run: RunKey, prepared: PreparedRun) -> None:
-        count = prepared.panel.series.height
-        for start in range(0, count, _BLOCK):
-            if not self._put_rows(run, prepared, list(range(start, min(start + _BLOCK, count)))):
-                return
-        if self._put_run(run, prepared):
-            seconds = self._seconds(run)
-            said = json.dumps([self._clock() + seconds, *prepared.panel.series.row(0)]).encode()
-            self._cache.put({_name(self._bases.get(run), "whole"): said}, seconds)
+        count, until = prepared.panel.series.height, self._clock() + self._seconds(run)
+        # The first block tells whether anything is taken, and whether a process is worth its start.
+        if not self._put_rows(run, prepared, np.arange(min(_BLOCK, count)), until):
+            return
+        with putting(self._cache, count) as put:
+            for start in range(_BLOCK, count, _BLOCK):
+                rows = np.arange(start, min(start + _BLOCK, count))
+                if self._closed.is_set():
+                    return
+                if not self._put_rows(run, prepared, rows, until, put):
+                    self._put_again[run] = monotonic() + _PUT_AGAIN_SECONDS
+                    return
+        if self._put_run(run, prepared, until):
+            said = json.dumps([until, *prepared.panel.series.row(0)]).encode()
+            self._cache.put({_name(self._bases.get(run), "whole"): said}, until - self._clock())
 
-    def _put_rows(self, run: RunKey, prepared: PreparedRun, rows: Sequence[int]) -> bool:
-        basis, seconds = self._bases.get(run), self._seconds(run)
-        entries = series_entries(prepared, np.array(rows, dtype=np.intp))
-        names = [_name_of(basis, prepared.panel.series.row(row)) for row in rows]
-        is_put = self._cache.put(dict(zip(names, entries, strict=True)), seconds)
+    def _put_rows(
+        self,
+        run: RunKey,
+        prepared: PreparedRun,
+        rows: Rows,
+        until: float,
+        put: Callable[[SeriesBlock], bool] | None = None,
+    ) -> bool:
+        basis = self._bases.get(run)
+        names = [_name_of(basis, prepared.panel.series.row(int(row))) for row in rows]
+        block = SeriesBlock(names, series_batch(prepared, rows), until - self._clock())
+        is_put = put_block(self._cache, block) if put is None else put(block)
         with self._lock:
             self._put += len(rows) if is_put else 0
             self._put_here.add(run)
         return is_put
 
-    def _put_run(self, run: RunKey, prepared: PreparedRun) -> bool:
-        seconds = self._seconds(run)
-        return self._cache.put(
-            {_name(self._bases.get(run), "run"): run_entry(prepared, self._clock() + seconds)}, seconds
-        )
+    def _put_run(self, run: RunKey, prepared: PreparedRun, until: float) -> bool:
+        return self._cache.put({_name(self._bases.get(run), "run"): run_entry(prepared, until)}, until - self._clock())
 
     def _seconds(self, run: RunKey) -> float:
         """Return for how long what is made of a prepared run may be kept."""

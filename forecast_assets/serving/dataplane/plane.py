@@ -109,7 +109,7 @@ class DataPlane:
         prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
         self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
         self.predictor = Predictor(self.stores, features=self.features, few=self.few, is_sandbox=is_sandbox)
-        self.comparer = Comparer(self.stores, prepared, few=self.few, pair=pair)
+        self.comparer = Comparer(self.stores, prepared, features=self.features, few=self.few, pair=pair)
 
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Final, Self
 
 from forecast_assets.core.errors import ForecastAssetsError
-from forecast_assets.core.keys import CHANNELS, RunKey, cadence_of
+from forecast_assets.core.keys import CADENCES, CHANNELS, RunKey, cadence_of
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from resources.ledger.entries.publish import Publication
@@ -25,14 +25,28 @@ def runs_of_channels(state: LedgerState) -> list[RunKey]:
     found: dict[RunKey, None] = {}
     for channel in CHANNELS:
         followed = (cadence_of(channel).name, state.channel(channel))
-        keys = [key for key in state.publications if (key.cadence, key.model_version) == followed]
-        if keys:
-            found[max(keys, key=lambda key: (key.prediction_date, key.forecast_horizon, key.revision))] = None
+        newest = _newest([key for key in state.publications if (key.cadence, key.model_version) == followed])
+        if newest is not None:
+            found[newest] = None
     return list(found)
 
 
+def runs_to_warm(state: LedgerState) -> list[RunKey]:
+    """Return the runs that callers will ask about: those of channels; where a cadence has none, its newest."""
+    found = runs_of_channels(state)
+    for cadence in CADENCES.values():
+        if state.channel(cadence.champion) is None and state.channel(cadence.challenger) is None:
+            newest = _newest([key for key in state.publications if key.cadence == cadence.name])
+            found += [] if newest is None else [newest]
+    return found
+
+
+def _newest(keys: Sequence[RunKey]) -> RunKey | None:
+    return max(keys, key=lambda key: (key.prediction_date, key.forecast_horizon, key.revision), default=None)
+
+
 class Warming:
-    """Keeps the runs of channels prepared while a service runs, in a thread of its own.
+    """Keeps the newest runs prepared, or in a cache, while a service runs, in a thread of its own.
 
     Args:
         stores: Where everything is.
@@ -64,7 +78,7 @@ class Warming:
             told: Is called with each run before it is prepared.
         """
         state = self._stores.ledger.state()
-        runs = runs_of_channels(state)
+        runs = runs_to_warm(state)
         # Rows are there in seconds, in the background; preparing a run takes half a minute.
         self._warm_rows([state.publications[run] for run in runs])
         for run in runs:

@@ -1,6 +1,7 @@
-"""Caches of features, held to one suite: this process, and Redis on a server of its own."""
+"""Caches of features, held to one suite: this process, a file on disk, and Redis on a server of its own."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,8 @@ from redis import Redis
 
 from resources.feature_cache.cache import FeatureCache, feature_cache
 from resources.feature_cache.in_process import InProcessCache
-from resources.feature_cache.redis_cache import PREFIX, RedisCache, _digest, opened, seal
+from resources.feature_cache.redis_cache import PREFIX, RedisCache
+from resources.feature_cache.sealed import digest_of, opened, seal
 from resources.redis_server.server import RedisServer
 from tests.support.redis_servers import PrivateRedis, listener, redis_server
 
@@ -31,10 +33,16 @@ def client(server: PrivateRedis) -> "Redis":
     return found
 
 
-@pytest.fixture(params=["in process", "redis"])
-def cache(request: pytest.FixtureRequest, server: PrivateRedis, client: "Redis") -> Iterator[FeatureCache]:
-    del client
-    made = feature_cache(None if request.param == "in process" else server.url)
+@pytest.fixture(params=["in process", "on disk", "redis"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeatureCache]:
+    if request.param == "redis":
+        request.getfixturevalue("client")
+    places: dict[str, tuple[str | None, Path | None]] = {
+        "in process": (None, None),
+        "on disk": (None, tmp_path / "serving" / "features.sqlite"),
+        "redis": (request.getfixturevalue("server").url if request.param == "redis" else None, None),
+    }
+    made = feature_cache(*places[request.param], most_bytes=64 << 20)
     yield made
     made.close()
 
@@ -65,10 +73,10 @@ def test_what_is_put_again_is_the_new_one(cache: FeatureCache) -> None:
 
 
 def test_after_its_time_an_entry_is_not_there(cache: FeatureCache) -> None:
-    cache.put({"brief": b"1"}, 0.15)
+    cache.put({"brief": b"1"}, 1.0)
     cache.put({"long": b"2"}, 60)
     assert cache.get(["brief", "long"]) == [b"1", b"2"]
-    sleep(0.2)
+    sleep(1.0)
     assert cache.get(["brief", "long"]) == [None, b"2"]
 
 
@@ -88,9 +96,29 @@ def test_threads_share_it(cache: FeatureCache) -> None:
         assert all(pool.map(put_and_get, range(50)))
 
 
-def test_only_redis_is_shared_and_says_where_it_is(server: PrivateRedis) -> None:
-    assert (feature_cache(None).is_shared, feature_cache(None).place) == (False, "this process")
-    assert (feature_cache(server.url).is_shared, feature_cache(server.url).place) == (True, server.url)
+def test_each_says_what_and_where_it_is_and_whether_others_find_it(server: PrivateRedis, tmp_path: Path) -> None:
+    path = tmp_path / "features.sqlite"
+    found = [
+        feature_cache(None), feature_cache(None, path, 0), feature_cache(None, path, 1 << 20),
+        feature_cache(server.url, path, 1 << 20),
+    ]  # fmt: skip
+    assert [(one.what, one.place, one.is_shared, one.is_lasting) for one in found] == [
+        ("memory", "this process", False, False),
+        ("memory", "this process", False, False),
+        ("the file of features", f"{tmp_path.name}/features.sqlite", True, True),
+        ("Redis", server.url, True, False),
+    ]
+    # Nothing is made before something is put.
+    assert not path.exists()
+
+
+def test_what_is_shared_is_opened_anew_where_it_is_unpickled(server: PrivateRedis, tmp_path: Path) -> None:
+    for one in (feature_cache(None, tmp_path / "features.sqlite", 1 << 20), feature_cache(server.url)):
+        one.put({"a": b"content"}, 60)
+        other = pickle.loads(pickle.dumps(one))  # noqa: S301
+        assert (other.get(["a"]), other.place) == ([b"content"], one.place)
+        other.close()
+        one.close()
 
 
 def test_in_process_what_was_asked_for_least_recently_goes_first() -> None:
@@ -133,7 +161,7 @@ def test_an_entry_with_a_right_digest_and_no_content_does_not_open() -> None:
     sealed = seal("a", b"content" * 9)
     assert opened("a", sealed) == b"content" * 9
     for packed in (b"", b"no zlib", sealed[36:-3], sealed[36:] + b"more"):
-        assert opened("a", sealed[:4] + _digest("a", packed) + packed) is None
+        assert opened("a", sealed[:4] + digest_of("a", packed) + packed) is None
 
 
 def test_flushed_in_the_middle_it_goes_on_with_what_is_put_next(shared: RedisCache, client: "Redis") -> None:

@@ -1,6 +1,7 @@
 """What goes on in the background when a process ends: nobody waits for it, and what fails is not tried for ever."""
 
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
@@ -11,6 +12,7 @@ from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
 from resources.feature_cache.in_process import InProcessCache
+from resources.feature_cache.on_disk import OnDiskCache
 from resources.stores.home import Stores
 from tests.support.store_cases import run_key
 
@@ -54,4 +56,26 @@ def test_a_run_that_fails_by_its_own_time_limit_is_not_prepared_again_and_again(
     features.finish()
     # Twice if it had failed before anything waited in the background.
     assert len(times) <= 2
+    features.close()
+
+
+def test_a_cache_that_is_slow_is_no_reason_to_prepare_a_run(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, times = Event(), list[RunKey]()
+
+    def prepare(_stores: Stores, run: RunKey) -> PreparedRun:
+        times.append(run)
+        raise AssertionError("it is in the cache")
+
+    runs = PreparedRuns(stores, prepare=prepare)
+    features = OnlineFeatures(stores, runs, OnDiskCache(tmp_path / "features.sqlite"))
+    monkeypatch.setattr(features, "cached", lambda *_: go.wait(60))
+    with pytest.raises(TimeoutError):
+        features.of(KEY, [("S-01", "A")], 0.05)
+    go.set()
+    features.finish()
+    assert times == []
+    # As it answers in time it is what is asked.
+    assert features.of(KEY, [("S-01", "A")], 10.0) is True  # type: ignore[comparison-overlap]
     features.close()

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from time import monotonic, sleep, time
-from typing import Any
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -12,27 +10,20 @@ from polars.testing import assert_frame_equal
 from redis import Redis
 
 from forecast_assets.core.errors import InputError, StorageError
-from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane import run_basis
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.plane import DataPlane
-from forecast_assets.serving.dataplane.predicting import Predictor, PredictQuestion
-from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
+from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
-from forecast_assets.serving.dataplane.questions import VersionAsked
 from forecast_assets.serving.dataplane.what_if import what_if
-from resources.feature_cache.cache import FeatureCache
 from resources.feature_cache.in_process import InProcessCache
-from resources.feature_cache.redis_cache import PREFIX, RedisCache, opened, seal
+from resources.feature_cache.redis_cache import PREFIX, RedisCache
+from resources.feature_cache.sealed import opened, seal
 from resources.redis_server.server import RedisServer
-from resources.stores.home import Stores
+from tests.support.feature_cases import KEEPS, Process, asked, never, require_equal, series
 from tests.support.redis_servers import PrivateRedis, listener, redis_server
 from tests.support.retailers import KEY
-
-NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
-DAY = KEY.prediction_date + timedelta(days=3)
-KEEPS = 3_600.0
 
 
 @pytest.fixture(scope="module")
@@ -41,78 +32,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def prepared(plane: DataPlane) -> PreparedRun:
-    return prepare_run(plane.stores, KEY, workers=1)
-
-
 @pytest.fixture
 def client(server: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> "Redis":
     monkeypatch.setattr(RedisServer.__init__, "__kwdefaults__", {"left_alone_seconds": 0.2})
     found = Redis.from_url(server.url)
     found.flushall()
     return found
-
-
-class Process:
-    """As a process has them: runs of its own, and a cache."""
-
-    def __init__(
-        self, plane: DataPlane, make: Callable[[], PreparedRun], cache: FeatureCache, now: list[float]
-    ) -> None:
-        self.prepared_times = 0
-
-        def prepare(_stores: Stores, _run: RunKey) -> PreparedRun:
-            self.prepared_times += 1
-            return make()
-
-        runs = PreparedRuns(plane.stores, prepare=prepare, keeps_seconds=KEEPS, clock=lambda: now[0])
-        self.features = OnlineFeatures(plane.stores, runs, cache, KEEPS, clock=lambda: now[0])
-        # Whatever else the machine does meanwhile.
-        self.predictor = Predictor(plane.stores, features=self.features, deadline_seconds=60.0)
-
-    def answer(self, *changes: SeriesChange) -> Any:
-        return self.predictor.predict(PredictQuestion("what_if", VersionAsked(model_version="stat-1"), changes), NOW)
-
-
-@pytest.fixture
-def now() -> list[float]:
-    """Seconds of a clock that all processes share."""
-    return [time()]
-
-
-@pytest.fixture
-def process(plane: DataPlane, prepared: PreparedRun, now: list[float]) -> Iterator[Callable[..., Process]]:
-    started: list[Process] = []
-
-    def start(cache: FeatureCache, make: Callable[[], PreparedRun] = lambda: prepared) -> Process:
-        started.append(Process(plane, make, cache, now))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.features.close()
-
-
-def never() -> PreparedRun:
-    raise StorageError("this process cannot prepare a run")
-
-
-def series(prepared: PreparedRun, *rows: int) -> list[StoreSku]:
-    return [prepared.panel.series.row(row) for row in rows]
-
-
-def asked(prepared: PreparedRun, *rows: int) -> list[SeriesChange]:
-    return [SeriesChange(*one, price_ratios={DAY: 0.7}) for one in series(prepared, *rows)]
-
-
-def require_equal(found: Any, prepared: PreparedRun, changes: list[SeriesChange]) -> None:
-    """An answer of the model that is that of the prepared run."""
-    assert (found.run.served_from, found.is_degraded) == ("model", False)
-    expected = what_if(prepared, changes)
-    for name in ("forecasts", "risks", "explanations"):
-        rows = getattr(expected, name)
-        assert_frame_equal(getattr(found, name).select(rows.columns), rows, check_exact=True)
 
 
 def test_a_process_that_prepared_nothing_answers_what_another_has_put(

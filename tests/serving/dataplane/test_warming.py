@@ -1,6 +1,8 @@
 """Keeping the runs of channels prepared: whatever goes wrong, the next look comes."""
 
 import logging
+from dataclasses import dataclass
+from datetime import date
 from threading import Event
 from typing import cast
 
@@ -10,8 +12,9 @@ from forecast_assets.core.errors import StorageError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
-from forecast_assets.serving.dataplane.warming import Warming
+from forecast_assets.serving.dataplane.warming import Warming, runs_to_warm
 from resources.ledger.entries.publish import Publication
+from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from tests.support.store_cases import ingest, publish, register, run_key
 
@@ -73,3 +76,30 @@ def test_rows_of_the_newest_run_are_kept_and_it_is_prepared_though_they_cannot_b
     Warming(stores, cast("OnlineFeatures", features), cast("RowBlocks", few)).once()
     assert few.warmed == features.warmed == [run_key()]
     assert [each.exc_info is not None for each in caplog.records] == [True]
+
+
+@dataclass
+class Followed:
+    """What is looked at of a ledger."""
+
+    publications: list[RunKey]
+    channels: dict[str, str]
+
+    def channel(self, name: str) -> str | None:
+        return self.channels.get(name)
+
+
+def test_runs_of_channels_are_warmed_and_where_a_cadence_has_none_its_newest() -> None:
+    weekly = RunKey("weekly", date(2025, 1, 5), "stat-2", 90)
+    published = [run_key(0), run_key(1), run_key(1, revision=1), run_key(2, "stat-2"), weekly]
+
+    def warmed(**channels: str) -> list[RunKey]:
+        return runs_to_warm(cast("LedgerState", Followed(published, channels)))
+
+    assert warmed() == [run_key(2, "stat-2"), weekly]
+    assert warmed(champion="stat-1") == [run_key(1, revision=1), weekly]
+    assert warmed(champion="stat-1", challenger="stat-2") == [run_key(1, revision=1), run_key(2, "stat-2"), weekly]
+    # A version that has published nothing yet is nobody's reason to prepare another one.
+    assert warmed(champion="stat-3") == [weekly]
+    published.clear()
+    assert warmed() == []
