@@ -211,9 +211,15 @@ def changed_features(
         ages = [features[spec.name] for spec in of_sales if spec.aggregate == "days_since_first"]
         # Of a series that is no older than the panel, the panel holds all.
         holds_all = (ages[0] <= panel.history_days).fill_null(value=False) if ages else pl.Series([False])
-        out = features.with_columns(
+        # Of the others all stays as the snapshot has it, whoever is asked about beside them.
+        is_changed = pl.lit(pl.Series([bool(change.sales) for change in changes]))
+        found_anew = (
             _reaching_back(spec, features[spec.name], computed[spec.name], holds_all, panel.history_days)
             for spec in of_sales
+        )
+        out = features.with_columns(
+            pl.when(is_changed).then(new).otherwise(pl.lit(features[spec.name])).alias(spec.name)
+            for spec, new in zip(of_sales, found_anew, strict=True)
         )
     on_hand = [change.on_hand_units for change in changes]
     stock = pl.Series("on_hand", on_hand, pl.Float64)

@@ -45,7 +45,7 @@ class _ForeignFileError(Exception):
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _OpenDatabase:
     """A connection, and which file it is to."""
 
     connection: sqlite3.Connection
@@ -75,10 +75,10 @@ class DiskFile:
         self.path, self._most_pages = path, max(most_bytes // _PAGE_BYTES, 1)
         self._tables, self._probes = tables, probes
         self._breaker = Breaker(1, left_alone_seconds)
-        self._idle: list[_Opened] = []
+        self._idle: list[_OpenDatabase] = []
         self._lock = Lock()
         self._process, self._is_closed = os.getpid(), False
-        self._left: list[_Opened] = []
+        self._left: list[_OpenDatabase] = []
         self._trouble: str | None = None
         self._refused = -inf, ""
 
@@ -153,7 +153,7 @@ class DiskFile:
         if not is_kept:
             opened.connection.close()
 
-    def _taken(self) -> _Opened | None:
+    def _taken(self) -> _OpenDatabase | None:
         """Return a connection that nobody uses, to the file that is there now."""
         there = _file_at(self.path)
         with self._lock:
@@ -168,7 +168,7 @@ class DiskFile:
                 found.connection.close()
         return None
 
-    def _opened(self) -> _Opened:
+    def _opened(self) -> _OpenDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.path, timeout=_READS_WAIT_SECONDS, isolation_level=None, check_same_thread=False
@@ -185,7 +185,7 @@ class DiskFile:
         if file is None:
             connection.close()
             raise FileNotFoundError(f"{self.path} is gone")
-        return _Opened(connection, file)
+        return _OpenDatabase(connection, file)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         for setting in (

@@ -33,7 +33,7 @@ from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.rules import by_rules
 from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
-from forecast_assets.serving.dataplane.together import Together
+from forecast_assets.serving.dataplane.together import WhatIfLots
 from forecast_assets.serving.dataplane.what_if import WhatIf
 from resources.feature_cache.in_process import InProcessCache
 from resources.ledger.entries.publish import Publication
@@ -126,7 +126,7 @@ class Predictor:
         self._deadline = deadline_seconds
         self._breakers: defaultdict[RunKey, Breaker] = defaultdict(breaker)
         self._lock = Lock()
-        self._together = Together(self.features.cached)
+        self._together = WhatIfLots(self.features.cached)
 
     def breaker_of(self, run: RunKey) -> Breaker:
         """Return the breaker around the model of a run."""

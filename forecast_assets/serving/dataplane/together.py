@@ -50,7 +50,7 @@ class _Asked:
         return self.changes[0].series
 
 
-class Together:
+class WhatIfLots:
     """Answers what-ifs; safe to share between threads.
 
     Args:

@@ -10,7 +10,7 @@ import pytest
 
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.changes import SeriesChange
-from forecast_assets.serving.dataplane.together import MOST_AT_ONCE, Together
+from forecast_assets.serving.dataplane.together import MOST_AT_ONCE, WhatIfLots
 from forecast_assets.serving.dataplane.what_if import WhatIf
 
 SOON = 10.0
@@ -89,7 +89,7 @@ def change(number: int) -> SeriesChange:
     return SeriesChange("S", f"A{number}")
 
 
-def ask(together: Together, *numbers: int, prepared: Any = RUN) -> "Future[WhatIf]":
+def ask(together: WhatIfLots, *numbers: int, prepared: Any = RUN) -> "Future[WhatIf]":
     return together.ask(prepared, [change(number) for number in numbers])
 
 
@@ -103,9 +103,9 @@ def never(*_: object) -> Any:
     raise AssertionError("all of them have the same run")
 
 
-def behind_one(model: Model, gather: Any = never) -> tuple[Together, "Future[WhatIf]"]:
+def behind_one(model: Model, gather: Any = never) -> tuple[WhatIfLots, "Future[WhatIf]"]:
     """Return who answers, while it is busy with a first question."""
-    together = Together(gather, patience_seconds=SOON)
+    together = WhatIfLots(gather, patience_seconds=SOON)
     first = ask(together, 0)
     assert model.begun.wait(SOON)
     return together, first
@@ -137,7 +137,7 @@ def test_other_runs_are_answered_by_themselves_and_in_turn(model: Model) -> None
 
 
 def test_series_that_hold_together_are_answered_by_themselves_and_keep_nobody_waiting(model: Model) -> None:
-    together = Together(never, patience_seconds=SOON)
+    together = WhatIfLots(never, patience_seconds=SOON)
     several = ask(together, 1, 2)
     assert model.begun.wait(SOON)
     model.begun.clear()
@@ -177,7 +177,7 @@ def test_a_defect_is_told_as_a_model_that_failed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("forecast_assets.serving.dataplane.together.what_if", panics)
     with pytest.raises(RuntimeError, match="Panic: a defect"):
-        ask(Together(never), 1).result(SOON)
+        ask(WhatIfLots(never), 1).result(SOON)
 
 
 def test_whoever_gave_up_waiting_is_not_answered(model: Model) -> None:
@@ -219,7 +219,7 @@ def test_whoever_has_all_that_others_need_has_it_for_them(model: Model) -> None:
 
 
 def test_a_lot_that_takes_too_long_is_not_waited_for(model: Model) -> None:
-    together = Together(never, patience_seconds=0.05)
+    together = WhatIfLots(never, patience_seconds=0.05)
     stuck = ask(together, 0)
     assert model.begun.wait(SOON)
     model.begun.clear()

@@ -113,7 +113,7 @@ def test_questions_that_are_answered_at_once_are_answered_as_each_by_itself(prep
     changes[0] = SeriesChange(*changes[0].series)
     if run != EXTERNAL:
         changes[2] = replace(changes[2], sales={RETAILER.end: 3.0})
-        changes[4] = replace(changes[4], events={FIRST: ("summer fair",)})
+        changes[4] = replace(changes[4], events={FIRST: (prepared.panel.event_names[0],)})
     for change, answer in zip(changes, what_ifs(prepared, changes), strict=True):
         alone = what_if(prepared, [change])
         for name in ("features", "base", "forecasts", "risks", "explanations"):
