@@ -3,6 +3,7 @@
 What belongs here: finding snapshots before a day, and reading what is compared of them. What does not: comparing.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.feature_anomalies.changes import (
     EARLIER_DAYS,
     LEAST_EARLIER,
@@ -25,6 +27,7 @@ from resources.stores.anomaly_records import judged_bytes, snapshot_input
 from resources.stores.home import Stores
 
 SNAPSHOTS: Final = "feature_snapshots"
+_log: Final = logging.getLogger(__name__)
 
 
 def watched_by(snapshot: ProductVersion) -> WatchedFeatures:
@@ -58,9 +61,20 @@ def without_told_days(stores: Stores, snapshots: Mapping[date, ProductVersion]) 
 
 
 def restated_days(stores: Stores, days: Iterable[date]) -> list[date]:
-    """Return those days that were judged and whose snapshot has other bytes by now."""
+    """Return those days that were judged and whose snapshot has other bytes by now.
+
+    A day of which that cannot be read is logged and left out: it does not hold up others.
+    """
     records = stores.ledger.state().part(AnomalyRecords)
-    return [day for day in days if _is_restated(stores, day, records.newest_of(day))]
+    return [day for day in days if _may_be_restated(stores, day, records.newest_of(day))]
+
+
+def _may_be_restated(stores: Stores, day: date, judged: AnomalyRecord | None) -> bool:
+    try:
+        return _is_restated(stores, day, judged)
+    except (ForecastAssetsError, OSError) as error:
+        _log.warning("whether the snapshot of %s was restated cannot be read: %s", day, error)
+        return False
 
 
 def _is_restated(stores: Stores, day: date, judged: AnomalyRecord | None) -> bool:

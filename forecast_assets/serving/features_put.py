@@ -6,7 +6,7 @@ What belongs here: wiring stores and the cache for a process that does just that
 from collections.abc import Callable
 from contextlib import closing
 
-from forecast_assets.core.errors import InputError, StorageError
+from forecast_assets.core.errors import ForecastAssetsError, InputError, StorageError
 from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.warming import runs_to_warm
@@ -39,11 +39,19 @@ def put_newest(settings: Settings, echo: Callable[[str], None]) -> None:
         runs = runs_to_warm(plane.stores.ledger.state())
         if not runs:
             echo("Nothing is published yet.")
+        failed = list[Exception]()
         for run in runs:
-            plane.features.warm(run, lambda run: echo(f"Preparing {run} ..."))
+            try:
+                plane.features.warm(run, lambda run: echo(f"Preparing {run} ..."))
+            except (ForecastAssetsError, OSError) as error:
+                echo(f"{run}: {error}")
+                failed.append(error)
+                continue
             if not plane.features.is_whole(run):
                 raise StorageError(
                     f"{run} could not be put into {cache.place}: {cache.trouble() or 'it has no room'}.",
                     remedy="Services prepare it by themselves meanwhile. Make room, then run the same command again.",
                 )
             echo(f"{run}: what predictions need of it is in {cache.place}.")
+        if failed:
+            raise failed[0]

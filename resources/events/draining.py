@@ -26,6 +26,8 @@ FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
 # How often old events are looked after.
 _KEEP_SECONDS: Final = 3_600.0
+# A segment with a line that is no event is looked at again after so long.
+_UNREADABLE_SECONDS: Final = 60.0
 # While a sink takes nothing, others wait no longer than this.
 _SEAL_SECONDS: Final = 5.0
 # Folders of dead processes are looked for this often: whoever dies is rarely waited for.
@@ -76,6 +78,7 @@ class Drainer:
         self._adopted: list[SpoolFolder] = []
         self._taken: defaultdict[Path, set[str]] = defaultdict(set)
         self._tried = set[Path]()
+        self._unreadable: dict[Path, tuple[float, Exception]] = {}
         self._wait: dict[str, float] = {}
         self._next: dict[str, float] = {}
         self._failing: dict[str, str] = {}
@@ -168,6 +171,7 @@ class Drainer:
         for gone in [segment for segment in self._tried if segment not in there]:
             self._tried.remove(gone)
             self._taken.pop(gone, None)
+            self._unreadable.pop(gone, None)
             if own is not None:
                 own.forget(gone)
             with self._lock:
@@ -184,6 +188,9 @@ class Drainer:
                 self._adopted_bytes = 0
 
     def _hand_over(self, folder: SpoolFolder, segment: Path) -> None:
+        until, unreadable = self._unreadable.get(segment, (0.0, None))
+        if unreadable is not None and self._clock() < until:
+            raise unreadable
         due = [sink for sink in self._sinks if sink.name not in self._taken[segment]]
         if due and all(self._next.get(sink.name, 0.0) > self._clock() for sink in due):
             return
@@ -196,6 +203,7 @@ class Drainer:
             return
         if unreadable is not None:
             # Perhaps of a later release, whose next process reads it: it stays, and keeps no other event waiting.
+            self._unreadable[segment] = self._clock() + _UNREADABLE_SECONDS, unreadable
             raise unreadable
         if found.torn:
             _log.error("%d lines of %s are not whole; it is kept at %s", found.torn, segment, folder.put_aside(segment))

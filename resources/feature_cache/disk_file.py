@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from forecast_assets.core.breaker import Breaker
+from resources.store.write_ahead import write_ahead
 
 Answer = TypeVar("Answer")
 Otherwise = TypeVar("Otherwise")
@@ -94,7 +95,9 @@ class DiskFile:
         try:
             found = self._called(call, _READS_WAIT_SECONDS)
         except (sqlite3.Error, OSError, _ForeignFileError) as error:
-            self._breaker.failed()
+            # What was set aside is begun anew by the next call.
+            if not (_is_damage(error) and not self.path.exists()):
+                self._breaker.failed()
             self._tell(_words(error))
             return otherwise
         self._breaker.succeeded()
@@ -170,6 +173,9 @@ class DiskFile:
 
     def _opened(self) -> _OpenDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Sales and stock of every series are this user's; what SQLite puts beside the file is as the file is.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(
             self.path, timeout=_READS_WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -188,9 +194,9 @@ class DiskFile:
         return _OpenDatabase(connection, file)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        write_ahead(connection, _READS_WAIT_SECONDS)
         for setting in (
-            f"page_size = {_PAGE_BYTES}",
-            "journal_mode = WAL",
             # Nobody waits for the disk: what a power cut damages is begun anew, and what it tears does not open.
             "synchronous = OFF",
             f"journal_size_limit = {_LOG_BYTES}",
@@ -210,7 +216,7 @@ class DiskFile:
             raise
 
     def _set_aside(self, file: tuple[int, int]) -> None:
-        """Move a file away, unless somebody else has, so that it is begun anew."""
+        """Move a file away, unless somebody else has, so that it is begun anew; of several the newest stays."""
         aside = self.path.with_name(f"{self.path.name}.damaged")
         with self._lock, suppress(OSError):
             if _file_at(self.path) != file:

@@ -95,7 +95,7 @@ def test_missing_values_are_the_means_of_training_to_the_last_bit_of_the_library
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(3)
-    values = random.normal(size=(80, 3))
+    values = random.normal(size=(600, 3))
     values[random.random(values.shape) < 0.1] = np.nan
     method = DETECTORS[name]
     pipeline = method.fit(values, 0)

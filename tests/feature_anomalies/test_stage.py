@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from forecast_assets.core.errors import LostRaceError, NotReadyError
+from forecast_assets.core.errors import IntegrityError, LostRaceError, NotReadyError
 from forecast_assets.feature_anomalies.detector_training import LEAST_TRAINING_DAYS
 from forecast_assets.feature_anomalies.snapshots import restated_days, snapshots_named
 from forecast_assets.feature_anomalies.stage import (
@@ -62,6 +62,10 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Stores:
 def records(stores: Stores) -> list[AnomalyRecord]:
     by_day = stores.ledger.state().part(AnomalyRecords).by_day
     return [by_day[day][-1] for day in sorted(by_day)]
+
+
+def damaged(*_: object) -> None:
+    raise IntegrityError("a manifest is not as it was", remedy="restore it")
 
 
 def test_a_usual_day_has_few_anomalies_and_no_signal(judged: Stores) -> None:
@@ -165,6 +169,9 @@ def test_a_snapshot_of_other_bytes_with_the_same_numbers_is_recorded_so_that_it_
     first = judge(stores, LAST)
     stage(stores, LAST, lambda rows: rows.with_columns(pl.col("age_days") + 1))
     assert restated_days(stores, [LAST]) == [LAST]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forecast_assets.feature_anomalies.snapshots.judged_bytes", damaged)
+        assert restated_days(stores, [LAST]) == [], "what cannot be read is left out, and holds up no other"
     second = judge(stores, LAST)
     assert (second.numbers, second.sequence > first.sequence) == (first.numbers, True)
     assert restated_days(stores, [LAST]) == []

@@ -81,7 +81,7 @@ class RowBlocks:
         self._stores, self._kept = stores, KeptBlocks(most_bytes)
         self._starts: OrderedDict[str, list[StoreSku] | None] = OrderedDict()
         # Whoever waits for the starts of a product finds them there.
-        self._starting = Lock()
+        self._starting: dict[str, Lock] = {}
         self._asked: OrderedDict[_Portion, pl.LazyFrame] = OrderedDict()
         self._beforehand: OrderedDict[_Portion, pl.LazyFrame] = OrderedDict()
         self._in_work: _Portion | None = None
@@ -150,14 +150,23 @@ class RowBlocks:
 
     def _starts_of(self, version: str, scan: pl.LazyFrame) -> list[StoreSku] | None:
         """Return the first series of each block; None where rows are not in the order of their series."""
-        with self._starting:
+        with self._lock:
             if version in self._starts:
                 self._starts.move_to_end(version)
                 return self._starts[version]
+            # Of other products nobody waits meanwhile.
+            starting = self._starting.setdefault(version, Lock())
+        with starting:
+            with self._lock:
+                if version in self._starts:
+                    return self._starts[version]
             found: list[StoreSku] = scan.select(_SERIES).gather_every(BLOCK_ROWS).collect().rows()
-            self._starts[version] = known = found if all(a <= b for a, b in pairwise(found)) else None
-            while len(self._starts) > _MOST_STARTS:
-                self._starts.popitem(last=False)
+            known = found if all(a <= b for a, b in pairwise(found)) else None
+            with self._lock:
+                self._starts[version] = known
+                self._starting.pop(version, None)
+                while len(self._starts) > _MOST_STARTS:
+                    self._starts.popitem(last=False)
             return known
 
     def _blocks(self, version: str, scan: pl.LazyFrame, places: Sequence[int], *, keeps: bool) -> pl.LazyFrame:

@@ -6,6 +6,7 @@ What belongs here: which runs those are, and looking for new ones from time to t
 import logging
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
+from time import monotonic
 from typing import Final, Self
 
 from forecast_assets.core.errors import ForecastAssetsError
@@ -17,6 +18,8 @@ from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
 LOOKS_EVERY_SECONDS: Final = 10.0
+# A run that could not be prepared is tried again after so long.
+TRIED_AGAIN_SECONDS: Final = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +62,7 @@ class Warming:
         self, stores: Stores, features: OnlineFeatures, few: RowBlocks, every_seconds: float = LOOKS_EVERY_SECONDS
     ) -> None:
         self._stores, self._features, self._few, self._every = stores, features, few, every_seconds
+        self._next_try: dict[RunKey, float] = {}
         self._stopped = Event()
         self._thread = Thread(target=self._keep, name="warming", daemon=True)
 
@@ -76,14 +80,31 @@ class Warming:
 
         Args:
             told: Is called with each run before it is prepared.
+
+        Raises:
+            Exception: What kept the first of them from being prepared, once all others are; it is tried again later.
         """
         state = self._stores.ledger.state()
         runs = runs_to_warm(state)
         # Rows are there in seconds, in the background; preparing a run takes half a minute.
         self._warm_rows([state.publications[run] for run in runs])
-        for run in runs:
-            self._features.warm(run, told)
+        failed = [error for run in runs if (error := self._warmed(run, told)) is not None]
         self._features.let_go_old()
+        if failed:
+            raise failed[0]
+
+    def _warmed(self, run: RunKey, told: Callable[[RunKey], None]) -> Exception | None:
+        """Have a run answered about at once; return what keeps it from that, which is no other run's fault."""
+        if monotonic() < self._next_try.get(run, 0.0):
+            return None
+        try:
+            self._features.warm(run, told)
+        except Exception as error:  # noqa: BLE001 - the others are warmed too, and then it is told
+            # It takes all cores for half a minute to find that out: not with every look.
+            self._next_try[run] = monotonic() + TRIED_AGAIN_SECONDS
+            return error
+        self._next_try.pop(run, None)
+        return None
 
     def try_once(self, told: Callable[[RunKey], None] = lambda _run: None) -> None:
         """Do the same, and log what keeps a run from being prepared: a service goes on, and whoever asks is told.
@@ -95,7 +116,7 @@ class Warming:
             self.once(told)
         except (ForecastAssetsError, OSError) as error:
             _log.warning("a run could not be prepared: %s", error)
-        except Exception:  # noqa: BLE001 - a defect here must not end the only look at the ledger
+        except BaseException:  # noqa: BLE001 - a defect here must not end the only look at the ledger
             _log.exception("a run could not be prepared")
 
     def _warm_rows(self, runs: Sequence[Publication]) -> None:

@@ -282,3 +282,27 @@ def test_a_process_that_is_forked_from_this_one_uses_connections_of_its_own(
     os.close(reads)
     os.close(writes)
     assert cache.get(["a", "b"]) == [b"1", b"2"]
+
+
+def test_nobody_else_may_read_it(start: Callable[..., OnDiskCache], path: Path) -> None:
+    cache = start()
+    assert cache.put({"one": b"1"}, 60.0)
+    assert {each.stat().st_mode & 0o077 for each in path.parent.glob("features.sqlite*")} == {0}
+
+
+def test_what_is_put_right_after_a_damaged_file_was_set_aside_is_there(
+    start: Callable[..., OnDiskCache], path: Path
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no database, but bytes that somebody has left" * 1_000)
+    cache = start()
+    assert cache.get(["one"]) == [None]
+    assert cache.put({"one": b"1"}, 60.0)
+    assert cache.get(["one"]) == [b"1"]
+
+
+def test_many_open_a_new_file_at_once(start: Callable[..., OnDiskCache]) -> None:
+    caches = [start() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        put = [*pool.map(lambda at: caches[at].put({f"n{at}": b"1"}, 60.0), range(8))]
+    assert put == [True] * 8

@@ -3,8 +3,10 @@
 import logging
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from random import Random
+from threading import Event
 
 import polars as pl
 import pytest
@@ -255,3 +257,27 @@ def test_nothing_is_kept_after_closing_and_rows_are_read_nevertheless(
     assert_frame_equal(blocks.rows(run, "forecasts", [one]).collect(), scanned(stores, run, [one]))
     blocks.finish()
     assert blocks._kept.size == size
+
+
+def test_who_knows_where_blocks_begin_waits_for_nobody_who_looks_for_others(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, run = RowBlocks(stores), published(stores, monkeypatch)
+    expected = scanned(stores, run, [SERIES[3]])
+    assert_frame_equal(blocks.rows(run, "forecasts", [SERIES[3]]).collect(), expected)
+    looks, goes_on = Event(), Event()
+
+    def slowly(*_: object) -> None:
+        looks.set()
+        assert goes_on.wait(10)
+        raise OSError("the disk is gone")
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(pl.LazyFrame, "gather_every", slowly)
+        other = pool.submit(blocks.rows, run, "stockout_risks", [SERIES[3]])
+        assert looks.wait(10)
+        assert_frame_equal(blocks.rows(run, "forecasts", [SERIES[3]]).collect(), expected)
+        goes_on.set()
+        with pytest.raises(OSError, match="disk is gone"):
+            other.result()
+    blocks.finish()

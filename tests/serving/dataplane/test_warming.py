@@ -54,6 +54,42 @@ class NotedFeatures:
         pass
 
 
+class RefusedOnce(NotedFeatures):
+    """Cannot prepare runs of one version."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self.version, self.looks = version, 0
+
+    def warm(self, run: RunKey, told: object) -> None:
+        super().warm(run, told)
+        if run.model_version == self.version:
+            raise StorageError("this code makes other numbers", remedy="none")
+
+    def let_go_old(self) -> None:
+        self.looks += 1
+
+
+def test_a_run_that_cannot_be_prepared_holds_up_no_other_and_is_left_alone_for_a_while(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(stores)
+    for version, channel in (("stat-1", "champion"), ("stat-2", "challenger")):
+        register(stores, version)
+        publish(stores, run_key(0, version))
+        stores.registry.promote(version, by="ana", reason="better", channel=channel)
+    features = RefusedOnce("stat-1")
+    warming = Warming(stores, cast("OnlineFeatures", features), RowBlocks(stores))
+    with pytest.raises(StorageError, match="other numbers"):
+        warming.once()
+    warming.once()
+    assert [run.model_version for run in features.warmed] == ["stat-1", "stat-2", "stat-2"]
+    assert features.looks == 2
+    monkeypatch.setattr("forecast_assets.serving.dataplane.warming.monotonic", lambda: 1e12)
+    with pytest.raises(StorageError):
+        warming.once()
+
+
 class NotedBlocks:
     """Notes whose rows are kept beforehand, and fails every time."""
 
