@@ -22,7 +22,7 @@ from resources.ledger.entries.judged_days import AUTOMATION
 from resources.ledger.entries.measure import Measurements
 from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.weigh import BETTER, ChallengerVerdicts
-from resources.ledger.present import present_of_days
+from resources.ledger.present import present
 from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 from resources.stores.registry import Registry
@@ -250,7 +250,7 @@ def first_unseen_day(stores: Stores, cadence: Cadence, now: datetime | None = No
     """
     state = stores.ledger.state()
     measured = (day for name, day in state.part(Measurements).by_day if name == cadence.name)
-    over = last_day_over((now or present_of_days(state)).astimezone(UTC))
+    over = last_day_over((now or present(state)).astimezone(UTC))
     sold = stores.observations.newest_day("sales", until=over)
     seen = max([sold, *measured])
     return next(day for day in (seen + timedelta(days=at) for at in range(1, 8)) if cadence.allows(day - _DAY))
