@@ -4,7 +4,8 @@ What belongs here: putting and getting many at once, and what goes when the file
 What does not: what is kept, or a file that fails (`disk_file`).
 
 The file is not asked to be right: entries are sealed (`sealed`). What is too old is removed when something is put; when
-there is no room, the group that ends first goes, and nothing goes for what would end before it.
+there is no room, the group that ends first goes, if it has less than half of the time left that the new one has. What
+is put again always ends later: groups that do not fit together would else push each other out for ever.
 """
 
 import json
@@ -58,6 +59,8 @@ _ENDS_FIRST: Final = """
 SELECT group_id, until FROM groups
 WHERE until < ? AND name NOT IN (SELECT value FROM json_each(?)) ORDER BY until LIMIT 1
 """
+# Of the time that a new group has: a group goes for it that has less left.
+_GOES_WITH_LESS: Final = 0.5
 _DROPPED_AT_A_TIME: Final = 500
 _LOOKS_EVERY_SECONDS: Final = 60.0
 # Names have so many parts in front that entries of one group have in common: what entries say, and of what.
@@ -144,7 +147,10 @@ class OnDiskCache:
         self._drop_ended(connection)
         groups = _by_group(list(sealed))
         while not _has_put(connection, groups, sealed, until):
-            ends_first = connection.execute(_ENDS_FIRST, (until, json.dumps(list(groups)))).fetchone()
+            now = self._clock()
+            ends_first = connection.execute(
+                _ENDS_FIRST, (now + _GOES_WITH_LESS * (until - now), json.dumps(list(groups)))
+            ).fetchone()
             if ends_first is None:
                 raise sqlite3.OperationalError("it may have no more bytes, or the disk has none")
             _drop(connection, *ends_first)

@@ -14,6 +14,8 @@ from threading import Lock, Semaphore, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
+from forecast_assets.core.panics import as_error
+
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 
@@ -142,4 +144,5 @@ class MadeOnce(Generic[Key, Made]):
                 # It may have been let go, and be made again by now.
                 if self._kept.get(key) is kept:
                     del self._kept[key]
-            kept.made.set_exception(error)
+            # What is no `Exception` would go around whoever falls back.
+            kept.made.set_exception(as_error(error))

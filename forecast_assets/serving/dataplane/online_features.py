@@ -1,7 +1,8 @@
 """Online features: what a prediction needs of a few series, from a run that is prepared here, or from a cache.
 
-What belongs here: where it comes from, and what is put into the cache when. What does not: what entries say
-(`feature_entries`), where they are (`resources.feature_cache`), or preparing a run (`prepared`).
+What belongs here: where it comes from, and what is put into the cache when. What does not: putting it
+(`runs_in_cache`), what entries say (`feature_entries`), where they are (`resources.feature_cache`), or preparing a run
+(`prepared`).
 
 A run that is prepared in this process answers about all of its series, so that nothing of it is looked up. Else the
 cache is asked; on a miss the run is prepared, and what was missed is put into the cache, in the background. A run of
@@ -10,9 +11,8 @@ what was made from anything else is never found. Nothing is older than it may be
 when its run was prepared.
 """
 
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -20,30 +20,29 @@ from time import monotonic, time
 from typing import Final
 
 import numpy as np
+import polars as pl
 
-from forecast_assets.core.arrays import Rows
-from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.contracts import FORECASTS
+from forecast_assets.core.errors import ForecastAssetsError, first_ten
 from forecast_assets.core.keys import RunKey, StoreSku
+from forecast_assets.core.panics import as_error
 from forecast_assets.features.changes import SeriesChange
+from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.serving.dataplane.feature_entries import (
-    FORMAT,
     RunPart,
     prepared_from,
     read_run_entry,
-    run_entry,
-    series_batch,
 )
 from forecast_assets.serving.dataplane.made_once import MadeOnce
 from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.prepared_runs import MOST_KEPT, PreparedRuns
-from forecast_assets.serving.dataplane.putting import SeriesBlock, put_block, putting
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.run_basis import RunBasis
+from forecast_assets.serving.dataplane.runs_in_cache import RunsInCache, name_of, name_of_series
 from forecast_assets.serving.dataplane.what_if import what_if
 from resources.feature_cache.cache import FeatureCache
 from resources.stores.home import Stores
 
-# Series that are put at a time: two megabytes, and as long as others who put wait.
-_BLOCK: Final = 500
 _READING: Final = 4
 KEPT_SECONDS: Final = 86_400.0
 # What waits for a run in the background looks so often whether the process ends.
@@ -51,8 +50,6 @@ _WAITS_SECONDS: Final = 0.5
 # When so much of its time is left, a run is prepared and put again by who has it prepared; and later, by who has not.
 _RENEWED_AT: Final = 0.25
 _TAKEN_OVER_AT: Final = 0.1
-# A run of which a part was taken and the rest refused, as by a disk that is full, is not put again for so long.
-_PUT_AGAIN_SECONDS: Final = 300.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -84,6 +81,7 @@ class OnlineFeatures:
         cache: Where features are kept besides.
         keeps_seconds: How long they may be kept.
         clock: Returns seconds of the epoch.
+        few: Reads published rows of few series; of its own if left out.
     """
 
     def __init__(
@@ -93,17 +91,18 @@ class OnlineFeatures:
         cache: FeatureCache,
         keeps_seconds: float = KEPT_SECONDS,
         clock: Callable[[], float] = time,
+        few: RowBlocks | None = None,
     ) -> None:
         self._prepared, self._cache, self._keeps, self._clock = prepared, cache, keeps_seconds, clock
         self._bases: MadeOnce[RunKey, RunBasis] = MadeOnce(lambda run: RunBasis.of(stores, run), 2 * MOST_KEPT)
         self._parts: dict[str, RunPart] = {}
         self._missed: dict[RunKey, set[StoreSku]] = {}
-        self._put_here: set[RunKey] = set()
+        self._few = few or RowBlocks(stores)
         self._tried: set[RunKey] = set()
-        self._put_again: dict[RunKey, float] = {}
-        self._hits = self._misses = self._put = 0
+        self._hits = self._misses = 0
         self._lock = Lock()
         self._closed = Event()
+        self._runs = RunsInCache(cache, self._bases, clock, self._closed)
         self._readers = ThreadPoolExecutor(_READING, thread_name_prefix="features")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="features-put")
 
@@ -125,9 +124,15 @@ class OnlineFeatures:
             ForecastAssetsError: If it cannot be prepared.
         """
         until = monotonic() + timeout
-        if not self._prepared.is_ready(run) and self._may_have(run):
+        if not self._prepared.is_ready(run) and self._runs.may_have(run):
+            reading = self._readers.submit(self._read, run, series)
             # Where it does not answer in time, as while libraries are loaded, that is no reason to prepare the run.
-            found = self._readers.submit(self.cached, run, series).result(timeout)
+            try:
+                found = reading.result(timeout)
+            except TimeoutError:
+                # Nobody wants it any more: who asks next is not to wait for it.
+                reading.cancel()
+                raise
             if found is not None:
                 return found
         is_missed = not self._prepared.is_ready(run)
@@ -149,8 +154,8 @@ class OnlineFeatures:
         """
         basis, asked = self._bases.get(run), sorted(set(series))
         part = self._part(basis)
-        names = [_name_of(basis, one) for one in asked]
-        found = self._cache.get(names if part else [*names, _name(basis, "run")])
+        names = [name_of_series(basis, one) for one in asked]
+        found = self._cache.get(names if part else [*names, name_of(basis, "run")])
         try:
             if part is None and found[-1] is not None:
                 part = self._keep_part(basis, read_run_entry(found[-1]))
@@ -165,6 +170,34 @@ class OnlineFeatures:
             return None
         self._count(len(asked), len(asked))
         return made
+
+    def _read(self, run: RunKey, series: Sequence[StoreSku]) -> PreparedRun | None:
+        try:
+            return self._found(run, series)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise as_error(error) from error
+
+    def _found(self, run: RunKey, series: Sequence[StoreSku]) -> PreparedRun | None:
+        """Return what the cache has, if it has all that the run has of it: for a wrong name none is prepared."""
+        made = self.cached(run, series)
+        one = self._one_of_whole(run, 0.0) if made is None else None
+        if one is None:
+            return made
+        asked = set(series)
+        try:
+            known = self._published(run, asked)
+        except (ForecastAssetsError, OSError, pl.exceptions.PolarsError) as error:
+            _log.warning("the published rows of %s cannot be read: %s", run, error)
+            return None
+        # Whoever asks finds that others are missing, as in a run that is prepared.
+        return self.cached(run, sorted(known) or [one]) if known < asked else None
+
+    def _published(self, run: RunKey, series: Collection[StoreSku]) -> set[StoreSku]:
+        """Return which of some series a run has."""
+        rows = self._few.rows(self._bases.get(run).publication, FORECASTS.name, [*series], keeps=False)
+        return set(rows.select(SERIES_KEY).unique().collect().rows())
 
     def warm(self, run: RunKey, told: Callable[[RunKey], None] = lambda _run: None) -> None:
         """See to it that questions about a run are answered at once: prepare it here, unless others have put all of it.
@@ -188,12 +221,8 @@ class OnlineFeatures:
         elif self._prepared.seconds_left(run) < _RENEWED_AT * self._keeps:
             self._prepared.renew(run)
         prepared = self._prepared.get(run)
-        if self._cache.is_shared and not self.is_whole(run, _RENEWED_AT) and self._may_put(run):
-            try:
-                self._put_all(run, prepared)
-            except Exception:  # noqa: BLE001 - questions are answered without it
-                self._put_again[run] = monotonic() + _PUT_AGAIN_SECONDS
-                _log.exception("%s could not be put into the cache", run)
+        if self._cache.is_shared and not self.is_whole(run, _RENEWED_AT) and self._runs.may_put(run):
+            self._runs.put_all(run, prepared, self._seconds(run))
         if self._answers(run):
             self._let_go(run)
 
@@ -214,16 +243,16 @@ class OnlineFeatures:
         """Say how the cache does."""
         trouble = self._cache.trouble()
         with self._lock:
-            return FeatureState(self._cache.place, trouble is None, self._hits, self._misses, self._put)
+            return FeatureState(self._cache.place, trouble is None, self._hits, self._misses, self._runs.put)
 
     def degraded(self) -> tuple[str, ...]:
         """Return what is worse than usual, in sentences."""
-        trouble = self._cache.trouble()
-        return (
-            ()
-            if trouble is None
-            else (f"features are of runs prepared in this process alone: {self._cache.what} fails ({trouble})",)
-        )
+        trouble, what = self._cache.trouble(), self._cache.what
+        if trouble is not None:
+            return (f"features are of runs prepared in this process alone: {what} fails ({trouble})",)
+        # One that is held no more is asked for no more.
+        held = [str(run) for run in self._runs.refused() if self._prepared.is_ready(run)]
+        return (f"features of {first_ten(held)} are of this process alone: {what} did not take them",) if held else ()
 
     def finish(self) -> None:
         """Wait until what is to be put is put."""
@@ -257,25 +286,12 @@ class OnlineFeatures:
 
     def _one_of_whole(self, run: RunKey, left: float) -> StoreSku | None:
         """Return a series of a run of which all are in the shared cache for so long a share of their time yet."""
-        if not self._cache.is_shared:
-            return None
-        (said,) = self._cache.get([_name(self._bases.get(run), "whole")])
-        if said is None:
-            return None
-        until, store_id, sku_id = json.loads(said)
-        return (store_id, sku_id) if until - self._clock() >= left * self._keeps else None
+        return self._runs.one_of_whole(run, left * self._keeps)
 
     def _let_go(self, run: RunKey) -> None:
         """Let go of a run that is answered from the cache, unless that may be gone at any time."""
         if self._cache.is_lasting:
             self._prepared.let_go(run)
-
-    def _may_put(self, run: RunKey) -> bool:
-        return monotonic() >= self._put_again.get(run, 0.0)
-
-    def _may_have(self, run: RunKey) -> bool:
-        """Whether it is worth asking: in a cache of this process nothing is but what it put."""
-        return self._cache.is_shared or run in self._put_here
 
     def _part(self, basis: RunBasis) -> RunPart | None:
         with self._lock:
@@ -308,7 +324,7 @@ class OnlineFeatures:
         """Wait for a run, and put what was asked of it meanwhile."""
         try:
             prepared = self._awaited(run)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, and tries again
+        except BaseException as error:  # noqa: BLE001 - whoever asked is told, and tries again
             with self._lock:
                 self._missed.pop(run, None)
             _log.warning("%s could not be prepared, so none of it is put into the cache: %s", run, error)
@@ -321,10 +337,9 @@ class OnlineFeatures:
         if not known:
             return
         try:
-            until, rows = self._clock() + self._seconds(run), np.array([prepared.places[one] for one in known])
-            if self._put_rows(run, prepared, rows, until):
-                self._put_run(run, prepared, until)
-        except Exception:  # noqa: BLE001 - questions are answered without it
+            rows = np.array([prepared.places[one] for one in known])
+            self._runs.put_few(run, prepared, rows, self._seconds(run))
+        except BaseException:  # noqa: BLE001 - questions are answered without it
             _log.exception("features of %s could not be put into the cache", run)
 
     def _awaited(self, run: RunKey) -> PreparedRun | None:
@@ -338,51 +353,6 @@ class OnlineFeatures:
                     raise
         return None
 
-    def _put_all(self, run: RunKey, prepared: PreparedRun) -> None:
-        count, until = prepared.panel.series.height, self._clock() + self._seconds(run)
-        # The first block tells whether anything is taken, and whether a process is worth its start.
-        if not self._put_rows(run, prepared, np.arange(min(_BLOCK, count)), until):
-            return
-        with putting(self._cache, count) as put:
-            for start in range(_BLOCK, count, _BLOCK):
-                rows = np.arange(start, min(start + _BLOCK, count))
-                if self._closed.is_set():
-                    return
-                if not self._put_rows(run, prepared, rows, until, put):
-                    self._put_again[run] = monotonic() + _PUT_AGAIN_SECONDS
-                    return
-        if self._put_run(run, prepared, until):
-            said = json.dumps([until, *prepared.panel.series.row(0)]).encode()
-            self._cache.put({_name(self._bases.get(run), "whole"): said}, until - self._clock())
-
-    def _put_rows(
-        self,
-        run: RunKey,
-        prepared: PreparedRun,
-        rows: Rows,
-        until: float,
-        put: Callable[[SeriesBlock], bool] | None = None,
-    ) -> bool:
-        basis = self._bases.get(run)
-        names = [_name_of(basis, prepared.panel.series.row(int(row))) for row in rows]
-        block = SeriesBlock(names, series_batch(prepared, rows), until - self._clock())
-        is_put = put_block(self._cache, block) if put is None else put(block)
-        with self._lock:
-            self._put += len(rows) if is_put else 0
-            self._put_here.add(run)
-        return is_put
-
-    def _put_run(self, run: RunKey, prepared: PreparedRun, until: float) -> bool:
-        return self._cache.put({_name(self._bases.get(run), "run"): run_entry(prepared, until)}, until - self._clock())
-
     def _seconds(self, run: RunKey) -> float:
         """Return for how long what is made of a prepared run may be kept."""
         return min(self._prepared.seconds_left(run), self._keeps)
-
-
-def _name(basis: RunBasis, what: str) -> str:
-    return f"{FORMAT}:{basis.key.feature_version}:{basis.digest}:{what}"
-
-
-def _name_of(basis: RunBasis, series: Sequence[str]) -> str:
-    return _name(basis, json.dumps(list(series), ensure_ascii=False, separators=(",", ":")))

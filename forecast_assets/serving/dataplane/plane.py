@@ -107,7 +107,7 @@ class DataPlane:
         self.clock, self.events, self.is_sandbox = clock, events, is_sandbox
         self.few = RowBlocks(self.stores)
         prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
-        self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds)
+        self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds, few=self.few)
         self.predictor = Predictor(self.stores, features=self.features, few=self.few, is_sandbox=is_sandbox)
         self.comparer = Comparer(self.stores, prepared, features=self.features, few=self.few, pair=pair)
 

@@ -125,21 +125,41 @@ def test_the_file_has_no_more_than_it_may_and_what_ends_first_goes(
     cache, kept = start(most_bytes=4 << 20), dict[str, dict[str, bytes]]()
     for at in range(5):
         kept[f"1:v:{at}"] = named(f"1:v:{at}", 300)
-        assert cache.put(kept[f"1:v:{at}"], 60 + at)
+        assert cache.put(kept[f"1:v:{at}"], 10 * 3**at)
     found = {group: [each is not None for each in cache.get(list(entries))] for group, entries in kept.items()}
     assert {group: sum(there) for group, there in found.items()} == {
         "1:v:0": 0, "1:v:1": 0, "1:v:2": 300, "1:v:3": 300, "1:v:4": 300,
     }  # fmt: skip
     cache.close()
     assert path.stat().st_size <= 4 << 20
-    # Nothing goes for what would end before it: two that both want the room do not push each other out for ever.
+    # Nothing goes for what would not have twice its time left.
     cache = start(most_bytes=4 << 20)
-    assert not cache.put(named("1:v:late", 300), 30)
+    assert not cache.put(named("1:v:late", 300), 180)
     assert cache.trouble() == "it may have no more bytes, or the disk has none"
     assert all(each is not None for group in ("1:v:2", "1:v:3", "1:v:4") for each in cache.get(list(kept[group])))
     # Nor is a group put that is larger than all there may be.
-    assert not cache.put(named("1:v:large", 1_500), 90)
+    assert not cache.put(named("1:v:large", 1_500), 100_000)
     assert path.stat().st_size <= 4 << 20
+
+
+def test_two_that_do_not_fit_together_and_are_put_again_do_not_push_each_other_out(
+    start: Callable[..., OnDiskCache],
+) -> None:
+    now = [1_000.0]
+    cache = start(most_bytes=2 << 20, clock=lambda: now[0])
+    first, second = named("1:v:first", 300), named("1:v:second", 300)
+    taken = []
+    for _ in range(3):
+        taken.append((cache.put(first, 60), cache.put(second, 60)))
+        now[0] += 10
+        # What is put again ends later than what is there.
+        assert not cache.put(second, 60)
+        assert cache.get(list(first)) == list(first.values())
+    assert taken == [(True, False)] * 3
+    # Nobody puts the first again: the second has its place before it ends.
+    now[0] += 25
+    assert cache.put(second, 60)
+    assert cache.get(list(second)) == list(second.values())
 
 
 @pytest.mark.parametrize("is_open", [False, True])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
-from forecast_assets.serving.dataplane import online_features
+from forecast_assets.serving.dataplane import runs_in_cache
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, PredictionAsked
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.prepared import PreparedRun
@@ -42,7 +43,7 @@ def opened(path: Path, now: list[float]) -> Callable[..., OnDiskCache]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(online_features, "_BLOCK", 10)
+    monkeypatch.setattr(runs_in_cache, "BLOCK", 10)
 
 
 def warmed(process: Process) -> list[RunKey]:
@@ -86,7 +87,7 @@ def test_many_series_are_put_by_a_process_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     del small_blocks
-    monkeypatch.setattr(online_features, "putting", partial(putting, least_series=10))
+    monkeypatch.setattr(runs_in_cache, "putting", partial(putting, least_series=10))
     first = process(opened())
     warmed(first)
     assert (first.features.state().put, first.features.is_whole(KEY)) == (36, True)
@@ -114,7 +115,7 @@ def test_killed_in_the_middle_of_putting_a_restart_prepares_and_puts_all(
 ) -> None:  # fmt: skip
     del small_blocks
     with monkeypatch.context() as patch:
-        patch.setattr(online_features, "putting", dying)
+        patch.setattr(runs_in_cache, "putting", dying)
         first = process(opened())
         warmed(first)
     assert (first.features.state().put, first.features.is_whole(KEY), first.features.is_ready(KEY)) == (20, False, True)
@@ -144,14 +145,16 @@ def test_where_there_is_no_room_the_run_is_held_and_it_is_told(
 
 
 def test_in_a_folder_that_cannot_be_written_every_answer_is_right(
-    process: Start, opened: Callable[..., OnDiskCache], prepared: PreparedRun, path: Path
-) -> None:
+    process: Start, opened: Callable[..., OnDiskCache], prepared: PreparedRun, path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     path.parent.write_text("no folder")
     one = process(opened())
     assert warmed(one) == [KEY]
     require_equal(one.answer(*asked(prepared, 2)), prepared, asked(prepared, 2))
     assert "File exists" in one.features.degraded()[0]
     path.parent.unlink()
+    monkeypatch.setattr(one.features._runs, "_put_again", {})
     warmed(one)
     assert (one.prepared_times, one.features.is_whole(KEY), one.features.is_ready(KEY)) == (1, True, False)
 
@@ -234,3 +237,19 @@ def test_comparisons_with_other_inputs_are_answered_from_it_too(
         assert figure.causes.rows() == other.causes.rows()
     assert (found.words, found.is_degraded) == (expected.words, False)
     assert again.features.state().hits == 1
+
+
+def test_a_wrong_name_is_refused_and_no_run_is_prepared_for_it(
+    process: Start, opened: Callable[..., OnDiskCache], prepared: PreparedRun
+) -> None:
+    one, (known,) = process(opened()), series(prepared, 2)
+    warmed(one)
+    for _ in range(2):
+        with pytest.raises(InputError, match="has no series S-01/none") as alone:
+            one.answer(SeriesChange("S-01", "none"))
+        with pytest.raises(InputError, match="has no series S-01/none") as beside:
+            one.answer(SeriesChange(*known), SeriesChange("S-01", "none"))
+        assert alone.value.facts["series"] == beside.value.facts["series"] == [["S-01", "none"]]
+        warmed(one)
+    assert (one.prepared_times, one.features.is_whole(KEY)) == (1, True)
+    require_equal(one.answer(*asked(prepared, 2)), prepared, asked(prepared, 2))

@@ -138,6 +138,20 @@ def test_no_more_are_made_at_once_than_may_be_and_all_are_made() -> None:
     assert most == [1, 1, 1, 1]
 
 
+class _PanicError(BaseException):
+    """As libraries report defects of their own, around `Exception`."""
+
+
+def test_a_panic_of_a_library_is_an_error_like_others() -> None:
+    def make(_key: str) -> int:
+        raise _PanicError("index out of bounds")
+
+    kept: MadeOnce[str, int] = MadeOnce(make, 2)
+    with pytest.raises(RuntimeError, match=r"_PanicError: index out of bounds"):
+        kept.get("a", 20)
+    assert not kept.is_begun("a")
+
+
 def test_what_fails_lets_the_next_one_be_made() -> None:
     def make(key: str) -> str:
         if key == "a":
