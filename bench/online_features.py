@@ -27,7 +27,13 @@ from bench.what_if import Took, row, timed
 from forecast_assets.core.keys import RunKey
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.presentation.text import table
-from forecast_assets.serving.dataplane.feature_entries import prepared_from, read_run_entry, run_entry, series_entries
+from forecast_assets.serving.dataplane.feature_entries import (
+    entries_of,
+    prepared_from,
+    read_run_entry,
+    run_entry,
+    series_batch,
+)
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.prepared_runs import PreparedRuns
@@ -83,7 +89,7 @@ def fill(stores: Stores, run: RunKey, url: str) -> None:
     names = [prepared.panel.series.row(int(at)) for at in rows]
     of_run = run_entry(prepared, time.time() + 3_600.0)
     part = read_run_entry(of_run)
-    encoded, encoding = cost(lambda: series_entries(prepared, rows))
+    encoded, encoding = cost(lambda: entries_of(series_batch(prepared, rows)))
     sealed, sealing = cost(lambda: [seal("x", entry) for entry in encoded])
     _, opening = cost(lambda: [opened("x", entry) for entry in sealed])
     one_each = list(zip(names, encoded, strict=True))

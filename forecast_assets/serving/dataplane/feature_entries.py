@@ -107,11 +107,6 @@ def run_entry(prepared: PreparedRun, until: float) -> bytes:
     return out.getvalue()
 
 
-def series_entries(prepared: PreparedRun, rows: Rows) -> list[bytes]:
-    """Return the entries of some series, [k] in the order of the run."""
-    return entries_of(series_batch(prepared, rows))
-
-
 def series_batch(prepared: PreparedRun, rows: Rows) -> pa.RecordBatch:
     """Return what entries of some series say, [k] in the order of the run."""
     return _batch(prepared.narrowed(rows))

@@ -16,6 +16,7 @@ from typing import Final
 
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey, StoreSku
+from forecast_assets.core.panics import as_error
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.serving.dataplane.prepared import PreparedRun
 from forecast_assets.serving.dataplane.what_if import WhatIf, require_answerable, what_if, what_ifs
@@ -159,9 +160,5 @@ def _answer_alone(asked: _Asked) -> None:
 def _set_answer(asked: _Asked) -> None:
     try:
         asked.answer.set_result(what_if(asked.prepared, asked.changes))
-    except Exception as error:  # noqa: BLE001 - whoever asked is told
-        asked.answer.set_exception(error)
-    except BaseException as error:  # noqa: BLE001
-        # Libraries report defects of theirs so; for whoever asked it is a model that failed.
-        _log.exception("the model failed")
-        asked.answer.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+    except BaseException as error:  # noqa: BLE001 - whoever asked is told
+        asked.answer.set_exception(as_error(error))

@@ -29,7 +29,13 @@ from forecast_assets.operations.external_forecasts import (
 )
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
-from forecast_assets.serving.dataplane.feature_entries import prepared_from, read_run_entry, run_entry, series_entries
+from forecast_assets.serving.dataplane.feature_entries import (
+    entries_of,
+    prepared_from,
+    read_run_entry,
+    run_entry,
+    series_batch,
+)
 from forecast_assets.serving.dataplane.prepared import PreparedRun, prepare_run
 from forecast_assets.serving.dataplane.run_basis import RunBasis
 from forecast_assets.serving.dataplane.what_if import WhatIf, what_if, what_if_apart, what_ifs
@@ -166,7 +172,7 @@ def test_a_part_of_a_run_answers_as_the_whole_also_when_it_was_bytes_meanwhile(
 ) -> None:
     random, count = np.random.default_rng(9), prepared.panel.series.height
     basis, part = RunBasis.of(runner.stores, prepared.key.run), read_run_entry(run_entry(prepared, math.inf))
-    entries, names = series_entries(prepared, np.arange(count)), prepared.panel.series.rows()
+    entries, names = entries_of(series_batch(prepared, np.arange(count))), prepared.panel.series.rows()
     for size in (1, 2, 6, count):
         rows = np.sort(random.choice(count, size, replace=False))
         asked = [random_change(prepared, int(row), random) for row in rows[: random.integers(1, 7)]]
