@@ -176,6 +176,30 @@ RULES: Final = (
             GROUP BY step HAVING abs(sum(reconciled_units) - sum(base_units)) > 0.5 * sum(base_units) + 1""",
         remedy="Reconciliation moved the total by more than half: compare base_node_forecasts with base_forecasts.",
     ),
+    Rule(
+        name="overrides_begin_with_the_untouched_forecast",
+        product="forecast_overrides",
+        reads=("reconciled_forecasts",),
+        failing="""
+            SELECT p.store_id, p.sku_id, p.step, p.model_units, r.reconciled_units
+            FROM product p LEFT JOIN reconciled_forecasts r USING (store_id, sku_id, step)
+            WHERE p.model_units IS DISTINCT FROM r.reconciled_units""",
+        remedy="Two runs of this key overlapped: run it again.",
+    ),
+    Rule(
+        name="overrides_follow_one_another",
+        product="forecast_overrides",
+        # The first goes on from the model, each other from the one before it, and one that did not act moved nothing.
+        failing=f"""
+            WITH told AS (
+                SELECT *, lag(after_units, 1, model_units) OVER row AS found_units,
+                    row_number() OVER row AS place
+                FROM product WINDOW row AS (PARTITION BY {ROW} ORDER BY application))
+            SELECT {ROW}, application, override_id, found_units, before_units, after_units FROM told
+            WHERE before_units <> found_units OR place <> application
+                OR (superseded_by <> '' AND after_units <> before_units)""",  # noqa: S608
+        remedy=BUG,
+    ),
     _complete("stockout_risks"),
     Rule(
         name="probabilities_lie_between_zero_and_one",
@@ -194,11 +218,15 @@ RULES: Final = (
     Rule(
         name="lost_units_never_exceed_the_forecast",
         product="stockout_risks",
-        reads=("reconciled_forecasts",),
-        failing="""
-            SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units, r.reconciled_units
+        reads=("reconciled_forecasts", "forecast_overrides"),
+        failing=f"""
+            WITH last AS (
+                SELECT {ROW}, arg_max(after_units, application) AS after_units FROM forecast_overrides GROUP BY ALL)
+            SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units,
+                coalesce(o.after_units, r.reconciled_units) AS forecast_units
             FROM product p JOIN reconciled_forecasts r USING (store_id, sku_id, step)
-            WHERE p.expected_lost_units > r.reconciled_units""",
+            LEFT JOIN last o USING (store_id, sku_id, step)
+            WHERE p.expected_lost_units > coalesce(o.after_units, r.reconciled_units)""",  # noqa: S608
         remedy=BUG,
     ),
     _complete("forecast_explanations"),
@@ -210,6 +238,17 @@ RULES: Final = (
             WHERE {_SUM} + reconciliation_units + override_units <> forecast_units
                 OR forecast_units + stock_units <> expected_sales_units""",  # noqa: S608
         remedy=BUG,
+    ),
+    Rule(
+        name="override_is_what_was_applied",
+        product="forecast_explanations",
+        reads=("forecast_overrides",),
+        failing=f"""
+            WITH moved AS (
+                SELECT {ROW}, sum(after_units - before_units) AS units FROM forecast_overrides GROUP BY ALL)
+            SELECT {ROW}, p.override_units, m.units FROM product p FULL JOIN moved m USING (store_id, sku_id, step)
+            WHERE coalesce(m.units, 0) IS DISTINCT FROM p.override_units""",  # noqa: S608
+        remedy="Two runs of this key overlapped: run it again.",
     ),
     Rule(
         name="every_row_has_its_reasons",

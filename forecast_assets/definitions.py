@@ -46,6 +46,7 @@ from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.feature_anomalies.assets import build_feature_anomalies_asset
+from forecast_assets.forecast_overrides.assets import build_forecast_overrides_asset
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.operations.copying import is_copied
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
@@ -144,6 +145,12 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for cadence, branch in branches.items()
             ),
             *(
+                dg.define_asset_job(
+                    overrides_job(cadence), dg.AssetSelection.assets(*branch[_REVISED]), executor_def=_ONE
+                )
+                for cadence, branch in branches.items()
+            ),
+            *(
                 dg.define_asset_job(accuracy_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for cadence, asset in accuracy.items()
             ),
@@ -199,6 +206,11 @@ def accuracy_job(cadence: Cadence) -> str:
     return f"{cadence.name}_accuracy"
 
 
+def overrides_job(cadence: Cadence) -> str:
+    """Return the name of the job that makes a revision for overrides alone, from the forecasts that are published."""
+    return f"{cadence.name}_overrides"
+
+
 def assignment_job(cadence: Cadence) -> str:
     """Return the name of the job that records which version each store follows on one date."""
     return f"{cadence.name}_assignment"
@@ -214,10 +226,15 @@ def review_job(cadence: Cadence) -> str:
     return f"{cadence.name}_review"
 
 
+# What a revision for overrides alone makes anew, of a branch: all from the applied overrides on.
+_REVISED: Final = slice(2, None)
+
+
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:
     return [
         build_base_forecasts_asset(cadence, start),
         build_reconciled_forecasts_asset(cadence, start),
+        build_forecast_overrides_asset(cadence, start),
         build_stockout_risks_asset(cadence, start),
         build_forecast_explanations_asset(cadence, start),
         build_forecasts_asset(cadence, start),

@@ -34,6 +34,7 @@ from forecast_assets.definitions import (
     assignment_job,
     build_defs,
     evidence_job,
+    overrides_job,
     review_job,
     scoring_job,
     stores_resource,
@@ -80,8 +81,10 @@ class Runner(UseCases):
         """Run the scoring of a date with a version; return how many checks passed."""
         key = request.key
         self._show_version(key.model_version)
+        of_overrides = request.correction is not None and request.correction.of_overrides
+        job = overrides_job if of_overrides else scoring_job
         return self._run(
-            scoring_job(CADENCES[key.cadence]),
+            job(CADENCES[key.cadence]),
             partition_key=scoring_partition(key.prediction_date, key.model_version),
             config=_run_config(request.options, str(key), request.correction),
         )

@@ -6,7 +6,6 @@ risk_wording, not_computed), or any estimate.
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_STEP_KEY
@@ -26,7 +25,7 @@ OF_RISKS: Final = (*SERIES_STEP_KEY, "risk_method", "expected_lost_units", *RISK
 
 def explanation_frame(
     base: pl.DataFrame,
-    reconciled: pl.DataFrame,
+    forecasts: pl.DataFrame,
     risks: pl.DataFrame,
     context: ExplanationContext | None = None,
 ) -> pl.DataFrame:
@@ -34,7 +33,7 @@ def explanation_frame(
 
     Args:
         base: `OF_BASE` of `base_forecasts`.
-        reconciled: `OF_RECONCILED` of `reconciled_forecasts`, the same rows in the same order.
+        forecasts: `OF_RECONCILED` of `reconciled_forecasts` as `overridden`, the same rows in the same order.
         risks: `OF_RISKS` of `stockout_risks`, the same rows in the same order.
         context: What the words tell besides the numbers; what is left out is not spoken of.
 
@@ -45,9 +44,9 @@ def explanation_frame(
     Raises:
         InputError: If the three frames do not have the same rows in the same order.
     """
-    _require_same_rows(base, reconciled, "reconciled forecasts")
+    _require_same_rows(base, forecasts, "reconciled forecasts")
     _require_same_rows(base, risks, "stock-out risks")
-    drivers = _drivers(base, reconciled, risks)
+    drivers = _drivers(base, forecasts, risks)
     exact = base.select(*SERIES_STEP_KEY, "target_date", *(to_units(m, name) for name, m in drivers.items()))
     words = _words(base, risks, drivers, context or ExplanationContext())
     return FORECAST_EXPLANATIONS.conform(pl.concat([exact, words], how="horizontal"))
@@ -65,13 +64,13 @@ def _require_same_rows(base: pl.DataFrame, other: pl.DataFrame, name: str) -> No
     )
 
 
-def _drivers(base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame) -> dict[str, Millionths]:
-    forecast = from_units(reconciled["reconciled_units"])
+def _drivers(base: pl.DataFrame, forecasts: pl.DataFrame, risks: pl.DataFrame) -> dict[str, Millionths]:
+    model, forecast = (from_units(forecasts[name]) for name in ("reconciled_units", "forecast_units"))
     lost = from_units(risks["expected_lost_units"].fill_null(0).cast(UNITS))
     return {
         **{name: from_units(base[name]) for name in COMPONENTS},
-        "reconciliation_units": forecast - from_units(base["base_units"]),
-        "override_units": np.zeros_like(forecast),
+        "reconciliation_units": model - from_units(base["base_units"]),
+        "override_units": forecast - model,
         "forecast_units": forecast,
         "stock_units": -lost,
         "expected_sales_units": forecast - lost,

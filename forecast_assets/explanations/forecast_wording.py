@@ -41,6 +41,7 @@ FACT_TYPES: Final = {
     "payday_names": pl.String,
     "covariate_names": pl.String,
     "node_name": pl.String,
+    "override_words": pl.String,
     "age_days": pl.Float64,
     "days_since_sale_days": pl.Float64,
     "planned_price_ratio": pl.Float64,
@@ -81,7 +82,7 @@ def forecast_reason(moving: frozenset[str] | None = None) -> pl.Expr:
         "relatives_units": _relatives,
         "availability_units": _availability,
         "reconciliation_units": _reconciliation,
-        "override_units": lambda: _driver("override_units", pl.lit("an override")),
+        "override_units": _override,
     }
     told = [phrase() for driver, phrase in effects.items() if moving is None or driver in moving]
     return sentence([nothing, _state(), _level(), *told])
@@ -221,6 +222,13 @@ def _reconciliation() -> pl.Expr:
     )
     moved = _driver("reconciliation_units", pl.lit("adding up with the levels above"))
     return moved + pl.coalesce(why, pl.lit(""))
+
+
+def _override() -> pl.Expr:
+    """Who says so, what and why, then the units; told however small they are, since somebody answers for them."""
+    subject = pl.coalesce("override_words", pl.lit("an override"))
+    moved = pl.when(pl.col("override_units") != 0).then(pl.col("override_units"))
+    return pl.format("{} ({})", subject, signed(moved))
 
 
 def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:

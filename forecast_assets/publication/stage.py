@@ -16,6 +16,7 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     CUMULATIVE_FORECASTS,
     FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
     FORECASTS,
     PUBLISHED,
     RECONCILED_FORECASTS,
@@ -35,8 +36,10 @@ from forecast_assets.publication.paths import paths_of_run
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
+from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.publish import Correction, Publication, revision_before
 from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 from resources.stores.products import PredictionStore
 
 # Made beside `forecasts`, from the same products.
@@ -55,7 +58,7 @@ def assemble(run: RunContext) -> StageResult:
     behind = explanations.inputs
     frame = forecasts_frame(
         run.read(run.version(behind[BASE_FORECASTS.name]), DESCRIBED),
-        run.read(run.version(behind[RECONCILED_FORECASTS.name])),
+        run.forecasts(run.version(behind[RECONCILED_FORECASTS.name])),
         run.read(explanations, EXPLAINED),
     )
     series = run.hierarchy.series
@@ -134,8 +137,26 @@ def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:
             remedy="Run it again.",
         )
     before = run.stores.predictions.publication(revision_before(key))
-    require_change(restatement(run.stores, before, asked.known_until))
+    if not overrides_changed(run.stores, before, products):
+        require_change(restatement(run.stores, before, asked.known_until))
     return Correction(asked.by, asked.reason, known_until=made_from)
+
+
+def overrides_changed(stores: Stores, before: Publication, products: Mapping[str, str]) -> bool:
+    """Return whether other overrides or rules move a run than moved the revision before it.
+
+    Args:
+        stores: Where everything is.
+        before: The revision before.
+        products: Versions of the run's products, by name.
+    """
+    told = [of.get(FORECAST_OVERRIDES.name) for of in (before.products, products)]
+    said = [{} if each is None else stores.predictions.version(each).facts for each in told]
+    policies = stores.ledger.state().part(Policies)
+    one, other = (
+        (each.get("overrides", []), policies.require(each.get("policy", "")).policy.planning) for each in said
+    )
+    return one != other
 
 
 def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dict[str, str]:
@@ -144,6 +165,7 @@ def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dic
     expected = {
         "forecast_explanations": explanations.version,
         "stockout_risks": explanations.inputs["stockout_risks"],
+        "forecast_overrides": explanations.inputs["forecast_overrides"],
         "forecasts": products["forecasts"].version,
         "aggregate_forecasts": products["aggregate_forecasts"].version,
         "cumulative_forecasts": products["cumulative_forecasts"].version,

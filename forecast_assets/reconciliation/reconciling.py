@@ -18,7 +18,7 @@ from forecast_assets.core.errors import HierarchyError
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
-from forecast_assets.models.reconciled_means import reconcile
+from forecast_assets.models.reconciled_means import moved_quantiles, reconcile
 
 # All that is read of base forecasts here.
 OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")
@@ -58,12 +58,6 @@ def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
         to_units(moved_quantiles(from_units(base[name]), before, reconciled), name) for name in QUANTILE_COLUMNS
     ]
     return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
-
-
-def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Millionths) -> Millionths:
-    """Return quantiles of base forecasts as they follow reconciled means; any shape, the same of all three."""
-    factor = np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
-    return to_millionths(quantiles * factor / SCALE)
 
 
 def carried_over(base: Millionths, published_base: Millionths, published: Millionths) -> Millionths:

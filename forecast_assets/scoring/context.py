@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS
+from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, RECONCILED_FORECASTS
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
@@ -23,9 +23,12 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family, given_products
+from forecast_assets.overrides.effects import overridden
+from forecast_assets.overrides.instructions import in_force
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
+from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
 from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
@@ -100,6 +103,9 @@ class RunContext:
             return
         require_possible(self.stores, self.key)
         require_correctable(self.stores, self.request)
+        if self._goes_on_from is not None:
+            self._snapshot = self.version(self._goes_on_from.inputs[_SNAPSHOTS])
+            return
         name = snapshot_key(self.key.prediction_date, self.request.known_until)
         self._snapshot = self.stores.predictions.staged(_SNAPSHOTS, name)
 
@@ -110,7 +116,7 @@ class RunContext:
             NotStagedError: If it has not been made.
             NotAcceptedError: If it was made from another snapshot than this run's: two runs of the key overlapped.
         """
-        made = self._made.get(product) or self.stores.predictions.staged(product, self.key)
+        made = self._made.get(product) or self._before(product) or self.stores.predictions.staged(product, self.key)
         version = made.inputs[_SNAPSHOTS]
         if self._snapshot is None:
             self._snapshot = self.stores.predictions.version(version)
@@ -122,6 +128,19 @@ class RunContext:
             )
         self._made[product] = made
         return made
+
+    def _before(self, product: str) -> ProductVersion | None:
+        """Return what a revision of overrides alone goes on from; None of what it makes itself."""
+        return self._goes_on_from if product == RECONCILED_FORECASTS.name else None
+
+    @cached_property
+    def _goes_on_from(self) -> ProductVersion | None:
+        """The reconciled forecasts of the revision before, where this one is made for overrides alone."""
+        if self.request.correction is None or not self.request.correction.of_overrides:
+            return None
+        before = self.stores.predictions.publication(revision_before(self.key))
+        explained = self.version(before.products[FORECAST_EXPLANATIONS.name])
+        return self.version(explained.inputs[RECONCILED_FORECASTS.name])
 
     @property
     def snapshot(self) -> ProductVersion:
@@ -207,12 +226,58 @@ class RunContext:
             return policies.in_force(present(state).date())
         return policies.require(asked)
 
+    @cached_property
+    def planned_overrides(self) -> list[PlannedOverride]:
+        """The overrides that move the run, oldest first: as asked for, else those in force; fixed from the first look.
+
+        Raises:
+            InputError: If there is none of an id that is asked for.
+        """
+        kept, asked = self.stores.ledger.state().part(PlannedOverrides), self.options.overrides
+        if asked is None:
+            return in_force(kept.by_id.values(), self.key.prediction_date, self.key.forecast_horizon)
+        return [kept.require(name) for name in asked]
+
+    @property
+    def _applies_overrides(self) -> bool:
+        """Whether its products follow from applied overrides; not where a run of before there were any is replayed."""
+        return not self._schemas or FORECAST_OVERRIDES.name in self._schemas
+
+    def forecasts(self, reconciled: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return reconciled forecasts and what overrides made of them: `forecast_units` besides, quantiles moved.
+
+        Raises:
+            NotStagedError: If overrides have not been applied.
+        """
+        return overridden(self.read(reconciled, columns), self.overrides)
+
+    @property
+    def overrides(self) -> pl.DataFrame | None:
+        """What overrides made of the forecasts; None where a run of before there were any is made again.
+
+        Raises:
+            NotStagedError: If overrides have not been applied.
+        """
+        return self.read(self.upstream(FORECAST_OVERRIDES.name)) if self._applies_overrides else None
+
     # --- what it makes ---
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What a product of this run names as the start of its lineage."""
         return {_SNAPSHOTS: self.snapshot.version, "model_artifacts": self.model.artifact}
+
+    @property
+    def overrides_input(self) -> dict[str, str]:
+        """What a product that follows from applied overrides names of them."""
+        if not self._applies_overrides:
+            return {}
+        return {FORECAST_OVERRIDES.name: self.upstream(FORECAST_OVERRIDES.name).version}
+
+    @property
+    def policy_facts(self) -> dict[str, str]:
+        """What a manifest says of the policy; nothing, as before there were any, until one is applied."""
+        return {"policy": self.policy.version} if self.policy.sequence else {}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -231,9 +296,17 @@ class RunContext:
     def read(self, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the rows of a product, every file verified; all columns if none are named.
 
-        Columns that an earlier release did not write have what readers see in their place.
+        Columns that an earlier release did not write have what readers see in their place, and rows of the revision
+        before, where this one goes on from them, are of this one.
         """
-        return read_rows(self.stores.predictions, product, columns)
+        rows = read_rows(self.stores.predictions, product, columns)
+        if "revision" not in rows.columns or product.key == str(self.key) or not self._is_before(product):
+            return rows
+        return rows.with_columns(pl.lit(self.key.revision, pl.Int32).alias("revision"))
+
+    def _is_before(self, product: ProductVersion) -> bool:
+        """Whether a product is one that a revision of overrides alone goes on from."""
+        return self._goes_on_from is not None and product.key == self._goes_on_from.key
 
     def write(self, result: StageResult) -> ProductVersion:
         """Store what a stage made; return the version of its own product.

@@ -42,8 +42,8 @@ def assess_risks(run: RunContext) -> StageResult:
     reconciled = run.upstream(RECONCILED_FORECASTS.name)
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
     frame = _assess(run, reconciled, run.read(base, OF_BASE))
-    inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version}
-    facts = {**run.facts, "risk_paths": run.options.risk_paths, **_policy_facts(run)}
+    inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version, **run.overrides_input}
+    facts = {**run.facts, "risk_paths": run.options.risk_paths, **run.policy_facts}
     return StageResult({STOCKOUT_RISKS.name: frame}, inputs, facts, partial(_summary, frame))
 
 
@@ -53,7 +53,7 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
     supply = supply_of(history, panel.series)
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     rated = rated_by(panel, groups, run.hierarchy, run.artifact, run.options.workers)
-    forecast = run.read(reconciled, of_reconciled(supply))
+    forecast = run.forecasts(reconciled, of_reconciled(supply))
     thresholds = band_thresholds(run.policy, run.artifact)
     return assessed(forecast, base, panel, supply, rated, run.artifact.rho, thresholds, run.options.risk_paths)
 
@@ -61,11 +61,6 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
 def band_thresholds(policy: PolicyRecord, artifact: Artifact) -> Mapping[str, float]:
     """Return the lowest probability of each band above the first: of a policy, or of a version until one is applied."""
     return vars(policy.policy.risk_bands) if policy.sequence else artifact.risk_thresholds
-
-
-def _policy_facts(run: RunContext) -> dict[str, str]:
-    """What a manifest says of the policy; nothing, as before there were any, until one is applied."""
-    return {"policy": run.policy.version} if run.policy.sequence else {}
 
 
 def supply_of(history: History, series: pl.DataFrame) -> Supply:

@@ -1,0 +1,142 @@
+"""Overrides of a run as rows, and forecasts as they follow from them.
+
+What belongs here: from effects to the product `forecast_overrides`, and from that product to moved means and quantiles;
+every reader of a run's forecasts gets them here. What does not: which override moves a row (applying).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from forecast_assets.contracts import FORECAST_OVERRIDES, QUANTILE_COLUMNS, QUANTILES, SERIES_STEP_KEY
+from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
+from forecast_assets.models.reconciled_means import moved_quantiles
+from forecast_assets.overrides.applying import Effect, Instruction
+
+_ROW: Final = ("store_id", "sku_id", "step")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of an instruction beside what it did.
+
+    Attributes:
+        scope: Its node, in words.
+        value: As it was given.
+        by: Who said so; `policy` of rules.
+        reason: Code of the reason, or name of the rule.
+        note: Free words.
+        is_rule: Whether a rule of the policy did it.
+    """
+
+    scope: str
+    value: str
+    by: str
+    reason: str
+    note: str = ""
+    is_rule: bool = False
+
+
+def overrides_frame(
+    reconciled: pl.DataFrame, effects: Sequence[Effect], told: Mapping[Instruction, Told]
+) -> pl.DataFrame:
+    """Return what overrides and rules did, row by row.
+
+    Args:
+        reconciled: `SERIES_STEP_KEY, target_date, reconciled_units` of `reconciled_forecasts`, n x H rows, sorted.
+        effects: What each did, in the order in which they acted; of these n x H rows.
+        told: What is told of each instruction.
+
+    Returns:
+        Contract `forecast_overrides`, sorted by store, SKU, step and application.
+    """
+    keys = reconciled.select(*SERIES_STEP_KEY, "target_date", model_units="reconciled_units")
+    names = [effect.instruction.name for effect in effects]
+    frames = [_rows(keys, effect, names, told[effect.instruction]) for effect in effects]
+    if not frames:
+        return pl.DataFrame(schema=FORECAST_OVERRIDES.schema)
+    rows = pl.concat(frames).sort(*_ROW, maintain_order=True)
+    numbered = rows.with_columns(application=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(_ROW))
+    return FORECAST_OVERRIDES.conform(numbered)
+
+
+def _rows(keys: pl.DataFrame, effect: Effect, names: Sequence[str], told: Told) -> pl.DataFrame:
+    each = effect.instruction
+    steps = int(keys["step"].max() or 1)  # type: ignore[arg-type]
+    cells = (each.series[:, None] * steps + each.days[None, :]).ravel()
+    superseded = np.array(["", *names])[effect.moved_by.ravel() + 1]
+    return keys[cells].with_columns(
+        pl.lit(each.name).alias("override_id"),
+        pl.lit(told.is_rule).alias("is_rule"),
+        pl.lit(told.scope).alias("scope"),
+        pl.lit(each.form).alias("form"),
+        pl.lit(told.value).alias("value"),
+        to_units(effect.before, "before_units"),
+        to_units(effect.after, "after_units"),
+        pl.Series("superseded_by", superseded, dtype=pl.String),
+        pl.lit(told.by).alias("by"),
+        pl.lit(told.reason).alias("reason"),
+        pl.lit(told.note).alias("note"),
+    )
+
+
+def overridden(reconciled: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
+    """Return reconciled forecasts with what is published of them: means and quantiles as overrides moved them.
+
+    Args:
+        reconciled: Columns of `reconciled_forecasts` with `store_id, sku_id, step, reconciled_units`; quantiles follow
+            where they are among them.
+        overrides: `forecast_overrides` of the same run; None where there is no such product.
+
+    Returns:
+        The same rows with `forecast_units` besides; where the model forecasts nothing and a planner something, the
+        quantiles are those of a Poisson distribution, there being no others to scale.
+    """
+    before = reconciled["reconciled_units"].alias("forecast_units")
+    if overrides is None or overrides.is_empty():
+        return reconciled.with_columns(before)
+    last = overrides.group_by(_ROW).agg(pl.col("after_units").sort_by("application").last())
+    moved = reconciled.select(_ROW).with_row_index("row").join(last, on=_ROW, maintain_order="left")
+    rows, means = moved["row"].to_numpy(), from_units(moved["after_units"])
+    forecast = from_units(before)
+    model = forecast[rows]
+    forecast[rows] = means
+    names = [name for name in QUANTILE_COLUMNS if name in reconciled.columns]
+    quantiles = following_quantiles(
+        np.stack([from_units(reconciled[name])[rows] for name in names], axis=1), model, means
+    ) if names else np.zeros((len(rows), 0), dtype=np.int64)  # fmt: skip
+    columns = [_with(reconciled[name], rows, quantiles[:, at]) for at, name in enumerate(names)]
+    return reconciled.with_columns(to_units(forecast, "forecast_units"), *columns)
+
+
+def _with(column: pl.Series, rows: np.ndarray, values: Millionths) -> pl.Series:
+    millionths = from_units(column)
+    millionths[rows] = values
+    return to_units(millionths, column.name)
+
+
+def following_quantiles(quantiles: Millionths, model: Millionths, forecast: Millionths) -> Millionths:
+    """Return quantiles as they follow an overridden mean.
+
+    Args:
+        quantiles: [k, 13] of the model, at the levels `contracts.QUANTILES`.
+        model: [k] the model's mean.
+        forecast: [k] the overridden mean.
+
+    Returns:
+        [k, 13] scaled by the one over the other; of a Poisson distribution where the model's mean is zero.
+
+    Example:
+        >>> following_quantiles(np.full((1, 13), 3 * SCALE), np.array([SCALE]), np.array([2 * SCALE]))[0, 0]
+        6000000
+    """
+    moved = moved_quantiles(quantiles, model[:, None], forecast[:, None])
+    is_new = (model == 0) & (forecast > 0)
+    if is_new.any():
+        from scipy.stats import poisson
+
+        moved[is_new] = to_millionths(poisson.ppf(np.array(QUANTILES), forecast[is_new, None] / SCALE))
+    return moved
