@@ -105,7 +105,7 @@ def test_both_revisions_are_replayed_to_the_byte(revised: Runner) -> None:
         found = replay(revised.stores, revised.settings, key, lambda *_: None)
         found.require_equal()
         assert {each.recorded.product for each in found.products} >= {"reconciled_forecasts", "forecast_overrides"}
-    assert not verify_store(revised.stores.blobs).problems
+    assert not verify_store(revised.stores.blobs).findings
 
 
 def test_withdrawing_brings_the_untouched_forecast_back(revised: Runner) -> None:
