@@ -99,21 +99,53 @@ def overridden(reconciled: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.D
         The same rows with `forecast_units` besides; where the model forecasts nothing and a planner something, the
         quantiles are those of a Poisson distribution, there being no others to scale.
     """
-    before = reconciled["reconciled_units"].alias("forecast_units")
+    model = from_units(reconciled["reconciled_units"])
     if overrides is None or overrides.is_empty():
-        return reconciled.with_columns(before)
+        return with_forecasts(reconciled, model)
     last = overrides.group_by(_ROW).agg(pl.col("after_units").sort_by("application").last())
     moved = reconciled.select(_ROW).with_row_index("row").join(last, on=_ROW, maintain_order="left")
-    rows, means = moved["row"].to_numpy(), from_units(moved["after_units"])
-    forecast = from_units(before)
-    model = forecast[rows]
-    forecast[rows] = means
-    names = [name for name in QUANTILE_COLUMNS if name in reconciled.columns]
-    quantiles = following_quantiles(
-        np.stack([from_units(reconciled[name])[rows] for name in names], axis=1), model, means
-    ) if names else np.zeros((len(rows), 0), dtype=np.int64)  # fmt: skip
-    columns = [_with(reconciled[name], rows, quantiles[:, at]) for at, name in enumerate(names)]
+    forecast = model.copy()
+    forecast[moved["row"].to_numpy()] = from_units(moved["after_units"])
+    return with_forecasts(reconciled, forecast)
+
+
+def with_forecasts(reconciled: pl.DataFrame, forecast: Millionths) -> pl.DataFrame:
+    """Return reconciled forecasts with what is published of them; quantiles follow where they are among the columns.
+
+    Args:
+        reconciled: Columns of `reconciled_forecasts`, `reconciled_units` among them.
+        forecast: Published mean of each row.
+    """
+    model = from_units(reconciled["reconciled_units"])
+    rows = np.flatnonzero(forecast != model)
+    names = [name for name in QUANTILE_COLUMNS if name in reconciled.columns] if len(rows) else []
+    columns = []
+    if names:
+        of_model = np.stack([from_units(reconciled[name])[rows] for name in names], axis=1)
+        quantiles = following_quantiles(of_model, model[rows], forecast[rows])
+        columns = [_with(reconciled[name], rows, quantiles[:, at]) for at, name in enumerate(names)]
     return reconciled.with_columns(to_units(forecast, "forecast_units"), *columns)
+
+
+def carried_over_overrides(model: Millionths, published_model: Millionths, published: Millionths) -> Millionths:
+    """Return what overrides of a published run make of other forecasts of the same rows.
+
+    Args:
+        model: Other untouched forecasts; any shape, the same of all three.
+        published_model: The untouched forecasts of the run.
+        published: What it published.
+
+    Returns:
+        By as many percent more or less as in the run, by as many units where the run's untouched forecast is zero; what
+        was published where the untouched forecast is the run's.
+
+    Example:
+        >>> carried_over_overrides(np.array([10, 4, 0]), np.array([5, 4, 0]), np.array([6, 9, 7])).tolist()
+        [12, 9, 7]
+    """
+    ratio = np.divide(published, published_model, out=np.ones(np.shape(model)), where=published_model > 0)
+    scaled = np.where(published_model > 0, np.rint(model * ratio).astype(np.int64), model + published)
+    return np.asarray(np.where(model == published_model, published, scaled))
 
 
 def _with(column: pl.Series, rows: Rows, values: Millionths) -> pl.Series:
