@@ -40,7 +40,7 @@ def test_the_graph_runs_from_observations_to_publications(defs: dg.Definitions) 
     assert found["evaluation_reports"] == {"model_artifacts"}
     assert {"feature_snapshots", "evaluation_reports"} <= found["daily/base_forecasts"]
     assert found["daily/published_predictions"] == {
-        "daily/forecasts", "daily/stockout_risks", "daily/forecast_explanations",
+        "daily/forecasts", "daily/forecast_overrides", "daily/stockout_risks", "daily/forecast_explanations",
     }  # fmt: skip
 
 

@@ -102,7 +102,9 @@ def overrides(stores: Stores, **facts: Any) -> OverrideRecord:
         Override(Scope.of(sku="A"), *days, "percent", "20", "event", "local festival"),
         Override(Scope.of(sku="B", store="S"), *days, "zero", "", "delisted", expires_on=days[1]),
     )
-    record = OverrideRecord(**{"overrides": said, "by": "ana", "observed_until": CUTOFF, "needs_approval": True, **facts})
+    record = OverrideRecord(
+        **{"overrides": said, "by": "ana", "observed_until": CUTOFF, "needs_approval": True, **facts}
+    )
     recorded = OVERRIDE.read(stores.ledger.append(OVERRIDE.name, OVERRIDE.body(record)))
     if record.needs_approval:
         for number, status in enumerate(("approved", "rejected"), start=1):
