@@ -26,8 +26,8 @@ from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.training import TrainingInputs
-from forecast_assets.reconciliation.reconciling import reconciled_frame
 from forecast_assets.overrides.effects import overridden
+from forecast_assets.reconciliation.reconciling import reconciled_frame
 from forecast_assets.stockout_risk.assessing import risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
 

@@ -178,6 +178,7 @@ UNSOUND_PRODUCTS: Final[dict[str, dict[str, pl.Expr]]] = {
         "after_units is at least 0": (-TWO).alias("after_units"),
         "override_id is not empty": pl.lit("").alias("override_id"),
         "reason is not empty": pl.lit("").alias("reason"),
+        "prediction_date is below target_date": pl.col("prediction_date").alias("target_date"),
     },
 }
 
