@@ -112,8 +112,9 @@ def train(
 ) -> None:
     """Train a detector on the rows of a file, and register its bytes.
 
-    A fifth of the rows is held back to calibrate the threshold. Methods that do not scale learn from a seeded sample,
-    and say so. With --label it is told how well the detector does on rows that it did not learn from.
+    A fifth of the rows is held back to calibrate the threshold, or as many as it needs. Methods that do not scale learn
+    from a seeded sample, and say so. With --label it is told how well the detector does on rows that it did not learn
+    from.
     """
     from forecast_assets.anomalies.training import DetectorRequest
     from forecast_assets.operations.anomaly_models import train_anomaly_model
@@ -212,8 +213,8 @@ def detectors() -> None:
 
 @click.command(
     epilog=examples(
-        "forecast-assets score --model bearings.skops --input new.csv --output out/new",
-        "forecast-assets score --model theirs.joblib --sha256 5b0c... --input new.parquet --output out/new",
+        "forecast-assets score --model bearings.skops --input new.csv --output scores",
+        "forecast-assets score --model theirs.joblib --sha256 5b0c... --input new.parquet --output scores",
     )
 )
 @click.option("--model", required=True, type=_PATH, help="File of the model, .skops or .joblib.")

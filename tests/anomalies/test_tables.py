@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forecast_assets.anomalies import tables
 from forecast_assets.anomalies.tables import CHUNK, TextDialect, open_table
 from forecast_assets.core.errors import InputError, SourceError
 from forecast_assets.sources.text_files import TextForm
@@ -187,3 +188,10 @@ def test_the_first_value_that_is_no_number_is_told_whatever_it_is(tmp_path: Path
         typed(tmp_path / "a.parquet", ("day", "list", "span"))
     for said in ("row 1 '+12921-08-18'", "row 1 '[1]'", "row 1 '0:01:30'"):
         assert said in str(error.value)
+
+
+def test_pieces_of_any_size_are_put_together_again() -> None:
+    frame = pl.DataFrame({"a": range(10)})
+    for whole in (frame, frame.to_arrow()):
+        parts = [*tables._regrouped(iter([whole[:1], whole[1:3], whole[3:9], whole[9:]]), 4)]
+        assert [list(map(int, part["a"].to_numpy())) for part in parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
