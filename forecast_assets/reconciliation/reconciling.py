@@ -53,16 +53,22 @@ def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
     Returns:
         Contract `reconciled_forecasts`, the rows and order of ``base``.
     """
-    before = from_units(base["base_units"])
-    quantiles = [
-        to_units(moved_quantiles(from_units(base[name]), before, reconciled), name) for name in QUANTILE_COLUMNS
-    ]
-    return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
+    factor = _factor(from_units(base["base_units"]), reconciled)
+    quantiles = [to_units(_moved(from_units(base[name]), factor), name) for name in QUANTILE_COLUMNS]
+    moved = {column.name: column for column in (to_units(reconciled, "reconciled_units"), *quantiles)}
+    return pl.DataFrame([moved[name] if name in moved else base[name] for name in RECONCILED_FORECASTS.names])
 
 
 def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Millionths) -> Millionths:
     """Return quantiles of base forecasts as they follow reconciled means; any shape, the same of all three."""
-    factor = np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+    return _moved(quantiles, _factor(base, reconciled))
+
+
+def _factor(base: Millionths, reconciled: Millionths) -> Floats:
+    return np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+
+
+def _moved(quantiles: Millionths, factor: Floats) -> Millionths:
     return to_millionths(quantiles * factor / SCALE)
 
 
