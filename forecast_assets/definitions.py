@@ -41,12 +41,12 @@ from forecast_assets.automation.trial_sensors import build_assignment_sensors, b
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import BASE_FORECASTS, FEEDS, RECONCILED_FORECASTS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.feature_anomalies.assets import build_feature_anomalies_asset
-from forecast_assets.forecast_overrides.assets import build_forecast_overrides_asset
+from forecast_assets.forecast_overrides.assets import build_forecast_overrides_asset, overrides_job
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.operations.copying import is_copied
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
@@ -146,7 +146,10 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             ),
             *(
                 dg.define_asset_job(
-                    overrides_job(cadence), dg.AssetSelection.assets(*branch[_REVISED]), executor_def=_ONE
+                    overrides_job(cadence),
+                    dg.AssetSelection.assets(*branch) - dg.AssetSelection.assets(*_unrevised(cadence)),
+                    executor_def=_ONE,
+                    description="A revision for overrides alone; launched by `forecast-assets overrides publish`.",
                 )
                 for cadence, branch in branches.items()
             ),
@@ -206,11 +209,6 @@ def accuracy_job(cadence: Cadence) -> str:
     return f"{cadence.name}_accuracy"
 
 
-def overrides_job(cadence: Cadence) -> str:
-    """Return the name of the job that makes a revision for overrides alone, from the forecasts that are published."""
-    return f"{cadence.name}_overrides"
-
-
 def assignment_job(cadence: Cadence) -> str:
     """Return the name of the job that records which version each store follows on one date."""
     return f"{cadence.name}_assignment"
@@ -226,8 +224,9 @@ def review_job(cadence: Cadence) -> str:
     return f"{cadence.name}_review"
 
 
-# What a revision for overrides alone makes anew, of a branch: all from the applied overrides on.
-_REVISED: Final = slice(2, None)
+def _unrevised(cadence: Cadence) -> list[dg.AssetKey]:
+    """What a revision for overrides alone takes from the one before it."""
+    return [dg.AssetKey([cadence.name, made.name]) for made in (BASE_FORECASTS, RECONCILED_FORECASTS)]
 
 
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:

@@ -34,7 +34,8 @@ TOTAL: Final = "total"
 SKU: Final = "sku"
 STORE: Final = "store"
 
-_MOST_UNITS: Final = Decimal(10) ** 9
+_MOST_UNITS: Final = Decimal(10**9)
+_MOST_PERCENT: Final = Decimal(100_000)
 _DECIMALS: Final = 6
 _LONGEST_NOTE: Final = 500
 _MOST_DAYS: Final = 3660
@@ -212,10 +213,11 @@ def _value(override: Override) -> str:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or abs(value) > _MOST_UNITS or value != round(value, _DECIMALS):
+    most = _MOST_PERCENT if form == PERCENT else _MOST_UNITS
+    if not value.is_finite() or abs(value) > most or value != round(value, _DECIMALS):
         raise InputError(
             f"`{text}` is no value of an override.",
-            remedy=f"Give a number with a point and at most {_DECIMALS} decimals, up to a thousand million.",
+            remedy=f"Give a number with a point and at most {_DECIMALS} decimals, up to {most:,}.",
             value=text,
         )
     if form not in _SIGNED and value < 0:

@@ -29,7 +29,7 @@ _GATES_OF_MERIT: Final = f"Gates of merit are: {', '.join(MERIT_GATES)}."
 # What real time may be asked for where nobody has approved more.
 USES: Final = ("emergency_replenishment", "stockout_check", "what_if")
 _USE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_UPLIFT: Final = re.compile(r".+@[^:=@]+:[^=@]+=[+-]?\d{1,4}(\.\d{1,6})?")
+_UPLIFT: Final = re.compile(r".+@[^:=@]+:[^=@]+=(-(100|\d{1,2})|[+]?\d{1,4})(\.\d{1,6})?")
 _PRESENTATION: Final = re.compile(r"[^:=@]+:[^=@]+=\d{1,6}(\.\d{1,6})?")
 _VERSION_DIGITS: Final = 12
 
@@ -81,11 +81,24 @@ def _codes(name: str, said: Any) -> tuple[str, ...]:
 
 
 def _uplifts(name: str, said: Any) -> tuple[str, ...]:
-    return _texts(name, said, _UPLIFT, "Write each as `midsummer@category:dairy=20`, in percent.")
+    return _one_each(name, _texts(name, said, _UPLIFT, "Write each as `midsummer@category:dairy=20`, from -100."))
 
 
 def _presentations(name: str, said: Any) -> tuple[str, ...]:
-    return _texts(name, said, _PRESENTATION, "Write each as `category:dairy=2`, in units a day.")
+    return _one_each(name, _texts(name, said, _PRESENTATION, "Write each as `category:dairy=2`, in units a day."))
+
+
+def _one_each(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse two values of the same node and event: both would count."""
+    nodes = [text.rpartition("=")[0] for text in texts]
+    twice = sorted({node for node in nodes if nodes.count(node) > 1})
+    if twice:
+        raise InputError(
+            f"`{name}` has {first_ten(f'`{node}`' for node in twice)} more than once.",
+            remedy="Leave one of each.",
+            key=name,
+        )
+    return texts
 
 
 def _texts(name: str, said: Any, form: re.Pattern[str], remedy: str) -> tuple[str, ...]:

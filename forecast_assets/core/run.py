@@ -22,6 +22,8 @@ class RunOptions:
         policy: Version of the policy whose risk bands hold; empty for those of the model version, as where nobody has
             applied a policy; None for the policy in force when the run is made.
         overrides: Ids of the overrides of planners that move its forecasts; None for those in force when it is made.
+        observed_until: Of a revision, the newest day that has been sold: days up to it are moved by what moved them in
+            the revision before; None for that of today.
     """
 
     history_days: int = 364
@@ -29,6 +31,7 @@ class RunOptions:
     workers: int | None = None
     policy: str | None = None
     overrides: tuple[str, ...] | None = None
+    observed_until: date | None = None
 
 
 DEFAULT_OPTIONS: Final = RunOptions()

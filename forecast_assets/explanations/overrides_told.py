@@ -5,7 +5,7 @@ What belongs here: one phrase per row. What does not: what overrides do (forecas
 
 import polars as pl
 
-from forecast_assets.core.overrides import FORMS
+from forecast_assets.core.overrides import FORMS, PERCENT, ZERO
 
 _ROW = ("store_id", "sku_id", "step")
 
@@ -17,12 +17,12 @@ def override_words(overrides: pl.DataFrame) -> pl.DataFrame:
         overrides: Contract `forecast_overrides`.
 
     Returns:
-        `store_id, sku_id, step, override_words`, such as `ana: +20%, local_event, festival`; only rows that were moved.
+        `store_id, sku_id, step, override_words`, such as `ana: +20%, local event, festival`; only rows that were moved.
     """
-    acted = overrides.filter(superseded_by="")
+    acted = overrides.filter(pl.col("after_units") != pl.col("before_units"))
     said = pl.col("reason").str.replace_all("_", " ")
     words = pl.concat_str(
-        pl.when("is_rule").then(pl.lit("rule")).otherwise("by"), pl.lit(": "), _change(), pl.lit(", "), said,
+        pl.when("is_rule").then(pl.lit("rule")).otherwise("by"), pl.lit(": "), _change(), _node(), pl.lit(", "), said,
         pl.when(pl.col("note") != "").then(pl.concat_str(pl.lit(", "), "note")).otherwise(pl.lit("")),
     )  # fmt: skip
     return (
@@ -30,6 +30,13 @@ def override_words(overrides: pl.DataFrame) -> pl.DataFrame:
         .group_by(_ROW, maintain_order=True)
         .agg(override_words=words.str.join(" and then "))
     )
+
+
+def _node() -> pl.Expr:
+    """For which node, where that is more than the row."""
+    own = pl.format("sku {} in store {}", "sku_id", "store_id")
+    is_own = (pl.col("scope") == own) | pl.col("is_rule") | pl.col("form").is_in([PERCENT, ZERO])
+    return pl.when(is_own).then(pl.lit("")).otherwise(pl.format(" for {}", "scope"))
 
 
 def _change() -> pl.Expr:

@@ -12,6 +12,7 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
     PRICES,
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
@@ -44,20 +45,22 @@ def explain(run: RunContext) -> StageResult:
     risks = run.upstream(STOCKOUT_RISKS.name)
     reconciled = run.version(risks.inputs[RECONCILED_FORECASTS.name])
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
-    forecast, moved = run.read(base, OF_BASE), run.forecasts(reconciled, OF_RECONCILED)
+    forecast, moved = run.read(base, OF_BASE), run.forecasts(reconciled, risks.inputs, OF_RECONCILED)
     nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
     gaps = largest_gaps(forecast, moved, nodes, run.hierarchy)
     horizon = run.key.forecast_horizon
     told = explanation_context(
         run.history, run.features, run.hierarchy, run.artifact, horizon, forecast, gaps,
-        plan=_plan(run.history, horizon), events=events_ahead(run.history, horizon), overrides=run.overrides,
+        plan=_plan(run.history, horizon), events=events_ahead(run.history, horizon),
+        overrides=run.overrides(risks.inputs),
     )  # fmt: skip
     risk = run.read(risks, OF_RISKS)
     frame = explanation_frame(forecast, moved, risk, told)
     inputs = {
         **run.inputs,
         **{made.product: made.version for made in (base, reconciled, risks)},
-        **run.overrides_input,
+        # Words and numbers are of the overrides that the risks are of.
+        **{name: version for name, version in risks.inputs.items() if name == FORECAST_OVERRIDES.name},
     }
     return StageResult(
         {FORECAST_EXPLANATIONS.name: frame},

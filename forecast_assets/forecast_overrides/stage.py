@@ -4,9 +4,10 @@ What belongs here: from a run's reconciled forecasts to what moved them. What do
 (overrides), recording overrides, or Dagster.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -16,9 +17,9 @@ from forecast_assets.core.quantities import SCALE, from_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.history.events import events_of_stores
-from forecast_assets.overrides.applying import Effect, apply_instructions
-from forecast_assets.overrides.effects import overrides_frame
-from forecast_assets.overrides.instructions import Instructions, instructions
+from forecast_assets.overrides.applying import Effect, Instruction, apply_instructions
+from forecast_assets.overrides.effects import Told, overrides_frame
+from forecast_assets.overrides.instructions import EARLIER, AppliedSet, Instructions, instructions, within
 from forecast_assets.scoring.context import RunContext, policy_facts
 from forecast_assets.scoring.stage import StageResult, Summary
 
@@ -32,7 +33,8 @@ def override(run: RunContext) -> StageResult:
         NotStagedError: If there are no reconciled forecasts.
     """
     reconciled = run.upstream(RECONCILED_FORECASTS.name)
-    found = instructions_of(run)
+    sets = run.applied_sets
+    found = instructions_of(run, sets)
     rows = run.read(reconciled, OF_RECONCILED)
     shape = run.hierarchy.series.height, run.key.forecast_horizon
     applied = apply_instructions(from_units(rows["reconciled_units"]).reshape(shape), [*found.told])
@@ -40,18 +42,40 @@ def override(run: RunContext) -> StageResult:
     return StageResult(
         {FORECAST_OVERRIDES.name: frame},
         {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version},
-        {**run.facts, **policy_facts(run.policy), "overrides": [each.id for each in run.planned_overrides]},
+        {**run.facts, **policy_facts(run.policy), **_facts(run, sets)},
         partial(_summary, frame, applied.effects, found),
     )
 
 
-def instructions_of(run: RunContext) -> Instructions:
-    """Return what moves the rows of a run."""
-    rules = run.policy.policy.planning
-    events = _events(run.history, run.hierarchy, run.key.forecast_horizon) if rules.event_uplifts else None
-    return instructions(
-        run.planned_overrides, rules, run.hierarchy, run.key.prediction_date, run.key.forecast_horizon, events
-    )
+def _facts(run: RunContext, sets: Sequence[AppliedSet]) -> dict[str, Any]:
+    earlier = {EARLIER: [each.body() for each in sets[:-1]]} if len(sets) > 1 else {}
+    observed = {"observed_until": run.sold_until.isoformat()} if run.key.revision else {}
+    return {"overrides": list(sets[-1].overrides), **earlier, **observed}
+
+
+def instructions_of(run: RunContext, sets: Sequence[AppliedSet]) -> Instructions:
+    """Return what moves the rows of a run.
+
+    Args:
+        run: The run.
+        sets: Which overrides and rules move which days, oldest days first.
+    """
+    told: dict[Instruction, Told] = {}
+    first, found = 0, Instructions({})
+    for each in sets:
+        end = run.key.forecast_horizon if each.until is None else (each.until - run.key.prediction_date).days
+        found = within(_instructions(run, each), first, end)
+        told |= found.told
+        first = end
+    return Instructions(told, found.without_rows)
+
+
+def _instructions(run: RunContext, of: AppliedSet) -> Instructions:
+    rules = run.policy_of(of.policy).policy.planning
+    horizon = run.key.forecast_horizon
+    events = _events(run.history, run.hierarchy, horizon) if rules.event_uplifts else None
+    planned = run.overrides_called(of.overrides)
+    return instructions(planned, rules, run.hierarchy, run.key.prediction_date, horizon, events)
 
 
 def _events(history: History, hierarchy: Hierarchy, horizon: int) -> pl.DataFrame | None:

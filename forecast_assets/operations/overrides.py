@@ -16,10 +16,11 @@ import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, NODE_KEY, RECONCILED_FORECASTS, SALES
 from forecast_assets.core.actions import Action, Sentence
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError, NothingToCorrectError, NotReadyError, first_ten
 from forecast_assets.core.keys import DAILY, RunKey, last_day_over
-from forecast_assets.core.overrides import CAP, FLOOR, PERCENT, Override, Scope, require_sound
+from forecast_assets.core.overrides import CAP, FLOOR, Override, Scope, require_sound
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_units
 from forecast_assets.corrections.restatements import newest_revisions, source_snapshot
 from forecast_assets.features.panel import SERIES_KEY
@@ -28,8 +29,17 @@ from forecast_assets.hierarchy.membership import PRODUCT, STORE
 from forecast_assets.history import History
 from forecast_assets.history.events import events_of_stores
 from forecast_assets.operations.policies import policy_in_force
-from forecast_assets.overrides.applying import Applied, Effect, apply_instructions
-from forecast_assets.overrides.instructions import ScopeRows, in_force, instructions
+from forecast_assets.overrides.applying import Applied, Effect, Instruction, Turn, apply_instructions
+from forecast_assets.overrides.instructions import (
+    AppliedSet,
+    ScopeRows,
+    applied_sets,
+    days_of,
+    in_force,
+    instructions,
+    millionths,
+    moves_ahead,
+)
 from forecast_assets.scoring.context import build_hierarchy, read_rows
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.override import (
@@ -41,13 +51,14 @@ from resources.ledger.entries.override import (
     PlannedOverrides,
 )
 from resources.ledger.entries.override_decision import OVERRIDE_DECISION, OverrideDecision
-from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import Ledger
 from resources.ledger.present import present_of_days
 from resources.stores.home import Stores
 
 _NEW: Final = "new-"
+# In millionths; sums of a run have to fit 18 digits.
+_MOST_IN_ALL: Final = 10.0**17
 _CHAMPION: Final = "champion"
 
 
@@ -109,7 +120,7 @@ class OverrideEffect:
         rows: Rows of the run that it is about.
         rows_moved: Those of them that it moves.
         model_units: What the model says of these rows, units.
-        before_units: What they are now.
+        before_units: What they are with all that is in force, published or not.
         after_units: What they would be.
         unmet_units: By how much its node is not what it asks for, since narrower overrides have moved all or too much.
         superseded_by: Ids of narrower or newer overrides that keep rows from it.
@@ -208,16 +219,18 @@ def require_other_overrides(stores: Stores, published: Publication) -> None:
     Raises:
         NothingToCorrectError: If so.
     """
-    key = published.key
+    key, state, sold = published.key, stores.ledger.state(), observed_until(stores)
     applied = published.products.get(FORECAST_OVERRIDES.name)
-    facts = {} if applied is None else stores.predictions.version(applied).facts
+    before = applied_sets({} if applied is None else stores.predictions.version(applied).facts)[-1]
     now = in_force(overrides_of(stores.ledger), key.prediction_date, key.forecast_horizon)
     policy = policy_in_force(stores.ledger)
-    rules = stores.ledger.state().part(Policies).require(facts.get("policy", "")).policy.planning
-    if facts.get("overrides", []) == [each.id for each in now] and rules == policy.policy.planning:
+    own = AppliedSet(tuple(each.id for each in now), policy.version if policy.sequence else "")
+    is_past = sold >= key.prediction_date + timedelta(days=key.forecast_horizon)
+    if is_past or moves_ahead(before, state, key, sold) == moves_ahead(own, state, key, sold):
+        why = "all of its days are past" if is_past else "it has all that moves its days to come"
         raise NothingToCorrectError(
-            f"There is nothing to revise: {key} has all overrides and rules that are in force for its days.",
-            remedy=Sentence("See which are: ", Action("overrides list"), "."),
+            f"There is nothing to revise in {key}: {why}.",
+            remedy=Sentence("See which overrides are in force: ", Action("overrides list"), "."),
             key=key,
         )
 
@@ -391,13 +404,39 @@ def _preview(stores: Stores, run: PlannedRun, sound: Sequence[Override]) -> Over
     found = _Superseded(after.effects)
     effects = tuple(_effect(run, each, found, before.forecast, after.forecast) for each in new)
     most = policy_in_force(stores.ledger).policy.planning.largest_change_percent
-    unusual = tuple(at for at, each in enumerate(effects) if abs(each.change_percent) > most or _is_lost(each, most))
+    unusual = tuple(at for at, each in enumerate(new) if _is_unusual(run, each, most))
+    _require_possible(after.forecast)
     return OverridePreview(key, state.sequence, effects, *_changed(run, before.forecast, after.forecast), unusual, most)
 
 
-def _is_lost(effect: OverrideEffect, most: float) -> bool:
-    """Whether an override says more than the bound of rows that other overrides keep from it, for now."""
-    return effect.override.form == PERCENT and abs(float(effect.override.value)) > most
+def _is_unusual(run: PlannedRun, new: PlannedOverride, most: float) -> bool:
+    """Whether an override by itself changes the untouched forecast by more than the policy lets pass unasked.
+
+    Of one whose days the run does not have, all days of the run stand in. What is taken from many series counts by the
+    same bound: at 200% a third may be left.
+    """
+    said, key = new.override, run.key
+    anywhere = replace(new, observed_until=date.min, override=replace(said, expires_on=None))
+    days = days_of(anywhere, key.prediction_date, key.forecast_horizon) or range(key.forecast_horizon)
+    rows = run.model[np.ix_(run.rows_of(said.scope), np.array(days))]
+    every = (np.arange(len(rows)), np.arange(len(days)))
+    each = Instruction(new.id, Turn.VALUE, said.form, millionths(said.value), *every)
+    model, forecast = float(rows.sum()), float(apply_instructions(rows, [each]).forecast.sum())
+    is_less = not said.scope.is_series and not said.is_listing and forecast * (1 + most / 100) < model
+    return is_less or forecast > max(model, SCALE * len(days)) * (1 + most / 100)
+
+
+def _require_possible(forecast: Millionths) -> None:
+    """Refuse overrides that together are more than a sum can hold.
+
+    Raises:
+        InputError: If so.
+    """
+    if float(forecast.sum(dtype=np.float64)) > _MOST_IN_ALL:
+        raise InputError(
+            "Together with the others they are more units than sums over all series can hold.",
+            remedy="Give smaller values, or name a wider node once.",
+        )
 
 
 class _Superseded:
@@ -528,11 +567,16 @@ def _admit(record: OverrideRecord, rows_of: ScopeRows, seen: int, state: FoldedS
     """Refuse overrides of rows that somebody has overridden since they were last looked at."""
     OVERRIDE.admit(record, state)
     later = [each for each in state.part(PlannedOverrides).by_id.values() if each.sequence > seen]
+    rows: dict[tuple[date, date], list[Rows]] = {}
+    for each in record.overrides if later else ():
+        rows.setdefault((each.first_date, each.last_date), []).append(rows_of(each.scope))
+    own = {days: np.unique(np.concatenate(found)) for days, found in rows.items()}
     for other in later:
-        said, rows = other.override, rows_of(other.override.scope)
-        for each in record.overrides:
-            is_same_day = said.first_date <= each.last_date and each.first_date <= said.last_date
-            if is_same_day and len(np.intersect1d(rows, rows_of(each.scope), assume_unique=True)):
+        said = other.override
+        is_said = other.is_in_force or other.status == PENDING
+        for (first, last), found in own.items() if is_said else ():
+            is_same_day = said.first_date <= last and first <= said.last_date
+            if is_same_day and np.isin(rows_of(said.scope), found, assume_unique=True).any():
                 raise LostRaceError(
                     f"{other.by} has overridden the same meanwhile ({other.id}: {said}).",
                     remedy="Look at the preview again and, if yours is still wanted, record it again.",
@@ -563,7 +607,7 @@ def decide_overrides(
     found = {each.id: each for name in names for each in kept.of(name) or [kept.require(name)]}
     if status == "approved":
         _require_time_left(stores, found.values())
-    decision = OverrideDecision(status, tuple(found), by, reason)
+    decision = OverrideDecision(status, tuple(found), by, reason, observed_until(stores))
     entry = stores.ledger.append(OVERRIDE_DECISION.name, OVERRIDE_DECISION.body(decision))
     now = stores.ledger.state().part(PlannedOverrides)
     return OVERRIDE_DECISION.read(entry), [now.by_id[name] for name in found]

@@ -10,7 +10,7 @@ Nothing that is rebuilt is written to the store; the ledger is the one that the 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -204,12 +204,15 @@ def recorded_request(
 ) -> tuple[RunRequest, tuple[str, ...]]:
     """Return the run as it was asked for, and the settings that nobody recorded."""
     paths, applied = recorded["stockout_risks"].facts.get("risk_paths"), recorded.get(FORECAST_OVERRIDES.name)
+    of_overrides = {} if applied is None else applied.facts
+    sold = of_overrides.get("observed_until")
     assumed = () if paths is not None else (f"risk_paths {settings.risk_paths}",)
     options = RunOptions(
         risk_paths=settings.risk_paths if paths is None else paths,
         workers=settings.workers,
         policy=recorded["stockout_risks"].facts.get("policy", ""),
-        overrides=tuple(applied.facts.get("overrides", ())) if applied is not None else (),
+        overrides=tuple(of_overrides.get("overrides", ())),
+        observed_until=date.fromisoformat(sold) if sold else None,
     )
     if not key.revision:
         return RunRequest(key, options), assumed

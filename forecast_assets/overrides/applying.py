@@ -6,7 +6,7 @@ not: reading overrides, frames (effects), or quantiles.
 The order, stated once: (1) uplifts of events; (2) planners' values: units, percent, add, zero; (3) planners' floors;
 (4) planners' caps; (5) minimum presentation; (6) items that are not sold, which nothing moves after. Within (2), (3)
 and (4) each row is moved at most once: by the override of the fewest series, of several by the newest. One that is made
-for a whole node counts the rows that a narrower one has moved, and moves the others.
+for a whole node counts the rows that a narrower one has moved, and moves the others; a percentage is of those others.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Instruction:
         series: [k] its series, as rows of the run, rising; at least one.
         days: [d] its days, as steps from 0, rising; at least one.
         age: Place among all overrides, oldest first; of several for equally many series the newest acts.
-        each: Whether the value is meant of each row by itself, and not of the node.
+        each: Whether the value is meant of each row by itself, and not of the node; then of rows above zero alone.
     """
 
     name: str
@@ -130,7 +130,9 @@ def apply_instructions(model: Millionths, instructions: Sequence[Instruction]) -
         after, unmet = _moved(each, before, moved_by < 0)
         forecast[cells] = after
         if by is not None:
-            by[cells] = np.where(moved_by < 0, at, moved_by)
+            # A floor or cap that holds already keeps no other one from a row.
+            takes = (moved_by < 0) & ((each.turn is Turn.VALUE) | (after != before))
+            by[cells] = np.where(takes, at, moved_by)
         effects.append(Effect(each, before, after, moved_by, unmet))
     return Applied(forecast, tuple(effects))
 
@@ -139,8 +141,9 @@ def _moved(each: Instruction, before: Millionths, is_free: Bools) -> tuple[Milli
     """[k, d] what an instruction makes of its rows; [d] what is lacking."""
     free = np.where(is_free, before, 0)
     if each.each:
-        asked = _asked(each, before, before)
-        return np.where(is_free, np.maximum(asked, 0), before), np.zeros(before.shape[1], dtype=np.int64)
+        # What is not sold on a day, closed or said to be zero, stays so.
+        asked = np.where(before > 0, np.maximum(_asked(each, before, before), 0), 0)
+        return np.where(is_free, asked, before), np.zeros(before.shape[1], dtype=np.int64)
     own, whole = free.sum(axis=0), before.sum(axis=0)
     asked = _asked(each, own, whole)
     can_move = is_free.any(axis=0)
@@ -151,7 +154,7 @@ def _moved(each: Instruction, before: Millionths, is_free: Bools) -> tuple[Milli
 def _asked(each: Instruction, own: Millionths, whole: Millionths) -> Millionths:
     """What rows that may move would have to add up to; below zero where others have too much already."""
     if each.form == ZERO:
-        return np.zeros_like(own)
+        return own - whole
     if each.form == UNITS_FORM:
         return each.value - (whole - own)
     if each.form == ADD:

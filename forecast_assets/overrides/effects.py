@@ -19,6 +19,9 @@ from forecast_assets.overrides.applying import Effect, Instruction
 
 _ROW: Final = ("store_id", "sku_id", "step")
 _WORDS: Final = ("by", "reason", "note")
+_MEDIAN: Final = QUANTILES.index(0.5)
+# Up to so many times a mean, days without a sale stay as likely as they were.
+_MOST_SCALED: Final = 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def overrides_frame(
         to_units(np.concatenate([effect.after.ravel() for effect in effects]), "after_units"),
         pl.Series("superseded_by", ["", *names], dtype=pl.String).gather(movers + 1),
     )
-    ordered = rows.sort(*_ROW, maintain_order=True)
+    # A rule is about all series of its node every day, and is told where it did something.
+    told_rows = rows.filter(~pl.col("is_rule") | (pl.col("after_units") != pl.col("before_units")))
+    ordered = told_rows.sort(*_ROW, maintain_order=True)
     numbered = ordered.with_columns(application=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(_ROW))
     return FORECAST_OVERRIDES.conform(numbered)
 
@@ -96,8 +101,7 @@ def overridden(reconciled: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.D
         overrides: `forecast_overrides` of the same run; None where there is no such product.
 
     Returns:
-        The same rows with `forecast_units` besides; where the model forecasts nothing and a planner something, the
-        quantiles are those of a Poisson distribution, there being no others to scale.
+        The same rows with `forecast_units` besides; see `following_quantiles`.
     """
     model = from_units(reconciled["reconciled_units"])
     if overrides is None or overrides.is_empty():
@@ -163,14 +167,17 @@ def following_quantiles(quantiles: Millionths, model: Millionths, forecast: Mill
         forecast: [k] the overridden mean.
 
     Returns:
-        [k, 13] scaled by the one over the other; of a Poisson distribution where the model's mean is zero.
+        [k, 13] scaled by the one over the other; of a Poisson distribution where there is nothing to scale: the model's
+        mean is zero, or its median is while the overridden mean is a unit or more and over twice the model's.
 
     Example:
         >>> following_quantiles(np.full((1, 13), 3 * SCALE), np.array([SCALE]), np.array([2 * SCALE]))[0, 0]
         6000000
     """
-    moved = moved_quantiles(quantiles, model[:, None], forecast[:, None])
-    is_new = (model == 0) & (forecast > 0)
+    is_rare = (quantiles[:, _MEDIAN] == 0) & (forecast >= SCALE) & (forecast > _MOST_SCALED * model)
+    is_new = (forecast > 0) & ((model == 0) | is_rare)
+    moved = quantiles.copy()
+    moved[~is_new] = moved_quantiles(quantiles[~is_new], model[~is_new, None], forecast[~is_new, None])
     if is_new.any():
         from scipy.stats import poisson
 

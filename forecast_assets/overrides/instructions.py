@@ -5,26 +5,30 @@ not: the order in which they act (applying), or what is recorded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from forecast_assets.core.arrays import Rows
+from forecast_assets.core.keys import RunKey
 from forecast_assets.core.overrides import CAP, FLOOR, PERCENT, TOTAL, Scope
 from forecast_assets.core.policy import PlanningRules, ProductRule
 from forecast_assets.core.quantities import SCALE
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.overrides.applying import Instruction, Turn
 from forecast_assets.overrides.effects import Told
-from resources.ledger.entries.override import PlannedOverride
+from resources.ledger.entries.folded import FoldedState
+from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
+from resources.ledger.entries.policy import Policies
 
 UPLIFT_RULE: Final = "event_uplift"
 PRESENTATION_RULE: Final = "minimum_presentation"
 POLICY: Final = "policy"
+EARLIER: Final = "earlier_overrides"
 _TURNS: Final = {FLOOR: Turn.FLOOR, CAP: Turn.CAP}
 
 
@@ -61,6 +65,73 @@ def days_of(planned: PlannedOverride, prediction_date: date, horizon: int) -> ra
     last = min(said.last_date, prediction_date + timedelta(days=horizon))
     start = (first - prediction_date).days - 1
     return range(start, start + max((last - first).days + 1, 0))
+
+
+@dataclass(frozen=True)
+class AppliedSet:
+    """Overrides and rules that move days of a run up to one.
+
+    A revision leaves days that have been sold as the revision before had them, so that nobody takes back afterwards
+    what did not come true, or says what did.
+
+    Attributes:
+        overrides: Ids.
+        policy: Version of the policy whose rules hold; empty where nobody had applied any.
+        until: Last target date; None for all further ones.
+    """
+
+    overrides: tuple[str, ...]
+    policy: str
+    until: date | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return what a manifest says of it."""
+        until = {} if self.until is None else {"until": self.until.isoformat()}
+        return {"overrides": list(self.overrides), "policy": self.policy, **until}
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any]) -> "AppliedSet":
+        """Return what a manifest says."""
+        until = body.get("until")
+        return cls(tuple(body["overrides"]), body["policy"], date.fromisoformat(until) if until else None)
+
+
+def applied_sets(facts: Mapping[str, Any]) -> tuple[AppliedSet, ...]:
+    """Return what moved a run, by what the manifest of `forecast_overrides` says; the last of all further days."""
+    earlier = [AppliedSet.of_body(body) for body in facts.get(EARLIER, ())]
+    return (*earlier, AppliedSet(tuple(facts.get("overrides", ())), facts.get("policy", "")))
+
+
+def kept_sets(before: Sequence[AppliedSet], until: date) -> tuple[AppliedSet, ...]:
+    """Return what a revision keeps of what moved the revision before it: of days up to one.
+
+    Args:
+        before: Of the revision before, oldest first.
+        until: Last day that is kept.
+    """
+    kept = [each for each in before[:-1] if each.until is not None and each.until < until]
+    own = next(each for each in before if each.until is None or each.until >= until)
+    return (*kept, replace(own, until=until))
+
+
+def moves_ahead(of: AppliedSet, state: FoldedState, key: RunKey, sold_until: date) -> tuple[list[str], Any]:
+    """Return what of overrides and rules moves days of a run that are not sold yet: ids, and rules.
+
+    Args:
+        of: Which are meant.
+        state: Where they are recorded.
+        key: The run.
+        sold_until: Newest day with sales.
+    """
+    planned = state.part(PlannedOverrides)
+    last_step = (sold_until - key.prediction_date).days
+    own = [
+        name
+        for name in of.overrides
+        if days_of(planned.require(name), key.prediction_date, key.forecast_horizon).stop > max(last_step, 0)
+    ]
+    rules = state.part(Policies).require(of.policy).policy.planning
+    return own, (rules.event_uplifts, rules.minimum_presentation)
 
 
 class ScopeRows:
@@ -134,13 +205,29 @@ def instructions(
     return Instructions(told, tuple(without))
 
 
+def within(found: Instructions, first: int, end: int) -> Instructions:
+    """Return what moves some days of a run.
+
+    Args:
+        found: What moves all of them.
+        first: First step, from 0.
+        end: Step after the last.
+    """
+    told = {}
+    for each, of in found.told.items():
+        days = each.days[(each.days >= first) & (each.days < end)]
+        if len(days):
+            told[replace(each, days=days)] = of
+    return Instructions(told, found.without_rows)
+
+
 def _of_planner(planned: PlannedOverride, rows_of: ScopeRows, days: range, age: int) -> Instruction | None:
     said = planned.override
     series = rows_of(said.scope)
     if not len(series):
         return None
     turn = Turn.LISTING if said.is_listing else _TURNS.get(said.form, Turn.VALUE)
-    return Instruction(planned.id, turn, said.form, _millionths(said.value), series, np.array(days), age)
+    return Instruction(planned.id, turn, said.form, millionths(said.value), series, np.array(days), age)
 
 
 def _uplifts(
@@ -161,7 +248,7 @@ def _uplifts(
             series = own[np.isin(stores[own], of_stores)]
             if len(series):
                 each = Instruction(
-                    f"{UPLIFT_RULE} {text}", Turn.UPLIFT, PERCENT, _millionths(rule.value), series, days, each=True
+                    f"{UPLIFT_RULE} {text}", Turn.UPLIFT, PERCENT, millionths(rule.value), series, days, each=True
                 )
                 yield each, Told(_scope_text(rule), rule.value, POLICY, UPLIFT_RULE, rule.event, is_rule=True)
 
@@ -180,7 +267,7 @@ def _presentations(texts: Sequence[str], rows_of: ScopeRows, horizon: int) -> It
         series = _of_rule(rule, rows_of)
         if len(series):
             each = Instruction(
-                f"{PRESENTATION_RULE} {text}", Turn.PRESENTATION, FLOOR, _millionths(rule.value), series,
+                f"{PRESENTATION_RULE} {text}", Turn.PRESENTATION, FLOOR, millionths(rule.value), series,
                 np.arange(horizon), each=True,
             )  # fmt: skip
             yield each, Told(_scope_text(rule), rule.value, POLICY, PRESENTATION_RULE, is_rule=True)
@@ -194,5 +281,6 @@ def _scope_text(rule: ProductRule) -> str:
     return f"each series of {rule.level} {rule.node}" if rule.level != TOTAL else "each series"
 
 
-def _millionths(value: str) -> int:
+def millionths(value: str) -> int:
+    """Return a value of an override or rule, as whole millionths of a unit or a percent; 0 of an empty one."""
     return int(Decimal(value or 0) * SCALE)

@@ -5,7 +5,7 @@ any number that is not there yet, checks, the catalogue, or Dagster.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
+from forecast_assets.overrides.instructions import applied_sets, moves_ahead
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.publication.cumulative import cumulative_frame, terms_of
@@ -36,7 +37,6 @@ from forecast_assets.publication.paths import paths_of_run
 from forecast_assets.scoring.context import RunContext
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
-from resources.ledger.entries.policy import Policies
 from resources.ledger.entries.publish import Correction, Publication, revision_before
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
@@ -58,7 +58,7 @@ def assemble(run: RunContext) -> StageResult:
     behind = explanations.inputs
     frame = forecasts_frame(
         run.read(run.version(behind[BASE_FORECASTS.name]), DESCRIBED),
-        run.forecasts(run.version(behind[RECONCILED_FORECASTS.name])),
+        run.forecasts(run.version(behind[RECONCILED_FORECASTS.name]), behind),
         run.read(explanations, EXPLAINED),
     )
     series = run.hierarchy.series
@@ -137,13 +137,13 @@ def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:
             remedy="Run it again.",
         )
     before = run.stores.predictions.publication(revision_before(key))
-    if not overrides_changed(run.stores, before, products):
+    if not _overrides_changed(run.stores, before, products):
         require_change(restatement(run.stores, before, asked.known_until))
     return Correction(asked.by, asked.reason, known_until=made_from)
 
 
-def overrides_changed(stores: Stores, before: Publication, products: Mapping[str, str]) -> bool:
-    """Return whether other overrides or rules move a run than moved the revision before it.
+def _overrides_changed(stores: Stores, before: Publication, products: Mapping[str, str]) -> bool:
+    """Return whether other overrides or rules move days to come than moved them in the revision before.
 
     Args:
         stores: Where everything is.
@@ -151,11 +151,9 @@ def overrides_changed(stores: Stores, before: Publication, products: Mapping[str
         products: Versions of the run's products, by name.
     """
     told = [of.get(FORECAST_OVERRIDES.name) for of in (before.products, products)]
-    said = [{} if each is None else stores.predictions.version(each).facts for each in told]
-    policies = stores.ledger.state().part(Policies)
-    one, other = (
-        (each.get("overrides", []), policies.require(each.get("policy", "")).policy.planning) for each in said
-    )
+    first, second = ({} if each is None else stores.predictions.version(each).facts for each in told)
+    sold, state = date.fromisoformat(second["observed_until"]), stores.ledger.state()
+    one, other = (moves_ahead(applied_sets(facts)[-1], state, before.key, sold) for facts in (first, second))
     return one != other
 
 

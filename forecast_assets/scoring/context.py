@@ -7,15 +7,22 @@ Nothing is kept outside of a context, so that two runs in one process do not see
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, RECONCILED_FORECASTS
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
+    RECONCILED_FORECASTS,
+    SALES,
+)
 from forecast_assets.core.errors import NotAcceptedError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.features.panel import Panel
@@ -24,7 +31,7 @@ from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family, given_products
 from forecast_assets.overrides.effects import overridden
-from forecast_assets.overrides.instructions import in_force
+from forecast_assets.overrides.instructions import AppliedSet, applied_sets, in_force, kept_sets
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
@@ -32,7 +39,7 @@ from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
 from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, run_folder, snapshot_key
@@ -241,38 +248,75 @@ class RunContext:
         return self.stores.ledger.state().part(Policies).require(applied.facts.get("policy", ""))
 
     @cached_property
-    def planned_overrides(self) -> list[PlannedOverride]:
-        """The overrides that move the run, oldest first: as asked for, else those in force; fixed from the first look.
+    def applied_sets(self) -> tuple[AppliedSet, ...]:
+        """Which overrides and rules move which days, oldest days first; fixed from the first look.
+
+        Of a revision, days that are sold are moved by what moved them in the revision before.
 
         Raises:
-            InputError: If there is none of an id that is asked for.
+            InputError: If there is no override of an id that is asked for.
         """
         kept, asked = self.stores.ledger.state().part(PlannedOverrides), self.options.overrides
         if asked is None:
-            return in_force(kept.by_id.values(), self.key.prediction_date, self.key.forecast_horizon)
-        return [kept.require(name) for name in asked]
+            found = in_force(kept.by_id.values(), self.key.prediction_date, self.key.forecast_horizon)
+            asked = tuple(each.id for each in found)
+        own = AppliedSet(asked, self.policy.version if self.policy.sequence else "")
+        if not self.key.revision or self.sold_until <= self.key.prediction_date:
+            return (own,)
+        before = self.stores.predictions.publication(revision_before(self.key)).products.get(FORECAST_OVERRIDES.name)
+        sets = applied_sets({} if before is None else self.version(before).facts)
+        return (*kept_sets(sets, self.sold_until), own)
+
+    @cached_property
+    def sold_until(self) -> date:
+        """The newest day with sales that is over, as asked for or today; a day of the run at most."""
+        last = self.key.prediction_date + timedelta(days=self.key.forecast_horizon)
+        over = last_day_over(present_of_days(self.stores.ledger.state()))
+        asked = self.options.observed_until or self.stores.observations.newest_day(SALES.name, until=over)
+        return min(asked, last)
+
+    def overrides_called(self, names: Iterable[str]) -> list[PlannedOverride]:
+        """Return overrides by their ids.
+
+        Raises:
+            InputError: If there is none of an id.
+        """
+        kept = self.stores.ledger.state().part(PlannedOverrides)
+        return [kept.require(name) for name in names]
+
+    def policy_of(self, version: str) -> PolicyRecord:
+        """Return a policy by its version; that of the release where there is none.
+
+        Raises:
+            InputError: If there is none of the version.
+        """
+        return self.stores.ledger.state().part(Policies).require(version)
 
     @property
     def _applies_overrides(self) -> bool:
         """Whether its products follow from applied overrides; not where a run of before there were any is replayed."""
         return not self._schemas or FORECAST_OVERRIDES.name in self._schemas
 
-    def forecasts(self, reconciled: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def forecasts(
+        self, reconciled: ProductVersion, inputs: Mapping[str, Any], columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Return reconciled forecasts and what overrides made of them: `forecast_units` besides, quantiles moved.
 
-        Raises:
-            NotStagedError: If overrides have not been applied.
+        Args:
+            reconciled: The product.
+            inputs: Of what is made from both, so that all of a run follows from the same overrides.
+            columns: Of the product; all if none are named.
         """
-        return overridden(self.read(reconciled, columns), self.overrides)
+        return overridden(self.read(reconciled, columns), self.overrides(inputs))
 
-    @property
-    def overrides(self) -> pl.DataFrame | None:
-        """What overrides made of the forecasts; None where a run of before there were any is made again.
+    def overrides(self, inputs: Mapping[str, Any]) -> pl.DataFrame | None:
+        """Return what overrides made of the forecasts that some product follows from; None if it names none.
 
-        Raises:
-            NotStagedError: If overrides have not been applied.
+        Args:
+            inputs: Of the product.
         """
-        return self.read(self.upstream(FORECAST_OVERRIDES.name)) if self._applies_overrides else None
+        applied = inputs.get(FORECAST_OVERRIDES.name)
+        return None if applied is None else self.read(self.version(applied))
 
     # --- what it makes ---
 

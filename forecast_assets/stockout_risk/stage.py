@@ -6,7 +6,7 @@ What belongs here: from a run's reconciled forecasts to its risks. What does not
 from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -41,19 +41,19 @@ def assess_risks(run: RunContext) -> StageResult:
     """
     reconciled = run.upstream(RECONCILED_FORECASTS.name)
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
-    frame = _assess(run, reconciled, run.read(base, OF_BASE))
     inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version, **run.overrides_input}
+    frame = _assess(run, reconciled, inputs, run.read(base, OF_BASE))
     facts = {**run.facts, "risk_paths": run.options.risk_paths, **policy_facts(run.policy_of_overrides)}
     return StageResult({STOCKOUT_RISKS.name: frame}, inputs, facts, partial(_summary, frame))
 
 
-def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> pl.DataFrame:
+def _assess(run: RunContext, reconciled: ProductVersion, inputs: Mapping[str, Any], base: pl.DataFrame) -> pl.DataFrame:
     history, panel = run.history, run.panel
     run.release_panel()
     supply = supply_of(history, panel.series)
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     rated = rated_by(panel, groups, run.hierarchy, run.artifact, run.options.workers)
-    forecast = run.forecasts(reconciled, of_reconciled(supply))
+    forecast = run.forecasts(reconciled, inputs, of_reconciled(supply))
     thresholds = band_thresholds(run.policy_of_overrides, run.artifact)
     return assessed(forecast, base, panel, supply, rated, run.artifact.rho, thresholds, run.options.risk_paths)
 

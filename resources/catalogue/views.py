@@ -78,7 +78,7 @@ def statements(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
         yield f"CREATE SCHEMA built.{identifier(model_version)}"
     # Nobody has to have seen a version's name to find a view's columns.
     for cadence, product in sorted({of[1:] for of in files}):
-        yield from _view_without_version(cadence, product, sorted({version for version, *_ in files}))
+        yield from _view_without_version(cadence, product, sorted({name for name, own, _ in files if own == cadence}))
     for model_version, cadence, product in sorted(files):
         shapes = files[model_version, cadence, product] or {(): [rows.no_rows(PRODUCTS[product])]}
         yield from _product_view(model_version, cadence, product, shapes)

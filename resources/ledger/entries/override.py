@@ -8,7 +8,7 @@ or decisions about it (`override_decision`).
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
@@ -61,6 +61,30 @@ class OverrideRecord:
     needs_approval: bool = False
     sequence: int = 0
     recorded_at: str = ""
+
+
+class Decided(Protocol):
+    """What a decision says of an override; see `override_decision`."""
+
+    @property
+    def status(self) -> str:
+        """`approved`, `rejected` or `withdrawn`."""
+
+    @property
+    def by(self) -> str:
+        """Who decided."""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+
+    @property
+    def observed_until(self) -> date | None:
+        """Newest day with sales then."""
+
+    @property
+    def recorded_at(self) -> str:
+        """When, ISO 8601 in UTC."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +156,21 @@ class PlannedOverrides:
             )
         return self.by_id[name]
 
-    def decide(self, name: str, status: str, by: str, at: str, reason: str) -> None:
+    def decide(self, name: str, decision: "Decided") -> None:
         """Take in what was decided of an override; whoever reads an entry by itself has none before it."""
-        if name in self.by_id:
-            self.by_id[name] = replace(
-                self.by_id[name], status=status, decided_by=by, decided_at=at, decided_reason=reason
-            )
+        if name not in self.by_id:
+            return
+        found = self.by_id[name]
+        seen = decision.observed_until if decision.status == APPROVED else None
+        self.by_id[name] = replace(
+            found,
+            status=decision.status,
+            decided_by=decision.by,
+            decided_at=decision.recorded_at,
+            decided_reason=decision.reason,
+            # What waited for approval moves no day that was sold meanwhile.
+            observed_until=max(found.observed_until, seen or found.observed_until),
+        )
 
 
 class OverrideKind(EntryKind[OverrideRecord]):

@@ -5,6 +5,7 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
@@ -47,6 +48,7 @@ class OverrideDecision:
         overrides: Ids of which this is decided.
         by: Who decides.
         reason: Why.
+        observed_until: Newest day with sales when it was decided: what is approved moves no day up to it.
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
     """
@@ -55,6 +57,7 @@ class OverrideDecision:
     overrides: tuple[str, ...]
     by: str
     reason: str
+    observed_until: date | None = None
     sequence: int = 0
     recorded_at: str = ""
 
@@ -69,7 +72,13 @@ class OverrideDecisionKind(EntryKind[OverrideDecision]):
 
     def read(self, entry: EntryLike) -> OverrideDecision:
         """Return the decision of an entry."""
-        said = {**entry.body, **position_fields(entry), "overrides": tuple(entry.body["overrides"])}
+        day = entry.body.get("observed_until")
+        said = {
+            **entry.body,
+            **position_fields(entry),
+            "overrides": tuple(entry.body["overrides"]),
+            "observed_until": date.fromisoformat(day) if day else None,
+        }
         return with_known_fields(OverrideDecision, said)
 
     def fold(self, record: OverrideDecision, state: FoldedState) -> None:
@@ -77,7 +86,7 @@ class OverrideDecisionKind(EntryKind[OverrideDecision]):
         kept = state.part(PlannedOverrides)
         kept.decisions.append(record)
         for name in record.overrides:
-            kept.decide(name, record.status, record.by, record.recorded_at, record.reason)
+            kept.decide(name, record)
 
     def admit(self, record: OverrideDecision, state: FoldedState) -> None:
         """Refuse a decision about what is not there or is decided, and approval by whoever asks for it.
