@@ -29,6 +29,14 @@ SKUS = ("A", "B")
 KNOWN_UNTIL = datetime(2025, 1, 2, 6, tzinfo=UTC)
 
 
+# A floor that the forecast meets already, so that it moves nothing.
+_OVERRIDE: Mapping[str, Any] = {
+    "application": 1, "override_id": "o1-1", "is_rule": False, "scope": "all products in store S", "form": "floor",
+    "value": "2", "model_units": 4, "before_units": 4, "after_units": 4, "superseded_by": "", "by": "ana",
+    "reason": "event", "note": "",
+}  # fmt: skip
+
+
 def _row(sku: str, step: int) -> dict[str, Any]:
     """All columns of all series-step products for one row: 4 units a day, one of them lost."""
     zero = dict.fromkeys((*COMPONENTS, "reconciliation_units", "override_units"), 0)
@@ -71,6 +79,7 @@ def _row(sku: str, step: int) -> dict[str, Any]:
         "lost_share": None,
         "out_of_distribution_score": 0.5,
         "quality_flags": "",
+        **_OVERRIDE,
     }
 
 
