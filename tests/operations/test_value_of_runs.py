@@ -164,6 +164,13 @@ def test_the_store_is_whole_and_checks_have_accepted_what_is_recorded(measured: 
     }  # fmt: skip
 
 
+def test_a_file_that_is_gone_is_missed(measured: Runner, tmp_path: Path) -> None:
+    runner = copied(measured, tmp_path / "home")
+    made = runner.stores.predictions.version(newest(runner, DAYS[0]).value_version)
+    runner.stores.blobs.local(made.files[0].path).unlink()
+    assert {made.files[0].path in str(each) for each in verify_store(runner.stores.blobs).findings} == {True}
+
+
 def test_the_asset_shows_a_picture_by_planner_and_its_checks(measured: Runner) -> None:
     shown = measured.instance.get_latest_materialization_event(dg.AssetKey(["daily", PRODUCT]))
     assert shown is not None
