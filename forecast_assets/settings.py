@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         description="megabytes that it may have on this machine's disk, below home, where no Redis is set; 0: it is in "
         "memory alone, and a service that is started prepares runs anew",
     )
+    row_disk_mb: int = Field(
+        1_024,
+        ge=0,
+        description="megabytes that published rows of the newest runs may have on this machine's disk, below home, to "
+        "be read a series at a time; 0: they are in memory alone, and a service that is started reads runs anew",
+    )
     operational_copy: str = Field(
         "off",
         pattern=r"^(off|sqlite|postgresql(\+psycopg)?://.+)$",
@@ -220,6 +226,16 @@ class Settings(BaseSettings):
     def features_bytes(self) -> int:
         """What that file may have."""
         return self.feature_disk_mb << 20
+
+    @property
+    def rows_folder(self) -> Path:
+        """Published rows of the newest runs, to be read a series at a time; may be removed at any time."""
+        return self.home.expanduser().absolute() / "serving" / "rows"
+
+    @property
+    def rows_bytes(self) -> int:
+        """What the files in it may have."""
+        return self.row_disk_mb << 20
 
     @property
     def events_folder(self) -> Path:
