@@ -29,14 +29,6 @@ SKUS = ("A", "B")
 KNOWN_UNTIL = datetime(2025, 1, 2, 6, tzinfo=UTC)
 
 
-# A floor that the forecast meets already, so that it moves nothing.
-_OVERRIDE: Mapping[str, Any] = {
-    "application": 1, "override_id": "o1-1", "is_rule": False, "scope": "all products in store S", "form": "floor",
-    "value": "2", "model_units": 4, "before_units": 4, "after_units": 4, "superseded_by": "", "by": "ana",
-    "reason": "event", "note": "",
-}  # fmt: skip
-
-
 def _row(sku: str, step: int) -> dict[str, Any]:
     """All columns of all series-step products for one row: 4 units a day, one of them lost."""
     zero = dict.fromkeys((*COMPONENTS, "reconciliation_units", "override_units"), 0)
@@ -79,7 +71,6 @@ def _row(sku: str, step: int) -> dict[str, Any]:
         "lost_share": None,
         "out_of_distribution_score": 0.5,
         "quality_flags": "",
-        **_OVERRIDE,
     }
 
 
@@ -120,11 +111,38 @@ def _cumulative_rows() -> list[dict[str, Any]]:
     ]
 
 
+def _override_rows() -> list[dict[str, Any]]:
+    """A planner says one more of a day, a rule one fewer, and what the planner said before of the node is left out."""
+    told = [
+        ("o3-1", False, "add", "1", 4, 5, ""),
+        ("o2-1", False, "percent", "50", 5, 5, "o3-1"),
+        ("minimum_presentation sku:A=4", True, "floor", "4", 5, 4, ""),
+    ]
+    names = ("override_id", "is_rule", "form", "value", "before_units", "after_units", "superseded_by")
+    return [
+        {
+            **_row(sku, step),
+            **dict(zip(names, said, strict=True)),
+            "application": application,
+            "scope": f"sku {sku} in all stores",
+            "model_units": 4,
+            "by": "policy" if said[1] else "ana",
+            "reason": "event",
+            "note": "",
+        }
+        for sku in SKUS
+        for step in range(1, 8)
+        for application, said in enumerate(told, start=1)
+    ]
+
+
 def make(product: str) -> pl.DataFrame:
     """Return one product that keeps every promise."""
     contract = PRODUCTS[product]
     if "product_level" in contract.names:
         rows = _aggregate_rows()
+    elif "application" in contract.names:
+        rows = _override_rows()
     elif "period" in contract.names:
         rows = _cumulative_rows()
     else:
