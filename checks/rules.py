@@ -21,6 +21,7 @@ from forecast_assets.contracts import (
     FIRST_DAYS,
     FORECAST_ACCURACY,
     QUANTILE_COLUMNS,
+    VALUE_STAGES,
 )
 
 ROW: Final = "store_id, sku_id, step"
@@ -385,6 +386,32 @@ RULES: Final = (
                 OR error_units <> expected_sales_units - sales_units
                 OR (product_level = 'sku' AND store_level = 'store'
                     AND (rows, rows_without_actual) <> (series, series_without_actual))""",
+        remedy=BUG,
+    ),
+    Rule(
+        name="stages_are_judged_by_the_same_sales",
+        product="forecast_value_added",
+        # No forecast and no sales are below zero, so that a stage's error is at least what was sold, taken away.
+        failing=f"""
+            SELECT * FROM product WHERE {
+            " OR ".join(
+                f"abs({stage}_error_units) > {stage}_absolute_error_units OR {stage}_error_units < -sales_units"
+                for stage in VALUE_STAGES
+            )
+        }""",  # noqa: S608
+        remedy=BUG,
+    ),
+    Rule(
+        name="moves_are_in_their_direction",
+        product="forecast_value_added",
+        # What acts after planners (minimum presentation) only raises; rules have the published forecast at once.
+        failing="""
+            SELECT * FROM product WHERE (direction = 'none') <> (size = 'none')
+                OR (direction = 'none' AND moved_squared_units2 <> 0)
+                OR (rows = 0 AND (sales_units, moved_squared_units2, override_absolute_error_units) <> (0, 0, 0))
+                OR (direction = 'up' AND NOT is_rule AND override_error_units < rules_error_units)
+                OR (is_rule AND (override_error_units, override_absolute_error_units)
+                    <> (rules_error_units, rules_absolute_error_units))""",
         remedy=BUG,
     ),
     *TRIAL_RULES,

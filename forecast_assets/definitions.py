@@ -196,7 +196,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
 # The stages of a run share its context; a process per stage would pay the imports again. No backfill policy
 # is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
-_OWN_CHECKS: Final = OwnChecks(own_check_specs, judge_own)
+_OWN_CHECKS: Final = OwnChecks(own_check_specs, judge_own, required_checks)
 
 
 def scoring_job(cadence: Cadence) -> str:

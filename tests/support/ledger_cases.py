@@ -13,6 +13,7 @@ from forecast_assets.contracts import (
     DRIFT_REPORTS,
     FEATURE_ANOMALIES,
     FORECAST_ACCURACY,
+    FORECAST_VALUE_ADDED,
     PROMOTION_GATES,
 )
 from forecast_assets.core.overrides import Override, Scope, override_id
@@ -42,6 +43,7 @@ from resources.stores.home import Stores
 from tests.support import products
 from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
 from tests.support.trial_cases import Said, assigned, begin, both, judged, measured
+from tests.support.value_cases import value_frame, value_row
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
@@ -123,14 +125,21 @@ def trials(stores: Stores) -> None:
 
 
 def measure(stores: Stores, since: int = 0) -> None:
-    """Measure a day of three runs."""
-    made = stores.predictions.write(
-        FORECAST_ACCURACY, products.make_accuracy(), key="daily-2025-01-05",
-        folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
-        facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+    """Measure a day of three runs, some forecasts of which were overridden."""
+    frames = {FORECAST_ACCURACY: products.make_accuracy(), FORECAST_VALUE_ADDED: value_frame([value_row()])}
+    made, value = (
+        stores.predictions.write(
+            contract, frame, key="daily-2025-01-05", folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
+            facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+        )
+        for contract, frame in frames.items()
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
-    stores.predictions.record_measurement("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
+    stores.predictions.accept(value.version, "moves_agree")
+    stores.predictions.record_measurement(
+        "daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"], value=value,
+        value_checks=["moves_agree"],
+    )  # fmt: skip
 
 
 def judge(

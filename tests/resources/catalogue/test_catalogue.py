@@ -416,9 +416,9 @@ def test_every_view_and_column_is_described_and_typed_whatever_the_ledger_has(st
     assert {name for name, *_ in empty} == {
         "anomaly_detectors", "backlog", "backtest_reports", "batches", "business_reviews", "calibration",
         "challenger_evidence", "challenger_guards", "challenger_trials", "challenger_verdicts", "channel_assignments",
-        "channel_history", "drift_reports", "feature_anomalies", "forecast_accuracy", "ledger_head", "lineage",
-        "model_versions", "override_decisions", "planner_overrides", "policies", "promotion_gates", "publications",
-        "retirements", "retractions", "vacuums",
+        "channel_history", "drift_reports", "feature_anomalies", "forecast_accuracy", "forecast_value_added",
+        "ledger_head", "lineage", "model_versions", "override_decisions", "planner_overrides", "policies",
+        "promotion_gates", "publications", "retirements", "retractions", "vacuums",
     }  # fmt: skip
     lineage_cases.publish_linked(stores)
     build(stores, folder)
