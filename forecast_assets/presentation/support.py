@@ -169,7 +169,7 @@ def explained_section(found: Explained) -> str:
             "Why it is what it is",
             found.prediction_id,
             *words,
-            *_drivers(found.explanation),
+            *drivers_shown(found.explanation),
         )
         + html_section(
             "What it was made from",
@@ -179,7 +179,7 @@ def explained_section(found: Explained) -> str:
     )
 
 
-def _drivers(explanation: Mapping[str, Any]) -> tuple[str, str]:
+def drivers_shown(explanation: Mapping[str, Any]) -> tuple[str, str]:
     """Return how drivers add up from the usual day to expected sales: a picture, and its numbers."""
     steps = driver_steps(explanation)
     rows = [(row["name"], units(row["value"])) for row in steps.iter_rows(named=True)]
@@ -323,7 +323,7 @@ def explored_section(
     ) + html_section(
         f"Why, on {shown['target_date']}",
         str(shown["forecast_reason"]),
-        *_drivers(shown),
+        *drivers_shown(shown),
         held and f'<p class="note">{escape(held)}</p>',
     )
 
