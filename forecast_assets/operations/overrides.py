@@ -7,6 +7,7 @@ is recorded. What does not: how overrides act (forecast_assets.overrides), a new
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import cached_property, partial
 from typing import Final
 
@@ -15,11 +16,10 @@ import polars as pl
 
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, NODE_KEY, RECONCILED_FORECASTS, SALES
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.arrays import Rows
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError, NothingToCorrectError, NotReadyError, first_ten
 from forecast_assets.core.keys import DAILY, RunKey, last_day_over
-from forecast_assets.core.overrides import CAP, FLOOR, PERCENT, Override, require_sound
+from forecast_assets.core.overrides import CAP, FLOOR, PERCENT, Override, Scope, require_sound
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_units
 from forecast_assets.corrections.restatements import newest_revisions, source_snapshot
 from forecast_assets.features.panel import SERIES_KEY
@@ -29,7 +29,7 @@ from forecast_assets.history import History
 from forecast_assets.history.events import events_of_stores
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.overrides.applying import Applied, Effect, apply_instructions
-from forecast_assets.overrides.instructions import in_force, instructions, rows_of_scope
+from forecast_assets.overrides.instructions import ScopeRows, in_force, instructions
 from forecast_assets.scoring.context import build_hierarchy, read_rows
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.override import (
@@ -86,6 +86,11 @@ class PlannedRun:
     def key(self) -> RunKey:
         """The run."""
         return self.publication.key
+
+    @cached_property
+    def rows_of(self) -> ScopeRows:
+        """The series below a node."""
+        return ScopeRows(self.hierarchy)
 
     def applied(self, stores: Stores, planned: Sequence[PlannedOverride]) -> Applied:
         """Return its forecasts as overrides, and the rules of today's policy, move them."""
@@ -222,23 +227,42 @@ def overrides_of(ledger: Ledger) -> list[PlannedOverride]:
     return [*ledger.state().part(PlannedOverrides).by_id.values()]
 
 
-def checked_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override]) -> list[Override]:
+def current_overrides(stores: Stores) -> list[PlannedOverride]:
+    """Return the overrides that move days to come, or wait for approval of that, oldest first."""
+    past = observed_until(stores)
+    return [
+        each
+        for each in overrides_of(stores.ledger)
+        if (each.is_in_force or each.status == PENDING)
+        and each.override.last_date > past
+        and (each.override.expires_on is None or each.override.expires_on >= past)
+    ]
+
+
+def checked_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override | InputError]) -> list[Override]:
     """Return overrides as they would be kept, after everything that can be wrong with one.
+
+    Args:
+        stores: Where everything is.
+        run: The run that they are held against.
+        given: What is said; of a row of a file that is none, why.
 
     Raises:
         InputError: With all that are wrong, each by its place: a form, value, reason or days that cannot be, a node
             that the run does not have, days that are past, or a floor above a cap.
     """
     reasons = policy_in_force(stores.ledger).policy.planning.reasons
-    past = observed_until(stores)
+    past, bounds = observed_until(stores), _Bounds(overrides_of(stores.ledger))
     wrong: list[tuple[int, InputError]] = []
     kept: list[Override] = []
     for place, each in enumerate(given, start=1):
         try:
+            if isinstance(each, InputError):
+                raise each
             sound = require_sound(each, reasons)
             _require_node(run, sound)
             _require_ahead(sound, past)
-            _require_bounds(sound, [*overrides_of(stores.ledger)], kept)
+            bounds.require(sound, f"row {place}")
         except InputError as error:
             wrong.append((place, error))
         else:
@@ -248,8 +272,8 @@ def checked_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override]
     if wrong:
         lines = [f"row {place}: {error.message}" for place, error in wrong]
         raise InputError(
-            f"{len(wrong)} of {len(given):,} overrides are wrong, so none is recorded: {'; '.join(lines[:_MOST_TOLD])}"
-            f"{'; ...' if len(lines) > _MOST_TOLD else '.'}",
+            f"{len(wrong)} of {len(given):,} overrides are wrong, so none is recorded: {' '.join(lines[:_MOST_TOLD])}"
+            f"{' ...' if len(lines) > _MOST_TOLD else ''}",
             remedy="Put these rows right, then give all of them again.",
             rows=[place for place, _ in wrong],
         )
@@ -261,7 +285,7 @@ _MOST_TOLD: Final = 50
 
 
 def _require_node(run: PlannedRun, said: Override) -> None:
-    if len(rows_of_scope(said.scope, run.hierarchy)):
+    if len(run.rows_of(said.scope)):
         return
     scope = said.scope
     sides = (
@@ -301,25 +325,43 @@ def _require_ahead(said: Override, past: date) -> None:
         )
 
 
-def _require_bounds(said: Override, planned: Sequence[PlannedOverride], given: Sequence[Override]) -> None:
-    """Refuse a floor above a cap of the same node and days."""
-    if said.form not in (FLOOR, CAP):
-        return
-    others = [(each.override, each.id) for each in planned if each.is_in_force or each.status == PENDING]
-    for other, name in [*others, *((each, "another row") for each in given)]:
-        is_opposite = {said.form, other.form} == {FLOOR, CAP} and said.scope == other.scope
-        is_same_day = other.first_date <= said.last_date and said.first_date <= other.last_date
-        if not (is_opposite and is_same_day):
-            continue
-        floor, cap = (said, other) if said.form == FLOOR else (other, said)
-        if float(floor.value) > float(cap.value):
-            raise InputError(
-                f"{said.change_text} contradicts {other.change_text} ({name}): the floor is above the cap.",
-                remedy=Sentence("Withdraw the other first, or choose another value: ", Action("overrides list"), "."),
-            )
+class _Bounds:
+    """Floors and caps by node, so that one that contradicts another is found.
+
+    Args:
+        planned: What is recorded.
+    """
+
+    def __init__(self, planned: Sequence[PlannedOverride]) -> None:
+        self._of: dict[Scope, list[tuple[Override, str]]] = {}
+        for each in planned:
+            if each.is_in_force or each.status == PENDING:
+                self._add(each.override, each.id)
+
+    def _add(self, said: Override, name: str) -> None:
+        if said.form in (FLOOR, CAP):
+            self._of.setdefault(said.scope, []).append((said, name))
+
+    def require(self, said: Override, name: str) -> None:
+        """Refuse a floor above a cap of the same node and days; keep it where it is none.
+
+        Raises:
+            InputError: If so.
+        """
+        for other, other_name in self._of.get(said.scope, ()) if said.form in (FLOOR, CAP) else ():
+            is_same_day = other.first_date <= said.last_date and said.first_date <= other.last_date
+            floor, cap = (said, other) if said.form == FLOOR else (other, said)
+            if other.form != said.form and is_same_day and Decimal(floor.value) > Decimal(cap.value):
+                raise InputError(
+                    f"{said.change_text} contradicts {other.change_text} ({other_name}): the floor is above the cap.",
+                    remedy=Sentence(
+                        "Withdraw the other first, or choose another value: ", Action("overrides list"), "."
+                    ),
+                )
+        self._add(said, name)
 
 
-def preview_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override]) -> OverridePreview:
+def preview_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override | InputError]) -> OverridePreview:
     """Return what overrides would do to a published run; nothing is recorded.
 
     Args:
@@ -341,10 +383,12 @@ def _preview(stores: Stores, run: PlannedRun, sound: Sequence[Override]) -> Over
         PlannedOverride(f"{_NEW}{place}", each, "", past, state.sequence + 1, "", RECORDED)
         for place, each in enumerate(sound, start=1)
     ]
-    before, after = run.applied(stores, now), run.applied(stores, [*now, *in_force(new, key.prediction_date, 10**4)])
-    by_name = {effect.instruction.name: effect for effect in after.effects}
-    names = [effect.instruction.name for effect in after.effects]
-    effects = tuple(_effect(run, each.override, by_name.get(each.id), before, after, names) for each in new)
+    before, after = (
+        run.applied(stores, now),
+        run.applied(stores, [*now, *in_force(new, key.prediction_date, key.forecast_horizon)]),
+    )
+    found = _Superseded(after.effects)
+    effects = tuple(_effect(run, each, found, before.forecast, after.forecast) for each in new)
     most = policy_in_force(stores.ledger).policy.planning.largest_change_percent
     unusual = tuple(at for at, each in enumerate(effects) if abs(each.change_percent) > most or _is_lost(each, most))
     return OverridePreview(key, state.sequence, effects, *_changed(run, before.forecast, after.forecast), unusual, most)
@@ -355,36 +399,45 @@ def _is_lost(effect: OverrideEffect, most: float) -> bool:
     return effect.override.form == PERCENT and abs(float(effect.override.value)) > most
 
 
+class _Superseded:
+    """Which instructions kept rows from which.
+
+    Args:
+        effects: Of all instructions, in the order in which they acted.
+    """
+
+    def __init__(self, effects: Sequence[Effect]) -> None:
+        self.effects = {effect.instruction.name: effect for effect in effects}
+        names = [*self.effects]
+        self.by = {
+            name: tuple(sorted(names[at] for at in np.unique(effect.moved_by) if at >= 0))
+            for name, effect in self.effects.items()
+        }
+        self.of: dict[str, list[str]] = {}
+        for name, movers in self.by.items():
+            for mover in movers:
+                self.of.setdefault(mover, []).append(name)
+
+
 def _effect(
-    run: PlannedRun,
-    said: Override,
-    effect: Effect | None,
-    before: Applied,
-    after: Applied,
-    names: Sequence[str],
+    run: PlannedRun, new: PlannedOverride, found: _Superseded, before: Millionths, after: Millionths
 ) -> OverrideEffect:
-    series = rows_of_scope(said.scope, run.hierarchy)
-    if effect is None or not len(effect.instruction.days):
-        return OverrideEffect(said, len(series), 0, 0, 0.0, 0.0, 0.0, 0.0)
+    said, effect = new.override, found.effects.get(new.id)
+    if effect is None:
+        return OverrideEffect(said, len(run.rows_of(said.scope)), 0, 0, 0.0, 0.0, 0.0, 0.0)
     cells = np.ix_(effect.instruction.series, effect.instruction.days)
     acted = effect.moved_by < 0
-    movers = sorted({names[at] for at in np.unique(effect.moved_by[~acted])})
-    loses = {
-        other.instruction.name
-        for other in after.effects
-        if (other.moved_by == names.index(effect.instruction.name)).any()
-    }
     return OverrideEffect(
         said,
-        len(series),
+        len(effect.instruction.series),
         acted.size,
         int((acted & (effect.after != effect.before)).sum()),
-        float(run.model[cells].sum()) / SCALE,
-        float(before.forecast[cells].sum()) / SCALE,
-        float(after.forecast[cells].sum()) / SCALE,
-        float(effect.unmet.sum()) / SCALE,
-        tuple(movers),
-        tuple(sorted(loses)),
+        model_units=float(run.model[cells].sum()) / SCALE,
+        before_units=float(before[cells].sum()) / SCALE,
+        after_units=float(after[cells].sum()) / SCALE,
+        unmet_units=float(effect.unmet.sum()) / SCALE,
+        superseded_by=found.by[new.id],
+        keeps_from=tuple(sorted(found.of.get(new.id, ()))),
     )
 
 
@@ -414,7 +467,7 @@ def _by_day(run: PlannedRun, names: pl.DataFrame, figures: Mapping[str, Milliont
 
 def record_overrides(
     stores: Stores,
-    given: Sequence[Override],
+    given: Sequence[Override | InputError],
     *,
     by: str,
     key: RunKey | None = None,
@@ -455,7 +508,7 @@ def record_overrides(
         needs_approval or bool(rules.needs_approval),
         request,
     )
-    admit = partial(_admit, record, run.hierarchy, preview.seen if seen is None else seen)
+    admit = partial(_admit, record, run.rows_of, preview.seen if seen is None else seen)
     entry = stores.ledger.append(OVERRIDE.name, OVERRIDE.body(record), admit)
     return OVERRIDE.read(entry), preview
 
@@ -499,27 +552,20 @@ def _unusual(preview: OverridePreview) -> InputError:
     )
 
 
-def _admit(record: OverrideRecord, hierarchy: Hierarchy, seen: int, state: FoldedState) -> None:
+def _admit(record: OverrideRecord, rows_of: ScopeRows, seen: int, state: FoldedState) -> None:
     """Refuse overrides of rows that somebody has overridden since they were last looked at."""
     OVERRIDE.admit(record, state)
     later = [each for each in state.part(PlannedOverrides).by_id.values() if each.sequence > seen]
-    if not later:
-        return
-    own = [(each, _rows(each, hierarchy)) for each in record.overrides]
     for other in later:
-        rows = _rows(other.override, hierarchy)
-        for each, of in own:
-            is_same_day = other.override.first_date <= each.last_date and each.first_date <= other.override.last_date
-            if is_same_day and len(np.intersect1d(rows, of)):
+        said, rows = other.override, rows_of(other.override.scope)
+        for each in record.overrides:
+            is_same_day = said.first_date <= each.last_date and each.first_date <= said.last_date
+            if is_same_day and len(np.intersect1d(rows, rows_of(each.scope), assume_unique=True)):
                 raise LostRaceError(
-                    f"{other.by} has overridden the same meanwhile ({other.id}: {other.override}).",
+                    f"{other.by} has overridden the same meanwhile ({other.id}: {said}).",
                     remedy="Look at the preview again and, if yours is still wanted, record it again.",
                     override=other.id,
                 )
-
-
-def _rows(said: Override, hierarchy: Hierarchy) -> Rows:
-    return rows_of_scope(said.scope, hierarchy)
 
 
 def decide_overrides(

@@ -12,11 +12,13 @@ import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import FORECAST_OVERRIDES, QUANTILE_COLUMNS, QUANTILES, SERIES_STEP_KEY
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.models.reconciled_means import moved_quantiles
 from forecast_assets.overrides.applying import Effect, Instruction
 
 _ROW: Final = ("store_id", "sku_id", "step")
+_WORDS: Final = ("by", "reason", "note")
 
 
 @dataclass(frozen=True)
@@ -53,34 +55,36 @@ def overrides_frame(
     Returns:
         Contract `forecast_overrides`, sorted by store, SKU, step and application.
     """
-    keys = reconciled.select(*SERIES_STEP_KEY, "target_date", model_units="reconciled_units")
-    names = [effect.instruction.name for effect in effects]
-    frames = [_rows(keys, effect, names, told[effect.instruction]) for effect in effects]
-    if not frames:
+    if not effects:
         return pl.DataFrame(schema=FORECAST_OVERRIDES.schema)
-    rows = pl.concat(frames).sort(*_ROW, maintain_order=True)
-    numbered = rows.with_columns(application=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(_ROW))
+    steps = int(reconciled["step"].max() or 1)  # type: ignore[arg-type]
+    said = [told[effect.instruction] for effect in effects]
+    names = [effect.instruction.name for effect in effects]
+    about = pl.DataFrame(
+        {
+            "override_id": names,
+            "form": [effect.instruction.form for effect in effects],
+            **{name: [getattr(each, name) for each in said] for name in ("is_rule", "scope", "value", *_WORDS)},
+        },
+        schema_overrides=dict.fromkeys(("override_id", "form", "scope", "value", *_WORDS), pl.String),
+    )
+    cells = [_cells(effect.instruction, steps) for effect in effects]
+    which = np.repeat(np.arange(len(effects)), [len(each) for each in cells])
+    movers = np.concatenate([effect.moved_by.ravel() for effect in effects])
+    keys = reconciled.select(*SERIES_STEP_KEY, "target_date", model_units="reconciled_units")[np.concatenate(cells)]
+    rows = pl.concat([keys, about[which]], how="horizontal").with_columns(
+        to_units(np.concatenate([effect.before.ravel() for effect in effects]), "before_units"),
+        to_units(np.concatenate([effect.after.ravel() for effect in effects]), "after_units"),
+        pl.Series("superseded_by", ["", *names], dtype=pl.String).gather(movers + 1),
+    )
+    ordered = rows.sort(*_ROW, maintain_order=True)
+    numbered = ordered.with_columns(application=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(_ROW))
     return FORECAST_OVERRIDES.conform(numbered)
 
 
-def _rows(keys: pl.DataFrame, effect: Effect, names: Sequence[str], told: Told) -> pl.DataFrame:
-    each = effect.instruction
-    steps = int(keys["step"].max() or 1)  # type: ignore[arg-type]
-    cells = (each.series[:, None] * steps + each.days[None, :]).ravel()
-    superseded = np.array(["", *names])[effect.moved_by.ravel() + 1]
-    return keys[cells].with_columns(
-        pl.lit(each.name).alias("override_id"),
-        pl.lit(told.is_rule).alias("is_rule"),
-        pl.lit(told.scope).alias("scope"),
-        pl.lit(each.form).alias("form"),
-        pl.lit(told.value).alias("value"),
-        to_units(effect.before, "before_units"),
-        to_units(effect.after, "after_units"),
-        pl.Series("superseded_by", superseded, dtype=pl.String),
-        pl.lit(told.by).alias("by"),
-        pl.lit(told.reason).alias("reason"),
-        pl.lit(told.note).alias("note"),
-    )
+def _cells(each: Instruction, steps: int) -> Rows:
+    """[k x d] Places of an instruction's rows among n x H."""
+    return np.asarray((each.series[:, None] * steps + each.days[None, :]).ravel())
 
 
 def overridden(reconciled: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
@@ -95,24 +99,56 @@ def overridden(reconciled: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.D
         The same rows with `forecast_units` besides; where the model forecasts nothing and a planner something, the
         quantiles are those of a Poisson distribution, there being no others to scale.
     """
-    before = reconciled["reconciled_units"].alias("forecast_units")
+    model = from_units(reconciled["reconciled_units"])
     if overrides is None or overrides.is_empty():
-        return reconciled.with_columns(before)
+        return with_forecasts(reconciled, model)
     last = overrides.group_by(_ROW).agg(pl.col("after_units").sort_by("application").last())
     moved = reconciled.select(_ROW).with_row_index("row").join(last, on=_ROW, maintain_order="left")
-    rows, means = moved["row"].to_numpy(), from_units(moved["after_units"])
-    forecast = from_units(before)
-    model = forecast[rows]
-    forecast[rows] = means
-    names = [name for name in QUANTILE_COLUMNS if name in reconciled.columns]
-    quantiles = following_quantiles(
-        np.stack([from_units(reconciled[name])[rows] for name in names], axis=1), model, means
-    ) if names else np.zeros((len(rows), 0), dtype=np.int64)  # fmt: skip
-    columns = [_with(reconciled[name], rows, quantiles[:, at]) for at, name in enumerate(names)]
+    forecast = model.copy()
+    forecast[moved["row"].to_numpy()] = from_units(moved["after_units"])
+    return with_forecasts(reconciled, forecast)
+
+
+def with_forecasts(reconciled: pl.DataFrame, forecast: Millionths) -> pl.DataFrame:
+    """Return reconciled forecasts with what is published of them; quantiles follow where they are among the columns.
+
+    Args:
+        reconciled: Columns of `reconciled_forecasts`, `reconciled_units` among them.
+        forecast: Published mean of each row.
+    """
+    model = from_units(reconciled["reconciled_units"])
+    rows = np.flatnonzero(forecast != model)
+    names = [name for name in QUANTILE_COLUMNS if name in reconciled.columns] if len(rows) else []
+    columns = []
+    if names:
+        of_model = np.stack([from_units(reconciled[name])[rows] for name in names], axis=1)
+        quantiles = following_quantiles(of_model, model[rows], forecast[rows])
+        columns = [_with(reconciled[name], rows, quantiles[:, at]) for at, name in enumerate(names)]
     return reconciled.with_columns(to_units(forecast, "forecast_units"), *columns)
 
 
-def _with(column: pl.Series, rows: np.ndarray, values: Millionths) -> pl.Series:
+def carried_over_overrides(model: Millionths, published_model: Millionths, published: Millionths) -> Millionths:
+    """Return what overrides of a published run make of other forecasts of the same rows.
+
+    Args:
+        model: Other untouched forecasts; any shape, the same of all three.
+        published_model: The untouched forecasts of the run.
+        published: What it published.
+
+    Returns:
+        By as many percent more or less as in the run, by as many units where the run's untouched forecast is zero; what
+        was published where the untouched forecast is the run's.
+
+    Example:
+        >>> carried_over_overrides(np.array([10, 4, 0]), np.array([5, 4, 0]), np.array([6, 9, 7])).tolist()
+        [12, 9, 7]
+    """
+    ratio = np.divide(published, published_model, out=np.ones(np.shape(model)), where=published_model > 0)
+    scaled = np.where(published_model > 0, np.rint(model * ratio).astype(np.int64), model + published)
+    return np.asarray(np.where(model == published_model, published, scaled))
+
+
+def _with(column: pl.Series, rows: Rows, values: Millionths) -> pl.Series:
     millionths = from_units(column)
     millionths[rows] = values
     return to_units(millionths, column.name)

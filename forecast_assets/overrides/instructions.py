@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.core.arrays import Bools, Rows
+from forecast_assets.core.arrays import Rows
 from forecast_assets.core.overrides import CAP, FLOOR, PERCENT, TOTAL, Scope
 from forecast_assets.core.policy import PlanningRules, ProductRule
 from forecast_assets.core.quantities import SCALE
@@ -63,18 +63,42 @@ def days_of(planned: PlannedOverride, prediction_date: date, horizon: int) -> ra
     return range(start, start + max((last - first).days + 1, 0))
 
 
-def rows_of_scope(scope: Scope, hierarchy: Hierarchy) -> Rows:
-    """[k] Return the series below a node; none if the hierarchy has no such node."""
-    of_product = _members(hierarchy, "product_levels", scope.product_level, scope.product_node)
-    of_store = _members(hierarchy, "store_levels", scope.store_level, scope.store_node)
-    return np.flatnonzero(of_product & of_store)
+class ScopeRows:
+    """The series below nodes; what is asked for again costs no look at all of them.
 
+    Args:
+        hierarchy: Of n series.
+    """
 
-def _members(hierarchy: Hierarchy, levels: str, name: str, node: str) -> Bools:
-    for level in getattr(hierarchy, levels):
-        if level.name == name and node in level.nodes:
-            return np.asarray(level.code == level.nodes.index(node))
-    return np.zeros(hierarchy.series.height, dtype=np.bool_)
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+        self._levels = {
+            **{("product", level.name): level for level in hierarchy.product_levels},
+            **{("store", level.name): level for level in hierarchy.store_levels},
+        }
+        self._nodes: dict[tuple[str, str], dict[str, Rows]] = {}
+
+    def __call__(self, scope: Scope) -> Rows:
+        """[k] Return the series below a node, rising; none if the hierarchy has no such node."""
+        of_product = self._members("product", scope.product_level, scope.product_node)
+        of_store = self._members("store", scope.store_level, scope.store_node)
+        if of_product is None or of_store is None:
+            known = of_store if of_product is None else of_product
+            return np.arange(self._hierarchy.series.height) if known is None else known
+        return np.intersect1d(of_product, of_store, assume_unique=True)
+
+    def _members(self, side: str, name: str, node: str) -> Rows | None:
+        """[k] Series below a node of a dimension; None where they are all."""
+        if name == TOTAL and node == TOTAL:
+            return None
+        level = self._levels.get((side, name))
+        if level is None:
+            return np.zeros(0, dtype=np.int64)
+        if (side, name) not in self._nodes:
+            order = np.argsort(level.code, kind="stable")
+            ends = np.searchsorted(level.code[order], np.arange(1, len(level.nodes)))
+            self._nodes[side, name] = dict(zip(level.nodes, np.split(order, ends), strict=True))
+        return self._nodes[side, name].get(node, np.zeros(0, dtype=np.int64))
 
 
 def instructions(
@@ -96,22 +120,23 @@ def instructions(
         events: `event_name, store_id, target_date` of the days ahead; None without such a feed.
     """
     told: dict[Instruction, Told] = {}
+    rows_of = ScopeRows(hierarchy)
     without = []
     for age, planned in enumerate(overrides):
-        each = _of_planner(planned, hierarchy, days_of(planned, prediction_date, horizon), age)
+        each = _of_planner(planned, rows_of, days_of(planned, prediction_date, horizon), age)
         if each is None:
             without.append(planned)
             continue
         said = planned.override
         told[each] = Told(str(said.scope), said.value, planned.by, said.reason, said.note)
-    told |= dict(_uplifts(rules.event_uplifts, hierarchy, prediction_date, horizon, events))
-    told |= dict(_presentations(rules.minimum_presentation, hierarchy, horizon))
+    told |= dict(_uplifts(rules.event_uplifts, hierarchy, rows_of, prediction_date, horizon, events))
+    told |= dict(_presentations(rules.minimum_presentation, rows_of, horizon))
     return Instructions(told, tuple(without))
 
 
-def _of_planner(planned: PlannedOverride, hierarchy: Hierarchy, days: range, age: int) -> Instruction | None:
+def _of_planner(planned: PlannedOverride, rows_of: ScopeRows, days: range, age: int) -> Instruction | None:
     said = planned.override
-    series = rows_of_scope(said.scope, hierarchy)
+    series = rows_of(said.scope)
     if not len(series):
         return None
     turn = Turn.LISTING if said.is_listing else _TURNS.get(said.form, Turn.VALUE)
@@ -119,12 +144,17 @@ def _of_planner(planned: PlannedOverride, hierarchy: Hierarchy, days: range, age
 
 
 def _uplifts(
-    texts: Sequence[str], hierarchy: Hierarchy, prediction_date: date, horizon: int, events: pl.DataFrame | None
+    texts: Sequence[str],
+    hierarchy: Hierarchy,
+    rows_of: ScopeRows,
+    prediction_date: date,
+    horizon: int,
+    events: pl.DataFrame | None,
 ) -> Iterable[tuple[Instruction, Told]]:
     for text in texts if events is not None else ():
         rule = ProductRule.parse(text)
         named = events.filter(event_name=rule.event)  # type: ignore[union-attr]
-        own = _of_rule(rule, hierarchy)
+        own = _of_rule(rule, rows_of)
         stores = hierarchy.series["store_id"].to_numpy()
         # Stores that have the event on the same days are moved together.
         for days, of_stores in _by_days(named, prediction_date, horizon):
@@ -144,10 +174,10 @@ def _by_days(named: pl.DataFrame, prediction_date: date, horizon: int) -> Iterab
         yield np.array(steps_of), np.array(stores)
 
 
-def _presentations(texts: Sequence[str], hierarchy: Hierarchy, horizon: int) -> Iterable[tuple[Instruction, Told]]:
+def _presentations(texts: Sequence[str], rows_of: ScopeRows, horizon: int) -> Iterable[tuple[Instruction, Told]]:
     for text in texts:
         rule = ProductRule.parse(text)
-        series = _of_rule(rule, hierarchy)
+        series = _of_rule(rule, rows_of)
         if len(series):
             each = Instruction(
                 f"{PRESENTATION_RULE} {text}", Turn.PRESENTATION, FLOOR, _millionths(rule.value), series,
@@ -156,8 +186,8 @@ def _presentations(texts: Sequence[str], hierarchy: Hierarchy, horizon: int) -> 
             yield each, Told(_scope_text(rule), rule.value, POLICY, PRESENTATION_RULE, is_rule=True)
 
 
-def _of_rule(rule: ProductRule, hierarchy: Hierarchy) -> Rows:
-    return rows_of_scope(Scope(rule.level, rule.node, TOTAL, TOTAL), hierarchy)
+def _of_rule(rule: ProductRule, rows_of: ScopeRows) -> Rows:
+    return rows_of(Scope(rule.level, rule.node, TOTAL, TOTAL))
 
 
 def _scope_text(rule: ProductRule) -> str:

@@ -7,14 +7,20 @@ from decimal import Decimal
 import duckdb
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from forecast_assets.core.errors import InputError, NothingToCorrectError
 from forecast_assets.core.overrides import Override, Scope
+from forecast_assets.features.changes import SeriesChange
 from forecast_assets.launch import Runner
+from forecast_assets.operations.attributing import RunPair
+from forecast_assets.operations.attribution import CODE, OVERRIDE
 from forecast_assets.operations.overrides import decide_overrides, record_overrides
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import replay
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.serving.dataplane.prepared import prepare_run
+from forecast_assets.serving.dataplane.what_if import what_if
 from resources.maintenance.verification import verify_store
 from tests.support.retailers import KEY, copied
 
@@ -106,6 +112,36 @@ def test_both_revisions_are_replayed_to_the_byte(revised: Runner) -> None:
         found.require_equal()
         assert {each.recorded.product for each in found.products} >= {"reconciled_forecasts", "forecast_overrides"}
     assert not verify_store(revised.stores.blobs).findings
+
+
+def test_the_difference_of_both_revisions_is_the_override_alone(revised: Runner) -> None:
+    pair = RunPair.of(revised.stores, KEY, FIRST, workers=1)
+    assert pair.attribution.causes == (OVERRIDE, CODE)
+    moved = rows(revised, "forecast_overrides").filter(pl.col("after_units") != pl.col("before_units"))
+    row = moved.sort("after_units", descending=True).row(0, named=True)
+    figures = pair.figures(store_id=row["store_id"], sku_id=row["sku_id"], day=row["target_date"])
+    for figure in figures.values():
+        shares = dict(zip(figure.causes["cause"], figure.causes["change_units"], strict=True))
+        assert sum(shares.values()) == figure.after - figure.before
+        assert shares[CODE] == 0
+
+
+def test_a_what_if_without_a_change_is_the_overridden_row_and_a_price_moves_it_by_as_much(revised: Runner) -> None:
+    prepared = prepare_run(revised.stores, FIRST, workers=1)
+    moved = rows(revised, "forecast_overrides").filter(pl.col("after_units") > 5)
+    one = moved.sort("after_units", descending=True).row(0, named=True)
+    store, sku, day = one["store_id"], one["sku_id"], one["target_date"]
+    same = what_if(prepared, [SeriesChange(store, sku)])
+    own = pl.col("store_id") == store, pl.col("sku_id") == sku
+    for made, name in ((same.forecasts, "forecasts"), (same.risks, "stockout_risks")):
+        assert_frame_equal(made, rows(revised, name).filter(*own), check_row_order=False)
+    told = rows(revised, "forecast_explanations").filter(*own)
+    assert same.explanations["forecast_reason"].to_list() == told["forecast_reason"].to_list()
+    assert "overrides" in same.held
+    cut = what_if(prepared, [SeriesChange(store, sku, price_ratios={day: 0.7})]).forecasts.filter(target_date=day)
+    (model, forecast), row = cut.select("reconciled_units", "forecast_units").row(0), one
+    assert model > row["model_units"]
+    assert float(forecast / model) == pytest.approx(1.2, abs=1e-5)
 
 
 def test_withdrawing_brings_the_untouched_forecast_back(revised: Runner) -> None:

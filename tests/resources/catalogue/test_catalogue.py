@@ -85,8 +85,31 @@ def test_each_version_is_a_schema_and_nothing_is_latest(stores: Stores, catalogu
     build(stores, catalogue.parent)
     found = rows(catalogue, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
     schemas = {schema for schema, _ in found}
-    assert schemas == {"audit", "stat-1", "stat-2"}
+    assert schemas == {"audit", "main", "stat-1", "stat-2"}
     assert {view for schema, view in found if schema == "stat-2"} == set(PUBLISHED)
+
+
+def test_a_query_without_a_version_says_which_there_are_and_still_tells_its_columns(
+    stores: Stores, catalogue: Path
+) -> None:
+    publish(stores, RunKey("daily", KEY.prediction_date, "other-2", KEY.forecast_horizon))
+    build(stores, catalogue.parent)
+    with duckdb.connect(str(catalogue), read_only=True) as connection:
+        for name in PUBLISHED:
+            for query in (
+                f"SELECT * FROM {name}",
+                f"SELECT count(*) FROM {name}",
+                f"SELECT 1 FROM {name} WHERE revision = 0",
+            ):
+                with pytest.raises(duckdb.InvalidInputException, match='FROM "stat-1".*"other-2"') as error:
+                    connection.execute(query).fetchall()
+                assert f'"stat-1".{name}' in str(error.value)
+            described = connection.execute(f"DESCRIBE main.{name}").fetchall()
+            assert described == connection.execute(f'DESCRIBE "stat-1".{name}').fetchall()
+    engine = sqlalchemy.create_engine(f"duckdb:///{catalogue}", connect_args={"read_only": True})
+    assert {*PUBLISHED} <= {*sqlalchemy.inspect(engine).get_view_names("main")}
+    columns = sqlalchemy.inspect(engine).get_columns("forecasts", "main")
+    assert [each["name"] for each in columns][:2] == PRODUCTS["forecasts"].names[:2]
 
 
 def test_weekly_runs_have_views_of_their_own(stores: Stores, catalogue: Path) -> None:
@@ -234,7 +257,8 @@ def test_a_home_may_be_called_anything(folder: str, tmp_path: Path) -> None:
     said = 'SELECT count(*), count(DISTINCT store_id), min(store_id), max(prediction_date) FROM "stat-1".forecasts'
     assert rows(link, said) == [(14, 1, "S", KEY.prediction_date)]
     assert rows(link, "SELECT count(*) FROM audit.publications") == [(1,)]
-    for schema, view in rows(link, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal"):
+    views = "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND schema_name <> 'main'"
+    for schema, view in rows(link, views):
         rows(link, f'FROM "{schema}"."{view}"')
 
 
