@@ -475,6 +475,7 @@ def record_overrides(
     needs_approval: bool = False,
     seen: int | None = None,
     request: str = "",
+    run: PlannedRun | None = None,
 ) -> tuple[OverrideRecord, OverridePreview]:
     """Record overrides, all or none: they move the next runs, and revisions that are asked for.
 
@@ -487,6 +488,7 @@ def record_overrides(
         needs_approval: Whether a second person is to approve, where the policy does not ask for one anyway.
         seen: Ledger entry of the preview that was looked at; None if nobody looked.
         request: Id of the request that says so; see `recorded_by_request`.
+        run: The same run as `key` names, where it is at hand.
 
     Returns:
         What was recorded, and what it does to the run.
@@ -496,7 +498,7 @@ def record_overrides(
         LostRaceError: If somebody overrode the same rows since the preview.
     """
     require_decision("An override", by, "its own")
-    run = PlannedRun.of(stores, newest_run(stores, key))
+    run = run or PlannedRun.of(stores, newest_run(stores, key))
     preview = preview_overrides(stores, run, given)
     if preview.unusual and not confirmed:
         raise _unusual(preview)

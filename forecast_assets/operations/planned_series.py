@@ -19,7 +19,7 @@ from forecast_assets.history.events import events_of_stores
 from forecast_assets.operations.overrides import overrides_of
 from forecast_assets.operations.reading import ReadRows, one_series, run_history, scan_product
 from forecast_assets.operations.worklist import PlannableRun
-from forecast_assets.overrides.instructions import days_of, rows_of_scope
+from forecast_assets.overrides.instructions import ScopeRows, days_of
 from resources.ledger.entries.override import PENDING, PlannedOverride
 from resources.stores.home import Stores
 
@@ -92,13 +92,13 @@ def series_ahead(
 
 def _about(stores: Stores, run: PlannableRun, place: int) -> Sequence[PlannedOverride]:
     """Return overrides that move the series on some day of the run, or would if they were approved."""
-    own, key = run.planned.hierarchy.take(np.array([place])), run.key
+    rows_of, key = ScopeRows(run.planned.hierarchy.take(np.array([place]))), run.key
     return [
         each
         for each in overrides_of(stores.ledger)
         if (each.is_in_force or each.status == PENDING)
         and days_of(each, key.prediction_date, key.forecast_horizon)
-        and len(rows_of_scope(each.override.scope, own))
+        and len(rows_of(each.override.scope))
     ]
 
 
@@ -111,7 +111,7 @@ def _applied(stores: Stores, run: PlannableRun, store_id: str, sku_id: str) -> p
 
 
 def _relatives(run: PlannableRun, place: int, sku_id: str) -> pl.DataFrame:
-    same = rows_of_scope(Scope.of(sku=sku_id), run.planned.hierarchy)
+    same = run.planned.rows_of(Scope.of(sku=sku_id))
     others: pl.DataFrame = run.lines[same[same != place]]
     return others.sort("lost_units", descending=True, maintain_order=True).head(_MOST_RELATIVES)
 

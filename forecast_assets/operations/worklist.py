@@ -25,7 +25,7 @@ from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history import History
 from forecast_assets.operations.overrides import PlannedRun, overrides_of
 from forecast_assets.operations.reading import run_history, scan_product
-from forecast_assets.overrides.instructions import in_force, rows_of_scope
+from forecast_assets.overrides.instructions import ScopeRows, in_force
 from resources.ledger.entries.override import PlannedOverride
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -149,7 +149,7 @@ class PlannableRun:
         Raises:
             InputError: If the run has no such series.
         """
-        found = rows_of_scope(Scope.of(sku=sku_id, store=store_id), self.planned.hierarchy)
+        found = self.planned.rows_of(Scope.of(sku=sku_id, store=store_id))
         if not len(found):
             raise InputError(
                 f"{self.key} has no SKU {sku_id} in store {store_id}.",
@@ -183,7 +183,7 @@ class PlannableRun:
                     remedy=f"Some of them: {first_ten(level.nodes)}.",
                     node=node,
                 )
-        return rows_of_scope(scope, hierarchy)
+        return self.planned.rows_of(scope)
 
     def acting(self, stores: Stores) -> list[PlannedOverride]:
         """Return the overrides in force that are about some day of the run, oldest first."""
@@ -224,7 +224,7 @@ class PlannableRun:
             own = np.zeros_like(wanted)
             for each in acting:
                 if each.by == question.planner:
-                    own[rows_of_scope(each.override.scope, self.planned.hierarchy)] = True
+                    own[self.planned.rows_of(each.override.scope)] = True
             return wanted & own
         if not (question.band or question.flag):
             wanted &= self.lost.any(axis=1)
@@ -232,10 +232,10 @@ class PlannableRun:
 
     def _planners(self, shown: Rows, acting: Sequence[PlannedOverride]) -> list[str]:
         """Return who has overridden each of some series."""
-        hierarchy = self.planned.hierarchy.take(shown)
+        rows_of = ScopeRows(self.planned.hierarchy.take(shown))
         found: list[list[str]] = [[] for _ in shown]
         for each in acting:
-            for at in rows_of_scope(each.override.scope, hierarchy):
+            for at in rows_of(each.override.scope):
                 if each.by not in found[at]:
                     found[at].append(each.by)
         return [", ".join(names) for names in found]

@@ -242,8 +242,9 @@ class PlanningDesk:
         if known is not None:
             return SaidOnce(known, None, is_repeated=True)
         record, preview = record_overrides(
-            stores, given, by=by, confirmed=confirmed, needs_approval=needs_approval, seen=seen, request=request
-        )
+            stores, given, by=by, confirmed=confirmed, needs_approval=needs_approval, seen=seen, request=request,
+            run=self.run().planned,
+        )  # fmt: skip
         return SaidOnce(record, preview)
 
     def decide(self, names: Sequence[str], status: str, *, by: str, reason: str) -> list[PlannedOverride]:

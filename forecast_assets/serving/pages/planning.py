@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from forecast_assets.core.errors import ForecastAssetsError, InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.overrides import Override, Scope
+from forecast_assets.operations.override_files import scope_of
 from forecast_assets.operations.worklist import WorklistQuestion
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.planned_overrides import (
@@ -171,14 +172,12 @@ class _Pages:
         return Shown([section, f"<h2>Change it</h2>\n{form}"])
 
     def record(self, signed: Signed, sent: Sent) -> Shown | Response:
-        said = _override(sent)
-        needs = "needs_approval" in sent.fields
         try:
             done = self._desk.record(
-                [said],
+                [_override(sent)],
                 by=signed.name,
                 confirmed="confirm" in sent.fields,
-                needs_approval=needs,
+                needs_approval="needs_approval" in sent.fields,
                 seen=_whole(sent, "seen", 0) or None,
                 request=f"page/{sent.fields.get('request', uuid4())}",
             )
@@ -266,18 +265,13 @@ def _question(sent: Sent, skip: int, limit: int | None) -> WorklistQuestion:
 
 
 def _scope(sent: Sent) -> Scope:
-    return Scope.of(product=_node(sent, "product"), stores=_node(sent, "stores"))
+    return scope_of(product=_node(sent, "product"), stores=_node(sent, "stores"))
 
 
-def _node(sent: Sent, name: str) -> tuple[str, str] | None:
-    """Return the level and the node of a field; None where it says nothing, or `all`."""
+def _node(sent: Sent, name: str) -> str:
+    """Return a node as LEVEL:NODE; empty for all."""
     text = sent.fields.get(name, "")
-    if text in ("", "all", "total", "total:total"):
-        return None
-    level, colon, node = text.partition(":")
-    if not (colon and level.strip() and node.strip()):
-        raise InputError(f"`{text}` is no node.", remedy="Write level:node, such as sku:FOOD-0001, or nothing for all.")
-    return level.strip(), node.strip()
+    return "" if text.casefold() in ("all", "total", "total:total") else text
 
 
 def _override(sent: Sent) -> Override:
