@@ -202,15 +202,22 @@ def node_sections(published: Publication, found: NodeAhead, signed: Signed) -> l
 
 
 def _below(rows: pl.DataFrame, scope: Scope, title: str) -> str:
+    has_change = not rows["change_units"].is_null().all()
     lines = [
-        (scope_link(_child(scope, row)), row["series"], units(row["forecast_units"]),
-         "" if row["change_units"] is None else f"{row['change_units']:+,.1f}", units(row["sales_units"]),
-         units(row["lost_units"]))
+        [
+            scope_link(_child(scope, row)),
+            row["series"],
+            units(row["forecast_units"]),
+            *([f"{row['change_units']:+,.1f}"] if has_change else []),
+            units(row["sales_units"]),
+            units(row["lost_units"]),
+        ]
         for row in rows.head(_BELOW_SHOWN).iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     more = f"; the first {_BELOW_SHOWN} of {rows.height:,}" if rows.height > _BELOW_SHOWN else ""
-    head = ("node", "series", "forecast", "change since the run before", "would sell", "lost")
+    change = ["change since the run before"] if has_change else []
     words = f"Units over the horizon; the greatest forecast first{more}."
+    head = ["node", "series", "forecast", *change, "would sell", "lost"]
     return html_section(f"{title}: {rows['level'][0]}", words, html_table(head, lines))
 
 

@@ -58,7 +58,7 @@ form.ask label.long { flex: 1 1 20rem; } form.ask label.long input { width: 100%
 .band.critical { background: #8c1d18; color: #fff; } .band.high { background: #a34400; color: #fff; }
 .band.moderate { background: #fff0c2; color: #4d3a00; } .band.low { background: #e3f2e6; color: #1e4620; }
 .band.unknown { background: #e8ebee; color: #24323f; }
-td.why { min-width: 18rem; } td .small { color: #55636f; font-size: 12px; display: block; }
+time { white-space: nowrap; } td .small { color: #55636f; font-size: 12px; display: block; }
 p.done { border-left: 4px solid #1e7d34; padding-left: .8rem; }
 .pages { display: flex; gap: 1.2rem; align-items: center; margin: 1rem 0; }
 pre { overflow-x: auto; background: #f4f6f8; padding: .6rem .8rem; font-size: 13px; white-space: pre-wrap; }
@@ -220,7 +220,7 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     without = ""
     if found.without_price and has_prices:
         without = f" {counted(found.without_price, 'line')} without a known price count 1 a unit in the order."
-    elif found.found:
+    elif not has_prices:
         without = " No price is known of them, so they are ordered by units alone."
     summary = (
         f"<p>{counted(found.found, 'series')} at risk: {units(found.lost_units)} units are expected to be lost over "
@@ -228,11 +228,12 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     ).replace("seriess", "series")
     if not found.found:
         return f"<p>Nothing is at risk here.</p>{run_note(found.run, found.published_at, signed)}"
+    has_planners = bool((found.lines["planners"] != "").any())
     head = [
         "SKU and store", "risk", "worst day", "chance", "lost that day", f"lost in {found.run.forecast_horizon} days",
-        *(["value"] if has_prices else []), "overridden by", "why",
+        *(["value"] if has_prices else []), *(["overridden by"] if has_planners else []), "why",
     ]  # fmt: skip
-    lines = [_line(row, has_prices=has_prices) for row in found.lines.iter_rows(named=True)]
+    lines = [_line(row, has_prices=has_prices, has_planners=has_planners) for row in found.lines.iter_rows(named=True)]
     caption = "Units; the greatest expected loss first. Chance and reason are of the worst day."
     return "\n".join(
         (
@@ -245,19 +246,19 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     )
 
 
-def _line(row: Mapping[str, Any], *, has_prices: bool) -> list[object]:
+def _line(row: Mapping[str, Any], *, has_prices: bool, has_planners: bool) -> list[object]:
     flags = str(row["quality_flags"]).replace(";", ", ").replace("_", " ")
     small = f'<span class="small">{escape(flags)}</span>' if flags else ""
     address = link(SERIES, store=row["store_id"], sku=row["sku_id"])
     return [
         anchor(address, f"{row['sku_id']} in {row['store_id']}"),
         band_badge(row["risk_band"]),
-        row["target_date"],
+        Html(f"<time>{row['target_date']}</time>"),
         share(row["stockout_probability"]),
         units(row["day_lost_units"]),
         units(row["lost_units"]),
-        *([units(row["lost_value"], 0) or "no price"] if has_prices else []),
-        row["planners"],
+        *(["no price" if row["lost_value"] is None else round(row["lost_value"])] if has_prices else []),
+        *([row["planners"]] if has_planners else []),
         Html(f"{escape(str(row['risk_reason']))}{small}"),
     ]
 

@@ -22,6 +22,7 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
+from forecast_assets.serving.api.override_routes import add_overrides
 from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
@@ -154,6 +155,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
     desk = PlanningDesk(plane, None if options.is_sandbox else stores)
+    add_overrides(app, desk, callers)
     revising = None if options.is_sandbox else Revising(settings.revisions_folder, settings.home, plane.clock)
     add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)

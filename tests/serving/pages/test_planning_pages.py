@@ -16,8 +16,8 @@ from forecast_assets.operations.overrides import overrides_of, record_overrides
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.worklist import PlannableRun, WorklistQuestion
 from forecast_assets.presentation.planning import worklist_csv
-from tests.serving.pages.conftest import FORM, Planning, page, send, token_of
 from tests.support.callers import Client
+from tests.support.planning_cases import FORM, Planning, page, send, token_of
 from tests.support.retailers import KEY
 
 FIRST, LAST = (KEY.prediction_date + timedelta(days=at) for at in (2, 4))

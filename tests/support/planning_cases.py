@@ -1,28 +1,28 @@
-"""A published retailer that planners may override, behind the pages, with a key for each of them."""
+"""A published retailer that planners may override, behind pages and routes, with a key for each of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
+from pathlib import Path
 from re import findall
 from urllib.parse import urlencode
 
-import pytest
 from httpx import ASGITransport, Response
 
 from forecast_assets.launch import Runner
-from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.api.app import create_app
+from forecast_assets.serving.api.override_routes import add_overrides
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.pages.door import PlannersDoor
 from forecast_assets.serving.pages.planning import add_planning
 from resources.operational.api_keys import ApiKeys
-from tests.serving.conftest import NOW
 from tests.support.callers import Client
 from tests.support.retailers import KEY, copied
 
+NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -55,15 +55,15 @@ def send(client: Client, path: str, fields: dict[str, object] | list[tuple[str, 
     return client.request("POST", path, content=urlencode(fields), headers=FORM)
 
 
-@pytest.fixture(scope="module")
-def planning(published: tuple[Runner, RunOutcome], tmp_path_factory: pytest.TempPathFactory) -> Planning:
-    home = tmp_path_factory.mktemp("planning") / "home"
-    stores = copied(published[0], home).stores
+def planning_on(published: Runner, home: Path) -> Planning:
+    """Copy a home, and open its pages and routes of planners."""
+    stores = copied(published, home).stores
     plane = DataPlane(stores, lambda: NOW)
     keys = ApiKeys(home / "operational" / "operational.sqlite")
     callers = Callers(keys, lambda: NOW)
     app = create_app(plane, callers)
     desk = PlanningDesk(plane, stores)
+    add_overrides(app, desk, callers)
     add_planning(app, desk, PlannersDoor(callers, desk.is_open))
 
     def client(name: str, role: str) -> Client:
