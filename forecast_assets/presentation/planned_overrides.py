@@ -19,6 +19,7 @@ from forecast_assets.presentation.planning import (
     OVERRIDES,
     REVISION,
     SERIES,
+    WORKLIST,
     Signed,
     anchor,
     link,
@@ -253,7 +254,7 @@ def _line(each: PlannedOverride, signed: Signed, just: Collection[str]) -> list[
                 else ""
             )
         ]
-    mark = '<span class="small">just now</span>' if each.id in just else ""
+    mark = '<span class="small">just&nbsp;now</span>' if each.id in just else ""
     expires = f"; expires {said.expires_on}" if said.expires_on else ""
     decided = f"{each.decided_by}: {each.decided_reason}" if each.decided_by else ""
     return [
@@ -261,7 +262,7 @@ def _line(each: PlannedOverride, signed: Signed, just: Collection[str]) -> list[
         Html(f"{escape(each.id)}{mark}"),
         Html(f"<strong>{escape(each.status)}</strong>"),
         scope_link(said.scope),
-        f"{said.first_date} to {said.last_date}{expires}",
+        Html(f"<time>{said.first_date}</time> to <time>{said.last_date}</time>{expires}"),
         said.change_text,
         f"{said.reason}{': ' if said.note else ''}{said.note}",
         Html(f'{escape(each.by)}<span class="small">{escape(moment_text(each.recorded_at))}</span>'),
@@ -340,7 +341,8 @@ def revision_section(state: Mapping[str, Any] | None) -> str:
     look = f"<p>{anchor(REVISION, 'Look again')}</p>" if state["state"] == "running" else ""
     kind = 'class="warning" role="alert"' if state["state"] == "failed" else 'class="done" role="status"'
     log = f"<pre>{said['said']}</pre>" if state["said"] else ""
-    return f"<p {kind}>{what}</p>{look}{log}<p>{anchor(OVERRIDES, 'All overrides')}</p>"
+    further = f"{anchor(OVERRIDES, 'All overrides')} &middot; {anchor(WORKLIST, 'the worklist')}"
+    return f"<p {kind}>{what}</p>{look}{log}<p>{further}</p>"
 
 
 def default_fields(scope: Scope, first: date, last: date) -> dict[str, str]:

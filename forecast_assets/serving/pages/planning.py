@@ -150,7 +150,7 @@ class _Pages:
 
     def nodes(self, signed: Signed, sent: Sent) -> Shown:
         published, found = self._desk.node(_scope(sent))
-        return Shown(node_sections(published, found, signed), title=str(found.scope).capitalize())
+        return Shown(node_sections(published, found, signed), title=_begun(str(found.scope)))
 
     def changes(self, signed: Signed, sent: Sent) -> Shown:
         del sent
@@ -232,6 +232,10 @@ class _Pages:
 
     def _planners(self) -> list[str]:
         return sorted({each.by for each in self._desk.overrides() if each.is_in_force})
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _usual_days(key: RunKey) -> tuple[date, date]:
