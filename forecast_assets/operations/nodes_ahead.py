@@ -5,7 +5,7 @@ not: causes of changes (attribution), or showing anything.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
@@ -72,8 +72,8 @@ class RunChanges:
             the change of the forecast, with `stock_units` to that of expected sales.
     """
 
-    first_day: object
-    last_day: object
+    first_day: date
+    last_day: date
     before_units: float
     after_units: float
     only_before: int
@@ -83,14 +83,20 @@ class RunChanges:
 
 
 def run_before(state: LedgerState, published: Publication) -> Publication | None:
-    """Return the newest revision of the same version's run on the day nearest before, with the same horizon."""
+    """Return the newest revision of the same version's run on the day nearest before; of several horizons the same."""
     key = published.key
     earlier = [
-        each for each in state.publications.values()
-        if replace(each.key, prediction_date=key.prediction_date, revision=key.revision) == key
+        each
+        for each in state.publications.values()
+        if (each.key.cadence, each.key.model_version) == (key.cadence, key.model_version)
         and each.key.prediction_date < key.prediction_date
-    ]  # fmt: skip
-    return max(earlier, key=lambda each: (each.key.prediction_date, each.key.revision), default=None)
+    ]
+
+    def nearest(each: Publication) -> tuple[date, bool, int, int]:
+        days = each.key.forecast_horizon
+        return each.key.prediction_date, days == key.forecast_horizon, days, each.key.revision
+
+    return max(earlier, key=nearest, default=None)
 
 
 def node_ahead(stores: Stores, run: PlannableRun, scope: Scope, before: PlannableRun | None) -> NodeAhead:

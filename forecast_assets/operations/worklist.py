@@ -34,7 +34,7 @@ from resources.stores.home import Stores
 _BANDS: Final = ("unknown", *(band for band in RISK_BANDS if band != "unknown"))
 # Prices are looked for so many days back.
 _PRICE_DAYS: Final = 28
-_ROW: Final = (*SERIES_KEY, "step")
+_SERIES_AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _lines(
     )
     keyed: pl.DataFrame = pl.concat([planned.hierarchy.series, of_day, over_all], how="horizontal")
     prices = _newest_prices(run_history(stores, planned.publication))
-    reasons = _reasons(stores, planned.publication, keyed)
+    reasons = _reasons(stores, planned.publication, rows, horizon)
     return (
         keyed.join(prices, on=SERIES_KEY, how="left", maintain_order="left")
         .join(reasons, on=SERIES_KEY, how="left", maintain_order="left")
@@ -290,13 +290,17 @@ def _lines(
     )
 
 
-def _reasons(stores: Stores, publication: Publication, worst: pl.DataFrame) -> pl.DataFrame:
-    """Return why, on the worst day of each series."""
-    told = scan_product(stores, publication, FORECAST_EXPLANATIONS.name)
-    of_day = told.select(*_ROW, "risk_reason", "forecast_reason").join(
-        worst.lazy().select(_ROW), on=[*_ROW], how="semi"
+def _reasons(stores: Stores, publication: Publication, rows: Rows, horizon: int) -> pl.DataFrame:
+    """Return why, on the worst day of each series: words of all days would take half a gigabyte at once."""
+    told = scan_product(stores, publication, FORECAST_EXPLANATIONS.name).select(
+        *SERIES_KEY, "risk_reason", "forecast_reason"
     )
-    return of_day.drop("step").collect()
+    portion = _SERIES_AT_ONCE * horizon
+    found = [
+        told.slice(begin, portion).collect()[rows[(begin <= rows) & (rows < begin + portion)] - begin]
+        for begin in range(0, len(rows) * horizon, portion)
+    ]
+    return pl.concat(found)
 
 
 def _newest_prices(history: History) -> pl.DataFrame:

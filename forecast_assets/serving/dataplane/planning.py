@@ -136,12 +136,11 @@ class PlanningDesk:
         for each in (published, before):
             if each is not None and not self._runs.is_ready(each.key):
                 self._runs.get(each.key)
+        # How series add up is worked out when it is first asked for, and kept with the run: previews need it.
+        self.run(published).planned.hierarchy.nodes  # noqa: B018
 
     def _make(self, key: RunKey) -> PlannableRun:
-        run = PlannableRun.of(self.plane.stores, self.plane.stores.predictions.publication(key))
-        # How series add up is worked out when it is first asked for, and kept with the run.
-        run.planned.hierarchy.nodes  # noqa: B018
-        return run
+        return PlannableRun.of(self.plane.stores, self.plane.stores.predictions.publication(key))
 
     # --- looking ---
 

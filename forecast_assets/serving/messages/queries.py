@@ -347,8 +347,11 @@ class OverridesBody(BaseModel):
     dry_run: Flag = Field(False, description="only say what they would do")
     confirm: Flag = Field(False, description="unusually large changes are meant")
     needs_approval: Flag = Field(False, description="a second person has to approve before they move anything")
-    seen: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        None, description="`seen` of the preview that was looked at: who has overridden the same since is told"
+    seen: int | None = Field(
+        None,
+        ge=1,
+        le=10**12,
+        description="`seen` of the preview that was looked at: who has overridden the same since is told",
     )
 
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from forecast_assets.core.errors import NotReadyError
@@ -67,7 +68,7 @@ class Revising:
             at = self.folder / f"{now:%Y%m%dT%H%M%S%f}"
             said = {"run": str(run), "by": by, "reason": reason, "started_at": f"{now:%Y-%m-%d %H:%M:%SZ}"}
             command = [*(self.command or revising_command()), str(run), f"--by={by}", f"--reason={reason}"]
-            subprocess.Popen(  # noqa: S603 - the key of a run, and texts that are arguments and nothing else
+            process = subprocess.Popen(  # noqa: S603 - the key of a run, and texts that are arguments and nothing else
                 ["/bin/sh", "-c", _SCRIPT, "sh", str(at), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -77,6 +78,8 @@ class Revising:
                 start_new_session=True,
             )
             at.with_suffix(".json").write_text(json.dumps(said))
+        # Its end is taken notice of, so that nothing of it is left among the processes.
+        Thread(target=process.wait, name="revision", daemon=True).start()
 
     def newest(self) -> Mapping[str, Any] | None:
         """Return the newest revision that was asked for: `run, by, reason, started_at, state, said`; None if none was.

@@ -163,6 +163,12 @@ def test_an_operator_may_override(planning: Planning) -> None:
     assert post(planning.as_planner("olga", "operator"), overrides=[said(15)]).status_code == 200
 
 
+def test_an_address_with_two_methods_names_both(ana: Client) -> None:
+    found = ana.request("DELETE", "/v1/overrides")
+    assert found.status_code == 405
+    assert found.headers["allow"] == "GET, POST"
+
+
 def test_pages_and_routes_tell_of_the_same_overrides(planning: Planning, ana: Client) -> None:
     ids = {each["id"] for each in ana.get("/v1/overrides").json()["overrides"]}
     text = ana.get("/plan/overrides").text
