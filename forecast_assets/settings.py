@@ -108,6 +108,12 @@ class Settings(BaseSettings):
         description="address of the Dagster UI, to which pages link beside each number; without one they say the "
         "command that shows the lineage",
     )
+    row_disk_mb: int = Field(
+        1_024,
+        ge=0,
+        description="megabytes that published rows of the newest runs may have on this machine's disk, below home, to "
+        "be read a series at a time; 0: they are in memory alone, and a service that is started reads runs anew",
+    )
     operational_copy: str = Field(
         "off",
         pattern=r"^(off|sqlite|postgresql(\+psycopg)?://.+)$",
@@ -231,6 +237,16 @@ class Settings(BaseSettings):
     def revisions_folder(self) -> Path:
         """What revisions that planners asked for on a page said, and how they ended."""
         return self.home.expanduser().absolute() / "serving" / "revisions"
+
+    @property
+    def rows_folder(self) -> Path:
+        """Published rows of the newest runs, to be read a series at a time; may be removed at any time."""
+        return self.home.expanduser().absolute() / "serving" / "rows"
+
+    @property
+    def rows_bytes(self) -> int:
+        """What the files in it may have."""
+        return self.row_disk_mb << 20
 
     @property
     def events_folder(self) -> Path:

@@ -4,6 +4,7 @@ What belongs here: which type the texts of a column have, and casting a part of 
 does not: reading files, or what a column is for.
 
 A column has the narrowest type that all its texts can be read as: whole number, number, yes or no, day, moment, text.
+Identifiers keep all their digits: what no whole number of eight bytes holds is text.
 Days among moments are text: what time of the day they stand for is not said. All rows are learned from before the first
 is cast, so that no type depends on how much is read at a time.
 """
@@ -25,6 +26,8 @@ _MOMENTS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 # An identifier such as 007 would lose its zeros as a number.
 _LEADING_ZERO: Final = r"^\s*[+-]?0\d"
+# A float holds all whole numbers of fifteen digits.
+_MANY_DIGITS: Final = r"^\s*[+-]?\d{16,}\s*$"
 _WIDER: Final[Mapping[Any, Sequence[Any]]] = {
     pl.Int64: (pl.Float64, pl.String),
     pl.Float64: (pl.String,),
@@ -47,12 +50,16 @@ class ColumnTypes:
         numbers: Columns that have to be numbers: what is none is an error, not a reason to widen.
         is_comma: Whether decimals follow a comma.
         types: By column, of those in which a text was found.
+        exact: Columns with whole numbers of more digits than a float keeps.
+        valued: Columns with a text that is not one of those for no value.
     """
 
     path: str
     numbers: Sequence[str] = ()
     is_comma: bool = False
     types: dict[str, Any] = field(default_factory=dict)
+    exact: set[str] = field(default_factory=set)
+    valued: set[str] = field(default_factory=set)
 
     def learn(self, texts: pl.DataFrame) -> None:
         """Widen the types of columns of text until they fit these rows too."""
@@ -66,8 +73,9 @@ class ColumnTypes:
         return [name for name in columns if len(self._ladder(name)) > 1]
 
     def type_of(self, column: str) -> Any:
-        """Return the type of a column; text where no row has a value."""
-        return self.types.get(column, pl.String)
+        """Return the type of a column; text where no row has a value but such as `none`, which may be a word there."""
+        is_known = column in self.valued or column in self.numbers
+        return self.types.get(column, pl.String) if is_known else pl.String
 
     def cast(self, texts: pl.DataFrame, first_row: int) -> pl.DataFrame:
         """Return rows in the types of their columns.
@@ -100,19 +108,26 @@ class ColumnTypes:
                 "as 1.234,5 with --decimal-comma; no value is an empty field, NA or NaN.",
                 rows=wrong[:FIRST],
             )
-        return pl.DataFrame(made)
+        # By name: in a list the column without one would get another.
+        return pl.DataFrame({column.name: column for column in made})
 
     def _ladder(self, name: str) -> Sequence[Any]:
         """Types that a column may have by what is known of it, the narrowest first."""
         known = self.types.get(name)
         ladder = _LADDER if known is None else (known, *_WIDER[known])
-        return [each for each in ladder if each in _NUMERIC] if name in self.numbers else ladder
+        if name in self.numbers:
+            return [each for each in ladder if each in _NUMERIC]
+        return [each for each in ladder if each != pl.Float64] if name in self.exact else ladder
 
     def _narrowest(self, values: pl.Series) -> Any:
         is_number = values.name in self.numbers
         # Of a column without a value nothing is known.
         if not is_number and not (values != "").any():
             return None
+        if not all(_is_missing(each).all() for each in (values.head(_HEAD), values)):
+            self.valued.add(values.name)
+        if not is_number and _has_long_numbers(values):
+            self.exact.add(values.name)
         ladder, head = self._ladder(values.name), values.head(_HEAD)
         for dtype in ladder[:-1]:
             # What does not fit the first rows is not tried on all of them.
@@ -144,7 +159,7 @@ class ColumnTypes:
             if made.null_count() == values.null_count():
                 return made
         said = values.str.strip_chars()
-        said = said.set(said.is_in(MISSING), None)
+        said = said.set(_is_missing(said), None)
         plain = plain_numbers(said, is_comma=self.is_comma)
         # What Polars reads of it and people do not write.
         made = plain.cast(dtype, strict=False)
@@ -152,12 +167,23 @@ class ColumnTypes:
 
     def _no_numbers(self, values: pl.Series, first_row: int) -> list[str]:
         said = values.str.strip_chars()
-        said = said.set(said.is_in(MISSING), None)
+        said = said.set(_is_missing(said), None)
         is_bad = (
             plain_numbers(said, is_comma=self.is_comma).cast(pl.Float64, strict=False).is_null() & said.is_not_null()
         )
         at = is_bad.arg_true().to_list()
         return [f"row {first_row + row:,} of `{values.name}` {values[row]!r}" for row in at]
+
+
+def _is_missing(texts: pl.Series) -> pl.Series:
+    """[n] whether a text stands for no number; null where there is none."""
+    return texts.str.strip_chars().is_in(MISSING)
+
+
+def _has_long_numbers(texts: pl.Series) -> bool:
+    """Whether there are whole numbers, such as identifiers, of which a float would not keep all digits."""
+    long = texts.filter(texts.str.contains(_MANY_DIGITS)).str.strip_chars().cast(pl.Int64, strict=False)
+    return bool(long.null_count() or long.cast(pl.Float64).cast(pl.Int64, strict=False).ne_missing(long).any())
 
 
 def moments(texts: pl.Series, *, has_zone: bool = False) -> pl.Series:

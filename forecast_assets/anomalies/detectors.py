@@ -98,6 +98,15 @@ def _puts_means(step: Any) -> bool:
     return bool(is_plain and np.isfinite(step.statistics_).all())
 
 
+def fills_gaps(pipeline: Any) -> bool:
+    """Return whether a fitted pipeline puts numbers where a value is missing before its estimator sees them."""
+    try:
+        made = _transformed(pipeline, np.full((1, pipeline.n_features_in_), np.nan))
+    except ValueError:
+        return False
+    return bool(np.isfinite(made).all())
+
+
 def import_estimators() -> None:
     """Import what fitted detectors are made of, which their files name and loading one imports."""
     from sklearn import ensemble, impute, neighbors, neural_network, pipeline, preprocessing, svm
@@ -156,10 +165,12 @@ def _autoencoder(features: int, rows: int, seed: int) -> Any:
     from sklearn.neural_network import MLPRegressor
 
     outer, inner = max(2, math.ceil(features * 0.75)), max(1, features // 4)
+    # A tenth is put aside, by which it knows when to stop.
+    fitted = rows - math.ceil(rows * 0.1)
     return MLPRegressor(
         hidden_layer_sizes=(outer, inner, outer),
         activation="tanh",
-        batch_size=min(256, rows),
+        batch_size=min(256, fitted),
         early_stopping=True,
         max_iter=200,
         random_state=seed,

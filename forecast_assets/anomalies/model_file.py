@@ -163,6 +163,8 @@ def _model(path: Path, found: Mapping[str, Any]) -> AnomalyModel:
         if not math.isfinite(known["threshold"]):
             raise _no_model(path, f"its threshold {found['threshold']} tells nothing apart")
     model = AnomalyModel(**{"name": path.stem, **known})
+    if len({*model.features}) < len(model.features):
+        raise _no_model(path, "it names a feature twice")
     inputs = getattr(model.pipeline, "n_features_in_", None)
     if inputs != len(model.features):
         raise _no_model(path, f"its pipeline reads {inputs} columns, and it names {len(model.features)} features")

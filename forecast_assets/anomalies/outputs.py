@@ -34,6 +34,10 @@ class ScoreWriter:
 
     def __init__(self, csv: Path, parquet: Path, *, threshold: float, scored_at: str, model_name: str) -> None:
         self._parquet_path = parquet
+        # Here and not by the thread that writes: Polars asks the other threads' modules for it while it is imported.
+        import pyarrow.parquet
+
+        del pyarrow
         self._threshold, self._scored_at, self._model_name = threshold, scored_at, model_name
         self._writer: Any = None
         self._csv = csv.open("wb")
@@ -95,8 +99,10 @@ def plain_columns(frame: pl.DataFrame) -> pl.DataFrame:
         [('[1, 2]', '"x"')]
     """
     spans = [values.dt.to_string("iso") for values in frame.iter_columns() if values.dtype == pl.Duration]
+    # Lists of one length reach `map_elements` as nothing that Python knows.
+    lists = [values.arr.to_list() for values in frame.iter_columns() if values.dtype == pl.Array]
+    frame = frame.with_columns(*spans, *lists)
     return frame.with_columns(
-        *spans,
         *(
             values.map_elements(_json_text, return_dtype=pl.String)
             for values in frame.iter_columns()

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from forecast_assets.anomalies.detectors import one_openmp_thread, one_thread
-from forecast_assets.anomalies.features import ERROR, SKIP, feature_matrix, require_valid
+from forecast_assets.anomalies.detectors import fills_gaps, one_openmp_thread, one_thread
+from forecast_assets.anomalies.features import ERROR, IMPUTE, SKIP, FeatureMatrix, feature_matrix, require_valid
 from forecast_assets.anomalies.model_file import AnomalyModel
 from forecast_assets.anomalies.tables import CHUNK, FeatureTable, Part
 from forecast_assets.core.arrays import Bools, Floats
+from forecast_assets.core.errors import InputError
 from forecast_assets.core.threads import in_threads
 
 _MOST_ANOMALOUS: Final = 10
@@ -94,7 +95,8 @@ def scored_parts(
         known: Scores of each part, if they were computed before.
 
     Raises:
-        InputError: If a feature is no number; or with `error`, is missing or infinite.
+        InputError: If a feature is no number; or with `error`, is missing or infinite; likewise with `impute` if the
+            model puts nothing there.
     """
     for at, part in enumerate(table.parts(rows, model.features)):
         matrix = feature_matrix(part.typed, model.features)
@@ -107,13 +109,27 @@ def scored_parts(
             for name, count in zip(model.features, matrix.is_invalid.sum(axis=0), strict=True):
                 if count:
                     counts.invalid_values[name] = counts.invalid_values.get(name, 0) + int(count)
-        scores = known[at] if known else chunked_scores(model, matrix.values)
+        scores = known[at] if known else chunked_scores(model, _filled(model, matrix, table, on_invalid))
         if on_invalid == SKIP and invalid:
             counts.rows_skipped += invalid
             yield ScoredPart(part, scores, ~is_invalid)
         else:
             counts.rows_imputed += invalid
             yield ScoredPart(part, scores)
+
+
+def _filled(model: AnomalyModel, matrix: FeatureMatrix, table: FeatureTable, on_invalid: str) -> Floats:
+    """[n, features] that the model can score: of one that puts nothing in place of NaN, rows without it."""
+    if not matrix.is_invalid.any() or fills_gaps(model.pipeline):
+        return matrix.values
+    if on_invalid == IMPUTE:
+        raise InputError(
+            f"{table.path} has values that are missing or infinite, and the model `{model.name}` has nothing to put "
+            "there.",
+            remedy="Leave their rows out: --on-invalid skip; or use a model whose pipeline begins with an imputer.",
+        )
+    # Their scores are not kept.
+    return np.where(matrix.is_invalid, 0.0, matrix.values)
 
 
 def chunked_scores(model: AnomalyModel, values: Floats, workers: int | None = None) -> Floats:

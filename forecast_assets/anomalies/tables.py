@@ -9,7 +9,7 @@ that they do not depend on how much is read at a time: the last bits of a produc
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -24,9 +24,11 @@ from forecast_assets.sources.text_numbers import found_decimal_mark
 CHUNK: Final = 4096
 # Values in a part, if nobody says how many rows it has: some 100 MB with all that is made of them.
 _CELLS: Final = 1_600_000
+_LARGEST_PART: Final = 1 << 40
 # Rows from which the decimal mark follows, where nobody says it.
 _JUDGED: Final = CHUNK // 2
 _PARQUET: Final = (".parquet", ".pq")
+_PARQUET_MARK: Final = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class FeatureTable(Protocol):
     @property
     def columns(self) -> Sequence[str]:
         """Names, in the file's order."""
+
+    @property
+    def unnamed(self) -> Sequence[str]:
+        """Columns without a name, such as an index, as parts name them; nothing is learned from them."""
 
     @property
     def first_row(self) -> int:
@@ -96,7 +102,7 @@ class TextDialect:
 
 
 def open_table(path: Path, dialect: TextDialect | None = None) -> FeatureTable:
-    """Open a file by its name: `.parquet` or `.pq`, else CSV.
+    """Open a file by its name or its first bytes: `.parquet`, `.pq` or those of Parquet, else CSV.
 
     Raises:
         SourceError: If there is none, or it cannot be read.
@@ -108,10 +114,17 @@ def open_table(path: Path, dialect: TextDialect | None = None) -> FeatureTable:
             remedy="Name a CSV or Parquet file that is there.",
             path=path,
         )
-    if path.suffix in _PARQUET:
+    if path.suffix.lower() in _PARQUET or _begins_as_parquet(path):
         return _ParquetTable(path)
     asked = dialect or TextDialect()
-    return _TextTable(path, scan_text_table(path, asked.form), asked)
+    return _TextTable(path, scan_text_table(path, asked.form, keeps_unnamed=True), asked)
+
+
+def _begins_as_parquet(path: Path) -> bool:
+    # Who may not read it is told by what reads it.
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(_PARQUET_MARK)) == _PARQUET_MARK
+    return False
 
 
 def part_rows(rows: int | None, columns: int) -> int:
@@ -125,7 +138,7 @@ def part_rows(rows: int | None, columns: int) -> int:
         >>> part_rows(None, 20), part_rows(None, 1000), part_rows(5000, 20)
         (81920, 4096, 8192)
     """
-    wanted = _CELLS // max(1, columns) if rows is None else rows
+    wanted = _CELLS // max(1, columns) if rows is None else min(rows, _LARGEST_PART)
     return max(1, math.ceil(wanted / CHUNK)) * CHUNK
 
 
@@ -142,13 +155,20 @@ class _TextTable:
         return self._scan.columns
 
     @property
+    def unnamed(self) -> Sequence[str]:
+        return self._scan.unnamed
+
+    @property
     def first_row(self) -> int:
         return self._scan.first_row
 
     def parts(self, rows: int | None, numbers: Sequence[str]) -> Iterator[Part]:
         size = part_rows(rows, len(self.columns))
         types, at = self._learned(tuple(numbers), size), self.first_row
-        for texts in _regrouped(self._scan.parts(size), size):
+        # After a separator at the end of a line there is no column, unless something stands there.
+        empty = [name for name in self.unnamed if name not in types.types]
+        for each in _regrouped(self._scan.parts(size), size):
+            texts = each.drop(empty)
             yield Part(at, texts, types.cast(texts, at))
             at += texts.height
 
@@ -162,7 +182,7 @@ class _TextTable:
             types, sample = ColumnTypes(str(self.path), numbers), self._sample()
             types.is_comma = self._is_comma(sample.select(numbers))
             types.learn(sample)
-            unsettled = types.unsettled(self.columns) if sample.height == CHUNK else []
+            unsettled = types.unsettled(sample.columns) if sample.height == CHUNK else []
             for texts in self._scan.parts(size, unsettled) if unsettled else ():
                 types.learn(texts)
             self._types[numbers] = types
@@ -176,7 +196,7 @@ class _TextTable:
     def _sample(self) -> pl.DataFrame:
         """Return the first chunk."""
         if self._sampled is None:
-            nothing = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+            nothing = pl.DataFrame(schema=dict.fromkeys([*self.columns, *self.unnamed], pl.String))
             self._sampled = next(_regrouped(self._scan.parts(CHUNK), CHUNK), nothing)
         return self._sampled
 
@@ -205,6 +225,7 @@ class _ParquetTable:
         self.path = path
         with _parquet_errors(path):
             self._file = pq.ParquetFile(path)
+        _require_types(path, self._file.schema_arrow)
         names = self._file.schema_arrow.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -214,7 +235,11 @@ class _ParquetTable:
 
     @property
     def columns(self) -> Sequence[str]:
-        return list(self._file.schema_arrow.names)
+        return [name for name in self._file.schema_arrow.names if name]
+
+    @property
+    def unnamed(self) -> Sequence[str]:
+        return [name for name in self._file.schema_arrow.names if not name]
 
     def parts(self, rows: int | None, numbers: Sequence[str]) -> Iterator[Part]:
         import pyarrow as pa
@@ -224,12 +249,16 @@ class _ParquetTable:
             pieces = (pa.Table.from_batches([batch]) for batch in self._file.iter_batches(batch_size=size))
             for arrow in _regrouped(pieces, size):
                 frame = pl.DataFrame(pl.from_arrow(arrow))
+                # Polars gives a column without a name one.
+                frame.columns = arrow.column_names
                 self._require_numbers(frame, numbers)
                 yield Part(at, frame, frame, arrow)
                 at += frame.height
 
     def schema(self) -> Mapping[str, Any]:
-        return dict(pl.DataFrame(pl.from_arrow(self._file.schema_arrow.empty_table())).schema)
+        schema = pl.DataFrame(pl.from_arrow(self._file.schema_arrow.empty_table())).schema
+        types = zip(self._file.schema_arrow.names, schema.values(), strict=True)
+        return {name: dtype for name, dtype in types if name}
 
     def expected_rows(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -255,7 +284,36 @@ def is_numeric(dtype: Any) -> bool:
 
 def _first_value(values: pl.Series, first_row: int) -> str:
     at = values.is_not_null().arg_true()
-    return f", row {first_row + at[0]:,} {str(values[at[0]])!r}" if len(at) else ""
+    if not len(at):
+        return ""
+    first = values.slice(at[0], 1)
+    # Polars can write days that Python does not know.
+    value = first.cast(pl.String)[0] if first.dtype.is_temporal() and first.dtype != pl.Duration else first.to_list()[0]
+    return f", row {first_row + at[0]:,} {str(value)!r}"
+
+
+def _require_types(path: Path, schema: Any) -> None:
+    """Refuse a Parquet file with columns that Polars has no type for."""
+    wrong = [f"{each.name} ({each.type})" for each in schema if not _has_type(each)]
+    if wrong:
+        raise SourceError(
+            f"{path} has columns of types that cannot be read: {first_ten(wrong)}.",
+            remedy="Write them in other types, or leave them out of the file.",
+        )
+
+
+def _has_type(column: Any) -> bool:
+    """Whether Polars has a type for a column of Arrow."""
+    import pyarrow as pa
+
+    # Asked for one of these, Polars panics.
+    if "decimal256" in str(column.type):
+        return False
+    try:
+        pl.from_arrow(pa.schema([column]).empty_table())
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return False
+    return True
 
 
 @contextmanager

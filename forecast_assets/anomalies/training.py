@@ -29,6 +29,7 @@ from forecast_assets.core.progress import Progress, silent
 HELD_BACK_SHARE: Final = 0.2
 MOST_HELD_BACK: Final = 20_000
 LEAST_ROWS: Final = 20
+_LEAST_RATE: Final = 1e-9
 _TRUE: Final = ("1", "1.0", "true", "yes")
 _FALSE: Final = ("0", "0.0", "false", "no")
 
@@ -105,6 +106,7 @@ def train_detector(
         InputError: If columns are missing or no numbers, or there are too few rows.
     """
     method = DETECTORS[request.detector]
+    _require_rate(request.false_alarm_rate)
     features = chosen_features(table, request)
     _require_no_scores(table, features)
     if len(features) < method.least_features:
@@ -157,6 +159,7 @@ def chosen_features(table: FeatureTable, request: DetectorRequest) -> list[str]:
         InputError: If one that is named is not there, or comes twice, or there is none.
     """
     require_features(table.path, request.special, table.columns)
+    _require_time(table, request.time)
     if request.features is not None:
         require_features(table.path, request.features, table.columns)
         odd = [name for name in dict.fromkeys(request.features)
@@ -174,10 +177,28 @@ def chosen_features(table: FeatureTable, request: DetectorRequest) -> list[str]:
     if not found:
         kinds = [f"{name} ({dtype})" for name, dtype in schema.items()]
         raise InputError(
-            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds)}.",
+            f"{table.path} has no numeric columns to learn from. Found: {first_ten(kinds) or 'nothing'}.",
             remedy="Give a file with rows and numeric columns.",
         )
     return found
+
+
+def _require_rate(rate: float) -> None:
+    """Refuse what is no share; the comparison is false of NaN."""
+    if not _LEAST_RATE <= rate < 1:
+        raise InputError(
+            f"A false alarm rate of {rate:g} cannot be kept.", remedy=f"Give one from {_LEAST_RATE:g} to below 1."
+        )
+
+
+def _require_time(table: FeatureTable, time: str | None) -> None:
+    """Refuse a column of times in which nothing can be later than something else."""
+    dtype = None if time is None else table.schema()[time]
+    if dtype is not None and not (is_numeric(dtype) or dtype.is_temporal()):
+        raise InputError(
+            f"The column `{time}` of {table.path} is {dtype}, and no time.",
+            remedy="Name a column of days, moments such as 2025-06-30 06:00:00, or numbers.",
+        )
 
 
 def _require_no_scores(table: FeatureTable, features: Sequence[str]) -> None:
@@ -210,7 +231,8 @@ def labelled_rows(typed: pl.DataFrame, label: str | None) -> pl.Series:
     """
     if label is None:
         return pl.Series([None], dtype=pl.Boolean).new_from_index(0, typed.height)
-    said = typed[label].cast(pl.String).str.strip_chars()
+    values = typed[label]
+    said = (values.cast(pl.Float64) if values.dtype.is_numeric() else values).cast(pl.String).str.strip_chars()
     said = said.set(said.is_in(MISSING), None).str.to_lowercase()
     meaning = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
     made = said.replace_strict(meaning, default=None, return_dtype=pl.Boolean)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from forecast_assets.base_forecasts.quality import quality_flags
 from forecast_assets.contracts import BASE_FORECASTS, BASE_NODE_FORECASTS, COMPONENTS, QUANTILE_COLUMNS
@@ -54,11 +55,12 @@ def base_frame(
 ) -> pl.DataFrame:
     """Lay forecasts of series out as the product `base_forecasts`; arguments as for `forecast_frames`."""
     base = to_millionths(made.mean)
-    rows = rows_per_step(key, panel.series.with_columns(_described(made))).with_columns(
+    described = panel.series.hstack(_described(made))
+    columns = [
         *_exact(base, family.explain(made)),
         *(publish(made.quantiles[:, :, i], name) for i, name in enumerate(QUANTILE_COLUMNS)),
-        _share(made.lost_share, "lost_share"),
-        _share(made.out_of_distribution, "out_of_distribution_score"),
+        _share(made.lost_share, base.size, "lost_share"),
+        _share(made.out_of_distribution, base.size, "out_of_distribution_score"),
         quality_flags(
             panel,
             made.demand_class,
@@ -67,7 +69,8 @@ def base_frame(
             is_quarantined,
             made.backtested_days,
         ),
-    )
+    ]
+    rows = rows_per_step(key, described).hstack(columns)
     return BASE_FORECASTS.conform(rows)
 
 
@@ -87,10 +90,10 @@ def _exact(base: Millionths, components: Mapping[str, Floats]) -> list[pl.Series
     return [to_units(values, name) for name, values in {"base_units": base, **rounded}.items()]
 
 
-def _share(values: Floats | None, name: str) -> pl.Expr:
+def _share(values: Floats | None, rows: int, name: str) -> pl.Series:
     """A share by row, or null where nobody says it."""
-    column = pl.lit(None, pl.Float64) if values is None else pl.lit(pl.Series(values.ravel()).fill_nan(None))
-    return column.alias(name)
+    known = pa.nulls(rows, pa.float64()) if values is None else pa.array(values.ravel(), from_pandas=True)
+    return pl.Series(name, known)
 
 
 def _nodes(key: RunKey, nodes: NodeForecasts) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 What belongs here: their arguments. What does not: logic.
 """
 
+import csv
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -46,7 +47,9 @@ def _dialect(encoding: str | None, separator: str | None, decimal_comma: bool | 
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    """Return names parted by commas; one with a comma in it stands between quotes."""
+    fields = next(csv.reader([text or ""], skipinitialspace=True), [])
+    return tuple(name.strip() for name in fields if name.strip())
 
 
 @click.group()
@@ -64,7 +67,7 @@ def anomalies() -> None:
 )
 @click.option("--detector", required=True, type=click.Choice(_DETECTORS), help="Method.")
 @click.option("--input", "data", required=True, type=_PATH, help="CSV or Parquet file to learn from.")
-@click.option("--features", help="Columns to read, parted by commas.")
+@click.option("--features", help="Columns to read, parted by commas; between quotes if there is one in a name.")
 @click.option("--all-numeric", is_flag=True, help="Read all numeric columns.")
 @click.option("--exclude", help="Columns that --all-numeric leaves out, parted by commas.")
 @click.option(
@@ -81,7 +84,9 @@ def anomalies() -> None:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of usual rows that may be called anomalies; the threshold is calibrated to it on rows held back.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of samples and of the method.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of samples and of the method."
+)
 @click.option("--label", help="Column that is 1 where a row is an anomaly: not learned from, and judged by.")
 @click.option("--unit", help="Column that names the machine of a row, for lead times.")
 @click.option("--time", "moment", help="Column that says when a row was, for lead times.")
@@ -107,8 +112,9 @@ def train(
 ) -> None:
     """Train a detector on the rows of a file, and register its bytes.
 
-    A fifth of the rows is held back to calibrate the threshold. Methods that do not scale learn from a seeded sample,
-    and say so. With --label it is told how well the detector does on rows that it did not learn from.
+    A fifth of the rows is held back to calibrate the threshold, or as many as it needs. Methods that do not scale learn
+    from a seeded sample, and say so. With --label it is told how well the detector does on rows that it did not learn
+    from.
     """
     from forecast_assets.anomalies.training import DetectorRequest
     from forecast_assets.operations.anomaly_models import train_anomaly_model
@@ -207,8 +213,8 @@ def detectors() -> None:
 
 @click.command(
     epilog=examples(
-        "forecast-assets score --model bearings.skops --input new.csv --output out/new",
-        "forecast-assets score --model theirs.joblib --sha256 5b0c... --input new.parquet --output out/new",
+        "forecast-assets score --model bearings.skops --input new.csv --output scores",
+        "forecast-assets score --model theirs.joblib --sha256 5b0c... --input new.parquet --output scores",
     )
 )
 @click.option("--model", required=True, type=_PATH, help="File of the model, .skops or .joblib.")

@@ -102,7 +102,7 @@ class Contract:
                 [f"lacks the columns {missing}; found {frame.columns}"],
                 remedy=f"Add them: `{self.name}` needs {self.names}.",
             )
-        return frame.select(self.names)
+        return frame[self.names]
 
     def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return ``frame`` if it keeps the contract.

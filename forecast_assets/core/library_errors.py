@@ -10,7 +10,7 @@ remedy, for every door.
 import errno
 from typing import Final
 
-from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError, first_line
+from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, InputError, StorageError, first_line
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EIO, errno.EFBIG})
 _DISK_WORDS: Final = (
@@ -34,6 +34,8 @@ def as_own_error(error: BaseException) -> ForecastAssetsError | None:
     for cause in _causes(error):
         if isinstance(cause, ForecastAssetsError):
             return cause
+        if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
+            return InputError("A name is too long for this disk.", remedy="Give a shorter one.")
         if _is_disk(cause):
             return StorageError(
                 f"The disk refused: {first_line(cause)}.",

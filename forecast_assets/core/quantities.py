@@ -80,6 +80,11 @@ def publish(values: npt.ArrayLike, name: str = "") -> pl.Series:
     return to_units(to_millionths(values).ravel(), name)
 
 
+def known_or_zero(units: pl.Series) -> pl.Series:
+    """Return a ``DECIMAL(18, 6)`` series with 0 for nulls; the same where there are none."""
+    return units.fill_null(0).cast(UNITS) if units.null_count() else units
+
+
 def from_units(series: pl.Series) -> Millionths:
     """Return a non-null ``DECIMAL(18, 6)`` series as whole millionths.
 

@@ -3,6 +3,8 @@
 What belongs here: the shape that every product of a run shares. What does not: any number in it.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 
@@ -21,21 +23,55 @@ def rows_per_step(key: RunKey, described: pl.DataFrame) -> pl.DataFrame:
         The rows in the same order, each once per step from 1, with `cadence, prediction_date, model_version,
         forecast_horizon, revision, step, target_date`.
     """
-    steps = pl.DataFrame({"step": pl.int_range(1, key.forecast_horizon + 1, dtype=pl.Int32, eager=True)})
-    return rows_of_run(key, described.join(steps, how="cross", maintain_order="left_right")).with_columns(
-        (pl.lit(key.prediction_date, pl.Date) + pl.duration(days=pl.col("step"))).alias("target_date"),
-    )
+    count, horizon = described.height, key.forecast_horizon
+    step = np.tile(np.arange(1, horizon + 1, dtype=np.int32), count)
+    repeated = described[np.repeat(np.arange(count), horizon)]
+    days = np.datetime64(key.prediction_date) + step
+    return rows_of_run(key, repeated.hstack([pl.Series("step", step), pl.Series("target_date", days)]))
 
 
 def rows_of_run(key: RunKey, rows: pl.DataFrame) -> pl.DataFrame:
     """Add the columns that identify a run: `cadence, prediction_date, model_version, forecast_horizon, revision`."""
-    return rows.with_columns(
-        pl.lit(key.cadence).alias("cadence"),
-        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
-        pl.lit(key.model_version).alias("model_version"),
-        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
-        pl.lit(key.revision, pl.Int32).alias("revision"),
+    said = {
+        "cadence": (key.cadence, pl.String),
+        "prediction_date": (key.prediction_date, pl.Date),
+        "model_version": (key.model_version, pl.String),
+        "forecast_horizon": (key.forecast_horizon, pl.Int32),
+        "revision": (key.revision, pl.Int32),
+    }
+    return rows.hstack(
+        [pl.Series(name, [value], dtype).new_from_index(0, rows.height) for name, (value, dtype) in said.items()]
     )
+
+
+def are_same_rows(one: pl.DataFrame, other: pl.DataFrame, key: Iterable[str]) -> bool:
+    """Whether two frames have the same keys in the same order.
+
+    Column by column: for a few rows the plan of a query takes longer than comparing them.
+
+    Args:
+        one: Some rows.
+        other: Others.
+        key: Columns that both have.
+    """
+    return one.height == other.height and all(one[name].equals(other[name]) for name in key)
+
+
+def rows_at(frame: pl.DataFrame, places: Rows) -> pl.DataFrame:
+    """Return rows of a frame; those that lie together are not copied.
+
+    Args:
+        frame: The rows.
+        places: [k] places of the rows that are wanted, in their order.
+
+    Example:
+        >>> rows_at(pl.DataFrame({"step": [1, 2, 3]}), np.array([1, 2]))["step"].to_list()
+        [2, 3]
+    """
+    count = len(places)
+    if count and np.array_equal(places, np.arange(places[0], places[0] + count)):
+        return frame.slice(int(places[0]), count)
+    return frame[places]
 
 
 def places_by_step(series: Rows, horizon: int) -> Rows:

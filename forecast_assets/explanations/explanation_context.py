@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 
 from forecast_assets.contracts import FEEDS
+from forecast_assets.core.rows import are_same_rows
 from forecast_assets.explanations.forecast_wording import FACT_TYPES
 from forecast_assets.explanations.risk_wording import STOCK_FACTS
 from forecast_assets.features.panel import SERIES_KEY
@@ -74,8 +76,13 @@ class ExplanationContext:
                 told = _with_facts(told, part, key)
         if plan is not None:
             told = told.with_columns(pl.col("has_plan").fill_null(value=False))
-        missing = [pl.lit(None, dtype).alias(name) for name, dtype in ROW_FACTS.items() if name not in told.columns]
-        return told.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ROW_FACTS.items())
+        known, nothing = frozenset(told.columns), pa.nulls(rows.height)
+        return pl.DataFrame(
+            [
+                told[name].cast(dtype) if name in known else pl.Series(name, nothing, dtype=dtype)
+                for name, dtype in ROW_FACTS.items()
+            ]
+        )
 
     @property
     def longest_history_days(self) -> float | None:
@@ -92,8 +99,8 @@ def _with_facts(rows: pl.DataFrame, part: pl.DataFrame, key: list[str]) -> pl.Da
     """Return the rows with those of a part's `ROW_FACTS` that they lack."""
     wanted = [name for name in part.columns if name in ROW_FACTS and name not in rows.columns]
     # What was made of these very rows lies beside them already: comparing is a tenth of joining.
-    if rows.select(key).equals(part.select(key)):
-        return rows.hstack(part.select(wanted))
+    if are_same_rows(rows, part, key):
+        return rows.hstack([part[name] for name in wanted])
     return rows.join(part.select(*key, *wanted), on=key, how="left", maintain_order="left", validate="m:1")
 
 

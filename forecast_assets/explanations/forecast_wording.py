@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from forecast_assets.core.arrays import Floats
 from forecast_assets.explanations.phrases import (
+    MANY_UNITS,
     adds,
     counted,
     month,
-    sells_many,
     sentence,
     signed,
     units,
@@ -52,53 +55,61 @@ LEARNED: Final = "LightGBM"
 # Models of new series that stand on their parents have names that begin so.
 BORROWED: Final = "BorrowedLevel"
 
+OVERRIDE: Final = "override_units"
+
 _WORTH_SAYING: Final = 0.02
 _LEAST_MANY: Final = 0.05
 _LEAST_FEW: Final = 0.005
 
 
-@cache
-def forecast_reason(moving: frozenset[str] | None = None) -> pl.Expr:
-    """Return the drivers of a forecast in words, still without a capital letter.
+def worth_saying(drivers: Mapping[str, Floats]) -> dict[str, pl.Series]:
+    """Return the drivers of which something is worth saying in any row, as the columns that `forecast_reason` reads.
 
-    Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date`, `FACT_TYPES` and
-    `days_out_of_stock_28d_share`.
+    A number that is not worth saying is not there, so that it is not written out either.
 
     Args:
-        moving: Drivers that are not 0 in all rows; all if left out. Of others there is nothing to say, and Polars takes
-            longer to plan the whole sentence than to write it for a few rows.
+        drivers: Units of the same rows, by driver, and `level_units`.
+    """
+    level = np.abs(drivers["level_units"])
+    least = np.maximum(np.where(level >= MANY_UNITS, _LEAST_MANY, _LEAST_FEW), _WORTH_SAYING * level)
+    # Somebody answers for an override, however small it is.
+    is_said = {name: drivers[name] != 0.0 if name == OVERRIDE else np.abs(drivers[name]) >= least for name in _EFFECTS}
+    return {
+        name: pl.Series(_said(name), pa.array(drivers[name], mask=~rows))
+        for name, rows in is_said.items()
+        if rows.any()
+    }
+
+
+@cache
+def forecast_reason(told: frozenset[str] | None = None, classes: frozenset[str] | None = None) -> pl.Expr:
+    """Return the drivers of a forecast in words, still without a capital letter.
+
+    Reads the drivers (`level_units` .. `override_units`, `forecast_units`) as floats, `target_date`, `FACT_TYPES`,
+    `days_out_of_stock_28d_share`, the columns of `worth_saying` and that of `sells_many`.
+
+    Args:
+        told: Drivers of which something is worth saying; all if left out. For a few rows Polars takes longer to plan
+            the sentence on others than to write these.
+        classes: Demand classes that there are, likewise.
     """
     nothing = pl.when(pl.col("forecast_units") == 0).then(pl.lit("no demand is expected"))
-    effects: Mapping[str, Callable[[], pl.Expr]] = {
-        "trend_units": lambda: _driver("trend_units", pl.lit("the trend")),
-        "weekday_units": _weekday,
-        "payday_units": _paydays,
-        "time_of_month_units": lambda: _driver("time_of_month_units", pl.lit("the time of month")),
-        "season_units": _season,
-        "price_units": _price,
-        "promotion_units": _promotion,
-        "event_units": _event,
-        "covariates_units": _covariates,
-        "relatives_units": _relatives,
-        "availability_units": _availability,
-        "reconciliation_units": _reconciliation,
-        "override_units": _override,
-    }
-    told = [phrase() for driver, phrase in effects.items() if moving is None or driver in moving]
-    return sentence([nothing, _state(), _level(), *told])
+    effects = [phrase() for driver, phrase in _EFFECTS.items() if told is None or driver in told]
+    return sentence([nothing, *_states(classes), _level(), *effects])
 
 
-def _state() -> pl.Expr:
-    """What kind of series it is, where that explains the number."""
-    kind = pl.col("demand_class")
-    return (
-        pl.when(kind == "ended")
-        .then(pl.coalesce(pl.format("ended: no rows since {}", pl.col("last_day").cast(pl.String)), pl.lit("ended")))
-        .when(kind == "dead")
-        .then(_quiet())
-        .when(kind == "new")
-        .then(_new())
-    )
+def _states(classes: frozenset[str] | None) -> list[pl.Expr]:
+    """What kind of series it is, where that explains the number: a phrase for each such class that there is."""
+    kinds = {"ended": _ended, "dead": _quiet, "new": _new}
+    return [
+        pl.when(pl.col("demand_class") == kind).then(phrase())
+        for kind, phrase in kinds.items()
+        if classes is None or kind in classes
+    ]
+
+
+def _ended() -> pl.Expr:
+    return pl.coalesce(pl.format("ended: no rows since {}", pl.col("last_day").cast(pl.String)), pl.lit("ended"))
 
 
 def _quiet() -> pl.Expr:
@@ -147,12 +158,13 @@ def _compared(column: str, subject: pl.Expr, usual: pl.Expr, below: tuple[str, .
     share = pl.when(base > 0).then(whole_percent(pl.col(column) / base))
     size = pl.coalesce(pl.format("{}% ", share), pl.lit(""))
     direction = pl.when(pl.col(column) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
-    in_units = pl.format(" ({})", signed(_worth_saying(column)))
-    return (
+    in_units = pl.format(" ({})", signed(pl.col(_said(column))))
+    compared = (
         pl.when(pl.col("model_used").str.starts_with(LEARNED))
-        .then(pl.concat_str(subject, pl.lit(" "), direction, in_units))
-        .otherwise(pl.concat_str(subject, pl.lit(" "), size, direction, pl.lit(" than "), usual, in_units))
+        .then(direction)
+        .otherwise(pl.concat_str(size, direction, pl.lit(" than "), usual))
     )
+    return pl.concat_str(subject, pl.lit(" "), compared, in_units)
 
 
 def _paydays() -> pl.Expr:
@@ -164,14 +176,13 @@ def _paydays() -> pl.Expr:
 def _price() -> pl.Expr:
     ratio = pl.col("planned_price_ratio")
     change = whole_percent(ratio - 1)
+    direction = pl.when(ratio < 1).then(pl.lit("below")).otherwise(pl.lit("above"))
     subject = (
         pl.when(ratio.is_null())
         .then(pl.lit("a price as in recent weeks"))
         .when(change == 0)
         .then(pl.lit("the price"))
-        .when(ratio < 1)
-        .then(pl.format("a price {}% below list", change))
-        .otherwise(pl.format("a price {}% above list", change))
+        .otherwise(pl.format("a price {}% {} list", change, direction))
     )
     return _driver("price_units", subject)
 
@@ -193,12 +204,12 @@ def _event() -> pl.Expr:
 def _covariates() -> pl.Expr:
     """All covariates together: which of them are far from usual is told beside, not how much each adds."""
     subject = pl.coalesce(pl.format("covariates ({})", pl.col("covariate_names")), pl.lit("covariates"))
-    return _driver("covariates_units", subject, plural=pl.lit(value=True))
+    return _driver("covariates_units", subject, plural=True)
 
 
 def _relatives() -> pl.Expr:
     subject = pl.lit("recent sales of its relatives (the product elsewhere, its store and category)")
-    return _driver("relatives_units", subject, plural=pl.lit(value=True))
+    return _driver("relatives_units", subject, plural=True)
 
 
 def _availability() -> pl.Expr:
@@ -225,19 +236,32 @@ def _reconciliation() -> pl.Expr:
 
 
 def _override() -> pl.Expr:
-    """Who says so, what and why, then the units; told however small they are, since somebody answers for them."""
-    subject = pl.coalesce("override_words", pl.lit("an override"))
-    moved = pl.when(pl.col("override_units") != 0).then(pl.col("override_units"))
-    return pl.format("{} ({})", subject, signed(moved))
+    """Who says so, what and why, then the units."""
+    return pl.format("{} ({})", pl.coalesce("override_words", pl.lit("an override")), signed(pl.col(_said(OVERRIDE))))
 
 
-def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:
-    return pl.concat_str(subject, pl.lit(" "), adds(_worth_saying(column), plural=plural))
+def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | bool = False) -> pl.Expr:
+    return pl.concat_str(subject, pl.lit(" "), adds(pl.col(_said(column)), plural=plural))
 
 
-def _worth_saying(column: str) -> pl.Expr:
-    """Units of a driver, null where they are not worth saying: a number that is not there is not written out either."""
-    size = pl.col(column).abs()
-    resolution = pl.when(sells_many()).then(_LEAST_MANY).otherwise(_LEAST_FEW)
-    is_worth_saying = (size >= resolution) & (size >= _WORTH_SAYING * pl.col("level_units").abs())
-    return pl.when(is_worth_saying).then(pl.col(column))
+def _said(driver: str) -> str:
+    """Name of the column with units of a driver as `worth_saying` has them."""
+    return f"said {driver}"
+
+
+# What there is to say of each driver, in the order in which it is said.
+_EFFECTS: Final[Mapping[str, Callable[[], pl.Expr]]] = {
+    "trend_units": lambda: _driver("trend_units", pl.lit("the trend")),
+    "weekday_units": _weekday,
+    "payday_units": _paydays,
+    "time_of_month_units": lambda: _driver("time_of_month_units", pl.lit("the time of month")),
+    "season_units": _season,
+    "price_units": _price,
+    "promotion_units": _promotion,
+    "event_units": _event,
+    "covariates_units": _covariates,
+    "relatives_units": _relatives,
+    "availability_units": _availability,
+    "reconciliation_units": _reconciliation,
+    OVERRIDE: _override,
+}

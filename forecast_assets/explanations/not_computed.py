@@ -3,11 +3,12 @@
 What belongs here: which want leaves which hole, row by row. What does not: what was computed.
 """
 
-from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import RISK_METHODS
 from forecast_assets.explanations.phrases import sentence
 
 # A yearly season shows itself in the second year at the earliest.
@@ -22,10 +23,16 @@ _SKU_PLACE: Final = "the SKU's place in the product hierarchy: it has none, `una
 _STORE_PLACE: Final = "the store's place in the store hierarchy: it has none, `unassigned` stands in"
 _RISK: Final = "stock-out risk: neither a stock position nor stock status is known"
 _COVER: Final = "days of cover: only stock status is known"
+# Sets of feeds, lengths of history and methods that come by turns.
+_KEPT: Final = 32
+_ALL: Final = pl.lit(value=True)
 _POLICY: Final = "stock-out risk after lead time and review: no ordering policy is declared"
 
 
-def not_computed(feeds: AbstractSet[str], longest_history_days: float | None) -> pl.Expr:
+@lru_cache(maxsize=_KEPT)
+def not_computed(
+    feeds: frozenset[str], longest_history_days: float | None, methods: frozenset[str] = frozenset(RISK_METHODS)
+) -> pl.Expr:
     """Return what a row lacks and why, joined with semicolons; empty if nothing.
 
     Reads `has_plan`, `has_product_place`, `has_store_place` (flags; null counts as true), `risk_method`,
@@ -34,34 +41,32 @@ def not_computed(feeds: AbstractSet[str], longest_history_days: float | None) ->
     Args:
         feeds: Feeds that the run's snapshot has.
         longest_history_days: Days since the first row of the series known longest; None if not known.
+        methods: Methods of risks that there are: for a few rows Polars takes longer to plan lines that no row has than
+            to write the others.
     """
-    method = pl.col("risk_method")
-    lines = [
-        _always("prices" not in feeds, _PRICES),
-        _where(~pl.col("has_plan") & pl.lit("prices" in feeds), _PLAN),
-        _season(longest_history_days),
-        _always("events" not in feeds, _EVENTS),
-        _always("product_hierarchy" not in feeds, _PRODUCTS),
-        _where(~pl.col("has_product_place"), _SKU_PLACE),
-        _always("store_hierarchy" not in feeds, _STORES),
-        _where(~pl.col("has_store_place"), _STORE_PLACE),
-        _where(method == "none", _RISK),
-        _where(method == "stock_status", _COVER),
-        _where((method == "inventory_position") & pl.col("stockout_probability").is_null(), _POLICY),
-    ]
-    return sentence(lines)
+    # By line, whether any row may have it, and which.
+    lines = {
+        _PRICES: ("prices" not in feeds, _ALL),
+        _PLAN: ("prices" in feeds, ~pl.col("has_plan")),
+        _season(longest_history_days): (_shows_no_season(longest_history_days), (pl.col("season_units") == 0).all()),
+        _EVENTS: ("events" not in feeds, _ALL),
+        _PRODUCTS: ("product_hierarchy" not in feeds, _ALL),
+        _SKU_PLACE: (True, ~pl.col("has_product_place")),
+        _STORES: ("store_hierarchy" not in feeds, _ALL),
+        _STORE_PLACE: (True, ~pl.col("has_store_place")),
+        _RISK: ("none" in methods, pl.col("risk_method") == "none"),
+        _COVER: ("stock_status" in methods, pl.col("risk_method") == "stock_status"),
+        _POLICY: (
+            "inventory_position" in methods,
+            (pl.col("risk_method") == "inventory_position") & pl.col("stockout_probability").is_null(),
+        ),
+    }
+    return sentence([pl.when(rows).then(pl.lit(text)) for text, (may_be, rows) in lines.items() if may_be])
 
 
-def _season(longest: float | None) -> pl.Expr:
-    if longest is None or longest >= SEASON_DAYS:
-        return pl.lit(None, pl.String)
-    text = f"time of year: it shows after two years, {longest:,.0f} days are known"
-    return _where((pl.col("season_units") == 0).all(), text)
+def _shows_no_season(longest: float | None) -> bool:
+    return longest is not None and longest < SEASON_DAYS
 
 
-def _always(is_missing: bool, text: str) -> pl.Expr:
-    return pl.lit(text if is_missing else None, pl.String)
-
-
-def _where(is_missing: pl.Expr, text: str) -> pl.Expr:
-    return pl.when(is_missing).then(pl.lit(text))
+def _season(longest: float | None) -> str:
+    return f"time of year: it shows after two years, {longest or 0:,.0f} days are known"

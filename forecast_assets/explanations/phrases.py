@@ -6,7 +6,10 @@ What belongs here: rounding for the eye, signs, percentages, plurals, days and m
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
+
+from forecast_assets.core.arrays import Floats
 
 _WEEKDAYS: Final = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 _MONTHS: Final = (
@@ -14,7 +17,7 @@ _MONTHS: Final = (
     "December",
 )  # fmt: skip
 # Sales of this many units a day are told with one decimal, fewer with two.
-_MANY_UNITS: Final = 5.0
+MANY_UNITS: Final = 5.0
 _SMALLEST_TOLD: Final = 0.005
 _HUNDRED: Final = 100
 
@@ -39,30 +42,29 @@ def month() -> pl.Expr:
     return pl.lit(pl.Series(_MONTHS)).gather(pl.col("target_date").dt.month() - 1)
 
 
-def sells_many() -> pl.Expr:
-    """Whether the series sells enough for one decimal to be fine."""
-    return pl.col("level_units").abs() >= _MANY_UNITS
+def sells_many(level: Floats) -> pl.Series:
+    """Whether a series with such a level sells enough for one decimal to be fine: the column that `units` reads."""
+    return pl.Series("sells_many", np.abs(level) >= MANY_UNITS)
 
 
 def units(value: pl.Expr) -> pl.Expr:
-    """Units with one decimal, or two where little sells."""
-    rounded = pl.when(sells_many()).then(value.round(1)).otherwise(value.round(2))
+    """Units with one decimal, or two where little sells, as the column of `sells_many` has it."""
+    rounded = pl.when("sells_many").then(value.round(1)).otherwise(value.round(2))
     return pl.when((value > 0) & (value < _SMALLEST_TOLD)).then(pl.lit("under 0.01")).otherwise(rounded.cast(pl.String))
 
 
-def adds(value: pl.Expr, *, plural: pl.Expr | None = None) -> pl.Expr:
+def adds(value: pl.Expr, *, plural: pl.Expr | bool = False) -> pl.Expr:
     """`adds 0.4` or `takes away 0.4`; without the s where ``plural`` is true; null where the value is."""
-    many = pl.lit(value=False) if plural is None else plural
-    verb = (
-        pl.when((value > 0) & many)
-        .then(pl.lit("add "))
-        .when(value > 0)
-        .then(pl.lit("adds "))
-        .when(many)
-        .then(pl.lit("take away "))
-        .otherwise(pl.lit("takes away "))
-    )
+    if isinstance(plural, bool):
+        verb = _verb(value, is_plural=plural)
+    else:
+        verb = pl.when(plural).then(_verb(value, is_plural=True)).otherwise(_verb(value, is_plural=False))
     return verb + units(value.abs())
+
+
+def _verb(value: pl.Expr, *, is_plural: bool) -> pl.Expr:
+    more, less = ("add ", "take away ") if is_plural else ("adds ", "takes away ")
+    return pl.when(value > 0).then(pl.lit(more)).otherwise(pl.lit(less))
 
 
 def signed(value: pl.Expr) -> pl.Expr:

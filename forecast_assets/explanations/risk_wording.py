@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from forecast_assets.contracts import RISK_METHODS
 from forecast_assets.explanations.phrases import counted, percent, plain, points, sentence, weekday
 
 # Columns of a risk, and facts of a series, that the words read; all are floats.
@@ -19,20 +20,23 @@ STOCK_FACTS: Final = ("on_hand_units", "lead_time_days", "days_out_of_stock_28d_
 
 
 @cache
-def risk_reason() -> pl.Expr:
+def risk_reason(methods: frozenset[str] = frozenset(RISK_METHODS)) -> pl.Expr:
     """Return what a stock-out risk rests on in words.
 
     Reads `risk_method`, `stock_units`, `target_date`, `RISK_NUMBERS` and `STOCK_FACTS`, as floats.
+
+    Args:
+        methods: Methods that there are: for a few rows Polars takes longer to plan words on others than to write these.
     """
     method = pl.col("risk_method")
+    known = {"inventory_position": _inventory_reason, "stock_status": _status_reason}
+    told = [pl.when(method == name).then(words()) for name, words in known.items() if name in methods]
     return (
         pl.when(method == "none")
         .then(pl.lit("Unknown: there is neither a stock position nor a record of stock status"))
         .when(pl.col("stockout_probability").is_null())
         .then(pl.lit("Unknown beyond lead time and review: no further orders are declared"))
-        .when(method == "inventory_position")
-        .then(_inventory_reason())
-        .otherwise(_status_reason())
+        .otherwise(pl.coalesce(*told, pl.lit(None, pl.String)))
     )
 
 
@@ -48,13 +52,11 @@ def _inventory_reason() -> pl.Expr:
 
 def _status_reason() -> pl.Expr:
     own = points("series_probability")
+    verb = pl.when(own > 0).then(pl.lit("add")).otherwise(pl.lit("take away"))
     usual = percent(pl.col("usual_probability"))
     phrases = [
         pl.format("{} is usual for this product and store on {}", usual, weekday()),
-        pl.when(own > 0)
-        .then(pl.format("its own last days and price add {}", counted(own, "point")))
-        .when(own < 0)
-        .then(pl.format("its own last days and price take away {}", counted(-own, "point"))),
+        pl.when(own != 0).then(pl.format("its own last days and price {} {}", verb, counted(own.abs(), "point"))),
         pl.format("out of stock on {} of the last 28 days", percent(pl.col("days_out_of_stock_28d_share"))),
     ]
     headline = _headline("risk of an empty shelf for part of the day")

@@ -222,6 +222,8 @@ def changed_features(
             for spec, new in zip(of_sales, found_anew, strict=True)
         )
     on_hand = [change.on_hand_units for change in changes]
+    if all(units is None for units in on_hand):
+        return out
     stock = pl.Series("on_hand", on_hand, pl.Float64)
     latest = [spec.name for spec in specs if spec.column == "on_hand_units" and spec.aggregate == "latest"]
     return out.with_columns(pl.coalesce(stock, pl.col(name)).alias(name) for name in latest)

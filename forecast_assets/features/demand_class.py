@@ -6,7 +6,9 @@ facts, or what a model makes of a class.
 
 from typing import Final
 
-import polars as pl
+import numpy as np
+
+from forecast_assets.core.arrays import Floats, Ints, Names
 
 NEW_DAYS: Final = 28
 DEAD_DAYS: Final = 56
@@ -21,18 +23,15 @@ SEASON_CUT: Final = 0.1
 INTERVAL_CUT: Final = 1.32
 VARIATION_CUT: Final = 0.49
 
-_NEVER: Final = pl.lit(0)
-_NONE: Final = pl.lit(0.0)
-
 
 def demand_class(
-    adi: pl.Expr,
-    cv2: pl.Expr,
-    age_days: pl.Expr,
-    days_since_sale: pl.Expr,
-    days_since_row: pl.Expr = _NEVER,
-    season_deviation: pl.Expr = _NONE,
-) -> pl.Expr:
+    adi: Floats,
+    cv2: Floats,
+    age_days: Ints,
+    days_since_sale: Floats,
+    days_since_row: Ints | None = None,
+    season_deviation: Floats | None = None,
+) -> Names:
     """Return the class of each series, one of `contracts.DEMAND_CLASSES`.
 
     The first that holds: `ended` if its rows stopped 14 days before the cutoff or earlier; `new` with fewer than 28
@@ -42,38 +41,31 @@ def demand_class(
     which tell where Croston-type estimators have the smaller error.
 
     Args:
-        adi: Mean days from one sale to the next, at least 1; null or infinite without sales.
-        cv2: Squared coefficient of variation of the sizes of sales; null counts as 0.
-        age_days: Known days; null counts as 0.
-        days_since_sale: Days since the last sale; null counts as the age. Days out of season may count less.
-        days_since_row: Days since the last row of sales, with or without a sale.
-        season_deviation: Standard deviation over the year of the factor of the yearly season, 0 where none is known.
+        adi: [n] mean days from one sale to the next, at least 1; infinite without sales.
+        cv2: [n] squared coefficient of variation of the sizes of sales; 0 without sales.
+        age_days: [n] known days.
+        days_since_sale: [n] days since the last sale; the age without one. Days out of season may count less.
+        days_since_row: [n] days since the last row of sales, with or without a sale; 0 for all if left out.
+        season_deviation: [n] standard deviation over the year of the factor of the yearly season, 0 where none is
+            known; for all if left out.
 
     Example:
-        >>> frame = pl.DataFrame({"adi": [1.0, 4.0], "cv2": [0.2, 0.9], "age": [90, 90], "since": [0, 3]})
-        >>> frame.select(demand_class(*map(pl.col, frame.columns))).to_series().to_list()
+        >>> facts = np.array([[1.0, 4.0], [0.2, 0.9], [90, 90], [0, 3]])
+        >>> demand_class(*facts).tolist()
         ['smooth', 'lumpy']
     """
-    age = age_days.fill_null(0)
-    silence = days_since_sale.fill_null(age)
-    is_silent = (silence >= SILENT_DAYS) & (silence >= SILENT_INTERVALS * adi.fill_null(float("inf")))
-    sells_often = adi.fill_null(float("inf")) < INTERVAL_CUT
-    varies_little = cv2.fill_null(0.0) < VARIATION_CUT
-    return (
-        pl.when(days_since_row >= ENDED_DAYS)
-        .then(pl.lit("ended"))
-        .when(age < NEW_DAYS)
-        .then(pl.lit("new"))
-        .when((silence >= DEAD_DAYS) | is_silent)
-        .then(pl.lit("dead"))
-        .when(season_deviation >= SEASON_CUT)
-        .then(pl.lit("seasonal"))
-        .when(sells_often & varies_little)
-        .then(pl.lit("smooth"))
-        .when(sells_often)
-        .then(pl.lit("erratic"))
-        .when(varies_little)
-        .then(pl.lit("intermittent"))
-        .otherwise(pl.lit("lumpy"))
-        .alias("demand_class")
-    )
+    is_ended = np.False_ if days_since_row is None else days_since_row >= ENDED_DAYS
+    is_seasonal = np.False_ if season_deviation is None else season_deviation >= SEASON_CUT
+    is_silent = (days_since_sale >= SILENT_DAYS) & (days_since_sale >= SILENT_INTERVALS * adi)
+    sells_often, varies_little = adi < INTERVAL_CUT, cv2 < VARIATION_CUT
+    kinds = {
+        "ended": is_ended,
+        "new": age_days < NEW_DAYS,
+        "dead": (days_since_sale >= DEAD_DAYS) | is_silent,
+        "seasonal": is_seasonal,
+        "smooth": sells_often & varies_little,
+        "erratic": sells_often,
+        "intermittent": varies_little,
+    }
+    holds = [np.broadcast_to(each, adi.shape) for each in kinds.values()]
+    return np.select(holds, [np.array(kind) for kind in kinds], "lumpy")

@@ -18,6 +18,7 @@ import polars as pl
 from forecast_assets.contracts import RARE, RECURRING
 from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Ints, Rows
 from forecast_assets.core.numbering import number_pairs
+from forecast_assets.core.rows import rows_at
 from forecast_assets.features.covariates import Covariates, lay_out_covariates
 from forecast_assets.features.places import stores_in
 from forecast_assets.features.pooled import COMPUTED, Pooled
@@ -233,7 +234,7 @@ class Panel:
         )  # fmt: skip
         chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in matrices}
         chosen |= {"event_series": self.event_series[:, rows], "covariates": self.covariates.take(rows)}
-        return replace(self, series=self.series[rows], pooled=self.pooled.take(rows), **chosen)
+        return replace(self, series=rows_at(self.series, rows), pooled=self.pooled.take(rows), **chosen)
 
 
 def assemble_panel(

@@ -8,7 +8,7 @@ A dimension is a tree: `total`, the source's levels from the widest to the narro
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count, pairwise, product
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ NODE: Final = ("product_level", "product_node", "store_level", "store_node")
 INFORMATIVE_SHARE: Final = 0.25
 # Product groups are the narrowest product level whose nodes still hold this many series on average.
 SERIES_PER_GROUP: Final = 200
+# As many as a few questions about series have, whose summing matrices are kept.
+_FEW_MEMBERS: Final = 64
+_KEPT_SUMMINGS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,18 @@ def summing_of(code: Codes | GroupCodes) -> Sparse:
         >>> (summing_of(np.array([1, 0, 1])) @ np.array([1.0, 2.0, 3.0])).tolist()
         [2.0, 4.0]
     """
+    if len(code) <= _FEW_MEMBERS:
+        return _kept_summing(tuple(code.tolist()))
+    return _summing(code)
+
+
+@lru_cache(maxsize=_KEPT_SUMMINGS)
+def _kept_summing(code: tuple[int, ...]) -> Sparse:
+    """Return the matrix of few members, for reading alone: laying it out costs more than a sum by it."""
+    return _summing(np.array(code, dtype=np.intp))
+
+
+def _summing(code: Codes | GroupCodes) -> Sparse:
     from scipy import sparse
 
     return sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))))

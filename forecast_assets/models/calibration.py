@@ -10,6 +10,7 @@ Coverage then holds on average over a segment, not for each series.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Any, Final
 
@@ -85,7 +86,7 @@ class Calibration:
         """
         group, size, step = segment_codes(mean, demand_class)
         learned = step if learned_days is None else step[:, np.minimum(np.arange(step.shape[1]), learned_days - 1)]
-        return mean[:, :, None] * self._table()[group, size, learned]
+        return mean[:, :, None] * self._table[group, size, learned]
 
     def completed(self, other: "Calibration") -> "Calibration":
         """Return the calibration with another one's factors for segments of which this one had seen too little.
@@ -116,7 +117,9 @@ class Calibration:
         above = levels[(quantiles <= demand[:, :, None]).sum(axis=2) + 1]
         return np.where(np.isnan(demand), np.nan, ndtri((below + above) / 2))
 
+    @cached_property
     def _table(self) -> Floats:
+        """[C, S, T, 13] factors by class, size and step."""
         rows = [
             [[self.factors[_name(group, size, step)] for step in range(_STEPS)] for size in range(_SIZES)]
             for group in range(len(DEMAND_CLASSES))

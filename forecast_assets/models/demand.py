@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import polars as pl
 
 from forecast_assets.core.arrays import Bools, Floats, Ints, Names
 from forecast_assets.features.demand_class import ENDED_DAYS, demand_class
@@ -202,20 +201,17 @@ def classify(panel: Panel, season: Floats | None = None, season_deviation: Float
     variance = ratio(np.where(sold, (sizes - mean[:, None]) ** 2, 0.0).sum(axis=1), np.maximum(sales - 1.0, 0.0))
     counts = counted * (1.0 if season is None else season)
     quiet = np.where(np.cumsum(sold[:, ::-1], axis=1) == 0, counts[:, ::-1], 0.0).sum(axis=1)
-    features = pl.DataFrame(
-        {
-            "adi": np.where(sales > 0, days / np.maximum(sales, 1), np.inf),
-            "cv2": ratio(variance, mean**2),
-            "age": is_known.sum(axis=1),
-            "quiet": quiet,
-            "silent": np.argmax(np.c_[is_known[:, ::-1], np.ones(len(sold), dtype=np.bool_)], axis=1),
-            "season": np.zeros(len(sold)) if season_deviation is None else season_deviation,
-        }
+    found = demand_class(
+        np.where(sales > 0, days / np.maximum(sales, 1), np.inf),
+        ratio(variance, mean**2),
+        is_known.sum(axis=1),
+        quiet,
+        np.argmax(np.c_[is_known[:, ::-1], np.ones(len(sold), dtype=np.bool_)], axis=1),
+        season_deviation,
     )
-    found = features.select(demand_class(*(pl.col(name) for name in features.columns))).to_series()
     # Rows go on where a store is closed for weeks, or are not to be expected: its series have not ended.
-    is_shut = (found == "ended").to_numpy() & (_closed_lately(panel) >= ENDED_DAYS)
-    return np.where(is_shut, "dead", found.to_numpy().astype(str))
+    is_shut = (found == "ended") & (_closed_lately(panel) >= ENDED_DAYS)
+    return np.where(is_shut, "dead", found)
 
 
 def _closed_lately(panel: Panel) -> Ints:

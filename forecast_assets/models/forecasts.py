@@ -96,6 +96,11 @@ class Forecasts:
     alternatives: Mapping[str, Floats] = field(default_factory=dict)
     backtested_days: int | None = None
 
+    @property
+    def past_factors(self) -> Floats | None:
+        """[n, T] What `Artifact.factors` lays out of the same panel, where the forecasts rest on it; else None."""
+        return None
+
     def lost_share_or(self, usual: Floats) -> Floats:
         """Return which share of demand is expected to meet an empty shelf, where the forecasts do not say the usual.
 

@@ -61,7 +61,16 @@ def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Million
         base: Mean before, of a shape that goes with it.
         reconciled: Mean after, likewise; where that before is zero, quantiles stay as they are.
     """
-    factor = np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+    return scaled(quantiles, growth(base, reconciled))
+
+
+def growth(base: Millionths, reconciled: Millionths) -> Floats:
+    """Return means after over means before; 1 where that before is zero."""
+    return np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+
+
+def scaled(quantiles: Millionths, factor: Floats) -> Millionths:
+    """Return quantiles times a factor, rounded once; shapes go with each other."""
     return to_millionths(quantiles * factor / SCALE)
 
 

@@ -17,7 +17,7 @@ from forecast_assets.anomalies.training import DetectorRequest, TrainedDetector,
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, SourceError, UntrustedModelError, first_ten
 from forecast_assets.core.progress import Progress, silent
-from forecast_assets.operations.new_files import require_name, require_place, whole_files
+from forecast_assets.operations.new_files import require_name, require_place, require_text, whole_files
 from resources.operational.model_files import ModelFile, register_model_file, registered_model_files
 from resources.store.blobs import file_sha256
 from resources.store.blobs import sha256 as sha256_of
@@ -92,6 +92,8 @@ def train_anomaly_model(
         StorageError: If the disk refuses.
     """
     require_name(output)
+    for each in (data, output):
+        require_text(each)
     path = output if output.suffix else output.with_suffix(SKOPS)
     ending = model_ending(path)
     require_place([path], overwrite=overwrite)
@@ -104,7 +106,7 @@ def train_anomaly_model(
         raise SourceError(f"{data} was changed while it was read.", remedy="Train again when nobody writes to it.")
     content = trained.model.to_bytes(ending)
     sha256 = sha256_of(content)
-    with whole_files([path]) as (scratch,):
+    with whole_files([path], overwrite=overwrite) as (scratch,):
         scratch.write_bytes(content)
         # Before the file has its name: one that is there can be loaded.
         register_model_file(store, _entry(trained.model, path, sha256))
@@ -117,7 +119,7 @@ def _entry(model: AnomalyModel, path: Path, sha256: str) -> ModelFile:
         name=model.name,
         path=str(path.absolute()),
         detector=model.detector,
-        features=",".join(model.features),
+        features=",".join(f'"{name}"' if "," in name else name for name in model.features),
         trained_at=model.trained_at or "",
         data_sha256=model.data_sha256 or "",
     )
@@ -193,7 +195,9 @@ def _require_registered(store: Path, path: Path, sha256: str) -> None:
 def _missing(store: Path, path: Path) -> InputError:
     folder = path.parent
     beside = sorted(
-        str(each) for each in (folder.iterdir() if folder.is_dir() else ()) if each.suffix in (JOBLIB, SKOPS)
+        str(each)
+        for each in (folder.iterdir() if folder.is_dir() else ())
+        if each.suffix in (JOBLIB, SKOPS) and each.is_file()
     )
     here = [file.path for file in registered_model_files(store) if Path(file.path).is_file()]
     known = list(

@@ -31,12 +31,15 @@ from forecast_assets.anomalies.training import model_facts
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, OutOfMemoryError, first_ten
+from forecast_assets.core.memory import free_memory
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.operations.anomaly_models import Vouched, load_anomaly_model
-from forecast_assets.operations.new_files import require_name, require_place, whole_files
+from forecast_assets.operations.new_files import require_name, require_place, require_text, whole_files
 from resources.store.provenance import code_version
 
 SUFFIXES: Final = (".csv", ".parquet", "_metadata.json")
+# Memory that a value takes with all that is made of it.
+_CELL_BYTES: Final = 64
 # Endings that somebody may give with the base of the names.
 _GIVEN: Final = (".csv", ".parquet")
 
@@ -110,6 +113,8 @@ def score_table(store: Path, request: ScoringRequest, *, progress: Progress = si
         StorageError: If the disk refuses.
     """
     started = time.perf_counter()
+    for path in (request.model, request.data, request.output):
+        require_text(path)
     require_place(request.outputs, overwrite=request.overwrite)
     if request.data.exists() and any(out.exists() and out.samefile(request.data) for out in request.outputs):
         raise InputError(f"`{request.data}` would be replaced by its own scores.", remedy="Choose another --output.")
@@ -118,6 +123,7 @@ def score_table(store: Path, request: ScoringRequest, *, progress: Progress = si
     table = open_table(request.data, request.dialect)
     model, sha256 = load_anomaly_model(store, request.model, request.vouched)
     _require_columns(table, model)
+    _require_memory(request, table)
     try:
         return _TableScoring(request, table, model, sha256, started, progress).run()
     except MemoryError as error:
@@ -133,6 +139,15 @@ def _require_columns(table: FeatureTable, model: AnomalyModel) -> None:
             remedy="Score the file that it was made from, or rename these columns.",
             columns=taken,
         )
+
+
+def _require_memory(request: ScoringRequest, table: FeatureTable) -> None:
+    """Refuse what does not fit, if somebody says how much is read: the system ends a process that takes too much."""
+    free = None if request.batch_size is None else free_memory()
+    columns = len(table.columns)
+    rows = min(part_rows(request.batch_size, columns), table.expected_rows())
+    if free is not None and rows * columns * _CELL_BYTES > free:
+        raise _out_of_memory(request, columns)
 
 
 def _out_of_memory(request: ScoringRequest, columns: int) -> OutOfMemoryError:
@@ -165,7 +180,7 @@ class _TableScoring:
     def run(self) -> ScoringOutcome:
         moment = datetime.now(UTC)
         counts, days, unread = ScoringCounts(), _DateRange(), list[str]()
-        with whole_files(self.request.outputs) as (csv, parquet, metadata_file):
+        with whole_files(self.request.outputs, overwrite=self.request.overwrite) as (csv, parquet, metadata_file):
             threshold, known = self._threshold()
             writer = ScoreWriter(
                 csv,
@@ -230,7 +245,7 @@ class _TableScoring:
 
     def _unread(self, part: Part) -> list[str]:
         """Return the numeric columns that the model knows nothing of; the others are names and moments."""
-        known = {*self.model.features, *self.model.other_columns}
+        known = {*self.model.features, *self.model.other_columns, *self.table.unnamed}
         return [name for name, dtype in part.typed.schema.items() if name not in known and is_numeric(dtype)]
 
     def _warnings(self, threshold: float) -> list[str]:
@@ -284,24 +299,35 @@ class _DateRange:
     """The first and last day or moment of the first column that has such."""
 
     def __init__(self) -> None:
-        self._found: tuple[str, Any, Any] | None = None
+        self._name: str | None = None
+        self._ends: pl.DataFrame | None = None
 
     def add(self, part: Part) -> None:
         """Take in the rows of a part."""
-        name = self._found[0] if self._found else _moment_column(part.typed)
-        if name is None or not _has_moments(part.typed, name):
-            return
-        both = [part.typed[name].min(), part.typed[name].max()]
-        known = [each for each in (*both, *(self._found or ())[1:]) if each is not None]
-        if known:
-            self._found = (name, min(known), max(known))
+        self._name = self._name or _moment_column(part.typed)
+        if self._name is not None:
+            values = part.typed.select(pl.col(self._name).alias("day"))
+            self._ends = _ends(values if self._ends is None else pl.concat([self._ends, _ends(values)]))
 
     def told(self) -> dict[str, str] | None:
         """Return it as the metadata has it."""
-        if self._found is None:
+        if self._name is None or self._ends is None or not self._ends["day"].count():
             return None
-        name, first, last = self._found
-        return {"column": name, "start": first.isoformat(), "end": last.isoformat()}
+        first, last = (_iso(self._ends["day"].slice(at, 1)) for at in (0, 1))
+        return {"column": self._name, "start": first, "end": last}
+
+
+def _ends(values: pl.DataFrame) -> pl.DataFrame:
+    """`day`: the first and the last."""
+    return pl.concat([values.select(pl.all().min()), values.select(pl.all().max())])
+
+
+def _iso(value: pl.Series) -> str:
+    """Return one day or moment; also of years that Python does not know."""
+    try:
+        return str(value[0].isoformat())
+    except (ValueError, OverflowError):
+        return str(value.cast(pl.String)[0]).replace(" ", "T")
 
 
 def _moment_column(frame: pl.DataFrame) -> str | None:

@@ -3,9 +3,10 @@
 What belongs here: refusing names, and the move into place. What does not: what is in a file.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ def whole_file(out: Path) -> Iterator[Path]:
     Raises:
         StorageError: If the disk refuses.
     """
-    scratch = out.with_name(f".{out.name}.{os.getpid()}")
+    scratch = _scratch(out)
     with translated(out):
         try:
             yield scratch
@@ -66,27 +67,60 @@ def whole_file(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_files(outs: Sequence[Path]) -> Iterator[Sequence[Path]]:
+def whole_files(outs: Sequence[Path], *, overwrite: bool) -> Iterator[Sequence[Path]]:
     """Yield where to write files that belong together, and take their names when the block ends well, in their order.
 
-    The last tells that all are there: one that it replaces goes before the others come.
+    The last tells that all are there: one that it replaces goes before the others come. Of several processes that end
+    at once each names all its files before the next does.
 
     Args:
         outs: Names of the files, in one folder.
+        overwrite: Whether what has got such a name meanwhile is replaced.
 
     Raises:
+        InputError: If it is not, and something has.
         StorageError: If the disk refuses.
     """
-    scratches = [out.with_name(f".{out.name}.{os.getpid()}") for out in outs]
+    scratches = [_scratch(out) for out in outs]
     with translated(outs[-1]):
         try:
             yield scratches
-            outs[-1].unlink(missing_ok=True)
-            for scratch, out in zip(scratches, outs, strict=True):
-                scratch.replace(out)
+            with _one_at_a_time(outs[-1].parent):
+                _require_free(outs, overwrite=overwrite)
+                outs[-1].unlink(missing_ok=True)
+                for scratch, out in zip(scratches, outs, strict=True):
+                    scratch.replace(out)
         finally:
             for scratch in scratches:
                 scratch.unlink(missing_ok=True)
+
+
+def _scratch(out: Path) -> Path:
+    return out.with_name(f".{out.name}.{os.getpid()}")
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for other processes that name files in a folder, where its disk has such locks."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def require_text(path: Path) -> None:
+    """Refuse a name whose bytes are no text: no library that reads or writes files takes it.
+
+    Raises:
+        InputError: If so.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name {str(path)!a} is not UTF-8.", remedy="Rename it.") from error
 
 
 def require_name(out: Path) -> None:
@@ -103,22 +137,32 @@ def require_place(outs: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse names that are taken, unless they may be, before the work that would end in them.
 
     Raises:
-        InputError: If a file exists, or the folder does not.
+        InputError: If a file exists, the folder does not, or a name is too long for its disk.
         StorageError: If the folder cannot be written.
     """
     folder = outs[0].absolute().parent
     if not folder.is_dir():
         raise InputError(f"The folder `{outs[0].parent}` does not exist.", remedy="Create it first.")
-    taken = [str(out) for out in outs if out.exists() and not (overwrite and out.is_file())]
-    if taken:
-        raise InputError(
-            f"{first_ten(taken)} {'exists' if len(taken) == 1 else 'exist'}.",
-            remedy="Choose another name, or give --overwrite to replace what is there.",
-            taken=taken,
-        )
+    too_long = [out.name for out in outs if len(os.fsencode(_scratch(out).name)) > os.pathconf(folder, "PC_NAME_MAX")]
+    if too_long:
+        raise InputError(f"The name `{too_long[0]}` is too long for this disk.", remedy="Choose a shorter one.")
+    _require_free(outs, overwrite=overwrite)
     if not os.access(folder, os.W_OK):
         raise StorageError(
             f"Not permitted to write into `{folder}`.", remedy="Make it writable for this user, or choose another."
+        )
+
+
+def _require_free(outs: Sequence[Path], *, overwrite: bool) -> None:
+    # A link that leads nowhere is there too.
+    there = [out for out in outs if os.path.lexists(out)]
+    taken = [str(out) for out in there if not (overwrite and (out.is_file() or out.is_symlink()))]
+    if taken:
+        other = "" if overwrite else ", or give --overwrite to replace what is there"
+        raise InputError(
+            f"{first_ten(taken)} {'exists' if len(taken) == 1 else 'exist'}{' and is no file' if overwrite else ''}.",
+            remedy=f"Choose another name{other}.",
+            taken=taken,
         )
 
 

@@ -3,6 +3,7 @@
 What belongs here: what people read of them. What does not: computing a figure.
 """
 
+import csv
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,8 @@ def models_text(models: Sequence["ListedModel"]) -> str:
     head = ("name", "detector", "features", "trained at", "file", "path", "sha256")
     rows = [
         (
-            each.file.name, each.file.detector, len(each.file.features.split(",")), moment_text(each.file.trained_at),
-            each.state, each.file.path, each.file.sha256[:12],
+            each.file.name, each.file.detector, len(next(csv.reader([each.file.features]))),
+            moment_text(each.file.trained_at), each.state, each.file.path, each.file.sha256[:12],
         )
         for each in models
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from forecast_assets.core.arrays import Floats
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.quantities import UNITS, from_units, publish, to_units
-from forecast_assets.core.rows import rows_per_step
+from forecast_assets.core.rows import are_same_rows, rows_per_step
 from forecast_assets.hierarchy import Hierarchy
 
 _KEY: Final = list(SERIES_STEP_KEY)
@@ -40,16 +40,16 @@ def forecasts_frame(base: pl.DataFrame, reconciled: pl.DataFrame, explanations: 
     # Lined up rather than joined: products are sorted alike, and comparing keys costs a tenth of two joins.
     for other in (base, explanations):
         _require_same_rows(reconciled, other)
-    described = base.select("demand_class", "model_used", "is_fallback", *QUALITY)
-    numbers = explanations.select("forecast_units", "expected_sales_units")
-    joined = pl.concat([reconciled.drop("forecast_units"), described, numbers], how="horizontal")
+    described = [base[name] for name in ("demand_class", "model_used", "is_fallback", *QUALITY)]
+    numbers = [explanations["forecast_units"], explanations["expected_sales_units"]]
+    joined = reconciled.drop("forecast_units").hstack([*described, *numbers])
     # Products are written in this order; telling so takes a fraction of sorting all columns once more.
     is_sorted = joined.select(pl.struct(_ORDER).is_sorted()).item()
     return FORECASTS.conform(joined if is_sorted else joined.sort(_ORDER))
 
 
 def _require_same_rows(one: pl.DataFrame, other: pl.DataFrame) -> None:
-    if one.select(_KEY).equals(other.select(_KEY)):
+    if are_same_rows(one, other, _KEY):
         return
     differing = one.select(_KEY).join(other, on=_KEY, how="anti")
     raise InputError(

@@ -18,7 +18,7 @@ from forecast_assets.core.errors import HierarchyError
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
-from forecast_assets.models.reconciled_means import moved_quantiles, reconcile
+from forecast_assets.models.reconciled_means import growth, reconcile, scaled
 
 # All that is read of base forecasts here.
 OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")
@@ -53,11 +53,10 @@ def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
     Returns:
         Contract `reconciled_forecasts`, the rows and order of ``base``.
     """
-    before = from_units(base["base_units"])
-    quantiles = [
-        to_units(moved_quantiles(from_units(base[name]), before, reconciled), name) for name in QUANTILE_COLUMNS
-    ]
-    return RECONCILED_FORECASTS.conform(base.with_columns(to_units(reconciled, "reconciled_units"), *quantiles))
+    factor = growth(from_units(base["base_units"]), reconciled)
+    quantiles = [to_units(scaled(from_units(base[name]), factor), name) for name in QUANTILE_COLUMNS]
+    moved = {column.name: column for column in (to_units(reconciled, "reconciled_units"), *quantiles)}
+    return pl.DataFrame([moved[name] if name in moved else base[name] for name in RECONCILED_FORECASTS.names])
 
 
 def carried_over(base: Millionths, published_base: Millionths, published: Millionths) -> Millionths:

@@ -1,4 +1,4 @@
-"""Putting what predictions need of the newest runs where services find it, before one is started or asked.
+"""Putting what answers about the newest runs need where services find it, before one is started or asked.
 
 What belongs here: wiring stores and the cache for a process that does just that. What does not: what is put.
 """
@@ -6,17 +6,18 @@ What belongs here: wiring stores and the cache for a process that does just that
 from collections.abc import Callable
 from contextlib import closing
 
-from forecast_assets.core.errors import ForecastAssetsError, InputError, StorageError
+from forecast_assets.core.errors import ForecastAssetsError, InputError, StorageError, first_ten
 from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.warming import runs_to_warm
 from forecast_assets.settings import Settings
 from resources.feature_cache.cache import feature_cache
+from resources.row_cache.block_files import block_files
 from resources.stores.home import open_stores
 
 
 def put_newest(settings: Settings, echo: Callable[[str], None]) -> None:
-    """Put all of the newest runs, of those that are not there yet.
+    """Put all of the newest runs, of those that are not there yet, and their published rows.
 
     Args:
         settings: Of the home.
@@ -34,11 +35,15 @@ def put_newest(settings: Settings, echo: Callable[[str], None]) -> None:
         )
     stores = open_stores(settings.store, settings.mirror_folder)
     prepare = Apart(settings.store, settings.mirror_folder).run
-    plane = DataPlane(stores, prepare=prepare, cache=cache, feature_seconds=settings.feature_ttl_seconds)
+    rows = block_files(settings.rows_folder, settings.rows_bytes)
+    plane = DataPlane(stores, prepare=prepare, cache=cache, feature_seconds=settings.feature_ttl_seconds, rows=rows)
     with closing(plane):
-        runs = runs_to_warm(plane.stores.ledger.state())
+        state = plane.stores.ledger.state()
+        runs = runs_to_warm(state)
         if not runs:
             echo("Nothing is published yet.")
+        if rows is not None:
+            plane.few.warm([state.publications[run] for run in runs])
         failed = list[Exception]()
         for run in runs:
             try:
@@ -53,5 +58,10 @@ def put_newest(settings: Settings, echo: Callable[[str], None]) -> None:
                     remedy="Services prepare it by themselves meanwhile. Make room, then run the same command again.",
                 )
             echo(f"{run}: what predictions need of it is in {cache.place}.")
+        plane.few.finish()
+        on_disk = [run for run in runs if plane.few.is_on_disk(state.publications[run])]
+        if on_disk:
+            folder = settings.rows_folder
+            echo(f"Published rows of {first_ten(on_disk)} are in {folder.parent.name}/{folder.name}.")
         if failed:
             raise failed[0]

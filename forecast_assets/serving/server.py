@@ -37,6 +37,7 @@ from forecast_assets.settings import Settings
 from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
+from resources.row_cache.block_files import block_files
 from resources.stores.home import open_stores
 
 # What is being answered when the process is told to stop has so long.
@@ -131,8 +132,8 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
     # A sandbox writes nothing below the home.
-    disk_bytes = 0 if options.is_sandbox else settings.features_bytes
-    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, disk_bytes)
+    feature_bytes, row_bytes = (0, 0) if options.is_sandbox else (settings.features_bytes, settings.rows_bytes)
+    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, feature_bytes)
     stores = open_stores(settings.store, settings.mirror_folder)
     # Nothing that is tried in a sandbox is kept among what callers were told.
     events = None if options.is_sandbox else event_home(settings)
@@ -148,6 +149,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         rest_seconds=_LEDGER_RESTS_SECONDS,
         cache=cache,
         feature_seconds=settings.feature_ttl_seconds,
+        rows=block_files(settings.rows_folder, row_bytes),
         also_degraded=counts.degraded,
     )
     keys = ApiKeys(settings.operational_path)

@@ -108,10 +108,11 @@ class TextScan:
 
     Attributes:
         path: The file.
-        columns: That are read.
+        columns: That are read and have a name.
         encoding: As Python names it.
         separator: Between fields.
         first_row: Number of the line with the first row, counted from 1.
+        unnamed: That are read and have none, as Polars names them.
     """
 
     path: Path
@@ -119,6 +120,7 @@ class TextScan:
     encoding: str
     separator: str
     first_row: int
+    unnamed: Sequence[str]
     _rows: pl.LazyFrame
     _opened: _Opened
     _has_mark: bool
@@ -181,7 +183,12 @@ def read_text_table(
 
 
 def scan_text_table(
-    path: Path, form: TextForm | None = None, *, wanted: Sequence[str] | None = None, content: bytes | None = None
+    path: Path,
+    form: TextForm | None = None,
+    *,
+    wanted: Sequence[str] | None = None,
+    content: bytes | None = None,
+    keeps_unnamed: bool = False,
 ) -> "TextScan":
     r"""Open a text file with a line of column names, to read it at once or a part after the other.
 
@@ -190,6 +197,7 @@ def scan_text_table(
         form: What is known of it.
         wanted: Columns to read, as far as there are any of them; all if None.
         content: Its bytes, where they were read already.
+        keeps_unnamed: Whether columns without a name are read too, if `wanted` is None.
 
     Raises:
         SourceError: As `read_text_table`.
@@ -202,7 +210,7 @@ def scan_text_table(
     asked = form or TextForm()
     with _readable(path):
         opened = _opened(path, content, asked.encoding and codecs.lookup(asked.encoding).name)
-        return _scan(path, opened, asked.separator, wanted)
+        return _scan(path, opened, asked.separator, wanted, keeps_unnamed=keeps_unnamed)
 
 
 @contextmanager
@@ -354,7 +362,9 @@ def _lines(text: str) -> list[str]:
     return lines[:-1] if len(lines) > _SAMPLE_LINES else lines
 
 
-def _scan(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[str] | None) -> "TextScan":
+def _scan(
+    path: Path, opened: _Opened, separator: str | None, wanted: Sequence[str] | None, *, keeps_unnamed: bool
+) -> "TextScan":
     has_mark = bool(opened.lines) and opened.lines[0].lower().startswith(_EXCEL_LINE)
     named = opened.lines[0][len(_EXCEL_LINE) : len(_EXCEL_LINE) + 1] if has_mark else ""
     mark = separator or named or found_separator([line for line in opened.lines[has_mark:] if line.strip()])
@@ -364,9 +374,11 @@ def _scan(path: Path, opened: _Opened, separator: str | None, wanted: Sequence[s
     present = [name for name in found if name and not re.fullmatch(_UNNAMED, name)]
     require_single(path, present, wanted)
     kept = present if wanted is None else [name for name in present if name in set(wanted)]
+    unnamed = [name for name in found if name not in present] if keeps_unnamed and wanted is None else []
     # By name, since Polars takes `*` and what stands between `^` and `$` for patterns.
-    chosen = rows.select(cs.by_name(kept) if kept else cs.all())
-    return TextScan(path, kept, opened.encoding, mark, 2 + has_mark, chosen, opened, has_mark)
+    read = [name for name in found if name in {*kept, *unnamed}]
+    chosen = rows.select(cs.by_name(read) if read else cs.all())
+    return TextScan(path, kept, opened.encoding, mark, 2 + has_mark, unnamed, chosen, opened, has_mark)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from forecast_assets.contracts import QUANTILE_COLUMNS, RISK_BANDS, RISK_METHODS
 from forecast_assets.core.arrays import Bools, Floats, Groups, Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, narrowed, to_millionths, to_units
+from forecast_assets.core.rows import are_same_rows
 from forecast_assets.features.panel import SERIES_KEY, Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.models.artifact import RISK_THRESHOLDS, Artifact
@@ -124,7 +125,12 @@ def status_days(panel: Panel, rated: Rated, forecast_lost_share: Floats | None, 
 
 
 def rated_by(
-    panel: Panel, product_groups: Groups, hierarchy: Hierarchy | None, artifact: Artifact, workers: int | None = None
+    panel: Panel,
+    product_groups: Groups,
+    hierarchy: Hierarchy | None,
+    artifact: Artifact,
+    workers: int | None = None,
+    factors: Floats | None = None,
 ) -> Rated:
     """Work out what series are rated by, from the demand that the forecasts rest on and the version's classifier.
 
@@ -134,12 +140,14 @@ def rated_by(
         hierarchy: Of the same series; None where what they say together is held.
         artifact: Of the model version.
         workers: Threads; all cores if left out.
+        factors: [n, T] `artifact.factors` of the panel, where they have been laid out already.
     """
     if not panel.knows_stock_status:
         return Rated()
     known, model = panel.within("risks"), artifact.stock_status
+    laid_out = artifact.factors(panel, product_groups) if factors is None else factors
     return Rated(
-        usual_lost_share(known, uncensor(known, artifact.factors(panel, product_groups))),
+        usual_lost_share(known, uncensor(known, laid_out)),
         None if model is None else model.assess(panel, product_groups, hierarchy, workers),
     )
 
@@ -178,8 +186,8 @@ def assessed(
 
 def correlation_of_days(base: pl.DataFrame, by_class: Mapping[str, float]) -> Floats:
     """[n] Return the correlation between the days of a series, by its demand class in `base_forecasts`."""
-    classes = base.filter(pl.col("step") == 1)["demand_class"]
-    return classes.replace_strict(by_class, default=0.0, return_dtype=pl.Float64).to_numpy()
+    classes = base["demand_class"].filter(base["step"] == 1)
+    return np.array([by_class.get(name, 0.0) for name in classes.to_list()], dtype=np.float64)
 
 
 def of_reconciled(supply: Supply) -> tuple[str, ...]:
@@ -233,13 +241,12 @@ def risk_frame(
         rated=lambda rows: status_days(panel, rated, forecast_lost_share, rows, shape[1]),
     )  # fmt: skip
     method = np.where(supply.has_position, _INVENTORY, np.where(record, _STATUS, _NONE))
-    columns = [values.column(name) for name in _VALUES]
-    frame = forecasts.with_columns(
-        *columns,
-        _band(columns[0], cuts),
-        pl.Series("risk_method", np.array(RISK_METHODS)[np.repeat(method, shape[1])], dtype=pl.String),
-    )
-    return STOCKOUT_RISKS.conform(frame)
+    columns = [
+        *(values.column(name) for name in _VALUES),
+        _band(values, cuts),
+        pl.Series("risk_method", RISK_METHODS)[np.repeat(method, shape[1])],
+    ]
+    return STOCKOUT_RISKS.conform(forecasts.hstack(columns))
 
 
 def risk_values(
@@ -272,11 +279,12 @@ def risk_values(
 
 
 def _require_same_series(reconciled: pl.DataFrame, panel: Panel) -> None:
-    steps, found = reconciled.height / max(panel.series.height, 1), reconciled.select(SERIES_KEY)
+    steps = reconciled.height / max(panel.series.height, 1)
     rows = np.repeat(np.arange(panel.series.height), int(steps))
-    if steps.is_integer() and steps <= panel.horizon_days and found.equals(panel.series.select(SERIES_KEY)[rows]):
+    is_whole = steps.is_integer() and steps <= panel.horizon_days
+    if is_whole and are_same_rows(reconciled, panel.series[SERIES_KEY][rows], SERIES_KEY):
         return
-    found = found.unique(maintain_order=True)
+    found = reconciled.select(SERIES_KEY).unique(maintain_order=True)
     differing = found.join(panel.series, on=SERIES_KEY, how="anti")
     raise InputError(
         f"The forecasts ({found.height} series, {steps:g} steps each) do not line up with the panel "
@@ -298,14 +306,10 @@ def _cuts(thresholds: Mapping[str, float]) -> list[int]:
     return [int(value) for value in to_millionths(values)]
 
 
-def _band(probability: pl.Series, cuts: list[int]) -> pl.Series:
-    lowest = to_units(np.array(cuts, dtype=np.int64))
-    passed = [(probability >= cut).cast(pl.Int8) for cut in lowest]
-    rank = pl.sum_horizontal(passed)
-    names = pl.lit(pl.Series(RISK_BANDS[: len(cuts) + 1]))
-    band = names.gather(rank)
-    known = pl.when(probability.is_not_null()).then(band).otherwise(pl.lit(RISK_BANDS[-1]))
-    return pl.select(known.alias("risk_band")).to_series()
+def _band(values: RiskValues, cuts: list[int]) -> pl.Series:
+    millionths, known = (of["stockout_probability"].ravel() for of in (values.millionths, values.known))
+    passed = np.searchsorted(cuts, millionths, side="right")
+    return pl.Series("risk_band", RISK_BANDS)[np.where(known, passed, len(RISK_BANDS) - 1)]
 
 
 def has_record(panel: Panel) -> Bools:

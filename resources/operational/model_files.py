@@ -33,7 +33,7 @@ class ModelFile:
         name: Of the model.
         path: Where it was written, absolute.
         detector: Name of the method.
-        features: Names, in the order of training, parted by commas for people.
+        features: Names, in the order of training, parted by commas; one with a comma in it between quotes.
         trained_at: ISO 8601, UTC.
         data_sha256: Of the file that it was trained on.
     """

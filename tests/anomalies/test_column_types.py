@@ -24,7 +24,11 @@ def cast(*texts: str | None, numbers: bool = False, is_comma: bool = False) -> p
         (("1", None, "-2"), pl.Int64, 1),
         (("1", "2.5"), pl.Float64, 1.0),
         (("1e3", "inf"), pl.Float64, 1000.0),
-        (("99999999999999999999", "1"), pl.Float64, 1e20),
+        (("99999999999999999999", "1"), pl.String, "99999999999999999999"),
+        (("9007199254740993", "1"), pl.Int64, 9007199254740993),
+        (("9007199254740993", "1.5"), pl.String, "9007199254740993"),
+        (("9007199254740992", "1.5"), pl.Float64, 9007199254740992.0),
+        (("none", "NA"), pl.String, "none"),
         (("true", "false"), pl.Boolean, True),
         (("2025-06-30", None), pl.Date, date(2025, 6, 30)),
         (("2025-06-30 06:00:00", None), pl.Datetime("us"), datetime(2025, 6, 30, 6)),  # noqa: DTZ001
@@ -48,7 +52,10 @@ def test_a_decimal_comma_is_read_where_it_is_said() -> None:
     assert cast("1.234,5", "2", is_comma=True).to_list() == [1234.5, 2.0]
 
 
-VALUES = ("", None, "1", "2.5", "007", "NA", "true", "2025-06-30", "2025-06-30 06:00:00", "2025-06-30T06:00Z", "x")
+VALUES = (
+    "", None, "1", "2.5", "007", "NA", "none", "true", "2025-06-30", "2025-06-30 06:00:00", "2025-06-30T06:00Z", "x",
+    "9007199254740993", "12345678901234567890",
+)  # fmt: skip
 
 
 def test_types_do_not_depend_on_how_much_is_learned_from_at_a_time() -> None:

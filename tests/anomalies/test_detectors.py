@@ -4,13 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PowerTransformer, StandardScaler
 from sklearn.svm import OneClassSVM
 
-from forecast_assets.anomalies.detectors import DETECTORS
+from forecast_assets.anomalies.detectors import DETECTORS, fills_gaps
 from forecast_assets.anomalies.features import ON_INVALID
 from forecast_assets.anomalies.scoring import chunked_scores
 from forecast_assets.anomalies.tables import CHUNK
@@ -112,3 +113,18 @@ def test_an_imputer_that_does_more_than_means_does_it_itself() -> None:
     pipeline = Pipeline(steps).fit(values)
     assert pipeline[-1].n_features_in_ == 4
     assert (DETECTORS["one-class-svm"].scores(pipeline, values) == -pipeline.decision_function(values)).all()
+
+
+@pytest.mark.parametrize("rows", [16, 255, 300])
+def test_an_autoencoder_learns_from_few_rows_without_a_word(rows: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DETECTORS["autoencoder"].fit(usual_values(rows), seed=0)
+
+
+def test_only_an_imputer_fills_gaps() -> None:
+    assert fills_gaps(plain_model("one-class-svm").pipeline)
+    values = usual_values(50)
+    for steps in ([], [("scaler", StandardScaler())]):
+        assert not fills_gaps(Pipeline([*steps, ("svm", OneClassSVM())]).fit(values))
+    assert not fills_gaps(Pipeline([("roots", PowerTransformer()), ("pca", PCA()), ("svm", OneClassSVM())]).fit(values))

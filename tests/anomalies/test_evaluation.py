@@ -76,6 +76,15 @@ def test_what_there_is_nothing_to_say_of_is_left_open(tmp_path: Path) -> None:
     assert report.time_unit == "of `run`"
 
 
+def test_without_names_of_units_and_times_rows_are_counted(tmp_path: Path) -> None:
+    report = judged(tmp_path, with_faults(usual_table(400)), replace(REQUEST, unit=None, time=None))
+    (unit,) = report.units
+    assert (unit.unit, unit.fault_rows, report.time_unit) == ("", 40, "rows")
+    assert unit.delay is not None
+    assert unit.lead_time is not None
+    assert unit.delay + unit.lead_time == 39
+
+
 def test_without_a_threshold_nothing_is_an_alarm(tmp_path: Path) -> None:
     report = judged(tmp_path, with_faults(usual_table(100)), replace(REQUEST, false_alarm_rate=0.001))
     assert (report.precision, report.recall, report.false_alarm_rate) == (None, 0.0, 0.0)

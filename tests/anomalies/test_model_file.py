@@ -115,6 +115,7 @@ def test_a_pipeline_of_other_estimators_can_be_kept_if_it_scores() -> None:
         ({"features": "abc"}, "`features` has to be a list"),
         ({"pipeline": LinearRegression().fit([[1.0, 2.0, 3.0]], [1.0])}, "`pipeline` a Pipeline of scikit-learn"),
         ({"detector": ["lof"]}, "there is no detector"),
+        ({"features": ["rms", "rms", "crest"]}, "it names a feature twice"),
         (
             {"detector": "isolation-forest"},
             "the last step of its pipeline is no isolation forest that can judge other rows",

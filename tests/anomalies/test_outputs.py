@@ -1,5 +1,7 @@
 """Scored rows in two formats: all columns, texts as they were, types as they are."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,3 +107,17 @@ def test_the_most_anomalous_rows_are_told_by_their_number() -> None:
     counts.add(ScoredPart(second, np.array([99.0, 5.0]), np.array([True, False])), 20.0)
     assert counts.most_anomalous[:2] == [(2, 99.0), (13, 11.0)]
     assert (len(counts.most_anomalous), counts.scored, counts.anomalies) == (10, 13, 1)
+
+
+def test_lists_of_one_length_are_written_as_json() -> None:
+    frame = pl.DataFrame({"a": [[1, 2], None]}, schema={"a": pl.Array(pl.Int64, 2)})
+    assert plain_columns(frame)["a"].to_list() == ["[1, 2]", None]
+
+
+def test_arrow_is_imported_before_another_thread_writes() -> None:
+    # While one thread imports it, Polars in another one takes it for whole.
+    code = "import sys; from pathlib import Path; from forecast_assets.anomalies.outputs import ScoreWriter;"
+    code += "ScoreWriter(Path('/dev/null'), Path('p'), threshold=1, scored_at='', model_name='');"
+    code += "print('pyarrow.parquet' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

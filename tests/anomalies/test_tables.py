@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forecast_assets.anomalies import tables
 from forecast_assets.anomalies.tables import CHUNK, TextDialect, open_table
 from forecast_assets.core.errors import InputError, SourceError
 from forecast_assets.sources.text_files import TextForm
@@ -130,3 +131,67 @@ def test_lines_of_uneven_width_are_told_by_their_number(tmp_path: Path) -> None:
     path.write_text("a,b\n" + "1,2\n" * 9000 + "1,2,3\n")
     with pytest.raises(SourceError, match="the line of names has 2 and line 9002 has 3"):
         typed(path, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "row"),
+    [
+        (",a,b\n0,1,2\n1,3,4\n", ["", "a", "b"], (0, 1, 2)),
+        ("a,b,\n1,2,x\n3,4,\n", ["a", "b", ""], (1, 2, "x")),
+        ("a,b,\n1,2,\n3,4,\n", ["a", "b"], (1, 2)),
+    ],
+)
+def test_a_column_without_a_name_is_kept_if_it_has_a_value_and_is_no_feature(
+    tmp_path: Path, text: str, columns: list[str], row: tuple[object, ...]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    found = typed(path, ("a", "b"))
+    assert (found.columns, found.row(0)) == (columns, row)
+    pq.write_table(found.to_arrow(), tmp_path / "a.parquet")
+    assert typed(tmp_path / "a.parquet", ("a", "b")).equals(found)
+    for each in (path, tmp_path / "a.parquet"):
+        table = open_table(each)
+        assert (list(table.columns), list(table.schema())) == (["a", "b"], ["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["A.PARQUET", "a.csv", "a"])
+def test_parquet_is_known_by_its_first_bytes_and_by_its_ending_in_any_case(tmp_path: Path, name: str) -> None:
+    usual_table(5).write_parquet(tmp_path / name)
+    assert typed(tmp_path / name, FEATURES).equals(usual_table(5))
+
+
+def test_as_many_rows_at_a_time_as_can_be_typed_are_all_rows(tmp_path: Path) -> None:
+    table = usual_table(30)
+    table.write_csv(tmp_path / "a.csv")
+    table.write_parquet(tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        (part,) = open_table(tmp_path / name).parts(10**20, FEATURES)
+        assert part.typed.height == 30
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([None], pa.decimal256(60, 2)), pa.array([1], pa.timestamp("us", "Nowhere/Land"))]
+)
+def test_parquet_types_that_cannot_be_read_are_told(tmp_path: Path, values: pa.Array) -> None:
+    pq.write_table(pa.table({"x": values, "a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"has columns of types that cannot be read: x \(.*\). Write them in other"):
+        open_table(tmp_path / "a.parquet")
+
+
+def test_the_first_value_that_is_no_number_is_told_whatever_it_is(tmp_path: Path) -> None:
+    table = pa.table(
+        {"day": pa.array([4_000_000], pa.date32()), "list": [[1]], "span": pa.array([90], pa.duration("s"))}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError) as error:
+        typed(tmp_path / "a.parquet", ("day", "list", "span"))
+    for said in ("row 1 '+12921-08-18'", "row 1 '[1]'", "row 1 '0:01:30'"):
+        assert said in str(error.value)
+
+
+def test_pieces_of_any_size_are_put_together_again() -> None:
+    frame = pl.DataFrame({"a": range(10)})
+    for whole in (frame, frame.to_arrow()):
+        parts = [*tables._regrouped(iter([whole[:1], whole[1:3], whole[3:9], whole[9:]]), 4)]
+        assert [list(map(int, part["a"].to_numpy())) for part in parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

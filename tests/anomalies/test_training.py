@@ -1,6 +1,7 @@
 """Training: which rows are learned from, which are held back, and what people are told."""
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_what_people_should_know_of_the_rows_is_told(tmp_path: Path) -> None:
             "has no numeric columns to learn from. Found: machine (String). Give a file with rows and numeric columns.",
         ),
         (usual_table(50).clear(), replace(REQUEST, features=None), "has 0 rows to learn from, of 0 in all"),
+        (usual_table(50).select(), replace(REQUEST, features=None), "to learn from. Found: nothing."),
+        (
+            usual_table(50), replace(REQUEST, time="machine"),
+            "a.parquet is String, and no time. Name a column of days, moments such as 2025-06-30 06:00:00, or numbers.",
+        ),
+        (
+            usual_table(50), replace(REQUEST, false_alarm_rate=float("nan")),
+            "A false alarm rate of nan cannot be kept. Give one from 1e-09 to below 1.",
+        ),
+        (usual_table(50), replace(REQUEST, false_alarm_rate=1e-320), "cannot be kept"),
         (
             usual_table(50).with_columns(fault=pl.lit("maybe")), replace(REQUEST, label="fault"),
             "The label `fault` says 'maybe'. Write 1, true or yes where a row is an anomaly",
@@ -136,7 +147,15 @@ def test_what_cannot_be_trained_on_is_refused(
 
 
 @pytest.mark.parametrize(
-    "values", [[1, 0, None], [True, False, None], ["Yes", "no ", ""], [1.0, 0.0, None], [1.0, 0.0, float("nan")]]
+    "values",
+    [
+        [1, 0, None],
+        [True, False, None],
+        ["Yes", "no ", ""],
+        [1.0, 0.0, None],
+        [1.0, 0.0, float("nan")],
+        [Decimal("1.00"), Decimal("0.00"), None],
+    ],
 )
 def test_a_label_may_be_written_in_any_usual_way(values: list[object]) -> None:
     assert list(training.labelled_rows(pl.DataFrame({"a": values}), "a")) == [True, False, None]

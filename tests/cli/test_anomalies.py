@@ -64,6 +64,8 @@ def test_an_empty_list_says_so(call: Call) -> None:
         (("--output", "m.pkl", "--all-numeric"), "error: `m.pkl` has no ending of a model."),
         (("--output", "m", "--all-numeric", "--encoding", "none"), "error: `none` is no encoding of texts."),
         (("--output", "m", "--all-numeric", "--false-alarm-rate", "1"), "1.0 is not in the range 0<x<1."),
+        (("--output", "m", "--all-numeric", "--false-alarm-rate", "nan"), "A false alarm rate of nan cannot be kept."),
+        (("--output", "m", "--all-numeric", "--seed", str(2**32)), "is not in the range 0<=x<=4294967295."),
     ],
 )
 def test_what_cannot_be_meant_is_refused(call: Call, options: tuple[str, ...], said: str) -> None:
@@ -78,6 +80,13 @@ def test_each_refusal_ends_in_its_code(call: Call) -> None:
     code, said = call("score", "--model", "m.joblib", "--input", "a.csv", "--output", "o")
     assert (code, "was changed since it was trained here" in said) == (4, True)
     assert call("score", "--model", "m.joblib", "--input", "a.csv", "--output", "o", "--trust")[0] == 0
+
+
+def test_a_name_with_a_comma_stands_between_quotes_and_counts_once(call: Call) -> None:
+    usual_table(30).rename({"rms": "rms, g"}).write_csv("a.csv")
+    code, said = call(*TRAIN, "--features", '"rms, g", crest', "--output", "m")
+    assert (code, "2 features (rms, g, crest)" in said) == (0, True), said
+    assert "  isolation-forest         2  " in call("anomalies", "list")[1]
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, StorageError
+from forecast_assets.core.errors import ChangedFileError, ForecastAssetsError, InputError, StorageError
 from forecast_assets.core.library_errors import as_own_error
 
 
@@ -71,3 +71,9 @@ def test_a_cause_of_our_own_is_told_as_it_is() -> None:
 def test_a_defect_stays_a_defect() -> None:
     assert as_own_error(ValueError("the length of parquet floors")) is None
     assert as_own_error(ZeroDivisionError("division by zero")) is None
+
+
+def test_a_name_that_is_too_long_is_the_input_of_who_gave_it() -> None:
+    found = as_own_error(error_of(lambda: Path("n" * 300).is_file()))
+    assert isinstance(found, InputError)
+    assert str(found) == "A name is too long for this disk. Give a shorter one."

@@ -9,7 +9,7 @@ import pytest
 from forecast_assets.contracts import BASE_FORECASTS, COMPONENTS, FORECAST_EXPLANATIONS
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.quantities import publish
-from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
+from forecast_assets.explanations.explaining import _FEW_ROWS, OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.explanation_context import ExplanationContext
 from forecast_assets.features.panel import Panel
 from forecast_assets.stockout_risk.assessing import risk_frame
@@ -147,3 +147,18 @@ def test_products_of_different_rows_are_refused() -> None:
         explanation_frame(base, forecasts.head(20), risks)
     with pytest.raises(InputError, match="stock-out risks"):
         explanation_frame(base, forecasts, risks.reverse())
+
+
+def test_few_rows_are_told_as_among_many() -> None:
+    """Words on what a few rows do not have are left out of what is planned, and many go another way; none differ."""
+    parts = [_run(price=price, weekday=weekday) for price, weekday in ((0.0, 0.0), (0.5, 0.0), (0.0, -0.4))]
+    many = [pl.concat([each[at] for each in parts * 100]) for at in range(3)]
+    together = explanation_frame(*many)
+    assert together.height > _FEW_ROWS
+    rows = 0
+    for part in parts:
+        height = part[0].height
+        of_series = [frame.slice(start, HORIZON) for start in range(0, height, HORIZON) for frame in part]
+        apart = [explanation_frame(*of_series[at : at + 3]) for at in range(0, len(of_series), 3)]
+        assert pl.concat(apart).equals(together.slice(rows, height))
+        rows += height

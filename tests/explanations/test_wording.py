@@ -10,14 +10,15 @@ import pytest
 from forecast_assets.contracts import BASE_NODE_FORECASTS, COMPONENTS, FEEDS
 from forecast_assets.core.quantities import publish
 from forecast_assets.explanations.explanation_context import ROW_FACTS, ExplanationContext, events_by_store
-from forecast_assets.explanations.forecast_wording import forecast_reason
+from forecast_assets.explanations.forecast_wording import forecast_reason, worth_saying
 from forecast_assets.explanations.levels_above import largest_gaps, node_names
 from forecast_assets.explanations.not_computed import SEASON_DAYS, not_computed
-from forecast_assets.explanations.phrases import capitalised
+from forecast_assets.explanations.phrases import capitalised, sells_many
 from forecast_assets.hierarchy import Hierarchy
 from tests.support.forecast_cases import two_by_two
 
 SUNDAY = date(2025, 7, 6)
+EFFECTS = frozenset({*COMPONENTS, "reconciliation_units", "override_units"}) - {"level_units", "rounding_units"}
 USUAL = "The usual day sells 10.0"
 NODE = "category FOOD in store S-1"
 SUNDAYS = "Sundays sell 100% more than the week's mean"
@@ -36,10 +37,15 @@ def reason(**told: Any) -> str:
     row = {**dict.fromkeys(ROW_FACTS), **numbers, **told}
     row.setdefault("forecast_units", sum(value for name, value in row.items() if name in {*COMPONENTS}))
     frame = pl.DataFrame([row], schema_overrides=ROW_FACTS)
-    words = str(frame.select(capitalised(forecast_reason())).item())
-    # What does not move is left out of the sentence by whoever knows: the words are the same.
-    moving = frozenset(name for name in row if name.endswith("_units") and row[name])
-    assert str(frame.select(capitalised(forecast_reason(moving))).item()) == words
+    units = {name: frame[name].cast(pl.Float64).to_numpy() for name in EFFECTS | {"level_units"}}
+    said = worth_saying(units)
+    frame = frame.hstack([sells_many(units["level_units"]), *said.values()])
+    left_out = [pl.lit(None, pl.Float64).alias(f"said {name}") for name in EFFECTS.difference(said)]
+    words = str(frame.with_columns(left_out).select(capitalised(forecast_reason())).item())
+    # What is not worth saying, and what no series is, is left out of the sentence by whoever knows: the words are the
+    # same.
+    less = forecast_reason(frozenset(said), frozenset(frame["demand_class"]))
+    assert str(frame.select(capitalised(less)).item()) == words
     return words
 
 
@@ -218,7 +224,7 @@ def wants(feeds: set[str], longest: float | None = None, **row: Any) -> str:
     }  # fmt: skip
     flags = {name: pl.Boolean for name in told if name.startswith("has_")}
     frame = pl.DataFrame([told], schema_overrides={**flags, "stockout_probability": pl.Float64})
-    return str(frame.select(not_computed(feeds, longest)).item())
+    return str(frame.select(not_computed(frozenset(feeds), longest)).item())
 
 
 @pytest.mark.parametrize(

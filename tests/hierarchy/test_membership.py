@@ -4,6 +4,7 @@ import pytest
 
 from forecast_assets.core.errors import HierarchyError
 from forecast_assets.hierarchy import Hierarchy
+from forecast_assets.hierarchy.membership import summing_of
 from tests.support.forecast_cases import products, two_by_two
 
 # Columns: S1-A, S1-B, S1-C, S2-A, S2-B.
@@ -143,3 +144,14 @@ def test_nobody_is_unassigned_where_there_is_no_hierarchy() -> None:
     nobody = Hierarchy.build(two_by_two().series, products(("Z", "x")), None)
     assert nobody.unassigned_products == []
     assert [level.name for level in nobody.product_levels] == ["total", "sku"]
+
+
+@pytest.mark.parametrize("members", [1, 5, 64, 65, 200])
+def test_sums_of_few_members_are_those_of_many(members: int) -> None:
+    """Matrices of few are kept: asked for twice, and by turns, each is of its own code."""
+    random = np.random.default_rng(members)
+    values = random.random((members, 3))
+    for code in (random.permutation(members), np.zeros(members, dtype=np.intp), np.arange(members)) * 2:
+        by_hand = np.zeros((code.max() + 1, 3))
+        np.add.at(by_hand, code, values)
+        np.testing.assert_allclose(summing_of(code) @ values, by_hand)

@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -106,3 +106,14 @@ def test_a_segment_that_only_the_other_had_enough_of_is_taken_from_it() -> None:
     assert both.factors["smooth|5|0"] == many.factors["smooth|5|0"]
     assert both.factors["smooth|2|0"] == few.factors["smooth|2|0"]
     assert both.factors["smooth|5|0"][-1] < 1.5 < few.factors["smooth|5|0"][-1]
+
+
+def test_quantiles_are_those_of_the_calibration_that_is_asked() -> None:
+    """What one has laid out of its factors is not another's, also of one that was made from it."""
+    mean = np.full((2, 7), 5.0)
+    one = calibrate(np.ones((500, 7)), np.ones((500, 7)), _classes(500))
+    before = one.quantiles(mean, _classes(2))
+    other = replace(one, factors={name: tuple(3.0 * each for each in values) for name, values in one.factors.items()})
+    np.testing.assert_allclose(other.quantiles(mean, _classes(2)), 3.0 * before)
+    np.testing.assert_array_equal(one.quantiles(mean, _classes(2)), before)
+    assert "_table" not in one.to_data()

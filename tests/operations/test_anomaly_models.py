@@ -90,6 +90,7 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     outcome = trained(tmp_path)
     (tmp_path / "b/copy.skops").write_bytes(outcome.path.read_bytes())
+    (tmp_path / "b/folder.skops").mkdir()
     with pytest.raises(InputError) as error:
         load_anomaly_model(tmp_path / STORE, tmp_path / "b/none.skops", Vouched())
     assert f"Models that are there: {tmp_path / 'b/copy.skops'}, {outcome.path}." in str(error.value)

@@ -16,16 +16,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from forecast_assets.anomalies import scoring
 from forecast_assets.anomalies.detectors import DETECTORS
+from forecast_assets.anomalies.model_file import AnomalyModel
 from forecast_assets.anomalies.outputs import ADDED, ScoreWriter
 from forecast_assets.anomalies.tables import CHUNK
 from forecast_assets.core.errors import InputError, OutOfMemoryError, SourceError, StorageError
 from forecast_assets.operations import anomaly_scoring
 from forecast_assets.operations.anomaly_scoring import ScoringOutcome, ScoringRequest, git_commit, score_table
 from forecast_assets.presentation.actions import error_text
-from tests.support.anomaly_cases import FEATURES, plain_model, usual_table
+from tests.support.anomaly_cases import FEATURES, plain_model, usual_table, usual_values
 
 Score = Callable[..., ScoringOutcome]
 
@@ -328,6 +332,19 @@ def test_too_little_memory_is_told_with_fewer_rows_at_a_time(
     assert f"--output {tmp_path / 'out'} --batch-size 25600" in said
 
 
+def test_rows_that_do_not_fit_are_refused_before_the_system_ends_the_process(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = usual_table(3 * CHUNK)
+    monkeypatch.setattr(anomaly_scoring, "free_memory", lambda: 2 * CHUNK * 6 * 64)
+    with pytest.raises(OutOfMemoryError, match="does not fit into memory, 12,288 rows at a time"):
+        score(table, batch_size=3 * CHUNK)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "m.skops"]
+    # A file with fewer rows is read whole.
+    assert score(usual_table(CHUNK), batch_size=10**9).counts.rows == CHUNK
+    assert score(table, "b", batch_size=CHUNK).counts.rows == 3 * CHUNK
+
+
 def test_progress_counts_all_rows(tmp_path: Path, score: Score) -> None:
     score(usual_table(5))
     told: list[tuple[str, int, int]] = []
@@ -385,3 +402,79 @@ def test_types_and_days_are_those_of_the_whole_file_however_much_is_read_at_a_ti
         if dtype == pl.String:
             assert found.to_list() == values
         assert outcome.metadata["input_info"]["date_range"] == days
+
+
+@pytest.mark.parametrize(
+    ("values", "days"),
+    [
+        (pl.Series([-719_528, 4_000_000], dtype=pl.Int32).cast(pl.Date), ("0000-01-01", "+12921-08-18")),
+        (
+            pl.Series([-(10**17), 0], dtype=pl.Int64).cast(pl.Datetime("us")),
+            ("-1199-02-15T14:13:20.000000", "1970-01-01T00:00:00"),
+        ),
+    ],
+)
+def test_days_may_be_of_years_that_python_does_not_know(
+    values: pl.Series, days: tuple[str, str], score: Score, tmp_path: Path
+) -> None:
+    usual_table(2).with_columns(at=values).write_parquet(tmp_path / "in.parquet")
+    outcome = score(tmp_path / "in.parquet")
+    assert outcome.metadata["input_info"]["date_range"] == {"column": "at", "start": days[0], "end": days[1]}
+    assert pl.read_parquet(outcome.outputs[1])["at"].equals(values)
+
+
+def test_an_index_without_a_name_is_kept_and_not_warned_of(score: Score, tmp_path: Path) -> None:
+    table = usual_table(30).with_row_index("")
+    table.write_csv(tmp_path / "index.csv")
+    outcome = score(tmp_path / "index.csv")
+    assert outcome.warnings == ()
+    assert pl.read_csv(outcome.outputs[0]).columns == pl.read_parquet(outcome.outputs[1]).columns
+    assert pl.read_parquet(outcome.outputs[1]).columns == [*table.columns, *ADDED]
+
+
+@pytest.mark.parametrize("steps", [[], [("scaler", StandardScaler())]])
+def test_a_model_without_an_imputer_does_not_score_what_is_missing(steps: Any, score: Score, tmp_path: Path) -> None:
+    pipeline = Pipeline([*steps, ("svm", OneClassSVM())]).fit(usual_values(100))
+    model = AnomalyModel("theirs", "one-class-svm", FEATURES, pipeline, threshold=0.0)
+    (tmp_path / "m.skops").write_bytes(model.to_bytes(".skops"))
+    with pytest.raises(InputError, match=r"and the model `theirs` has nothing to put there. Leave their rows out"):
+        score(spoilt())
+    assert score(spoilt(), on_invalid="skip").counts.scored == 16
+
+
+def test_who_ends_second_is_refused_and_leaves_what_the_first_wrote(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ScoreWriter.write
+
+    def write(self: ScoreWriter, scored: Any) -> None:
+        original(self, scored)
+        (tmp_path / "out.csv").write_text("of the first")
+
+    monkeypatch.setattr(ScoreWriter, "write", write)
+    with pytest.raises(InputError, match=r"out.csv exists. Choose another name, or give --overwrite"):
+        score(usual_table(30))
+    assert (tmp_path / "out.csv").read_text() == "of the first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "m.skops", "out.csv"]
+
+
+def test_links_and_folders_are_no_free_names(score: Score, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"out.csv exists. Choose another name, or give --overwrite"):
+        score(usual_table(30))
+    assert score(usual_table(30), overwrite=True).outputs[0].is_file()
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=r"folder.csv exists and is no file. Choose another name.$"):
+        score(usual_table(30), "folder", overwrite=True)
+
+
+def test_names_that_no_disk_or_library_takes_are_refused_before_the_work(score: Score, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is too long for this disk. Choose a shorter one."):
+        score(usual_table(30), "n" * 245)
+    for given in (
+        {"output": tmp_path / "\udcff"},
+        {"data": tmp_path / "\udcff.csv"},
+        {"model": tmp_path / "\udcff.skops"},
+    ):
+        with pytest.raises(InputError, match=r"The name '.*udcff.*' is not UTF-8. Rename it."):
+            score(usual_table(30), **given)

@@ -37,6 +37,7 @@ def started(home: Path) -> Iterator[Started]:
     """A sandbox with its calls, and what it said until it listened; services before it may have put features."""
     for left in (home / "serving").glob("features.sqlite*"):
         left.unlink()
+    shutil.rmtree(home / "serving" / "rows", ignore_errors=True)
     command = [str(COMMAND), "serve", "--port", "0", "--grpc-port", "0", "--examples", "--sandbox"]
     environment = {**os.environ, "FORECAST_ASSETS_HOME": str(home)}
     with subprocess.Popen(
@@ -76,8 +77,9 @@ def test_the_calls_that_it_shows_work_and_change_nothing(started: Started, home:
     assert units["before"] + sum(units["causes"].values()) == pytest.approx(units["after"], abs=1e-9)
     assert units["after"] != units["before"]
     assert files(home) == before
-    # Nor are features put below a home that is none of a sandbox.
+    # Nor are features or rows put below a home that is none of a sandbox.
     assert not list(home.rglob("features.sqlite*"))
+    assert not (home / "serving" / "rows").exists()
 
 
 def test_both_doors_give_the_same_answer(started: Started) -> None:
@@ -147,7 +149,9 @@ def test_warm_puts_the_newest_runs_once_for_services_that_are_started_later(
 ) -> None:
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(home))
     path = home / "serving" / "features.sqlite"
-    is_there = f"{KEY}: what predictions need of it is in serving/features.sqlite.\n"
+    is_there = f"""{KEY}: what predictions need of it is in serving/features.sqlite.
+Published rows of {KEY} are in serving/rows.
+"""
     for expected in (f"Preparing {KEY} ...\n{is_there}", is_there):
         done = CliRunner().invoke(cli, ["warm"])
         assert (done.exit_code, done.output) == (0, expected)

@@ -7,18 +7,20 @@ not see has none of its own and takes those above. Effects are kept as whole ten
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from datetime import date
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Floats, GroupCodes, Groups, Ints, Names
+from forecast_assets.core.arrays import Bools, Floats, GroupCodes, Groups, Ints, Names
 from forecast_assets.features.panel import Panel
-from forecast_assets.models.calendar.columns import DRIVERS, CalendarColumns, CalendarDays, Places
+from forecast_assets.models.calendar.columns import DRIVERS, CalendarColumns, CalendarDays, Design, Places
 from forecast_assets.models.calendar.fitting import ALL, GROUP, NODE, STORE
 
+WEEKDAY: Final = DRIVERS[0]
 # Whose calendar there is.
 CALENDARS: Final = ("by group and store", "by group", "none")
 SMALLEST_FACTOR: Final = 0.2
@@ -26,6 +28,8 @@ LARGEST_FACTOR: Final = 5.0
 _UNITS_OF_LOG: Final = 1e-4
 _MOST_UNITS: Final = 2**15 - 1
 _PACKED: Final = np.dtype("<i2")
+# Places of a few runs, and what-if questions that lay events into one.
+_KEPT_LAYOUTS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,13 @@ class Calendar:
         number = (places.code * len(stores) + store) * len(names) + group
         _, first, code = np.unique(number, return_index=True, return_inverse=True)
         logs = self._of(names[group[first]], stores[store[first]])
-        days = CalendarDays.since(panel.first_date, panel.history_days + panel.horizon_days)
-        daily = self._by_day(places, days, places.code[first], logs)
+        width = panel.history_days + panel.horizon_days
+        layouts = [self._layout(panel.first_date, width, falls) for falls in places.falls]
+        daily = self._by_day(layouts, width, places.code[first], logs)
         weekday = np.exp(logs[self._columns.kind == "weekday"].T)
         weekday = clipped(weekday / weekday.mean(axis=1, keepdims=True))
         # Of a driver without columns no matrix is laid out: it would take as much room as one that says something.
-        nothing = np.broadcast_to(1.0, (len(code), len(days.weekday)))
+        nothing = np.broadcast_to(1.0, (len(code), width))
         return CalendarFactors(
             weekday[code], *(daily[driver][code] if driver in daily else nothing for driver in DRIVERS[1:])
         )
@@ -131,16 +136,19 @@ class Calendar:
         ids = panel.series["store_id"].to_numpy().astype(str)
         return ids if self.stores else np.full_like(ids, "")
 
-    def _by_day(self, places: Places, days: CalendarDays, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
+    def _layout(self, first: date, width: int, falls: Mapping[str, Bools]) -> "_Layout":
+        columns = self._columns
+        known = tuple((name, falls[name].tobytes()) for name in (*columns.recurring, *columns.rare) if name in falls)
+        return _layout(columns, first, width, known)
+
+    def _by_day(self, layouts: Sequence["_Layout"], width: int, place: GroupCodes, logs: Floats) -> dict[str, Floats]:
         """[K, W] factors by driver that there is, weekdays apart, of K nodes with [P, K] effects at given places."""
-        drivers = [driver for driver in DRIVERS[1:] if (self._columns.driver == driver).any()]
-        out = {driver: np.ones((len(place), len(days.weekday))) for driver in drivers}
-        for at, falls in enumerate(places.falls):
+        columns = {driver: places for driver, places in self._columns.by_driver.items() if driver != WEEKDAY}
+        out = {driver: np.ones((len(place), width)) for driver in columns}
+        for at, layout in enumerate(layouts):
             here = np.flatnonzero(place == at)
-            design = self._columns.design(days, falls)
-            for driver in drivers:
-                columns = np.flatnonzero(self._columns.driver == driver)
-                out[driver][here] = clipped(np.exp(design[:, columns] @ logs[np.ix_(columns, here)])).T
+            for driver, places in columns.items():
+                out[driver][here] = clipped(np.exp(layout[driver] @ logs[np.ix_(places, here)])).T
         return out
 
     @cached_property
@@ -171,6 +179,21 @@ class Calendar:
                 rows = np.array(self.node_columns, dtype=np.intp) if layer == NODE else np.arange(len(out))
                 out[np.ix_(rows, seen)] += self.by_layer[layer][:, place[seen]]
         return out
+
+
+# By driver, its p columns of W days, sparse [W, p]: for reading alone.
+_Layout = Mapping[str, Design]
+
+
+@lru_cache(maxsize=_KEPT_LAYOUTS)
+def _layout(columns: CalendarColumns, first: date, width: int, falls: tuple[tuple[str, bytes], ...]) -> _Layout:
+    """Lay a calendar out for days of one place, where days that each event falls on are bytes of `Bools`.
+
+    Kept, since it follows from nothing but what it is asked for, and questions about a run ask for the same.
+    """
+    known = {name: np.frombuffer(days, dtype=np.bool_) for name, days in falls}
+    design = columns.design(CalendarDays.since(first, width), known)
+    return {driver: design[:, places] for driver, places in columns.by_driver.items() if driver != WEEKDAY}
 
 
 def clipped(factors: Floats) -> Floats:

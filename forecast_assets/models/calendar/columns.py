@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from forecast_assets.core.arrays import Bools, Ints, Names
+from forecast_assets.core.arrays import Bools, Ints, Names, Rows
 from forecast_assets.features.panel import Panel
 
 # A scipy.sparse matrix, which has no stubs.
@@ -89,10 +89,16 @@ class CalendarColumns:
         }
         return np.repeat(np.array(list(KINDS)), [counts[kind] for kind in KINDS])
 
-    @property
+    @cached_property
     def driver(self) -> Names:
         """[P] one of `DRIVERS` for each column."""
         return np.array([KINDS[str(kind)] for kind in self.kind])
+
+    @cached_property
+    def by_driver(self) -> Mapping[str, Rows]:
+        """Where the columns of each of `DRIVERS` are that has any."""
+        found = {driver: np.flatnonzero(self.driver == driver) for driver in DRIVERS}
+        return {driver: places for driver, places in found.items() if len(places)}
 
     def design(self, days: "CalendarDays", falls: Mapping[str, Bools]) -> Design:
         """Lay the columns out for one place.

@@ -12,7 +12,7 @@ from forecast_assets.models.screening import screened
 from forecast_assets.models.statistical.artifact import FAMILY, StatisticalArtifact
 from forecast_assets.models.statistical.expected_sales import share_without_stock
 from forecast_assets.models.statistical.nodes import forecast_nodes
-from forecast_assets.models.statistical.series import forecast_series
+from forecast_assets.models.statistical.series import forecast_screened, scored
 from forecast_assets.models.statistical.training import train_statistical
 from forecast_assets.models.stock_status.training import fit_status
 from forecast_assets.models.training import Fitted, TrainingInputs
@@ -54,11 +54,13 @@ class StatisticalFamily(ModelFamily[StatisticalArtifact]):
 
     def forecast(self, artifact: StatisticalArtifact, inputs: ForecastInputs) -> Forecasts:
         """Forecast series, what of it finds no stock, and nodes by the shift that their sums show."""
-        made = forecast_series(
-            inputs.panel, artifact, inputs.product_groups, progress=inputs.progress, workers=inputs.workers
+        panel = screened(inputs.panel)
+        found = forecast_screened(
+            panel, artifact, inputs.product_groups, progress=inputs.progress, workers=inputs.workers
         )
+        made = scored(found, artifact, inputs.panel)
         if artifact.sales is not None:
-            lost = share_without_stock(screened(inputs.panel), made.history, artifact.sales, inputs.product_groups)
+            lost = share_without_stock(panel, made.history, artifact.sales, inputs.product_groups)
             made = replace(made, lost_share=lost)
         if inputs.hierarchy is None:
             return made

@@ -81,6 +81,11 @@ class SeriesForecasts(Forecasts):
 
     history: CleanedSeries
 
+    @property
+    def past_factors(self) -> Floats:
+        """[n, T] What multiplies the level of a series on each day of the history."""
+        return self.history.factors.product[:, : self.history.level.shape[1]]
+
 
 def clean(panel: Panel, effects: Effects, product_groups: Groups) -> CleanedSeries:
     """Estimate demand and divide what is explained out of it.
@@ -174,6 +179,11 @@ def forecast_series(
         workers: Processes for slow models; all cores if left out.
     """
     made = forecast_screened(screened(panel), artifact, product_groups, progress=progress, workers=workers)
+    return scored(made, artifact, panel)
+
+
+def scored(made: SeriesForecasts, artifact: StatisticalArtifact, panel: Panel) -> SeriesForecasts:
+    """Return forecasts with how unlike training the inputs of a panel are, which is not screened."""
     return replace(made, out_of_distribution=None if artifact.reference is None else artifact.reference.score(panel))
 
 

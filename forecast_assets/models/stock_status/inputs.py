@@ -299,11 +299,9 @@ class StatusRecord:
 
     def _since(self, value: int) -> Singles:
         is_so = (self.known > 0) & (self.out == value)
-        found, days = np.empty_like(self.out), np.full(self.out.shape[1], _LONGEST_SINCE, dtype=np.float32)
-        for day, today in enumerate(is_so):
-            days = np.where(today, 0.0, np.minimum(days + 1, _LONGEST_SINCE)).astype(np.float32)
-            found[day] = days
-        return found
+        day = np.arange(len(is_so), dtype=np.float32)[:, None]
+        last = np.maximum.accumulate(np.where(is_so, day, np.float32(-_LONGEST_SINCE)), axis=0)
+        return np.asarray(np.minimum(day - last, np.float32(_LONGEST_SINCE)))
 
     def _once(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
         if key not in self._found:

@@ -64,6 +64,10 @@ class Callers:
         self._known: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
         self._lock = Lock()
 
+    def decide_at_once(self, text: str | None) -> bool:
+        """Whether it takes no database and no server to decide about a key: nobody has to wait for that."""
+        return not self._counts.are_common and (not text or self._remembered(text) is not None)
+
     def identify(self, text: str | None) -> Caller:
         """Return who a key is of.
 
@@ -111,14 +115,22 @@ class Callers:
             )
 
     def _find(self, text: str) -> ApiKey | None:
-        name, now = hashlib.sha256(text.encode()).hexdigest(), monotonic()
+        known = self._remembered(text)
+        if known is not None:
+            return known[1]
+        now, found = monotonic(), self._keys.find(text)
         with self._lock:
-            known = self._known.get(name)
-            if known is not None and now - known[0] < _REMEMBERED_SECONDS:
-                return known[1]
-        found = self._keys.find(text)
-        with self._lock:
-            self._known[name] = (now, found)
+            self._known[_name_of(text)] = (now, found)
             while len(self._known) > _MOST_REMEMBERED:
                 self._known.popitem(last=False)
         return found
+
+    def _remembered(self, text: str) -> tuple[float, ApiKey | None] | None:
+        """Return since when it is known whose a key is, and whose; None if that has to be looked up."""
+        with self._lock:
+            known = self._known.get(_name_of(text))
+        return known if known is not None and monotonic() - known[0] < _REMEMBERED_SECONDS else None
+
+
+def _name_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

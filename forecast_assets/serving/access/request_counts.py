@@ -38,6 +38,11 @@ class RequestCounts:
             pool = self._server.client.connection_pool
             self._common = MovingWindowRateLimiter(RedisStorage(str(url), connection_pool=pool, key_prefix=_PREFIX))
 
+    @property
+    def are_common(self) -> bool:
+        """Whether processes count together, by a server that has to answer."""
+        return self._server is not None
+
     def wait_seconds(self, key_id: str, per_minute: int) -> int:
         """Count a request of a key.
 

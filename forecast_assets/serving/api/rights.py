@@ -3,9 +3,11 @@
 What belongs here: from a request's header to a caller. What does not: who has which right (`access`).
 """
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from forecast_assets.serving.access.callers import Caller, Callers
@@ -22,12 +24,19 @@ def allowed(callers: Callers, right: Right) -> Any:
         right: What the route needs.
     """
 
-    def require(
+    async def require(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> Caller:
-        caller = callers.identify(None if credentials is None else credentials.credentials)
-        request.scope["key_id"] = caller.key_id
-        callers.require(caller, right)
-        return caller
+        text = None if credentials is None else credentials.credentials
+        decide = partial(_decided, callers, right, request, text)
+        # A thread takes longer to come than most keys to be found.
+        return decide() if callers.decide_at_once(text) else await run_in_threadpool(decide)
 
     return Depends(require)
+
+
+def _decided(callers: Callers, right: Right, request: Request, text: str | None) -> Caller:
+    caller = callers.identify(text)
+    request.scope["key_id"] = caller.key_id
+    callers.require(caller, right)
+    return caller

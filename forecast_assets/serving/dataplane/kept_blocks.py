@@ -87,6 +87,12 @@ class KeptBlocks:
                 self._blocks.move_to_end(name, last=False)
             return True
 
+    def let_go(self, version: str) -> None:
+        """Keep no block of a product version."""
+        with self._lock:
+            for name in [name for name in self._blocks if name[0] == version]:
+                self._let_go(name)
+
     def _add(self, name: BlockName, content: bytes) -> None:
         self._blocks[name] = content
         self._bytes += len(content)

@@ -40,6 +40,7 @@ from resources.events.record import written
 from resources.events.stores import EventQuery
 from resources.feature_cache.cache import FeatureCache
 from resources.feature_cache.in_process import InProcessCache
+from resources.row_cache.block_files import BlockFiles
 from resources.stores.home import Stores
 
 _log: Final = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class DataPlane:
         rest_seconds: How long what is recorded meanwhile may stay unseen.
         cache: Where features of series are kept besides prepared runs; in this process if left out.
         feature_seconds: How long features and prepared runs are kept.
+        rows: Where published rows of the newest runs are kept on disk; None for nowhere.
         also_degraded: Says what is worse than usual in parts of the service that are no data plane, in sentences.
 
     Attributes:
@@ -100,12 +102,13 @@ class DataPlane:
         rest_seconds: float = 0.0,
         cache: FeatureCache | None = None,
         feature_seconds: float = KEPT_SECONDS,
+        rows: BlockFiles | None = None,
         also_degraded: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._also_degraded, self._is_ending = also_degraded, False
         self.stores = stores.read_only(rest_seconds)
         self.clock, self.events, self.is_sandbox = clock, events, is_sandbox
-        self.few = RowBlocks(self.stores)
+        self.few = RowBlocks(self.stores, files=rows)
         prepared = PreparedRuns(self.stores, prepare=prepare, keeps_seconds=feature_seconds)
         self.features = OnlineFeatures(self.stores, prepared, cache or InProcessCache(), feature_seconds, few=self.few)
         self.predictor = Predictor(self.stores, features=self.features, few=self.few, is_sandbox=is_sandbox)

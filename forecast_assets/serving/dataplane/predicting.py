@@ -32,7 +32,7 @@ from forecast_assets.serving.dataplane.questions import STORED, VersionAsked
 from forecast_assets.serving.dataplane.resolving import resolve, run_of_stores
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
 from forecast_assets.serving.dataplane.rules import by_rules
-from forecast_assets.serving.dataplane.stored import RunAnswered, answered, with_names
+from forecast_assets.serving.dataplane.stored import RunAnswered, answered, beside_names, with_names
 from forecast_assets.serving.dataplane.together import WhatIfLots
 from forecast_assets.serving.dataplane.what_if import WhatIf
 from resources.feature_cache.in_process import InProcessCache
@@ -163,12 +163,14 @@ class Predictor:
         made = self._by_model(publication, question.changes)
         marks = (_SANDBOX,) if self._is_sandbox else ()
         if isinstance(made, WhatIf):
+            tables = (made.forecasts, made.risks, made.explanations)
+            forecasts, risks, explanations = beside_names(tables, publication.key)
             return Predicted(
                 question.use,
                 replace(told, served_from=MODEL),
-                with_names(made.forecasts, publication.key),
-                with_names(made.risks, publication.key),
-                with_names(made.explanations, publication.key),
+                forecasts,
+                risks,
+                explanations,
                 is_degraded=False,
                 held=made.held,
                 warnings=marks,

@@ -104,7 +104,8 @@ class PreparedRun:
     @cached_property
     def places(self) -> Mapping[StoreSku, int]:
         """Row of each series, by store and SKU."""
-        return {series: row for row, series in enumerate(self.panel.series.select(_KEY).iter_rows())}
+        stores, skus = (self.panel.series[name].to_list() for name in _KEY)
+        return {series: row for row, series in enumerate(zip(stores, skus, strict=True))}
 
     def rows_of(self, series: Sequence[StoreSku]) -> Rows:
         """[k] rows of some series, by store and SKU.
@@ -231,20 +232,26 @@ def _keep_statistics(
         panel, groups, given_rows=prepared.given_rows, key=prepared.key.run, workers=workers, progress=progress
     )
     made = prepared.family.forecast(prepared.artifact, inputs)
-    require_as_published(prepared, everyone, prepared.base_frame(panel, everyone, made))
+    base = prepared.base_frame(panel, everyone, made)
+    require_as_published(prepared, everyone, _matrix(base["base_units"], prepared.key.run))
     rated = rated_by(panel, groups, hierarchy, prepared.artifact, workers)
     # What a classifier says of series, rates of the record need not say too.
     if rated.lost_share is not None and rated.status is None:
         assess_status(panel)
 
 
-def require_as_published(prepared: PreparedRun, rows: Rows, base: pl.DataFrame) -> None:
+def require_as_published(prepared: PreparedRun, rows: Rows, found: Millionths) -> None:
     """Refuse to go on where forecasts of unchanged series are not the published ones.
+
+    Args:
+        prepared: The published run.
+        rows: [k] which series.
+        found: [k, H] what they are forecast as.
 
     Raises:
         ReplayDifferenceError: With how many rows differ.
     """
-    found, published = _matrix(base["base_units"], prepared.key.run), prepared.base[rows]
+    published = prepared.base[rows]
     differing = int((found != published).sum())
     if differing:
         why = "; ".join(prepared.causes) or "the same code, libraries and CPU type made other numbers: a defect"

@@ -140,6 +140,12 @@ def with_names(rows: pl.DataFrame, key: RunKey) -> pl.DataFrame:
     return rows.select(prediction_ids(key), pl.all())
 
 
+def beside_names(tables: Sequence[pl.DataFrame], key: RunKey) -> list[pl.DataFrame]:
+    """Put each row's prediction id in front of several tables of the same rows in the same order."""
+    names = tables[0].select(prediction_ids(key)).to_series()
+    return [pl.DataFrame([names, *rows.get_columns()]) for rows in tables]
+
+
 def prediction_ids(key: RunKey) -> pl.Expr:
     """Return the id of each row of a run, as views and lineage know it."""
     sku, store = (

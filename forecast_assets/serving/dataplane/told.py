@@ -6,17 +6,17 @@ What belongs here: lining up facts with the rows of few series. What does not: t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from forecast_assets.core.arrays import Rows
-from forecast_assets.core.rows import places_by_step
-from forecast_assets.explanations.explanation_context import ExplanationContext, events_by_store
+from forecast_assets.core.rows import places_by_step, rows_at
+from forecast_assets.explanations.explanation_context import ROW_FACTS, ExplanationContext, events_by_store
 from forecast_assets.features.changes import SeriesChange
-from forecast_assets.features.panel import SERIES_KEY, Panel
+from forecast_assets.features.panel import Panel
 
 _NAMES: Final = ("event_names", "payday_names")
 _DAY: Final = ("store_id", "target_date")
@@ -61,19 +61,22 @@ class ToldFacts:
         run, horizon = self.of_run, panel.horizon_days
         assert run.series is not None
         assert run.gaps is not None
-        series = run.series[rows].with_columns(features.select(pl.exclude(SERIES_KEY)).get_columns())
-        steps = run.gaps[places_by_step(rows, horizon)]
-        dated = steps.with_columns(target_date=pl.lit(panel.cutoff) + pl.duration(days=pl.col("step")))
+        # Of each row all that is told, beside each other: so nothing has to be joined to the rows that are explained.
+        steps = rows_at(run.gaps, places_by_step(rows, horizon))
+        days = np.datetime64(panel.cutoff) + np.tile(np.arange(1, horizon + 1), len(rows))
+        dated = steps.hstack([pl.Series("target_date", days)])
         for part in (run.events, run.covariates):
             if part is not None:
                 dated = dated.join(part, on=list(_DAY), how="left", maintain_order="left")
+        of_series = {
+            column.name: column for column in (*rows_at(run.series, rows).get_columns(), *features.get_columns())
+        }
+        told = pl.DataFrame([column for name, column in of_series.items() if name in ROW_FACTS])
+        by_step = told[np.repeat(np.arange(len(rows)), horizon)].get_columns()
+        named = self._with_events(dated, changes, horizon).drop("target_date")
+        beside = {column.name: column for column in (*named.get_columns(), *_plan(panel), *by_step)}
         return replace(
-            run,
-            series=series,
-            plan=_plan(panel),
-            events=None,
-            covariates=None,
-            gaps=self._with_events(dated, changes, horizon).drop("target_date"),
+            run, series=None, plan=None, events=None, covariates=None, gaps=pl.DataFrame(list(beside.values()))
         )
 
     def _with_events(self, rows: pl.DataFrame, changes: Sequence[SeriesChange], horizon: int) -> pl.DataFrame:
@@ -97,13 +100,9 @@ class ToldFacts:
         return rows.drop(_NAMES).join(named, on=list(_DAY), how="left", maintain_order="left").select(rows.columns)
 
 
-def _plan(panel: Panel) -> pl.DataFrame:
-    """What is planned for the days ahead: rows of the days with a plan."""
-    row, step = np.nonzero(panel.has_plan)
-    column, ahead = panel.history_days + step, range(1, panel.horizon_days + 1)
-    days = pl.Series("target_date", [panel.cutoff + timedelta(days=days) for days in ahead], pl.Date)
-    return panel.series.select(SERIES_KEY)[row].with_columns(
-        days[step],
-        planned_price_ratio=pl.Series(panel.price_ratio[row, column]),
-        is_promotion_planned=pl.Series(panel.is_promotion[row, column]),
-    )
+def _plan(panel: Panel) -> list[pl.Series]:
+    """What is planned for each of the days ahead, series by series; null where there is no plan."""
+    ahead, has_plan = slice(panel.history_days, None), panel.has_plan.ravel()
+    planned = {"planned_price_ratio": panel.price_ratio, "is_promotion_planned": panel.is_promotion}
+    columns = {name: pa.array(values[:, ahead].ravel(), mask=~has_plan) for name, values in planned.items()}
+    return [pl.Series("has_plan", has_plan), *(pl.Series(name, column) for name, column in columns.items())]

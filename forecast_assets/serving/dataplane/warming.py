@@ -18,6 +18,8 @@ from resources.ledger.state import LedgerState
 from resources.stores.home import Stores
 
 LOOKS_EVERY_SECONDS: Final = 10.0
+# What is recorded meanwhile is looked at after so long: a new run is asked for at once.
+NOTICES_SECONDS: Final = 1.0
 # A run that could not be prepared is tried again after so long.
 TRIED_AGAIN_SECONDS: Final = 300.0
 _log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Warming:
         self._stores, self._features, self._few, self._every = stores, features, few, every_seconds
         self._also = also
         self._next_try: dict[RunKey, float] = {}
+        self._seen = 0
         self._stopped = Event()
         self._thread = Thread(target=self._keep, name="warming", daemon=True)
 
@@ -92,7 +95,7 @@ class Warming:
             Exception: What kept the first of them from being prepared, once all others are; it is tried again later.
         """
         state = self._stores.ledger.state()
-        runs = runs_to_warm(state)
+        self._seen, runs = state.sequence, runs_to_warm(state)
         # Rows are there in seconds, in the background; preparing a run takes half a minute.
         self._warm_rows([state.publications[run] for run in runs])
         self._ready_also()
@@ -146,4 +149,14 @@ class Warming:
     def _keep(self) -> None:
         while not self._stopped.is_set():
             self.try_once()
-            self._stopped.wait(self._every)
+            until = monotonic() + self._every
+            while not self._stopped.wait(min(self._every, NOTICES_SECONDS)):
+                if monotonic() >= until or self._is_behind():
+                    break
+
+    def _is_behind(self) -> bool:
+        """Whether something was recorded since the last look."""
+        try:
+            return self._stores.ledger.state().sequence != self._seen
+        except Exception:  # noqa: BLE001 - the next look tells
+            return False

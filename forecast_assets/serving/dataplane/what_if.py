@@ -16,6 +16,7 @@ import polars as pl
 from forecast_assets.core.arrays import Rows
 from forecast_assets.core.errors import InputError, first_ten
 from forecast_assets.core.quantities import Millionths, from_units
+from forecast_assets.core.rows import places_by_step, rows_at
 from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
 from forecast_assets.features.panel import Panel
@@ -120,7 +121,7 @@ def _answer(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: typ
     laps = Laps()
     own, made = prepared.rows_of([change.series for change in changes]), _forecast(prepared, changes, holding, laps)
     alone = _every_second(made.panel)
-    features = changed_features(prepared.features[own], prepared.specs, alone, changes)
+    features = changed_features(rows_at(prepared.features, own), prepared.specs, alone, changes)
     laps.lap(FEATURES)
     told = prepared.told.few(own, features, alone, changes)
     explanations = explanation_frame(made.base, made.reconciled, made.risks, told)
@@ -188,22 +189,22 @@ def _forecast(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: t
     few = replace(prepared.panel.take(rows), pooled=holding(prepared.statistics, rows))
     panel = changed(few, np.arange(1, len(rows), 2), changes)
     laps.lap(FEATURES)
-    base = prepared.base_frame(panel, rows, prepared.forecast(panel, rows))
-    is_changed = pl.Series(np.repeat(np.arange(len(rows)) % 2 == 1, horizon))
-    require_as_published(prepared, own, base.filter(~is_changed))
+    made = prepared.forecast(panel, rows)
+    base = prepared.base_frame(panel, rows, made)
+    of_series = from_units(base["base_units"]).reshape(-1, horizon)
+    require_as_published(prepared, own, of_series[::2])
     laps.lap(BASE)
     means = np.repeat(prepared.reconciled[own], 2, axis=0)
-    of_series = from_units(base["base_units"]).reshape(-1, horizon)
     means[1::2] = carried_over(of_series[1::2], prepared.base[own], prepared.reconciled[own])
     reconciled = with_forecasts(with_means(base, means.ravel()), _published(prepared, own, means).ravel())
     laps.lap(ADJUSTMENT)
     supply = _supply(prepared, rows, changes)
+    rated = rated_by(panel, prepared.product_groups[rows], None, prepared.artifact, 1, made.past_factors)
     risks = assessed(
-        reconciled, base, panel, supply,
-        rated_by(panel, prepared.product_groups[rows], None, prepared.artifact, 1), prepared.artifact.rho,
-        prepared.risk_thresholds, prepared.risk_paths,
-    )  # fmt: skip
-    base, reconciled, risks = (frame.filter(is_changed) for frame in (base, reconciled, risks))
+        reconciled, base, panel, supply, rated, prepared.artifact.rho, prepared.risk_thresholds, prepared.risk_paths
+    )
+    is_changed = places_by_step(np.arange(1, len(rows), 2), horizon)
+    base, reconciled, risks = (rows_at(frame, is_changed) for frame in (base, reconciled, risks))
     laps.lap(RISK)
     return WhatIfFigures(base, reconciled, risks, panel, supply)
 

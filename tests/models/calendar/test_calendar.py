@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, clipped
+from forecast_assets.features.panel import Panel
+from forecast_assets.models.calendar.calendar import CALENDARS, Calendar, _layout, clipped, packed
 from forecast_assets.models.calendar.estimation import fit_calendar
+from forecast_assets.models.calendar.fitting import ALL
 from tests.support.calendar_cases import FAIR, PAYDAY, Shops, shops
 from tests.support.forecast_cases import panel_of
 
@@ -196,3 +199,29 @@ def test_a_short_history_has_no_days_of_the_month() -> None:
     assert not short.has_month
     assert (short.factors(made.panel, made.groups).month == 1.0).all()
     assert Calendar.from_data(json.loads(json.dumps(asdict(short)))) == short
+
+
+def test_what_is_kept_of_days_follows_the_days_the_events_and_the_version(made: Shops, calendar: Calendar) -> None:
+    """Asked by turns, each is as where nothing is kept."""
+    moved = replace(made.panel, event_days=np.roll(made.panel.event_days, 5, axis=1), events_beyond=None)
+    later = replace(made.panel, first_date=made.panel.first_date + timedelta(days=3))
+    asked = [(calendar, made.panel), (calendar, moved), (calendar, later), (calendar.by_group(), made.panel)]
+    asked += [(replace(calendar, has_month=False, effects=_without_months(calendar)), made.panel), *asked]
+    found = [_bytes_of(version, panel, made) for version, panel in asked]
+    alone = []
+    for version, panel in asked:
+        _layout.cache_clear()
+        alone.append(_bytes_of(version, panel, made))
+    assert found == alone
+    assert len(set(found)) == 5
+
+
+def _bytes_of(calendar: Calendar, panel: Panel, made: Shops) -> bytes:
+    return b"".join(
+        np.ascontiguousarray(each).tobytes() for each in vars(calendar.factors(panel, made.groups)).values()
+    )
+
+
+def _without_months(calendar: Calendar) -> dict[str, str]:
+    """Effects of the layer of all, as of a version that learned none of days of the month."""
+    return {ALL: packed(calendar.by_layer[ALL][calendar._columns.kind != "month"])}

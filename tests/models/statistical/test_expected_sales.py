@@ -123,3 +123,9 @@ def test_with_the_power_and_effects_of_demand_usual_losses_are_left(
     assert made.lost_share is not None
     # The same on all days, since levels and factors are the same.
     np.testing.assert_allclose(made.lost_share, made.lost_share[:, :1] * np.ones(HORIZON), rtol=1e-12)
+
+
+def test_factors_that_forecasts_rest_on_are_those_of_the_version(sold_out: Shop, version: StatisticalArtifact) -> None:
+    found = forecast(sold_out.panel, version).past_factors
+    assert found is not None
+    np.testing.assert_array_equal(found, version.factors(sold_out.panel, one_group(COUNT)))

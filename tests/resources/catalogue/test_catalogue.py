@@ -96,14 +96,10 @@ def test_a_query_without_a_version_says_which_there_are_and_still_tells_its_colu
     build(stores, catalogue.parent)
     with duckdb.connect(str(catalogue), read_only=True) as connection:
         for name in PUBLISHED:
-            for query in (
-                f"SELECT * FROM {name}",
-                f"SELECT count(*) FROM {name}",
-                f"SELECT 1 FROM {name} WHERE revision = 0",
-            ):
-                with pytest.raises(duckdb.InvalidInputException, match='FROM "stat-1".*"other-2"') as error:
-                    connection.execute(query).fetchall()
-                assert f'"stat-1".{name}' in str(error.value)
+            for select in ("SELECT * FROM ", "SELECT count(*) FROM ", "SELECT 1 FROM (FROM main."):
+                with pytest.raises(duckdb.InvalidInputException, match="stat-1") as error:
+                    connection.execute(f"{select}{name}{')' if '(F' in select else ''}").fetchall()
+                assert f'FROM "stat-1".{name}. There are "other-2", "stat-1".' in str(error.value)
             described = connection.execute(f"DESCRIBE main.{name}").fetchall()
             assert described == connection.execute(f'DESCRIBE "stat-1".{name}').fetchall()
     engine = sqlalchemy.create_engine(f"duckdb:///{catalogue}", connect_args={"read_only": True})

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from random import Random
 from threading import Event
+from time import sleep
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ from forecast_assets.core.keys import RunKey, StoreSku
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane import row_blocks
 from forecast_assets.serving.dataplane.published import read_once
-from forecast_assets.serving.dataplane.row_blocks import RowBlocks
+from forecast_assets.serving.dataplane.row_blocks import RowBlocks, kept_version
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
 from tests.support import store_cases
@@ -179,6 +180,67 @@ def test_nobody_waits_for_keeping_and_what_is_wanted_meanwhile_is_bounded(
     assert (len(blocks._asked), blocks._kept.size > 0) == (0, True)
 
 
+def test_who_asks_for_rows_of_one_portion_at_once_has_it_decoded_once(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, decodes, goes_on = published(stores, monkeypatch), list[int](), Event()
+    decode = row_blocks._portion_rows
+
+    def slowly(portion: row_blocks._Portion, scan: pl.LazyFrame) -> pl.DataFrame:
+        decodes.append(portion.number)
+        assert goes_on.wait(30)
+        return decode(portion, scan)
+
+    monkeypatch.setattr(row_blocks, "_portion_rows", slowly)
+    blocks, expected = RowBlocks(stores), scanned(stores, run, [SERIES[0]])
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(blocks.rows, run, "forecasts", [SERIES[0]]) for _ in range(8)]
+        while not decodes:
+            sleep(0.001)
+        goes_on.set()
+        for each in asked:
+            assert_frame_equal(each.result().collect(), expected)
+    blocks.finish()
+    # Nor is it decoded again to be kept.
+    assert (decodes, blocks._held, blocks._kept.size > 0) == ([0], {}, True)
+
+
+def test_few_portions_are_held_however_many_are_wanted(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, goes_on, keeps = published(stores, monkeypatch), Event(), RowBlocks._keep
+
+    def held(blocks: RowBlocks, portion: row_blocks._Portion, scan: pl.LazyFrame, is_asked: bool) -> None:
+        assert goes_on.wait(30)
+        keeps(blocks, portion, scan, is_asked)
+
+    monkeypatch.setattr(RowBlocks, "_keep", held)
+    blocks = RowBlocks(stores)
+    for one in SERIES:
+        assert_frame_equal(blocks.rows(run, "forecasts", [one]).collect(), scanned(stores, run, [one]))
+    assert (len(blocks._held), len(blocks._asked) > row_blocks.MOST_HELD) == (row_blocks.MOST_HELD, True)
+    goes_on.set()
+    blocks.finish()
+    assert blocks._held == {}
+
+
+def test_a_portion_that_cannot_be_decoded_fails_all_who_wait_and_is_tried_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, errors, decode = published(stores, monkeypatch), [OSError("no disk")], row_blocks._portion_rows
+
+    def failing(portion: row_blocks._Portion, scan: pl.LazyFrame) -> pl.DataFrame:
+        if errors:
+            raise errors.pop()
+        return decode(portion, scan)
+
+    monkeypatch.setattr(row_blocks, "_portion_rows", failing)
+    blocks = RowBlocks(stores)
+    with pytest.raises(OSError, match="no disk"):
+        blocks.rows(run, "forecasts", [SERIES[0]])
+    assert blocks._held == {}
+    assert_frame_equal(blocks.rows(run, "forecasts", [SERIES[0]]).collect(), scanned(stores, run, [SERIES[0]]))
+    blocks.finish()
+
+
 def test_what_cannot_be_kept_is_logged_and_read_from_the_file(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,7 +273,7 @@ def test_runs_are_kept_before_anybody_asks_forecasts_first_and_what_is_asked_for
     blocks.finish()
     names = (FORECASTS.name, STOCKOUT_RISKS.name, FORECAST_EXPLANATIONS.name)
     assert kept == [
-        (run.products[name], number, False) for name in names for number in range(portions_of(stores, run, name))
+        (kept_version(run, name), number, False) for name in names for number in range(portions_of(stores, run, name))
     ]
     del kept[:]
     # Nothing is left to do, neither by looking again nor by asking.

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import date
 from threading import Event
+from time import sleep
 from typing import cast
 
 import pytest
@@ -112,6 +113,36 @@ def test_rows_of_the_newest_run_are_kept_and_it_is_prepared_though_they_cannot_b
     Warming(stores, cast("OnlineFeatures", features), cast("RowBlocks", few)).once()
     assert few.warmed == features.warmed == [run_key()]
     assert [each.exc_info is not None for each in caplog.records] == [True]
+
+
+class NotedRuns:
+    """Notes whose rows are kept beforehand, and which look it was."""
+
+    def __init__(self) -> None:
+        self.looks: list[list[RunKey]] = []
+        self.is_there = Event()
+
+    def warm(self, runs: list[Publication]) -> None:
+        self.looks.append([run.key for run in runs])
+        if runs:
+            self.is_there.set()
+
+
+def test_a_run_that_is_published_is_noticed_before_the_next_look_and_nothing_else_brings_one(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forecast_assets.serving.dataplane.warming.NOTICES_SECONDS", 0.01)
+    ingest(stores)
+    register(stores)
+    few = NotedRuns()
+    with Warming(stores, cast("OnlineFeatures", NotedFeatures()), cast("RowBlocks", few), 1_000.0):
+        while not few.looks:
+            sleep(0.001)
+        sleep(0.1)
+        assert few.looks == [[]]
+        publish(stores, run_key())
+        assert few.is_there.wait(10)
+    assert few.looks[-1] == [run_key()]
 
 
 @dataclass
