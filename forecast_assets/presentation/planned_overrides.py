@@ -89,7 +89,7 @@ def override_form(asked: Mapping[str, str], reasons: Sequence[str], *, button: s
 
 
 def _node_field(name: str, label: str, value: str) -> str:
-    said = f'name="{name}" value="{value}" placeholder="all" autocomplete="off"'
+    said = f'name="{name}" value="{value}" placeholder="all" autocomplete="off" list="{name}-nodes"'
     return f"<label>{label} (level:node) <input {said}></label>"
 
 

@@ -182,9 +182,16 @@ def share(value: Any) -> str:
     return "" if value is None else f"{float(value):.0%}"
 
 
-def datalist(name: str, choices: Sequence[str]) -> str:
-    """Return suggestions for a field."""
-    return f'<datalist id="{name}">{"".join(f"<option>{escape(each)}</option>" for each in choices)}</datalist>'
+def suggestions(nodes: Mapping[str, Sequence[str]]) -> str:
+    """Return what fields of nodes suggest.
+
+    Args:
+        nodes: As LEVEL:NODE, by the name of the field.
+    """
+    return "".join(
+        f'<datalist id="{name}-nodes">{"".join(f"<option>{escape(each)}</option>" for each in of)}</datalist>'
+        for name, of in nodes.items()
+    )
 
 
 # --- the worklist ---
@@ -193,8 +200,8 @@ def datalist(name: str, choices: Sequence[str]) -> str:
 def worklist_form(asked: Mapping[str, str], planners: Sequence[str]) -> str:
     """Return the filters; a filter that one wants again is the page's address."""
     fields = [
-        FormField("product", "Products (level:node)", asked.get("product", "")),
-        FormField("stores", "Stores (level:node)", asked.get("stores", "")),
+        FormField("product", "Products (level:node)", asked.get("product", ""), suggestions="product-nodes"),
+        FormField("stores", "Stores (level:node)", asked.get("stores", ""), suggestions="stores-nodes"),
         FormField("band", "Risk reaches", asked.get("band", ""), choices=("", *RISK_BANDS)),
         FormField("flag", "Quality flag", asked.get("flag", ""), choices=("", *QUALITY_FLAGS)),
         FormField("planner", "Overridden by", asked.get("planner", ""), choices=("", *planners)),
@@ -223,9 +230,9 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     elif not has_prices:
         without = " No price is known of them, so they are ordered by units alone."
     summary = (
-        f"<p>{counted(found.found, 'series')} at risk: {units(found.lost_units)} units are expected to be lost over "
-        f"{found.run.forecast_horizon} days{worth}.{escape(without)}</p>"
-    ).replace("seriess", "series")
+        f"<p>{counted(found.found, 'series', 'series')} at risk: {units(found.lost_units)} units are expected to be "
+        f"lost over {found.run.forecast_horizon} days{worth}.{escape(without)}</p>"
+    )
     if not found.found:
         return f"<p>Nothing is at risk here.</p>{run_note(found.run, found.published_at, signed)}"
     has_planners = bool((found.lines["planners"] != "").any())

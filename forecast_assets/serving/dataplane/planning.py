@@ -44,6 +44,7 @@ from resources.stores.home import Stores
 # The newest run, and the one before.
 _MOST_RUNS: Final = 2
 _MOST_CHANGES: Final = 50
+_MOST_SUGGESTED: Final = 400
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,15 @@ class PlanningDesk:
     def worklist(self, question: WorklistQuestion) -> Worklist:
         """Return lines of what is at risk: see `PlannableRun.worklist`."""
         return self.run().worklist(self.stores, question)
+
+    def nodes_to_name(self) -> Mapping[str, Sequence[str]]:
+        """Return nodes of the newest run as LEVEL:NODE, the widest levels first, by `product` and `stores`; not all."""
+        hierarchy = self.run().planned.hierarchy
+        sides = {"product": hierarchy.product_levels, "stores": hierarchy.store_levels}
+        return {
+            side: [f"{level.name}:{node}" for level in levels[1:] for node in level.nodes][:_MOST_SUGGESTED]
+            for side, levels in sides.items()
+        }
 
     def series(self, store_id: str, sku_id: str, day: date | None = None) -> SeriesPage:
         """Return all that a planner sees of one series; by default its worst day is explained.

@@ -40,6 +40,7 @@ from forecast_assets.presentation.planning import (
     WORKLIST_CSV,
     Signed,
     link,
+    suggestions,
     worklist_csv,
     worklist_form,
     worklist_section,
@@ -118,7 +119,7 @@ class _Pages:
     # --- looking ---
 
     def worklist(self, signed: Signed, sent: Sent) -> Shown:
-        form = worklist_form(sent.fields, self._planners())
+        form = worklist_form(sent.fields, self._planners()) + self._suggestions()
         try:
             number = _whole(sent, "page", 1)
             question = _question(sent, (number - 1) * PAGE_LINES, PAGE_LINES)
@@ -141,11 +142,9 @@ class _Pages:
         overrides = acting_section(found.ahead.overrides, found.ahead.applied, key)
         form = ""
         if signed.may_override:
-            first, last = (
-                key.prediction_date + timedelta(days=at) for at in (1, min(_USUAL_DAYS, key.forecast_horizon))
-            )
-            fields = default_fields(Scope.of(sku=sku_id, store=store_id), first, last)
-            form = f'<h2 id="override">Override it</h2>\n{override_form(fields, self._desk.reasons())}'
+            fields = default_fields(Scope.of(sku=sku_id, store=store_id), *_usual_days(key))
+            shown = override_form(fields, self._desk.reasons()) + self._suggestions()
+            form = f'<h2 id="override">Override it</h2>\n{shown}'
         return Shown(series_sections(found, signed, f"{overrides}\n{form}"), title=f"{sku_id} in store {store_id}")
 
     def nodes(self, signed: Signed, sent: Sent) -> Shown:
@@ -162,8 +161,9 @@ class _Pages:
         fields = dict(sent.fields)
         if "first" not in fields and "last" not in fields:
             usual = default_fields(Scope.of(), *_usual_days(self._desk.newest().key))
-            return Shown([override_form({**usual, **fields}, self._desk.reasons())])
-        form = override_form(fields, self._desk.reasons(), button="Preview again")
+            form = override_form({**usual, **fields}, self._desk.reasons())
+            return Shown([form, self._suggestions()])
+        form = override_form(fields, self._desk.reasons(), button="Preview again") + self._suggestions()
         try:
             found = self._desk.preview([_override(sent)])
         except ForecastAssetsError as error:
@@ -229,6 +229,9 @@ class _Pages:
             raise InputError("No revision can be published from here.", remedy="Use the command: overrides publish.")
         self._revising.start(RunKey.parse(_required(sent, "run")), by=signed.name, reason=_required(sent, "why"))
         return _see_other(REVISION)
+
+    def _suggestions(self) -> str:
+        return suggestions(self._desk.nodes_to_name())
 
     def _planners(self) -> list[str]:
         return sorted({each.by for each in self._desk.overrides() if each.is_in_force})

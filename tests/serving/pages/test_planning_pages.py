@@ -11,11 +11,13 @@ from html import unescape
 import polars as pl
 import pytest
 
+from forecast_assets.core.errors import RefusedError
 from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.operations.overrides import overrides_of, record_overrides
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.worklist import PlannableRun, WorklistQuestion
 from forecast_assets.presentation.planning import worklist_csv
+from forecast_assets.serving.dataplane.planning import PlanningDesk
 from tests.support.callers import Client
 from tests.support.planning_cases import FORM, Planning, page, send, token_of
 from tests.support.retailers import KEY
@@ -401,3 +403,23 @@ def test_an_override_by_the_command_is_on_the_pages(planning: Planning, ana: Cli
     )
     assert "one more pallet" in page(ana, "/plan/overrides")
     assert "carl" in page(ana, "/plan/series", store=worst["store_id"], sku=worst["sku_id"])
+
+
+def test_fields_of_nodes_suggest_nodes_that_there_are(planning: Planning, ana: Client) -> None:
+    for path in ("/plan", "/plan/override"):
+        text = page(ana, path)
+        for side in ("product", "stores"):
+            (options,) = re.findall(f'<datalist id="{side}-nodes">(.*?)</datalist>', text)
+            assert f'list="{side}-nodes"' in text
+            named = re.findall("<option>([^<]+)</option>", options)
+            assert named == planning.desk.nodes_to_name()[side]
+            assert page(ana, "/plan/nodes", **{side: named[0]})
+
+
+def test_a_service_that_records_nothing_says_so_and_shows_no_form_that_would(planning: Planning) -> None:
+    only_reading = PlanningDesk(planning.desk.plane)
+    assert not only_reading.is_open
+    with pytest.raises(RefusedError, match="No override is recorded here"):
+        only_reading.decide(["o1-1"], "approved", by="ana", reason="x")
+    with pytest.raises(RefusedError, match="No override is recorded here"):
+        only_reading.record([], by="ana", confirmed=True, needs_approval=False)
