@@ -186,11 +186,11 @@ def node_sections(published: Publication, found: NodeAhead, signed: Signed) -> l
         f"{key.forecast_horizon} days{change}; {units(found.sales_units)} would sell, {units(found.lost_units)} are "
         f"expected to be lost.</p><p>{over} &middot; {anchor(link(WORKLIST, **arguments), 'what is at risk here')}</p>"
     )
-    parts = [f'<p aria-label="Way to this node">{way}</p>', summary, run_note(key, published.recorded_at, signed)]
+    parts = [f"<p>{way}</p>" if len(found.above) > 1 else "", summary, run_note(key, published.recorded_at, signed)]
     if found.fan.height:
         empty = pl.DataFrame(schema={"event_date": pl.Date, "sales_units": pl.Float64})
         picture = html_image(history_and_fan_png(empty, found.fan), "forecast of the node with its quantiles")
-        parts.append(html_section("Forecast", "Of the whole node, a day.", picture))
+        parts.append(html_section("Forecast", "Of the whole node, a day.", picture, _fan_numbers(found.fan)))
     for side, title in (("product", "By product"), ("store", "By store")):
         rows = found.below.filter(side=side)
         if rows.height:
@@ -199,6 +199,16 @@ def node_sections(published: Publication, found: NodeAhead, signed: Signed) -> l
         address = link(SERIES, store=scope.store_node, sku=scope.product_node)
         parts.append(f"<p>{anchor(address, 'All of this series')}</p>")
     return parts
+
+
+def _fan_numbers(fan: pl.DataFrame) -> str:
+    lines = [
+        (row["target_date"], units(row["forecast_units"]), f"{units(row['q100_units'])} and {units(row['q900_units'])}",
+         units(row["expected_sales_units"]))
+        for row in fan.iter_rows(named=True)
+    ]  # fmt: skip
+    table = html_table(("day", "forecast", "80% between", "would sell"), lines, "Units")
+    return f"<details><summary>The numbers of the picture ({len(lines)})</summary>{table}</details>"
 
 
 def _below(rows: pl.DataFrame, scope: Scope, title: str) -> str:
