@@ -308,6 +308,7 @@ _BEYOND: Final[dict[str, list[Expected]]] = {
         ),
         _between("period_days", 1, None),
     ],
+    "forecast_overrides": [_TARGET_AHEAD, _STEP_WITHIN_HORIZON],
     "stockout_risks": [
         _between("stockout_probability", None, 1),
         *(_between(part, -1, 1) for part in _PROBABILITY_PARTS),

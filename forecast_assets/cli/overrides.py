@@ -49,7 +49,7 @@ def overrides() -> None:
 def _run_option(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--run", "key", type=_Run(),
-        help="Run that it is held against, as daily/2025-06-30/stat-1/28; default: the champion's newest daily one.",
+        help="Run that it is held against, as daily/2025-06-30/stat-1/28/r0; default: the champion's newest daily one.",
     )(function)  # fmt: skip
 
 
@@ -233,7 +233,7 @@ overrides.add_command(
 @overrides.command(
     epilog=examples(
         'forecast-assets overrides publish --by ana --reason "the festival is on"',
-        'forecast-assets overrides publish daily/2025-06-30/stat-1/28 --by ana --reason "the festival is on"',
+        'forecast-assets overrides publish daily/2025-06-30/stat-1/28/r0 --by ana --reason "the festival is on"',
     )
 )
 @click.argument("run", required=False, type=_Run(), metavar="[RUN]")

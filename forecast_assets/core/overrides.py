@@ -202,7 +202,7 @@ def require_sound(override: Override, reasons: tuple[str, ...]) -> Override:
 
 
 def _value(override: Override) -> str:
-    """Return the value as it is kept: exact, without a plus or needless zeros."""
+    """Return the value as it is kept: exact, without a plus, needless zeros, or the minus of nothing."""
     form, text = override.form, override.value.strip()
     if form == ZERO:
         if text:
@@ -212,7 +212,7 @@ def _value(override: Override) -> str:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or value != round(value, _DECIMALS) or abs(value) > _MOST_UNITS:
+    if not value.is_finite() or abs(value) > _MOST_UNITS or value != round(value, _DECIMALS):
         raise InputError(
             f"`{text}` is no value of an override.",
             remedy=f"Give a number with a point and at most {_DECIMALS} decimals, up to a thousand million.",
@@ -224,7 +224,7 @@ def _value(override: Override) -> str:
         raise InputError(f"{value}% would leave less than nothing.", remedy="Give at least -100.", value=text)
     if form in _SIGNED and not value:
         raise InputError(f"{override.change_text or 'It'} changes nothing.", remedy="Give another value.", value=text)
-    return f"{value.normalize():f}"
+    return f"{(value + 0).normalize():f}"
 
 
 def override_id(sequence: int, number: int) -> str:

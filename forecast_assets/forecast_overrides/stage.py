@@ -19,7 +19,7 @@ from forecast_assets.history.events import events_of_stores
 from forecast_assets.overrides.applying import Effect, apply_instructions
 from forecast_assets.overrides.effects import overrides_frame
 from forecast_assets.overrides.instructions import Instructions, instructions
-from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.context import RunContext, policy_facts
 from forecast_assets.scoring.stage import StageResult, Summary
 
 OF_RECONCILED: Final = (*SERIES_STEP_KEY, "target_date", "reconciled_units")
@@ -40,7 +40,7 @@ def override(run: RunContext) -> StageResult:
     return StageResult(
         {FORECAST_OVERRIDES.name: frame},
         {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version},
-        {**run.facts, **run.policy_facts, "overrides": [each.id for each in run.planned_overrides]},
+        {**run.facts, **policy_facts(run.policy), "overrides": [each.id for each in run.planned_overrides]},
         partial(_summary, frame, applied.effects, found),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from forecast_assets.core.errors import InputError, first_ten
-from forecast_assets.core.overrides import ZERO, Override, Scope
+from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.sources.text_files import read_text_table
 from resources.ledger.entries.override import MOST_AT_ONCE
 
@@ -55,7 +55,7 @@ def _override(row: Mapping[str, str | None]) -> Override | InputError:
             first,
             _day(said["last_date"]) if said.get("last_date") else first,
             said["form"].lower(),
-            "" if said["form"].lower() == ZERO else said.get("value", ""),
+            said.get("value", ""),
             said["reason"],
             said.get("note", ""),
             _day(said["expires_on"]) if said.get("expires_on") else None,

@@ -333,14 +333,14 @@ class _Bounds:
     """
 
     def __init__(self, planned: Sequence[PlannedOverride]) -> None:
-        self._of: dict[Scope, list[tuple[Override, str]]] = {}
+        self._of: dict[tuple[Scope, str], list[tuple[Override, str]]] = {}
         for each in planned:
             if each.is_in_force or each.status == PENDING:
                 self._add(each.override, each.id)
 
     def _add(self, said: Override, name: str) -> None:
         if said.form in (FLOOR, CAP):
-            self._of.setdefault(said.scope, []).append((said, name))
+            self._of.setdefault((said.scope, said.form), []).append((said, name))
 
     def require(self, said: Override, name: str) -> None:
         """Refuse a floor above a cap of the same node and days; keep it where it is none.
@@ -348,10 +348,11 @@ class _Bounds:
         Raises:
             InputError: If so.
         """
-        for other, other_name in self._of.get(said.scope, ()) if said.form in (FLOOR, CAP) else ():
+        against = {FLOOR: CAP, CAP: FLOOR}.get(said.form, "")
+        for other, other_name in self._of.get((said.scope, against), ()):
             is_same_day = other.first_date <= said.last_date and said.first_date <= other.last_date
             floor, cap = (said, other) if said.form == FLOOR else (other, said)
-            if other.form != said.form and is_same_day and Decimal(floor.value) > Decimal(cap.value):
+            if is_same_day and Decimal(floor.value) > Decimal(cap.value):
                 raise InputError(
                     f"{said.change_text} contradicts {other.change_text} ({other_name}): the floor is above the cap.",
                     remedy=Sentence(

@@ -211,10 +211,11 @@ def recorded_request(
         policy=recorded["stockout_risks"].facts.get("policy", ""),
         overrides=tuple(applied.facts.get("overrides", ())) if applied is not None else (),
     )
+    if not key.revision:
+        return RunRequest(key, options), assumed
     moment = datetime.fromisoformat(snapshot.facts["known_until"])
     goes_on = recorded[RECONCILED_FORECASTS.name].key != str(key)
-    correction = CorrectionRequest(moment, of_overrides=goes_on) if key.revision else None
-    return RunRequest(key, options, correction), assumed
+    return RunRequest(key, options, CorrectionRequest(moment, of_overrides=goes_on)), assumed
 
 
 def _require_rows(stores: Stores, publication: Publication, rows: Sequence[PredictionId]) -> None:

@@ -227,6 +227,20 @@ class RunContext:
         return policies.require(asked)
 
     @cached_property
+    def policy_of_overrides(self) -> PolicyRecord:
+        """The policy by whose rules overrides were applied: what follows from them is of the same.
+
+        Stages may be made in processes of their own, and another policy may be applied between two of them.
+
+        Raises:
+            NotStagedError: If overrides have not been applied.
+        """
+        if not self._applies_overrides:
+            return self.policy
+        applied = self.upstream(FORECAST_OVERRIDES.name)
+        return self.stores.ledger.state().part(Policies).require(applied.facts.get("policy", ""))
+
+    @cached_property
     def planned_overrides(self) -> list[PlannedOverride]:
         """The overrides that move the run, oldest first: as asked for, else those in force; fixed from the first look.
 
@@ -275,11 +289,6 @@ class RunContext:
         return {FORECAST_OVERRIDES.name: self.upstream(FORECAST_OVERRIDES.name).version}
 
     @property
-    def policy_facts(self) -> dict[str, str]:
-        """What a manifest says of the policy; nothing, as before there were any, until one is applied."""
-        return {"policy": self.policy.version} if self.policy.sequence else {}
-
-    @property
     def facts(self) -> dict[str, Any]:
         """What the manifest of a product of this run records."""
         return {
@@ -323,6 +332,11 @@ class RunContext:
                 facts=result.facts,
             )
         return self._made[result.product]
+
+
+def policy_facts(policy: PolicyRecord) -> dict[str, str]:
+    """Return what a manifest says of the policy of a run; nothing, as before there were any, until one is applied."""
+    return {"policy": policy.version} if policy.sequence else {}
 
 
 def read_rows(store: PredictionStore, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:

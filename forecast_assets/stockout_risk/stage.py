@@ -22,7 +22,7 @@ from forecast_assets.contracts import (
 from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
-from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.context import RunContext, policy_facts
 from forecast_assets.scoring.stage import StageResult, Summary
 from forecast_assets.stockout_risk.assessing import assessed, of_reconciled, rated_by
 from forecast_assets.stockout_risk.inventory import Supply, supply_at
@@ -43,7 +43,7 @@ def assess_risks(run: RunContext) -> StageResult:
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
     frame = _assess(run, reconciled, run.read(base, OF_BASE))
     inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version, **run.overrides_input}
-    facts = {**run.facts, "risk_paths": run.options.risk_paths, **run.policy_facts}
+    facts = {**run.facts, "risk_paths": run.options.risk_paths, **policy_facts(run.policy_of_overrides)}
     return StageResult({STOCKOUT_RISKS.name: frame}, inputs, facts, partial(_summary, frame))
 
 
@@ -54,7 +54,7 @@ def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> 
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     rated = rated_by(panel, groups, run.hierarchy, run.artifact, run.options.workers)
     forecast = run.forecasts(reconciled, of_reconciled(supply))
-    thresholds = band_thresholds(run.policy, run.artifact)
+    thresholds = band_thresholds(run.policy_of_overrides, run.artifact)
     return assessed(forecast, base, panel, supply, rated, run.artifact.rho, thresholds, run.options.risk_paths)
 
 
