@@ -175,3 +175,11 @@ def test_pages_and_routes_tell_of_the_same_overrides(planning: Planning, ana: Cl
     assert ids
     assert all(name in text for name in ids)
     assert planning.desk.behind() == (KEY, True)
+
+
+def test_the_entry_names_its_request_only_where_the_caller_gave_one(planning: Planning, ana: Client) -> None:
+    entries = planning.desk.stores.ledger.entries
+    post(ana, headers={"X-Request-Id": "override-21"}, overrides=[said(21)])
+    assert entries()[-1].body["request"].endswith("/override-21")
+    post(ana, overrides=[said(22)])
+    assert "request" not in entries()[-1].body
