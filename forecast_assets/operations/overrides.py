@@ -514,6 +514,8 @@ def record_overrides(
     confirmed: bool = False,
     needs_approval: bool = False,
     seen: int | None = None,
+    request: str = "",
+    run: PlannedRun | None = None,
 ) -> tuple[OverrideRecord, OverridePreview]:
     """Record overrides, all or none: they move the next runs, and revisions that are asked for.
 
@@ -525,6 +527,8 @@ def record_overrides(
         confirmed: Whether unusually large changes are meant.
         needs_approval: Whether a second person is to approve, where the policy does not ask for one anyway.
         seen: Ledger entry of the preview that was looked at; None if nobody looked.
+        request: Id of the request that says so; see `recorded_by_request`.
+        run: The same run as `key` names, where it is at hand.
 
     Returns:
         What was recorded, and what it does to the run.
@@ -534,7 +538,7 @@ def record_overrides(
         LostRaceError: If somebody overrode the same rows since the preview.
     """
     require_decision("An override", by, "its own")
-    run = PlannedRun.of(stores, newest_run(stores, key))
+    run = run or PlannedRun.of(stores, newest_run(stores, key))
     preview = preview_overrides(stores, run, given)
     if preview.unusual and not confirmed:
         raise _unusual(preview)
@@ -544,10 +548,37 @@ def record_overrides(
         by,
         observed_until(stores),
         needs_approval or bool(rules.needs_approval),
+        request,
     )
     admit = partial(_admit, record, run.rows_of, preview.seen if seen is None else seen)
     entry = stores.ledger.append(OVERRIDE.name, OVERRIDE.body(record), admit)
     return OVERRIDE.read(entry), preview
+
+
+def recorded_by_request(stores: Stores, given: Sequence[Override], *, by: str, request: str) -> OverrideRecord | None:
+    """Return what a request has recorded already, so that one that is sent again is answered as the first.
+
+    Args:
+        stores: Where everything is.
+        given: What is said.
+        by: Who says so.
+        request: Id of the request, with whose it is; empty where it has none.
+
+    Raises:
+        InputError: If the request said something else the first time.
+    """
+    records = stores.ledger.state().part(PlannedOverrides).records if request else []
+    found = next((each for each in records if (each.by, each.request) == (by, request)), None)
+    if found is None:
+        return None
+    reasons = policy_in_force(stores.ledger).policy.planning.reasons
+    if found.overrides != tuple(require_sound(each, reasons) for each in given):
+        raise InputError(
+            f"The request has recorded other overrides already, as ledger entry {found.sequence}.",
+            remedy="Send what is new under another id of the request.",
+            ledger_sequence=found.sequence,
+        )
+    return found
 
 
 def _unusual(preview: OverridePreview) -> InputError:

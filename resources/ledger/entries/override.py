@@ -51,6 +51,7 @@ class OverrideRecord:
         observed_until: Newest day with sales when it was said; days up to it are not moved, since how they went may
             have been known.
         needs_approval: Whether a second person has to approve before they move anything.
+        request: Id of the request that said so, so that the same again is not recorded twice; empty where none had one.
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
     """
@@ -59,6 +60,7 @@ class OverrideRecord:
     by: str
     observed_until: date
     needs_approval: bool = False
+    request: str = ""
     sequence: int = 0
     recorded_at: str = ""
 
@@ -195,6 +197,7 @@ class OverrideKind(EntryKind[OverrideRecord]):
             "by": record.by,
             "observed_until": record.observed_until.isoformat(),
             "needs_approval": record.needs_approval,
+            **({"request": record.request} if record.request else {}),
         }
 
     def fold(self, record: OverrideRecord, state: FoldedState) -> None:
