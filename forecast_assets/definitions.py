@@ -149,7 +149,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                     overrides_job(cadence),
                     dg.AssetSelection.assets(*branch) - dg.AssetSelection.assets(*_unrevised(cadence)),
                     executor_def=_ONE,
-                    description="A revision for overrides alone; launched by `forecast-assets overrides publish`.",
+                    description="A revision for overrides alone, launched where one is asked for with who and why.",
                 )
                 for cadence, branch in branches.items()
             ),

@@ -34,11 +34,11 @@ from forecast_assets.definitions import (
     assignment_job,
     build_defs,
     evidence_job,
-    overrides_job,
     review_job,
     scoring_job,
     stores_resource,
 )
+from forecast_assets.forecast_overrides.assets import overrides_job
 from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS

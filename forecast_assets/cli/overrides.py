@@ -12,6 +12,7 @@ import click
 
 from forecast_assets.cli.common import DAY, as_of_option, examples, opened, with_runner
 from forecast_assets.cli.copies import follow_copy
+from forecast_assets.cli.override_value import value
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.overrides import FORMS, UNITS_FORM, ZERO, Override
@@ -256,5 +257,7 @@ def publish(run: RunKey | None, by: str, reason: str) -> None:
     with_runner(work)
     follow_copy()
 
+
+overrides.add_command(value)
 
 COMMANDS: Final = (overrides,)
