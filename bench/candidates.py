@@ -26,6 +26,7 @@ from forecast_assets.models.demand import uncensor, usual_lost_share
 from forecast_assets.models.family import ModelFamily, family
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
 from forecast_assets.models.training import TrainingInputs
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.reconciliation.reconciling import reconciled_frame
 from forecast_assets.stockout_risk.assessing import risk_frame
 from forecast_assets.stockout_risk.inventory import supply_at
@@ -106,7 +107,7 @@ def _run(
         return demand, np.zeros(shape), None
     model = artifact.stock_status
     risks = risk_frame(
-        reconciled,
+        overridden(reconciled, None),
         panel,
         supply_at(panel.series, *(pl.DataFrame(schema=each.schema) for each in _SUPPLY), panel.cutoff),
         np.zeros(len(demand)),

@@ -38,6 +38,7 @@ _ASSET_OF: Final = {
     "base_node_forecasts": "base_forecasts",
     "aggregate_forecasts": "forecasts",
     "cumulative_forecasts": "forecasts",
+    "forecast_value_added": "forecast_accuracy",
 }
 
 
@@ -57,15 +58,17 @@ def build_checks(cadence: Cadence, start: date) -> list[dg.AssetChecksDefinition
 
 
 def own_check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """Return the checks that a product passes before it is recorded; its asset itself runs them."""
+    """Return the checks that a product and what is made beside it pass before they are recorded; its asset does it."""
+    own = asset.path[-1]
     return [
         dg.AssetCheckSpec(
-            rule.name,
+            _check_name(product, rule.name),
             asset=asset,
             blocking=True,
             description=f"{rule.name.replace('_', ' ').capitalize()}. When not: {rule.remedy}",
         )
-        for rule in rules_of(asset.path[-1])
+        for product in (own, *(name for name, of in _ASSET_OF.items() if of == own))
+        for rule in rules_of(product)
     ]
 
 
@@ -74,7 +77,9 @@ def judge_own(
 ) -> list[dg.AssetCheckResult]:
     """Judge a product by all its rules; each that passes leaves an acceptance."""
     return [
-        _result(product, judge_by_rule(store, product, rule, connection))._replace(check_name=rule.name)
+        _result(product, judge_by_rule(store, product, rule, connection))._replace(
+            check_name=_check_name(product.product, rule.name)
+        )
         for rule in rules_of(product.product)
     ]
 

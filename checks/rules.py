@@ -21,6 +21,7 @@ from forecast_assets.contracts import (
     FIRST_DAYS,
     FORECAST_ACCURACY,
     QUANTILE_COLUMNS,
+    VALUE_STAGES,
 )
 
 ROW: Final = "store_id, sku_id, step"
@@ -176,6 +177,30 @@ RULES: Final = (
             GROUP BY step HAVING abs(sum(reconciled_units) - sum(base_units)) > 0.5 * sum(base_units) + 1""",
         remedy="Reconciliation moved the total by more than half: compare base_node_forecasts with base_forecasts.",
     ),
+    Rule(
+        name="overrides_begin_with_the_untouched_forecast",
+        product="forecast_overrides",
+        reads=("reconciled_forecasts",),
+        failing="""
+            SELECT p.store_id, p.sku_id, p.step, p.model_units, r.reconciled_units
+            FROM product p LEFT JOIN reconciled_forecasts r USING (store_id, sku_id, step)
+            WHERE p.model_units IS DISTINCT FROM r.reconciled_units""",
+        remedy="Two runs of this key overlapped: run it again.",
+    ),
+    Rule(
+        name="overrides_follow_one_another",
+        product="forecast_overrides",
+        # The first goes on from the model, each other from the one before it, and one that did not act moved nothing.
+        failing=f"""
+            WITH told AS (
+                SELECT *, lag(after_units, 1, model_units) OVER row AS found_units,
+                    row_number() OVER row AS place
+                FROM product WINDOW row AS (PARTITION BY {ROW} ORDER BY application))
+            SELECT {ROW}, application, override_id, found_units, before_units, after_units FROM told
+            WHERE before_units <> found_units OR place <> application
+                OR (superseded_by <> '' AND after_units <> before_units)""",  # noqa: S608
+        remedy=BUG,
+    ),
     _complete("stockout_risks"),
     Rule(
         name="probabilities_lie_between_zero_and_one",
@@ -194,11 +219,15 @@ RULES: Final = (
     Rule(
         name="lost_units_never_exceed_the_forecast",
         product="stockout_risks",
-        reads=("reconciled_forecasts",),
-        failing="""
-            SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units, r.reconciled_units
+        reads=("reconciled_forecasts", "forecast_overrides"),
+        failing=f"""
+            WITH last AS (
+                SELECT {ROW}, arg_max(after_units, application) AS after_units FROM forecast_overrides GROUP BY ALL)
+            SELECT p.store_id, p.sku_id, p.step, p.expected_lost_units,
+                coalesce(o.after_units, r.reconciled_units) AS forecast_units
             FROM product p JOIN reconciled_forecasts r USING (store_id, sku_id, step)
-            WHERE p.expected_lost_units > r.reconciled_units""",
+            LEFT JOIN last o USING (store_id, sku_id, step)
+            WHERE p.expected_lost_units > coalesce(o.after_units, r.reconciled_units)""",  # noqa: S608
         remedy=BUG,
     ),
     _complete("forecast_explanations"),
@@ -210,6 +239,17 @@ RULES: Final = (
             WHERE {_SUM} + reconciliation_units + override_units <> forecast_units
                 OR forecast_units + stock_units <> expected_sales_units""",  # noqa: S608
         remedy=BUG,
+    ),
+    Rule(
+        name="override_is_what_was_applied",
+        product="forecast_explanations",
+        reads=("forecast_overrides",),
+        failing=f"""
+            WITH moved AS (
+                SELECT {ROW}, sum(after_units - before_units) AS units FROM forecast_overrides GROUP BY ALL)
+            SELECT {ROW}, p.override_units, m.units FROM product p FULL JOIN moved m USING (store_id, sku_id, step)
+            WHERE coalesce(m.units, 0) IS DISTINCT FROM p.override_units""",  # noqa: S608
+        remedy="Two runs of this key overlapped: run it again.",
     ),
     Rule(
         name="every_row_has_its_reasons",
@@ -346,6 +386,32 @@ RULES: Final = (
                 OR error_units <> expected_sales_units - sales_units
                 OR (product_level = 'sku' AND store_level = 'store'
                     AND (rows, rows_without_actual) <> (series, series_without_actual))""",
+        remedy=BUG,
+    ),
+    Rule(
+        name="stages_are_judged_by_the_same_sales",
+        product="forecast_value_added",
+        # No forecast and no sales are below zero, so that a stage's error is at least what was sold, taken away.
+        failing=f"""
+            SELECT * FROM product WHERE {
+            " OR ".join(
+                f"abs({stage}_error_units) > {stage}_absolute_error_units OR {stage}_error_units < -sales_units"
+                for stage in VALUE_STAGES
+            )
+        }""",  # noqa: S608
+        remedy=BUG,
+    ),
+    Rule(
+        name="moves_are_in_their_direction",
+        product="forecast_value_added",
+        # What acts after planners (minimum presentation) only raises; rules have the published forecast at once.
+        failing="""
+            SELECT * FROM product WHERE (direction = 'none') <> (size = 'none')
+                OR (direction = 'none' AND moved_squared_units2 <> 0)
+                OR (rows = 0 AND (sales_units, moved_squared_units2, override_absolute_error_units) <> (0, 0, 0))
+                OR (direction = 'up' AND NOT is_rule AND override_error_units < rules_error_units)
+                OR (is_rule AND (override_error_units, override_absolute_error_units)
+                    <> (rules_error_units, rules_absolute_error_units))""",
         remedy=BUG,
     ),
     *TRIAL_RULES,

@@ -41,11 +41,12 @@ from forecast_assets.automation.trial_sensors import build_assignment_sensors, b
 from forecast_assets.automation.triggers import build_accuracy_sensors, build_schedules, build_sensors
 from forecast_assets.backtesting.assets import backtest_report_spec
 from forecast_assets.base_forecasts.assets import build_base_forecasts_asset
-from forecast_assets.contracts import FEEDS
+from forecast_assets.contracts import BASE_FORECASTS, FEEDS, RECONCILED_FORECASTS
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.drift.assets import build_drift_asset
 from forecast_assets.explanations.assets import build_forecast_explanations_asset
 from forecast_assets.feature_anomalies.assets import build_feature_anomalies_asset
+from forecast_assets.forecast_overrides.assets import build_forecast_overrides_asset, overrides_job
 from forecast_assets.lifecycle.assets import build_challenger_evidence_asset, build_channel_assignments_asset
 from forecast_assets.operations.copying import is_copied
 from forecast_assets.promotion.assets import PROMOTION_JOBS, build_promotion_assets
@@ -144,6 +145,15 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
                 for cadence, branch in branches.items()
             ),
             *(
+                dg.define_asset_job(
+                    overrides_job(cadence),
+                    dg.AssetSelection.assets(*branch) - dg.AssetSelection.assets(*_unrevised(cadence)),
+                    executor_def=_ONE,
+                    description="A revision for overrides alone, launched where one is asked for with who and why.",
+                )
+                for cadence, branch in branches.items()
+            ),
+            *(
                 dg.define_asset_job(accuracy_job(cadence), dg.AssetSelection.assets(asset), executor_def=_ONE)
                 for cadence, asset in accuracy.items()
             ),
@@ -186,7 +196,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
 # The stages of a run share its context; a process per stage would pay the imports again. No backfill policy
 # is set: Dagster's default, a run per partition, lets each date fail, wait and be repeated by itself.
 _ONE: Final = dg.in_process_executor
-_OWN_CHECKS: Final = OwnChecks(own_check_specs, judge_own)
+_OWN_CHECKS: Final = OwnChecks(own_check_specs, judge_own, required_checks)
 
 
 def scoring_job(cadence: Cadence) -> str:
@@ -214,10 +224,16 @@ def review_job(cadence: Cadence) -> str:
     return f"{cadence.name}_review"
 
 
+def _unrevised(cadence: Cadence) -> list[dg.AssetKey]:
+    """What a revision for overrides alone takes from the one before it."""
+    return [dg.AssetKey([cadence.name, made.name]) for made in (BASE_FORECASTS, RECONCILED_FORECASTS)]
+
+
 def _branch(cadence: Cadence, start: date) -> list[dg.AssetsDefinition]:
     return [
         build_base_forecasts_asset(cadence, start),
         build_reconciled_forecasts_asset(cadence, start),
+        build_forecast_overrides_asset(cadence, start),
         build_stockout_risks_asset(cadence, start),
         build_forecast_explanations_asset(cadence, start),
         build_forecasts_asset(cadence, start),

@@ -38,6 +38,7 @@ from forecast_assets.definitions import (
     scoring_job,
     stores_resource,
 )
+from forecast_assets.forecast_overrides.assets import overrides_job
 from forecast_assets.operations.use_cases import UseCases
 from forecast_assets.settings import Settings
 from forecast_assets.training.stage import ARTIFACTS
@@ -80,8 +81,10 @@ class Runner(UseCases):
         """Run the scoring of a date with a version; return how many checks passed."""
         key = request.key
         self._show_version(key.model_version)
+        of_overrides = request.correction is not None and request.correction.of_overrides
+        job = overrides_job if of_overrides else scoring_job
         return self._run(
-            scoring_job(CADENCES[key.cadence]),
+            job(CADENCES[key.cadence]),
             partition_key=scoring_partition(key.prediction_date, key.model_version),
             config=_run_config(request.options, str(key), request.correction),
         )

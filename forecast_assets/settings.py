@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         description="megabytes that it may have on this machine's disk, below home, where no Redis is set; 0: it is in "
         "memory alone, and a service that is started prepares runs anew",
     )
+    dagster_url: str | None = Field(
+        None,
+        pattern=r"^https?://.+",
+        description="address of the Dagster UI, to which pages link beside each number; without one they say the "
+        "command that shows the lineage",
+    )
     row_disk_mb: int = Field(
         1_024,
         ge=0,
@@ -226,6 +232,11 @@ class Settings(BaseSettings):
     def features_bytes(self) -> int:
         """What that file may have."""
         return self.feature_disk_mb << 20
+
+    @property
+    def revisions_folder(self) -> Path:
+        """What revisions that planners asked for on a page said, and how they ended."""
+        return self.home.expanduser().absolute() / "serving" / "revisions"
 
     @property
     def rows_folder(self) -> Path:

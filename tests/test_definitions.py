@@ -12,8 +12,8 @@ from forecast_assets.settings import Settings
 from resources.ledger.log import Ledger
 
 STAGES = (
-    "base_forecasts", "reconciled_forecasts", "stockout_risks", "forecast_explanations", "forecasts",
-    "published_predictions",
+    "base_forecasts", "reconciled_forecasts", "forecast_overrides", "stockout_risks", "forecast_explanations",
+    "forecasts", "published_predictions",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_the_graph_runs_from_observations_to_publications(defs: dg.Definitions) 
     assert found["evaluation_reports"] == {"model_artifacts"}
     assert {"feature_snapshots", "evaluation_reports"} <= found["daily/base_forecasts"]
     assert found["daily/published_predictions"] == {
-        "daily/forecasts", "daily/stockout_risks", "daily/forecast_explanations",
+        "daily/forecasts", "daily/forecast_overrides", "daily/stockout_risks", "daily/forecast_explanations",
     }  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def test_the_weekly_branch_is_the_daily_one_under_another_name(defs: dg.Definiti
 
 def test_jobs_schedules_and_sensors_serve_both_cadences(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
-    assert {"feature_pipeline", "training", "daily_scoring", "weekly_scoring"} <= set(repository.job_names)
+    jobs = {"feature_pipeline", "training", *(f"{name}_{job}" for name in CADENCES for job in ("scoring", "overrides"))}
+    assert jobs <= set(repository.job_names)
     crons = {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs}
     assert crons == {
         "daily_at_the_scheduled_hour": "0 7 * * *",

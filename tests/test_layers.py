@@ -12,13 +12,13 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 STAGES = (
-    "sources", "snapshots", "training", "base_forecasts", "reconciliation", "stockout_risk", "explanations",
-    "publication", "accuracy", "lifecycle",
+    "sources", "snapshots", "training", "base_forecasts", "reconciliation", "forecast_overrides", "stockout_risk",
+    "explanations", "publication", "accuracy", "lifecycle",
 )  # fmt: skip
 SCIENCE = ("features", "models", "hierarchy", "metrics")
 CORE = (
     "core", "contracts", "history", "ingestion", "simulation", "corrections", "scoring", "backtesting", "operations",
-    "anomalies",
+    "anomalies", "overrides",
 )  # fmt: skip
 # Tables of a DuckDB file are a source like others.
 READS_DUCKDB = {"sources/databases.py"}

@@ -173,7 +173,8 @@ def shape(body: object, at: str = "") -> set[str]:
         return {path for each in body for path in shape(each, f"{at}[]")}
     if not isinstance(body, Mapping):
         return {at}
-    is_data = at in (".acceptances", ".files", ".products", ".schemas", ".gates") or at.startswith(".acceptances.")
+    data = (".acceptances", ".files", ".products", ".schemas", ".gates", ".value_acceptances")
+    is_data = at in data or at.startswith(".acceptances.")
     return {path for name, each in body.items() for path in shape(each, f"{at}.{'*' if is_data else name}")} or {at}
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import SERIES, DayActuals
-from forecast_assets.contracts import QUARANTINED_ROWS, STORE_CLOSURES
+from forecast_assets.contracts import FORECAST_OVERRIDES, FORECAST_VALUE_ADDED, QUARANTINED_ROWS, STORE_CLOSURES
 from forecast_assets.contracts.confirmations import spoken_feed
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import IncompleteInputsError, NotPublishedError
@@ -25,9 +25,12 @@ from resources.stores.home import Stores
 from resources.stores.moments import SILENT_DAYS
 
 PRODUCT: Final = "forecast_accuracy"
+# Written beside it where forecasts of the day were overridden, and named by its facts.
+VALUE_PRODUCT: Final = FORECAST_VALUE_ADDED.name
 # What is compared: sales, and from the others whether the shelf was empty.
 ACTUAL_FEEDS: Final = ("sales", "stock_status", "inventory_positions")
 _COMPARED: Final = ("forecasts", "stockout_risks")
+_OVERRIDES: Final = FORECAST_OVERRIDES.name
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,18 @@ class DayInputs:
         return self.target_date, self.target_date + timedelta(days=SILENT_DAYS if has_silence else 0)
 
     @property
+    def overridden(self) -> tuple[Publication, ...]:
+        """Those of the runs of which planners or rules have moved some forecast, on whatever day."""
+        # Entries of releases without overrides do not name such files.
+        return tuple(run for run in self.runs if any(file.rows for file in run.files.get(_OVERRIDES, ())))
+
+    @property
     def versions(self) -> dict[str, Any]:
         """What the product's manifest names as its inputs."""
         return {
             "batches": sorted(batch.batch_id for batch in self.batches),
             **{f"{run.key}/{name}": run.products[name] for run in self.runs for name in _COMPARED},
+            **{f"{run.key}/{_OVERRIDES}": run.products[_OVERRIDES] for run in self.overridden},
         }
 
 
@@ -139,7 +149,8 @@ def is_due(stores: Stores, state: LedgerState, inputs: DayInputs) -> bool:
         return True
     # What was measured again without any number changing has no entry of its own; staging remembers it.
     made = stores.predictions.staged(PRODUCT, inputs.key)
-    return (dict(made.inputs), made.files[0].sha256) != (inputs.versions, measured.numbers)
+    numbers = made.files[0].sha256, made.facts.get(VALUE_PRODUCT, {}).get("numbers", "")
+    return (dict(made.inputs), *numbers) != (inputs.versions, measured.numbers, measured.value_numbers)
 
 
 def newest_known_at(stores: Stores, inputs: DayInputs) -> datetime:

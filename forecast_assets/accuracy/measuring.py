@@ -265,15 +265,17 @@ def _level_sums(nodes: pl.DataFrame) -> pl.DataFrame:
 
 def _identified(key: RunKey, target_date: date, sums: pl.DataFrame) -> pl.DataFrame:
     narrow = [pl.col(name).cast(UNITS) for name in (*_ERRORS, *_PROBABLE) if name != "squared_error_units2"]
-    return FORECAST_ACCURACY.conform(
-        sums.with_columns(
-            *narrow,
-            pl.lit(key.cadence).alias("cadence"),
-            pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
-            pl.lit(key.model_version).alias("model_version"),
-            pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
-            pl.lit(key.revision, pl.Int32).alias("revision"),
-            pl.lit((target_date - key.prediction_date).days, pl.Int32).alias("step"),
-            pl.lit(target_date, pl.Date).alias("target_date"),
-        )
-    )
+    return FORECAST_ACCURACY.conform(sums.with_columns(*narrow, *run_and_day(key, target_date)))
+
+
+def run_and_day(key: RunKey, target_date: date) -> list[pl.Expr]:
+    """Return the columns that name the run and the day of a row."""
+    return [
+        pl.lit(key.cadence).alias("cadence"),
+        pl.lit(key.prediction_date, pl.Date).alias("prediction_date"),
+        pl.lit(key.model_version).alias("model_version"),
+        pl.lit(key.forecast_horizon, pl.Int32).alias("forecast_horizon"),
+        pl.lit(key.revision, pl.Int32).alias("revision"),
+        pl.lit((target_date - key.prediction_date).days, pl.Int32).alias("step"),
+        pl.lit(target_date, pl.Date).alias("target_date"),
+    ]

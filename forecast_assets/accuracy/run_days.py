@@ -15,6 +15,8 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.accuracy.measuring import READ_OF_FORECASTS, READ_OF_RISKS, SERIES, naive_days
+from forecast_assets.accuracy.overridden import READ_OF_OVERRIDDEN, READ_OF_OVERRIDES
+from forecast_assets.contracts import FORECAST_OVERRIDES
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history.as_known import History
 from resources.ledger.entries.publish import Publication
@@ -138,6 +140,22 @@ def read_run(stores: Stores, run: Publication, target_date: date, cache: RunKnow
         naive=past.naive(target_date.weekday()),
         hierarchy=past.hierarchy,
     )
+
+
+def read_overridden(stores: Stores, run: Publication, target_date: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read what overrides made of a published run on one day, and the stages of its forecasts.
+
+    Returns:
+        Rows of contracts `forecast_overrides` and `forecasts` on the day, the columns that are judged.
+
+    Raises:
+        ChangedFileError: If a file is missing or changed.
+    """
+    overrides, forecasts = (
+        _of_day(stores, stores.predictions.version(run.products[name]), columns, target_date)
+        for name, columns in ((FORECAST_OVERRIDES.name, READ_OF_OVERRIDES), ("forecasts", READ_OF_OVERRIDDEN))
+    )
+    return overrides, forecasts
 
 
 def _of_day(stores: Stores, product: ProductVersion, columns: tuple[str, ...], day: date) -> pl.DataFrame:

@@ -275,8 +275,9 @@ class BacktestRunner:
 
     def _request(self, key: RunKey) -> RunRequest:
         settings = self._settings
-        # Where bands begin is not judged, so that a new policy makes no run anew.
-        return RunRequest(key, RunOptions(settings.history_days, settings.risk_paths, settings.workers, policy=""))
+        # Models are judged, and neither planners nor rules nor where bands begin: a new policy makes no run anew.
+        options = RunOptions(settings.history_days, settings.risk_paths, settings.workers, policy="", overrides=())
+        return RunRequest(key, options)
 
     def _given(self, key: RunKey, version: VersionRecord) -> ProductVersion | None:
         product = family(version.family).given_product

@@ -27,6 +27,7 @@ from forecast_assets.cli import (
     ingestion,
     mirror,
     models,
+    overrides,
     policies,
     replays,
     reviews,
@@ -109,8 +110,8 @@ def cli() -> None:
 
 
 for _module in (
-    runs, corrections, ingestion, models, policies, challengers, calibration, backtests, views, accuracy, reviews,
-    drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback,
+    runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
+    reviews, drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -121,6 +121,41 @@ RECONCILED_FORECASTS = Contract(
     limits=("Quantiles follow the mean: they are scaled by reconciled over base.",),
 )
 
+FORECAST_OVERRIDES = Contract(
+    name="forecast_overrides",
+    grain="one SKU, one store, one step of a run, one override or rule that is about it",
+    description="What planners and rules made of the model's forecasts: each application by itself, in its order.",
+    columns=(
+        *series_columns(),
+        *step_columns(),
+        Column("application", pl.Int32, "place among those of the row, in the order in which they act", at_least=1),
+        Column("override_id", pl.String, "which override of `audit.planner_overrides`; or what rule of the policy"),
+        Column("is_rule", pl.Boolean, "whether a rule of the policy did it, and no planner"),
+        Column("scope", pl.String, "node that it is made for, in words"),
+        Column("form", pl.String, "`units`, `percent`, `add`, `floor`, `cap` or `zero`"),
+        Column("value", pl.String, "units a day of the node, or percent; empty of `zero`", may_be_empty=True),
+        units_column("model_units", "the untouched forecast: `reconciled_units` of the row"),
+        units_column("before_units", "forecast before this application"),
+        units_column("after_units", "forecast after it"),
+        Column(
+            "superseded_by",
+            pl.String,
+            "the override that had moved the row already, so that this one did not; empty where it acted",
+            may_be_empty=True,
+        ),
+        Column("by", pl.String, "who said so; `policy` of rules"),
+        Column("reason", pl.String, "code of the reason, or name of the rule"),
+        Column("note", pl.String, "free words; empty if none", may_be_empty=True),
+    ),
+    key=(*SERIES_STEP_KEY, "application"),
+    promises=(
+        "Applications of a row go on from one another: from model_units to the published forecast_units.",
+        "Units of a node are shared out over its rows in proportion to their forecasts, exactly.",
+    ),
+    limits=("Rows that nobody has overridden are not here.",),
+    may_have_no_rows=True,
+)
+
 STOCKOUT_RISKS = Contract(
     name="stockout_risks",
     grain="one SKU, one store, one step of a run",
@@ -339,6 +374,7 @@ PRODUCTS: Final = {
         BASE_FORECASTS,
         BASE_NODE_FORECASTS,
         RECONCILED_FORECASTS,
+        FORECAST_OVERRIDES,
         STOCKOUT_RISKS,
         FORECAST_EXPLANATIONS,
         FORECASTS,
@@ -346,9 +382,10 @@ PRODUCTS: Final = {
         CUMULATIVE_FORECASTS,
     )
 }
-# Runs of earlier releases may lack the last.
+# Runs of earlier releases may lack the last two.
 PUBLISHED: Final = (
     "forecasts", "aggregate_forecasts", "stockout_risks", "forecast_explanations", "cumulative_forecasts",
+    "forecast_overrides",
 )  # fmt: skip
 
 # Products whose columns have grown: by the fingerprint of their contract then, the columns that it lacked and what

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.contracts.columns import (
+    DEMAND_CLASSES,
     QUANTILE_COLUMNS,
     QUANTILES,
     run_columns,
@@ -139,6 +140,91 @@ FORECAST_ACCURACY = Contract(
             "is not observed: of slow movers shelves are empty more often than demand goes unmet, so probabilities "
             "from positions look too low."
         ),
+    ),
+)  # fmt: skip
+
+# Forecasts that the value of an override is told by, in the order in which they are made: `rules` is the forecast that
+# planners found (after the policy's rules that act before them), `override` the published one.
+VALUE_STAGES: Final = ("seasonal_naive", "base", "reconciled", "rules", "override")
+DIRECTIONS: Final = ("up", "down", "none")
+# By how much of the forecast that was found it is moved: below a tenth, up to three tenths, more.
+CHANGE_SIZES: Final = ("small", "medium", "large", "none")
+
+_STAGE_MEANINGS: Final = {
+    "seasonal_naive": "the last same weekday known at the prediction date",
+    "base": "base_units",
+    "reconciled": "reconciled_units, the model's untouched forecast",
+    "rules": "the forecast that planners found, after rules of the policy that act before them; the published one of "
+    "rows that rules alone moved",
+    "override": "forecast_units, as published",
+}
+
+FORECAST_VALUE_ADDED = Contract(
+    name="forecast_value_added",
+    grain="one published run, one target date, one override or rule, one direction, size and demand class",
+    description="What overrides were worth: errors of every stage of the same overridden forecasts, side by side, as "
+    "sums that add up over any period.",
+    columns=(
+        *run_columns(),
+        *step_columns(),
+        Column("override_id", pl.String, "the override that moved the rows, of several the last; or the rule"),
+        Column("planner", pl.String, "whose override it is; `policy` of rules"),
+        Column("reason", pl.String, "code of the reason, or name of the rule"),
+        Column("is_rule", pl.Boolean, "whether rules of the policy alone moved the rows, and no planner"),
+        Column(
+            "direction",
+            pl.String,
+            "whether planners (of rules: the rules) raised the forecast or lowered it, all of them together; `none` "
+            "where they asked for what was there",
+            one_of=DIRECTIONS,
+        ),
+        Column(
+            "size",
+            pl.String,
+            "by how much of the forecast that they found: `small` below 10%, `medium` up to 30%, `large` more, or "
+            "anything where it was zero; rounded to a tenth of a percent before",
+            one_of=CHANGE_SIZES,
+        ),
+        Column("demand_class", pl.String, "class of the series", one_of=DEMAND_CLASSES),
+        Column("rows", pl.Int64, "forecasts judged: sales are known, and no empty shelf is", at_least=0),
+        Column("rows_without_actual", pl.Int64, "forecasts not judged: no sales are known yet", at_least=0),
+        Column("rows_left_out", pl.Int64, "forecasts not judged: the shelf is known to have been empty", at_least=0),
+        units_column("sales_units", "units sold of the rows judged"),
+        *(
+            column
+            for stage, meaning in _STAGE_MEANINGS.items()
+            for column in (
+                units_column(f"{stage}_absolute_error_units", f"absolute differences of forecast and sales: {meaning}"),
+                units_column(f"{stage}_error_units", "the same with their signs: forecast less sales", signed=True),
+            )
+        ),
+        Column("moved_squared_units2", SQUARED_UNITS, "squares of what overrides moved, in units squared", at_least=0),
+        Column(
+            "moved_times_needed_units2",
+            SQUARED_UNITS,
+            "what overrides moved times what was to be moved (sales less the forecast that they found); divided by "
+            "the column before, the share of moves that came true, by least squares",
+        ),
+    ),
+    key=(
+        "cadence", "prediction_date", "model_version", "forecast_horizon", "revision", "target_date",
+        "override_id", "direction", "size", "demand_class",
+    ),
+    promises=(
+        "Every overridden forecast of a measured day is counted in one row, judged or not.",
+        "All stages of a row are judged by the same sales of the same series.",
+    ),
+    limits=(
+        (
+            "Forecasts are of demand, so days whose shelf is known to have been empty are left out. High demand is "
+            "what empties shelves, so that on what is left a forecast that was raised looks worse than it was."
+        ),
+        "Where several planners moved a row, the whole move counts for the last one whose override changed it.",
+        (
+            "An override moves the runs of many days: the same sales judge each of them, so that rows of several runs "
+            "hang together."
+        ),
+        "Seasonal naive is the last same weekday known at the prediction date, of four weeks; unknown counts as none.",
     ),
 )  # fmt: skip
 

@@ -61,6 +61,7 @@ class Contract:
         limits: What it does not say.
         enrichments: Which missing values of a feed's row another source may give. Columns that may be null and are not
             among them say something by being null.
+        may_have_no_rows: Whether a frame without any row says something too.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Contract:
     promises: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     enrichments: tuple[Enrichment, ...] = ()
+    may_have_no_rows: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -109,11 +111,11 @@ class Contract:
             frame: Any number of rows; columns and their order exactly as in the contract.
 
         Raises:
-            ContractError: Naming each broken promise with its first failing rows. An empty frame also breaks it.
+            ContractError: Naming each broken promise with its first failing rows. An empty frame also breaks most.
         """
         from pandera.errors import SchemaErrors
 
-        if frame.is_empty():
+        if frame.is_empty() and not self.may_have_no_rows:
             raise ContractError(self.name, ["it has no rows"], remedy="Check the source and the date range.")
         try:
             self.pandera().validate(frame, lazy=True)

@@ -1,4 +1,4 @@
-"""The policy: bounds of gates, which of them may be overridden, risk bands and calibration targets, as one document.
+"""The policy: bounds of gates, risk bands, targets, uses of real time and rules of planning, as one document.
 
 What belongs here: the sections with what each number means and may be, reading a document, and what two of them differ
 in. What does not: which policy is in force (`resources.ledger.entries.policy`), or holding anything against it.
@@ -29,6 +29,8 @@ _GATES_OF_MERIT: Final = f"Gates of merit are: {', '.join(MERIT_GATES)}."
 # What real time may be asked for where nobody has approved more.
 USES: Final = ("emergency_replenishment", "stockout_check", "what_if")
 _USE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_UPLIFT: Final = re.compile(r".+@[^:=@]+:[^=@]+=(-(100|\d{1,2})|[+]?\d{1,4})(\.\d{1,6})?")
+_PRESENTATION: Final = re.compile(r"[^:=@]+:[^=@]+=\d{1,6}(\.\d{1,6})?")
 _VERSION_DIGITS: Final = 12
 
 PolicyValue = float | tuple[str, ...]
@@ -69,15 +71,72 @@ def _gate_names(name: str, said: Any) -> tuple[str, ...]:
 
 
 def _uses(name: str, said: Any) -> tuple[str, ...]:
-    is_list = isinstance(said, Sequence) and not isinstance(said, str)
-    wrong = [each for each in said if not isinstance(each, str) or not _USE.fullmatch(each)] if is_list else [said]
-    if wrong:
+    return _texts(name, said, _USE, "Name uses by lower-case letters, digits and underscores, such as `store_visit`.")
+
+
+def _codes(name: str, said: Any) -> tuple[str, ...]:
+    return _texts(
+        name, said, _USE, "Name reasons by lower-case letters, digits and underscores, such as `local_event`."
+    )
+
+
+def _uplifts(name: str, said: Any) -> tuple[str, ...]:
+    return _one_each(name, _texts(name, said, _UPLIFT, "Write each as `midsummer@category:dairy=20`, from -100."))
+
+
+def _presentations(name: str, said: Any) -> tuple[str, ...]:
+    return _one_each(name, _texts(name, said, _PRESENTATION, "Write each as `category:dairy=2`, in units a day."))
+
+
+def _one_each(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse two values of the same node and event: both would count."""
+    nodes = [text.rpartition("=")[0] for text in texts]
+    twice = sorted({node for node in nodes if nodes.count(node) > 1})
+    if twice:
         raise InputError(
-            f"`{name}` cannot have {first_ten(repr(each) for each in wrong)}.",
-            remedy="Name uses by lower-case letters, digits and underscores, such as `store_visit`.",
+            f"`{name}` has {first_ten(f'`{node}`' for node in twice)} more than once.",
+            remedy="Leave one of each.",
             key=name,
         )
+    return texts
+
+
+def _texts(name: str, said: Any, form: re.Pattern[str], remedy: str) -> tuple[str, ...]:
+    is_list = isinstance(said, Sequence) and not isinstance(said, str)
+    wrong = [each for each in said if not isinstance(each, str) or not form.fullmatch(each)] if is_list else [said]
+    if wrong:
+        raise InputError(f"`{name}` cannot have {first_ten(repr(each) for each in wrong)}.", remedy=remedy, key=name)
     return tuple(sorted({*said}))
+
+
+@dataclass(frozen=True)
+class ProductRule:
+    """A rule for the series of a product node.
+
+    Attributes:
+        event: Name of the event on whose days it holds; empty where it holds every day.
+        level: `total`, a level of the product hierarchy, or `sku`.
+        node: Node of that level.
+        value: Percent, or units a day of each series, as a decimal number.
+    """
+
+    event: str
+    level: str
+    node: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ProductRule":
+        """Read a value of the policy.
+
+        Example:
+            >>> ProductRule.parse("midsummer@category:dairy=20")
+            ProductRule(event='midsummer', level='category', node='dairy', value='20')
+        """
+        of, _, value = text.rpartition("=")
+        event, _, node = of.rpartition("@")
+        level, _, name = node.partition(":")
+        return cls(event, level, name, value)
 
 
 @dataclass(frozen=True)
@@ -147,6 +206,27 @@ class RealTimeRules:
 
 
 @dataclass(frozen=True)
+class PlanningRules:
+    """Section `planning`: what planners may say of forecasts, and rules that move them."""
+
+    reasons: tuple[str, ...] = _names(
+        ("assortment", "competitor", "event", "other", "price_change", "promotion", "supply", "weather"),
+        "codes of reasons that an override may have, sorted; `delisted` and `not_yet_listed` always may",
+        _codes,
+    )
+    needs_approval: float = _number(0.0, 0.0, 1.0, "1 where a second person has to approve each override, else 0")
+    largest_change_percent: float = _number(
+        200.0, 1.0, 100_000.0, "change of a node's forecast, in percent, above which an override has to be confirmed"
+    )
+    event_uplifts: tuple[str, ...] = _names(
+        (), "uplifts of events, each as EVENT@LEVEL:NODE=PERCENT, LEVEL a product level or `total:total`", _uplifts
+    )
+    minimum_presentation: tuple[str, ...] = _names(
+        (), "least units a day of each series of a product node, each as LEVEL:NODE=UNITS", _presentations
+    )
+
+
+@dataclass(frozen=True)
 class Policy:
     """A whole policy; without arguments the one that holds where nobody has applied any.
 
@@ -160,6 +240,7 @@ class Policy:
         risk_bands: Where bands of stock-out risk begin.
         calibration: Targets of calibration.
         real_time: Which uses of real time are approved.
+        planning: What planners may say of forecasts, and rules that move them.
     """
 
     gates: GateBounds = GateBounds()
@@ -167,6 +248,7 @@ class Policy:
     risk_bands: RiskBands = RiskBands()
     calibration: CalibrationTargets = CalibrationTargets()
     real_time: RealTimeRules = RealTimeRules()
+    planning: PlanningRules = PlanningRules()
 
     @property
     def document(self) -> dict[str, dict[str, Any]]:

@@ -21,12 +21,17 @@ class RunOptions:
         workers: Processes that fit series; None for all cores.
         policy: Version of the policy whose risk bands hold; empty for those of the model version, as where nobody has
             applied a policy; None for the policy in force when the run is made.
+        overrides: Ids of the overrides of planners that move its forecasts; None for those in force when it is made.
+        observed_until: Of a revision, the newest day that has been sold: days up to it are moved by what moved them in
+            the revision before; None for that of today.
     """
 
     history_days: int = 364
     risk_paths: int = 300
     workers: int | None = None
     policy: str | None = None
+    overrides: tuple[str, ...] | None = None
+    observed_until: date | None = None
 
 
 DEFAULT_OPTIONS: Final = RunOptions()
@@ -40,11 +45,14 @@ class CorrectionRequest:
         known_until: Moment of knowledge, in UTC; rows that became known later do not exist for the run.
         by: Who decided; may be empty only where nothing is published.
         reason: Why, likewise.
+        of_overrides: Whether it is made for overrides alone: from the forecasts of the revision before, which is of the
+            same moment of knowledge.
     """
 
     known_until: datetime
     by: str = ""
     reason: str = ""
+    of_overrides: bool = False
 
 
 @dataclass(frozen=True)

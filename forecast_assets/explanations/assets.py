@@ -4,7 +4,13 @@ from datetime import date
 
 import dagster as dg
 
-from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.core.keys import Cadence
 from forecast_assets.explanations.stage import explain
 from forecast_assets.scoring.assets import run_context, run_stage, scoring_asset
@@ -19,7 +25,7 @@ def build_forecast_explanations_asset(cadence: Cadence, start: date) -> dg.Asset
         FORECAST_EXPLANATIONS,
         start,
         group="explanations",
-        deps=[BASE_FORECASTS.name, RECONCILED_FORECASTS.name, STOCKOUT_RISKS.name],
+        deps=[BASE_FORECASTS.name, RECONCILED_FORECASTS.name, FORECAST_OVERRIDES.name, STOCKOUT_RISKS.name],
     )
     def forecast_explanations(
         context: dg.AssetExecutionContext,

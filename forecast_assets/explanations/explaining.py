@@ -6,7 +6,6 @@ risk_wording, not_computed), or any estimate.
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import COMPONENTS, FORECAST_EXPLANATIONS, SERIES_STEP_KEY
@@ -30,7 +29,7 @@ _FEW_ROWS: Final = 5_000
 
 def explanation_frame(
     base: pl.DataFrame,
-    reconciled: pl.DataFrame,
+    forecasts: pl.DataFrame,
     risks: pl.DataFrame,
     context: ExplanationContext | None = None,
 ) -> pl.DataFrame:
@@ -38,7 +37,7 @@ def explanation_frame(
 
     Args:
         base: `OF_BASE` of `base_forecasts`.
-        reconciled: `OF_RECONCILED` of `reconciled_forecasts`, the same rows in the same order.
+        forecasts: `OF_RECONCILED` of `reconciled_forecasts` as `overridden`, the same rows in the same order.
         risks: `OF_RISKS` of `stockout_risks`, the same rows in the same order.
         context: What the words tell besides the numbers; what is left out is not spoken of.
 
@@ -49,9 +48,9 @@ def explanation_frame(
     Raises:
         InputError: If the three frames do not have the same rows in the same order.
     """
-    _require_same_rows(base, reconciled, "reconciled forecasts")
+    _require_same_rows(base, forecasts, "reconciled forecasts")
     _require_same_rows(base, risks, "stock-out risks")
-    drivers = _drivers(base, reconciled, risks)
+    drivers = _drivers(base, forecasts, risks)
     words = _words(base, risks, drivers, context or ExplanationContext())
     rows = [base[name] for name in (*SERIES_STEP_KEY, "target_date")]
     exact = [to_units(millionths, name) for name, millionths in drivers.items()]
@@ -70,13 +69,13 @@ def _require_same_rows(base: pl.DataFrame, other: pl.DataFrame, name: str) -> No
     )
 
 
-def _drivers(base: pl.DataFrame, reconciled: pl.DataFrame, risks: pl.DataFrame) -> dict[str, Millionths]:
-    forecast = from_units(reconciled["reconciled_units"])
+def _drivers(base: pl.DataFrame, forecasts: pl.DataFrame, risks: pl.DataFrame) -> dict[str, Millionths]:
+    model, forecast = (from_units(forecasts[name]) for name in ("reconciled_units", "forecast_units"))
     lost = from_units(known_or_zero(risks["expected_lost_units"]))
     return {
         **{name: from_units(base[name]) for name in COMPONENTS},
-        "reconciliation_units": forecast - from_units(base["base_units"]),
-        "override_units": np.zeros_like(forecast),
+        "reconciliation_units": model - from_units(base["base_units"]),
+        "override_units": forecast - model,
         "forecast_units": forecast,
         "stock_units": -lost,
         "expected_sales_units": forecast - lost,

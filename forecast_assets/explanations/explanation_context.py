@@ -10,11 +10,12 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from forecast_assets.contracts import ALL_STORES, FEEDS
+from forecast_assets.contracts import FEEDS
 from forecast_assets.core.rows import are_same_rows
 from forecast_assets.explanations.forecast_wording import FACT_TYPES
 from forecast_assets.explanations.risk_wording import STOCK_FACTS
 from forecast_assets.features.panel import SERIES_KEY
+from forecast_assets.history.events import events_of_stores
 
 # Facts by row, with their types; what is not known is null, and its phrase is left out.
 ROW_FACTS: Final = {
@@ -40,6 +41,7 @@ class ExplanationContext:
         events: `store_id, target_date, event_names, payday_names`, one row per store and day that has events.
         covariates: `store_id, target_date, covariate_names`, one row per store and day with a covariate far from usual.
         gaps: `store_id, sku_id, step, node_name, node_gap_share`: see `largest_gaps`.
+        overrides: `store_id, sku_id, step, override_words`, one row per row that an override or rule is about.
         longest_days: Days since the first row of the series of the whole run known longest, where `series` are a few of
             them; None where they are all.
     """
@@ -50,6 +52,7 @@ class ExplanationContext:
     events: pl.DataFrame | None = None
     covariates: pl.DataFrame | None = None
     gaps: pl.DataFrame | None = None
+    overrides: pl.DataFrame | None = None
     longest_days: float | None = None
 
     def row_facts(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -65,6 +68,7 @@ class ExplanationContext:
             (self.events, _EVENT_KEY),
             (self.covariates, _EVENT_KEY),
             (self.gaps, _STEP_KEY),
+            (self.overrides, _STEP_KEY),
         )
         told = rows
         for part, key in parts:
@@ -115,12 +119,7 @@ def events_by_store(
         `store_id, target_date, event_names, payday_names`, the names of a day joined with `and`, those that recur and
         the others each by themselves, null where there is none; sorted by store and day.
     """
-    own = stores.unique().sort().alias("store_id").to_frame()
-    scopes = [own.with_columns(store_node=pl.lit(ALL_STORES)), own.with_columns(store_node=pl.col("store_id"))]
-    if memberships is not None:
-        scopes.append(memberships.join(own, on="store_id", how="semi").select("store_id", store_node="node_id"))
-    named = events.select("event_name", "store_node", target_date="event_date").join(pl.concat(scopes), on="store_node")
-    distinct = named.select("store_id", "target_date", "event_name").unique().sort(pl.all())
+    distinct = events_of_stores(events, stores, memberships)
     is_payday = pl.col("event_name").is_in(list(recurring))
     return distinct.group_by(_EVENT_KEY, maintain_order=True).agg(
         event_names=_joined(pl.col("event_name").filter(~is_payday)),

@@ -44,6 +44,7 @@ FACT_TYPES: Final = {
     "payday_names": pl.String,
     "covariate_names": pl.String,
     "node_name": pl.String,
+    "override_words": pl.String,
     "age_days": pl.Float64,
     "days_since_sale_days": pl.Float64,
     "planned_price_ratio": pl.Float64,
@@ -53,6 +54,8 @@ FACT_TYPES: Final = {
 LEARNED: Final = "LightGBM"
 # Models of new series that stand on their parents have names that begin so.
 BORROWED: Final = "BorrowedLevel"
+
+OVERRIDE: Final = "override_units"
 
 _WORTH_SAYING: Final = 0.02
 _LEAST_MANY: Final = 0.05
@@ -69,7 +72,8 @@ def worth_saying(drivers: Mapping[str, Floats]) -> dict[str, pl.Series]:
     """
     level = np.abs(drivers["level_units"])
     least = np.maximum(np.where(level >= MANY_UNITS, _LEAST_MANY, _LEAST_FEW), _WORTH_SAYING * level)
-    is_said = {name: np.abs(drivers[name]) >= least for name in _EFFECTS}
+    # Somebody answers for an override, however small it is.
+    is_said = {name: drivers[name] != 0.0 if name == OVERRIDE else np.abs(drivers[name]) >= least for name in _EFFECTS}
     return {
         name: pl.Series(_said(name), pa.array(drivers[name], mask=~rows))
         for name, rows in is_said.items()
@@ -231,6 +235,11 @@ def _reconciliation() -> pl.Expr:
     return moved + pl.coalesce(why, pl.lit(""))
 
 
+def _override() -> pl.Expr:
+    """Who says so, what and why, then the units."""
+    return pl.format("{} ({})", pl.coalesce("override_words", pl.lit("an override")), signed(pl.col(_said(OVERRIDE))))
+
+
 def _driver(column: str, subject: pl.Expr, *, plural: pl.Expr | bool = False) -> pl.Expr:
     return pl.concat_str(subject, pl.lit(" "), adds(pl.col(_said(column)), plural=plural))
 
@@ -254,5 +263,5 @@ _EFFECTS: Final[Mapping[str, Callable[[], pl.Expr]]] = {
     "relatives_units": _relatives,
     "availability_units": _availability,
     "reconciliation_units": _reconciliation,
-    "override_units": lambda: _driver("override_units", pl.lit("an override")),
+    OVERRIDE: _override,
 }

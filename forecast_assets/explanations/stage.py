@@ -12,6 +12,7 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
     PRICES,
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
@@ -20,6 +21,7 @@ from forecast_assets.explanations.covariates_told import covariates_by_store
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.explanation_context import ExplanationContext, events_by_store
 from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.explanations.overrides_told import override_words
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
@@ -43,19 +45,22 @@ def explain(run: RunContext) -> StageResult:
     risks = run.upstream(STOCKOUT_RISKS.name)
     reconciled = run.version(risks.inputs[RECONCILED_FORECASTS.name])
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
-    forecast, moved = run.read(base, OF_BASE), run.read(reconciled, OF_RECONCILED)
+    forecast, moved = run.read(base, OF_BASE), run.forecasts(reconciled, risks.inputs, OF_RECONCILED)
     nodes = run.read(run.version(reconciled.inputs[BASE_NODE_FORECASTS.name]))
     gaps = largest_gaps(forecast, moved, nodes, run.hierarchy)
     horizon = run.key.forecast_horizon
     told = explanation_context(
         run.history, run.features, run.hierarchy, run.artifact, horizon, forecast, gaps,
         plan=_plan(run.history, horizon), events=events_ahead(run.history, horizon),
+        overrides=run.overrides(risks.inputs),
     )  # fmt: skip
     risk = run.read(risks, OF_RISKS)
     frame = explanation_frame(forecast, moved, risk, told)
     inputs = {
         **run.inputs,
         **{made.product: made.version for made in (base, reconciled, risks)},
+        # Words and numbers are of the overrides that the risks are of.
+        **{name: version for name, version in risks.inputs.items() if name == FORECAST_OVERRIDES.name},
     }
     return StageResult(
         {FORECAST_EXPLANATIONS.name: frame},
@@ -76,6 +81,7 @@ def explanation_context(
     *,
     plan: pl.DataFrame | None,
     events: pl.DataFrame | None,
+    overrides: pl.DataFrame | None = None,
 ) -> ExplanationContext:
     """Return what the words of a run tell besides its numbers.
 
@@ -89,6 +95,7 @@ def explanation_context(
         gaps: See `largest_gaps`.
         plan: Of `ExplanationContext`.
         events: See `events_ahead`.
+        overrides: `forecast_overrides` of the run; None where there is no such product.
     """
     classes = base.filter(pl.col("step") == 1).select(*SERIES_KEY, "demand_class")
     facts = (
@@ -108,6 +115,7 @@ def explanation_context(
         ),
         covariates=_covariates(history, base, hierarchy.series, horizon),
         gaps=gaps,
+        overrides=None if overrides is None or overrides.is_empty() else override_words(overrides),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.core.arrays import Floats
-from forecast_assets.core.quantities import SCALE
+from forecast_assets.core.quantities import SCALE, Millionths, to_millionths
 from forecast_assets.hierarchy import Hierarchy, Sparse
 
 # Below a millionth of a unit a forecast is published as zero, and zero is not scaled.
@@ -51,6 +51,27 @@ def reconcile(
     ratio = np.ones(len(node_mean)) if variance_ratio is None else variance_ratio
     moved[is_moved] += _corrections(discrepancy, summing[:, is_moved], level[is_moved], ratio)
     return np.where(base_mean > _SMALLEST, np.maximum(moved, 0.0), base_mean)
+
+
+def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Millionths) -> Millionths:
+    """Return quantiles of forecasts as they follow when their mean moves.
+
+    Args:
+        quantiles: Any shape.
+        base: Mean before, of a shape that goes with it.
+        reconciled: Mean after, likewise; where that before is zero, quantiles stay as they are.
+    """
+    return scaled(quantiles, growth(base, reconciled))
+
+
+def growth(base: Millionths, reconciled: Millionths) -> Floats:
+    """Return means after over means before; 1 where that before is zero."""
+    return np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
+
+
+def scaled(quantiles: Millionths, factor: Floats) -> Millionths:
+    """Return quantiles times a factor, rounded once; shapes go with each other."""
+    return to_millionths(quantiles * factor / SCALE)
 
 
 def _corrections(discrepancy: Floats, summing: Sparse, level: Floats, ratio: Floats) -> Floats:

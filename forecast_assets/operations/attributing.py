@@ -188,7 +188,10 @@ class RunPair:
     def _coalitions(self, causes: Sequence[str], place: int) -> list[RowRisks]:
         """Assess one series for every coalition, those of the same forecast at once."""
         asked = [
-            (_inputs(causes, each), (_held(causes, each, STOCK), _held(causes, each, RECONCILIATION)))
+            (
+                _inputs(causes, each),
+                (_held(causes, each, STOCK), _held(causes, each, RECONCILIATION), _held(causes, each, OVERRIDE)),
+            )
             for each in range(2 ** len(causes))
         ]
         made = {

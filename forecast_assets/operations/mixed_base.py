@@ -17,8 +17,8 @@ from forecast_assets.contracts import COMPONENTS, QUANTILE_COLUMNS
 from forecast_assets.core.arrays import Bools, Floats, Rows
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, narrowed
 from forecast_assets.features.panel import Panel
+from forecast_assets.models.reconciled_means import moved_quantiles
 from forecast_assets.models.sample_paths.marginals import sells_by_the_piece
-from forecast_assets.reconciliation.reconciling import moved_quantiles
 from forecast_assets.stockout_risk.assessing import correlation_of_days, has_record
 from forecast_assets.stockout_risk.inventory import Demand
 

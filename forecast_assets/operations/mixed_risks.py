@@ -27,8 +27,8 @@ _OF_SERIES: Final = (
 )  # fmt: skip
 
 
-# Whose stock and orders, and whose corrections by reconciliation.
-Variant = tuple[Side, Side]
+# Whose stock and orders, whose corrections by reconciliation, and whose overrides.
+Variant = tuple[Side, Side, Side]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class MixedRisks:
 
         Args:
             inputs: Whose observations, plans and model version.
-            variants: Whose stock and orders, and whose corrections by reconciliation.
+            variants: Whose stock and orders, whose corrections by reconciliation, and whose overrides.
             chosen: [k] places among the common series.
 
         Returns:
@@ -91,7 +91,7 @@ class MixedRisks:
         side, days = inputs[0], mixed.common.columns[inputs[0]]
         rows = mixed.common.rows[side][chosen]
         own = mixed.base(inputs).take(rows)
-        means = np.concatenate([self._corrected(own.units, side, correction, chosen) for _, correction in variants])
+        means = np.concatenate([self._means(own.units, side, whose, chosen) for _, *whose in variants])
         every = np.tile(rows, len(variants))
         found = risk_values(
             means, self._supply(side, variants, chosen), np.tile(own.has_record, len(variants)), paths,
@@ -128,23 +128,31 @@ class MixedRisks:
         assert found is not None, "a series with a record of its status has one"
         return found
 
-    def _corrected(self, base: Millionths, side: Side, correction: Side, chosen: Rows) -> Millionths:
-        """[k, H] reconciled forecasts: common days by either run's corrections, those before and after by the own."""
-        common, horizon = self.mixed.common, base.shape[1]
+    def _means(self, base: Millionths, side: Side, whose: Sequence[Side], chosen: Rows) -> Millionths:
+        """[k, H] forecasts: of common days by either run's corrections and overrides, of others by its own."""
+        correction, override = whose
+        common, runs = self.mixed.common, self.mixed.runs
         out = np.empty_like(base)
-        others = np.setdiff1d(np.arange(horizon), common.columns[side])
-        for whose, days in ((correction, common.columns[side]), (side, others)):
-            run = self.mixed.runs[whose]
-            theirs = common.columns[whose] if len(days) == len(common.days) and days is not others else days
-            cells = np.ix_(common.rows[whose][chosen], theirs)
-            if len(days):
-                out[:, days] = carried_over(base[:, days], run.base[cells], run.reconciled[cells])
+        own = common.columns[side]
+        others = np.setdiff1d(np.arange(base.shape[1]), own)
+        rows = [of[chosen] for of in common.rows]
+        by_either = (own, (correction, common.columns[correction]), (override, common.columns[override]))
+        for days, (corrects, of_correction), (overrides, of_override) in (
+            by_either,
+            (others, (side, others), (side, others)),
+        ):
+            if not len(days):
+                continue
+            cells = np.ix_(rows[corrects], of_correction)
+            corrected = carried_over(base[:, days], runs[corrects].base[cells], runs[corrects].reconciled[cells])
+            moved = runs[overrides].published[..., -1][np.ix_(rows[overrides], of_override)]
+            out[:, days] = np.maximum(corrected + moved, 0)
         return out
 
     def _supply(self, side: Side, variants: Sequence[Variant], chosen: Rows) -> Supply:
         dates = [run.key.prediction_date for run in self.mixed.runs]
         parts = []
-        for stock, _ in variants:
+        for stock, *_ in variants:
             part = self.mixed.supplies[stock].take(self.mixed.common.rows[stock][chosen])
             elapsed = part.order_elapsed_days + (dates[side] - dates[stock]).days
             parts.append(replace(part, order_elapsed_days=np.maximum(elapsed, 0)))

@@ -13,10 +13,13 @@ from typing import Final
 import polars as pl
 
 from forecast_assets.core.errors import InputError, StorageError, first_ten
+from forecast_assets.core.spreadsheets import without_formulas
 from resources.store.blobs import translated
 
 # Endings of files of rows.
 FRAMES: Final = (".parquet", ".csv")
+# Columns of published rows with what people wrote.
+_WORDS: Final = ("by", "note", "scope")
 
 
 def write_frame(frame: pl.DataFrame, out: Path) -> None:
@@ -27,7 +30,10 @@ def write_frame(frame: pl.DataFrame, out: Path) -> None:
         StorageError: If the disk refuses.
     """
     with new_file(out, FRAMES) as scratch:
-        frame.write_parquet(scratch) if out.suffix == ".parquet" else frame.write_csv(scratch)
+        if out.suffix == ".parquet":
+            frame.write_parquet(scratch)
+        else:
+            without_formulas(frame, [name for name in _WORDS if name in frame.columns]).write_csv(scratch)
 
 
 @contextmanager

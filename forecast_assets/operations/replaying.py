@@ -9,13 +9,21 @@ Nothing that is rebuilt is written to the store; the ledger is the one that the 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 
-from forecast_assets.contracts import EVALUATION_REPORTS, FORECASTS, PRODUCTS, PUBLISHED, SERIES_STEP_KEY
+from forecast_assets.contracts import (
+    EVALUATION_REPORTS,
+    FORECAST_OVERRIDES,
+    FORECASTS,
+    PRODUCTS,
+    PUBLISHED,
+    RECONCILED_FORECASTS,
+    SERIES_STEP_KEY,
+)
 from forecast_assets.core.errors import ChangedFileError, InputError, ReplayDifferenceError, first_ten
 from forecast_assets.core.keys import PredictionId, RunKey
 from forecast_assets.core.progress import Progress
@@ -156,10 +164,10 @@ def replay(
         rebuild_snapshots(scratch, [snapshot], progress)
         for made in external_forecasts:
             scratch.predictions.stage(made, key)
-        score(RunContext(scratch, request, progress, {name: made.schema for name, made in recorded.items()}))
+        _rebuild(scratch, request, recorded, progress)
         products = (
             (snapshot, scratch.predictions.staged(snapshot.product, snapshot.key)),
-            *((made, rebuilt_product(scratch, name, str(key))) for name, made in recorded.items()),
+            *((made, rebuilt_product(scratch, name, made.key)) for name, made in recorded.items()),
         )
         return compared(
             stores, scratch, str(key), publication.sequence, products, publication.cpu, assumed, progress,
@@ -167,10 +175,27 @@ def replay(
         )  # fmt: skip
 
 
+def _rebuild(scratch: Stores, request: RunRequest, recorded: Mapping[str, ProductVersion], progress: Progress) -> None:
+    """Make a run again; one of overrides alone after the forecasts of the revision that it went on from."""
+    schemas = {name: made.schema for name, made in recorded.items()}
+    if request.correction is None or not request.correction.of_overrides:
+        score(RunContext(scratch, request, progress, schemas))
+        return
+    key = RunKey.parse(recorded[RECONCILED_FORECASTS.name].key)
+    correction = replace(request.correction, of_overrides=False) if key.revision else None
+    before = replace(request, key=key, correction=correction)
+    score(RunContext(scratch, before, progress, schemas), last=RECONCILED_FORECASTS.name)
+    score(RunContext(scratch, request, progress, schemas), first=FORECAST_OVERRIDES.name)
+
+
 def recorded_products(stores: Stores, publication: Publication) -> dict[str, ProductVersion]:
-    """Return the products that a run made, published or not, in the order in which stages make them."""
+    """Return the products that a run made, published or not, in the order in which stages make them.
+
+    Of one that was made for overrides alone the forecasts are those of the revision that it went on from.
+    """
     behind = stores.predictions.lineage(publication.products.values())
-    made = {each.product: each for each in behind if each.key == str(publication.key)}
+    revisions = {str(replace(publication.key, revision=at)) for at in range(publication.key.revision + 1)}
+    made = {each.product: each for each in behind if each.key in revisions}
     return {name: made[name] for name in PRODUCTS if name in made}
 
 
@@ -178,15 +203,22 @@ def recorded_request(
     key: RunKey, snapshot: ProductVersion, recorded: Mapping[str, ProductVersion], settings: Settings
 ) -> tuple[RunRequest, tuple[str, ...]]:
     """Return the run as it was asked for, and the settings that nobody recorded."""
-    paths = recorded["stockout_risks"].facts.get("risk_paths")
+    paths, applied = recorded["stockout_risks"].facts.get("risk_paths"), recorded.get(FORECAST_OVERRIDES.name)
+    of_overrides = {} if applied is None else applied.facts
+    sold = of_overrides.get("observed_until")
     assumed = () if paths is not None else (f"risk_paths {settings.risk_paths}",)
     options = RunOptions(
         risk_paths=settings.risk_paths if paths is None else paths,
         workers=settings.workers,
         policy=recorded["stockout_risks"].facts.get("policy", ""),
+        overrides=tuple(of_overrides.get("overrides", ())),
+        observed_until=date.fromisoformat(sold) if sold else None,
     )
-    correction = CorrectionRequest(datetime.fromisoformat(snapshot.facts["known_until"])) if key.revision else None
-    return RunRequest(key, options, correction), assumed
+    if not key.revision:
+        return RunRequest(key, options), assumed
+    moment = datetime.fromisoformat(snapshot.facts["known_until"])
+    goes_on = recorded[RECONCILED_FORECASTS.name].key != str(key)
+    return RunRequest(key, options, CorrectionRequest(moment, of_overrides=goes_on)), assumed
 
 
 def _require_rows(stores: Stores, publication: Publication, rows: Sequence[PredictionId]) -> None:

@@ -25,7 +25,7 @@ from forecast_assets.core.errors import IncompleteInputsError, InputError, first
 from forecast_assets.core.keys import CADENCES, RunKey, last_day_over, require_version_name
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
-from forecast_assets.corrections.restatements import require_change, restatement
+from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
 from forecast_assets.history.silence import silences
@@ -41,6 +41,7 @@ from forecast_assets.lifecycle.stage import TrialContext, due_dates, due_day
 from forecast_assets.models.external.artifact import FAMILY as EXTERNAL
 from forecast_assets.operations.batches import find_batch, quarantined
 from forecast_assets.operations.challengers import offer_challenger
+from forecast_assets.operations.overrides import require_other_overrides
 from forecast_assets.reviews.stage import newest_week, require_reviewable, week_end
 from forecast_assets.scoring.preconditions import require_given, require_possible
 from forecast_assets.settings import Settings
@@ -455,6 +456,32 @@ class UseCases(ABC):
         revision = replace(newest.key, revision=newest.key.revision + 1)
         self.require_possible(revision)
         self.make_snapshot(key.prediction_date, correction)
+        return self._published(RunRequest(revision, self.options, correction))
+
+    def publish_overrides(self, key: RunKey, *, by: str, reason: str) -> RunOutcome:
+        """Publish a new revision of a run for overrides that it does not have yet; the revisions before it stay.
+
+        Nothing is forecast anew: the revision goes on from the untouched forecasts of the one before it.
+
+        Args:
+            key: The run; whatever revision it names, the newest is revised.
+            by: Who decided.
+            reason: Why.
+
+        Raises:
+            InputError: If who or why is missing.
+            NotPublishedError: If nothing is published under the key.
+            NothingToCorrectError: If the overrides and rules in force are those that the newest revision has.
+            AlreadyPublishedError: If another revision was quicker.
+        """
+        require_decision("A revision", by, reason)
+        self.stores.predictions.publication(replace(key, revision=0))
+        newest = self.stores.predictions.revisions(key)[-1]
+        require_other_overrides(self.stores, newest)
+        moment = datetime.fromisoformat(source_snapshot(self.stores, newest.products).facts["known_until"])
+        revision = replace(newest.key, revision=newest.key.revision + 1)
+        self.require_possible(revision)
+        correction = CorrectionRequest(moment, by, reason, of_overrides=True)
         return self._published(RunRequest(revision, self.options, correction))
 
     def _published(self, request: RunRequest) -> RunOutcome:

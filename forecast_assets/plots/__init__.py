@@ -19,6 +19,7 @@ from forecast_assets.plots.runs import demand_class_png, risk_calendar_png
 from forecast_assets.plots.series import history_and_fan_png, node_png, totals_png
 from forecast_assets.plots.terminal import terminal_forecast_plot
 from forecast_assets.plots.trials import confidence_sequence_png
+from forecast_assets.plots.value_added import value_added_png
 
 __all__ = [
     "Markdown",
@@ -39,5 +40,6 @@ __all__ = [
     "risk_calendar_png",
     "terminal_forecast_plot",
     "totals_png",
+    "value_added_png",
     "waterfall_png",
 ]

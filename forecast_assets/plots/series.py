@@ -45,7 +45,8 @@ def history_and_fan_png(
     figure, axes = new_axes("units per day")
     after = history.clear() if actuals is None else actuals
     _shade_stockouts(axes, pl.concat([history, after], how="diagonal_relaxed"))
-    axes.plot(*_sales(history), color=INK, linewidth=1.1, label="sales")
+    if history.height:
+        axes.plot(*_sales(history), color=INK, linewidth=1.1, label="sales")
     _draw_fans(axes, forecast)
     _draw_forecast(axes, forecast)
     if after.height:

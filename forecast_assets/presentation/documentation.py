@@ -25,6 +25,7 @@ from forecast_assets.contracts import (
     FEATURE_ANOMALIES,
     FEEDS,
     FORECAST_ACCURACY,
+    FORECAST_VALUE_ADDED,
     PRODUCTS,
     PROMOTION_GATES,
     PUBLISHED,
@@ -76,6 +77,14 @@ The view `audit.forecast_accuracy` over all model versions, with `measured_seque
 `sum(at_most_q975_rows) / sum(quantile_rows)`, of what lies between two quantiles (a PIT histogram) the difference of
 two such columns, the Brier score `sum(brier_loss) / sum(risk_rows)`."""
 
+_VALUE_ADDED: Final = """\
+The view `audit.forecast_value_added` over all model versions, with `measured_sequence` (the ledger entry), `is_newest`
+and `known_until` besides: sum the newest only. Value added by planners, in points of sales, is
+`100 * sum(rules_absolute_error_units - override_absolute_error_units) / sum(sales_units)` where `NOT is_rule`; of rules
+`reconciled_` stands for `rules_`. The share of moves that came true is
+`sum(moved_times_needed_units2) / sum(moved_squared_units2)`. Of several revisions of a run each has its own rows: read
+the newest that has the override."""
+
 _TRIALS: Final = """\
 The views `audit.channel_assignments`, with `assigned_sequence` (the ledger entry) and `is_newest` besides, and
 `audit.challenger_evidence`, with `weighed_sequence` and `is_newest`. Read the newest only.
@@ -117,6 +126,7 @@ def products_markdown() -> str:
         _HEAD,
         *_chapter("Published products", _PUBLISHED, [PRODUCTS[name] for name in PUBLISHED]),
         *_chapter("Accuracy of past forecasts", _ACCURACY, [FORECAST_ACCURACY]),
+        *_chapter("Value added by overrides", _VALUE_ADDED, [FORECAST_VALUE_ADDED]),
         *_chapter("Champion and challenger", _TRIALS, [CHANNEL_ASSIGNMENTS, CHALLENGER_EVIDENCE]),
         *_chapter("Backtests", _BACKTESTS, [BACKTEST_REPORTS]),
         *_chapter("Calibration", _CALIBRATION, [CALIBRATION]),

@@ -28,6 +28,12 @@ tr.first td { font-weight: 600; }
 """.strip()
 
 
+class Html(str):
+    """Text that is HTML already: what stands in it from elsewhere is escaped."""
+
+    __slots__ = ()
+
+
 def html_page(title: str, body: str, *, style: str = "") -> str:
     """Return a page.
 
@@ -62,7 +68,7 @@ def html_image(png: bytes, name: str) -> str:
     return f'<img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{data}">'
 
 
-def html_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def html_table(columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
     """Return a table; numbers to the right."""
     numeric = [any(is_number(row[at]) for row in rows) for at in range(len(columns))]
     shape = ['<{0} class="number">' if is_right else "<{0}>" for is_right in numeric]
@@ -71,10 +77,13 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         "".join(f"{tag.format('td')}{_cell(value)}</td>" for tag, value in zip(shape, row, strict=True)) for row in rows
     ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
+    named = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    return f'<div class="wide"><table>\n{named}<tr>{head}</tr>\n{body}\n</table></div>'
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, Html):
+        return value
     return escape(f"{value:,}" if isinstance(value, int) else str(value))

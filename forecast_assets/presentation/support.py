@@ -45,6 +45,7 @@ class FormField:
         kind: Type of the input, such as `text`, `date` or `number`.
         choices: What can be chosen; empty where anything may be written.
         is_required: Whether it has to be filled.
+        suggestions: Id of the list with what may be written, where there is one on the page.
     """
 
     name: str
@@ -53,6 +54,7 @@ class FormField:
     kind: str = "text"
     choices: Sequence[str] = ()
     is_required: bool = False
+    suggestions: str = ""
 
 
 def html_form(action: str, fields: Sequence[FormField], button: str) -> str:
@@ -73,9 +75,10 @@ def _field(field: FormField) -> str:
         inner = f'<select name="{field.name}">{options}</select>'
     else:
         step = ' step="any"' if field.kind == "number" else ""
+        suggested = f' list="{field.suggestions}"' if field.suggestions else ""
         inner = (
             f'<input name="{field.name}" type="{field.kind}"{step} value="{escape(field.value)}"'
-            f' autocomplete="off"{required}>'
+            f' autocomplete="off"{suggested}{required}>'
         )
     return f"<label>{escape(field.label)} {inner}</label>"
 
@@ -169,7 +172,7 @@ def explained_section(found: Explained) -> str:
             "Why it is what it is",
             found.prediction_id,
             *words,
-            *_drivers(found.explanation),
+            *drivers_shown(found.explanation),
         )
         + html_section(
             "What it was made from",
@@ -179,7 +182,7 @@ def explained_section(found: Explained) -> str:
     )
 
 
-def _drivers(explanation: Mapping[str, Any]) -> tuple[str, str]:
+def drivers_shown(explanation: Mapping[str, Any]) -> tuple[str, str]:
     """Return how drivers add up from the usual day to expected sales: a picture, and its numbers."""
     steps = driver_steps(explanation)
     rows = [(row["name"], units(row["value"])) for row in steps.iter_rows(named=True)]
@@ -323,7 +326,7 @@ def explored_section(
     ) + html_section(
         f"Why, on {shown['target_date']}",
         str(shown["forecast_reason"]),
-        *_drivers(shown),
+        *drivers_shown(shown),
         held and f'<p class="note">{escape(held)}</p>',
     )
 

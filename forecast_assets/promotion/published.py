@@ -72,9 +72,9 @@ def stability_verdict(stores: Stores, pairs: Sequence[tuple[Publication, Publica
 
 def _change(stores: Stores, before: Publication, after: Publication) -> tuple[int, int]:
     """Millionths by which forecasts of the same days changed, and of the later forecasts of them."""
-    first, second = (_read(stores, run, [*_ROW, "forecast_units"]) for run in (before, after))
+    first, second = (_read(stores, run, [*_ROW, "reconciled_units"]) for run in (before, after))
     both = second.join(first, on=_ROW, suffix="_before")
-    later, earlier = from_units(both["forecast_units"]), from_units(both["forecast_units_before"])
+    later, earlier = from_units(both["reconciled_units"]), from_units(both["reconciled_units_before"])
     return int(np.abs(later - earlier).sum()), int(later.sum())
 
 

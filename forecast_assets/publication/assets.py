@@ -17,7 +17,7 @@ from resources.ledger.entries.publish import Publication
 from resources.ledger.log import head_text
 from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource
 
-_CHECKED: Final = ("forecasts", "stockout_risks", "forecast_explanations")
+_CHECKED: Final = ("forecasts", "stockout_risks", "forecast_explanations", "forecast_overrides")
 
 
 def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
@@ -28,7 +28,7 @@ def build_forecasts_asset(cadence: Cadence, start: date) -> dg.AssetsDefinition:
         FORECASTS,
         start,
         group="publication",
-        deps=["base_forecasts", "reconciled_forecasts", "forecast_explanations"],
+        deps=["base_forecasts", "reconciled_forecasts", "forecast_overrides", "forecast_explanations"],
         notes=[
             "Also writes `aggregate_forecasts`: exact sums over every pair of levels, with quantiles by sample paths.",
             "Also writes `cumulative_forecasts`: each series' sums over lead time and first days, with quantiles.",
@@ -60,8 +60,8 @@ def build_published_predictions_asset(
         owners=["team:forecasting"],
         description=(
             "The commit: one ledger entry makes `forecasts`, `aggregate_forecasts`, `cumulative_forecasts`, "
-            "`stockout_risks` and `forecast_explanations` of the run visible at once; then the BI catalogue is "
-            "built.\n\n"
+            "`stockout_risks`, `forecast_explanations` and `forecast_overrides` of the run visible at once; then the "
+            "BI catalogue is built.\n\n"
             "**Key**: cadence, prediction date, model version, forecast horizon, revision.\n\n"
             "**Promise**: refuses products on whose exact bytes a required check has not passed; never overwrites.\n\n"
             "**Limit**: carries no latest; consumers name the model version."

@@ -28,7 +28,7 @@ def forecasts_frame(base: pl.DataFrame, reconciled: pl.DataFrame, explanations: 
 
     Args:
         base: `DESCRIBED` of `base_forecasts`: class and model of each series.
-        reconciled: `reconciled_forecasts`, the same rows in the same order.
+        reconciled: `reconciled_forecasts` as `overridden`, the same rows in the same order.
         explanations: `EXPLAINED` of `forecast_explanations`, the same rows in the same order.
 
     Returns:
@@ -41,7 +41,8 @@ def forecasts_frame(base: pl.DataFrame, reconciled: pl.DataFrame, explanations: 
     for other in (base, explanations):
         _require_same_rows(reconciled, other)
     described = [base[name] for name in ("demand_class", "model_used", "is_fallback", *QUALITY)]
-    joined = reconciled.hstack([*described, explanations["forecast_units"], explanations["expected_sales_units"]])
+    numbers = [explanations["forecast_units"], explanations["expected_sales_units"]]
+    joined = reconciled.drop("forecast_units").hstack([*described, *numbers])
     # Products are written in this order; telling so takes a fraction of sorting all columns once more.
     is_sorted = joined.select(pl.struct(_ORDER).is_sorted()).item()
     return FORECASTS.conform(joined if is_sorted else joined.sort(_ORDER))

@@ -5,7 +5,7 @@ any number that is not there yet, checks, the catalogue, or Dagster.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
@@ -16,6 +16,7 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     CUMULATIVE_FORECASTS,
     FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
     FORECASTS,
     PUBLISHED,
     RECONCILED_FORECASTS,
@@ -28,6 +29,7 @@ from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
+from forecast_assets.overrides.instructions import applied_sets, moves_ahead
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.publication.cumulative import cumulative_frame, terms_of
@@ -37,6 +39,7 @@ from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.publish import Correction, Publication, revision_before
 from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 from resources.stores.products import PredictionStore
 
 # Made beside `forecasts`, from the same products.
@@ -55,7 +58,7 @@ def assemble(run: RunContext) -> StageResult:
     behind = explanations.inputs
     frame = forecasts_frame(
         run.read(run.version(behind[BASE_FORECASTS.name]), DESCRIBED),
-        run.read(run.version(behind[RECONCILED_FORECASTS.name])),
+        run.forecasts(run.version(behind[RECONCILED_FORECASTS.name]), behind),
         run.read(explanations, EXPLAINED),
     )
     series = run.hierarchy.series
@@ -134,8 +137,24 @@ def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:
             remedy="Run it again.",
         )
     before = run.stores.predictions.publication(revision_before(key))
-    require_change(restatement(run.stores, before, asked.known_until))
+    if not _overrides_changed(run.stores, before, products):
+        require_change(restatement(run.stores, before, asked.known_until))
     return Correction(asked.by, asked.reason, known_until=made_from)
+
+
+def _overrides_changed(stores: Stores, before: Publication, products: Mapping[str, str]) -> bool:
+    """Return whether other overrides or rules move days to come than moved them in the revision before.
+
+    Args:
+        stores: Where everything is.
+        before: The revision before.
+        products: Versions of the run's products, by name.
+    """
+    told = [of.get(FORECAST_OVERRIDES.name) for of in (before.products, products)]
+    first, second = ({} if each is None else stores.predictions.version(each).facts for each in told)
+    sold, state = date.fromisoformat(second["observed_until"]), stores.ledger.state()
+    one, other = (moves_ahead(applied_sets(facts)[-1], state, before.key, sold) for facts in (first, second))
+    return one != other
 
 
 def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dict[str, str]:
@@ -144,6 +163,7 @@ def _one_run(store: PredictionStore, products: dict[str, ProductVersion]) -> dic
     expected = {
         "forecast_explanations": explanations.version,
         "stockout_risks": explanations.inputs["stockout_risks"],
+        "forecast_overrides": explanations.inputs["forecast_overrides"],
         "forecasts": products["forecasts"].version,
         "aggregate_forecasts": products["aggregate_forecasts"].version,
         "cumulative_forecasts": products["cumulative_forecasts"].version,

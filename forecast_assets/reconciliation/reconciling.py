@@ -18,7 +18,7 @@ from forecast_assets.core.errors import HierarchyError
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_millionths, to_units
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import NODE
-from forecast_assets.models.reconciled_means import reconcile
+from forecast_assets.models.reconciled_means import growth, reconcile, scaled
 
 # All that is read of base forecasts here.
 OF_BASE: Final = tuple(name for name in RECONCILED_FORECASTS.names if name != "reconciled_units")
@@ -53,23 +53,10 @@ def with_means(base: pl.DataFrame, reconciled: Millionths) -> pl.DataFrame:
     Returns:
         Contract `reconciled_forecasts`, the rows and order of ``base``.
     """
-    factor = _factor(from_units(base["base_units"]), reconciled)
-    quantiles = [to_units(_moved(from_units(base[name]), factor), name) for name in QUANTILE_COLUMNS]
+    factor = growth(from_units(base["base_units"]), reconciled)
+    quantiles = [to_units(scaled(from_units(base[name]), factor), name) for name in QUANTILE_COLUMNS]
     moved = {column.name: column for column in (to_units(reconciled, "reconciled_units"), *quantiles)}
     return pl.DataFrame([moved[name] if name in moved else base[name] for name in RECONCILED_FORECASTS.names])
-
-
-def moved_quantiles(quantiles: Millionths, base: Millionths, reconciled: Millionths) -> Millionths:
-    """Return quantiles of base forecasts as they follow reconciled means; any shape, the same of all three."""
-    return _moved(quantiles, _factor(base, reconciled))
-
-
-def _factor(base: Millionths, reconciled: Millionths) -> Floats:
-    return np.divide(reconciled, base, out=np.ones(np.shape(base)), where=base > 0)
-
-
-def _moved(quantiles: Millionths, factor: Floats) -> Millionths:
-    return to_millionths(quantiles * factor / SCALE)
 
 
 def carried_over(base: Millionths, published_base: Millionths, published: Millionths) -> Millionths:

@@ -37,10 +37,12 @@ class OwnChecks:
     Attributes:
         specs: Return the checks of an asset, as Dagster knows them.
         run: Judge a stored product by them.
+        required: Return the names of those that must accept a product, by its name.
     """
 
     specs: Callable[[dg.AssetKey], Sequence[dg.AssetCheckSpec]]
     run: CheckFunction
+    required: Callable[[str], Sequence[str]]
 
 
 def scoring_asset(

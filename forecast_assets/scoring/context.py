@@ -7,15 +7,22 @@ Nothing is kept outside of a context, so that two runs in one process do not see
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
-from forecast_assets.contracts import BASE_FORECASTS
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
+    RECONCILED_FORECASTS,
+    SALES,
+)
 from forecast_assets.core.errors import NotAcceptedError
-from forecast_assets.core.keys import RunKey
+from forecast_assets.core.keys import RunKey, last_day_over
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.features.panel import Panel
@@ -23,13 +30,16 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family, given_products
+from forecast_assets.overrides.effects import overridden
+from forecast_assets.overrides.instructions import AppliedSet, applied_sets, in_force, kept_sets
 from forecast_assets.scoring.preconditions import require_correctable, require_given, require_possible
 from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
+from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
 from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
-from resources.ledger.present import present
+from resources.ledger.present import present, present_of_days
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, run_folder, snapshot_key
@@ -100,6 +110,9 @@ class RunContext:
             return
         require_possible(self.stores, self.key)
         require_correctable(self.stores, self.request)
+        if self._goes_on_from is not None:
+            self._snapshot = self.version(self._goes_on_from.inputs[_SNAPSHOTS])
+            return
         name = snapshot_key(self.key.prediction_date, self.request.known_until)
         self._snapshot = self.stores.predictions.staged(_SNAPSHOTS, name)
 
@@ -110,7 +123,7 @@ class RunContext:
             NotStagedError: If it has not been made.
             NotAcceptedError: If it was made from another snapshot than this run's: two runs of the key overlapped.
         """
-        made = self._made.get(product) or self.stores.predictions.staged(product, self.key)
+        made = self._made.get(product) or self._before(product) or self.stores.predictions.staged(product, self.key)
         version = made.inputs[_SNAPSHOTS]
         if self._snapshot is None:
             self._snapshot = self.stores.predictions.version(version)
@@ -122,6 +135,19 @@ class RunContext:
             )
         self._made[product] = made
         return made
+
+    def _before(self, product: str) -> ProductVersion | None:
+        """Return what a revision of overrides alone goes on from; None of what it makes itself."""
+        return self._goes_on_from if product == RECONCILED_FORECASTS.name else None
+
+    @cached_property
+    def _goes_on_from(self) -> ProductVersion | None:
+        """The reconciled forecasts of the revision before, where this one is made for overrides alone."""
+        if self.request.correction is None or not self.request.correction.of_overrides:
+            return None
+        before = self.stores.predictions.publication(revision_before(self.key))
+        explained = self.version(before.products[FORECAST_EXPLANATIONS.name])
+        return self.version(explained.inputs[RECONCILED_FORECASTS.name])
 
     @property
     def snapshot(self) -> ProductVersion:
@@ -207,12 +233,104 @@ class RunContext:
             return policies.in_force(present(state).date())
         return policies.require(asked)
 
+    @cached_property
+    def policy_of_overrides(self) -> PolicyRecord:
+        """The policy by whose rules overrides were applied: what follows from them is of the same.
+
+        Stages may be made in processes of their own, and another policy may be applied between two of them.
+
+        Raises:
+            NotStagedError: If overrides have not been applied.
+        """
+        if not self._applies_overrides:
+            return self.policy
+        applied = self.upstream(FORECAST_OVERRIDES.name)
+        return self.stores.ledger.state().part(Policies).require(applied.facts.get("policy", ""))
+
+    @cached_property
+    def applied_sets(self) -> tuple[AppliedSet, ...]:
+        """Which overrides and rules move which days, oldest days first; fixed from the first look.
+
+        Of a revision, days that are sold are moved by what moved them in the revision before.
+
+        Raises:
+            InputError: If there is no override of an id that is asked for.
+        """
+        kept, asked = self.stores.ledger.state().part(PlannedOverrides), self.options.overrides
+        if asked is None:
+            found = in_force(kept.by_id.values(), self.key.prediction_date, self.key.forecast_horizon)
+            asked = tuple(each.id for each in found)
+        own = AppliedSet(asked, self.policy.version if self.policy.sequence else "")
+        if not self.key.revision or self.sold_until <= self.key.prediction_date:
+            return (own,)
+        before = self.stores.predictions.publication(revision_before(self.key)).products.get(FORECAST_OVERRIDES.name)
+        sets = applied_sets({} if before is None else self.version(before).facts)
+        return (*kept_sets(sets, self.sold_until), own)
+
+    @cached_property
+    def sold_until(self) -> date:
+        """The newest day with sales that is over, as asked for or today; a day of the run at most."""
+        last = self.key.prediction_date + timedelta(days=self.key.forecast_horizon)
+        over = last_day_over(present_of_days(self.stores.ledger.state()))
+        asked = self.options.observed_until or self.stores.observations.newest_day(SALES.name, until=over)
+        return min(asked, last)
+
+    def overrides_called(self, names: Iterable[str]) -> list[PlannedOverride]:
+        """Return overrides by their ids.
+
+        Raises:
+            InputError: If there is none of an id.
+        """
+        kept = self.stores.ledger.state().part(PlannedOverrides)
+        return [kept.require(name) for name in names]
+
+    def policy_of(self, version: str) -> PolicyRecord:
+        """Return a policy by its version; that of the release where there is none.
+
+        Raises:
+            InputError: If there is none of the version.
+        """
+        return self.stores.ledger.state().part(Policies).require(version)
+
+    @property
+    def _applies_overrides(self) -> bool:
+        """Whether its products follow from applied overrides; not where a run of before there were any is replayed."""
+        return not self._schemas or FORECAST_OVERRIDES.name in self._schemas
+
+    def forecasts(
+        self, reconciled: ProductVersion, inputs: Mapping[str, Any], columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Return reconciled forecasts and what overrides made of them: `forecast_units` besides, quantiles moved.
+
+        Args:
+            reconciled: The product.
+            inputs: Of what is made from both, so that all of a run follows from the same overrides.
+            columns: Of the product; all if none are named.
+        """
+        return overridden(self.read(reconciled, columns), self.overrides(inputs))
+
+    def overrides(self, inputs: Mapping[str, Any]) -> pl.DataFrame | None:
+        """Return what overrides made of the forecasts that some product follows from; None if it names none.
+
+        Args:
+            inputs: Of the product.
+        """
+        applied = inputs.get(FORECAST_OVERRIDES.name)
+        return None if applied is None else self.read(self.version(applied))
+
     # --- what it makes ---
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What a product of this run names as the start of its lineage."""
         return {_SNAPSHOTS: self.snapshot.version, "model_artifacts": self.model.artifact}
+
+    @property
+    def overrides_input(self) -> dict[str, str]:
+        """What a product that follows from applied overrides names of them."""
+        if not self._applies_overrides:
+            return {}
+        return {FORECAST_OVERRIDES.name: self.upstream(FORECAST_OVERRIDES.name).version}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -231,9 +349,17 @@ class RunContext:
     def read(self, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the rows of a product, every file verified; all columns if none are named.
 
-        Columns that an earlier release did not write have what readers see in their place.
+        Columns that an earlier release did not write have what readers see in their place, and rows of the revision
+        before, where this one goes on from them, are of this one.
         """
-        return read_rows(self.stores.predictions, product, columns)
+        rows = read_rows(self.stores.predictions, product, columns)
+        if "revision" not in rows.columns or product.key == str(self.key) or not self._is_before(product):
+            return rows
+        return rows.with_columns(pl.lit(self.key.revision, pl.Int32).alias("revision"))
+
+    def _is_before(self, product: ProductVersion) -> bool:
+        """Whether a product is one that a revision of overrides alone goes on from."""
+        return self._goes_on_from is not None and product.key == self._goes_on_from.key
 
     def write(self, result: StageResult) -> ProductVersion:
         """Store what a stage made; return the version of its own product.
@@ -250,6 +376,11 @@ class RunContext:
                 facts=result.facts,
             )
         return self._made[result.product]
+
+
+def policy_facts(policy: PolicyRecord) -> dict[str, str]:
+    """Return what a manifest says of the policy of a run; nothing, as before there were any, until one is applied."""
+    return {"policy": policy.version} if policy.sequence else {}
 
 
 def read_rows(store: PredictionStore, product: ProductVersion, columns: Sequence[str] | None = None) -> pl.DataFrame:

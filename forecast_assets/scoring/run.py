@@ -11,11 +11,13 @@ from forecast_assets.base_forecasts.stage import forecast_base
 from forecast_assets.contracts import (
     BASE_FORECASTS,
     FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
     FORECASTS,
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
 from forecast_assets.explanations.stage import explain
+from forecast_assets.forecast_overrides.stage import override
 from forecast_assets.publication.stage import assemble
 from forecast_assets.reconciliation.stage import reconcile
 from forecast_assets.scoring.context import RunContext
@@ -29,6 +31,7 @@ Stage = Callable[[RunContext], StageResult]
 STAGES: Final[Mapping[str, Stage]] = {
     BASE_FORECASTS.name: forecast_base,
     RECONCILED_FORECASTS.name: reconcile,
+    FORECAST_OVERRIDES.name: override,
     STOCKOUT_RISKS.name: assess_risks,
     FORECAST_EXPLANATIONS.name: explain,
     FORECASTS.name: assemble,

@@ -22,10 +22,15 @@ from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
+from forecast_assets.serving.api.override_routes import add_overrides
 from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
+from forecast_assets.serving.pages.door import PlannersDoor
+from forecast_assets.serving.pages.planning import add_planning
+from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
@@ -151,6 +156,10 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     app = create_app(plane, callers)
     add_pages(app, plane, callers)
+    desk = PlanningDesk(plane, None if options.is_sandbox else stores)
+    add_overrides(app, desk, callers)
+    revising = None if options.is_sandbox else Revising(settings.revisions_folder, settings.home, plane.clock)
+    add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
     add_feedback(app, plane, callers, kept, None if events is None else events.known)
     config = uvicorn.Config(
@@ -170,7 +179,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
         host, port = sock.getsockname()[:2]
-        warming = Warming(plane.stores, plane.features, plane.few)
+        warming = Warming(plane.stores, plane.features, plane.few, also=desk.warm)
         if options.with_examples:
             warming.try_once(lambda run: echo(f"Preparing {run} for what-ifs ..."))
             _show_examples(plane, keys, f"http://{host}:{port}", echo)

@@ -153,7 +153,7 @@ def rated_by(
 
 
 def assessed(
-    reconciled: pl.DataFrame,
+    forecasts: pl.DataFrame,
     base: pl.DataFrame,
     panel: Panel,
     supply: Supply,
@@ -165,7 +165,7 @@ def assessed(
     """Assess every row of a run, or of some of its series.
 
     Args:
-        reconciled: `of_reconciled` of `reconciled_forecasts`, n x H rows sorted by series and step.
+        forecasts: `of_reconciled` of `reconciled_forecasts` as `overridden`, n x H rows sorted by series and step.
         base: `step, demand_class, lost_share` of `base_forecasts`, the same rows.
         panel: The same n series in the same order.
         supply: Positions of the same n series.
@@ -179,7 +179,7 @@ def assessed(
     """
     forecast_lost = base["lost_share"].to_numpy().reshape(panel.series.height, -1)
     return risk_frame(
-        reconciled, panel, supply, correlation_of_days(base, rho), thresholds, paths,
+        forecasts, panel, supply, correlation_of_days(base, rho), thresholds, paths,
         lost_share=rated.lost_share, forecast_lost_share=forecast_lost, status=rated.status,
     )  # fmt: skip
 
@@ -197,7 +197,7 @@ def of_reconciled(supply: Supply) -> tuple[str, ...]:
 
 
 def risk_frame(
-    reconciled: pl.DataFrame,
+    forecasts: pl.DataFrame,
     panel: Panel,
     supply: Supply,
     rho: Floats,
@@ -213,7 +213,7 @@ def risk_frame(
     version's classifier, or by rates of the record where it has none; for any other the risk is unknown, not low.
 
     Args:
-        reconciled: `of_reconciled` of `reconciled_forecasts`, n x H rows sorted by store, SKU and step.
+        forecasts: `of_reconciled` of `reconciled_forecasts` as `overridden`, n x H rows sorted by store, SKU and step.
         panel: The same n series in the same order, with a horizon of at least H days.
         supply: Positions of the same n series, see `supply_at`.
         rho: [n] correlation between the days of a series, 0..1.
@@ -225,19 +225,19 @@ def risk_frame(
         status: What the version's classifier says of all n series; None where it has none.
 
     Returns:
-        Contract `stockout_risks`, the rows and order of ``reconciled``. Parts add up to the probability exactly.
+        Contract `stockout_risks`, the rows and order of ``forecasts``. Parts add up to the probability exactly.
 
     Raises:
         InputError: If the series do not line up or the thresholds do not rise within 0..1.
     """
-    _require_same_series(reconciled, panel)
+    _require_same_series(forecasts, panel)
     cuts = _cuts(thresholds)
-    shape = (panel.series.height, reconciled.height // panel.series.height)
-    forecast, record = from_units(reconciled["reconciled_units"]).reshape(shape), has_record(panel)
+    shape = (panel.series.height, forecasts.height // panel.series.height)
+    forecast, record = from_units(forecasts["forecast_units"]).reshape(shape), has_record(panel)
     rated = Rated(lost_share, status)
     values = risk_values(
         forecast, supply, record, paths,
-        demand=lambda: _demand(reconciled, panel, rho, shape),
+        demand=lambda: _demand(forecasts, panel, rho, shape),
         rated=lambda rows: status_days(panel, rated, forecast_lost_share, rows, shape[1]),
     )  # fmt: skip
     method = np.where(supply.has_position, _INVENTORY, np.where(record, _STATUS, _NONE))
@@ -246,7 +246,7 @@ def risk_frame(
         _band(values, cuts),
         pl.Series("risk_method", RISK_METHODS)[np.repeat(method, shape[1])],
     ]
-    return STOCKOUT_RISKS.conform(reconciled.hstack(columns))
+    return STOCKOUT_RISKS.conform(forecasts.hstack(columns))
 
 
 def risk_values(
@@ -317,10 +317,10 @@ def has_record(panel: Panel) -> Bools:
     return np.asarray(~np.isnan(panel.out_of_stock_share).all(axis=1))
 
 
-def _demand(reconciled: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[int, int]) -> Demand:
-    quantiles = [from_units(reconciled[name]).reshape(shape) for name in QUANTILE_COLUMNS]
+def _demand(forecasts: pl.DataFrame, panel: Panel, rho: Floats, shape: tuple[int, int]) -> Demand:
+    quantiles = [from_units(forecasts[name]).reshape(shape) for name in QUANTILE_COLUMNS]
     return Demand(
-        mean=from_units(reconciled["reconciled_units"]).reshape(shape) / SCALE,
+        mean=from_units(forecasts["forecast_units"]).reshape(shape) / SCALE,
         quantiles=np.stack(quantiles, axis=-1) / SCALE,
         rho=rho,
         is_whole_units=sells_by_the_piece(panel.sales),

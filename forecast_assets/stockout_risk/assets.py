@@ -4,7 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from forecast_assets.contracts import RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import FORECAST_OVERRIDES, RECONCILED_FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.keys import Cadence
 from forecast_assets.scoring.assets import run_context, run_stage, scoring_asset
 from forecast_assets.stockout_risk.stage import assess_risks
@@ -19,7 +19,7 @@ def build_stockout_risks_asset(cadence: Cadence, start: date) -> dg.AssetsDefini
         STOCKOUT_RISKS,
         start,
         group="stockout_risk",
-        deps=["feature_snapshots", RECONCILED_FORECASTS.name],
+        deps=["feature_snapshots", RECONCILED_FORECASTS.name, FORECAST_OVERRIDES.name],
     )
     def stockout_risks(
         context: dg.AssetExecutionContext,

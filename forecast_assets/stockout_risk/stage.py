@@ -6,7 +6,7 @@ What belongs here: from a run's reconciled forecasts to its risks. What does not
 from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -22,7 +22,7 @@ from forecast_assets.contracts import (
 from forecast_assets.history import History
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.plots import as_markdown_image, risk_calendar_png
-from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.context import RunContext, policy_facts
 from forecast_assets.scoring.stage import StageResult, Summary
 from forecast_assets.stockout_risk.assessing import assessed, of_reconciled, rated_by
 from forecast_assets.stockout_risk.inventory import Supply, supply_at
@@ -41,31 +41,26 @@ def assess_risks(run: RunContext) -> StageResult:
     """
     reconciled = run.upstream(RECONCILED_FORECASTS.name)
     base = run.version(reconciled.inputs[BASE_FORECASTS.name])
-    frame = _assess(run, reconciled, run.read(base, OF_BASE))
-    inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version}
-    facts = {**run.facts, "risk_paths": run.options.risk_paths, **_policy_facts(run)}
+    inputs = {**run.inputs, RECONCILED_FORECASTS.name: reconciled.version, **run.overrides_input}
+    frame = _assess(run, reconciled, inputs, run.read(base, OF_BASE))
+    facts = {**run.facts, "risk_paths": run.options.risk_paths, **policy_facts(run.policy_of_overrides)}
     return StageResult({STOCKOUT_RISKS.name: frame}, inputs, facts, partial(_summary, frame))
 
 
-def _assess(run: RunContext, reconciled: ProductVersion, base: pl.DataFrame) -> pl.DataFrame:
+def _assess(run: RunContext, reconciled: ProductVersion, inputs: Mapping[str, Any], base: pl.DataFrame) -> pl.DataFrame:
     history, panel = run.history, run.panel
     run.release_panel()
     supply = supply_of(history, panel.series)
     groups = run.hierarchy.product_groups(run.artifact.group_level)
     rated = rated_by(panel, groups, run.hierarchy, run.artifact, run.options.workers)
-    forecast = run.read(reconciled, of_reconciled(supply))
-    thresholds = band_thresholds(run.policy, run.artifact)
+    forecast = run.forecasts(reconciled, inputs, of_reconciled(supply))
+    thresholds = band_thresholds(run.policy_of_overrides, run.artifact)
     return assessed(forecast, base, panel, supply, rated, run.artifact.rho, thresholds, run.options.risk_paths)
 
 
 def band_thresholds(policy: PolicyRecord, artifact: Artifact) -> Mapping[str, float]:
     """Return the lowest probability of each band above the first: of a policy, or of a version until one is applied."""
     return vars(policy.policy.risk_bands) if policy.sequence else artifact.risk_thresholds
-
-
-def _policy_facts(run: RunContext) -> dict[str, str]:
-    """What a manifest says of the policy; nothing, as before there were any, until one is applied."""
-    return {"policy": run.policy.version} if run.policy.sequence else {}
 
 
 def supply_of(history: History, series: pl.DataFrame) -> Supply:

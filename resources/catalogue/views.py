@@ -20,6 +20,7 @@ from forecast_assets.contracts import (
     Contract,
     absent_columns,
 )
+from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import DAILY
 from forecast_assets.core.quantities import UNITS
 from resources.catalogue.audit import AuditRows
@@ -31,8 +32,10 @@ from resources.stores.products import PredictionStore
 # Files of a product by the columns that they lack, with the value to show in their place.
 _Shapes = dict[tuple[tuple[str, int | None], ...], list[str]]
 
-# Of columns that files may lack.
-_SQL_TYPES: Final[Mapping[Any, str]] = {pl.Float64: "DOUBLE", pl.String: "VARCHAR", UNITS: "DECIMAL(18, 6)"}
+_SQL_TYPES: Final[Mapping[Any, str]] = {
+    pl.Float64: "DOUBLE", pl.String: "VARCHAR", UNITS: "DECIMAL(18, 6)", pl.Date: "DATE", pl.Int32: "INTEGER",
+    pl.Boolean: "BOOLEAN",
+}  # fmt: skip
 HIVE_TYPES: Final = "{'prediction_date': DATE, 'model_version': VARCHAR, 'forecast_horizon': INTEGER}"
 _HIVE_KEYS: Final = ("prediction_date", "model_version", "forecast_horizon")
 # As forecast_assets.core.keys.PredictionId writes it.
@@ -73,9 +76,29 @@ def statements(store: PredictionStore, rows: AuditRows) -> Iterator[str]:
                 shapes[absent] += store.paths(store.files(publication, product), by_size=True)
     for model_version in sorted({version for version, *_ in files}):
         yield f"CREATE SCHEMA built.{identifier(model_version)}"
+    # Nobody has to have seen a version's name to find a view's columns.
+    for cadence, product in sorted({of[1:] for of in files}):
+        yield from _view_without_version(cadence, product, sorted({name for name, own, _ in files if own == cadence}))
     for model_version, cadence, product in sorted(files):
         shapes = files[model_version, cadence, product] or {(): [rows.no_rows(PRODUCTS[product])]}
         yield from _product_view(model_version, cadence, product, shapes)
+
+
+def _view_without_version(cadence: str, product: str, versions: Sequence[str]) -> Iterator[str]:
+    """The view that a query finds which names no version: it has the columns, and says what to name instead of rows."""
+    contract, name = PRODUCTS[product], view_name(cadence, product)
+    schemas = first_ten(identifier(version) for version in versions)
+    said = text(
+        f"`{name}` is of a model version, and none is the latest: name one as the schema, such as "
+        f"FROM {identifier(versions[-1])}.{name}. There are {schemas}."
+    )
+    types = {**contract.schema, **({"prediction_id": pl.String} if contract.key == SERIES_STEP_KEY else {})}
+    columns = ", ".join(
+        f"CAST(error({said}) AS {_SQL_TYPES[kind]}) AS {identifier(own)}" for own, kind in types.items()
+    )
+    # The condition is for queries that read no column, such as counts.
+    select = f"SELECT {columns} FROM (SELECT 1) WHERE error({said}) IS NULL"  # noqa: S608
+    yield from _view(f"main.{identifier(name)}", select, f"{_described(contract)} Name a model version to read it.", {})
 
 
 def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> Iterator[str]:

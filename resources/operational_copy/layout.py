@@ -16,7 +16,7 @@ from forecast_assets.contracts import PRODUCTS, PUBLISHED, SERIES_STEP_KEY
 from forecast_assets.core.keys import DAILY, RunKey
 
 # Goes up with every change of the layout, which its fingerprint tells.
-FORMAT: Final = 1
+FORMAT: Final = 2
 FORMAT_TABLE: Final = "copy_format"
 RUNS: Final = "runs"
 RUN_COLUMNS: Final = SERIES_STEP_KEY[:5]

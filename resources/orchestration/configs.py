@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from forecast_assets.core.run import CorrectionRequest, TrainingRequest
+from forecast_assets.core.run import CorrectionRequest, TrainingRequest, parse_moment
 
 
 class CorrectionConfig(dg.Config):
@@ -19,16 +19,32 @@ class CorrectionConfig(dg.Config):
         known_until: Moment of knowledge, ISO 8601; what names no zone is UTC.
         by: Who decided.
         reason: Why.
+        of_overrides: Whether it is made for overrides alone; see `core.run.CorrectionRequest`.
     """
 
     known_until: str
     by: str
     reason: str
+    of_overrides: bool = False
 
     @classmethod
     def of(cls, request: CorrectionRequest) -> "CorrectionConfig":
         """Return a request in Dagster's form."""
-        return cls(known_until=request.known_until.isoformat(), by=request.by, reason=request.reason)
+        return cls(
+            known_until=request.known_until.isoformat(),
+            by=request.by,
+            reason=request.reason,
+            of_overrides=request.of_overrides,
+        )
+
+    @property
+    def request(self) -> CorrectionRequest:
+        """The request.
+
+        Raises:
+            InputError: If its moment of knowledge is none.
+        """
+        return CorrectionRequest(parse_moment(self.known_until), self.by, self.reason, self.of_overrides)
 
 
 class TrainingConfig(dg.Config):

@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 from forecast_assets.core.errors import InputError, StorageError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress
-from forecast_assets.core.run import CorrectionRequest, RunOptions, parse_moment
+from forecast_assets.core.run import CorrectionRequest, RunOptions
 from partitions import MODEL_VERSION, PREDICTION_DATE
 from resources.catalogue.build import refresh_catalogue
 from resources.orchestration.configs import CorrectionConfig
@@ -106,8 +106,7 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             InputError: If its moment of knowledge is none.
         """
-        asked = self.correction
-        return None if asked is None else CorrectionRequest(parse_moment(asked.known_until), asked.by, asked.reason)
+        return None if self.correction is None else self.correction.request
 
     @property
     def known_until(self) -> datetime | None:

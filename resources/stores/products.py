@@ -289,6 +289,8 @@ class PredictionStore(Manifests):
         *,
         since: int,
         required_checks: Sequence[str],
+        value: ProductVersion | None = None,
+        value_checks: Sequence[str] = (),
     ) -> tuple[Measurement, bool]:
         """Commit the measurement of a day, unless its newest one has the same numbers.
 
@@ -298,6 +300,8 @@ class PredictionStore(Manifests):
             product: The product `forecast_accuracy` of the day; its facts say `known_until` and `runs`.
             since: Ledger entry of the newest measurement of the day when the inputs were read; 0 if there was none.
             required_checks: Names of the checks that must have accepted the product.
+            value: The product `forecast_value_added` of the day; None where no forecast of it was overridden.
+            value_checks: Names of the checks that must have accepted that one.
 
         Returns:
             The newest measurement of the day, and whether this call recorded it.
@@ -307,7 +311,10 @@ class PredictionStore(Manifests):
             LostRaceError: If another process recorded other numbers of the day in between.
         """
         passed = self._required(product, lambda _: required_checks)
-        self.verify_files(product)
+        made = [product] if value is None else [product, value]
+        for each in made:
+            self.verify_files(each)
+        valued = {} if value is None else self._required(value, lambda _: value_checks)
         measured = Measurement(
             cadence=cadence,
             target_date=target_date,
@@ -316,16 +323,20 @@ class PredictionStore(Manifests):
             known_until=product.facts["known_until"],
             runs=product.facts["runs"],
             acceptances=passed,
+            value_version="" if value is None else value.version,
+            value_numbers="" if value is None else value.files[0].sha256,
+            value_acceptances=valued,
         )
 
         def as_this(state: LedgerState) -> Measurement | None:
             newest = state.newest_measurement(cadence, target_date)
-            return newest if newest is not None and newest.numbers == measured.numbers else None
+            return newest if measured.says_the_same_as(newest) else None
 
-        records = [acceptance_path(product.version, check) for check in passed]
+        accepted = zip(made, (passed, valued), strict=False)
+        records = [acceptance_path(each.version, check) for each, checks in accepted for check in checks]
 
         def append() -> Entry:
-            names = [*paths_of(self.lineage([product.version])), *records]
+            names = [*paths_of(self.lineage([each.version for each in made])), *records]
             admit = partial(MEASURE.admit, measured, since=since)
             return self.ledger.append(MEASURE.name, MEASURE.body(measured), admit, names=names)
 

@@ -173,6 +173,13 @@ UNSOUND_PRODUCTS: Final[dict[str, dict[str, pl.Expr]]] = {
         "period_days is at least 1": pl.lit(0).cast(UNITS).alias("period_days"),
         "period is one of lead_time": pl.lit("a while").alias("period"),
     },
+    "forecast_overrides": {
+        "application is at least 1": pl.lit(0, pl.Int32).alias("application"),
+        "after_units is at least 0": (-TWO).alias("after_units"),
+        "override_id is not empty": pl.lit("").alias("override_id"),
+        "reason is not empty": pl.lit("").alias("reason"),
+        "prediction_date is below target_date": pl.col("prediction_date").alias("target_date"),
+    },
 }
 
 

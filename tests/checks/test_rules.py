@@ -18,6 +18,7 @@ from forecast_assets.lifecycle.pairs import compared_rows
 from resources.ledger.entries.assign import AssignmentTerms
 from tests.support.products import KEY, KNOWN_UNTIL, make_all
 from tests.support.trial_cases import Said, both, rows_of_days, trial
+from tests.support.value_cases import value_frame, value_row
 
 Break = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -63,7 +64,13 @@ def every_frame() -> dict[str, pl.DataFrame]:
     assigned = assignment_rows("champion", "daily", TRIAL_DAY, terms, stores, [*stores[:3]])
     assert set(assigned["is_challenger_store"]) == {True, False}
     evidence = judge_trial(trial(), compared, measured).rows
-    return {**make_all(), "channel_assignments": assigned, "challenger_evidence": evidence}
+    valued = value_frame([value_row(), value_row("o4-1", published=7), value_row("o5-1", published=10)])
+    return {
+        **make_all(),
+        "channel_assignments": assigned,
+        "challenger_evidence": evidence,
+        "forecast_value_added": valued,
+    }
 
 
 def of_store(column: str, value: object, number: int = 0, *, challenger: bool = True) -> Break:
@@ -89,6 +96,8 @@ BREAKS: dict[str, Break] = {
     "every_level_counts_the_same_units": plus_one("series_without_actual", pl.col("product_level") == "total"),
     "segments_sum_to_all_rows": plus_one("pinball_loss_units", pl.col("segment") == "lumpy"),
     "judged_rows_are_rows": lambda frame: frame.with_columns(pl.col("quantile_rows") + 9),
+    "stages_are_judged_by_the_same_sales": lambda frame: frame.with_columns(pl.col("base_error_units") + 3),
+    "moves_are_in_their_direction": lambda frame: frame.with_columns(direction=pl.lit("up")),
     "last_weeks_sales_were_known_at_the_time": lambda frame: frame.with_columns(pl.col("sales_mean_7d_units") + 1),
     "every_series_has_every_step": without((pl.col("sku_id") == "B") & (pl.col("step") == 7)),
     "target_dates_follow_the_prediction_date": day_later,
@@ -99,6 +108,9 @@ BREAKS: dict[str, Break] = {
     "scores_and_shares_lie_between_zero_and_one": replaced("out_of_distribution_score", 1.5),
     "few_rows_are_out_of_distribution": replaced("out_of_distribution_score", 0.996),
     "reconciliation_keeps_the_total_in_reach": lambda frame: frame.with_columns(pl.col("reconciled_units") * 2),
+    "overrides_begin_with_the_untouched_forecast": plus_one("model_units"),
+    "overrides_follow_one_another": plus_one("before_units", FIRST & (pl.col("application") == 3)),
+    "override_is_what_was_applied": plus_one("override_units"),
     "probabilities_lie_between_zero_and_one": plus_one("stockout_probability"),
     "parts_sum_to_the_probability": plus_one("replenishment_probability"),
     "lost_units_never_exceed_the_forecast": lambda frame: frame.with_columns(pl.col("expected_lost_units") + 4),

@@ -12,6 +12,7 @@ from forecast_assets.core.quantities import publish
 from forecast_assets.explanations.explaining import _FEW_ROWS, OF_BASE, OF_RECONCILED, OF_RISKS, explanation_frame
 from forecast_assets.explanations.explanation_context import ExplanationContext
 from forecast_assets.features.panel import Panel
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.stockout_risk.assessing import risk_frame
 from tests.support.risk_cases import panel, reconciled, supply
 
@@ -130,7 +131,7 @@ def test_unknown_losses_count_as_none() -> None:
 
 def test_what_is_read_of_products_is_all_that_is_needed() -> None:
     base, forecasts, risks = _run()
-    read = base.select(OF_BASE), forecasts.select(OF_RECONCILED), risks.select(OF_RISKS)
+    read = base.select(OF_BASE), overridden(forecasts.select(OF_RECONCILED), None), risks.select(OF_RISKS)
     assert explanation_frame(*read, _features()).equals(explanation_frame(base, forecasts, risks, _features()))
 
 

@@ -107,7 +107,12 @@ def reason(**told: Any) -> str:
             {"reconciliation_units": 0.6, "node_name": NODE, "node_gap_share": 0.06},
             f"{USUAL}; adding up with the levels above adds 0.6 ({NODE} by itself {ABOVE})",
         ),
-        ({"override_units": 5.0}, f"{USUAL}; an override adds 5.0"),
+        ({"override_units": 5.0}, f"{USUAL}; an override (+5.0)"),
+        (
+            {"override_units": -5.0, "override_words": "ana: -5 units a day more, event, rain"},
+            f"{USUAL}; ana: -5 units a day more, event, rain (-5.0)",
+        ),
+        ({"override_units": 0.0, "override_words": "ana: +20%, event"}, USUAL),
         ({"relatives_units": 1.2}, f"{USUAL}; {RELATIVES} add 1.2"),
         ({"relatives_units": -1.2}, f"{USUAL}; {RELATIVES} take away 1.2"),
         (

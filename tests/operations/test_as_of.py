@@ -264,7 +264,7 @@ def test_the_log_says_what_when_who_and_why_newest_first(call: Call) -> None:
     code, told = call("log")
     assert code == 0
     # Columns are as wide as the terminal: what wraps is put together again.
-    accepted = "5 products, 10 checks accepted"
+    accepted = "6 products, 12 checks accepted"
     entries = [" ".join(entry.split()) for entry in re.split(r"\n(?=\d)", told)[1:]]
     assert entries == [
         "6 2025-03-14T08:06:05Z register stat-2: statistical, trained up to 2025-01-01; gates passed",

@@ -28,7 +28,7 @@ from resources.stores.home import Stores, open_stores
 from tests.support.copy_cases import Target
 from tests.support.store_cases import ingest, publish, register, run_key
 
-ROWS = 14 + 28 + 14 + 14 + 6
+ROWS = 14 + 28 + 14 + 14 + 6 + 42
 
 
 @pytest.fixture

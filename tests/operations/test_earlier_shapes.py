@@ -132,7 +132,7 @@ def test_a_product_that_came_later_is_missed_with_words(both: Stores, product: s
     for read in (read_product, scan_product):
         with pytest.raises(UnknownProductError, match=f"no `{product}` of .*{OLD}.*published by a release that made"):
             read(both, published(both), product)
-    with pytest.raises(UnknownProductError, match="no `cumulative_forecasts`"):
+    with pytest.raises(UnknownProductError, match=f"no `{product}`"):
         scan_predictions(both, product, model_version="stat-2")
     with duckdb.connect(str(database), read_only=True) as connection:
         said = connection.table("audit.publications").select("publication_key", f"{product}_version").fetchall()

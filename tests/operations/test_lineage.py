@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.errors import ChangedFileError, InputError, NotPublishedError
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.operations.lineage import lineage_of
@@ -80,7 +81,7 @@ def test_it_leads_to_every_kind_of_thing_that_a_row_was_made_from(stores: Stores
     kinds = {made.product for made in found.products.values()}
     assert kinds == {
         "forecasts", "aggregate_forecasts", "cumulative_forecasts", "stockout_risks", "forecast_explanations",
-        "base_forecasts", "feature_snapshots", "model_artifacts", "evaluation_reports",
+        "forecast_overrides", "base_forecasts", "feature_snapshots", "model_artifacts", "evaluation_reports",
     }  # fmt: skip
     assert found.products[found.model.training_snapshot].facts["prediction_date"] == CUTOFF.isoformat()
     assert [batch.first_event_date.day for batch in found.batches.values()] == [1, 2]
@@ -118,7 +119,7 @@ def test_all_lists_every_batch_and_every_acceptance(stores: Stores) -> None:
     said = lineage_text(found, lists_all=True)
     assert all(f"{name}: {batch.rows:,} rows" in said for name, batch in found.batches.items())
     accepted = [digest for checks in found.publication.acceptances.values() for digest in checks.values()]
-    assert len(accepted) == 10
+    assert len(accepted) == len(CHECKS) * len(PUBLISHED)
     assert all(digest in said for digest in accepted)
 
 

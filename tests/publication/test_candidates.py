@@ -4,15 +4,19 @@ import polars as pl
 import pytest
 
 from forecast_assets.core.errors import InputError
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, forecasts_frame
-from tests.support.products import make_all
+from tests.support.products import make
 
 PARTS = ("base_forecasts", "reconciled_forecasts", "forecast_explanations")
 
 
+def parts() -> dict[str, pl.DataFrame]:
+    return {name: overridden(make(name), None) if name == "reconciled_forecasts" else make(name) for name in PARTS}
+
+
 def test_forecasts_are_put_together_from_products_lined_up() -> None:
-    products = make_all()
-    base, reconciled, explained = (products[name] for name in PARTS)
+    base, reconciled, explained = parts().values()
     made = forecasts_frame(base.select(DESCRIBED), reconciled, explained.select(EXPLAINED))
     assert made["forecast_units"].equals(explained["forecast_units"])
     assert made["demand_class"].equals(base["demand_class"])
@@ -20,7 +24,7 @@ def test_forecasts_are_put_together_from_products_lined_up() -> None:
 
 
 def test_forecasts_are_sorted_whatever_the_order_of_their_products() -> None:
-    products = [make_all()[name] for name in PARTS]
+    products = [*parts().values()]
     upside_down = forecasts_frame(*(product.reverse() for product in products))
     assert upside_down.equals(forecasts_frame(*products))
     assert upside_down.select("store_id", "sku_id", "step").equals(
@@ -31,13 +35,13 @@ def test_forecasts_are_sorted_whatever_the_order_of_their_products() -> None:
 @pytest.mark.parametrize("name", PARTS)
 def test_products_of_other_rows_or_in_another_order_are_refused(name: str) -> None:
     for damaged in (pl.DataFrame.reverse, lambda frame: frame.head(-1)):
-        products = dict(make_all())
+        products = parts()
         products[name] = damaged(products[name])
         with pytest.raises(InputError, match="not the same rows in the same order"):
-            forecasts_frame(*(products[part] for part in PARTS))
+            forecasts_frame(*products.values())
 
 
 def test_a_missing_row_is_named() -> None:
-    base, reconciled, explained = (make_all()[name] for name in PARTS)
+    base, reconciled, explained = parts().values()
     with pytest.raises(InputError, match=r"first only in one: .*'B', 7"):
         forecasts_frame(base, reconciled, explained.filter(~((pl.col("sku_id") == "B") & (pl.col("step") == 7))))

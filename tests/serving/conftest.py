@@ -1,6 +1,6 @@
 """A published retailer behind the data plane, and a client that speaks HTTP to it without a network."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ from forecast_assets.serving.dataplane.plane import DataPlane
 from resources.operational.api_keys import ApiKeys
 from resources.stores.home import open_stores
 from tests.support.callers import Client
+from tests.support.planning_cases import NOW, Planning, planning_on
 from tests.support.small_home import small_stores, without_model
-
-NOW = datetime(2025, 7, 1, 9, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +51,8 @@ def reader_key(keys: ApiKeys) -> str:
 def client(plane: DataPlane, keys: ApiKeys, reader_key: str) -> Client:
     app = create_app(plane, Callers(keys, lambda: NOW))
     return Client(ASGITransport(app=app, raise_app_exceptions=False), reader_key)
+
+
+@pytest.fixture(scope="module")
+def planning(published: tuple[Runner, RunOutcome], tmp_path_factory: pytest.TempPathFactory) -> Planning:
+    return planning_on(published[0], tmp_path_factory.mktemp("planning") / "home")

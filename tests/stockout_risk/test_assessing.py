@@ -9,6 +9,7 @@ import pytest
 from forecast_assets.contracts import STOCKOUT_RISKS
 from forecast_assets.core.errors import InputError
 from forecast_assets.features.panel import Panel
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.stockout_risk.assessing import of_reconciled, risk_frame
 from forecast_assets.stockout_risk.inventory import Supply
 from tests.support.risk_cases import no_supply, panel, reconciled, supply
@@ -113,7 +114,7 @@ def test_thresholds_that_do_not_rise_are_refused(thresholds: dict[str, float]) -
 def test_what_is_read_of_forecasts_is_all_that_is_needed(stock: Supply) -> None:
     on = _mixed_panel()
     forecast = reconciled(on, 2.0)
-    read = forecast.select(of_reconciled(stock))
+    read = overridden(forecast.select(of_reconciled(stock)), None)
     assert read.width < forecast.width
     assert risk_frame(read, on, stock, np.full(3, 0.2)).equals(risk_frame(forecast, on, stock, np.full(3, 0.2)))
 

@@ -12,7 +12,7 @@ from resources.ledger.log import Ledger
 from resources.stores.home import Stores
 from tests.support.store_cases import publish
 
-LATER = ("cumulative_forecasts",)
+LATER = ("cumulative_forecasts", "forecast_overrides")
 GROWN = tuple(name for name in PUBLISHED if absent_columns(name, None))
 
 

@@ -13,8 +13,10 @@ from forecast_assets.contracts import (
     DRIFT_REPORTS,
     FEATURE_ANOMALIES,
     FORECAST_ACCURACY,
+    FORECAST_VALUE_ADDED,
     PROMOTION_GATES,
 )
+from forecast_assets.core.overrides import Override, Scope, override_id
 from forecast_assets.core.policy import DEFAULT_POLICY
 from forecast_assets.drift.judging import DriftJudgement
 from forecast_assets.drift.stage import report_rows
@@ -28,6 +30,8 @@ from resources.ledger.entries.drift import DriftRecord, DriftRecords
 from resources.ledger.entries.evaluate import BacktestRecord
 from resources.ledger.entries.judge import Judgement
 from resources.ledger.entries.judged_days import Signal
+from resources.ledger.entries.override import OVERRIDE, OverrideRecord
+from resources.ledger.entries.override_decision import OVERRIDE_DECISION, OverrideDecision
 from resources.ledger.entries.review import ProposedChange, WeekReview, WeekReviews
 from resources.ledger.log import Entry, Ledger
 from resources.ledger.state import LedgerState
@@ -39,6 +43,7 @@ from resources.stores.home import Stores
 from tests.support import products
 from tests.support.store_cases import CUTOFF, ingest, publish, register, run_key
 from tests.support.trial_cases import Said, assigned, begin, both, judged, measured
+from tests.support.value_cases import value_frame, value_row
 
 LEFTOVER = b"of a run that was killed"
 MONTH = timedelta(days=30)
@@ -85,10 +90,29 @@ def every_kind(stores: Stores) -> None:
     decide(stores.registry, 1, "closed", by="ana", reason="a sale")
     anomalies(stores)
     review(stores)
+    overrides(stores)
     taken = stores.observations.batches()[0].batch_id
     stores.observations.retract(taken, by="ana", reason="another store's file")
     stores.observations.retract(taken, by="ana", reason="it was right", counts_again=True)
     vacuum(stores)
+
+
+def overrides(stores: Stores, **facts: Any) -> OverrideRecord:
+    """Record two overrides that wait for approval; approve one and reject the other."""
+    days = CUTOFF + timedelta(days=2), CUTOFF + timedelta(days=3)
+    said = (
+        Override(Scope.of(sku="A"), *days, "percent", "20", "event", "local festival"),
+        Override(Scope.of(sku="B", store="S"), *days, "zero", "", "delisted", expires_on=days[1]),
+    )
+    record = OverrideRecord(
+        **{"overrides": said, "by": "ana", "observed_until": CUTOFF, "needs_approval": True, **facts}
+    )
+    recorded = OVERRIDE.read(stores.ledger.append(OVERRIDE.name, OVERRIDE.body(record)))
+    if record.needs_approval:
+        for number, status in enumerate(("approved", "rejected"), start=1):
+            said_of = OverrideDecision(status, (override_id(recorded.sequence, number),), "ben", "asked the store")
+            stores.ledger.append(OVERRIDE_DECISION.name, OVERRIDE_DECISION.body(said_of))
+    return recorded
 
 
 def trials(stores: Stores) -> None:
@@ -101,14 +125,21 @@ def trials(stores: Stores) -> None:
 
 
 def measure(stores: Stores, since: int = 0) -> None:
-    """Measure a day of three runs."""
-    made = stores.predictions.write(
-        FORECAST_ACCURACY, products.make_accuracy(), key="daily-2025-01-05",
-        folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
-        facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+    """Measure a day of three runs, some forecasts of which were overridden."""
+    frames = {FORECAST_ACCURACY: products.make_accuracy(), FORECAST_VALUE_ADDED: value_frame([value_row()])}
+    made, value = (
+        stores.predictions.write(
+            contract, frame, key="daily-2025-01-05", folder="accuracy/cadence=daily/target_date=2025-01-05", inputs={},
+            facts={"known_until": "2025-01-06T06:00:00+00:00", "runs": 3},
+        )
+        for contract, frame in frames.items()
     )  # fmt: skip
     stores.predictions.accept(made.version, "sums_agree")
-    stores.predictions.record_measurement("daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"])
+    stores.predictions.accept(value.version, "moves_agree")
+    stores.predictions.record_measurement(
+        "daily", date(2025, 1, 5), made, since=since, required_checks=["sums_agree"], value=value,
+        value_checks=["moves_agree"],
+    )  # fmt: skip
 
 
 def judge(

@@ -111,13 +111,43 @@ def _cumulative_rows() -> list[dict[str, Any]]:
     ]
 
 
+def _override_rows() -> list[dict[str, Any]]:
+    """A planner says one more of a day, a rule one fewer, and what the planner said before of the node is left out."""
+    told = [
+        ("o3-1", False, "add", "1", 4, 5, ""),
+        ("o2-1", False, "percent", "50", 5, 5, "o3-1"),
+        ("minimum_presentation sku:A=4", True, "floor", "4", 5, 4, ""),
+    ]
+    names = ("override_id", "is_rule", "form", "value", "before_units", "after_units", "superseded_by")
+    return [
+        {
+            **_row(sku, step),
+            **dict(zip(names, said, strict=True)),
+            "application": application,
+            "scope": f"sku {sku} in all stores",
+            "model_units": 4,
+            "by": "policy" if said[1] else "ana",
+            "reason": "event",
+            "note": "",
+        }
+        for sku in SKUS
+        for step in range(1, 8)
+        for application, said in enumerate(told, start=1)
+    ]
+
+
 def make(product: str) -> pl.DataFrame:
     """Return one product that keeps every promise."""
     contract = PRODUCTS[product]
     if "product_level" in contract.names:
         rows = _aggregate_rows()
+    elif "application" in contract.names:
+        rows = _override_rows()
     elif "period" in contract.names:
         rows = _cumulative_rows()
+    elif "application" in contract.names:
+        # Nobody has overridden anything.
+        rows = []
     else:
         rows = [_row(sku, step) for sku in SKUS for step in range(1, 8)]
     picked = [{name: row[name] for name in contract.names} for row in rows]

@@ -11,6 +11,7 @@ from forecast_assets.contracts import QUANTILE_COLUMNS, QUANTILES, RECONCILED_FO
 from forecast_assets.core.arrays import Floats
 from forecast_assets.core.quantities import publish
 from forecast_assets.features.panel import Panel
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.stockout_risk.inventory import Demand, Supply
 
 FIRST = date(2025, 1, 6)  # a Monday
@@ -91,7 +92,7 @@ def panel(
 
 
 def reconciled(on: Panel, mean: Any, spread: float = 1.0) -> pl.DataFrame:
-    """Contract `reconciled_forecasts` of a panel's series; quantiles run evenly to (1 +- spread) x mean."""
+    """Contract `reconciled_forecasts` as not overridden, of a panel's series; quantiles run to (1 +- spread) x mean."""
     count, horizon = on.series.height, on.horizon_days
     units = np.broadcast_to(np.asarray(mean, dtype=np.float64), (count, horizon))
     steps = pl.DataFrame({"step": np.arange(1, horizon + 1, dtype=np.int32)})
@@ -106,4 +107,4 @@ def reconciled(on: Panel, mean: Any, spread: float = 1.0) -> pl.DataFrame:
         publish(units, "reconciled_units"),
         *(publish(units * level, name) for level, name in zip(levels, QUANTILE_COLUMNS, strict=True)),
     )
-    return RECONCILED_FORECASTS.conform(frame)
+    return overridden(RECONCILED_FORECASTS.conform(frame), None)

@@ -15,12 +15,13 @@ class Right(StrEnum):
     SUPPORT = "compare predictions, and read what callers were told"
     OPERATE = "see how the service does, and what failed"
     FEEDBACK = "give feedback on predictions"
+    OVERRIDE = "override forecasts, and decide about overrides"
 
 
-# A role has its own rights and those of the ones before it.
+# A role has its own rights and those of the ones before it; but support looks into numbers, and moves none.
 ROLES: Final[dict[str, frozenset[Right]]] = {
     "reader": frozenset({Right.READ}),
-    "planner": frozenset({Right.READ, Right.PREDICT, Right.FEEDBACK}),
+    "planner": frozenset({Right.READ, Right.PREDICT, Right.FEEDBACK, Right.OVERRIDE}),
     "support": frozenset({Right.READ, Right.PREDICT, Right.FEEDBACK, Right.SUPPORT}),
     "operator": frozenset(Right),
 }

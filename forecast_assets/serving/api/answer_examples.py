@@ -103,6 +103,40 @@ _FEEDBACK: Final[dict[str, Any]] = {
     "records": [{"position": 0, "status": "accepted", "feedback_id": "5a0c1c52-7d3e-4f6e-8f0e-6f2a43a5a1b7"}],
 }  # fmt: skip
 # By what the document calls a route, and the status.
+_OVERRIDE: Final[dict[str, Any]] = {
+    "id": "o412-1", "product_level": "category", "product_node": "dairy", "store_level": "total",
+    "store_node": "total", "first_date": "2025-07-03", "last_date": "2025-07-06", "form": "percent", "value": "20",
+    "reason": "event", "note": "local festival", "expires_on": None, "by": "ana", "observed_until": "2025-06-30",
+    "recorded_at": "2025-07-01T09:00:00+00:00", "status": "pending", "decided_by": "", "decided_at": "",
+    "decided_reason": "",
+}  # fmt: skip
+_PREVIEWED: Final[dict[str, Any]] = {
+    "run": _RUN_KEY, "seen": 411, "is_recorded": False, "is_repeated": False, "ids": [], "status": None,
+    "largest_percent": 200.0,
+    "effects": [
+        {
+            "override": "category dairy in all stores, 2025-07-03 to 2025-07-06: +20%", "series": 120, "rows": 480,
+            "rows_moved": 480, "model_units": 5120.5, "before_units": 5120.5, "after_units": 6144.6,
+            "unmet_units": 0.0, "superseded_by": [], "keeps_from": [], "is_unusual": False,
+        }
+    ],
+    "levels": [
+        {
+            "product_level": "total", "store_level": "total", "nodes": 1, "model_units": 81200.0,
+            "before_units": 81200.0, "after_units": 82224.1,
+        }
+    ],
+}  # fmt: skip
+_RECORDED: Final = {**_PREVIEWED, "is_recorded": True, "ids": ["o412-1"], "status": "recorded"}
+_OVERRIDES: Final[dict[str, Any]] = {"overrides": [_OVERRIDE]}
+_DECIDED: Final[dict[str, Any]] = {
+    "overrides": [
+        {
+            **_OVERRIDE, "status": "approved", "decided_by": "ben", "decided_at": "2025-07-01T10:00:00+00:00",
+            "decided_reason": "as agreed on Monday",
+        }
+    ]
+}  # fmt: skip
 EXAMPLES: Final[Mapping[tuple[str, int], tuple[dict[str, Any], ...]]] = {
     ("live", 200): (_LIVE,),
     ("ready", 200): (_READY,),
@@ -117,4 +151,9 @@ EXAMPLES: Final[Mapping[tuple[str, int], tuple[dict[str, Any], ...]]] = {
     ("predict", 200): (_PREDICTED,),
     ("compare", 200): (_COMPARED,),
     ("feedback", 200): (_FEEDBACK,),
+    ("override", 200): (_PREVIEWED, _RECORDED),
+    ("overrides", 200): (_OVERRIDES,),
+    ("approve_override", 200): (_DECIDED,),
+    ("reject_override", 200): (_DECIDED,),
+    ("withdraw_override", 200): (_DECIDED,),
 }

@@ -335,3 +335,74 @@ class FeedbackAnswer(BaseModel):
     dead_lettered: int
     is_repeated: bool = Field(description="whether the same request had come before, and nothing was kept again")
     records: list[_from_dataclass(Outcome, "RecordOutcome")]
+
+
+class OverrideAnswered(BaseModel):
+    """An override as it stands."""
+
+    id: str = Field(description="what it is called")
+    product_level: str
+    product_node: str
+    store_level: str
+    store_node: str
+    first_date: date
+    last_date: date
+    form: str
+    value: str = Field(description="units a day of the node, or percent; empty of zero")
+    reason: str
+    note: str
+    expires_on: date | None
+    by: str = Field(description="who says so")
+    observed_until: date = Field(description="days up to this one are not moved")
+    recorded_at: AwareDatetime
+    status: str = Field(description="pending, recorded, approved, rejected or withdrawn")
+    decided_by: str
+    decided_at: str
+    decided_reason: str
+
+
+class OverridesAnswer(BaseModel):
+    """Overrides, the newest first."""
+
+    overrides: list[OverrideAnswered]
+
+
+class OverrideEffectAnswered(BaseModel):
+    """What one override does to the run; units of all its days together."""
+
+    override: str = Field(description="what is said, in words")
+    series: int
+    rows: int
+    rows_moved: int
+    model_units: float
+    before_units: float
+    after_units: float
+    unmet_units: float
+    superseded_by: list[str]
+    keeps_from: list[str]
+    is_unusual: bool
+
+
+class LevelAnswered(BaseModel):
+    """What becomes of the nodes of a pair of levels that change."""
+
+    product_level: str
+    store_level: str
+    nodes: int
+    model_units: float
+    before_units: float
+    after_units: float
+
+
+class OverridesRecordedAnswer(BaseModel):
+    """What overrides do, and what was recorded."""
+
+    run: str | None = Field(description="the run that they were held against; null of a request that is repeated")
+    seen: int | None = Field(description="ledger entry that this was worked out at; to be sent with what is recorded")
+    is_recorded: bool
+    is_repeated: bool = Field(description="whether the same request had come before, and nothing was recorded again")
+    ids: list[str] = Field(description="of what was recorded, in the order of the request")
+    status: str | None = Field(description="how they stand; null of a dry run")
+    largest_percent: float | None = Field(description="change above which it has to be confirmed")
+    effects: list[OverrideEffectAnswered]
+    levels: list[LevelAnswered]

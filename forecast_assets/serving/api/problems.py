@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from forecast_assets.core.errors import (
     ForecastAssetsError,
@@ -131,4 +132,13 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         what = Problem(status.phrase.lower().replace(" ", "-"), str(error.detail), "See /openapi.json.")
-        return answer(request.scope, status, what, error.headers)
+        headers = {"Allow": _methods_of(app, request)} if status is HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return answer(request.scope, status, what, headers)
+
+
+def _methods_of(app: FastAPI, request: Request) -> str:
+    """Return the methods of an address; the framework names those of the first of its routes alone."""
+    routes = [
+        each for each in app.routes if isinstance(each, Route) and each.matches(request.scope)[0] is not Match.NONE
+    ]
+    return ", ".join(sorted({method for each in routes for method in each.methods or ()}))

@@ -152,6 +152,14 @@ class Comparer:
         """Forecast two runs with inputs of either, so that the first caller does not wait."""
         self._pairs.get((before, after))
 
+    def begin(self, before: RunKey, after: RunKey) -> bool:
+        """Begin the same and do not wait; return whether it is done."""
+        try:
+            self._pairs.get((before, after), timeout=0.0)
+        except TimeoutError:
+            return False
+        return True
+
     def prepare_for(self, question: CompareQuestion) -> None:
         """Make all that a question needs, however long it takes, so that its answer has causes.
 

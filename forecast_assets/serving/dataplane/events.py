@@ -36,8 +36,9 @@ _KEYS: Final = frozenset({*SERIES_STEP_KEY, "target_date", "prediction_id"})
 FORMULAS: Final[Mapping[str, str]] = {
     FEATURES: "the run's snapshot, with the changes laid in where the feeds would have said them",
     BASE: "base_units = exp(log_units) = the sum of its drivers",
-    ADJUSTMENT: "forecast_units = max(base_units + growth * (published_forecast_units - published_base_units), 0), "
-    "where growth = mean base_units / mean published_base_units of the series; 0 where base_units is 0",
+    ADJUSTMENT: "reconciled_units = max(base_units + growth * (published_reconciled_units - published_base_units), 0), "
+    "where growth = mean base_units / mean published_base_units of the series; 0 where base_units is 0; "
+    "forecast_units = reconciled_units, moved by as many percent as overrides moved the published row",
     RISK: "stockout_probability = p = the sum of its parts, the smaller the more stock and orders take away; "
     "log_odds = log(p / (1 - p))",
     EXPLANATION: "forecast_units = the sum of the drivers + reconciliation_units + override_units; "
@@ -186,7 +187,7 @@ def _published(made: WhatIf) -> dict[str, Any]:
     return {
         "outputs of": BASE,
         "published_base_units": _array(made.published_base / SCALE),
-        "published_forecast_units": _array(made.published / SCALE),
+        "published_reconciled_units": _array(made.published / SCALE),
     }
 
 

@@ -178,6 +178,7 @@ def prepared_from(basis: RunBasis, part: RunPart, series: Sequence[StoreSku], en
         is_quarantined=of.get("is_quarantined"),
         base=of["base"],
         reconciled=of["reconciled"],
+        overridden=of.get("overridden"),
         supply=_supply(columns["orders"], of),
         risk_paths=basis.risk_paths,
         risk_thresholds=basis.risk_thresholds,
@@ -196,6 +197,8 @@ def _numbers(prepared: PreparedRun) -> dict[str, Numbers]:
     found |= {"event_series": panel.event_series.T, "base": prepared.base, "reconciled": prepared.reconciled}
     if panel.covariates.names:
         found["store"] = panel.covariates.store
+    if prepared.overridden is not None:
+        found["overridden"] = prepared.overridden
     if prepared.is_quarantined is not None:
         found["is_quarantined"] = prepared.is_quarantined
     said = {name: one for name, one in prepared.statistics.items() if one.code is not None}

@@ -159,12 +159,12 @@ def _end_values(answer: WhatIf, step: int) -> tuple[Millionths, bool]:
 def _inner(found: WhatIfFigures, step: int) -> list[tuple[Millionths, bool]]:
     """Return the same of several questions."""
     base, reconciled, risks = (frame.filter(step=step) for frame in (found.base, found.reconciled, found.risks))
-    mean, before = from_units(reconciled["reconciled_units"]), from_units(base["base_units"])
+    model, forecast = (from_units(reconciled[name]) for name in ("reconciled_units", "forecast_units"))
     columns = [
         *(from_units(base[name]) for name in COMPONENTS),
-        mean - before,
-        np.zeros_like(mean),
-        mean - _known_or_zero(risks["expected_lost_units"]),
+        model - from_units(base["base_units"]),
+        forecast - model,
+        forecast - _known_or_zero(risks["expected_lost_units"]),
         _known_or_zero(risks[RISK]),
     ]
     return list(zip(np.stack(columns, axis=1), risks[RISK].is_not_null().to_list(), strict=True))

@@ -20,6 +20,7 @@ from forecast_assets.contracts import (
     BASE_FORECASTS,
     BASE_NODE_FORECASTS,
     EVENTS,
+    FORECAST_OVERRIDES,
 )
 from forecast_assets.core.arrays import Bools, Groups, Rows
 from forecast_assets.core.errors import InputError, ReplayDifferenceError, first_ten
@@ -29,6 +30,7 @@ from forecast_assets.core.quantities import Millionths, from_units
 from forecast_assets.core.rows import places_by_step
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
 from forecast_assets.explanations.levels_above import largest_gaps
+from forecast_assets.explanations.overrides_told import override_words
 from forecast_assets.explanations.stage import events_ahead, explanation_context
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
@@ -39,6 +41,7 @@ from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
 from forecast_assets.models.forecasts import ForecastInputs, Forecasts
+from forecast_assets.overrides.effects import overridden
 from forecast_assets.scoring.context import build_hierarchy, given_inputs_of, read_rows
 from forecast_assets.serving.dataplane.prepared_key import PreparedKey
 from forecast_assets.serving.dataplane.run_basis import RunBasis
@@ -51,6 +54,7 @@ from resources.stores.home import Stores
 from resources.stores.products import PredictionStore
 
 _KEY: Final = ("store_id", "sku_id")
+_ROW: Final = (*_KEY, "step")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class PreparedRun:
         is_quarantined: [n] whether a row of the last observed day was set aside; None where none was.
         base: [n, H] published base forecasts.
         reconciled: [n, H] published reconciled forecasts.
+        overridden: [n, H] published forecasts; None where nobody has overridden any.
         supply: Stock, terms and open orders of all series.
         risk_paths: Sampled futures of a series with a position.
         risk_thresholds: Lowest stock-out probability of each band above the first, by the run's policy.
@@ -94,6 +99,7 @@ class PreparedRun:
     specs: tuple[FeatureSpec, ...]
     told: ToldFacts
     causes: tuple[str, ...] = ()
+    overridden: Millionths | None = None
 
     @cached_property
     def places(self) -> Mapping[StoreSku, int]:
@@ -143,6 +149,7 @@ class PreparedRun:
             is_quarantined=None if self.is_quarantined is None else self.is_quarantined[rows],
             base=self.base[rows],
             reconciled=self.reconciled[rows],
+            overridden=None if self.overridden is None else self.overridden[rows],
             supply=self.supply.take(rows),
             features=self.features[rows],
             told=self.told.narrowed(rows, horizon),
@@ -206,6 +213,7 @@ def prepare_run(
         specs=basis.specs,
         told=_told(history, features, hierarchy, artifact, run.forecast_horizon, made),
         causes=basis.causes,
+        overridden=made.overridden(run),
     )
     _keep_statistics(prepared, replace(panel, pooled=kept), hierarchy, workers, progress)
     return prepared
@@ -264,11 +272,13 @@ class _Made:
         base: `OF_BASE` of `base_forecasts`.
         nodes: `base_node_forecasts`.
         reconciled: `OF_RECONCILED` of `reconciled_forecasts`.
+        overrides: `forecast_overrides`; without rows where nobody has overridden any.
     """
 
     base: pl.DataFrame
     nodes: pl.DataFrame
     reconciled: pl.DataFrame
+    overrides: pl.DataFrame
 
     @classmethod
     def of(cls, store: PredictionStore, basis: RunBasis) -> "_Made":
@@ -277,13 +287,24 @@ class _Made:
             read_rows(store, basis.base, OF_BASE),
             read_rows(store, nodes),
             read_rows(store, basis.reconciled, OF_RECONCILED),
+            pl.DataFrame(schema=FORECAST_OVERRIDES.schema)
+            if basis.overrides is None
+            else read_rows(store, basis.overrides),
         )
+
+    def overridden(self, run: RunKey) -> Millionths | None:
+        """[n, H] Return published forecasts; None where nobody has overridden any."""
+        if self.overrides.is_empty():
+            return None
+        return _matrix(overridden(self.reconciled, self.overrides)["forecast_units"], run)
 
 
 def _told(
     history: History, features: pl.DataFrame, hierarchy: Hierarchy, artifact: Artifact, horizon: int, made: _Made
 ) -> ToldFacts:
     gaps = largest_gaps(made.base, made.reconciled, made.nodes, hierarchy)
+    if made.overrides.height:
+        gaps = gaps.join(override_words(made.overrides), on=list(_ROW), how="left", maintain_order="left")
     events = events_ahead(history, horizon)
     of_run = explanation_context(
         history, features, hierarchy, artifact, horizon, made.base, gaps, plan=None, events=events

@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from forecast_assets.contracts import BASE_FORECASTS, FORECAST_EXPLANATIONS, RECONCILED_FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import (
+    BASE_FORECASTS,
+    FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
+    RECONCILED_FORECASTS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.core.keys import RunKey
 from forecast_assets.corrections.restatements import source_snapshot
 from forecast_assets.features.specs import FeatureSpec, specs_from_data
@@ -39,6 +45,7 @@ class RunBasis:
         snapshot: Features of its series.
         base: Base forecasts.
         reconciled: Reconciled forecasts.
+        overrides: What overrides made of them; None of runs from before there were any.
         family: Of the model version.
         artifact: Of the model version.
         risk_paths: Sampled futures of a series with a position.
@@ -52,6 +59,7 @@ class RunBasis:
     snapshot: ProductVersion
     base: ProductVersion
     reconciled: ProductVersion
+    overrides: ProductVersion | None
     family: ModelFamily[Any]
     artifact: Artifact
     risk_paths: int
@@ -74,6 +82,7 @@ class RunBasis:
         explanations = store.version(publication.products[FORECAST_EXPLANATIONS.name])
         base = store.version(explanations.inputs[BASE_FORECASTS.name])
         risks = store.version(explanations.inputs[STOCKOUT_RISKS.name]).facts
+        overrides = publication.products.get(FORECAST_OVERRIDES.name)
         policy = stores.ledger.state().part(Policies).require(risks.get("policy", ""))
         return cls(
             key=PreparedKey(
@@ -83,6 +92,7 @@ class RunBasis:
             snapshot=snapshot,
             base=base,
             reconciled=store.version(explanations.inputs[RECONCILED_FORECASTS.name]),
+            overrides=None if overrides is None else store.version(overrides),
             family=family(model.family),
             artifact=artifact,
             risk_paths=risks.get("risk_paths", DEFAULT_PATHS),

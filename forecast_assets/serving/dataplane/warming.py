@@ -9,7 +9,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final, Self
 
-from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.errors import ForecastAssetsError, NotReadyError
 from forecast_assets.core.keys import CADENCES, CHANNELS, RunKey, cadence_of
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
 from forecast_assets.serving.dataplane.row_blocks import RowBlocks
@@ -58,12 +58,19 @@ class Warming:
         features: What predictions take of series.
         few: What reads published rows of few series.
         every_seconds: Between two looks at the ledger.
+        also: Makes ready at each look what else rests on the newest run.
     """
 
     def __init__(
-        self, stores: Stores, features: OnlineFeatures, few: RowBlocks, every_seconds: float = LOOKS_EVERY_SECONDS
+        self,
+        stores: Stores,
+        features: OnlineFeatures,
+        few: RowBlocks,
+        every_seconds: float = LOOKS_EVERY_SECONDS,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         self._stores, self._features, self._few, self._every = stores, features, few, every_seconds
+        self._also = also
         self._next_try: dict[RunKey, float] = {}
         self._seen = 0
         self._stopped = Event()
@@ -91,6 +98,7 @@ class Warming:
         self._seen, runs = state.sequence, runs_to_warm(state)
         # Rows are there in seconds, in the background; preparing a run takes half a minute.
         self._warm_rows([state.publications[run] for run in runs])
+        self._ready_also()
         failed = [error for run in runs if (error := self._warmed(run, told)) is not None]
         self._features.let_go_old()
         if failed:
@@ -121,6 +129,15 @@ class Warming:
             _log.warning("a run could not be prepared: %s", error)
         except BaseException:  # noqa: BLE001 - a defect here must not end the only look at the ledger
             _log.exception("a run could not be prepared")
+
+    def _ready_also(self) -> None:
+        """Make the rest ready; where that fails, whoever asks for it is told."""
+        try:
+            self._also()
+        except NotReadyError:
+            return
+        except Exception:  # noqa: BLE001 - runs are prepared nevertheless
+            _log.exception("what rests on the newest run could not be made ready")
 
     def _warm_rows(self, runs: Sequence[Publication]) -> None:
         """Have rows of runs kept; where that fails, runs are prepared nevertheless, and rows are read from files."""

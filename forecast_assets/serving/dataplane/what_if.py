@@ -21,6 +21,7 @@ from forecast_assets.explanations.explaining import explanation_frame
 from forecast_assets.features.changes import SeriesChange, changed, changed_features, require_changes
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import COMPUTED, Held, HeldApart
+from forecast_assets.overrides.effects import carried_over_overrides, with_forecasts
 from forecast_assets.publication.candidates import forecasts_frame
 from forecast_assets.reconciliation.reconciling import carried_over, with_means
 from forecast_assets.serving.dataplane.laps import ADJUSTMENT, BASE, EXPLANATION, FEATURES, RISK, Laps
@@ -133,7 +134,7 @@ def _answer(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: typ
         forecasts=forecasts,
         risks=made.risks,
         explanations=explanations,
-        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN})),
+        held=tuple(sorted({*prepared.statistics, *_OF_THE_RUN, *_overrides(prepared)})),
         panel=alone,
         supply=made.supply.take(np.arange(1, 2 * len(own), 2)),
         published_base=prepared.base[own],
@@ -142,13 +143,18 @@ def _answer(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: typ
     )
 
 
+def _overrides(prepared: PreparedRun) -> tuple[str, ...]:
+    """What is held of a run that somebody has overridden: by how much."""
+    return () if prepared.overridden is None else ("overrides",)
+
+
 @dataclass(frozen=True)
 class WhatIfFigures:
     """Numbers of k questions without words, each of H days.
 
     Attributes:
         base: Contract `base_forecasts`.
-        reconciled: Contract `reconciled_forecasts`.
+        reconciled: `reconciled_forecasts` with what overrides made of them, see `with_forecasts`.
         risks: Contract `stockout_risks`.
         panel: As published and as changed, in turn.
         supply: Stock and orders, likewise.
@@ -190,7 +196,7 @@ def _forecast(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: t
     laps.lap(BASE)
     means = np.repeat(prepared.reconciled[own], 2, axis=0)
     means[1::2] = carried_over(of_series[1::2], prepared.base[own], prepared.reconciled[own])
-    reconciled = with_means(base, means.ravel())
+    reconciled = with_forecasts(with_means(base, means.ravel()), _published(prepared, own, means).ravel())
     laps.lap(ADJUSTMENT)
     supply = _supply(prepared, rows, changes)
     rated = rated_by(panel, prepared.product_groups[rows], None, prepared.artifact, 1, made.past_factors)
@@ -201,6 +207,15 @@ def _forecast(prepared: PreparedRun, changes: Sequence[SeriesChange], holding: t
     base, reconciled, risks = (rows_at(frame, is_changed) for frame in (base, reconciled, risks))
     laps.lap(RISK)
     return WhatIfFigures(base, reconciled, risks, panel, supply)
+
+
+def _published(prepared: PreparedRun, own: Rows, means: Millionths) -> Millionths:
+    """[2k, H] Return forecasts as published and as overrides of the run move the changed ones, in turn."""
+    if prepared.overridden is None:
+        return means
+    forecast = np.repeat(prepared.overridden[own], 2, axis=0)
+    forecast[1::2] = carried_over_overrides(means[1::2], prepared.reconciled[own], prepared.overridden[own])
+    return forecast
 
 
 def _every_second(panel: Panel) -> Panel:

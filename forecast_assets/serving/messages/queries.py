@@ -10,7 +10,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from forecast_assets.core.keys import PredictionId
+from forecast_assets.core.overrides import FORMS, Override
 from forecast_assets.features.changes import ExpectedOrder, SeriesChange
+from forecast_assets.operations.override_files import scope_of
 from forecast_assets.serving.dataplane.answered import page_from
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, PredictionAsked
 from forecast_assets.serving.dataplane.predicting import MOST_SERIES, PredictQuestion
@@ -265,3 +267,109 @@ class CompareBody(BaseModel):
             InputError: If one is no prediction id.
         """
         return CompareQuestion(self.first.asked(), self.second.asked())
+
+
+# An entry of the ledger holds more; so many are read and answered while somebody waits.
+MOST_OVERRIDES: Final = 1_000
+_Optional = Annotated[str, Field(max_length=200)]
+
+
+class OverrideSaid(BaseModel):
+    """What a planner says of the forecasts of a node on some days."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sku: _Optional = Field("", description="one SKU; or:")
+    product: _Optional = Field("", description="a product node, as LEVEL:NODE; default: all products")
+    store: _Optional = Field("", description="one store; or:")
+    stores: _Optional = Field("", description="a store node, as LEVEL:NODE; default: all stores")
+    first_date: Day = Field(description="first target date")
+    last_date: Day | None = Field(None, description="last target date; default: the first")
+    form: _Optional = Field(description=f"one of {', '.join(FORMS)}", examples=["percent"])
+    value: Annotated[str, Field(max_length=40)] = Field(
+        "", description="units a day of the whole node, or percent, as text so that it is exact; empty of zero"
+    )
+    reason: _Optional = Field(description="code that the policy knows", examples=["event"])
+    note: Annotated[str, Field(max_length=500)] = Field("", description="free words, in one line")
+    expires_on: Day | None = Field(None, description="last prediction date of runs that it moves")
+
+    def override(self) -> Override:
+        """Return what is said.
+
+        Raises:
+            InputError: If a node is not written as one.
+        """
+        return Override(
+            scope_of(self.sku, self.store, self.product, self.stores),
+            self.first_date,
+            self.last_date or self.first_date,
+            self.form,
+            self.value,
+            self.reason,
+            self.note,
+            self.expires_on,
+        )
+
+
+class OverridesBody(BaseModel):
+    """Overrides, all recorded or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "overrides": [
+                        {
+                            "product": "category:dairy", "first_date": "2025-07-03", "last_date": "2025-07-06",
+                            "form": "percent", "value": "20", "reason": "event", "note": "local festival",
+                        }
+                    ],
+                    "dry_run": True,
+                },
+                {
+                    "overrides": [
+                        {
+                            "sku": "FOOD-0001", "store": "S-01", "first_date": "2025-07-03", "form": "units",
+                            "value": "40", "reason": "promotion",
+                        }
+                    ],
+                    "seen": 412,
+                    "confirm": True,
+                },
+            ]
+        },
+    )  # fmt: skip
+
+    overrides: Annotated[list[OverrideSaid], Field(min_length=1, max_length=MOST_OVERRIDES)] = Field(
+        description="what is said"
+    )
+    dry_run: Flag = Field(False, description="only say what they would do")
+    confirm: Flag = Field(False, description="unusually large changes are meant")
+    needs_approval: Flag = Field(False, description="a second person has to approve before they move anything")
+    seen: int | None = Field(
+        None,
+        ge=1,
+        le=10**12,
+        description="`seen` of the preview that was looked at: who has overridden the same since is told",
+    )
+
+
+class OverridesQuery(BaseModel):
+    """Which overrides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["pending", "recorded", "approved", "rejected", "withdrawn"] | None = Field(
+        None, description="only those that stand so"
+    )
+    by: Name | None = Field(None, description="only those of a planner")
+    limit: int = Field(1_000, ge=1, le=10_000, description="how many at most, the newest first")
+
+
+class DecisionBody(BaseModel):
+    """A decision about an override."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "as agreed on Monday"}]})
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = Field(description="why")

@@ -6,7 +6,8 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from forecast_assets.core.wording import counted, moment_text
 from resources.ledger.entries.audit import (
@@ -48,6 +49,10 @@ class Measurement:
         sequence: Ledger entry.
         recorded_at: When, ISO 8601 in UTC.
         acceptances: SHA-256 of the acceptance of each check; none in the entries of the first release.
+        value_version: Manifest hash of the product `forecast_value_added`; empty where no forecast of the day was
+            overridden, and in entries of releases that did not make it.
+        value_numbers: SHA-256 of its rows.
+        value_acceptances: SHA-256 of the acceptance of each of its checks.
     """
 
     cadence: str
@@ -59,6 +64,13 @@ class Measurement:
     sequence: int = 0
     recorded_at: str = ""
     acceptances: Mapping[str, str] = field(default_factory=dict)
+    value_version: str = ""
+    value_numbers: str = ""
+    value_acceptances: Mapping[str, str] = field(default_factory=dict)
+
+    def says_the_same_as(self, other: "Measurement | None") -> bool:
+        """Whether another measurement has the same numbers."""
+        return other is not None and (self.numbers, self.value_numbers) == (other.numbers, other.value_numbers)
 
 
 @dataclass
@@ -82,7 +94,7 @@ class Measurements:
 
 
 class MeasureKind(EntryKind[Measurement]):
-    """Measurements, from their acceptances to the view `forecast_accuracy`."""
+    """Measurements, from their acceptances to the views `forecast_accuracy` and `forecast_value_added`."""
 
     name = "measure"
     meaning = "published forecasts of a day were measured against its sales"
@@ -94,13 +106,19 @@ class MeasureKind(EntryKind[Measurement]):
         day = date.fromisoformat(entry.body["target_date"])
         return with_known_fields(Measurement, {**entry.body, **position_fields(entry), "target_date": day})
 
+    def body(self, record: Measurement) -> dict[str, Any]:
+        """Return what is stored; nothing of overrides where there were none."""
+        return {name: said for name, said in super().body(record).items() if said or not name.startswith("value_")}
+
     def fold(self, record: Measurement, state: FoldedState) -> None:
         """Keep the measurement behind the earlier ones of its day."""
         state.part(Measurements).by_day.setdefault((record.cadence, record.target_date), []).append(record)
 
     def references(self, record: Measurement) -> References:
-        """Return the product with its acceptances."""
-        return References(products=(record.product_version,), acceptances={record.product_version: record.acceptances})
+        """Return the products with their acceptances."""
+        accepted = {record.product_version: record.acceptances, record.value_version: record.value_acceptances}
+        made = {version: checks for version, checks in accepted.items() if version}
+        return References(products=tuple(made), acceptances=made)
 
     def admit(self, record: Measurement, state: FoldedState, *, since: int | None = None) -> None:
         """Refuse a measurement of a day that was measured after its inputs were read.
@@ -124,13 +142,13 @@ class MeasureKind(EntryKind[Measurement]):
         )
 
     def views(self) -> Sequence[AuditView]:
-        """Return the view over every measurement of every day; which is the newest of a day is a column."""
-        from forecast_assets.contracts import FORECAST_ACCURACY
+        """Return the views over every measurement of every day; which is the newest of a day is a column."""
+        from forecast_assets.contracts import FORECAST_ACCURACY, FORECAST_VALUE_ADDED
 
-        return (
+        return tuple(
             ProductView(
-                product=FORECAST_ACCURACY,
-                table=MEASURED,
+                product=product,
+                table=table,
                 sequence="measured_sequence",
                 subject_columns=("cadence", "target_date"),
                 extra_columns={
@@ -138,7 +156,8 @@ class MeasureKind(EntryKind[Measurement]):
                     "is_newest": "whether no later measurement of the day and cadence exists; sum these alone",
                     "known_until": "moment of knowledge of the sales: when the newest row of the day became known",
                 },
-            ),
+            )
+            for product, table in ((FORECAST_ACCURACY, MEASURED), (FORECAST_VALUE_ADDED, VALUED))
         )
 
     def describe(self, record: Measurement) -> EntryDescription:
@@ -153,26 +172,28 @@ def _recorded(state: FoldedState) -> Sequence[Measurement]:
     return [one for days in state.part(Measurements).by_day.values() for one in days]
 
 
-def _rows(measurements: Sequence[Measurement], source: AuditSource) -> ComputedRows:
+def _valued(state: FoldedState) -> Sequence[Measurement]:
+    return [one for one in _recorded(state) if one.value_version]
+
+
+def _rows(product: str, measurements: Sequence[Measurement], source: AuditSource) -> ComputedRows:
     return file_rows(
         measurements,
         source,
         lambda one: {"cadence": one.cadence, "target_date": one.target_date, **known_until(one.known_until)},
         sequence="measured_sequence",
+        product=product,
     )
 
 
-# Which file of `forecast_accuracy` is of which measurement.
-MEASURED: Final = AuditTable(
-    "measured",
-    (
-        AuditColumn("cadence", ColumnType.TEXT),
-        AuditColumn("target_date", ColumnType.DATE),
-        AuditColumn("measured_sequence", ColumnType.INT64),
-        AuditColumn("known_until", ColumnType.MOMENT),
-        *FILE_COLUMNS,
-    ),
-    _recorded,
-    _rows,
+_COLUMNS: Final = (
+    AuditColumn("cadence", ColumnType.TEXT),
+    AuditColumn("target_date", ColumnType.DATE),
+    AuditColumn("measured_sequence", ColumnType.INT64),
+    AuditColumn("known_until", ColumnType.MOMENT),
+    *FILE_COLUMNS,
 )
+# Which file of `forecast_accuracy`, or of `forecast_value_added`, is of which measurement.
+MEASURED: Final = AuditTable("measured", _COLUMNS, _recorded, partial(_rows, "product_version"))
+VALUED: Final = AuditTable("valued", _COLUMNS, _valued, partial(_rows, "value_version"))
 MEASURE: Final = register_kind(MeasureKind())

@@ -85,8 +85,27 @@ def test_each_version_is_a_schema_and_nothing_is_latest(stores: Stores, catalogu
     build(stores, catalogue.parent)
     found = rows(catalogue, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
     schemas = {schema for schema, _ in found}
-    assert schemas == {"audit", "stat-1", "stat-2"}
+    assert schemas == {"audit", "main", "stat-1", "stat-2"}
     assert {view for schema, view in found if schema == "stat-2"} == set(PUBLISHED)
+
+
+def test_a_query_without_a_version_says_which_there_are_and_still_tells_its_columns(
+    stores: Stores, catalogue: Path
+) -> None:
+    publish(stores, RunKey("daily", KEY.prediction_date, "other-2", KEY.forecast_horizon))
+    build(stores, catalogue.parent)
+    with duckdb.connect(str(catalogue), read_only=True) as connection:
+        for name in PUBLISHED:
+            for select in ("SELECT * FROM ", "SELECT count(*) FROM ", "SELECT 1 FROM (FROM main."):
+                with pytest.raises(duckdb.InvalidInputException, match="stat-1") as error:
+                    connection.execute(f"{select}{name}{')' if '(F' in select else ''}").fetchall()
+                assert f'FROM "stat-1".{name}. There are "other-2", "stat-1".' in str(error.value)
+            described = connection.execute(f"DESCRIBE main.{name}").fetchall()
+            assert described == connection.execute(f'DESCRIBE "stat-1".{name}').fetchall()
+    engine = sqlalchemy.create_engine(f"duckdb:///{catalogue}", connect_args={"read_only": True})
+    assert {*PUBLISHED} <= {*sqlalchemy.inspect(engine).get_view_names("main")}
+    columns = sqlalchemy.inspect(engine).get_columns("forecasts", "main")
+    assert [each["name"] for each in columns][:2] == PRODUCTS["forecasts"].names[:2]
 
 
 def test_weekly_runs_have_views_of_their_own(stores: Stores, catalogue: Path) -> None:
@@ -99,7 +118,10 @@ def test_weekly_runs_have_views_of_their_own(stores: Stores, catalogue: Path) ->
     assert {view for schema, view in found if schema == "stat-weekly-1"} == weekly
     for view, cadence in (("forecasts", "daily"), ("weekly_forecasts", "weekly")):
         assert rows(catalogue, f'SELECT DISTINCT cadence FROM "stat-1".{view}') == [(cadence,)]  # noqa: S608
-    comments = rows(catalogue, "SELECT comment FROM duckdb_views() WHERE view_name = 'weekly_stockout_risks'")
+    comments = rows(
+        catalogue,
+        "SELECT comment FROM duckdb_views() WHERE view_name = 'weekly_stockout_risks' AND schema_name <> 'main'",
+    )
     assert all("Runs of the weekly cadence only." in str(comment) for (comment,) in comments)
 
 
@@ -234,7 +256,8 @@ def test_a_home_may_be_called_anything(folder: str, tmp_path: Path) -> None:
     said = 'SELECT count(*), count(DISTINCT store_id), min(store_id), max(prediction_date) FROM "stat-1".forecasts'
     assert rows(link, said) == [(14, 1, "S", KEY.prediction_date)]
     assert rows(link, "SELECT count(*) FROM audit.publications") == [(1,)]
-    for schema, view in rows(link, "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal"):
+    views = "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal AND schema_name <> 'main'"
+    for schema, view in rows(link, views):
         rows(link, f'FROM "{schema}"."{view}"')
 
 
@@ -393,8 +416,9 @@ def test_every_view_and_column_is_described_and_typed_whatever_the_ledger_has(st
     assert {name for name, *_ in empty} == {
         "anomaly_detectors", "backlog", "backtest_reports", "batches", "business_reviews", "calibration",
         "challenger_evidence", "challenger_guards", "challenger_trials", "challenger_verdicts", "channel_assignments",
-        "channel_history", "drift_reports", "feature_anomalies", "forecast_accuracy", "ledger_head", "lineage",
-        "model_versions", "policies", "promotion_gates", "publications", "retirements", "retractions", "vacuums",
+        "channel_history", "drift_reports", "feature_anomalies", "forecast_accuracy", "forecast_value_added",
+        "ledger_head", "lineage", "model_versions", "override_decisions", "planner_overrides", "policies",
+        "promotion_gates", "publications", "retirements", "retractions", "vacuums",
     }  # fmt: skip
     lineage_cases.publish_linked(stores)
     build(stores, folder)
@@ -537,7 +561,7 @@ def test_a_folder_that_was_moved_is_mended_by_a_build(tmp_path: Path) -> None:
         rows(link, 'SELECT count(*) FROM "stat-1".forecasts')
     refresh_catalogue(open_stores(moved / "store").predictions, moved / "catalogue")
     assert rows(link, 'SELECT count(*) FROM "stat-1".forecasts') == [(14,)]
-    assert rows(link, "SELECT count(*) FROM audit.lineage") == [(8,)]
+    assert rows(link, "SELECT count(*) FROM audit.lineage") == [(9,)]
 
 
 # --- the files of rows ---
