@@ -61,7 +61,8 @@ def added(call: Call, *arguments: object) -> str:
 
 
 def test_every_command_explains_itself_and_its_examples_parse(call: Call) -> None:
-    assert {*overrides.commands} == {"preview", "add", "import", "list", "approve", "reject", "withdraw", "publish"}
+    names = {"preview", "add", "import", "list", "approve", "reject", "withdraw", "publish", "value"}
+    assert {*overrides.commands} == names
     for name, command in overrides.commands.items():
         text = said(call, name, "--help")
         assert "Examples:" in text
