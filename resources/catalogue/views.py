@@ -98,7 +98,16 @@ def _view_without_version(cadence: str, product: str, versions: Sequence[str]) -
     )
     # The condition is for queries that read no column, such as counts.
     select = f"SELECT {columns} FROM (SELECT 1) WHERE error({said}) IS NULL"  # noqa: S608
-    yield from _view(f"main.{identifier(name)}", select, f"{_described(contract)} Name a model version to read it.", {})
+    words = f"{_described(contract)} Name a model version to read it."
+    yield from _view(f"main.{identifier(name)}", select, words, _comments(contract))
+
+
+def _comments(contract: Contract) -> dict[str, str]:
+    """What each column of a product's view means."""
+    comments = {column.name: column.description for column in contract.columns}
+    if contract.key == SERIES_STEP_KEY:
+        comments["prediction_id"] = "the row's name: its run (`audit.lineage` says what of), SKU, store and step"
+    return comments
 
 
 def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> Iterator[str]:
@@ -108,16 +117,13 @@ def _product_view(version: str, cadence: str, product: str, shapes: _Shapes) -> 
     for each query (`union_by_name`: 0.3 s instead of 0.02 s for 730 runs).
     """
     contract = PRODUCTS[product]
-    comments = {column.name: column.description for column in contract.columns}
-    if contract.key == SERIES_STEP_KEY:
-        comments["prediction_id"] = "the row's name: its run (`audit.lineage` says what of), SKU, store and step"
     # Those that lack most come first.
     ordered = sorted(shapes.items(), key=lambda shape: len(shape[0]), reverse=True)
     yield from _view(
         f"{identifier(version)}.{identifier(view_name(cadence, product))}",
         " UNION ALL ".join(_select(contract, dict(absent), paths) for absent, paths in ordered),
         f"{_described(contract)} Runs of the {cadence} cadence only.",
-        comments,
+        _comments(contract),
     )
 
 

@@ -48,7 +48,7 @@ def test_a_copy_is_made_checked_and_listed(published: Stores, home: Path, call: 
     assert "nothing had changed" in call("copy", "sync")[1]
     code, said = call("copy", "check", "--deep")
     assert code == 0
-    assert "has 2 runs and 152 rows, the same content as were published up to ledger entry" in said
+    assert "has 2 runs and 236 rows, the same content as were published up to ledger entry" in said
     code, said = call("copy", "list")
     assert code == 0
     assert str(run_key(1)) in said

@@ -61,7 +61,8 @@ def added(call: Call, *arguments: object) -> str:
 
 
 def test_every_command_explains_itself_and_its_examples_parse(call: Call) -> None:
-    assert {*overrides.commands} == {"preview", "add", "import", "list", "approve", "reject", "withdraw", "publish"}
+    names = {"preview", "add", "import", "list", "approve", "reject", "withdraw", "publish", "value"}
+    assert {*overrides.commands} == names
     for name, command in overrides.commands.items():
         text = said(call, name, "--help")
         assert "Examples:" in text
@@ -69,7 +70,7 @@ def test_every_command_explains_itself_and_its_examples_parse(call: Call) -> Non
         examples = [line.strip() for line in lines if line.strip().startswith("forecast-assets overrides ")]
         assert examples, name
         for example in examples:
-            words = shlex.split(example)[2:]
+            words = shlex.split(example, comments=True)[2:]
             assert words[0] == name
             assert isinstance(command.make_context(name, words[1:]), click.Context)
 

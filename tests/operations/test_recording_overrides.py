@@ -121,6 +121,29 @@ def test_an_absurd_size_asks_again_and_is_taken_when_it_is_meant(home: Stores) -
         record_overrides(home, [said("percent", "5000")], by="ana")
 
 
+def test_what_empties_many_series_or_hides_beyond_the_run_or_below_a_cap_asks_too(
+    home: Stores, run: PlannedRun
+) -> None:
+    for emptied in (said("zero", ""), said("percent", "-90"), said("cap", "1")):
+        with pytest.raises(InputError, match="by more than 200%"):
+            record_overrides(home, [emptied], by="ana")
+    late = TODAY + timedelta(days=KEY.forecast_horizon + 30)
+    with pytest.raises(InputError, match="by more than 200%"):
+        record_overrides(home, [said("units", "4000000", day=late)], by="ana")
+    record_overrides(home, [said("cap", "60")], by="ana", confirmed=True)
+    with pytest.raises(InputError, match="by more than 200%"):
+        record_overrides(home, [said("units", "4000000")], by="ben")
+    usual = [said("zero", "", series_of(run)), said("zero", "", reason="delisted"), said("percent", "20", day=late)]
+    assert not record_overrides(home, usual, by="ben")[1].unusual
+
+
+def test_more_than_sums_can_hold_is_refused(home: Stores, run: PlannedRun) -> None:
+    whole = Override(Scope.of(), DAY, DAY + timedelta(days=20), "units", "1000000000", "event")
+    each = [replace(whole, scope=series_of(run, at)) for at in range(6)]
+    with pytest.raises(InputError, match="more units than sums over all series can hold"):
+        record_overrides(home, each, by="ana", confirmed=True)
+
+
 def test_a_policy_says_from_which_size_on_it_asks(home: Stores) -> None:
     apply_policy(
         home.ledger, propose_policy(home.ledger, {"planning.largest_change_percent": 10.0}), by="ana", reason="careful"

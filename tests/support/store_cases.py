@@ -102,8 +102,8 @@ def product_frame(product: str, key: RunKey, units: int = 4) -> pl.DataFrame:
     )
     if "target_date" in frame.columns:
         frame = frame.with_columns(target_date=pl.lit(key.prediction_date) + pl.duration(days=pl.col("step")))
-    if "forecast_units" in frame.columns:
-        frame = frame.with_columns(pl.lit(units).cast(contract.schema["forecast_units"]).alias("forecast_units"))
+    same = [name for name in ("reconciled_units", "forecast_units") if name in frame.columns]
+    frame = frame.with_columns(pl.lit(units).cast(contract.schema[name]).alias(name) for name in same)
     return frame
 
 

@@ -127,7 +127,7 @@ def test_every_formula_of_an_event_gives_the_numbers_that_stand_beside_it(servic
     assert [one + part for one, part in zip(base, parts("adjustment"), strict=True)] == pytest.approx(
         forecast, abs=1e-6
     )
-    was, became = (column("adjustment", "inputs", f"published_{name}_units") for name in ("base", "forecast"))
+    was, became = (column("adjustment", "inputs", f"published_{name}_units") for name in ("base", "reconciled"))
     growth = sum(base) / sum(was)
     carried = [max(one + growth * (to - of), 0) if one else 0 for one, of, to in zip(base, was, became, strict=True)]
     assert carried == pytest.approx(forecast, abs=2e-6)
