@@ -126,7 +126,7 @@ async def block_of(
 
 def print_parts(plane: DataPlane, asked: VersionAsked, series: Sequence[dict[str, object]]) -> None:
     """Say what making an event costs by itself, and how large it is."""
-    from forecast_assets.serving.api.queries import PredictBody
+    from forecast_assets.serving.messages.queries import PredictBody
 
     body = {"use": "what_if", "model_version": asked.model_version, "series": list(series)}
     said = PredictBody.model_validate(body)

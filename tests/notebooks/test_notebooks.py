@@ -16,9 +16,12 @@ from forecast_assets.launch import Runner
 from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.notebook import choose, chosen
+from resources.stores.home import open_stores
+from tests.support import store_cases
 from tests.support.compared_runs import FIRST, SECOND, ComparedRuns
 from tests.support.products import make_accuracy
 from tests.support.retailers import KEY, RETAILER
+from tests.support.value_cases import value_row, valued
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
@@ -178,3 +181,21 @@ def test_the_history_of_a_series_is_what_the_run_knew(published: Published) -> N
     assert found["price_ratio"].is_not_null().all()
     assert found["out_of_stock_share"].is_null().all()
     assert series_after(runner.stores, outcome.publication, store_id, sku_id).is_empty()
+
+
+def test_the_value_of_overrides_is_that_of_the_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = open_stores(tmp_path / "store")
+    store_cases.register(stores, "stat-1")
+    valued(
+        stores, [value_row(found=10, published=12, sales=11), value_row("o4-1", found=10, published=14, planner="ben")]
+    )
+    text, names = shown("value_of_overrides", tmp_path, monkeypatch, asked={"by": "planner"})
+    assert "What overrides were worth" in text
+    lines = {row["planner"]: row for row in names["lines"].to_dicts()}
+    assert lines["ana"]["value_added_points"] == pytest.approx(0.0)
+    assert lines["ben"]["value_added_points"] == pytest.approx(100 * (1 - 3) / 11)
+    assert all(row["is_small_sample"] for row in lines.values())
+    assert names["by_day"]["value_added_points"].to_list() == [pytest.approx(100 * (2 - 4) / 22)]
+    _, names = shown("value_of_overrides", tmp_path, monkeypatch, asked={"planner": "ben", "by": "direction"})
+    assert names["lines"]["direction"].to_list() == ["up"]
+    assert names["advised"].planner == "ben"
