@@ -101,7 +101,7 @@ def test_it_is_coherent_in_sql(revised: Runner) -> None:
             FROM forecast_overrides o JOIN forecast_explanations e
             USING (prediction_date, revision, store_id, sku_id, step) WHERE revision = 1""").fetchone()
         assert moved == (True, 1)
-        assert connection.execute('SELECT "by", status FROM audit.override_decisions').fetchall() == [
+        assert connection.execute('SELECT "by", status FROM audit.planner_override_decisions').fetchall() == [
             ("ben", "approved")
         ]
 

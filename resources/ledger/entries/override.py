@@ -235,8 +235,8 @@ class OverrideKind(EntryKind[OverrideRecord]):
                 name=PLANNER_OVERRIDES.name,
                 grain="one override of a planner",
                 description="What planners said of forecasts: of which node and days, in which form, and why. What was "
-                "decided of it is in `override_decisions`; what it did, row by row, in `forecast_overrides` of each "
-                "model version.",
+                "decided of it is in `planner_override_decisions`; what it did, row by row, in `forecast_overrides` of "
+                "each model version.",
                 key=("override_id",),
                 table=PLANNER_OVERRIDES,
             ),

@@ -63,7 +63,7 @@ class OverrideDecision:
 
 
 class OverrideDecisionKind(EntryKind[OverrideDecision]):
-    """Decisions about overrides, from their admission to the view `override_decisions`."""
+    """Decisions about overrides, from their admission to the view `planner_override_decisions`."""
 
     name = "override_decision"
     meaning = "somebody approves, rejects or withdraws overrides"
@@ -119,7 +119,7 @@ class OverrideDecisionKind(EntryKind[OverrideDecision]):
             )
 
     def views(self) -> Sequence[AuditView]:
-        """Return the view `override_decisions`."""
+        """Return the view `planner_override_decisions`."""
         return (
             TableView(
                 name=OVERRIDE_DECISIONS.name,
@@ -160,7 +160,7 @@ def _rows(records: Sequence[OverrideDecision], source: AuditSource) -> ComputedR
 
 
 OVERRIDE_DECISIONS: Final = AuditTable(
-    "override_decisions",
+    "planner_override_decisions",
     (
         AuditColumn("override_id", ColumnType.TEXT, "which override"),
         AuditColumn("status", ColumnType.TEXT, "`approved`, `rejected` or `withdrawn` from then on"),

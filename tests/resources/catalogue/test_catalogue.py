@@ -417,7 +417,7 @@ def test_every_view_and_column_is_described_and_typed_whatever_the_ledger_has(st
         "anomaly_detectors", "backlog", "backtest_reports", "batches", "business_reviews", "calibration",
         "challenger_evidence", "challenger_guards", "challenger_trials", "challenger_verdicts", "channel_assignments",
         "channel_history", "drift_reports", "feature_anomalies", "forecast_accuracy", "forecast_value_added",
-        "ledger_head", "lineage", "model_versions", "override_decisions", "planner_overrides", "policies",
+        "ledger_head", "lineage", "model_versions", "planner_override_decisions", "planner_overrides", "policies",
         "promotion_gates", "publications", "retirements", "retractions", "vacuums",
     }  # fmt: skip
     lineage_cases.publish_linked(stores)

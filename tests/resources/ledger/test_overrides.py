@@ -134,7 +134,7 @@ def test_views_say_what_was_said_and_decided(stores: Stores, tmp_path: Path) -> 
                 needs_approval, ledger_sequence
             FROM audit.planner_overrides ORDER BY override_id""").fetchall()
         decided = connection.sql(
-            'SELECT override_id, status, "by", reason FROM audit.override_decisions ORDER BY ALL'
+            'SELECT override_id, status, "by", reason FROM audit.planner_override_decisions ORDER BY ALL'
         ).fetchall()
     at = recorded.sequence
     assert said == [
