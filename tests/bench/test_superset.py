@@ -1,6 +1,8 @@
 """The dashboard that Superset imports: what its charts ask, without Superset, and how their answers are compared."""
 
 import io
+import re
+import shlex
 import zipfile
 from datetime import date
 from decimal import Decimal
@@ -11,12 +13,13 @@ import duckdb
 import pytest
 import yaml
 
-from bench.superset import BY_HAND, SAVED, WATCHED, Answer, bundle, by_hand, plain
+from bench.superset import BY_HAND, REQUIREMENTS, SAVED, WATCHED, Answer, bundle, by_hand, plain
 from forecast_assets.core.keys import RunKey
 from resources.stores.home import Stores
 from tests.resources.catalogue.test_catalogue import build
 from tests.support.store_cases import publish, register
 
+REPOSITORY = Path(__file__).parents[2]
 OTHER = RunKey("daily", date(2025, 7, 1), "stat-2", 7)
 
 
@@ -83,3 +86,8 @@ def test_a_value_that_differs_by_a_millionth_is_told() -> None:
     for expected, same in ((Decimal("68840.547419"), True), (Decimal("68840.547420"), False)):
         assert Answer("x", "at first", shown, plain([("S-01", expected, 20)]), 0, 0).same is same
     assert not Answer("x", "at first", [], [], 0, 0).same
+
+
+def test_the_document_installs_what_is_measured() -> None:
+    (line,) = re.findall(r"pip install (apache-superset.*)", (REPOSITORY / "docs/querying.md").read_text())
+    assert set(shlex.split(line)) == set(REQUIREMENTS)
