@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving bench-bi lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,8 @@ serve: $(READY) ## answer over HTTP on the same data, with calls to try: http://
 
 # All of MLflow needs an older pyarrow than the product: it has an environment of its own, of the same release.
 MLFLOW_UI := $(VENV)-mlflow
+# Superset needs an older SQLAlchemy and pandas: likewise.
+SUPERSET := $(VENV)-superset
 MLFLOW_RELEASE = $(shell sed -n 's/^mlflow-skinny==\([0-9.]*\).*/\1/p' requirements.lock)
 
 $(MLFLOW_UI)/.ready: requirements.lock
@@ -128,6 +130,9 @@ bench-what-if: $(READY_DEV) ## measure what-if answers beside bare calls and who
 bench-serving: $(READY_DEV) ## measure the service under load at 50,000 series (SOAK=10 minutes more); exit code 1 if a goal is missed (needs FreshRetailNet)
 	@$(BIN)/python -m bench.serving $(if $(SOAK),--soak $(SOAK))
 
+bench-bi: $(READY_DEV) ## Apache Superset on a copy of the same data, while a revision is published; exit code 1 if a chart differs (SERVE=1 to look)
+	@$(BIN)/python -m bench.superset --publish --environment $(SUPERSET) $(if $(SERVE),--serve)
+
 bench-ledger: $(READY_DEV) ## measure publishing, reading and opening stores beside the bare libraries
 	@$(BIN)/python -m bench.ledger
 
@@ -153,4 +158,4 @@ lock: ## resolve the lock files anew (needs uv)
 	$(call resolve,--extra build -o requirements.lock)
 
 clean: ## remove the environment; state below var/ stays
-	rm -rf $(VENV) $(MLFLOW_UI)
+	rm -rf $(VENV) $(MLFLOW_UI) $(SUPERSET)

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -242,12 +243,20 @@ def test_the_queries_of_the_documents_run(
 ) -> None:
     published_and_built(stores, tmp_path)
     monkeypatch.chdir(tmp_path)
-    by_duckdb, by_sqlalchemy = blocks((REPOSITORY / "docs/querying.md").read_text(), "python")
+    by_duckdb, by_sqlalchemy, as_frames, for_excel = blocks((REPOSITORY / "docs/querying.md").read_text(), "python")
     run(by_duckdb)
     assert "0.250000" in capfd.readouterr().out
     names = run(by_sqlalchemy)
     names["engine"].dispose()
     assert [float(row.forecast_units) for row in names["total"]] == [8.0] * 7
+    names = run(as_frames)
+    lost = names["polars_frame"]["lost_units"].to_list()
+    assert all(isinstance(units, Decimal) for units in lost)
+    assert names["pandas_frame"]["lost_units"].tolist() == [float(units) for units in lost] != []
+    run(for_excel)
+    header, first, *_ = Path("excel.csv").read_text("utf-8-sig").splitlines()
+    assert header == "store_id;sku_id;target_date;forecast_units"
+    assert first == "S;A;2025-01-02;4,000000"
 
 
 def test_what_the_readme_shows_of_the_demonstration_is_of_the_whole_of_it() -> None:
