@@ -52,6 +52,14 @@ def or_stop(ask: Callable[[], Found]) -> Found:
         stop(error_text(error), "danger")
 
 
+def open_published() -> tuple[Stores, dict[str, Publication]]:
+    """Open the stores, and return them with every published run by its key in text."""
+    return open_or_stop(
+        published_runs,
+        "Nothing is published below `{folder}` yet. Run `make demo`, or name the folder: `FORECAST_ASSETS_HOME`.",
+    )
+
+
 def open_runs(
     asked: Mapping[str, Any], usual: Callable[[Stores], Publication] | None = None
 ) -> tuple[Stores, "ui.dropdown"]:
@@ -61,10 +69,7 @@ def open_runs(
         asked: Arguments of the command line by name.
         usual: Which run is chosen where none is asked for; the first if left out.
     """
-    stores, runs = open_or_stop(
-        published_runs,
-        "Nothing is published below `{folder}` yet. Run `make demo`, or name the folder: `FORECAST_ASSETS_HOME`.",
-    )
+    stores, runs = open_published()
     begin = {} if usual is None or "run" in asked else {"run": str(or_stop(lambda: usual(stores)).key)}
     return stores, choose({**asked, **begin}, "run", runs, "`{}` is not published.")
 

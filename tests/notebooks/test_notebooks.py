@@ -15,15 +15,18 @@ import pytest
 
 from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.launch import Runner
+from forecast_assets.operations.missed_stockouts import empty_shelves
 from forecast_assets.operations.overrides import record_overrides
 from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.operations.value_added import advice, value_added
 from forecast_assets.presentation.notebook import choose, chosen
+from forecast_assets.simulation.simulator import Simulation
 from resources.stores.home import open_stores
 from tests.support.compared_runs import CORRECTED, FIRST, SECOND, ComparedRuns
 from tests.support.products import make_accuracy
 from tests.support.retailers import KEY, RETAILER, copied
+from tests.support.stockout_cases import DAYS, JUDGED, emptied
 from tests.support.value_cases import DAY, value_row, valued
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -239,6 +242,45 @@ def test_a_planners_morning_tells_what_changed_since_the_run_before(
     text, names = shown("planners_morning", home, monkeypatch, asked={"run": str(FIRST)})
     assert names["changes"] is None
     assert "No earlier run of this version is published." in text
+
+
+def test_the_story_of_a_missed_stockout_is_that_of_the_products(
+    published: Published, simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    runner = emptied(published[0], simulation, home)
+    ledger = runner.stores.ledger.state().sequence
+    text, names = shown("missed_stockout", home, monkeypatch)
+    # By default the worst of the newest day.
+    store, sku, day = empty_shelves(runner.stores).select("store_id", "sku_id", "event_date").row(0)
+    assert day == DAYS[-1]
+    assert (names["found"].store_id, names["found"].sku_id, names["found"].day) == (store, sku, day)
+    forecasts = read_product(runner.stores, runner.stores.predictions.publication(JUDGED), "forecasts")
+    told = forecasts.filter(pl.col("store_id") == store, pl.col("sku_id") == sku, pl.col("target_date") <= day)
+    units = dict(names["balance"].rows())
+    assert units["forecast by the model"] == pytest.approx(float(told["reconciled_units"].sum()))
+    assert units["forecast as published"] == pytest.approx(float(told["forecast_units"].sum()))
+    assert names["parts"]["cause"].to_list() == ["forecast", "order", "position", "override"]
+    assert names["parts"]["put_down_units"].sum() == pytest.approx(names["found"].balance.missed)
+    assert f"Why {sku} in {store} ran out on {day}" in text
+    assert f"Put down to: {names['found'].verdict} " in text
+    assert "closed for works" in text
+    assert str(KEY) in text
+    # Another one, by arguments.
+    other = empty_shelves(runner.stores).select("store_id", "sku_id").row(5)
+    asked = {"store": other[0], "sku": other[1], "day": str(day), "version": "stat-1"}
+    _, names = shown("missed_stockout", home, monkeypatch, asked=asked)
+    assert (names["found"].store_id, names["found"].sku_id) == other
+    text, _ = shown("missed_stockout", home, monkeypatch, asked={**asked, "day": "2024-01-01"})
+    assert "No daily run looked at 2024-01-01 before." in text
+    text, _ = shown("missed_stockout", home, monkeypatch, asked={**asked, "day": "Monday"})
+    assert "A day is written as 2025-07-01." in text
+    assert runner.stores.ledger.state().sequence == ledger
+
+
+def test_without_an_empty_shelf_there_is_no_story(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, _ = shown("missed_stockout", published[0].settings.home, monkeypatch)
+    assert "No shelf was empty on the newest 28 days with sales that a daily run" in text
 
 
 def test_a_notebook_is_also_a_script(published: Published) -> None:
