@@ -1,10 +1,13 @@
 """Why empty shelves were not prevented: rules against numbers worked out by hand, and all of it against plain loops."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date, timedelta
 from math import ceil
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from forecast_assets.core.errors import InputError, NotReadyError
@@ -20,7 +23,7 @@ from forecast_assets.operations.missed_stockouts import (
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.simulation.simulator import Simulation
-from tests.support.retailers import KEY
+from tests.support.retailers import KEY, copied
 from tests.support.stockout_cases import DAYS, JUDGED, emptied
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
@@ -172,6 +175,23 @@ def test_every_shelf_is_told_as_plain_loops_do(runner: Runner) -> None:
             assert sum(part.put_down_units for part in found.parts) == pytest.approx(balance.missed)
             assert found.verdict == max(found.parts, key=lambda part: part.units or 0.0).cause
         assert f"{balance.missed:,.1f} units of {sku_id} in {store_id}" in missed_words(found)
+
+
+def test_of_known_hours_the_share_without_stock_is_missed(
+    runner: Runner, simulation: Simulation, tmp_path: Path
+) -> None:
+    store_id, sku_id, usual = empty_shelves(runner.stores).select("store_id", "sku_id", "usual_units").row(0)
+    told = copied(runner, tmp_path / "home")
+    batch = next(batch for batch in simulation.batches if batch.feed == "inventory_positions")
+    row = batch.frame.filter(store_id=store_id, sku_id=sku_id, event_date=KEY.prediction_date).head(1)
+    said = row.select(
+        "sku_id", "store_id", pl.col("event_date", "known_at") + timedelta(days=len(DAYS)),
+        out_of_stock_hours=pl.lit(4.0), trading_hours=pl.lit(16.0), out_of_stock_demand_share=pl.lit(None, pl.Float64),
+    )  # fmt: skip
+    told.ingest([replace(batch, feed="stock_status", frame=said)])
+    days = missed_stockout(told.stores, store_id, sku_id, DAYS[-1]).days
+    assert days["out_of_stock_share"][-1] == 4 / 16
+    assert days["missed_units"][-1] == pytest.approx(usual / 4)
 
 
 def test_empty_shelves_are_the_newest_first_and_the_worst_of_a_day(runner: Runner) -> None:
