@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.core.errors import InputError, NotReadyError
+from forecast_assets.core.keys import RunKey
 from forecast_assets.launch import Runner
 from forecast_assets.operations.missed_stockouts import (
     CAUSES,
@@ -23,6 +24,7 @@ from forecast_assets.operations.missed_stockouts import (
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.simulation.simulator import Simulation
+from tests.support.compared_runs import FIRST, SECOND, ComparedRuns
 from tests.support.retailers import KEY, copied
 from tests.support.stockout_cases import DAYS, JUDGED, emptied
 
@@ -52,6 +54,11 @@ def parts(**units: float | None) -> dict[str, tuple[float | None, float]]:
         ({"missed": 20, "sold": 20, "model": 40, "published": 20, "known": 20}, {"override": (20, 20)}),
         # A planner took 20 from a forecast that was 15 too high: 5 too many.
         ({"missed": 5, "sold": 20, "model": 40, "published": 20, "known": 20}, {"override": (5, 5)}),
+        # A planner took 10 from a forecast that was 20 too high: that kept nothing from the shelf.
+        (
+            {"missed": 10, "sold": 10, "model": 40, "published": 30, "known": 10, "expected": 20},
+            {"forecast": (-10, 0), "order": (20, 10)},
+        ),
         # A planner raised a forecast, and not enough: that is the model's.
         ({"missed": 10, "sold": 30, "model": 20, "published": 30, "known": 30}, {"forecast": (10, 10)}),
         # All at once, of 24 missed: asked for 54, model 45, published 40, 10 + 40 counted on, 30 came, 10 gone.
@@ -192,6 +199,26 @@ def test_of_known_hours_the_share_without_stock_is_missed(
     days = missed_stockout(told.stores, store_id, sku_id, DAYS[-1]).days
     assert days["out_of_stock_share"][-1] == 4 / 16
     assert days["missed_units"][-1] == pytest.approx(usual / 4)
+
+
+@pytest.mark.parametrize(
+    ("lead_time", "judged", "in_time"),
+    [(0.4, SECOND, True), (1.0, SECOND, True), (1.5, FIRST, True), (3, FIRST, False)],
+)
+def test_judged_is_the_newest_run_after_which_an_order_would_have_come(
+    compared: ComparedRuns, simulation: Simulation, tmp_path: Path, lead_time: float, judged: RunKey, in_time: bool
+) -> None:
+    told = copied(compared.runner, tmp_path / "home")
+    batch = next(batch for batch in simulation.batches if batch.feed == "inventory_positions")
+    store_id, sku_id = compared.withdrawn
+    days = batch.frame.filter(pl.col("event_date") >= SECOND.prediction_date, store_id=store_id, sku_id=sku_id)
+    later = pl.col("known_at") + timedelta(hours=1)
+    said = days.with_columns(later, on_hand_units=pl.lit(0.0), lead_time_days=pl.lit(float(lead_time)))
+    told.ingest([replace(batch, frame=said)])
+    found = missed_stockout(told.stores, store_id, sku_id, KEY.prediction_date, FIRST.model_version)
+    assert (found.run, found.is_in_time, found.lead_time_days) == (judged, in_time, lead_time)
+    assert found.vintages["run"].to_list() == [str(FIRST), str(SECOND)]
+    assert ("No run was early enough" in missed_words(found)) is not in_time
 
 
 def test_empty_shelves_are_the_newest_first_and_the_worst_of_a_day(runner: Runner) -> None:
