@@ -1,15 +1,15 @@
-"""What overrides were worth: errors of every stage by planner, reason, direction or size, and what a record advises.
+"""What overrides were worth: errors of every stage by planner, reason, direction and size, over time, and advice.
 
-What belongs here: reading measurements and showing them. What does not: measuring, or writing anything.
+What belongs here: reading measurements and showing them. What does not: measuring, or changing an override.
 
     marimo run notebooks/value_of_overrides.py
-    marimo export html notebooks/value_of_overrides.py -o value.html -- --by direction --planner ana
+    marimo export html notebooks/value_of_overrides.py -o value.html -- --days 364 --planner ana
 """
 
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="The value of overrides")
+app = marimo.App(width="medium", app_title="Value of overrides")
 
 
 @app.cell
@@ -18,10 +18,12 @@ def _():
     import polars as pl
 
     from forecast_assets import plots
-    from forecast_assets.operations import value_added as worth
+    from forecast_assets.operations import value_added as value
     from forecast_assets.presentation import notebook
+    from forecast_assets.presentation import value_added as words
+    from resources.orchestration.markdown import literal
 
-    return mo, notebook, pl, plots, worth
+    return literal, mo, notebook, pl, plots, value, words
 
 
 @app.cell
@@ -31,109 +33,110 @@ def _(mo):
 
 
 @app.cell
-def _(notebook, worth):
-    stores, valued = notebook.open_or_stop(
-        lambda opened: [
-            each for each in ("daily", "weekly") if not worth.value_rows(opened, each, worth.ADVICE_DAYS).is_empty()
-        ],
-        "No overridden forecast below `{folder}` has been measured yet. Overrides are measured once the sales of their "
-        "days are there: `forecast-assets accuracy` measures what is due.",
+def _(notebook, value):
+    stores, cadences = notebook.open_or_stop(
+        value.valued_cadences,
+        "No overridden forecast below `{folder}` has been measured yet. Record one (`forecast-assets overrides add`), "
+        "publish it, and measure it once the sales of its days are there: `forecast-assets accuracy`.",
     )
-    return stores, valued
+    return cadences, stores
 
 
 @app.cell
-def _(asked, notebook, valued, worth):
-    cadence_choice = notebook.choose(
-        asked, "cadence", valued, "No override of cadence `{}` was measured.", searchable=False
-    )
-    by_choice = notebook.choose(asked, "by", list(worth.SPLITS), "Lines are not by `{}`.", searchable=False)
-    return by_choice, cadence_choice
+def _(asked, cadences, notebook, value):
+    nothing = "Nothing that was overridden of cadence `{}` has been measured."
+    cadence_choice = notebook.choose(asked, "cadence", cadences, nothing, searchable=False)
+    spans = {str(days): days for days in (28, value.SHOWN_DAYS, 182, value.ADVICE_DAYS)}
+    back = {"days": str(asked.get("days", value.SHOWN_DAYS))}
+    days_choice = notebook.choose(back, "days", spans, "Days back are not {}.", label="days back", searchable=False)
+    return cadence_choice, days_choice
 
 
 @app.cell
-def _(asked, cadence_choice, notebook, pl, stores, worth):
-    cadence = notebook.chosen(cadence_choice, "cadence")
-    rows = worth.value_rows(stores, cadence, worth.ADVICE_DAYS)
-    planners = rows.filter(~pl.col("is_rule"))["planner"].unique().sort().to_list()
-    everybody = "everybody"
-    planner_choice = notebook.choose(asked, "planner", [everybody, *planners], "`{}` has overridden nothing.")
-    return cadence, everybody, planner_choice, rows
+def _(cadence_choice, days_choice, notebook, value, stores):
+    cadence, days = notebook.chosen(cadence_choice, "cadence"), notebook.chosen(days_choice, "span")
+    found = {by: value.value_added(stores, by=by, days=days, cadence=cadence) for by in ("planner", "reason")}
+    planners = [line.name for line in found["planner"].lines if not line.is_rule]
+    # Nobody but planners chooses a direction or size.
+    chosen_by_people = ("direction", "size") if planners else ()
+    found |= {by: value.value_added(stores, by=by, days=days, cadence=cadence) for by in chosen_by_people}
+    weeks = value.value_by_week(stores, days=days, cadence=cadence)
+    return cadence, days, found, planners, weeks
 
 
 @app.cell
-def _(by_choice, cadence, everybody, notebook, planner_choice, stores, worth):
-    who = notebook.chosen(planner_choice, "planner")
-    planner = "" if who == everybody else who
-    found = worth.value_added(stores, by=notebook.chosen(by_choice, "split"), planner=planner, cadence=cadence)
-    return found, planner
-
-
-@app.cell
-def _(by_choice, cadence_choice, found, mo, planner_choice, plots):
+def _(cadence_choice, days_choice, found, mo, words):
     mo.vstack(
         [
             mo.md("# What overrides were worth"),
-            mo.hstack([cadence_choice, by_choice, planner_choice], justify="start"),
-            mo.md(
-                f"Overridden forecasts of {found.first} to {found.last}, judged by the sales that came, on rows whose "
-                "shelf was not known to be empty. `reconciled` is the model's untouched forecast, `rules` the one that "
-                "planners found, `override` the published one. Pale: too few to tell skill from luck."
-            ),
-            mo.image(plots.value_added_png(found.frame), alt="WAPE of every stage", width="100%"),
+            mo.hstack([cadence_choice, days_choice], justify="start"),
+            mo.plain_text(words.value_sentence(found["planner"])),
+            mo.md(words.LEGEND),
         ]
     )
     return
 
 
 @app.cell
-def _(found, mo, pl):
-    lines = pl.DataFrame(
+def _(found, mo, pl, plots):
+    def shown(frame):
+        """Figures as people read them: shares of sales in percent."""
+        shares = pl.col("^.*_wape$")
+        return frame.with_columns((shares * 100).round(1), pl.col("value_added_points").round(1)).rename(
+            lambda name: name.replace("_wape", "_wape_percent")
+        )
+
+    tables = {by: shown(each.frame) for by, each in found.items()}
+    mo.vstack(
         [
-            {
-                found.by: line.name,
-                "overrides": line.overrides,
-                "row_days": line.row_days,
-                **{f"{stage}_wape": None if wape is None else round(wape, 4) for stage, wape in line.wape.items()},
-                "value_added_points": line.value_added_points,
-                "moves_that_came_true": line.moves_that_came_true,
-                "is_small_sample": line.is_small_sample,
-            }
-            for line in found.lines
+            part
+            for by, each in found.items()
+            for part in (
+                mo.md(f"## By {by}"),
+                mo.image(plots.value_added_png(each.frame), alt=f"WAPE of every stage by {by}", width="100%"),
+                mo.ui.table(tables[by], selection=None),
+            )
         ]
     )
-    mo.ui.table(lines, selection=None)
-    return (lines,)
+    return shown, tables
 
 
 @app.cell
-def _(mo, pl, rows):
-    sums = (
-        rows.filter(~pl.col("is_rule"))
-        .group_by("target_date")
-        .agg(
-            pl.col("sales_units", "rules_absolute_error_units", "override_absolute_error_units").sum().cast(pl.Float64)
-        )
+def _(mo, plots, shown, weeks):
+    # The picture has room for so many.
+    picture = plots.value_added_png(weeks.tail(12))
+    over_time = (
+        [
+            mo.image(picture, alt="WAPE of every stage by week", width="100%"),
+            mo.ui.table(shown(weeks), selection=None),
+        ]
+        if weeks.height
+        else [mo.md("Rules of the policy alone moved forecasts.")]
     )
-    by_day = sums.sort("target_date").select(
-        "target_date",
-        value_added_points=100
-        * (pl.col("rules_absolute_error_units") - pl.col("override_absolute_error_units"))
-        / pl.col("sales_units"),
-    )
-    mo.vstack([mo.md("## Day by day"), mo.ui.table(by_day.sort("target_date", descending=True), selection=None)])
-    return (by_day,)
+    mo.vstack([mo.md("## Over time: planners' overrides by week, from its Monday"), *over_time])
+    return
 
 
 @app.cell
-def _(cadence, mo, planner, stores, worth):
-    advised = worth.advice(stores, planner, cadence=cadence) if planner else None
-    words = (
-        "Choose a planner to see what the own record advises; nothing is changed by itself."
-        if advised is None
-        else "\n\n".join(advised.words)
+def _(asked, notebook, planners):
+    if not planners:
+        notebook.stop("No planner has overridden any of these forecasts.")
+    planner_choice = notebook.choose(asked, "planner", planners, "Nothing of planner `{}` has been measured.")
+    return (planner_choice,)
+
+
+@app.cell
+def _(cadence, literal, mo, notebook, planner_choice, stores, value, words):
+    planner = notebook.chosen(planner_choice, "planner")
+    advised = value.advice(stores, planner, cadence=cadence)
+    mo.vstack(
+        [
+            mo.md(f"## What the record of {literal(planner)} advises"),
+            planner_choice,
+            mo.md(f"From the newest {value.ADVICE_DAYS} days. {words.NEVER}"),
+            *(mo.plain_text(sentence) for sentence in advised.words),
+        ]
     )
-    mo.vstack([mo.md("## What the record advises"), mo.md(words)])
     return (advised,)
 
 

@@ -203,7 +203,7 @@ def newest_run(stores: Stores, key: RunKey | None = None) -> Publication:
     if not runs:
         raise NotReadyError(
             "No daily run is published yet, so there is no forecast to override.",
-            remedy=Sentence("Publish one: ", Action("score"), "."),
+            remedy=Sentence("Publish one: ", Action("run", {"cadence": DAILY.name, "date": "DATE"}), "."),
         )
     return (own or runs)[0]
 

@@ -19,9 +19,9 @@ from forecast_assets.accuracy.value_added import LEAST_OVERRIDES, LEAST_ROW_DAYS
 from forecast_assets.contracts import FORECAST_VALUE_ADDED, VALUE_STAGES
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotReadyError
-from forecast_assets.core.keys import DAILY
+from forecast_assets.core.keys import CADENCES, DAILY
 from forecast_assets.core.wording import counted
-from resources.ledger.entries.measure import Measurements
+from resources.ledger.entries.measure import Measurement, Measurements
 from resources.stores.home import Stores
 
 # Days back from the newest measured one with overrides, unless somebody asks for others.
@@ -125,12 +125,43 @@ def value_rows(stores: Stores, cadence: str, days: int) -> pl.DataFrame:
     Returns:
         Contract `forecast_value_added`, oldest target date first; without rows where nothing was overridden.
     """
-    measurements = stores.ledger.state().part(Measurements)
-    measured = sorted(day for of, day in measurements.by_day if of == cadence)
-    valued = [each for each in measurements.newest_of(cadence, measured) if each.value_version]
+    valued = _valued(stores, cadence)
     within = [each for each in valued if (valued[-1].target_date - each.target_date).days < days]
     frames = [stores.predictions.read(stores.predictions.version(each.value_version)) for each in within]
     return pl.concat([pl.DataFrame(schema=FORECAST_VALUE_ADDED.schema), *frames])
+
+
+def _valued(stores: Stores, cadence: str) -> list[Measurement]:
+    """Return the newest measurement of every day that had an overridden forecast, oldest first."""
+    measurements = stores.ledger.state().part(Measurements)
+    measured = sorted(day for of, day in measurements.by_day if of == cadence)
+    return [each for each in measurements.newest_of(cadence, measured) if each.value_version]
+
+
+def valued_cadences(stores: Stores) -> list[str]:
+    """Return the cadences of which an overridden forecast has been measured."""
+    return [cadence for cadence in CADENCES if _valued(stores, cadence)]
+
+
+def value_by_week(
+    stores: Stores, *, planner: str = "", days: int = SHOWN_DAYS, cadence: str = DAILY.name
+) -> pl.DataFrame:
+    """Return what planners' overrides were worth, week by week.
+
+    Args:
+        stores: Where everything is.
+        planner: Only this planner's; of all if left out.
+        days: How many days back from the newest measured day with an overridden forecast.
+        cadence: Rhythm of the runs.
+
+    Returns:
+        As `accuracy.value_added.value_by`, a row per week with overridden forecasts of planners, oldest first; `name`
+        is its Monday. No rows where planners overrode nothing.
+    """
+    own = value_rows(stores, cadence, days).filter(~pl.col("is_rule"))
+    own = own.filter(pl.col("planner") == planner) if planner else own
+    monday = pl.col("target_date").dt.truncate("1w").dt.to_string("iso")
+    return value_by(own.with_columns(name=monday), ("name",))
 
 
 def value_added(

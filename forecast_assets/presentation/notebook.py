@@ -6,8 +6,11 @@ What belongs here: what more than one notebook asks or says. What does not: read
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+from forecast_assets.core.errors import ForecastAssetsError
 from forecast_assets.operations.reading import published_runs
+from forecast_assets.presentation.actions import error_text
 from forecast_assets.settings import current_settings
+from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores, open_stores
 
 if TYPE_CHECKING:
@@ -41,13 +44,34 @@ def open_or_stop(find: Callable[[Stores], Found], otherwise: str) -> tuple[Store
     stop(otherwise.format(folder=settings.store), "warn")
 
 
-def open_runs(asked: Mapping[str, Any]) -> tuple[Stores, "ui.dropdown"]:
-    """Open the stores, and offer the published runs."""
-    stores, runs = open_or_stop(
+def or_stop(ask: Callable[[], Found]) -> Found:
+    """Return what is asked for, or end the cell with what is wrong with the question, and what to do."""
+    try:
+        return ask()
+    except ForecastAssetsError as error:
+        stop(error_text(error), "danger")
+
+
+def open_published() -> tuple[Stores, dict[str, Publication]]:
+    """Open the stores, and return them with every published run by its key in text."""
+    return open_or_stop(
         published_runs,
         "Nothing is published below `{folder}` yet. Run `make demo`, or name the folder: `FORECAST_ASSETS_HOME`.",
     )
-    return stores, choose(asked, "run", runs, "`{}` is not published.")
+
+
+def open_runs(
+    asked: Mapping[str, Any], usual: Callable[[Stores], Publication] | None = None
+) -> tuple[Stores, "ui.dropdown"]:
+    """Open the stores, and offer the published runs.
+
+    Args:
+        asked: Arguments of the command line by name.
+        usual: Which run is chosen where none is asked for; the first if left out.
+    """
+    stores, runs = open_published()
+    begin = {} if usual is None or "run" in asked else {"run": str(or_stop(lambda: usual(stores)).key)}
+    return stores, choose({**asked, **begin}, "run", runs, "`{}` is not published.")
 
 
 def choose(

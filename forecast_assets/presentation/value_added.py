@@ -20,7 +20,7 @@ _HEADS: Final = (
     "overrides", "row-days", "rows", "late", "empty shelf", *(stage.replace("_", " ") for stage in VALUE_STAGES),
     "value added", "",
 )  # fmt: skip
-_LEGEND: Final = (
+LEGEND: Final = (
     "Columns from seasonal naive to override: WAPE of that stage, percent of sales, on the same rows. reconciled is "
     "the model's untouched forecast, rules the one that planners found, override the published one. value added: "
     "points by which the published one is better than the one that was found; below zero it is worse. row-days: SKU, "
@@ -30,7 +30,7 @@ _LEGEND: Final = (
 )
 _LINE: Final = 120
 _SQL: Final = "All figures: the view audit.forecast_value_added."
-_NEVER: Final = "Nothing is changed by itself."
+NEVER: Final = "Nothing is changed by itself."
 
 
 def value_text(found: ValueAdded, advised: PlannerAdvice | None = None) -> str:
@@ -41,9 +41,9 @@ def value_text(found: ValueAdded, advised: PlannerAdvice | None = None) -> str:
         advised: Advice of the planner who was asked for; None if none was.
     """
     parts = [
-        _sentence(found),
+        value_sentence(found),
         table((found.by, *_HEADS), _rows(found)),
-        "\n".join(wrap(_LEGEND, _LINE)),
+        "\n".join(wrap(LEGEND, _LINE)),
         "" if advised is None else advice_text(advised),
         _SQL,
     ]
@@ -61,22 +61,23 @@ def value_page(found: ValueAdded, advised: PlannerAdvice | None = None) -> str:
     picture = value_added_png(found.frame.with_columns(name=pl.Series([_name(line) for line in found.lines])))
     sections = [
         html_section(
-            f"By {found.by}", _sentence(found), html_image(picture, "error of every stage"),
-            html_table((found.by, *_HEADS), _rows(found)), f'<p class="note">{escape(_LEGEND)}</p>',
+            f"By {found.by}", value_sentence(found), html_image(picture, "error of every stage"),
+            html_table((found.by, *_HEADS), _rows(found)), f'<p class="note">{escape(LEGEND)}</p>',
         ),
     ]  # fmt: skip
     if advised is not None:
         lines = "".join(f"<p>{escape(each)}</p>" for each in advised.words)
-        sections.append(html_section(f"What the record of {advised.planner} advises", _NEVER, lines))
+        sections.append(html_section(f"What the record of {advised.planner} advises", NEVER, lines))
     return html_page(title, f"<h1>{escape(title)}</h1>\n" + "\n".join(sections))
 
 
 def advice_text(advised: PlannerAdvice) -> str:
     """Return what a planner's own record advises, as it stands beside a form."""
-    return "\n".join((f"What the record of {advised.planner} advises. {_NEVER}", *(f"- {w}" for w in advised.words)))
+    return "\n".join((f"What the record of {advised.planner} advises. {NEVER}", *(f"- {w}" for w in advised.words)))
 
 
-def _sentence(found: ValueAdded) -> str:
+def value_sentence(found: ValueAdded) -> str:
+    """Return in one sentence what planners' overrides were worth in all."""
     whose = f" by {found.planner}" if found.planner else ""
     head = f"Overridden {found.cadence} forecasts{whose} of {found.first} to {found.last}, as sales came."
     line = found.overall

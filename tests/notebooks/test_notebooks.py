@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,21 @@ import marimo as mo
 import polars as pl
 import pytest
 
+from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.launch import Runner
+from forecast_assets.operations.missed_stockouts import empty_shelves
+from forecast_assets.operations.overrides import record_overrides
 from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.operations.value_added import advice, value_added
 from forecast_assets.presentation.notebook import choose, chosen
+from forecast_assets.simulation.simulator import Simulation
 from resources.stores.home import open_stores
-from tests.support import store_cases
-from tests.support.compared_runs import FIRST, SECOND, ComparedRuns
+from tests.support.compared_runs import CORRECTED, FIRST, SECOND, ComparedRuns
 from tests.support.products import make_accuracy
-from tests.support.retailers import KEY, RETAILER
-from tests.support.value_cases import value_row, valued
+from tests.support.retailers import KEY, RETAILER, copied
+from tests.support.stockout_cases import DAYS, JUDGED, emptied
+from tests.support.value_cases import DAY, value_row, valued
 
 pytestmark = pytest.mark.usefixtures("brief_runs")
 
@@ -156,6 +162,127 @@ def test_why_it_changed_tells_causes_that_add_up(compared: ComparedRuns, monkeyp
     assert "new sales" in text
 
 
+def test_the_value_of_overrides_is_that_of_the_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = open_stores(tmp_path / "store")
+    # ana: 4 upward moves of 2 that came true by half, a fifth one a week later; ben: a cut that was right.
+    rows = [value_row(f"o{at}-1", day=DAY + timedelta(days=7 * (at == 5))) for at in range(1, 6)]
+    rows.append(value_row("o9-1", planner="b<en", reason="price", found=20, published=16, sales=16))
+    for day in (DAY, DAY + timedelta(days=7)):
+        valued(stores, [row for row in rows if row["target_date"] == day], day)
+    text, names = shown("value_of_overrides", tmp_path, monkeypatch, asked={"planner": "ana", "days": 28})
+    found = value_added(stores, by="planner", days=28)
+    tables = names["tables"]
+    assert list(tables) == ["planner", "reason", "direction", "size"]
+    assert tables["planner"]["name"].to_list() == ["ana", "b<en"]
+    # Sold 11 where 12 instead of 10 was said: an error of 1 before and after; of 16 four fewer were wrong.
+    assert tables["planner"]["override_wape_percent"].to_list() == [9.1, 0.0]
+    assert tables["planner"]["value_added_points"].to_list() == [0.0, 25.0]
+    assert tables["planner"]["is_small_sample"].all()
+    assert tables["direction"]["name"].to_list() == ["down", "up"]
+    assert tables["size"]["row_days"].sum() == sum(line.row_days for line in found.lines) == 6
+    monday = DAY - timedelta(days=DAY.weekday())
+    assert names["weeks"]["name"].to_list() == [str(monday), str(monday + timedelta(days=7))]
+    assert names["weeks"]["row_days"].to_list() == [5, 1]
+    assert "All in all planners made them better by 5.6 points of sales (a small sample)" in text
+    assert names["advised"].words == advice(stores, "ana").words
+    assert "5 row-days of 5 overrides" in text
+    assert "b<en" not in text
+    assert "Days back are not 40." in shown("value_of_overrides", tmp_path, monkeypatch, asked={"days": 40})[0]
+
+
+def test_a_planners_morning_shows_the_worklist_and_records_nothing(
+    compared: ComparedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = copied(compared.runner, tmp_path / "home")
+    store, sku = compared.withdrawn
+    days = KEY.prediction_date + timedelta(days=1), KEY.prediction_date + timedelta(days=2)
+    said = Override(Scope.of(sku=sku), *days, "percent", "10", "event", "fair")
+    record_overrides(runner.stores, [said], by="ana", needs_approval=True)
+    ledger = runner.stores.ledger.state().sequence
+    files = sorted(runner.settings.home.rglob("*"))
+    asked = {"series": f"{sku} in {store}", "form": "add", "value": "3", "first": str(days[0]), "last": str(days[1])}
+    text, names = shown("planners_morning", runner.settings.home, monkeypatch, asked=asked)
+    # By default it is the newest run of the champion, as it was corrected.
+    assert names["publication"].key == CORRECTED
+    risks = read_product(runner.stores, names["publication"], "stockout_risks")
+    lost = risks.group_by("store_id", "sku_id").agg(pl.col("expected_lost_units").sum().cast(pl.Float64))
+    assert names["listing"].found == lost.filter(pl.col("expected_lost_units") > 0).height
+    assert names["listing"].lost_units == pytest.approx(lost["expected_lost_units"].sum())
+    for row in names["reasons"].iter_rows(named=True):
+        assert row["lost_units"] == pytest.approx(lost.row(by_predicate=_is(row), named=True)["expected_lost_units"])
+        assert f"<strong>{row['sku_id']} in {row['store_id']}</strong>" in text
+    assert names["revised"].before.key == KEY
+    assert names["listed"].select("override", "state").rows() == [(f"o{ledger}-1", "pending")]
+    assert "1 override, of which 1 wait" in text
+    (effect,) = names["preview"].effects
+    assert effect.after_units - effect.before_units == pytest.approx(6.0)
+    assert names["preview"].rows["target_date"].to_list() == list(days)
+    assert runner.stores.ledger.state().sequence == ledger
+    assert sorted(runner.settings.home.rglob("*")) == files
+    wrong, _ = shown("planners_morning", runner.settings.home, monkeypatch, asked={**asked, "value": "many"})
+    assert "is no value of an override" in wrong
+
+
+def _is(row: dict[str, Any]) -> pl.Expr:
+    return (pl.col("store_id") == row["store_id"]) & (pl.col("sku_id") == row["sku_id"])
+
+
+def test_a_planners_morning_tells_what_changed_since_the_run_before(
+    compared: ComparedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = compared.runner.settings.home
+    _, names = shown("planners_morning", home, monkeypatch, asked={"run": str(SECOND)})
+    sides = [
+        read_product(compared.runner.stores, compared.runner.stores.predictions.publication(key), "forecasts")
+        for key in (FIRST, SECOND)
+    ]
+    common = set(sides[0]["target_date"]) & set(sides[1]["target_date"])
+    units = [float(side.filter(pl.col("target_date").is_in(common))["forecast_units"].sum()) for side in sides]
+    assert (names["changes"].before_units, names["changes"].after_units) == pytest.approx(units)
+    text, names = shown("planners_morning", home, monkeypatch, asked={"run": str(FIRST)})
+    assert names["changes"] is None
+    assert "No earlier run of this version is published." in text
+
+
+def test_the_story_of_a_missed_stockout_is_that_of_the_products(
+    published: Published, simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    runner = emptied(published[0], simulation, home)
+    ledger = runner.stores.ledger.state().sequence
+    text, names = shown("missed_stockout", home, monkeypatch)
+    # By default the worst of the newest day.
+    store, sku, day = empty_shelves(runner.stores).select("store_id", "sku_id", "event_date").row(0)
+    assert day == DAYS[-1]
+    assert (names["found"].store_id, names["found"].sku_id, names["found"].day) == (store, sku, day)
+    forecasts = read_product(runner.stores, runner.stores.predictions.publication(JUDGED), "forecasts")
+    told = forecasts.filter(pl.col("store_id") == store, pl.col("sku_id") == sku, pl.col("target_date") <= day)
+    units = dict(names["balance"].rows())
+    assert units["forecast by the model"] == pytest.approx(float(told["reconciled_units"].sum()))
+    assert units["forecast as published"] == pytest.approx(float(told["forecast_units"].sum()))
+    assert names["parts"]["cause"].to_list() == ["forecast", "order", "position", "override"]
+    assert names["parts"]["put_down_units"].sum() == pytest.approx(names["found"].balance.missed)
+    assert f"Why {sku} in {store} ran out on {day}" in text
+    assert f"Put down to: {names['found'].verdict} " in text
+    assert "closed for works" in text
+    assert str(KEY) in text
+    # Another one, by arguments.
+    other = empty_shelves(runner.stores).select("store_id", "sku_id").row(5)
+    asked = {"store": other[0], "sku": other[1], "day": str(day), "version": "stat-1"}
+    _, names = shown("missed_stockout", home, monkeypatch, asked=asked)
+    assert (names["found"].store_id, names["found"].sku_id) == other
+    text, _ = shown("missed_stockout", home, monkeypatch, asked={**asked, "day": "2024-01-01"})
+    assert "No daily run looked at 2024-01-01 before." in text
+    text, _ = shown("missed_stockout", home, monkeypatch, asked={**asked, "day": "Monday"})
+    assert "A day is written as 2025-07-01." in text
+    assert runner.stores.ledger.state().sequence == ledger
+
+
+def test_without_an_empty_shelf_there_is_no_story(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, _ = shown("missed_stockout", published[0].settings.home, monkeypatch)
+    assert "No shelf was empty on the newest 28 days with sales that a daily run" in text
+
+
 def test_a_notebook_is_also_a_script(published: Published) -> None:
     environment = {**os.environ, "FORECAST_ASSETS_HOME": str(published[0].settings.home)}
     done = subprocess.run(
@@ -181,21 +308,3 @@ def test_the_history_of_a_series_is_what_the_run_knew(published: Published) -> N
     assert found["price_ratio"].is_not_null().all()
     assert found["out_of_stock_share"].is_null().all()
     assert series_after(runner.stores, outcome.publication, store_id, sku_id).is_empty()
-
-
-def test_the_value_of_overrides_is_that_of_the_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stores = open_stores(tmp_path / "store")
-    store_cases.register(stores, "stat-1")
-    valued(
-        stores, [value_row(found=10, published=12, sales=11), value_row("o4-1", found=10, published=14, planner="ben")]
-    )
-    text, names = shown("value_of_overrides", tmp_path, monkeypatch, asked={"by": "planner"})
-    assert "What overrides were worth" in text
-    lines = {row["planner"]: row for row in names["lines"].to_dicts()}
-    assert lines["ana"]["value_added_points"] == pytest.approx(0.0)
-    assert lines["ben"]["value_added_points"] == pytest.approx(100 * (1 - 3) / 11)
-    assert all(row["is_small_sample"] for row in lines.values())
-    assert names["by_day"]["value_added_points"].to_list() == [pytest.approx(100 * (2 - 4) / 22)]
-    _, names = shown("value_of_overrides", tmp_path, monkeypatch, asked={"planner": "ben", "by": "direction"})
-    assert names["lines"]["direction"].to_list() == ["up"]
-    assert names["advised"].planner == "ben"

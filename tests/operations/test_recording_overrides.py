@@ -30,6 +30,7 @@ from forecast_assets.operations.overrides import (
 )
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.presentation.actions import error_text
 from resources.stores.home import Stores
 from tests.support.retailers import KEY, copied
 
@@ -367,3 +368,9 @@ def test_a_file_may_be_in_any_usual_dialect(tmp_path: Path) -> None:
     # What contradicts itself is not put right in silence.
     assert isinstance(fourth, Override)
     assert fourth.value == "5"
+
+
+def test_without_a_daily_run_the_command_that_makes_one_is_named(stores: Stores) -> None:
+    with pytest.raises(NotReadyError, match="No daily run is published yet") as refused:
+        newest_run(stores)
+    assert "forecast-assets run --cadence daily --date DATE" in error_text(refused.value)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from forecast_assets.accuracy.value_added import value_by
 from forecast_assets.cli.override_value import value
 from forecast_assets.core.errors import InputError, NotAcceptedError, NotReadyError
-from forecast_assets.operations.value_added import advice, value_added
+from forecast_assets.operations.value_added import advice, value_added, value_by_week, valued_cadences
 from forecast_assets.plots import value_added_png
 from forecast_assets.presentation.value_added import advice_text, value_page, value_text
 from resources.catalogue.build import build_catalogue
@@ -159,6 +159,19 @@ def test_days_are_those_up_to_the_newest_and_what_cannot_be_answered_says_why(st
         value_added(stores, by="store")
     with pytest.raises(InputError, match="0 days are none"):
         value_added(stores, days=0)
+
+
+def test_weeks_are_told_by_their_monday_without_rules(stores: Stores) -> None:
+    # A Tuesday with two overrides and a rule, and the Monday after.
+    rule = value_row("event_uplift", planner="policy", reason="event_uplift", is_rule=True)
+    monday = DAY + timedelta(days=6)
+    record(stores, [value_row("o1-1"), value_row("o2-1", planner="ben"), rule, value_row("o3-1", day=monday, sales=12)])
+    found = value_by_week(stores)
+    assert found.select("name", "row_days").rows() == [("2025-06-02", 2), ("2025-06-09", 1)]
+    assert found["override_wape"].to_list() == pytest.approx([2 / 22, 0.0])
+    assert value_by_week(stores, planner="ben")["row_days"].to_list() == [1]
+    assert value_by_week(stores, planner="nobody").is_empty()
+    assert valued_cadences(stores) == ["daily"]
 
 
 def test_rows_that_were_not_judged_are_told_without_a_figure(stores: Stores) -> None:
