@@ -26,6 +26,7 @@ from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.features.specs import LONGEST_DAYS
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
+from forecast_assets.history.events import events_ahead
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.plots import notable_series
 from forecast_assets.scoring.context import RunContext
@@ -152,12 +153,6 @@ def _plan(history: History, horizon: int) -> pl.DataFrame:
         is_promotion_planned="is_promotion",
     )
     return planned.collect()
-
-
-def events_ahead(history: History, horizon: int) -> pl.DataFrame | None:
-    """Return the resolved events of the days ahead; None without such a feed."""
-    rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
-    return None if rows is None else rows.collect()
 
 
 def _covariates(history: History, base: pl.DataFrame, series: pl.DataFrame, horizon: int) -> pl.DataFrame | None:

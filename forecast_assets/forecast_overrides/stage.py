@@ -5,7 +5,6 @@ What belongs here: from a run's reconciled forecasts to what moved them. What do
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -14,12 +13,10 @@ import polars as pl
 from forecast_assets.contracts import FORECAST_OVERRIDES, RECONCILED_FORECASTS, SERIES_STEP_KEY
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.quantities import SCALE, from_units
-from forecast_assets.hierarchy import Hierarchy
-from forecast_assets.history import History
-from forecast_assets.history.events import events_of_stores
+from forecast_assets.history.events import store_events_ahead
 from forecast_assets.overrides.applying import Effect, Instruction, apply_instructions
 from forecast_assets.overrides.effects import Told, overrides_frame
-from forecast_assets.overrides.instructions import EARLIER, AppliedSet, Instructions, instructions, within
+from forecast_assets.overrides.instructions import EARLIER, AppliedSet, Instructions, ScopeRows, instructions, within
 from forecast_assets.scoring.context import RunContext, policy_facts
 from forecast_assets.scoring.stage import StageResult, Summary
 
@@ -61,28 +58,21 @@ def instructions_of(run: RunContext, sets: Sequence[AppliedSet]) -> Instructions
         sets: Which overrides and rules move which days, oldest days first.
     """
     told: dict[Instruction, Told] = {}
-    first, found = 0, Instructions({})
+    first, found, rows_of = 0, Instructions({}), ScopeRows(run.hierarchy)
     for each in sets:
         end = run.key.forecast_horizon if each.until is None else (each.until - run.key.prediction_date).days
-        found = within(_instructions(run, each), first, end)
+        found = within(_instructions(run, each, rows_of), first, end)
         told |= found.told
         first = end
     return Instructions(told, found.without_rows)
 
 
-def _instructions(run: RunContext, of: AppliedSet) -> Instructions:
+def _instructions(run: RunContext, of: AppliedSet, rows_of: ScopeRows) -> Instructions:
     rules = run.policy_of(of.policy).policy.planning
-    horizon = run.key.forecast_horizon
-    events = _events(run.history, run.hierarchy, horizon) if rules.event_uplifts else None
+    horizon, stores = run.key.forecast_horizon, run.hierarchy.series["store_id"]
+    events = store_events_ahead(run.history, stores, horizon) if rules.event_uplifts else None
     planned = run.overrides_called(of.overrides)
-    return instructions(planned, rules, run.hierarchy, run.key.prediction_date, horizon, events)
-
-
-def _events(history: History, hierarchy: Hierarchy, horizon: int) -> pl.DataFrame | None:
-    rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
-    if rows is None:
-        return None
-    return events_of_stores(rows.collect(), hierarchy.series["store_id"], history.membership("store_hierarchy"))
+    return instructions(planned, rules, rows_of, run.key.prediction_date, horizon, events)
 
 
 def _summary(frame: pl.DataFrame, effects: tuple[Effect, ...], found: Instructions) -> Summary:

@@ -1,11 +1,36 @@
-"""Events of stores: which events each store has on which days.
+"""Events ahead: which events each store has on which days, as known to a history.
 
-What belongs here: from events of nodes to those of stores. What does not: what an event does to demand.
+What belongs here: reading them, and from events of nodes to those of stores. What does not: what an event does to
+demand.
 """
+
+from datetime import timedelta
 
 import polars as pl
 
 from forecast_assets.contracts import ALL_STORES
+from forecast_assets.history.as_known import History
+
+
+def events_ahead(history: History, horizon: int) -> pl.DataFrame | None:
+    """Return the resolved events of the days ahead; None without such a feed."""
+    rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=horizon)
+    return None if rows is None else rows.collect()
+
+
+def store_events_ahead(history: History, stores: pl.Series, horizon: int) -> pl.DataFrame | None:
+    """Return the events of each store on the days ahead; None without such a feed.
+
+    Args:
+        history: What is known.
+        stores: Stores of a run.
+        horizon: Days ahead.
+
+    Returns:
+        As `events_of_stores`.
+    """
+    events = events_ahead(history, horizon)
+    return None if events is None else events_of_stores(events, stores, history.membership("store_hierarchy"))
 
 
 def events_of_stores(events: pl.DataFrame, stores: pl.Series, memberships: pl.DataFrame | None) -> pl.DataFrame:

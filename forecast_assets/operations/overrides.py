@@ -27,7 +27,7 @@ from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
 from forecast_assets.history import History
-from forecast_assets.history.events import events_of_stores
+from forecast_assets.history.events import store_events_ahead
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.overrides.applying import Applied, Effect, Instruction, Turn, apply_instructions
 from forecast_assets.overrides.instructions import (
@@ -88,9 +88,7 @@ class PlannedRun:
         reconciled = store.version(explained.inputs[RECONCILED_FORECASTS.name])
         units = read_rows(store, reconciled, ["reconciled_units"])["reconciled_units"]
         hierarchy = build_hierarchy(store.read(snapshot, SERIES_KEY), history)
-        rows = history.feed("events", since=history.cutoff + timedelta(days=1), ahead_days=key.forecast_horizon)
-        members = history.membership("store_hierarchy")
-        events = None if rows is None else events_of_stores(rows.collect(), hierarchy.series["store_id"], members)
+        events = store_events_ahead(history, hierarchy.series["store_id"], key.forecast_horizon)
         return cls(publication, hierarchy, from_units(units).reshape(-1, key.forecast_horizon), events)
 
     @property
@@ -106,7 +104,7 @@ class PlannedRun:
     def applied(self, stores: Stores, planned: Sequence[PlannedOverride]) -> Applied:
         """Return its forecasts as overrides, and the rules of today's policy, move them."""
         key, rules = self.key, policy_in_force(stores.ledger).policy.planning
-        found = instructions(planned, rules, self.hierarchy, key.prediction_date, key.forecast_horizon, self.events)
+        found = instructions(planned, rules, self.rows_of, key.prediction_date, key.forecast_horizon, self.events)
         return apply_instructions(self.model, [*found.told])
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, FORECASTS, STOCKOUT_RISKS
 from forecast_assets.core.overrides import Scope
 from forecast_assets.history import History
-from forecast_assets.history.events import events_of_stores
+from forecast_assets.history.events import store_events_ahead
 from forecast_assets.operations.overrides import overrides_of
 from forecast_assets.operations.reading import ReadRows, one_series, run_history, scan_product
 from forecast_assets.operations.worklist import PlannableRun
@@ -130,10 +130,9 @@ def _with_plans(history: History, days: pl.DataFrame, store_id: str, sku_id: str
         own = history.resolved("prices", prices.filter(store_id=store_id, sku_id=sku_id))
         told = own.select("event_date", *planned).collect()
         days = days.join(told, left_on="target_date", right_on="event_date", how="left", maintain_order="left")
-    events = history.feed("events", since=since, ahead_days=ahead)
-    if events is None:
+    named = store_events_ahead(history, pl.Series([store_id]), ahead)
+    if named is None:
         return days.with_columns(events=pl.lit(""))
-    named = events_of_stores(events.collect(), pl.Series([store_id]), history.membership("store_hierarchy"))
     of_day = named.group_by("target_date").agg(events=pl.col("event_name").sort().str.join(", "))
     return days.join(of_day, on="target_date", how="left", maintain_order="left").with_columns(
         pl.col("events").fill_null("")

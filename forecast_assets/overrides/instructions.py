@@ -139,10 +139,13 @@ class ScopeRows:
 
     Args:
         hierarchy: Of n series.
+
+    Attributes:
+        hierarchy: As given.
     """
 
     def __init__(self, hierarchy: Hierarchy) -> None:
-        self._hierarchy = hierarchy
+        self.hierarchy = hierarchy
         self._levels = {
             **{("product", level.name): level for level in hierarchy.product_levels},
             **{("store", level.name): level for level in hierarchy.store_levels},
@@ -155,7 +158,7 @@ class ScopeRows:
         of_store = self._members("store", scope.store_level, scope.store_node)
         if of_product is None or of_store is None:
             known = of_store if of_product is None else of_product
-            return np.arange(self._hierarchy.series.height) if known is None else known
+            return np.arange(self.hierarchy.series.height) if known is None else known
         return np.intersect1d(of_product, of_store, assume_unique=True)
 
     def _members(self, side: str, name: str, node: str) -> Rows | None:
@@ -175,7 +178,7 @@ class ScopeRows:
 def instructions(
     overrides: Sequence[PlannedOverride],
     rules: PlanningRules,
-    hierarchy: Hierarchy,
+    rows_of: ScopeRows,
     prediction_date: date,
     horizon: int,
     events: pl.DataFrame | None = None,
@@ -185,13 +188,12 @@ def instructions(
     Args:
         overrides: Those in force, oldest first; see `in_force`.
         rules: Of the policy.
-        hierarchy: Of the run's series.
+        rows_of: The run's series below nodes.
         prediction_date: Of the run.
         horizon: Its days ahead.
         events: `event_name, store_id, target_date` of the days ahead; None without such a feed.
     """
     told: dict[Instruction, Told] = {}
-    rows_of = ScopeRows(hierarchy)
     without = []
     for age, planned in enumerate(overrides):
         each = _of_planner(planned, rows_of, days_of(planned, prediction_date, horizon), age)
@@ -200,7 +202,7 @@ def instructions(
             continue
         said = planned.override
         told[each] = Told(str(said.scope), said.value, planned.by, said.reason, said.note)
-    told |= dict(_uplifts(rules.event_uplifts, hierarchy, rows_of, prediction_date, horizon, events))
+    told |= dict(_uplifts(rules.event_uplifts, rows_of, prediction_date, horizon, events))
     told |= dict(_presentations(rules.minimum_presentation, rows_of, horizon))
     return Instructions(told, tuple(without))
 
@@ -232,7 +234,6 @@ def _of_planner(planned: PlannedOverride, rows_of: ScopeRows, days: range, age: 
 
 def _uplifts(
     texts: Sequence[str],
-    hierarchy: Hierarchy,
     rows_of: ScopeRows,
     prediction_date: date,
     horizon: int,
@@ -242,7 +243,7 @@ def _uplifts(
         rule = ProductRule.parse(text)
         named = events.filter(event_name=rule.event)  # type: ignore[union-attr]
         own = _of_rule(rule, rows_of)
-        stores = hierarchy.series["store_id"].to_numpy()
+        stores = rows_of.hierarchy.series["store_id"].to_numpy()
         # Stores that have the event on the same days are moved together.
         for days, of_stores in _by_days(named, prediction_date, horizon):
             series = own[np.isin(stores[own], of_stores)]

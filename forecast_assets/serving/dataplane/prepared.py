@@ -31,12 +31,13 @@ from forecast_assets.core.rows import places_by_step
 from forecast_assets.explanations.explaining import OF_BASE, OF_RECONCILED
 from forecast_assets.explanations.levels_above import largest_gaps
 from forecast_assets.explanations.overrides_told import override_words
-from forecast_assets.explanations.stage import events_ahead, explanation_context
+from forecast_assets.explanations.stage import explanation_context
 from forecast_assets.features.panel import Panel
 from forecast_assets.features.pooled import Held, Kept, Statistic
 from forecast_assets.features.specs import FeatureSpec
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
+from forecast_assets.history.events import events_ahead
 from forecast_assets.history.quarantined import is_touched, quarantined_rows
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily
