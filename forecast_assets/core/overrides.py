@@ -124,8 +124,11 @@ class Override:
             >>> Override(Scope.of(sku="A"), date(2025, 7, 1), date(2025, 7, 2), "percent", "20", "event").change_text
             '+20%'
         """
-        sign = "+" if self.form in _SIGNED and not self.value.startswith("-") else ""
-        return FORMS[self.form].format(f"{sign}{self.value}")
+        return change_text(self.form, self.value)
+
+    def shares_days(self, other: "Override") -> bool:
+        """Whether both are about some day."""
+        return self.first_date <= other.last_date and other.first_date <= self.last_date
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -150,6 +153,17 @@ class Override:
             body.get("note", ""),
             date.fromisoformat(expires) if expires else None,
         )
+
+
+def change_text(form: str, value: str) -> str:
+    """Return what a form and its value say, in words.
+
+    Example:
+        >>> change_text("add", "-5")
+        '-5 units a day more'
+    """
+    sign = "+" if form in _SIGNED and not value.startswith("-") else ""
+    return FORMS[form].format(f"{sign}{value}")
 
 
 def require_sound(override: Override, reasons: tuple[str, ...]) -> Override:

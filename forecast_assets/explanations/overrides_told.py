@@ -5,7 +5,7 @@ What belongs here: one phrase per row. What does not: what overrides do (forecas
 
 import polars as pl
 
-from forecast_assets.core.overrides import FORMS, PERCENT, ZERO
+from forecast_assets.core.overrides import PERCENT, ZERO, change_text
 
 _ROW = ("store_id", "sku_id", "step")
 
@@ -19,10 +19,14 @@ def override_words(overrides: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `store_id, sku_id, step, override_words`, such as `ana: +20%, local event, festival`; only rows that were moved.
     """
-    acted = overrides.filter(pl.col("after_units") != pl.col("before_units"))
+    moved = overrides.filter(pl.col("after_units") != pl.col("before_units"))
+    # A few overrides are about many rows.
+    asked = moved.select("form", "value").unique()
+    changes = pl.Series("change", [change_text(*each) for each in asked.iter_rows()], dtype=pl.String)
+    acted = moved.join(asked.with_columns(changes), on=["form", "value"], maintain_order="left")
     said = pl.col("reason").str.replace_all("_", " ")
     words = pl.concat_str(
-        pl.when("is_rule").then(pl.lit("rule")).otherwise("by"), pl.lit(": "), _change(), _node(), pl.lit(", "), said,
+        pl.when("is_rule").then(pl.lit("rule")).otherwise("by"), pl.lit(": "), "change", _node(), pl.lit(", "), said,
         pl.when(pl.col("note") != "").then(pl.concat_str(pl.lit(", "), "note")).otherwise(pl.lit("")),
     )  # fmt: skip
     return (
@@ -37,19 +41,3 @@ def _node() -> pl.Expr:
     own = pl.format("sku {} in store {}", "sku_id", "store_id")
     is_own = (pl.col("scope") == own) | pl.col("is_rule") | pl.col("form").is_in([PERCENT, ZERO])
     return pl.when(is_own).then(pl.lit("")).otherwise(pl.format(" for {}", "scope"))
-
-
-def _change() -> pl.Expr:
-    """What was asked for; as `Override.change_text`."""
-    is_signed = pl.col("form").is_in(["percent", "add"]) & ~pl.col("value").str.starts_with("-")
-    value = pl.concat_str(pl.when(is_signed).then(pl.lit("+")).otherwise(pl.lit("")), "value")
-    texts = [(form, text.partition("{}")) for form, text in FORMS.items()]
-    chosen = pl.lit("zero")
-    for form, (before, hole, after) in texts:
-        if hole:
-            chosen = (
-                pl.when(pl.col("form") == form)
-                .then(pl.concat_str(pl.lit(before), value, pl.lit(after)))
-                .otherwise(chosen)
-            )
-    return chosen

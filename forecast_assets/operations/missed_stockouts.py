@@ -54,8 +54,9 @@ from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.corrections.restatements import newest_revisions
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history import History
+from forecast_assets.history.observed import observed_until
 from forecast_assets.history.series import past_observations
-from forecast_assets.operations.overrides import newest_run, observed_until
+from forecast_assets.operations.overrides import newest_run
 from forecast_assets.operations.reading import history_after, one_series, run_history, scan_product
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -374,7 +375,7 @@ def _orders(
     stores: Stores, judged: Publication, now: History, store_id: str, sku_id: str, day: date, lead_days: int
 ) -> pl.DataFrame:
     past = judged.key.prediction_date
-    since = past - timedelta(days=OPEN_ORDER_DAYS)
+    since = past - timedelta(days=OPEN_ORDER_DAYS - 1)
     names = ("order_id", "event_date", "ordered_units", "received_date")
     columns = {name: PURCHASE_ORDERS.schema[name] for name in names}
     then, known_now = (

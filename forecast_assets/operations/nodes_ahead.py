@@ -189,15 +189,20 @@ def _fan(stores: Stores, run: PlannableRun, scope: Scope) -> pl.DataFrame:
     return rows.filter(**vars(scope)).collect().sort("step")
 
 
+def _common_days(run: PlannableRun, before: PlannableRun) -> tuple[int, int]:
+    """By how many days a run is later than another, and how many days both look at."""
+    late = (run.key.prediction_date - before.key.prediction_date).days
+    return late, max(min(run.forecast.shape[1], before.forecast.shape[1] - late), 0)
+
+
 def _moved(run: PlannableRun, before: PlannableRun) -> tuple[Millionths, Millionths]:
     """[n, H] What was forecast of the same day before, and the change; 0 where the run before says nothing of it."""
     own = run.planned.hierarchy.series
     places = own.join(before.planned.hierarchy.series.with_row_index("at"), on=SERIES_KEY, how="left",
                       maintain_order="left")["at"]  # fmt: skip
-    late = (run.key.prediction_date - before.key.prediction_date).days
+    late, common = _common_days(run, before)
     was = np.zeros_like(run.forecast)
     change = np.zeros_like(run.forecast)
-    common = max(min(run.forecast.shape[1], before.forecast.shape[1] - late), 0)
     known = places.is_not_null().to_numpy()
     at = places.drop_nulls().to_numpy()
     was[known, :common] = before.forecast[at, late : late + common]
@@ -218,8 +223,7 @@ def run_changes(
         read: Reads rows of few series; by default from files.
     """
     was, change = _moved(run, before)
-    late = (run.key.prediction_date - before.key.prediction_date).days
-    common = max(min(run.forecast.shape[1], before.forecast.shape[1] - late), 0)
+    _, common = _common_days(run, before)
     moved = np.abs(change).sum(axis=1)
     order = np.argsort(-moved, kind="stable")[:limit]
     order = order[moved[order] > 0]

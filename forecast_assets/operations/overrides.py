@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, NODE_KEY, RECONCILED_FORECASTS, SALES
+from forecast_assets.contracts import FORECAST_EXPLANATIONS, NODE_KEY, RECONCILED_FORECASTS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.arrays import Rows
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError, NothingToCorrectError, NotReadyError, first_ten
-from forecast_assets.core.keys import DAILY, RunKey, last_day_over
+from forecast_assets.core.keys import DAILY, RunKey
 from forecast_assets.core.overrides import CAP, FLOOR, Override, Scope, require_sound
 from forecast_assets.core.quantities import SCALE, Millionths, from_units, to_units
 from forecast_assets.corrections.restatements import newest_revisions, source_snapshot
@@ -28,23 +28,22 @@ from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.hierarchy.membership import PRODUCT, STORE
 from forecast_assets.history import History
 from forecast_assets.history.events import store_events_ahead
+from forecast_assets.history.observed import observed_until
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.overrides.applying import Applied, Effect, Instruction, Turn, apply_instructions
 from forecast_assets.overrides.instructions import (
     AppliedSet,
     ScopeRows,
-    applied_sets,
     days_of,
     in_force,
     instructions,
     millionths,
     moves_ahead,
 )
-from forecast_assets.scoring.context import build_hierarchy, read_rows
+from forecast_assets.scoring.context import applied_sets_of, build_hierarchy, read_rows
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.override import (
     OVERRIDE,
-    PENDING,
     RECORDED,
     OverrideRecord,
     PlannedOverride,
@@ -53,7 +52,6 @@ from resources.ledger.entries.override import (
 from resources.ledger.entries.override_decision import OVERRIDE_DECISION, OverrideDecision
 from resources.ledger.entries.publish import Publication
 from resources.ledger.log import Ledger
-from resources.ledger.present import present_of_days
 from resources.stores.home import Stores
 
 _NEW: Final = "new-"
@@ -206,11 +204,6 @@ def newest_run(stores: Stores, key: RunKey | None = None) -> Publication:
     return (own or runs)[0]
 
 
-def observed_until(stores: Stores) -> date:
-    """Return the newest day with sales that is over: days up to it are past."""
-    return stores.observations.newest_day(SALES.name, until=last_day_over(present_of_days(stores.ledger.state())))
-
-
 def require_other_overrides(stores: Stores, published: Publication) -> None:
     """Refuse a revision for overrides where those in force are the ones that a run has.
 
@@ -218,9 +211,8 @@ def require_other_overrides(stores: Stores, published: Publication) -> None:
         NothingToCorrectError: If so.
     """
     key, state, sold = published.key, stores.ledger.state(), observed_until(stores)
-    applied = published.products.get(FORECAST_OVERRIDES.name)
-    before = applied_sets({} if applied is None else stores.predictions.version(applied).facts)[-1]
-    now = in_force(overrides_of(stores.ledger), key.prediction_date, key.forecast_horizon)
+    before = applied_sets_of(stores.predictions, published.products)[-1]
+    now = acting_overrides(stores.ledger, key)
     policy = policy_in_force(stores.ledger)
     own = AppliedSet(tuple(each.id for each in now), policy.version if policy.sequence else "")
     is_past = sold >= key.prediction_date + timedelta(days=key.forecast_horizon)
@@ -238,13 +230,18 @@ def overrides_of(ledger: Ledger) -> list[PlannedOverride]:
     return [*ledger.state().part(PlannedOverrides).by_id.values()]
 
 
+def acting_overrides(ledger: Ledger, key: RunKey) -> list[PlannedOverride]:
+    """Return the overrides in force that are about some day of a run, oldest first."""
+    return in_force(overrides_of(ledger), key.prediction_date, key.forecast_horizon)
+
+
 def current_overrides(stores: Stores) -> list[PlannedOverride]:
     """Return the overrides that move days to come, or wait for approval of that, oldest first."""
     past = observed_until(stores)
     return [
         each
         for each in overrides_of(stores.ledger)
-        if (each.is_in_force or each.status == PENDING)
+        if each.is_open
         and each.override.last_date > past
         and (each.override.expires_on is None or each.override.expires_on >= past)
     ]
@@ -271,7 +268,7 @@ def checked_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override 
             if isinstance(each, InputError):
                 raise each
             sound = require_sound(each, reasons)
-            _require_node(run, sound)
+            _require_node(run, sound.scope)
             _require_ahead(sound, past)
             bounds.require(sound, f"row {place}")
         except InputError as error:
@@ -295,10 +292,12 @@ def checked_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override 
 _MOST_TOLD: Final = 50
 
 
-def _require_node(run: PlannedRun, said: Override) -> None:
-    if len(run.rows_of(said.scope)):
-        return
-    scope = said.scope
+def require_named(run: PlannedRun, scope: Scope) -> None:
+    """Refuse a node whose level or name a run does not have.
+
+    Raises:
+        InputError: If so, with what is near.
+    """
     sides = (
         ("product", run.hierarchy.product_levels, scope.product_level, scope.product_node),
         ("store", run.hierarchy.store_levels, scope.store_level, scope.store_node),
@@ -318,6 +317,12 @@ def _require_node(run: PlannedRun, said: Override) -> None:
                 remedy=f"Did you mean {first_ten(near)}?" if near else f"Some of them: {first_ten(level.nodes)}.",
                 node=node,
             )
+
+
+def _require_node(run: PlannedRun, scope: Scope) -> None:
+    if len(run.rows_of(scope)):
+        return
+    require_named(run, scope)
     raise InputError(f"{scope} has no series in {run.key}.", remedy="Name a node of both dimensions that sells there.")
 
 
@@ -346,7 +351,7 @@ class _Bounds:
     def __init__(self, planned: Sequence[PlannedOverride]) -> None:
         self._of: dict[tuple[Scope, str], list[tuple[Override, str]]] = {}
         for each in planned:
-            if each.is_in_force or each.status == PENDING:
+            if each.is_open:
                 self._add(each.override, each.id)
 
     def _add(self, said: Override, name: str) -> None:
@@ -361,9 +366,8 @@ class _Bounds:
         """
         against = {FLOOR: CAP, CAP: FLOOR}.get(said.form, "")
         for other, other_name in self._of.get((said.scope, against), ()):
-            is_same_day = other.first_date <= said.last_date and said.first_date <= other.last_date
             floor, cap = (said, other) if said.form == FLOOR else (other, said)
-            if is_same_day and Decimal(floor.value) > Decimal(cap.value):
+            if said.shares_days(other) and Decimal(floor.value) > Decimal(cap.value):
                 raise InputError(
                     f"{said.change_text} contradicts {other.change_text} ({other_name}): the floor is above the cap.",
                     remedy=Sentence(
@@ -384,13 +388,8 @@ def preview_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override 
     Raises:
         InputError: As `checked_overrides`.
     """
-    return _preview(stores, run, checked_overrides(stores, run, given))
-
-
-def _preview(stores: Stores, run: PlannedRun, sound: Sequence[Override]) -> OverridePreview:
-    state, key = stores.ledger.state(), run.key
-    past = observed_until(stores)
-    now = in_force(overrides_of(stores.ledger), key.prediction_date, key.forecast_horizon)
+    sound, state, key = checked_overrides(stores, run, given), stores.ledger.state(), run.key
+    past, now = observed_until(stores), acting_overrides(stores.ledger, key)
     new = [
         PlannedOverride(f"{_NEW}{place}", each, "", past, state.sequence + 1, "", RECORDED)
         for place, each in enumerate(sound, start=1)
@@ -595,15 +594,14 @@ def _unusual(preview: OverridePreview) -> InputError:
 def _admit(record: OverrideRecord, rows_of: ScopeRows, seen: int, state: FoldedState) -> None:
     """Refuse overrides of rows that somebody has overridden since they were last looked at."""
     OVERRIDE.admit(record, state)
-    later = [each for each in state.part(PlannedOverrides).by_id.values() if each.sequence > seen]
+    later = [each for each in state.part(PlannedOverrides).by_id.values() if each.sequence > seen and each.is_open]
     rows: dict[tuple[date, date], list[Rows]] = {}
     for each in record.overrides if later else ():
         rows.setdefault((each.first_date, each.last_date), []).append(rows_of(each.scope))
     own = {days: np.unique(np.concatenate(found)) for days, found in rows.items()}
     for other in later:
         said = other.override
-        is_said = other.is_in_force or other.status == PENDING
-        for (first, last), found in own.items() if is_said else ():
+        for (first, last), found in own.items():
             is_same_day = said.first_date <= last and first <= said.last_date
             if is_same_day and np.isin(rows_of(said.scope), found, assume_unique=True).any():
                 raise LostRaceError(

@@ -12,7 +12,13 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECAST_OVERRIDES, FORECASTS, STOCKOUT_RISKS
+from forecast_assets.contracts import (
+    FORECAST_EXPLANATIONS,
+    FORECAST_OVERRIDES,
+    FORECASTS,
+    OPEN_ORDER_DAYS,
+    STOCKOUT_RISKS,
+)
 from forecast_assets.core.overrides import Scope
 from forecast_assets.history import History
 from forecast_assets.history.events import store_events_ahead
@@ -20,12 +26,11 @@ from forecast_assets.operations.overrides import overrides_of
 from forecast_assets.operations.reading import ReadRows, one_series, run_history, scan_product
 from forecast_assets.operations.worklist import PlannableRun
 from forecast_assets.overrides.instructions import ScopeRows, days_of
-from resources.ledger.entries.override import PENDING, PlannedOverride
+from resources.ledger.entries.override import PlannedOverride
 from resources.stores.home import Stores
 
 # Of the same SKU in other stores.
 _MOST_RELATIVES: Final = 5
-_STOCK_DAYS: Final = 364
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def _about(stores: Stores, run: PlannableRun, place: int) -> Sequence[PlannedOve
     return [
         each
         for each in overrides_of(stores.ledger)
-        if (each.is_in_force or each.status == PENDING)
+        if each.is_open
         and days_of(each, key.prediction_date, key.forecast_horizon)
         and len(rows_of(each.override.scope))
     ]
@@ -173,7 +178,7 @@ def _position(history: History, store_id: str, sku_id: str) -> tuple[float, floa
 
 
 def _open_orders(history: History, store_id: str, sku_id: str) -> pl.DataFrame:
-    said = history.unresolved_feed("purchase_orders", since=history.cutoff - timedelta(days=_STOCK_DAYS))
+    said = history.unresolved_feed("purchase_orders", since=history.cutoff - timedelta(days=OPEN_ORDER_DAYS - 1))
     if said is None:
         return pl.DataFrame(schema={"event_date": pl.Date, "ordered_units": pl.Float64})
     own = history.resolved("purchase_orders", said.filter(store_id=store_id, sku_id=sku_id)).collect()

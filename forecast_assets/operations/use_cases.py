@@ -22,12 +22,13 @@ from forecast_assets.contracts import SALES
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import IncompleteInputsError, InputError, first_ten
-from forecast_assets.core.keys import CADENCES, RunKey, last_day_over, require_version_name
+from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
+from forecast_assets.history.observed import observed_until
 from forecast_assets.history.silence import silences
 from forecast_assets.ingestion.batch import Batch
 from forecast_assets.ingestion.closures import closures_batch
@@ -330,8 +331,7 @@ class UseCases(ABC):
             IncompleteInputsError: If inputs of the day are missing.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        over = last_day_over(present_of_days(self.stores.ledger.state()))
-        chosen = day or self.stores.observations.newest_day(SALES.name, until=over)
+        chosen = day or observed_until(self.stores)
         self.snapshot(chosen)
         self.judge_drift(chosen)
         return chosen
@@ -355,9 +355,7 @@ class UseCases(ABC):
             NotReadyError: If there are too few snapshots before the day.
             LostRaceError: If another process recorded a judgement in between; run again.
         """
-        chosen = day or self.stores.observations.newest_day(
-            SALES.name, until=last_day_over(present_of_days(self.stores.ledger.state()))
-        )
+        chosen = day or observed_until(self.stores)
         start = self.stores.ledger.state().start_date or chosen
         before = (chosen - timedelta(days=back) for back in range(earlier, 0, -1))
         for each in before:

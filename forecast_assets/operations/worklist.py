@@ -17,15 +17,15 @@ from forecast_assets.contracts import FORECAST_EXPLANATIONS, FORECASTS, STOCKOUT
 from forecast_assets.contracts.columns import QUALITY_FLAGS, RISK_BANDS
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.arrays import Bools, Rows
-from forecast_assets.core.errors import InputError, first_ten
+from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
 from forecast_assets.core.overrides import Scope
 from forecast_assets.core.quantities import SCALE, UNITS, Millionths, from_units
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.history import History
-from forecast_assets.operations.overrides import PlannedRun, overrides_of
+from forecast_assets.operations.overrides import PlannedRun, acting_overrides, require_named
 from forecast_assets.operations.reading import run_history, scan_product
-from forecast_assets.overrides.instructions import ScopeRows, in_force
+from forecast_assets.overrides.instructions import ScopeRows
 from resources.ledger.entries.override import PlannedOverride
 from resources.ledger.entries.publish import Publication
 from resources.stores.home import Stores
@@ -165,29 +165,12 @@ class PlannableRun:
         Raises:
             InputError: If there is no such level or node.
         """
-        hierarchy = self.planned.hierarchy
-        for side, levels, name, node in (
-            ("product", hierarchy.product_levels, scope.product_level, scope.product_node),
-            ("store", hierarchy.store_levels, scope.store_level, scope.store_node),
-        ):
-            level = next((each for each in levels if each.name == name), None)
-            if level is None:
-                raise InputError(
-                    f"There is no {side} level `{name}`.",
-                    remedy=f"Levels are: {', '.join(each.name for each in levels)}.",
-                    level=name,
-                )
-            if node not in level.nodes:
-                raise InputError(
-                    f"There is no {name} `{node}` in {self.key}.",
-                    remedy=f"Some of them: {first_ten(level.nodes)}.",
-                    node=node,
-                )
+        require_named(self.planned, scope)
         return self.planned.rows_of(scope)
 
     def acting(self, stores: Stores) -> list[PlannedOverride]:
         """Return the overrides in force that are about some day of the run, oldest first."""
-        return in_force(overrides_of(stores.ledger), self.key.prediction_date, self.key.forecast_horizon)
+        return acting_overrides(stores.ledger, self.key)
 
     def worklist(self, stores: Stores, question: WorklistQuestion) -> Worklist:
         """Return lines as they are asked for.

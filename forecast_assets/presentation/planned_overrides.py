@@ -244,7 +244,7 @@ def _line(each: PlannedOverride, signed: Signed, just: Collection[str]) -> list[
     said = each.override
     choose: list[object] = []
     if signed.may_override:
-        can = each.status == PENDING or each.is_in_force
+        can = each.is_open
         own = " (yours: a second person has to approve it)" if each.status == PENDING and each.by == signed.name else ""
         choose = [
             Html(

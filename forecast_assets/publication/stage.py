@@ -29,12 +29,12 @@ from forecast_assets.corrections.restatements import require_change, restatement
 from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
 from forecast_assets.models.sample_paths.sums import quantiles_of_sums
-from forecast_assets.overrides.instructions import applied_sets, moves_ahead
+from forecast_assets.overrides.instructions import moves_ahead
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
 from forecast_assets.publication.cumulative import cumulative_frame, terms_of
 from forecast_assets.publication.paths import paths_of_run
-from forecast_assets.scoring.context import RunContext
+from forecast_assets.scoring.context import RunContext, applied_sets_of
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
 from resources.ledger.entries.publish import Correction, Publication, revision_before
@@ -150,10 +150,11 @@ def _overrides_changed(stores: Stores, before: Publication, products: Mapping[st
         before: The revision before.
         products: Versions of the run's products, by name.
     """
-    told = [of.get(FORECAST_OVERRIDES.name) for of in (before.products, products)]
-    first, second = ({} if each is None else stores.predictions.version(each).facts for each in told)
-    sold, state = date.fromisoformat(second["observed_until"]), stores.ledger.state()
-    one, other = (moves_ahead(applied_sets(facts)[-1], state, before.key, sold) for facts in (first, second))
+    store, state = stores.predictions, stores.ledger.state()
+    sold = date.fromisoformat(store.version(products[FORECAST_OVERRIDES.name]).facts["observed_until"])
+    one, other = (
+        moves_ahead(applied_sets_of(store, of)[-1], state, before.key, sold) for of in (before.products, products)
+    )
     return one != other
 
 

@@ -19,15 +19,15 @@ from forecast_assets.contracts import (
     FORECAST_EXPLANATIONS,
     FORECAST_OVERRIDES,
     RECONCILED_FORECASTS,
-    SALES,
 )
 from forecast_assets.core.errors import NotAcceptedError
-from forecast_assets.core.keys import RunKey, last_day_over
+from forecast_assets.core.keys import RunKey
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import RunOptions, RunRequest
 from forecast_assets.features.panel import Panel
 from forecast_assets.hierarchy import Hierarchy
 from forecast_assets.history import History
+from forecast_assets.history.observed import observed_until
 from forecast_assets.models.artifact import Artifact
 from forecast_assets.models.family import ModelFamily, family, given_products
 from forecast_assets.overrides.effects import overridden
@@ -39,7 +39,7 @@ from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
 from resources.ledger.entries.policy import Policies, PolicyRecord
 from resources.ledger.entries.publish import revision_before
 from resources.ledger.entries.register import VersionRecord
-from resources.ledger.present import present, present_of_days
+from resources.ledger.present import present
 from resources.store.manifests import ProductVersion
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, run_folder, snapshot_key
@@ -263,17 +263,14 @@ class RunContext:
         own = AppliedSet(asked, self.policy.version if self.policy.sequence else "")
         if not self.key.revision or self.sold_until <= self.key.prediction_date:
             return (own,)
-        before = self.stores.predictions.publication(revision_before(self.key)).products.get(FORECAST_OVERRIDES.name)
-        sets = applied_sets({} if before is None else self.version(before).facts)
-        return (*kept_sets(sets, self.sold_until), own)
+        before = self.stores.predictions.publication(revision_before(self.key)).products
+        return (*kept_sets(applied_sets_of(self.stores.predictions, before), self.sold_until), own)
 
     @cached_property
     def sold_until(self) -> date:
         """The newest day with sales that is over, as asked for or today; a day of the run at most."""
         last = self.key.prediction_date + timedelta(days=self.key.forecast_horizon)
-        over = last_day_over(present_of_days(self.stores.ledger.state()))
-        asked = self.options.observed_until or self.stores.observations.newest_day(SALES.name, until=over)
-        return min(asked, last)
+        return min(self.options.observed_until or observed_until(self.stores), last)
 
     def overrides_called(self, names: Iterable[str]) -> list[PlannedOverride]:
         """Return overrides by their ids.
@@ -387,6 +384,17 @@ def read_rows(store: PredictionStore, product: ProductVersion, columns: Sequence
     """Return the rows of a product, as `RunContext.read` does."""
     name, schema = product.product, product.schema
     return completed(name, store.read(product, stored_columns(name, columns, schema)), columns, schema)
+
+
+def applied_sets_of(store: PredictionStore, products: Mapping[str, str]) -> tuple[AppliedSet, ...]:
+    """Return which overrides and rules moved which days of a run, oldest days first; the last of all further days.
+
+    Args:
+        store: Where its products are.
+        products: Their versions, by name; nothing had moved a run from before there were overrides.
+    """
+    applied = products.get(FORECAST_OVERRIDES.name)
+    return applied_sets({} if applied is None else store.version(applied).facts)
 
 
 def load_artifact(stores: Stores, model: VersionRecord) -> Artifact:

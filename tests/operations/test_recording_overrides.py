@@ -15,6 +15,7 @@ import pytest
 from forecast_assets.core.errors import InputError, LostRaceError, NotPublishedError, NotReadyError
 from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.core.quantities import SCALE
+from forecast_assets.history.observed import observed_until
 from forecast_assets.launch import Runner
 from forecast_assets.operations.override_files import read_overrides
 from forecast_assets.operations.overrides import (
@@ -23,7 +24,6 @@ from forecast_assets.operations.overrides import (
     current_overrides,
     decide_overrides,
     newest_run,
-    observed_until,
     overrides_of,
     preview_overrides,
     record_overrides,

@@ -122,6 +122,11 @@ class PlannedOverride:
         """Whether it moves forecasts."""
         return self.status in IN_FORCE
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it moves forecasts, or would once it is approved."""
+        return self.is_in_force or self.status == PENDING
+
 
 @dataclass
 class PlannedOverrides:
