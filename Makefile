@@ -152,7 +152,7 @@ resolve = uv pip compile --universal --python-version 3.11 --generate-hashes --n
 	--no-annotate --no-strip-extras pyproject.toml $(1)
 
 lock: ## resolve the lock files anew (needs uv)
-	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra postgresql --extra s3 --extra redis --extra dev -o requirements-dev.lock)
+	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra postgresql --extra s3 --extra redis --extra kafka --extra otlp --extra dev -o requirements-dev.lock)
 	@# What runs is a part of that: uv keeps the versions of a file that it writes anew.
 	cp requirements-dev.lock requirements.lock
 	$(call resolve,--extra build -o requirements.lock)
