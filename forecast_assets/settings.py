@@ -124,6 +124,22 @@ class Settings(BaseSettings):
         14, ge=1, description="newest runs of each cadence that the operational copy has"
     )
 
+    broker: str | None = Field(
+        None,
+        pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
+        description="brokers of Apache Kafka, HOST:PORT with commas between, that what is recorded is told to",
+    )
+    broker_options: dict[str, str] = Field(
+        default_factory=dict,
+        repr=False,
+        description="options of librdkafka besides, such as those of TLS and SASL; as an object in JSON",
+    )
+    topic_prefix: str = Field(
+        "forecast-assets",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,150}$",
+        description="what names of topics begin with; one per home on brokers that several share",
+    )
+
     event_store: str | None = Field(
         None,
         pattern=r"^postgresql(\+psycopg)?://.+",

@@ -39,7 +39,8 @@
     │   └── ChangedFileError                    a file does not hash to its name
     │       └── MissingFileError                    it is not there at all
     └── StorageError                        disk full, read-only, permission denied, no answer
-        └── MirrorUnavailableError              a mirror does not answer, or refuses
+        ├── MirrorUnavailableError              a mirror does not answer, or refuses
+        └── DeliveryError                       a broker or a receiver of events does not answer, or refuses
 
 Messages say what is wrong, which (the first ten) and what to do. What a program needs of it stands in `facts`; what to
 do is an action with arguments where there is one. How the command puts it, and its exit codes, are the command's own.
@@ -415,3 +416,7 @@ class StorageError(ForecastAssetsError):
 
 class MirrorUnavailableError(StorageError):
     """A mirror does not answer, or refuses; nothing depends on it, and it catches up later."""
+
+
+class DeliveryError(StorageError):
+    """A broker or a receiver of events does not answer, or refuses; what waits is handed over later."""

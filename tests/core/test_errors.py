@@ -81,6 +81,7 @@ CODES: Final = {
     "MissingFileError": ("missing-file", 5),
     "StorageError": ("storage", 6),
     "MirrorUnavailableError": ("mirror-unavailable", 6),
+    "DeliveryError": ("delivery", 6),
 }
 
 TYPED: Final[list[tuple[ForecastAssetsError, dict[str, object]]]] = [
