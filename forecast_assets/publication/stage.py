@@ -80,7 +80,7 @@ def assemble(run: RunContext) -> StageResult:
         cumulative_frame(run.key, frame, periods, of_periods),
         CUMULATIVE_FORECASTS.name,
         READ_OFF,
-        moved.any(axis=1)[np.nonzero(periods.is_given(len(moved)))[0]],
+        np.asarray(moved.any(axis=1))[np.nonzero(periods.is_given(len(moved)))[0]],
     )
     risks = run.version(behind[STOCKOUT_RISKS.name])
     return StageResult(
