@@ -26,7 +26,7 @@ from forecast_assets.history import History
 from forecast_assets.models.sample_paths.periods import Periods, Terms, expected
 
 _TERMS: Final = ("lead_time_days", "lead_time_deviation_days", "review_period_days")
-_READ_OFF: Final = (*QUANTILE_COLUMNS, *COVERING_COLUMNS)
+READ_OFF: Final = (*QUANTILE_COLUMNS, *COVERING_COLUMNS)
 
 
 def terms_of(series: pl.DataFrame, history: History) -> Terms | None:
@@ -78,9 +78,9 @@ def cumulative_frame(
 
 def _read_off_columns(read_off: Mapping[str, Floats] | None, series: Rows, period: Rows) -> list[pl.Series | pl.Expr]:
     if read_off is None:
-        return [pl.lit(None, UNITS).alias(name) for name in _READ_OFF]
-    values = np.empty((len(series), len(_READ_OFF)))
+        return [pl.lit(None, UNITS).alias(name) for name in READ_OFF]
+    values = np.empty((len(series), len(READ_OFF)))
     for at, name in enumerate(PERIODS):
         if name in read_off:
             values[period == at] = read_off[name][series[period == at]]
-    return [publish(values[:, at], name) for at, name in enumerate(_READ_OFF)]
+    return [publish(values[:, at], name) for at, name in enumerate(READ_OFF)]

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from forecast_assets.contracts import (
@@ -19,21 +20,23 @@ from forecast_assets.contracts import (
     FORECAST_OVERRIDES,
     FORECASTS,
     PUBLISHED,
+    QUANTILE_COLUMNS,
     RECONCILED_FORECASTS,
     SALES,
     STOCKOUT_RISKS,
 )
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.errors import NotAcceptedError
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
 from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
-from forecast_assets.models.sample_paths.sums import quantiles_of_sums
+from forecast_assets.models.sample_paths.sums import quantiles_of_moved_sums
 from forecast_assets.overrides.instructions import moves_ahead
 from forecast_assets.plots import as_markdown_image, notable_series, totals_png
 from forecast_assets.publication.candidates import DESCRIBED, EXPLAINED, aggregate_frame, forecasts_frame
-from forecast_assets.publication.cumulative import cumulative_frame, terms_of
+from forecast_assets.publication.cumulative import READ_OFF, cumulative_frame, terms_of
 from forecast_assets.publication.paths import paths_of_run
+from forecast_assets.publication.unmoved import moved_days, with_unmoved
 from forecast_assets.scoring.context import RunContext, applied_sets_of
 from forecast_assets.scoring.pictures import SHOWN_DAYS, fan_pictures
 from forecast_assets.scoring.stage import StageResult, Summary
@@ -63,9 +66,22 @@ def assemble(run: RunContext) -> StageResult:
     )
     series = run.hierarchy.series
     periods = periods_of(series, terms_of(series, run.history), run.key.forecast_horizon)
-    of_nodes, of_periods = _quantiles(run, frame, periods)
-    aggregates = aggregate_frame(run.key, frame, run.hierarchy, of_nodes)
-    cumulative = cumulative_frame(run.key, frame, periods, of_periods)
+    moved = moved_days(run, frame)
+    of_nodes, of_periods = _quantiles(run, frame, periods, moved)
+    aggregates = with_unmoved(
+        run,
+        aggregate_frame(run.key, frame, run.hierarchy, of_nodes),
+        AGGREGATE_FORECASTS.name,
+        QUANTILE_COLUMNS,
+        run.hierarchy.summing @ moved > 0,
+    )
+    cumulative = with_unmoved(
+        run,
+        cumulative_frame(run.key, frame, periods, of_periods),
+        CUMULATIVE_FORECASTS.name,
+        READ_OFF,
+        np.asarray(moved.any(axis=1))[np.nonzero(periods.is_given(len(moved)))[0]],
+    )
     risks = run.version(behind[STOCKOUT_RISKS.name])
     return StageResult(
         {AGGREGATE_FORECASTS.name: aggregates, CUMULATIVE_FORECASTS.name: cumulative, FORECASTS.name: frame},
@@ -76,15 +92,22 @@ def assemble(run: RunContext) -> StageResult:
 
 
 def _quantiles(
-    run: RunContext, forecasts: pl.DataFrame, periods: Periods
+    run: RunContext, forecasts: pl.DataFrame, periods: Periods, moved: Bools
 ) -> tuple[Floats | None, Mapping[str, Floats] | None]:
-    """[m, H, 13] of every node's demand on a day, and [n, 17] of series' by period; None without sample paths."""
+    """[m, H, 13] of nodes' demand on days, and [n, 17] of series' by period; None without sample paths.
+
+    Of what has not moved ([n, H]) they are 0.
+    """
     paths = paths_of_run(run, forecasts)
     if paths is None:
         return None, None
-    sums = PeriodSums(periods, run.options.workers)
-    nodes = quantiles_of_sums(paths, run.hierarchy.summing, on_day=sums.add, progress=run.progress).nodes
-    return nodes, sums.found
+    rows = np.flatnonzero(moved.any(axis=1))
+    sums = PeriodSums(periods.take(rows), run.options.workers)
+    nodes = quantiles_of_moved_sums(paths, run.hierarchy.summing, moved, on_day=sums.add, progress=run.progress)
+    of_periods = {name: np.zeros((len(moved), found.shape[1])) for name, found in sums.found.items()}
+    for name, found in sums.found.items():
+        of_periods[name][rows] = found
+    return nodes, of_periods
 
 
 def _summary(

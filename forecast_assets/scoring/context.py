@@ -37,10 +37,11 @@ from forecast_assets.scoring.shapes import completed, in_shape, stored_columns
 from forecast_assets.scoring.stage import StageResult
 from resources.ledger.entries.override import PlannedOverride, PlannedOverrides
 from resources.ledger.entries.policy import Policies, PolicyRecord
-from resources.ledger.entries.publish import revision_before
+from resources.ledger.entries.publish import Publication, revision_before
 from resources.ledger.entries.register import VersionRecord
 from resources.ledger.present import present
 from resources.store.manifests import ProductVersion
+from resources.store.provenance import code_version, cpu_type, library_versions
 from resources.stores.home import Stores
 from resources.stores.products import PredictionStore, run_folder, snapshot_key
 
@@ -148,6 +149,20 @@ class RunContext:
         before = self.stores.predictions.publication(revision_before(self.key))
         explained = self.version(before.products[FORECAST_EXPLANATIONS.name])
         return self.version(explained.inputs[RECONCILED_FORECASTS.name])
+
+    @cached_property
+    def taken_over(self) -> Publication | None:
+        """The revision before, where what it says of what overrides do not move is to the byte what this one would say.
+
+        That is where this one goes on from its forecasts, and the same code, libraries and type of processor made it. A
+        run that is made again to be compared takes nothing over, so that all of it is made anew.
+        """
+        if self._goes_on_from is None or self._schemas:
+            return None
+        before = self.stores.predictions.publication(revision_before(self.key))
+        made = [self.version(version) for version in before.products.values()]
+        same_code = all((each.code_version, each.libraries) == (code_version(), library_versions()) for each in made)
+        return before if same_code and before.cpu == cpu_type() else None
 
     @property
     def snapshot(self) -> ProductVersion:

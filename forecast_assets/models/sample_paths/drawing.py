@@ -28,9 +28,9 @@ SmallFloats = npt.NDArray[np.float32]
 DEFAULT_PATHS: Final = 500
 # The same numbers in every run, so that quantiles of one day and the next differ by what was learned, not by chance.
 SEED: Final = 20_26
-# So many that a block stays in a processor's cache; matrices of more series go back to the system when they are let go
-# of, and every new one has to be asked for page by page.
-_BLOCK: Final = 32
+# So many that threads seldom wait for one another to call the next function, and so few that a block stays in a
+# processor's cache.
+_BLOCK: Final = 256
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,15 @@ class JointPaths:
 
     def steps(self) -> Iterator[Floats]:
         """Yield [n, N] units of each day in turn: column k of all days is one future of all series."""
-        count, horizon = self.marginals.mean.shape
-        for step in range(horizon):
-            out = np.empty((count, self.paths))
-            for _ in in_threads(partial(self._draw, out, self._of_day(step), step), self._blocks, self.workers):
-                pass
-            yield out
+        for step in range(self.marginals.mean.shape[1]):
+            yield self.on_day(step)
+
+    def on_day(self, step: int, out: Floats | None = None) -> Floats:
+        """[n, N] units of a day, from 0; written to `out` if that is given, contiguous and as large."""
+        out = np.empty((len(self.keys), self.paths)) if out is None else out
+        for _ in in_threads(partial(self._draw, out, self._of_day(step), step), self._blocks, self.workers):
+            pass
+        return out
 
     def _draw(self, out: Floats, of_day: Mapping[str, Floats], step: int, rows: slice) -> None:
         """Write to [n, N] the units of some series on a day, each path's outcome by its rank among all paths."""

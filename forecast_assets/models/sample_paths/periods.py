@@ -5,7 +5,7 @@ What does not: drawing paths, sums over series, or stock.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from forecast_assets.contracts import COVERED_PERCENT, FIRST_DAYS, PERIODS, QUANTILES
-from forecast_assets.core.arrays import Bools, Floats, Ints
+from forecast_assets.core.arrays import Bools, Floats, Ints, Rows
 from forecast_assets.core.quantities import Millionths
 from forecast_assets.core.threads import in_threads
 from forecast_assets.models.lead_times import days_between_reviews, whole_lead_times
@@ -59,6 +59,10 @@ class Periods:
     paths: int
     fixed: Mapping[str, int]
     drawn: Mapping[str, PathDays]
+
+    def take(self, rows: Rows) -> "Periods":
+        """Return the periods of some of the series."""
+        return replace(self, drawn={name: days[rows] for name, days in self.drawn.items()})
 
     def is_given(self, series: int) -> Bools:
         """[n, P] Whether each series has each of `contracts.PERIODS`."""

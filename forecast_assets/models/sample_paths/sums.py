@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from forecast_assets.contracts import COVERED_PERCENT, QUANTILES
-from forecast_assets.core.arrays import Floats
+from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.threads import in_threads
 from forecast_assets.hierarchy import Sparse
@@ -84,10 +84,9 @@ def quantiles_of_sums(
         on_day: Called with the [n, N] units of each day in turn, for other sums of the same paths.
         progress: Called with the stage, days done and days in all.
     """
-    matrix = summing.astype(np.float64)
-    parts = [matrix[start : start + _NODES] for start in range(0, matrix.shape[0], _NODES)]
+    parts = _parts(summing)
     horizon = paths.marginals.mean.shape[1]
-    nodes, first = np.empty((matrix.shape[0], horizon, len(QUANTILES))), {}
+    nodes, first = np.empty((summing.shape[0], horizon, len(QUANTILES))), {}
     whole: Floats | None = None
     for step, units in enumerate(paths.steps(), start=1):
         nodes[:, step - 1] = _of_nodes(parts, units, paths.workers)
@@ -99,6 +98,48 @@ def quantiles_of_sums(
             if step in windows:
                 first[step] = _of_nodes(parts, whole, paths.workers)
     return SumQuantiles(nodes, first)
+
+
+def quantiles_of_moved_sums(
+    paths: JointPaths,
+    summing: Sparse,
+    moved: Bools,
+    *,
+    on_day: Callable[[Floats], None],
+    progress: Progress = silent,
+) -> Floats:
+    """Add paths up by node on the days on which one of its series has moved: what `quantiles_of_sums` has there.
+
+    A sum is of all series of its node, moved or not; on a day on which none has moved, those that have on others are
+    all that is drawn.
+
+    Args:
+        paths: Of n series.
+        summing: [m, n] sparse ones: the series of each node.
+        moved: [n, H] which series are to be looked at on which days.
+        on_day: Called with the [k, N] units of each day in turn, of the k series that have moved on any; the next day
+            is written over them.
+        progress: Called with the stage, days done and days in all.
+
+    Returns:
+        [m, H, 13] quantiles of nodes; 0 on days on which none of a node's series has moved.
+    """
+    ever, touched = np.flatnonzero(moved.any(axis=1)), summing @ moved > 0
+    few = paths if len(ever) == len(moved) else paths.take(ever)
+    nodes, room = np.zeros((*touched.shape, len(QUANTILES))), np.empty((len(moved), paths.paths))
+    for step, rows in enumerate(map(np.flatnonzero, touched.T)):
+        drawn = paths if len(rows) else few
+        units = drawn.on_day(step, room[: len(drawn.keys)])
+        if len(rows):
+            nodes[rows, step] = _of_nodes(_parts(summing[rows]), units, paths.workers)
+        on_day(units if len(units) == len(ever) else units[ever])
+        progress(PATHS_STAGE, step + 1, moved.shape[1])
+    return nodes
+
+
+def _parts(summing: Sparse) -> list[Sparse]:
+    matrix = summing.astype(np.float64)
+    return [matrix[start : start + _NODES] for start in range(0, matrix.shape[0], _NODES)]
 
 
 def _of_nodes(parts: Sequence[Sparse], units: Floats, workers: int | None) -> Floats:

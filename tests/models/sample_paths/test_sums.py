@@ -3,8 +3,9 @@ import pytest
 from scipy import sparse
 
 from forecast_assets.contracts import QUANTILES
+from forecast_assets.core.arrays import Floats
 from forecast_assets.models.sample_paths import sums
-from forecast_assets.models.sample_paths.sums import quantiles_of_paths, quantiles_of_sums
+from forecast_assets.models.sample_paths.sums import quantiles_of_moved_sums, quantiles_of_paths, quantiles_of_sums
 from tests.models.sample_paths.test_drawing import COUNT, HORIZON, MIXED, drawn, paths_of
 
 SUMMING = sparse.csr_matrix((np.random.default_rng(0).random((9, COUNT)) < 0.3).astype(np.int64))
@@ -36,3 +37,28 @@ def test_every_day_is_told() -> None:
 def test_sums_do_not_depend_on_threads() -> None:
     alone = quantiles_of_sums(paths_of(MIXED), SUMMING).nodes
     assert quantiles_of_sums(paths_of(MIXED, workers=3), SUMMING).nodes.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_sums_of_what_has_moved_are_those_of_all(workers: int) -> None:
+    moved = np.zeros((COUNT, HORIZON), dtype=np.bool_)
+    moved[[3, 77], 1], moved[5, 4] = True, True
+    days: list[Floats] = []
+    of = paths_of(MIXED, workers=workers)
+    found = quantiles_of_moved_sums(of, SUMMING, moved, on_day=lambda units: days.append(units.copy()))
+    touched = SUMMING @ moved > 0
+    assert 0 < touched.sum() < touched[:, [1, 4]].size
+    expected = quantiles_of_sums(paths_of(MIXED), SUMMING).nodes
+    assert found[touched].tobytes() == expected[touched].tobytes()
+    assert not found[~touched].any()
+    assert np.stack(days).tobytes() == drawn(of)[:, [3, 5, 77]].tobytes()
+
+
+@pytest.mark.parametrize("has_moved", [False, True])
+def test_all_or_nothing_may_have_moved(has_moved: bool) -> None:
+    days: list[Floats] = []
+    moved = np.full((COUNT, HORIZON), has_moved)
+    found = quantiles_of_moved_sums(paths_of(MIXED), SUMMING, moved, on_day=lambda units: days.append(units.copy()))
+    expected = quantiles_of_sums(paths_of(MIXED), SUMMING).nodes
+    assert found.tobytes() == (expected if has_moved else np.zeros_like(expected)).tobytes()
+    assert [day.shape[0] for day in days] == [COUNT if has_moved else 0] * HORIZON
