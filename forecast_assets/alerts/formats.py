@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from typing import Any, Final
 
 from forecast_assets.alerts.wording import WordedNotice
@@ -28,7 +29,8 @@ _SLACK_TEXT: Final = 2900
 
 def email(told: WordedNotice, sender: str, recipients: str) -> EmailMessage:
     """Return a mail; one that is sent again has the same id, by which mail programs show it once."""
-    message = EmailMessage()
+    # Some programs show a subject that is folded with a space before it.
+    message = EmailMessage(SMTP.clone(max_line_length=998))
     message["Subject"] = told.subject
     message["From"] = sender
     message["To"] = recipients

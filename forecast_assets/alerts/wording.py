@@ -6,6 +6,8 @@ What belongs here: words for people, and links to runbooks. What does not: forma
 from collections import Counter
 from dataclasses import dataclass
 
+from forecast_assets.core.actions import Action
+from forecast_assets.presentation.actions import command_line
 from resources.operational.alerts import CLOSED, Notice, NoticeItem
 
 _SHOWN = 3
@@ -46,10 +48,10 @@ class WordedNotice:
         if item.what == CLOSED:
             times = f"from {_minute(alert.opened_at)} to {_minute(alert.closed_at)} UTC"
             return f"{head}\nIt was: {alert.words}\nOpen {times}."
+        acknowledge = Action("alerts acknowledge", {"by": "NAME"}, on=(alert.alert_id,))
         return (
             f"{head}\n{alert.words}\nTo do: {alert.remedy}\nRunbook: {self.runbook(alert.code)}\n"
-            f"Since {_minute(alert.opened_at)} UTC. Say that you look: "
-            f"forecast-assets alerts acknowledge {alert.alert_id} --by NAME"
+            f"Since {_minute(alert.opened_at)} UTC. Say that you look: {command_line(acknowledge)}"
         )
 
     def runbook(self, code: str) -> str:
