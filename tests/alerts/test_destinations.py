@@ -22,7 +22,8 @@ from tests.support.alert_receivers import http_receiver, mail_receiver
 
 NOW = datetime(2025, 7, 1, 8, tzinfo=UTC)
 LATE = Alert(
-    3, "late-feed/sales", "late-feed", "sales", "`sales` ends on <2025-06-29>.", "Ask.", {"feed": "sales"}, "open", NOW, NOW
+    3, "late-feed/sales", "late-feed", "sales", "`sales` ends on <2025-06-29>.", "Ask.", {"feed": "sales"}, "open",
+    NOW, NOW,
 )  # fmt: skip
 OVER = Alert(
     4, "redis-down/redis", "redis-down", "redis", "It does not answer.", "Start it.", {}, "closed", NOW, NOW, NOW
@@ -175,7 +176,7 @@ def test_who_does_not_answer_is_left_after_some_seconds(monkeypatch: pytest.Monk
         port = silent.getsockname()[1]
         for address in (server.address("webhook", "/SECRET"), f"smtp://127.0.0.1:{port}?to=SECRET@b.c"):
             began = time.monotonic()
-            with pytest.raises(DeliveryError, match="^(ReadTimeout|TimeoutError|SMTPServerDisconnected)$") as failed:
+            with pytest.raises(DeliveryError, match=r"^(ReadTimeout|TimeoutError|SMTPServerDisconnected)$") as failed:
                 read_destination(address).send(TOLD)
             assert time.monotonic() - began < 1.5
             assert "SECRET" not in str(failed.value)

@@ -22,7 +22,8 @@ def commands(code: str) -> list[list[str]]:
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     pages = {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"}
     assert pages == {*ALERT_CODES}
-    listed = re.findall(r"^\| \[(.+?)\]\(\1\.md\) \| (\w+) \| (.+) \|$", (RUNBOOKS / "README.md").read_text(), re.M)
+    index = (RUNBOOKS / "README.md").read_text()
+    listed = re.findall(r"^\| \[(.+?)\]\(\1\.md\) \| (\w+) \| (.+) \|$", index, re.MULTILINE)
     assert listed == [(code, CODES[code].severity, CODES[code].meaning) for code in ALERT_CODES]
 
 

@@ -77,7 +77,9 @@ class _Keeping:
     def __init__(self) -> None:
         self.mails: list[tuple[Envelope, EmailMessage]] = []
 
-    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802 - as aiosmtpd calls it
+        self, _server: object, _session: object, envelope: Envelope
+    ) -> str:
         import email.policy
 
         message = email.message_from_bytes(bytes(envelope.content or b""), policy=email.policy.default)

@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from typing import Any, Final, Protocol
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import ForecastAssetsError, NotReadyError, first_line
+from forecast_assets.core.errors import ForecastAssetsError, first_line
 from forecast_assets.core.health import FailedRun, HealthFinding
 from forecast_assets.settings import Settings
 from resources.ledger.state import LedgerState
@@ -279,18 +279,6 @@ def _one_cause(looked: Sequence[Looked]) -> list[Looked]:
         replace(each, findings=()) if is_broken and each.probe.needs_ledger and each.seen is None else each
         for each in looked
     ]
-
-
-def empty_unless_ready(look: Callable[[HomeLook], Seen]) -> Callable[[HomeLook], Seen]:
-    """Return a probe for which what has not come yet is nothing to look at."""
-
-    def looked(home: HomeLook) -> Seen:
-        try:
-            return look(home)
-        except NotReadyError as error:
-            return not_watched(str(error.message))
-
-    return looked
 
 
 def age(look: HomeLook, recorded_at: str) -> timedelta:
