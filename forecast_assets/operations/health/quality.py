@@ -5,19 +5,21 @@ weighing evidence.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from forecast_assets.contracts import CHANGED
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.health import FailedRun, HealthFinding
 from forecast_assets.core.keys import CADENCES, Cadence
 from forecast_assets.core.policy import Policy
 from forecast_assets.core.wording import counted
+from forecast_assets.drift.daily_figures import ALL_STORES
 from forecast_assets.metrics.sampling import JudgedCells, one_sided_margin
 from forecast_assets.operations.health.look import HomeLook, Seen, not_watched
 from resources.ledger.entries.anomalies import AnomalyRecord, AnomalyRecords
@@ -33,6 +35,8 @@ _FAILED_DAYS: Final = timedelta(days=7)
 # Measured days that bias and coverage are taken over, and the fewest that say anything.
 _MEASURED_DAYS: Final = 28
 _LEAST_DAYS: Final = 14
+# Days for which a change in some stores alone has to go on.
+_LOCAL_DAYS: Final = 7
 _TOLD_VERDICTS: Final = (BETTER, GUARDED, WORSE)
 # Says what a ratio of days is, and that it is out of bounds, if so.
 _Judge = Callable[[Cadence, pl.DataFrame, Policy], tuple[str, HealthFinding | None]]
@@ -71,23 +75,35 @@ def _failed(run: FailedRun) -> Iterable[HealthFinding]:
 
 
 def drift(look: HomeLook) -> Seen:
-    """Look at signals of drift that a second day or a second figure confirms; a first one is the backlog's alone."""
+    """Look at signals of drift that something confirms; a first one is the backlog's alone.
+
+    A second day confirms what is told over all stores, or what is broken; a second figure or detector anything. A change of
+    one figure in some stores has to go on for a week: cumulative sums that have passed their threshold by chance stay
+    beyond it for some days, so that the day after is no second witness.
+    """
     state = look.state
     present = [step for step in state.part(Backlog).present.values() if step.status == OPEN]
     days = sorted(state.part(DriftRecords).by_day)
     if not days:
         return not_watched("no day has been judged")
-    by_watched = _by_what_is_watched(present)
-    told_on = _first_told(look)
+    by_watched, told_on = _by_what_is_watched(present), _first_told(look)
     found = []
     for what, steps in sorted(by_watched.items()):
         first = min(told_on.get(step.signal, days[-1]) for step in steps)
         again = [day for day in days if day > first]
-        if not again and len(steps) < 2:  # noqa: PLR2004 - a second figure
-            continue
-        found.append(_confirmed(what, steps, first, again))
+        if len(again) >= _days_that_confirm(steps):
+            found.append(_confirmed(what, steps, first, again))
     waiting = len(by_watched) - len(found)
     return Seen(f"judged up to {days[-1]}; {counted(waiting, 'signal')} not confirmed yet", tuple(found))
+
+
+def _days_that_confirm(steps: Sequence[BacklogStep]) -> int:
+    """Return how many days after the first have to be judged."""
+    called = [SignalName.parse(step.signal) for step in steps]
+    if len({(each.subject, each.figure) for each in called}) > 1:
+        return 0
+    is_local_change = all(each.verdict == CHANGED and each.reach != ALL_STORES for each in called)
+    return _LOCAL_DAYS if is_local_change else 1
 
 
 def _by_what_is_watched(steps: Iterable[BacklogStep]) -> dict[str, list[BacklogStep]]:

@@ -119,6 +119,24 @@ def test_a_drift_is_told_once_a_second_day_confirms_it(home: Stores) -> None:
     assert quality.drift(look(home)).findings == ()
 
 
+def test_a_change_of_one_figure_in_some_stores_has_to_go_on_for_a_week(home: Stores) -> None:
+    local = Signal("feed/sales/sales_units/changed/stores", "2025-01-05", 0.3, "sales_units of sales changed in S-02")
+    judge(home, date(2025, 1, 5), told=(local,))
+    for number in range(1, 7):
+        judge(home, date(2025, 1, 5) + timedelta(days=number))
+    assert quality.drift(look(home)).findings == ()
+    judge(home, date(2025, 1, 12))
+    assert told(quality.drift(look(home)).findings) == ["drift-confirmed/feed/sales"]
+
+
+def test_what_is_broken_in_some_stores_is_told_on_the_second_day(home: Stores) -> None:
+    broken = Signal("feed/sales/sales_units/broken/stores", "2025-01-05", 3.0, "sales_units of sales broken in S-02")
+    judge(home, date(2025, 1, 5), told=(broken,))
+    assert quality.drift(look(home)).findings == ()
+    judge(home, date(2025, 1, 6))
+    assert told(quality.drift(look(home)).findings) == ["drift-confirmed/feed/sales"]
+
+
 def test_a_drift_that_is_over_on_the_second_day_wakes_nobody(home: Stores) -> None:
     judge(home, date(2025, 1, 5), told=(SIGNAL,))
     judge(home, date(2025, 1, 6), closed=(SIGNAL.signal,))
