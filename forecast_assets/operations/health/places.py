@@ -56,9 +56,7 @@ def ledger(look: HomeLook) -> Seen:
 
 def stored_bytes(look: HomeLook) -> Seen:
     """Hash some of what the ledger names, in turn, and again what was found before; changes nothing in the store."""
-    found = look_at_some(
-        look.stores, look.state, None if look.is_read_only else look.settings.operational_path, look.now
-    )
+    found = look_at_some(look.stores, look.state, look.settings.operational_path, look.now, keeps=not look.is_read_only)
     findings = tuple(
         HealthFinding(
             "verify-finding",

@@ -77,9 +77,9 @@ def _failed(run: FailedRun) -> Iterable[HealthFinding]:
 def drift(look: HomeLook) -> Seen:
     """Look at signals of drift that something confirms; a first one is the backlog's alone.
 
-    A second day confirms what is told over all stores, or what is broken; a second figure or detector anything. A change of
-    one figure in some stores has to go on for a week: cumulative sums that have passed their threshold by chance stay
-    beyond it for some days, so that the day after is no second witness.
+    A second day confirms what is told over all stores, or what is broken; a second figure or detector anything. A
+    change of one figure in some stores has to go on for a week: cumulative sums that have passed their threshold by
+    chance stay beyond it for some days, so that the day after is no second witness.
     """
     state = look.state
     present = [step for step in state.part(Backlog).present.values() if step.status == OPEN]

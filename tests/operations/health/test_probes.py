@@ -221,6 +221,19 @@ def test_a_changed_file_is_found_again_until_it_is_right(home: Stores) -> None:
     assert places.stored_bytes(look(home)).findings == ()
 
 
+def test_what_a_whole_verification_found_is_told_until_the_next_one(home: Stores) -> None:
+    from resources.maintenance.sampling import keep_findings
+
+    operational = Path(home.blobs.root).parent / "operational/operational.sqlite"
+    keep_findings(operational, {}, datetime.now(UTC))
+    assert not operational.exists(), "a whole store leaves no trace"
+    keep_findings(operational, {"stray.txt": "unexpected: nobody wrote it"}, datetime.now(UTC))
+    for _ in range(2):
+        assert told(places.stored_bytes(look(home)).findings) == ["verify-finding/stray.txt"]
+    keep_findings(operational, {}, datetime.now(UTC))
+    assert places.stored_bytes(look(home)).findings == ()
+
+
 def test_files_are_looked_at_in_turn(home: Stores) -> None:
     from resources.maintenance.sampling import look_at_some, named_files
 
