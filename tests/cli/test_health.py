@@ -82,3 +82,14 @@ def test_destinations_are_tried(call: Call, monkeypatch: pytest.MonkeyPatch) -> 
         assert (code, "it answered 403" in said) == (6, True)
     monkeypatch.setenv("FORECAST_ASSETS_ALERT_TO", '["ftp://x"]')
     assert call("alerts", "check")[0] == 2
+
+
+def test_what_verify_finds_is_an_alert_until_it_finds_nothing(call: Call, tmp_path: Path) -> None:
+    stray = tmp_path / "store/manifests/stray.txt"
+    stray.write_text("nobody's")
+    assert call("verify")[0] == 5
+    assert "opened: verify-finding manifests/stray.txt" in call("alerts", "check")[1]
+    stray.unlink()
+    assert "closed" not in call("alerts", "check")[1], "what nothing names only verify looks at"
+    assert call("verify")[0] == 0
+    assert "closed: verify-finding manifests/stray.txt" in call("alerts", "check")[1]
