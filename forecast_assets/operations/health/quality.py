@@ -36,7 +36,7 @@ _FAILED_DAYS: Final = timedelta(days=7)
 _MEASURED_DAYS: Final = 28
 _LEAST_DAYS: Final = 14
 # Days for which a change in some stores alone has to go on.
-_LOCAL_DAYS: Final = 7
+_LOCAL_DAYS: Final = 14
 _TOLD_VERDICTS: Final = (BETTER, GUARDED, WORSE)
 # Says what a ratio of days is, and that it is out of bounds, if so.
 _Judge = Callable[[Cadence, pl.DataFrame, Policy], tuple[str, HealthFinding | None]]
@@ -77,9 +77,10 @@ def _failed(run: FailedRun) -> Iterable[HealthFinding]:
 def drift(look: HomeLook) -> Seen:
     """Look at signals of drift that something confirms; a first one is the backlog's alone.
 
-    A second day confirms what is told over all stores, or what is broken; a second figure or detector anything. A
-    change of one figure in some stores has to go on for a week: cumulative sums that have passed their threshold by
-    chance stay beyond it for some days, so that the day after is no second witness.
+    A second day confirms what is told over all stores, or what is broken; a second figure likewise, and a second
+    detector anything. A change in some stores alone has to go on for two weeks, as long as versions are trained anew
+    after: cumulative sums that have passed their threshold by chance stay beyond it for days, so that the day after is
+    no second witness, and of many stores and figures two do so at once.
     """
     state = look.state
     present = [step for step in state.part(Backlog).present.values() if step.status == OPEN]
@@ -100,10 +101,11 @@ def drift(look: HomeLook) -> Seen:
 def _days_that_confirm(steps: Sequence[BacklogStep]) -> int:
     """Return how many days after the first have to be judged."""
     called = [SignalName.parse(step.signal) for step in steps]
-    if len({(each.subject, each.figure) for each in called}) > 1:
+    if len({each.subject for each in called}) > 1:
         return 0
-    is_local_change = all(each.verdict == CHANGED and each.reach != ALL_STORES for each in called)
-    return _LOCAL_DAYS if is_local_change else 1
+    if all(each.verdict == CHANGED and each.reach != ALL_STORES for each in called):
+        return _LOCAL_DAYS
+    return 0 if len({each.figure for each in called}) > 1 else 1
 
 
 def _by_what_is_watched(steps: Iterable[BacklogStep]) -> dict[str, list[BacklogStep]]:
