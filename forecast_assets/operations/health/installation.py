@@ -6,9 +6,11 @@ that a person has to be woken for.
 
 import os
 import re
+import socket
 import stat
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,8 @@ from forecast_assets.operations.health.look import HomeLook, Seen, not_watched
 from resources.maintenance.verification import parsed_head
 from resources.orchestration.recorded_heads import catalogue_head
 
+PORTS: Final = {"UI": 3000, "service": 8000}
+_PORT_SECONDS: Final = 0.5
 LEAST_PYTHON: Final = (3, 11)
 LOCK: Final = Path(__file__).parents[3] / "requirements.lock"
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\]+?))?\s*\\?$", re.MULTILINE)
@@ -135,6 +139,18 @@ def vacuum(look: HomeLook) -> Seen:
         Sentence("If it was interrupted, end it: ", Action("vacuum", {"remove": True, "by": "NAME"}), "."),
     )
     return Seen("under way", (finding,))
+
+
+def ports(look: HomeLook) -> Seen:
+    """Look who listens where the UI and the service do by default; either may be meant to, so that neither is wrong."""
+    del look
+    return Seen(", ".join(f"{name} {port}: {_listens(port)}" for name, port in PORTS.items()))
+
+
+def _listens(port: int) -> str:
+    with closing(socket.socket()) as asked:
+        asked.settimeout(_PORT_SECONDS)
+        return "somebody listens" if asked.connect_ex(("127.0.0.1", port)) == 0 else "free"
 
 
 def permissions(look: HomeLook) -> Seen:

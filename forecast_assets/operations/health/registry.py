@@ -36,6 +36,7 @@ INSTALLATION: Final = (
     Probe("Python", ("python-too-old",), installation.python),
     Probe("libraries", ("versions-differ",), installation.libraries),
     Probe("permissions", ("too-open",), installation.permissions),
+    Probe("ports", (), installation.ports),
     Probe("catalogue", ("catalogue-behind",), installation.catalogue, needs_ledger=True),
     Probe("Dagster", ("dagster-home",), installation.dagster),
     Probe("vacuum", ("vacuum-open",), installation.vacuum, needs_ledger=True),

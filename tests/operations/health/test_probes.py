@@ -1,6 +1,7 @@
 """Probes say what is wrong, and only then; what is due is due by schedule, lag and grace."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -311,6 +312,17 @@ def test_a_catalogue_that_lacks_a_publication_is_behind(home: Stores) -> None:
     with duckdb.connect() as connection:
         build_catalogue(home.predictions, folder, connection)
     assert installation.catalogue(look(home)).findings == ()
+
+
+def test_a_port_that_is_taken_is_said(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    from tests.support.mirrors import free_port
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(installation, "PORTS", {"UI": taken.getsockname()[1], "service": free_port()})
+        words = installation.ports(look(home)).words
+    assert re.fullmatch(r"UI \d+: somebody listens, service \d+: free", words)
 
 
 def test_a_store_that_everybody_may_write_to_is_too_open(home: Stores) -> None:
