@@ -13,7 +13,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+.PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak fire-drill check format bench bench-accuracy bench-real bench-scaling bench-m5 \
 	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving bench-bi lock clean
 
 help: ## list the targets
@@ -89,6 +89,9 @@ test: $(READY_DEV) ## the whole test suite
 torture: $(READY_DEV) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
 	@TORTURE=full $(BIN)/python -m pytest tests/torture tests/serving/rpc/test_same_questions.py \
 		tests/serving/api/test_openapi_contract.py tests/serving/api/test_broken_requests.py -n 2 --dist worksteal -o timeout=7200 --durations=20
+
+fire-drill: $(READY_DEV) ## inject faults one by one: is each told within a minute, explained, mended and over? (20 minutes)
+	@$(BIN)/python -m tests.torture.fire_drill
 
 soak: $(READY_DEV) ## the life of model versions over 200 days, from training to rollback, on a simulated retailer
 	@SOAK=full $(BIN)/python -m pytest tests/soak -n 0 -o timeout=0 --durations=5

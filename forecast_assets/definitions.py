@@ -19,6 +19,7 @@ from checks.asset_checks import (
 )
 from forecast_assets.accuracy.assets import build_forecast_accuracy_asset
 from forecast_assets.accuracy.run_days import RunKnowledgeCache
+from forecast_assets.automation.alert_sensors import build_alert_sensors
 from forecast_assets.automation.anomaly_sensor import build_anomaly_sensor
 from forecast_assets.automation.drift_triggers import (
     build_challenger_sensor,
@@ -178,6 +179,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         ],
         sensors=[
             *build_sensors(chosen, stores, FEATURE_PIPELINE, {cadence: scoring_job(cadence) for cadence in branches}),
+            *build_alert_sensors(chosen, stores),
             build_restatement_sensor(stores),
             build_drift_sensor(stores, DRIFT),
             build_anomaly_sensor(stores, ANOMALIES),

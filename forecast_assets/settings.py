@@ -158,6 +158,32 @@ class Settings(BaseSettings):
         1_024, ge=1, description="megabytes of prediction events that may wait for a sink; beyond, they are dropped"
     )
 
+    alert_to: tuple[str, ...] = Field(
+        (),
+        description="who is told of alerts, as a list in JSON: `smtp://USER:PASSWORD@HOST:587?to=ana@example.com` "
+        "(STARTTLS where offered; `smtps` with TLS from the start), `webhook+https://HOST/PATH#whsec_SECRET`, "
+        "`slack+https://hooks.slack.com/services/...`, `pagerduty+https://events.pagerduty.com/v2/enqueue#ROUTING_KEY`",
+    )
+    alert_again_hours: int = Field(
+        24,
+        ge=1,
+        description="hours after which an alert that is still open, and that nobody acknowledged, is told again",
+    )
+    alert_most_per_hour: int = Field(
+        12, ge=1, description="notifications an hour at most; what is held back is told in the next"
+    )
+    alert_runbooks: str = Field(
+        "docs/runbooks", description="where alerts link their runbooks: an address, or the folder of this project"
+    )
+    api_url: str | None = Field(
+        None,
+        pattern=r"^https?://.+",
+        description="address of the service, such as `http://127.0.0.1:8000`, whose health alerts and `doctor` ask",
+    )
+    disk_free_mb: int = Field(
+        2_048, ge=1, description="megabytes free below which a disk that the home needs counts as nearly full"
+    )
+
     @field_validator("home", mode="before")
     @classmethod
     def _home_is_named(cls, value: object) -> object:

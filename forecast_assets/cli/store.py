@@ -5,7 +5,7 @@ What belongs here: their arguments. What does not: logic.
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -51,12 +51,13 @@ def verify(expected: tuple[str, ...]) -> None:
     """Re-hash everything that the ledger names and walk its chain; name each file that is not as it was written.
 
     Every file that is missing, changed or unexpected is listed by its path. That the end of the ledger is still the end
-    follows from the heads that the catalogue and Dagster recorded, and from those that are given. Writes nothing. Ends
-    with exit code 5 if anything was found.
+    follows from the heads that the catalogue and Dagster recorded, and from those that are given. Writes nothing to the
+    store; what was found is an alert until it is right. Ends with exit code 5 if anything was found.
 
     """
     from forecast_assets.presentation.storage import verification_text
     from forecast_assets.presentation.text import progress_lines
+    from resources.maintenance.sampling import keep_findings
     from resources.maintenance.verification import verify_store
 
     began = time.monotonic()
@@ -65,6 +66,8 @@ def verify(expected: tuple[str, ...]) -> None:
         texts = [recorded.head for recorded in heads if recorded.head]
         found = verify_store(opened().blobs, expect_heads=texts, progress=progress)
     click.echo(verification_text(found, heads, time.monotonic() - began))
+    wrong = {finding.path: f"{finding.kind}: {finding.why}" for finding in found.findings}
+    keep_findings(current().operational_path, wrong, datetime.now(UTC))
     if found.findings:
         raise FindingsError([f"{finding.path} ({finding.kind})" for finding in found.findings])
 

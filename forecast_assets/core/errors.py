@@ -15,7 +15,8 @@
     │   └── OutOfMemoryError                    so many rows at a time do not fit into memory
     ├── NotReadyError                       the run waits
     │   ├── IncompleteInputsError               carries what is missing, feed by feed
-    │   └── NotStagedError                      an upstream product of the run has not been made
+    │   ├── NotStagedError                      an upstream product of the run has not been made
+    │   └── UnhealthyError                      something has to be mended first; carries what
     ├── RefusedError                        doing it would break a promise
     │   ├── AlreadyPublishedError               the key is taken; published numbers never change
     │   ├── NothingToCorrectError               no input of the run has changed since
@@ -234,6 +235,10 @@ class IncompleteInputsError(NotReadyError):
 
 class NotStagedError(NotReadyError):
     """An upstream product of the run has not been made."""
+
+
+class UnhealthyError(NotReadyError):
+    """Something of the home or of the installation has to be mended first."""
 
 
 class RefusedError(ForecastAssetsError):

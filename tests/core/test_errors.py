@@ -65,6 +65,7 @@ CODES: Final = {
     "LostRaceError": ("lost-race", 4),
     "MirrorConflictError": ("mirror-conflict", 4),
     "VacuumUnderWayError": ("vacuum-under-way", 4),
+    "UnhealthyError": ("unhealthy", 3),
     "UntrustedModelError": ("untrusted-model", 4),
     "OutOfMemoryError": ("out-of-memory", 2),
     "NotAuthenticatedError": ("not-authenticated", 4),

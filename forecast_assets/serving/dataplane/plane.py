@@ -161,7 +161,7 @@ class DataPlane:
         found = service_state(self.stores, self.clock())
         if self._is_ending:
             found = replace(found, is_ready=False, reasons=(*found.reasons, "the service is being stopped"))
-        degraded = (*found.degraded, *self.features.degraded(), *self._also_degraded())
+        degraded = (*found.degraded, *self.predictor.degraded(), *self.features.degraded(), *self._also_degraded())
         found = replace(found, degraded=degraded, features=asdict(self.features.state()))
         if self.events is not None:
             events = self.events.buffer.state()

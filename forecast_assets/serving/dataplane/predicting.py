@@ -133,6 +133,12 @@ class Predictor:
         with self._lock:
             return self._breakers[run]
 
+    def degraded(self) -> tuple[str, ...]:
+        """Say of which runs the model is left alone: published rows answer in its place."""
+        with self._lock:
+            opened = sorted(run for run, breaker in self._breakers.items() if breaker.is_open)
+        return (f"the breaker of the model is open, and published rows answer: {first_ten(opened)}",) if opened else ()
+
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
         self.features.warm(resolve(self._stores, asked).key)

@@ -1,0 +1,136 @@
+"""Evaluations tell what changed, each destination for itself, also after a crash and where nothing can be kept."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from forecast_assets.alerts.evaluating import AlertEvaluator, try_destinations
+from forecast_assets.core.health import HealthFinding
+from forecast_assets.operations.health.look import HomeLook, Probe, Seen
+from forecast_assets.operations.health.places import destinations
+from forecast_assets.settings import Settings
+from resources.operational.alerts import AlertStore
+from tests.support.alert_receivers import Receiver, http_receiver
+
+NOW = datetime(2025, 7, 1, 8, tzinfo=UTC)
+FOUND = HealthFinding("redis-down", "redis", "It does not answer.", "Start it.")
+DISK = HealthFinding("disk-nearly-full", "/data", "1 MB is free.", "Free space.")
+
+
+class Faults:
+    """What a probe finds."""
+
+    def __init__(self, *found: HealthFinding) -> None:
+        self.found = found
+
+    def __call__(self, _: HomeLook) -> Seen:
+        return Seen("seen", self.found)
+
+
+@pytest.fixture
+def receivers() -> Iterator[tuple[Receiver, Receiver]]:
+    with ExitStack() as stack:
+        yield stack.enter_context(http_receiver()), stack.enter_context(http_receiver())
+
+
+def evaluator(home: Path, faults: Faults, *to: str) -> AlertEvaluator:
+    probes = [
+        Probe("faults", ("redis-down", "disk-nearly-full"), faults),
+        Probe("destinations", ("destination-down",), destinations),
+    ]
+    return AlertEvaluator(Settings(home=home, alert_to=to), probes)
+
+
+def said(receiver: Receiver) -> list[list[tuple[str, str]]]:
+    return [[(each["what"], each["code"]) for each in post.said["data"]["alerts"]] for post in receiver.posts]
+
+
+def test_all_of_one_evaluation_is_one_notification(tmp_path: Path, receivers: tuple[Receiver, Receiver]) -> None:
+    faults = Faults(FOUND, DISK)
+    watch = evaluator(tmp_path, faults, receivers[0].address("webhook"))
+    watch.evaluate(now=NOW)
+    watch.evaluate(now=NOW + timedelta(seconds=30))
+    faults.found = ()
+    watch.evaluate(now=NOW + timedelta(seconds=60))
+    assert said(receivers[0]) == [
+        [("opened", "disk-nearly-full"), ("opened", "redis-down")],
+        [("closed", "disk-nearly-full"), ("closed", "redis-down")],
+    ]
+
+
+def test_a_destination_that_is_down_holds_up_no_other_and_is_told_to_it(
+    tmp_path: Path, receivers: tuple[Receiver, Receiver]
+) -> None:
+    works, fails = receivers
+    fails.status = 503
+    watch = evaluator(tmp_path, Faults(FOUND), works.address("webhook"), fails.address("webhook", "/SECRET"))
+    watch.evaluate(now=NOW)
+    watch.evaluate(now=NOW + timedelta(seconds=5))
+    assert said(works) == [[("opened", "redis-down")], [("opened", "destination-down")]]
+    assert "it answered 503" in works.posts[1].said["data"]["alerts"][0]["words"]
+    assert b"SECRET" not in works.posts[1].body
+    assert len(fails.posts) == 1, "it is left alone for half a minute"
+    fails.status = 200
+    watch.evaluate(now=NOW + timedelta(seconds=31))
+    assert said(fails)[1:] == [[("opened", "redis-down")], [("opened", "destination-down")]]
+    assert fails.posts[0].headers["webhook-id"] == fails.posts[1].headers["webhook-id"]
+    watch.evaluate(now=NOW + timedelta(seconds=60))
+    assert said(works)[2:] == said(fails)[3:] == [[("closed", "destination-down")]]
+
+
+_KILLED = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from forecast_assets.alerts import destinations
+from tests.alerts.test_evaluating import FOUND, Faults, evaluator
+send = destinations.HttpDestination.send
+def dies(self, told):
+    if sys.argv[4] == "before": os._exit(9)
+    send(self, told)
+    os._exit(9)
+destinations.HttpDestination.send = dies
+evaluator(Path(sys.argv[1]), Faults(FOUND), sys.argv[2]).evaluate(now=datetime.fromisoformat(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize(("when", "times"), [("before", 1), ("after", 2)])
+def test_killed_around_sending_it_is_told_at_most_twice_under_one_id(
+    when: str, times: int, tmp_path: Path, receivers: tuple[Receiver, Receiver]
+) -> None:
+    address = receivers[0].address("webhook")
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), address, NOW.isoformat(), when]
+    killed = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    assert killed.returncode == 9
+    watch = evaluator(tmp_path, Faults(FOUND), address)
+    for seconds in (30, 61, 90, 120):
+        watch.evaluate(now=NOW + timedelta(seconds=seconds))
+    assert said(receivers[0]) == [[("opened", "redis-down")]] * times
+    assert len({post.headers["webhook-id"] for post in receivers[0].posts}) == 1
+    assert len({post.body for post in receivers[0].posts}) == 1
+
+
+def test_what_cannot_be_kept_is_told_once_an_hour(tmp_path: Path, receivers: tuple[Receiver, Receiver]) -> None:
+    (tmp_path / "operational").write_text("no folder")
+    watch = evaluator(tmp_path, Faults(DISK), receivers[0].address("webhook"))
+    for seconds in range(3):
+        done = watch.evaluate(now=NOW + timedelta(seconds=seconds))
+        assert "operational" in done.trouble
+    assert said(receivers[0]) == [[("opened", "disk-nearly-full"), ("opened", "probe-failed")]]
+
+
+def test_a_test_of_destinations_records_nothing(tmp_path: Path, receivers: tuple[Receiver, Receiver]) -> None:
+    works, fails = receivers
+    fails.status = 500
+    to = (works.address("pagerduty", "/#KEY"), fails.address("slack", "/"))
+    found = try_destinations(Settings(home=tmp_path, alert_to=to), NOW)
+    assert [(each.sent, each.trouble) for each in found] == [(1, ""), (0, "it answered 500")]
+    assert [post.said["event_action"] for post in works.posts] == ["trigger", "resolve"]
+    assert AlertStore(Settings(home=tmp_path).operational_path).all(has_closed=True) == []
+    assert [*tmp_path.iterdir()] == []
