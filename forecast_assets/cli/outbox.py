@@ -105,7 +105,7 @@ def status(*, as_json: bool) -> None:
     name="list",
     epilog=examples(
         "forecast-assets outbox list --after 120",
-        "forecast-assets outbox list --stream operations | jq .type",
+        "forecast-assets outbox list --stream operations",
     ),
 )
 @_STREAM
