@@ -36,6 +36,7 @@ from forecast_assets.automation.operational_copy import (
     build_copy_check,
     build_copy_sensor,
 )
+from forecast_assets.automation.outbox import build_outbox_sensor
 from forecast_assets.automation.restatement_sensor import build_restatement_sensor
 from forecast_assets.automation.review_schedules import build_review_schedule
 from forecast_assets.automation.trial_sensors import build_assignment_sensors, build_evidence_sensors
@@ -186,6 +187,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             build_retraining_sensor(stores, TRAINING),
             build_challenger_sensor(stores),
             *([build_copy_sensor(chosen, stores, COPYING)] if is_on else []),
+            *([build_outbox_sensor(chosen, stores)] if chosen.broker or chosen.webhooks else []),
             *build_accuracy_sensors(chosen, stores, {cadence: accuracy_job(cadence) for cadence in branches}),
             *build_assignment_sensors(stores, {cadence: assignment_job(cadence) for cadence in branches}),
             *build_evidence_sensors(chosen, stores, {cadence: evidence_job(cadence) for cadence in branches}),

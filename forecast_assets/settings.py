@@ -140,10 +140,20 @@ class Settings(BaseSettings):
         description="what names of topics begin with; one per home on brokers that several share",
     )
 
+    webhooks: tuple[str, ...] = Field(
+        (),
+        repr=False,
+        description="addresses (https://...) that get every event that is recorded from then on, as a list in JSON",
+    )
+    webhook_secret: str = Field(
+        "", repr=False, description="what requests to webhooks are signed with, as Standard Webhooks has it"
+    )
+
     event_store: str | None = Field(
         None,
         pattern=r"^postgresql(\+psycopg)?://.+",
-        description="PostgreSQL database that prediction events are looked up in, instead of one below home",
+        description="PostgreSQL database with prediction events of the last months and the outbox, instead of files "
+        "below home",
     )
     event_sinks: tuple[Literal["store", "json_lines"], ...] = Field(
         ("store",),
@@ -183,6 +193,13 @@ class Settings(BaseSettings):
     disk_free_mb: int = Field(
         2_048, ge=1, description="megabytes free below which a disk that the home needs counts as nearly full"
     )
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhooks_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(each.startswith(("http://", "https://")) for each in value):
+            raise ValueError("each has to begin with https://, or http:// within one network")
+        return value
 
     @field_validator("home", mode="before")
     @classmethod
@@ -259,6 +276,11 @@ class Settings(BaseSettings):
     def events_path(self) -> Path:
         """Prediction events of the last months, unless they are in PostgreSQL."""
         return self.home.expanduser().absolute() / "operational" / "events.sqlite"
+
+    @property
+    def outbox_path(self) -> Path:
+        """Operational events and how far each destination is, unless the event store is in PostgreSQL."""
+        return self.home.expanduser().absolute() / "operational" / "outbox.sqlite"
 
     @property
     def spool_folder(self) -> Path:

@@ -28,6 +28,7 @@ from forecast_assets.cli import (
     ingestion,
     mirror,
     models,
+    outbox,
     overrides,
     policies,
     replays,
@@ -112,7 +113,8 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
-    reviews, drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback, health,
+    reviews, drift, anomalies, mirror, copies, outbox, store, replays, serving, support, events, feedback,
+    health,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -5,8 +5,9 @@ What belongs here: from settings to what is done. What does not: making an event
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from forecast_assets.operations.outbox import home_outbox
 from forecast_assets.settings import Settings
 from resources.events.archive import EventArchive
 from resources.events.buffer import EventBuffer
@@ -67,6 +68,8 @@ class MovedEvents:
 def move_events(settings: Settings, now: datetime) -> MovedEvents:
     """Move days that are over to Parquet, and drop from the store what it has had for long enough.
 
+    Operational events go after as long, once every destination has them.
+
     Args:
         settings: Of the home.
         now: The present moment.
@@ -79,6 +82,9 @@ def move_events(settings: Settings, now: datetime) -> MovedEvents:
 
     archive = EventArchive(settings.events_folder)
     kept = keep_events(events_store(settings), archive, retention_days=settings.event_retention_days, now=now)
+    outbox = home_outbox(settings)
+    if outbox.newest():
+        outbox.drop_before(now - timedelta(days=settings.event_retention_days))
     return MovedEvents(kept, archive, str(build_view(archive, settings.operational_view_path)))
 
 

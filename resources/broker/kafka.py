@@ -52,6 +52,8 @@ _READING: Final[Mapping[str, str | int | bool]] = {
     "allow.auto.create.topics": True,
 }
 _log: Final = logging.getLogger(__name__)
+# Options are given to those who publish and to those who read alike, and each warns of those that are the other's.
+_log.addFilter(lambda record: "CONFWARN" not in record.getMessage())
 _Client = TypeVar("_Client")
 
 

@@ -165,6 +165,26 @@ class Ledger:
             )
         return entries[:position]
 
+    def after(self, sequence: int, most: int) -> list[Entry]:
+        """Return the entries behind a sequence, the oldest first: what was known at the last look.
+
+        Unlike `entries`, the folder is not listed for it: whoever follows a ledger looks with `state` before.
+        """
+        with self._lock:
+            return self._entries[sequence : sequence + most]
+
+    def stored(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the bytes of entries as they are stored.
+
+        Raises:
+            BrokenChainError: If they are no longer what they were when they were read.
+        """
+        found = [*self._blobs.find_each([entry_path(each.sequence) for each in entries])]
+        for entry, data in zip(entries, found, strict=True):
+            if data is None or sha256(data) != entry.hash:
+                raise BrokenChainError(f"`{entry_path(entry.sequence)}` was changed, or is gone.", remedy=RESTORE)
+        return [data for data in found if data is not None]
+
     # --- appending ---
 
     def append(

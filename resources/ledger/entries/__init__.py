@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 from resources.ledger.entries.base import (
     KINDS,
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     ProposedEntry,
@@ -26,6 +27,7 @@ from resources.ledger.entries.folded import FoldedState
 __all__ = [
     "KINDS",
     "EntryDescription",
+    "EntryEvent",
     "EntryKind",
     "EntryLike",
     "FoldedState",

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Final
 
 from resources.ledger.entries.audit import ProductView
-from resources.ledger.entries.base import EntryDescription, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, register_kind
 from resources.ledger.entries.judged_days import (
     JudgedDayKind,
     JudgedDays,
@@ -87,6 +87,12 @@ class AnomalyKind(JudgedDayKind[AnomalyRecord]):
         from forecast_assets.contracts import FEATURE_ANOMALIES
 
         return (view_of_reports(FEATURE_ANOMALIES, UNUSUAL, "snapshot"),)
+
+    def event(self, record: AnomalyRecord) -> EntryEvent:
+        """Return that a day was judged, or that signals opened or are told no more."""
+        return EntryEvent(
+            "anomalies.signals_changed" if record.opened or record.closed else "anomalies.judged", "anomalies"
+        )
 
     def describe(self, record: AnomalyRecord) -> EntryDescription:
         """Return the day, how many series are anomalous, and what opened or is told no more."""

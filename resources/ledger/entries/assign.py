@@ -22,6 +22,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -160,6 +161,10 @@ class AssignKind(EntryKind[ChannelAssignment]):
                 },
             ),
         )
+
+    def event(self, record: ChannelAssignment) -> EntryEvent:
+        """Return which channel stores follow."""
+        return EntryEvent("channel.assigned", f"channels/{record.channel}")
 
     def describe(self, record: ChannelAssignment) -> EntryDescription:
         """Return how many stores read which version on which date."""

@@ -12,7 +12,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, LostRaceError, first_ten
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, register_kind
 from resources.ledger.entries.folded import FoldedState
 
 OPEN: Final = "open"
@@ -198,6 +198,10 @@ class BacklogKind(EntryKind[BacklogDecision]):
                 table=BACKLOG_STEPS,
             ),
         )
+
+    def event(self, record: BacklogDecision) -> EntryEvent:
+        """Return which item is in which state."""
+        return EntryEvent(f"backlog.{record.status}", f"backlog/{record.item}")
 
     def describe(self, record: BacklogDecision) -> EntryDescription:
         """Return which item, what was said, by whom and why."""

@@ -75,6 +75,18 @@ class EntryDescription(NamedTuple):
     reason: str = ""
 
 
+class EntryEvent(NamedTuple):
+    """What others are told that an entry says.
+
+    Attributes:
+        type: What happened, such as `run.published`; never changes once it has been told.
+        subject: What it is about, such as `runs/daily/2025-07-01/stat-1/14`; what is about one comes in its order.
+    """
+
+    type: str
+    subject: str
+
+
 @dataclass(frozen=True)
 class References:
     """What an entry names, so that it is kept, hashed by whoever verifies, and missed when it is gone.
@@ -153,6 +165,10 @@ class EntryKind(ABC, Generic[RecordT]):
     def views(self) -> Sequence[AuditView]:
         """Return the audit views over what such entries say; what they need of frames is imported here."""
         return ()
+
+    @abstractmethod
+    def event(self, record: RecordT) -> EntryEvent:
+        """Return what others are told that happened, and to what."""
 
     @abstractmethod
     def describe(self, record: RecordT) -> EntryDescription:

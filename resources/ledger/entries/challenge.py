@@ -30,7 +30,14 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, position_fields, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryEvent,
+    EntryKind,
+    EntryLike,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
     Channels,
@@ -317,6 +324,12 @@ class ChallengeKind(EntryKind[Challenge]):
                 key=("sequence",),
                 table=CHALLENGER_TRIALS,
             ),
+        )
+
+    def event(self, record: Challenge) -> EntryEvent:
+        """Return whether a challenge begins or ends."""
+        return EntryEvent(
+            "challenger.stopped" if record.is_stop else "challenger.started", f"challengers/{record.cadence}"
         )
 
     def describe(self, record: Challenge) -> EntryDescription:

@@ -14,6 +14,7 @@ from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -172,6 +173,10 @@ class DetectorKind(EntryKind[DetectorRecord]):
                 table=ANOMALY_DETECTORS,
             ),
         )
+
+    def event(self, record: DetectorRecord) -> EntryEvent:
+        """Return which detector there is."""
+        return EntryEvent("detector.trained", f"detectors/{record.detector}")
 
     def describe(self, record: DetectorRecord) -> EntryDescription:
         """Return which detector, and of which days."""

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Final
 
 from resources.ledger.entries.audit import ProductView
-from resources.ledger.entries.base import EntryDescription, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, register_kind
 from resources.ledger.entries.judged_days import (
     JudgedDayKind,
     JudgedDays,
@@ -78,6 +78,10 @@ class DriftKind(JudgedDayKind[DriftRecord]):
         from forecast_assets.contracts import DRIFT_REPORTS
 
         return (view_of_reports(DRIFT_REPORTS, WATCHED, "inputs"),)
+
+    def event(self, record: DriftRecord) -> EntryEvent:
+        """Return that a day was judged, or that signals opened or are told no more."""
+        return EntryEvent("drift.signals_changed" if record.opened or record.closed else "drift.judged", "drift")
 
     def describe(self, record: DriftRecord) -> EntryDescription:
         """Return the day and what opened or is told no more."""

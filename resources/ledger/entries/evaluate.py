@@ -25,6 +25,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -162,6 +163,10 @@ class EvaluateKind(EntryKind[BacktestRecord]):
                 },
             ),
         )
+
+    def event(self, record: BacktestRecord) -> EntryEvent:
+        """Return which version was backtested."""
+        return EntryEvent("version.backtested", f"versions/{record.model_version}")
 
     def describe(self, record: BacktestRecord) -> EntryDescription:
         """Return which version was backtested at how many cutoffs, and beside which methods."""

@@ -22,7 +22,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, EntryLike, References, register_kind
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import EntryBody, canonical, with_known_fields
 
@@ -239,6 +239,11 @@ class IngestKind(EntryKind[Ingest]):
                 table=BATCHES,
             ),
         )
+
+    def event(self, record: Ingest) -> EntryEvent:
+        """Return that there are observations."""
+        del record
+        return EntryEvent("observations.ingested", "observations")
 
     def describe(self, record: Ingest) -> EntryDescription:
         """Return how many batches of which feeds, from whom, and of which days."""

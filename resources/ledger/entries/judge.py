@@ -22,6 +22,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -141,6 +142,10 @@ class JudgeKind(EntryKind[Judgement]):
                 },
             ),
         )
+
+    def event(self, record: Judgement) -> EntryEvent:
+        """Return which version was judged."""
+        return EntryEvent("version.judged", f"versions/{record.model_version}")
 
     def describe(self, record: Judgement) -> EntryDescription:
         """Return which version, by which policy, and which gates it fails."""

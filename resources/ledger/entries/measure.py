@@ -24,6 +24,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -159,6 +160,10 @@ class MeasureKind(EntryKind[Measurement]):
             )
             for product, table in ((FORECAST_ACCURACY, MEASURED), (FORECAST_VALUE_ADDED, VALUED))
         )
+
+    def event(self, record: Measurement) -> EntryEvent:
+        """Return forecasts of which cadence were measured."""
+        return EntryEvent("forecasts.measured", f"measurements/{record.cadence}")
 
     def describe(self, record: Measurement) -> EntryDescription:
         """Return which forecasts were measured, how many runs, and as of when."""

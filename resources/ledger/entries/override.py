@@ -26,7 +26,14 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, position_fields, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryEvent,
+    EntryKind,
+    EntryLike,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
 
@@ -246,6 +253,10 @@ class OverrideKind(EntryKind[OverrideRecord]):
                 table=PLANNER_OVERRIDES,
             ),
         )
+
+    def event(self, record: OverrideRecord) -> EntryEvent:
+        """Return whether overrides count, or wait for approval."""
+        return EntryEvent("override.proposed" if record.needs_approval else "override.recorded", "overrides")
 
     def describe(self, record: OverrideRecord) -> EntryDescription:
         """Return which overrides, who said so and why."""

@@ -22,7 +22,14 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, position_fields, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryEvent,
+    EntryKind,
+    EntryLike,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.override import (
     APPROVED,
@@ -130,6 +137,10 @@ class OverrideDecisionKind(EntryKind[OverrideDecision]):
                 table=OVERRIDE_DECISIONS,
             ),
         )
+
+    def event(self, record: OverrideDecision) -> EntryEvent:
+        """Return what was decided."""
+        return EntryEvent(f"override.{record.status}", "overrides")
 
     def describe(self, record: OverrideDecision) -> EntryDescription:
         """Return what was decided of which overrides, by whom and why."""

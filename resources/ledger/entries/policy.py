@@ -25,7 +25,14 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, position_fields, register_kind
+from resources.ledger.entries.base import (
+    EntryDescription,
+    EntryEvent,
+    EntryKind,
+    EntryLike,
+    position_fields,
+    register_kind,
+)
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.records import with_known_fields
 
@@ -164,6 +171,11 @@ class PolicyKind(EntryKind[PolicyRecord]):
                 table=POLICIES,
             ),
         )
+
+    def event(self, record: PolicyRecord) -> EntryEvent:
+        """Return that there is another policy."""
+        del record
+        return EntryEvent("policy.applied", "policy")
 
     def describe(self, record: PolicyRecord) -> EntryDescription:
         """Return which policy, from when on, how much it changes, who decided and why."""

@@ -19,7 +19,7 @@ from resources.ledger.entries.audit import (
     ComputedRows,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, register_kind
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
     ChannelMoveKind,
@@ -95,6 +95,10 @@ class PromoteKind(ChannelMoveKind):
                 table=CHANNEL_HISTORY,
             ),
         )
+
+    def event(self, record: ChannelMove) -> EntryEvent:
+        """Return which channel points elsewhere."""
+        return EntryEvent("channel.promoted", f"channels/{record.channel}")
 
     def describe(self, record: ChannelMove) -> EntryDescription:
         """Return where the channel points, who decided and why."""

@@ -26,7 +26,7 @@ from resources.ledger.entries.audit import (
     NestedView,
     TableView,
 )
-from resources.ledger.entries.base import EntryDescription, EntryKind, EntryLike, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, EntryLike, References, register_kind
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.ingest import BATCHES
@@ -225,6 +225,11 @@ class PublishKind(EntryKind[Publication]):
                 renamed=("link", "_snapshot", "_batch"),
             ),
         )  # fmt: skip
+
+    def event(self, record: Publication) -> EntryEvent:
+        """Return which run is visible, and whether it corrects another."""
+        what = "run.corrected" if record.key.revision else "run.published"
+        return EntryEvent(what, f"runs/{str(record.key).rpartition('/')[0]}")
 
     def describe(self, record: Publication) -> EntryDescription:
         """Return which run, how many products and checks, what it corrects, who corrected it and why."""

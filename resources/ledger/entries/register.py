@@ -27,6 +27,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -200,6 +201,10 @@ class RegisterKind(EntryKind[VersionRecord]):
                 },
             ),
         )
+
+    def event(self, record: VersionRecord) -> EntryEvent:
+        """Return which version there is."""
+        return EntryEvent("version.registered", f"versions/{record.model_version}")
 
     def describe(self, record: VersionRecord) -> EntryDescription:
         """Return name, family, cutoff and whether the gates passed."""

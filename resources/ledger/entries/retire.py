@@ -12,7 +12,7 @@ from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError, NotAcceptedError, first_ten
 from forecast_assets.core.keys import CHANNELS
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, register_kind
 from resources.ledger.entries.channel_moves import Channels
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.register import Versions
@@ -107,6 +107,12 @@ class RetireKind(EntryKind[Retirement]):
                 key=("sequence",),
                 table=RETIREMENTS,
             ),
+        )
+
+    def event(self, record: Retirement) -> EntryEvent:
+        """Return which version serves no more, or again."""
+        return EntryEvent(
+            "version.restored" if record.serves_again else "version.retired", f"versions/{record.model_version}"
         )
 
     def describe(self, record: Retirement) -> EntryDescription:

@@ -11,7 +11,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.decisions import require_decision
 from forecast_assets.core.errors import InputError
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, register_kind
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.ingest import Batches
 
@@ -98,6 +98,10 @@ class RetractKind(EntryKind[Retraction]):
                 table=RETRACTIONS,
             ),
         )
+
+    def event(self, record: Retraction) -> EntryEvent:
+        """Return that a batch counts no more, or again."""
+        return EntryEvent("observations.restored" if record.counts_again else "observations.retracted", "observations")
 
     def describe(self, record: Retraction) -> EntryDescription:
         """Return which batch, who decided and why."""

@@ -23,6 +23,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -148,6 +149,10 @@ class ReviewKind(EntryKind[WeekReview]):
                 },
             ),
         )
+
+    def event(self, record: WeekReview) -> EntryEvent:
+        """Return runs of which cadence were reviewed."""
+        return EntryEvent("week.reviewed", f"reviews/{record.cadence}")
 
     def describe(self, record: WeekReview) -> EntryDescription:
         """Return the week and what is proposed."""

@@ -8,7 +8,7 @@ from typing import Final
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, NotAcceptedError, NothingToRollBackError, first_ten
 from forecast_assets.core.keys import cadence_of
-from resources.ledger.entries.base import EntryDescription, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, register_kind
 from resources.ledger.entries.channel_moves import (
     ChannelMove,
     ChannelMoveKind,
@@ -101,6 +101,10 @@ class RollbackKind(ChannelMoveKind):
                 channel=channel,
                 model_version=target,
             )
+
+    def event(self, record: ChannelMove) -> EntryEvent:
+        """Return which channel points back."""
+        return EntryEvent("channel.rolled_back", f"channels/{record.channel}")
 
     def describe(self, record: ChannelMove) -> EntryDescription:
         """Return where the channel points again, who decided and why."""

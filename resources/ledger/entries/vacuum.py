@@ -11,7 +11,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import LostRaceError, VacuumUnderWayError
 from forecast_assets.core.wording import counted
 from resources.ledger.entries.audit import RECORDED_AT, AuditColumn, AuditTable, AuditView, ColumnType, TableView
-from resources.ledger.entries.base import EntryDescription, EntryKind, References, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, References, register_kind
 from resources.ledger.entries.folded import FoldedState
 
 
@@ -126,6 +126,11 @@ class VacuumKind(EntryKind[Vacuum]):
                 table=VACUUMS,
             ),
         )
+
+    def event(self, record: Vacuum) -> EntryEvent:
+        """Return that files are being removed."""
+        del record
+        return EntryEvent("vacuum.began", "vacuums")
 
     def describe(self, record: Vacuum) -> EntryDescription:
         """Return how much is removed, and who asked for it."""

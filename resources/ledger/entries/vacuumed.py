@@ -6,7 +6,7 @@ What belongs here: all that is to be known of this kind of entry. What does not:
 from dataclasses import dataclass
 from typing import Final
 
-from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, register_kind
 from resources.ledger.entries.folded import FoldedState
 from resources.ledger.entries.vacuum import Vacuums
 
@@ -46,6 +46,11 @@ class VacuumedKind(EntryKind[VacuumEnd]):
             LostRaceError: If another one has ended it.
         """
         state.part(Vacuums).require_open(record.vacuum)
+
+    def event(self, record: VacuumEnd) -> EntryEvent:
+        """Return that the removing has ended."""
+        del record
+        return EntryEvent("vacuum.ended", "vacuums")
 
     def describe(self, record: VacuumEnd) -> EntryDescription:
         """Return which vacuum has ended."""

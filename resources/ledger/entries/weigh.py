@@ -24,6 +24,7 @@ from resources.ledger.entries.audit import (
 )
 from resources.ledger.entries.base import (
     EntryDescription,
+    EntryEvent,
     EntryKind,
     EntryLike,
     References,
@@ -213,6 +214,10 @@ class WeighKind(EntryKind[ChallengerVerdict]):
                 },
             ),
         )
+
+    def event(self, record: ChallengerVerdict) -> EntryEvent:
+        """Return that evidence was weighed."""
+        return EntryEvent("challenger.weighed", f"challengers/{record.cadence}")
 
     def describe(self, record: ChallengerVerdict) -> EntryDescription:
         """Return what the evidence says, of whom, and as of which day."""

@@ -25,7 +25,15 @@ from forecast_assets.operations.promoting import judge
 from forecast_assets.presentation.documentation import kinds_markdown
 from forecast_assets.presentation.log import log_text
 from resources.ledger import entries
-from resources.ledger.entries import KINDS, EntryDescription, EntryKind, FoldedState, References, register_kind
+from resources.ledger.entries import (
+    KINDS,
+    EntryDescription,
+    EntryEvent,
+    EntryKind,
+    FoldedState,
+    References,
+    register_kind,
+)
 from resources.ledger.entries.audit import (
     RECORDED_AT,
     AuditColumn,
@@ -107,6 +115,9 @@ class NoteKind(EntryKind[Note]):
 
     def views(self) -> Sequence[AuditView]:
         return (TableView("notes", "one note", "What planners noted.", ("sequence",), NOTES),)
+
+    def event(self, record: Note) -> EntryEvent:
+        return EntryEvent("note.written", f"notes/{record.by}")
 
     def describe(self, record: Note) -> EntryDescription:
         return EntryDescription(f"noted: {record.text}", record.by)
@@ -248,7 +259,7 @@ def test_every_module_of_a_kind_has_registered_it() -> None:
 
 IN_ITS_OWN_FILE = """
 from dataclasses import dataclass
-from resources.ledger.entries.base import EntryDescription, EntryKind, register_kind
+from resources.ledger.entries.base import EntryDescription, EntryEvent, EntryKind, register_kind
 
 @dataclass(frozen=True)
 class Greeting:
@@ -261,6 +272,9 @@ class GreetKind(EntryKind[Greeting]):
 
     def fold(self, record, state):
         pass
+
+    def event(self, record):
+        return EntryEvent("greeting.sent", "greetings")
 
     def describe(self, record):
         return EntryDescription(record.text)
