@@ -25,6 +25,7 @@ from forecast_assets.cli import (
     events,
     feedback,
     ingestion,
+    metrics,
     mirror,
     models,
     overrides,
@@ -112,6 +113,7 @@ def cli() -> None:
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
     reviews, drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback,
+    metrics,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

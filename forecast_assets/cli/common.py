@@ -161,9 +161,12 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
     """Do something with a runner that prints its progress."""
     from forecast_assets.launch import Runner
     from forecast_assets.presentation.text import progress_lines
+    from forecast_assets.telemetry.starting import start
 
     with progress_lines() as progress:
-        runner = Runner(current(), progress)
+        settings = current()
+        start(settings, "batch")
+        runner = Runner(settings, progress)
         _tell_clock_behind(runner.stores.ledger)
         work(runner)
 

@@ -20,6 +20,7 @@ import polars as pl
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import CADENCES, Cadence, RunKey
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.spans import span
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.settings import Settings
 from resources.ledger.entries.publish import Publication
@@ -143,7 +144,8 @@ def follow_publications(settings: Settings, stores: Stores) -> CopyOutcome | Cop
     if not is_copied(settings):
         return None
     try:
-        return sync_copy(stores, home_copy(settings), settings.operational_copy_runs)
+        with span("operational copy"):
+            return sync_copy(stores, home_copy(settings), settings.operational_copy_runs)
     except Exception as error:  # noqa: BLE001 - a copy must not make a publication fail
         return CopyDelay(error)
 

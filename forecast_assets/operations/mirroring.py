@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.spans import span
 from forecast_assets.lifecycle.mlflow_runs import ALIASES, expected_metrics, run_content, version_content
 from forecast_assets.settings import Settings
 from resources.ledger.entries.register import VersionRecord
@@ -100,7 +101,8 @@ def follow(settings: Settings, stores: Stores, pages: Pages) -> MirrorOutcome | 
     if not settings.mlflow:
         return None
     try:
-        return sync(stores, mirror_place(settings), pages, trusts_descriptions=True)
+        with span("mlflow mirror"):
+            return sync(stores, mirror_place(settings), pages, trusts_descriptions=True)
     except Exception as error:  # noqa: BLE001 - a mirror must not make a training or a promotion fail
         return MirrorDelay(error)
 
