@@ -161,11 +161,10 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
     """Do something with a runner that prints its progress."""
     from forecast_assets.launch import Runner
     from forecast_assets.presentation.text import progress_lines
-    from forecast_assets.telemetry.starting import start
+    from forecast_assets.telemetry.starting import listening
 
-    with progress_lines() as progress:
-        settings = current()
-        start(settings, "batch")
+    settings = current()
+    with listening(settings, "batch"), progress_lines() as progress:
         runner = Runner(settings, progress)
         _tell_clock_behind(runner.stores.ledger)
         work(runner)

@@ -27,7 +27,7 @@ from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, make_native
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.telemetry.starting import start
+from forecast_assets.telemetry.starting import listening
 from resources.ledger.entries.publish import Publication
 
 VERSION: Final = "stat-1"
@@ -41,8 +41,7 @@ HISTORY_SHOWN_DAYS: Final = 56
 def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
     """Simulate, ingest, train, promote, run and show; each step says when it was done before."""
     started = time.monotonic()
-    start(settings, "batch")
-    with progress_lines() as progress:
+    with listening(settings, "batch"), progress_lines() as progress:
         runner = Runner(settings, progress)
         folder = settings.simulated_folder
         _simulate(folder, simulator, progress)

@@ -40,7 +40,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.telemetry.collectors import home_collectors
 from forecast_assets.telemetry.logs import start_logs
 from forecast_assets.telemetry.request_metrics import RequestMetrics
-from forecast_assets.telemetry.starting import start
+from forecast_assets.telemetry.starting import listening
 from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
@@ -136,7 +136,6 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         echo: Says where it listens.
     """
     start_logs(settings.log_format, logging.INFO if options.log_requests else logging.WARNING)
-    start(settings, "service")
     # A sandbox writes nothing below the home.
     feature_bytes, row_bytes = (0, 0) if options.is_sandbox else (settings.features_bytes, settings.rows_bytes)
     counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, feature_bytes)
@@ -198,7 +197,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         state = "yes" if ready.is_ready else "; ".join(ready.reasons)
         also = "" if rpc is None else f" and for gRPC on {rpc.address}"
         echo(f"Listening on http://{host}:{port}{also}{sandbox} (ready: {state}). Stop with Ctrl-C.")
-        with warming:
+        with warming, listening(settings, "service"):
             TogetherServer(config, rpc, options.grace_seconds, plane.end).run(sockets=[sock])
 
 

@@ -30,6 +30,19 @@ def start_logs(log_format: str, level: int, stream: TextIO | None = None) -> Non
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
+def start_batch_logs(log_format: str) -> None:
+    """Let warnings of a command, or of a process of Dagster, be written as is asked, and without secrets.
+
+    Args:
+        log_format: `console`, by which they are bare messages on standard error as Python writes them by itself, and
+            Dagster's own lines as Dagster is set up; or `json`, by which all are lines of JSON there.
+    """
+    if log_format == "json":
+        start_logs(log_format, logging.WARNING)
+    elif logging.lastResort is not None:
+        logging.lastResort.setFormatter(_ForPeople("%(message)s"))
+
+
 class _ForPeople(logging.Formatter):
     """Time and message, the traceback below."""
 

@@ -6,7 +6,7 @@ What belongs here: what is under way in each thread, sampling, and whose trace i
 
 import secrets
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
@@ -37,12 +37,20 @@ class Recorder:
         share: Share of traces that is recorded where nobody else decided, from 0 to 1.
         store: Where traces of subjects are kept, and looked up.
         keeps_times: Whether times of runs are kept there too.
+        afterwards: Is called when outermost work has ended.
     """
 
     def __init__(
-        self, tracing: "Tracing | None", share: float, store: TraceStore, *, keeps_times: bool = False
+        self,
+        tracing: "Tracing | None",
+        share: float,
+        store: TraceStore,
+        *,
+        keeps_times: bool = False,
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:
         self._tracing, self._share, self._store, self._keeps_times = tracing, share, store, keeps_times
+        self._afterwards = afterwards
         self._traces: OrderedDict[str, str | None] = OrderedDict()
         self._lock = Lock()
 
@@ -137,13 +145,21 @@ class Recorder:
             root.parts[work.name] += seconds
         if work.otel is not None and self._tracing is not None:
             self._tracing.end(work.otel, work.facts, error)
-        if work is root and self._keeps_times and _is_run(work.subject):
-            parts = {name: round(taken, 6) for name, taken in root.parts.items()}
-            checks = root.checks
-            ended_at = datetime.now(UTC).isoformat(timespec="seconds")
+        if work is not root:
+            return
+        if self._keeps_times and _is_run(work.subject):
             self._store.record_times(
-                RunTimes(work.subject, ended_at, seconds, parts, checks["passed"], checks["failed"], error is None)
+                RunTimes(
+                    work.subject,
+                    datetime.now(UTC).isoformat(timespec="seconds"),
+                    round(seconds, 6),
+                    {name: round(taken, 6) for name, taken in root.parts.items()},
+                    root.checks["passed"],
+                    root.checks["failed"],
+                    is_done=error is None,
+                )
             )
+        self._afterwards()
 
     def follows(self, work: "_Open", subject: str) -> None:
         """Link its span to the trace of a subject."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram, disable_created_metrics
 
 from forecast_assets.core.operational_metrics import PREFIX, OperationalMetric
 
@@ -38,6 +38,8 @@ class RequestMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # When a series began is no figure of ours, and doubles their number.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         name = f"{PREFIX}{REQUEST_SECONDS.name}"
         self._seconds = Histogram(
             name, REQUEST_SECONDS.meaning, REQUEST_SECONDS.labels, buckets=BUCKETS, registry=registry

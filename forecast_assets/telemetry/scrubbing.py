@@ -31,7 +31,8 @@ _RULES: Final = tuple(
         # scheme://user:password@host, with whatever is in the password up to the last `@` of the address
         (r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^\s?#'\"<>]*@(?=[\w.\[-])", rf"{_KEPT}@"),
         (r"(?P<kept>\bauthorization['\"]?\s*[:=,]\s*b?['\"]?)(?:[a-z][\w-]*\s+)?[^\s'\",;)]+", _KEPT),
-        (r"(?P<kept>\b(?:bearer|basic|digest)\s+)[\w.~+/=-]{6,}", _KEPT),
+        (r"(?P<kept>\bbearer\s+)[\w.~+/=-]{6,}", _KEPT),
+        (r"(?P<kept>\b(?:basic|digest)\s+)(?=\S*[0-9=])[\w.~+/=-]{6,}", _KEPT),
         (
             rf"(?P<kept>(?<![\w.-]){_CONFIDENTIAL}['\"]?\s*[:=]\s*b?){_VALUE}",
             _KEPT,
@@ -47,8 +48,8 @@ _RULES: Final = tuple(
 )
 # A text without any of these has nothing that a rule is about; most lines have none.
 _MAY_HAVE: Final = re.compile(
-    r"@|auth|bearer|basic|digest|pass|pwd|secret|token|key|credential|cookie|session|signature|dsn|fak_|AKIA|ASIA|"
-    r"gh[pousr]_|sk-|xox|eyJ",
+    r"@|auth|bearer|basic|digest|private key|eyJ|fak_|AKIA|ASIA|gh[pousr]_|sk-|xox|"
+    r"(?:pass|pwd|secret|token|key|credential|cookie|session|signature|dsn)[\w-]*['\"]?\s*[:=]",
     re.IGNORECASE,
 )
 

@@ -6,6 +6,9 @@ By default nothing leaves the process but times of runs, which are kept below th
 imported until a setting asks for it.
 """
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from threading import Lock
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from forecast_assets.core.spans import listen
 from forecast_assets.settings import Settings
+from forecast_assets.telemetry.logs import start_batch_logs
 from forecast_assets.telemetry.recording import Recorder
 from resources.operational.traces import TraceStore
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from forecast_assets.telemetry.exporting import Tracing
 
 Part = Literal["batch", "service"]
+_log: Final = logging.getLogger(__name__)
 _SERVICES: Final = {"batch": "forecast-assets", "service": "forecast-assets-service"}
 
 
@@ -67,9 +72,28 @@ def start(settings: Settings, part: Part) -> None:
             # Also where Dagster or multiprocessing ends a process without what `atexit` has.
             Finalize(None, stop, exitpriority=10)
         if exporter is not None or is_batch:
-            share = settings.trace_share if is_batch else settings.trace_share_answers
-            listen(Recorder(_started.tracing, share, TraceStore(settings.traces_path), keeps_times=is_batch))
+            listen(
+                Recorder(
+                    _started.tracing,
+                    settings.trace_share if is_batch else settings.trace_share_answers,
+                    TraceStore(settings.traces_path),
+                    keeps_times=is_batch,
+                    afterwards=_file_of_figures(settings) if is_batch else lambda: None,
+                )
+            )
+        if is_batch:
+            start_batch_logs(settings.log_format)
         _started.settings, _started.part = settings, part
+
+
+@contextmanager
+def listening(settings: Settings, part: Part) -> Iterator[None]:
+    """Listen while a command or a service goes on; see `start`."""
+    start(settings, part)
+    try:
+        yield
+    finally:
+        stop()
 
 
 def stop() -> None:
@@ -83,6 +107,25 @@ def _stop() -> None:
     tracing, _started.tracing, _started.settings, _started.part = _started.tracing, None, None, None
     if tracing is not None:
         tracing.close()
+
+
+def _file_of_figures(settings: Settings) -> Callable[[], None]:
+    """Return what writes the file of figures, and stops nobody where it cannot."""
+
+    def write() -> None:
+        if settings.metrics_file is None:
+            return
+        from forecast_assets.telemetry.collectors import home_collectors
+        from forecast_assets.telemetry.exposition import metrics_text, write_metrics
+        from resources.stores.home import open_stores
+
+        try:
+            stores = open_stores(settings.store, settings.mirror_folder)
+            write_metrics(settings.metrics_file, metrics_text(home_collectors(settings, stores)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run that has ended has ended well
+            _log.warning("figures could not be written: %s", error)
+
+    return write
 
 
 def _exporter(settings: Settings) -> "SpanExporter | None":
