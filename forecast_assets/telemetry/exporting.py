@@ -67,7 +67,7 @@ class Tracing:
             id_generator=self._ids,
             span_limits=SpanLimits(max_attributes=64, max_attribute_length=1_000),
         )
-        self._processor = _Bounded(
+        self._processor = _BriefEnd(
             _LeftAlone(exporter),
             max_queue_size=_QUEUE,
             schedule_delay_millis=_DELAY_MILLISECONDS,
@@ -113,7 +113,7 @@ class Tracing:
         self._processor.shutdown()
 
 
-class _Bounded(BatchSpanProcessor):
+class _BriefEnd(BatchSpanProcessor):
     """Waits at its end no longer for the last export than that may take; half a minute is OpenTelemetry's own bound."""
 
     def shutdown(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from forecast_assets.telemetry.exporting import Tracing
 
-Part = Literal["batch", "service"]
+ProcessKind = Literal["batch", "service"]
 _log: Final = logging.getLogger(__name__)
 _SERVICES: Final = {"batch": "forecast-assets", "service": "forecast-assets-service"}
 
@@ -41,7 +41,7 @@ class _Started:
     """
 
     settings: Settings | None = None
-    part: Part | None = None
+    part: ProcessKind | None = None
     tracing: "Tracing | None" = None
 
 
@@ -49,7 +49,7 @@ _started = _Started()
 _lock = Lock()
 
 
-def start(settings: Settings, part: Part) -> None:
+def start(settings: Settings, part: ProcessKind) -> None:
     """Listen in this process from now on; the same again changes nothing.
 
     Args:
@@ -87,7 +87,7 @@ def start(settings: Settings, part: Part) -> None:
 
 
 @contextmanager
-def listening(settings: Settings, part: Part) -> Iterator[None]:
+def listening(settings: Settings, part: ProcessKind) -> Iterator[None]:
     """Listen while a command or a service goes on; see `start`."""
     start(settings, part)
     try:

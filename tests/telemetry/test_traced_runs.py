@@ -20,7 +20,7 @@ from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.settings import Settings
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.telemetry.starting import Part, listening
+from forecast_assets.telemetry.starting import ProcessKind, listening
 from resources.operational.api_keys import ApiKeys
 from resources.operational.traces import TraceStore
 from tests.support.brief_runs import in_full
@@ -35,7 +35,7 @@ GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
 
 
 @contextmanager
-def traced(settings: Settings, part: Part = "batch") -> Iterator[OtlpReceiver]:
+def traced(settings: Settings, part: ProcessKind = "batch") -> Iterator[OtlpReceiver]:
     """Export to a receiver while the block goes on; all that was exported is there after it."""
     with otlp_receiver() as receiver, listening(settings.model_copy(update={"otlp": receiver.url}), part):
         yield receiver
