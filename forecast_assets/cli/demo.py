@@ -11,6 +11,7 @@ from typing import Final
 import click
 import polars as pl
 
+from forecast_assets.cli.common import listen_to_the_end
 from forecast_assets.cli.copies import follow_copy
 from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.errors import InputError, NotAcceptedError
@@ -27,7 +28,6 @@ from forecast_assets.presentation.text import plain, progress_lines, table
 from forecast_assets.settings import Settings
 from forecast_assets.simulation.simulator import SimulatorSettings, make_native
 from forecast_assets.sources.simulated import read_simulated
-from forecast_assets.telemetry.starting import listening
 from resources.ledger.entries.publish import Publication
 
 VERSION: Final = "stat-1"
@@ -41,7 +41,8 @@ HISTORY_SHOWN_DAYS: Final = 56
 def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
     """Simulate, ingest, train, promote, run and show; each step says when it was done before."""
     started = time.monotonic()
-    with listening(settings, "batch"), progress_lines() as progress:
+    listen_to_the_end(settings)
+    with progress_lines() as progress:
         runner = Runner(settings, progress)
         folder = settings.simulated_folder
         _simulate(folder, simulator, progress)

@@ -39,6 +39,9 @@ class SpanListener(Protocol):
     def outermost(self, name: str, trace: str, facts: dict[str, Fact]) -> Work:
         """Take in that work begins, unless it is only a part of what is under way."""
 
+    def later(self, name: str, subject: str, facts: dict[str, Fact]) -> Work:
+        """Take in that work begins which follows from what a subject's trace has."""
+
     def concerns(self, subjects: Sequence[str]) -> None:
         """Take in whose the work under way is."""
 
@@ -102,6 +105,17 @@ def outermost(name: str, /, *, trace: str = "", **facts: Fact) -> Work:
         **facts: What is known of it beforehand.
     """
     return UNHEARD if _listener is None else _listener.outermost(name, trace, facts)
+
+
+def later(name: str, subject: str, /, **facts: Fact) -> Work:
+    """Return work that follows from a run or a training that has ended, in this process or another one.
+
+    Args:
+        name: What is done.
+        subject: Whose trace it belongs to, see `concerns`; where that is not known, it belongs to what is under way.
+        **facts: What is known of it beforehand.
+    """
+    return UNHEARD if _listener is None else _listener.later(name, subject, facts)
 
 
 def whole(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

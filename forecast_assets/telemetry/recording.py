@@ -67,6 +67,13 @@ class Recorder:
         """Return work that is recorded, unless something is under way."""
         return UNHEARD if _UNDER_WAY.get() is not None else self._begun(name, trace, facts)
 
+    def later(self, name: str, subject: str, facts: dict[str, Fact]) -> Work:
+        """Return work that is recorded in the trace of a subject that was."""
+        found = None if self._tracing is None else self._store.traceparent_of(subject)
+        if found is None:
+            return self.span(name, facts)
+        return _Open(self, name, {**facts, "subject": subject}, None, int(found[3:35], 16), int(found[36:52], 16))
+
     def concerns(self, subjects: Sequence[str]) -> None:
         """Keep the trace of what is under way by its subjects."""
         now = _UNDER_WAY.get()

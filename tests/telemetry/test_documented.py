@@ -15,8 +15,8 @@ PAGE = (REPOSITORY / "docs/telemetry.md").read_text()
 OF_A_SERVICE = (*REQUEST_METRICS, *QUEUE_METRICS, *SERVICE_METRICS)
 OF_A_HOME = (*(metric for each in HOME_COLLECTORS for metric in each.metrics), FAILED)
 _SEAM = REPOSITORY / "forecast_assets/core/spans.py"
-# What tells of work: `span("name"`, `outermost("name"`, `whole("name"`.
-_TOLD = re.compile(r"\b(?:span|outermost|whole)\(\s*\"([^\"]+)\"")
+# What tells of work: `span("name"`, `outermost("name"`, `whole("name"`, `later("name"`.
+_TOLD = re.compile(r"\b(?:span|outermost|whole|later)\(\s*\"([^\"]+)\"")
 
 
 def metrics_table() -> str:

@@ -55,7 +55,7 @@ def seen(home: Path, what: str, **settings: str) -> set[str]:
     environment |= {f"FORECAST_ASSETS_{name.upper()}": value for name, value in settings.items()}
     done = subprocess.run(
         [sys.executable, "-c", _WATCHED.format(what=what.strip())],
-        env=environment, capture_output=True, text=True, timeout=180, check=False,
+        env=environment, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     line = next((line for line in done.stdout.splitlines() if line.startswith("SEEN")), None)
     assert line is not None, done.stderr

@@ -13,6 +13,7 @@ from httpx import ASGITransport
 
 from forecast_assets.core.spans import listen
 from forecast_assets.launch import Runner
+from forecast_assets.operations.copying import CopyOutcome, follow_publications
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.scoring.run import STAGES
 from forecast_assets.serving.access.callers import Callers
@@ -158,6 +159,19 @@ def test_a_run_that_dagster_launches_is_traced_by_dagsters_id_of_it(trained: Run
     assert root.facts["job"] == "feature_pipeline"
     snapshot = receiver.only("feature_snapshots")
     assert (snapshot.trace_id, snapshot.parent_id) == (root.trace_id, root.span_id)
+
+
+def test_a_mirror_that_follows_later_goes_on_in_the_trace_of_the_run(
+    run: tuple[Runner, RunOutcome, OtlpReceiver],
+) -> None:
+    runner, _, of_run = run
+    root, settings = of_run.only("run"), runner.settings.model_copy(update={"operational_copy": "sqlite"})
+    with traced(settings) as receiver:
+        outcome = follow_publications(settings, runner.stores)
+    assert isinstance(outcome, CopyOutcome)
+    assert outcome.written == (KEY,)
+    copied_run = receiver.only("operational copy")
+    assert (copied_run.trace_id, copied_run.parent_id) == (root.trace_id, root.span_id)
 
 
 # --- answers ---
