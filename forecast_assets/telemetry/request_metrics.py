@@ -8,7 +8,6 @@ through the balancer would meet another one each time.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, disable_created_metrics
@@ -46,14 +45,11 @@ class RequestMetrics:
             name, REQUEST_SECONDS.meaning, REQUEST_SECONDS.labels, buckets=BUCKETS, registry=registry
         )
         self._in_flight = Gauge(f"{PREFIX}{IN_FLIGHT.name}", IN_FLIGHT.meaning, IN_FLIGHT.labels, registry=registry)
-        # Looked up once each: there are few, and a request meets the same ones again and again.
-        self._series = cache(self._seconds.labels)
-        self._doors = cache(self._in_flight.labels)
 
     @contextmanager
     def under_way(self, door: str) -> Iterator[None]:
         """Count a request while the block goes on."""
-        gauge = self._doors(door)
+        gauge = self._in_flight.labels(door)
         gauge.inc()
         try:
             yield
@@ -70,4 +66,4 @@ class RequestMetrics:
             status: Of few values: of HTTP its class, as `2xx`; of gRPC its code.
             seconds: How long it took.
         """
-        self._series(door, route, use, status).observe(seconds)
+        self._seconds.labels(door, route, use, status).observe(seconds)
