@@ -27,7 +27,7 @@ def canonical(requirement: str) -> str:
 def wanted(*groups: str) -> set[str]:
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"build", "notebooks", "postgresql", "s3", "redis", "bench", "dev"}
+    assert set(extras) == {"build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "bench", "dev"}
     return {canonical(each) for each in [*project["dependencies"], *(one for group in groups for one in extras[group])]}
 
 
