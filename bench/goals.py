@@ -9,6 +9,7 @@ from forecast_assets.presentation.text import table
 FORMATS = {
     "times": "{:.3f}",
     "share": "{:+.2%}",
+    "added": "{:+.2%}",
     "seconds": "{:.0f} s",
     "tenths": "{:.1f} s",
     "ms": "{:.0f} ms",
@@ -21,7 +22,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Goal:
-    """One figure; what is better is smaller, of a share its size, of a rate larger.
+    """One figure; what is better is smaller, of a share its size, of a rate larger, of what is added less than nothing.
 
     Attributes:
         what: What was measured.
@@ -50,7 +51,9 @@ class Goal:
         return "aim reached" if self.aim is not None and self._meets(self.aim) else "reached"
 
     def _meets(self, bound: float) -> bool:
-        return self.reached >= bound if self.unit == "rows/s" else abs(self.reached) <= bound
+        if self.unit == "rows/s":
+            return self.reached >= bound
+        return (self.reached if self.unit == "added" else abs(self.reached)) <= bound
 
     @property
     def row(self) -> tuple[str, str, str, str, str]:

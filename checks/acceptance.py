@@ -19,6 +19,7 @@ from checks.rule import Rule
 from checks.rules import rules_of
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.spans import Work, span
 from forecast_assets.history.as_known import History
 from forecast_assets.history.silence import silences
 from resources.ledger.entries.ingest import BatchRecord
@@ -47,7 +48,9 @@ def judge_by_rule(
         rule: One of the product's rules.
         connection: An in-memory connection; views of it are replaced.
     """
-    verdict = judge(rule, _files(store, product, rule.reads), connection)
+    with _told(product, rule.name) as now:
+        verdict = judge(rule, _files(store, product, rule.reads), connection)
+        now.note(passed=verdict.passed)
     return _kept(store, product, rule.name, verdict, is_blocking=rule.is_blocking)
 
 
@@ -63,13 +66,15 @@ def judge_snapshot(
         rule: One of the snapshots' rules.
         connection: An in-memory connection; views of it are replaced.
     """
-    batches = stores.observations.named(snapshot.inputs["batches"])
-    files = {
-        snapshot.product: stores.predictions.paths(snapshot.files),
-        **_observations(stores, batches, rule.reads, day),
-    }
-    moment = History.of(snapshot, stores.observations).moment(*rule.reads)
-    verdict = judge(rule, files, connection, moment, has_silence=bool(silences(batches)))
+    with _told(snapshot, rule.name) as now:
+        batches = stores.observations.named(snapshot.inputs["batches"])
+        files = {
+            snapshot.product: stores.predictions.paths(snapshot.files),
+            **_observations(stores, batches, rule.reads, day),
+        }
+        moment = History.of(snapshot, stores.observations).moment(*rule.reads)
+        verdict = judge(rule, files, connection, moment, has_silence=bool(silences(batches)))
+        now.note(passed=verdict.passed)
     return _kept(stores.predictions, snapshot, rule.name, verdict)
 
 
@@ -84,7 +89,9 @@ def judge_expectations(store: PredictionStore, product: ProductVersion, folder: 
     Returns:
         What was found, and the page that shows each expectation.
     """
-    outcome = validate_product(store.scan_verified(product), product.product, folder, run_name=product.key)
+    with _told(product, EXPECTATIONS_CHECK) as now:
+        outcome = validate_product(store.scan_verified(product), product.product, folder, run_name=product.key)
+        now.note(passed=outcome.success)
     message = f"{outcome.evaluated} expectations met." if outcome.success else "; ".join(outcome.failed)
     verdict = Verdict(outcome.success, len(outcome.failed), pl.DataFrame(), message)
     return _kept(store, product, EXPECTATIONS_CHECK, verdict), outcome.data_docs
@@ -98,9 +105,15 @@ def judge_lineage(stores: Stores, product: ProductVersion, key: RunKey) -> Verdi
         product: The product version.
         key: The run that it claims to be of.
     """
-    breaks = lineage_breaks(stores, product, key)
+    with _told(product, LINEAGE_CHECK) as now:
+        breaks = lineage_breaks(stores, product, key)
+        now.note(passed=not breaks)
     verdict = Verdict(not breaks, len(breaks), pl.DataFrame(), "; ".join(breaks) or "Every link resolves.")
     return _kept(stores.predictions, product, LINEAGE_CHECK, verdict)
+
+
+def _told(product: ProductVersion, name: str) -> Work:
+    return span("check", product=product.product, check=name)
 
 
 def _kept(

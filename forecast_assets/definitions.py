@@ -61,6 +61,7 @@ from forecast_assets.settings import Settings, current_settings
 from forecast_assets.snapshots.assets import build_snapshot_asset
 from forecast_assets.sources.assets import feed_specs
 from forecast_assets.stockout_risk.assets import build_stockout_risks_asset
+from forecast_assets.telemetry.starting import start
 from forecast_assets.training.assets import build_training_assets
 from partitions import UNFIXED_START
 from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource
@@ -267,5 +268,10 @@ def stores_resource(settings: Settings, stores: Stores | None = None) -> StoresR
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Build the code location with the settings of the process."""
-    return build_defs()
+    """Build the code location with the settings of the process, and let its telemetry listen.
+
+    Every process of Dagster that runs something loads the code location first, whoever launched it.
+    """
+    settings = current_settings()
+    start(settings, "batch")
+    return build_defs(settings=settings)

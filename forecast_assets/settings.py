@@ -194,6 +194,34 @@ class Settings(BaseSettings):
         2_048, ge=1, description="megabytes free below which a disk that the home needs counts as nearly full"
     )
 
+    otlp: str | None = Field(
+        None,
+        pattern=r"^https?://.+",
+        description="collector that traces are exported to, by OTLP over HTTP, such as http://127.0.0.1:4318",
+    )
+    trace_file: str | None = Field(
+        None,
+        min_length=1,
+        description="file that spans are appended to as JSON lines, where no collector is set; `-` for standard output",
+    )
+    trace_share: float = Field(
+        1.0, ge=0, le=1, description="share of runs, trainings and ingests whose trace is recorded"
+    )
+    trace_share_answers: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of answers whose trace is recorded where the caller does not say whether it is",
+    )
+    metrics_file: Path | None = Field(
+        None,
+        description="file that figures are written to in Prometheus' text format at the end of every command that "
+        "makes something, for node_exporter's textfile collector; its name ends in .prom",
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="how lines of the log look: for people, or as JSON lines for a log shipper"
+    )
+
     @field_validator("webhooks")
     @classmethod
     def _webhooks_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -271,6 +299,11 @@ class Settings(BaseSettings):
     def operational_path(self) -> Path:
         """What this home knows for its own working, such as which files of models may be loaded, and who may call."""
         return self.home.expanduser().absolute() / "operational" / "operational.sqlite"
+
+    @property
+    def traces_path(self) -> Path:
+        """Which trace each run was made in, and how long its parts took."""
+        return self.home.expanduser().absolute() / "operational" / "traces.sqlite"
 
     @property
     def events_path(self) -> Path:

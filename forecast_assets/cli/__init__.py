@@ -26,6 +26,7 @@ from forecast_assets.cli import (
     feedback,
     health,
     ingestion,
+    metrics,
     mirror,
     models,
     outbox,
@@ -114,7 +115,7 @@ def cli() -> None:
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
     reviews, drift, anomalies, mirror, copies, outbox, store, replays, serving, support, events, feedback,
-    health,
+    health, metrics,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

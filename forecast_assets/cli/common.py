@@ -162,10 +162,20 @@ def with_runner(work: "Callable[[Runner], None]") -> None:
     from forecast_assets.launch import Runner
     from forecast_assets.presentation.text import progress_lines
 
+    settings = current()
+    listen_to_the_end(settings)
     with progress_lines() as progress:
-        runner = Runner(current(), progress)
+        runner = Runner(settings, progress)
         _tell_clock_behind(runner.stores.ledger)
         work(runner)
+
+
+def listen_to_the_end(settings: "Settings") -> None:
+    """Let telemetry listen until the command has ended, with what follows from its work in mirrors."""
+    from forecast_assets.telemetry.starting import start, stop
+
+    start(settings, "batch")
+    click.get_current_context().find_root().call_on_close(stop)
 
 
 def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores":

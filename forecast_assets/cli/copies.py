@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from forecast_assets.cli.common import current, examples, opened
+from forecast_assets.cli.common import current, examples, listen_to_the_end, opened
 
 
 @click.group(
@@ -80,6 +80,7 @@ def follow_copy() -> None:
 
     if not is_copied(settings):
         return
+    listen_to_the_end(settings)
     outcome = follow_publications(settings, opened())
     if isinstance(outcome, CopyDelay):
         click.echo(copy_delay_text(outcome), err=True)

@@ -11,6 +11,7 @@ from typing import Final
 import click
 import polars as pl
 
+from forecast_assets.cli.common import listen_to_the_end
 from forecast_assets.cli.copies import follow_copy
 from forecast_assets.cli.mirror import follow_mirror
 from forecast_assets.core.errors import InputError, NotAcceptedError
@@ -40,6 +41,7 @@ HISTORY_SHOWN_DAYS: Final = 56
 def run_demo(settings: Settings, simulator: SimulatorSettings) -> None:
     """Simulate, ingest, train, promote, run and show; each step says when it was done before."""
     started = time.monotonic()
+    listen_to_the_end(settings)
     with progress_lines() as progress:
         runner = Runner(settings, progress)
         folder = settings.simulated_folder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forecast_assets.cli.common import current, examples, opened
+from forecast_assets.cli.common import current, examples, listen_to_the_end, opened
 
 if TYPE_CHECKING:
     from forecast_assets.operations.mirroring import MirrorOutcome
@@ -79,6 +79,7 @@ def follow_mirror(*, only_if_there: bool = False) -> None:
     from forecast_assets.operations.mirroring import MirrorDelay, follow
     from forecast_assets.presentation.mirror import delay_text, mirror_text, version_pages
 
+    listen_to_the_end(settings)
     outcome = follow(settings, opened(), version_pages)
     if isinstance(outcome, MirrorDelay):
         click.echo(delay_text(outcome), err=True)

@@ -20,6 +20,7 @@ import polars as pl
 from forecast_assets.contracts import PUBLISHED
 from forecast_assets.core.keys import CADENCES, Cadence, RunKey
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.spans import later
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.settings import Settings
 from resources.ledger.entries.publish import Publication
@@ -220,7 +221,9 @@ def _copied(
     total, done = sum(sum(run.rows.values()) for run in runs), 0
     for run in runs:
         progress(_STAGE, done, total)
-        if copy_run(database, ledger, run, again=again):
+        with later("operational copy", str(run.key), rows=sum(run.rows.values())):
+            is_new = copy_run(database, ledger, run, again=again)
+        if is_new:
             yield run.key
         done += sum(run.rows.values())
     if runs:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from forecast_assets.core.progress import Progress, silent
+from forecast_assets.core.spans import later
 from forecast_assets.lifecycle.mlflow_runs import ALIASES, expected_metrics, run_content, version_content
 from forecast_assets.settings import Settings
 from resources.ledger.entries.register import VersionRecord
@@ -146,7 +147,8 @@ def sync(
             progress(_STAGE, done, len(records))
             known = found.versions.get(version.number)
             if known is None:
-                mirror.write(version, _run_of(stores, record), run_files(stores, record, pages))
+                with later("mlflow mirror", f"train/{record.model_version}"):
+                    mirror.write(version, _run_of(stores, record), run_files(stores, record, pages))
                 written.append(record.model_version)
                 continue
             differing = _tag_differences(version, known)

@@ -25,6 +25,7 @@ from forecast_assets.core.errors import IncompleteInputsError, InputError, first
 from forecast_assets.core.keys import CADENCES, RunKey, require_version_name
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import CorrectionRequest, RunOptions, RunRequest, TrainingRequest
+from forecast_assets.core.spans import outermost, whole
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
 from forecast_assets.features.specs import DEFAULT_SPECS, feature_version
 from forecast_assets.history import History
@@ -183,9 +184,11 @@ class UseCases(ABC):
 
     def _ingested(self, batches: Iterable[Batch], *, by: str = "", reason: str = "") -> IngestOutcome:
         expect = partial(_unexpected, self.settings.expectations_folder)
-        outcome = ingest_batches(
-            batches, self.stores.observations, expect=expect, progress=self.progress, by=by, reason=reason
-        )
+        with outermost("ingest") as now:
+            outcome = ingest_batches(
+                batches, self.stores.observations, expect=expect, progress=self.progress, by=by, reason=reason
+            )
+            now.note(batches_added=len(outcome.added), batches_known=len(outcome.known))
         return replace(outcome, notes=(*outcome.notes, *self.show_batches(outcome.added)))
 
     def say_closed(
@@ -285,6 +288,7 @@ class UseCases(ABC):
         if start is not None and day < start:
             raise InputError(f"{day} lies before the store's first day, {start}.", remedy="Choose a later date.")
 
+    @whole("train")
     def train(self, *, family: str, version: str, cutoff: date, horizon: int | None = None) -> None:
         """Train and register a model version as of a cutoff."""
         require_version_name(version, is_new=True)
@@ -411,6 +415,7 @@ class UseCases(ABC):
         self._require_day_of_the_store(key.prediction_date)
         require_possible(self.stores, key)
 
+    @whole("run")
     def score(self, key: RunKey) -> RunOutcome:
         """Score and publish one date with one version; if that is published already, say so and do nothing."""
         if key in self.stores.ledger.state().publications:
@@ -425,6 +430,7 @@ class UseCases(ABC):
         self.assign(key.cadence)
         return outcome
 
+    @whole("run")
     def correct(self, key: RunKey, *, by: str, reason: str, known_until: datetime | None = None) -> RunOutcome:
         """Publish a new revision of a run, from what has become known since; the revisions before it stay.
 
@@ -456,6 +462,7 @@ class UseCases(ABC):
         self.make_snapshot(key.prediction_date, correction)
         return self._published(RunRequest(revision, self.options, correction))
 
+    @whole("run")
     def publish_overrides(self, key: RunKey, *, by: str, reason: str) -> RunOutcome:
         """Publish a new revision of a run for overrides that it does not have yet; the revisions before it stay.
 

@@ -27,6 +27,7 @@ from forecast_assets.contracts import (
 )
 from forecast_assets.core.arrays import Bools, Floats
 from forecast_assets.core.errors import NotAcceptedError
+from forecast_assets.core.spans import span
 from forecast_assets.corrections.restatements import require_change, restatement, source_snapshot
 from forecast_assets.hierarchy.membership import TOTAL
 from forecast_assets.models.sample_paths.periods import Periods, PeriodSums, periods_of
@@ -142,9 +143,12 @@ def publish(run: RunContext, required_checks: Callable[[str], Sequence[str]]) ->
         NothingToCorrectError: If a correction changes no input.
         AlreadyPublishedError: If the key is taken.
     """
-    store = run.stores.predictions
-    products = _one_run(store, {name: run.upstream(name) for name in PUBLISHED})
-    return store.publish(run.key, products, required_checks, _correction(run, products))
+    with span("publication") as now:
+        store = run.stores.predictions
+        products = _one_run(store, {name: run.upstream(name) for name in PUBLISHED})
+        published = store.publish(run.key, products, required_checks, _correction(run, products))
+        now.note(sequence=published.sequence)
+    return published
 
 
 def _correction(run: RunContext, products: dict[str, str]) -> Correction | None:

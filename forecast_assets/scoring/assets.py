@@ -15,15 +15,17 @@ from duckdb import DuckDBPyConnection
 from forecast_assets.contracts import Contract
 from forecast_assets.core.keys import Cadence
 from forecast_assets.core.run import RunRequest
+from forecast_assets.core.spans import concerns
 from forecast_assets.plots import Markdown
 from forecast_assets.scoring.context import RunContext
-from forecast_assets.scoring.run import Stage
+from forecast_assets.scoring.run import Stage, stored_stage
 from forecast_assets.scoring.stage import StageResult, Summary
 from partitions import scoring_partitions, snapshot_mapping, version_mapping
 from resources.orchestration.dagster_resources import ProgressReporter, RunResource, StoresResource, run_key
 from resources.orchestration.markdown import markdown_table
 from resources.orchestration.metadata import column_schema, description, product_metadata
 from resources.store.manifests import ProductVersion
+from resources.stores.home import Stores
 from resources.stores.products import PredictionStore
 
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -88,16 +90,21 @@ def run_context(
     """Return the context of the run whose partition is being made: one for all its stages in this process."""
     key = run_key(context, cadence.name, run)
     request = RunRequest(key, run.options, run.correction_request)
-    found = run.cached(str(key), lambda: RunContext(stores.open(), request))
+    found = run.cached(str(key), lambda: _begun(stores.open(), request))
     # Each step has a log of its own.
     found.progress = progress.reporter(context.log)
     return found
 
 
+def _begun(stores: Stores, request: RunRequest) -> RunContext:
+    concerns(str(request.key))
+    return RunContext(stores, request)
+
+
 def run_stage(stage: Stage, contract: Contract, run: RunContext) -> dg.MaterializeResult[None]:
     """Run a stage, store what it makes, and return what the UI shows of it."""
-    result = stage(run)
-    return materialized(contract, run.write(result), result)
+    result, version = stored_stage(stage, contract.name, run)
+    return materialized(contract, version, result)
 
 
 def materialized(

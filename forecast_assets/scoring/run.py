@@ -16,6 +16,7 @@ from forecast_assets.contracts import (
     RECONCILED_FORECASTS,
     STOCKOUT_RISKS,
 )
+from forecast_assets.core.spans import span
 from forecast_assets.explanations.stage import explain
 from forecast_assets.forecast_overrides.stage import override
 from forecast_assets.publication.stage import assemble
@@ -57,4 +58,25 @@ def score(
     """
     names = [*STAGES]
     chosen = names[names.index(first) : names.index(last) + 1]
-    return {name: context.write(STAGES[name](context)) for name in chosen}
+    return {name: stored_stage(STAGES[name], name, context)[1] for name in chosen}
+
+
+def stored_stage(stage: Stage, product: str, context: RunContext) -> tuple[StageResult, ProductVersion]:
+    """Run a stage and store what it makes.
+
+    Args:
+        stage: The stage.
+        product: Its product.
+        context: The run.
+
+    Returns:
+        What it made, and the version of its product.
+
+    Raises:
+        ContractError: If it makes what its contract does not allow; nothing of that is stored.
+    """
+    with span(product) as now:
+        result = stage(context)
+        version = context.write(result)
+        now.note(rows=result.rows.height)
+    return result, version

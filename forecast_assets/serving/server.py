@@ -16,16 +16,19 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
+from forecast_assets.serving.api.metrics_route import add_metrics
 from forecast_assets.serving.api.override_routes import add_overrides
 from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
+from forecast_assets.serving.dataplane.service_metrics import service_collector
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.pages.door import PlannersDoor
@@ -34,6 +37,10 @@ from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
+from forecast_assets.telemetry.collectors import home_collectors
+from forecast_assets.telemetry.logs import start_logs
+from forecast_assets.telemetry.request_metrics import RequestMetrics
+from forecast_assets.telemetry.starting import listening
 from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
@@ -128,9 +135,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         options: How to listen.
         echo: Says where it listens.
     """
-    logging.basicConfig(
-        level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
-    )
+    start_logs(settings.log_format, logging.INFO if options.log_requests else logging.WARNING)
     # A sandbox writes nothing below the home.
     feature_bytes, row_bytes = (0, 0) if options.is_sandbox else (settings.features_bytes, settings.rows_bytes)
     counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, feature_bytes)
@@ -154,7 +159,10 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     )
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
-    app = create_app(plane, callers)
+    registry = CollectorRegistry(auto_describe=False)
+    requests = RequestMetrics(registry)
+    app = create_app(plane, callers, requests)
+    add_metrics(app, registry, [service_collector(plane), *home_collectors(settings, plane.stores)], callers)
     add_pages(app, plane, callers)
     desk = PlanningDesk(plane, None if options.is_sandbox else stores)
     add_overrides(app, desk, callers)
@@ -174,7 +182,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     )
     rpc = None
     if options.rpc_port is not None:
-        rpc = RpcServer(plane, callers, options.host, options.rpc_port, last_answers_seconds=_LAST_ANSWERS_SECONDS)
+        rpc = RpcServer(
+            plane, callers, options.host, options.rpc_port, last_answers_seconds=_LAST_ANSWERS_SECONDS, counts=requests
+        )
     with closing(counts), config.bind_socket() as sock, rpc or nullcontext():
         # Whoever calls as soon as it is said where waits for the answer, and is not refused.
         sock.listen(config.backlog)
@@ -187,7 +197,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         state = "yes" if ready.is_ready else "; ".join(ready.reasons)
         also = "" if rpc is None else f" and for gRPC on {rpc.address}"
         echo(f"Listening on http://{host}:{port}{also}{sandbox} (ready: {state}). Stop with Ctrl-C.")
-        with warming:
+        with warming, listening(settings, "service"):
             TogetherServer(config, rpc, options.grace_seconds, plane.end).run(sockets=[sock])
 
 

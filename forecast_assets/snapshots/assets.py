@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from forecast_assets.core.spans import span
 from forecast_assets.scoring.assets import materialized
 from forecast_assets.snapshots.stage import CONTRACT, SNAPSHOTS, SnapshotContext, make_snapshot
 from partitions import prediction_dates
@@ -35,7 +36,10 @@ def build_snapshot_asset(start: date, feeds: Iterable[str], feed_tolerance: floa
     ) -> dg.MaterializeResult[None]:
         day = date.fromisoformat(context.partition_key)
         asked = SnapshotContext(stores.open(), day, feed_tolerance, run.known_until)
-        result = make_snapshot(asked)
-        return materialized(CONTRACT, asked.write(result), result)
+        with span(SNAPSHOTS) as now:
+            result = make_snapshot(asked)
+            version = asked.write(result)
+            now.note(rows=result.rows.height)
+        return materialized(CONTRACT, version, result)
 
     return feature_snapshots

@@ -14,6 +14,7 @@ from forecast_assets.contracts import CALIBRATION, EVALUATION_REPORTS, Contract
 from forecast_assets.core.errors import AlreadyRegisteredError, InputError, NotStagedError
 from forecast_assets.core.progress import Progress, silent
 from forecast_assets.core.run import DEFAULT_OPTIONS, RunOptions, TrainingRequest
+from forecast_assets.core.spans import concerns, span
 from forecast_assets.history import History
 from forecast_assets.models.family import ModelFamily, family, family_to_train
 from forecast_assets.models.training import GivenDate, TrainingInputs
@@ -84,7 +85,9 @@ def train_version(training: TrainingContext) -> TrainedVersion:
         progress=training.progress,
     )
     made_from = {"feature_snapshots": snapshot.version, **prepared.made_from}
-    return _write(stores, request, fit_version(chosen, inputs), made_from)
+    concerns(f"train/{request.model_version}")
+    with span("training", family=request.family):
+        return _write(stores, request, fit_version(chosen, inputs), made_from)
 
 
 @dataclass(frozen=True)

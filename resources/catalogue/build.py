@@ -22,6 +22,7 @@ import duckdb
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, StorageError
+from forecast_assets.core.spans import span
 from resources.catalogue.audit import AuditRows
 from resources.catalogue.files import NAME, catalogue_files, remove, unfinished
 from resources.catalogue.views import statements
@@ -52,7 +53,8 @@ def refresh_catalogue(store: PredictionStore, folder: Path, connect: Connect = d
         StorageError: If it cannot be built; what is recorded stays so.
     """
     try:
-        return _refreshed(store, folder, connect, anew=False)
+        with span("catalogue"):
+            return _refreshed(store, folder, connect, anew=False)
     except (duckdb.Error, StorageError) as error:
         # Its own remedy is for what records something, and may say that nothing was.
         what = error.message if isinstance(error, StorageError) else str(error)

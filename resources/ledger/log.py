@@ -37,6 +37,7 @@ from forecast_assets.core.errors import (
     VacuumUnderWayError,
     first_ten,
 )
+from forecast_assets.core.spans import span
 from resources.ledger.entries import KINDS, ProposedEntry
 from resources.ledger.records import EntryBody, canonical
 from resources.ledger.state import RESTORE, UPGRADE, LedgerState
@@ -211,10 +212,12 @@ class Ledger:
             MissingFileError: If a vacuum has removed one of the files.
         """
         admit = admit or partial(KINDS[kind].admit, KINDS[kind].read(ProposedEntry(kind, body)))
-        for _ in range(ATTEMPTS):
-            entry = self._attempt(kind, body, admit, names)
-            if entry is not None:
-                return entry
+        with span("ledger append", kind=kind) as now:
+            for _ in range(ATTEMPTS):
+                entry = self._attempt(kind, body, admit, names)
+                if entry is not None:
+                    now.note(sequence=entry.sequence)
+                    return entry
         raise LostRaceError(f"{ATTEMPTS} other writers appended first.", remedy="Run the same command again.")
 
     def _attempt(

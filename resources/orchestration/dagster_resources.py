@@ -5,6 +5,7 @@ What belongs here: resources and the keys of partitions. What does not: computin
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ from forecast_assets.core.errors import InputError, StorageError
 from forecast_assets.core.keys import CADENCES, RunKey
 from forecast_assets.core.progress import Progress
 from forecast_assets.core.run import CorrectionRequest, RunOptions
+from forecast_assets.core.spans import outermost
 from partitions import MODEL_VERSION, PREDICTION_DATE
 from resources.catalogue.build import refresh_catalogue
 from resources.orchestration.configs import CorrectionConfig
@@ -93,6 +95,7 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     risk_paths: int = 300
     workers: int | None = None
     _cached: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _told: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @property
     def options(self) -> RunOptions:
@@ -114,10 +117,19 @@ class RunResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         asked = self.correction_request
         return None if asked is None else asked.known_until
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tell that a run of Dagster begins, unless whoever launched it in this process has told of it."""
+        run = context.run
+        if run is not None:
+            # Its id is a UUID, as long as that of a trace: whoever has one has the other.
+            told = outermost("run", trace=run.run_id.replace("-", ""), job=run.job_name)
+            self._told.enter_context(told)
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Let go of what a run kept when it ends, however it ends."""
         del context
         self._cached.clear()
+        self._told.close()
 
     def cached(self, name: str, make: Callable[[], CachedT]) -> CachedT:
         """Return what this run of Dagster keeps under a name; made at the first call, gone with the run."""

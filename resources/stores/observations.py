@@ -18,6 +18,7 @@ from forecast_assets.contracts.confirmations import spoken_feed
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
+from forecast_assets.core.spans import concerns
 from resources.ledger.entries.ingest import INGEST, Batches, BatchRecord, Ingest
 from resources.ledger.entries.retract import RETRACT, Retraction, Retractions
 from resources.ledger.log import Ledger
@@ -134,6 +135,7 @@ class ObservationStore:
             return IngestReport((), known, None)
         ingest = Ingest(added, self._start(added), by=by, reason=reason)
         admit = partial(INGEST.admit, ingest, judged_at=judged_at)
+        concerns(*(f"ingest/{batch.batch_id}" for batch in added))
         entry = self._ledger.append(INGEST.name, INGEST.body(ingest), admit, names=[batch.path for batch in added])
         return IngestReport(tuple(replace(b, sequence=entry.sequence) for b in added), known, entry.sequence)
 

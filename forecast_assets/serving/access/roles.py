@@ -18,12 +18,14 @@ class Right(StrEnum):
     OVERRIDE = "override forecasts, and decide about overrides"
 
 
-# A role has its own rights and those of the ones before it; but support looks into numbers, and moves none.
+# A role has its own rights and those of the ones before it; but support looks into numbers, and moves none, and what
+# reads figures of the service does nothing else.
 ROLES: Final[dict[str, frozenset[Right]]] = {
     "reader": frozenset({Right.READ}),
     "planner": frozenset({Right.READ, Right.PREDICT, Right.FEEDBACK, Right.OVERRIDE}),
     "support": frozenset({Right.READ, Right.PREDICT, Right.FEEDBACK, Right.SUPPORT}),
     "operator": frozenset(Right),
+    "monitor": frozenset({Right.OPERATE}),
 }
 
 

@@ -36,6 +36,7 @@ from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.messages.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
+from forecast_assets.telemetry.request_metrics import RequestMetrics
 
 _DESCRIPTION: Final = (
     "Published forecasts, risks and explanations by explicit model version, and urgent questions beside the batch. "
@@ -66,12 +67,13 @@ class FormattedQuery(StoredQuery):
     format: Format = Field(Format.JSON, description="of the rows")
 
 
-def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
+def create_app(plane: DataPlane, callers: Callers, counts: RequestMetrics | None = None) -> FastAPI:
     """Build the application.
 
     Args:
         plane: What answers.
         callers: Who may ask.
+        counts: Of requests; None for nowhere.
     """
     app = DocumentedApi(
         title="forecast-assets",
@@ -82,7 +84,7 @@ def create_app(plane: DataPlane, callers: Callers) -> FastAPI:
         lifespan=_closing(plane),
         generate_unique_id_function=name_of,
     )
-    app.add_middleware(Guards, marks=_MARKS if plane.is_sandbox else {})
+    app.add_middleware(Guards, marks=_MARKS if plane.is_sandbox else {}, counts=counts)
     add_problem_handlers(app)
     _add_health(app, plane)
     _add_stored(app, plane, callers)
@@ -220,6 +222,8 @@ def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     def predict(asked: PredictBody, request: Request, caller: Annotated[Caller, planner]) -> Response:
         recorded = plane.predict(asked.question(), _context(request, caller, asked))
         found = recorded.predicted
+        # Of few values: approved ones, but where anything may be tried.
+        request.scope["use"] = "sandbox" if plane.is_sandbox else found.use
         # The disk takes the event while the tables are written.
         tables = {
             name: json_rows(rows)

@@ -6,11 +6,15 @@ What belongs here: one ASGI middleware. What does not: who asks, or any route.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, Final
 
+from forecast_assets.core import spans
+from forecast_assets.core.log_context import bound
 from forecast_assets.serving.api.problems import TooLargeError, failed, too_large
 from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES, request_id_of, trace_of
+from forecast_assets.telemetry.request_metrics import UNMATCHED, RequestMetrics
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -25,22 +29,28 @@ _HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_DOOR: Final = "http"
 _log = logging.getLogger(__name__)
 
 
 class Guards:
-    """Gives each request its id, refuses bodies that are too large, adds headers, and logs one line.
+    """Gives each request its id, refuses bodies that are too large, adds headers, counts it, and logs one line.
 
     Args:
         app: What is guarded.
         largest_body: Bytes.
         marks: Headers of every answer besides.
+        counts: Of requests; None for nowhere.
     """
 
     def __init__(
-        self, app: App, largest_body: int = LARGEST_REQUEST_BYTES, marks: Mapping[str, str] = MappingProxyType({})
+        self,
+        app: App,
+        largest_body: int = LARGEST_REQUEST_BYTES,
+        marks: Mapping[str, str] = MappingProxyType({}),
+        counts: RequestMetrics | None = None,
     ) -> None:
-        self._app, self._largest = app, largest_body
+        self._app, self._largest, self._counts = app, largest_body, counts
         self._marks = [(name.lower().encode(), value.encode()) for name, value in marks.items()]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -48,9 +58,15 @@ class Guards:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        counted = nullcontext() if self._counts is None else self._counts.under_way(_DOOR)
+        with counted:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
         said = _text(headers, b"x-request-id")
-        request_id, trace = request_id_of(said), trace_of(_text(headers, b"traceparent"))
+        given = _text(headers, b"traceparent")
+        request_id, trace = request_id_of(said), trace_of(given)
         scope["request_id"], scope["traceparent"] = request_id, trace
         scope["is_request_id_given"] = said == request_id
         started, status = time.perf_counter(), 0
@@ -69,7 +85,8 @@ class Guards:
             if _length(headers) > self._largest:
                 await too_large(scope, self._largest)(scope, receive, answer)
             else:
-                await self._app(scope, _Bounded(receive, self._largest), answer)
+                with bound(request_id=request_id), spans.request(trace, is_given=trace == given):
+                    await self._app(scope, _Bounded(receive, self._largest), answer)
         except Exception as error:
             _log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             if status:
@@ -78,12 +95,16 @@ class Guards:
             await failed(scope, error)(scope, receive, answer)
         finally:
             key_id, problem = scope.get("key_id", "-"), scope.get("problem", "-")
+            seconds = time.perf_counter() - started
+            if self._counts is not None:
+                route = getattr(scope.get("route"), "path", UNMATCHED)
+                self._counts.answered(_DOOR, route, scope.get("use", ""), f"{status // 100}xx", seconds)
             _log.info(
                 "%s %s %s in %.1f ms (request %s, key %s, problem %s)",
                 scope["method"],
                 scope["path"],
                 status,
-                (time.perf_counter() - started) * 1_000,
+                seconds * 1_000,
                 request_id,
                 key_id,
                 problem,

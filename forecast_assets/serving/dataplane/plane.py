@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from forecast_assets.core.errors import NotPublishedError
 from forecast_assets.core.keys import CHANNELS
+from forecast_assets.core.spans import span
 from forecast_assets.operations.prepared_pair import PreparedPair
 from forecast_assets.serving.dataplane.answered import EventPage, ToldOfDay, Viewer, event_of, page_of, told_of_day
 from forecast_assets.serving.dataplane.comparing import CompareQuestion, Comparer, Pair, PredictionsCompared
@@ -117,7 +118,10 @@ class DataPlane:
     def predict(self, question: PredictQuestion, context: RequestContext) -> RecordedPrediction:
         """Forecast series of a run again with other inputs, and record what is answered: see `Predictor.predict`."""
         began = perf_counter()
-        predicted = self.predictor.predict(question, self.clock())
+        with span("answer prediction", use=question.use) as now:
+            predicted = self.predictor.predict(question, self.clock())
+            now.note(served_from=predicted.run.served_from, run=predicted.run.run, degraded=predicted.is_degraded)
+            now.follow(predicted.run.run)
         return RecordedPrediction(predicted, self._record(predicted, context, 1_000.0 * (perf_counter() - began)))
 
     def event(self, event_id: str, viewer: Viewer) -> Mapping[str, Any]:
@@ -134,23 +138,36 @@ class DataPlane:
 
     def stored(self, question: StoredQuestion) -> StoredAnswer:
         """Answer a page of published rows: see `read_stored`."""
-        return read_stored(self.stores, question, self.clock(), self.few)
+        with span("answer stored", product=question.product) as now:
+            answer = read_stored(self.stores, question, self.clock(), self.few)
+            now.note(rows=answer.rows.height)
+            for run in answer.runs:
+                now.follow(run.run)
+        return answer
 
     def explain(self, prediction_id: str) -> Explained:
         """Return all that is published of one row: see `explain_row`."""
-        return explain_row(self.stores, prediction_id, self.clock(), self.few.rows)
+        with span("answer explanation") as now:
+            explained = explain_row(self.stores, prediction_id, self.clock(), self.few.rows)
+            now.follow(explained.run.run)
+        return explained
 
     def series(self, prediction_id: str) -> SeriesSeen:
         """Return the series of a published row as its run saw it: see `series_seen`."""
-        return series_seen(self.stores, prediction_id)
+        with span("answer series") as now:
+            seen = series_seen(self.stores, prediction_id)
+            now.follow(seen.run)
+        return seen
 
     def compare(self, question: CompareQuestion) -> PredictionsCompared:
         """Compare two predictions of one series and day: see `Comparer.compare`."""
-        return self.comparer.compare(question, self.clock())
+        with span("answer comparison"):
+            return self.comparer.compare(question, self.clock())
 
     def history(self, question: HistoryQuestion) -> Vintages:
         """Return every published forecast of one day of a series: see `vintages`."""
-        return vintages(self.stores, question)
+        with span("answer history"):
+            return vintages(self.stores, question)
 
     def versions(self) -> list[KnownVersion]:
         """Return the model versions, with the channels that point at them: see `known_versions`."""

@@ -24,6 +24,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.breaker import Breaker
 from forecast_assets.core.errors import ForecastAssetsError, InputError, NotAllowedError, first_ten
 from forecast_assets.core.keys import RunKey, last_day_over
+from forecast_assets.core.spans import span
 from forecast_assets.features.changes import SeriesChange
 from forecast_assets.operations.policies import policy_in_force
 from forecast_assets.serving.dataplane.online_features import OnlineFeatures
@@ -139,6 +140,12 @@ class Predictor:
             opened = sorted(run for run, breaker in self._breakers.items() if breaker.is_open)
         return (f"the breaker of the model is open, and published rows answer: {first_ten(opened)}",) if opened else ()
 
+    def breakers(self) -> tuple[int, int]:
+        """Return how many breakers around models are open, and how many there are."""
+        with self._lock:
+            known = [*self._breakers.values()]
+        return sum(each.is_open for each in known), len(known)
+
     def prepare(self, asked: VersionAsked) -> None:
         """Prepare the run that a question would be about, so that the first caller does not wait."""
         self.features.warm(resolve(self._stores, asked).key)
@@ -192,9 +199,11 @@ class Predictor:
             return "the model failed repeatedly and is left alone for a moment"
         until, prepared, call = monotonic() + self._deadline, None, None
         try:
-            prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
-            call = self._together.ask(prepared, changes)
-            made = call.result(max(until - monotonic(), 0.0))
+            with span("features", series=len(changes)):
+                prepared = self.features.of(publication.key, [change.series for change in changes], self._deadline)
+            with span("model", series=len(changes)):
+                call = self._together.ask(prepared, changes)
+                made = call.result(max(until - monotonic(), 0.0))
         except TimeoutError:
             if call is not None:
                 call.cancel()
@@ -239,7 +248,8 @@ def _instead(
     """Answer without the model: with the published rows, or by rule where they are too old or cannot be read."""
     if told.age_days <= OLDEST_DAYS:
         try:
-            return _published(few, publication, question, told, why)
+            with span("read", series=len(question.changes)):
+                return _published(few, publication, question, told, why)
         except InputError:
             raise
         except (ForecastAssetsError, OSError, pl.exceptions.PolarsError) as error:

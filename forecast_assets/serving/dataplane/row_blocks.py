@@ -28,7 +28,7 @@ from itertools import groupby, pairwise
 from operator import or_
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -83,6 +83,18 @@ class _Portion:
         return range(self.number * each, (self.number + 1) * each)
 
 
+class LookUps(NamedTuple):
+    """How often blocks were looked for.
+
+    Attributes:
+        hits: Blocks that were kept, in memory or on disk.
+        misses: Blocks that had to be decoded from the file.
+    """
+
+    hits: int
+    misses: int
+
+
 def kept_version(publication: Publication, product: str) -> str:
     """Return what blocks of a product of a run are kept as: with a hash of all that their rows follow from."""
     return _named(publication.products[product], product, publication.schemas.get(product))
@@ -116,6 +128,7 @@ class RowBlocks:
         self._held: dict[_Portion, Future[pl.DataFrame]] = {}
         self._in_work: _Portion | None = None
         self._largest = 0
+        self._looked_up = LookUps(0, 0)
         self._keeper: Thread | None = None
         self._closing = Event()
         self._lock = Lock()
@@ -178,6 +191,10 @@ class RowBlocks:
         products = [product for product in WARMED if product in publication.products]
         return all(self._disk.starts(kept_version(publication, product)) is not None for product in products)
 
+    def looked_up(self) -> LookUps:
+        """Return how often blocks were looked for since the process began."""
+        return self._looked_up
+
     def finish(self) -> None:
         """Wait until what is to be kept is kept."""
         while (keeper := self._keeper) is not None:
@@ -238,7 +255,9 @@ class RowBlocks:
             blocks = [*of_portion]
             kept = [self._content((version, place)) for place in blocks]
             whole = [content for content in kept if content is not None]
-            if len(whole) == len(blocks):
+            is_kept = len(whole) == len(blocks)
+            self._count(len(blocks), is_hit=is_kept)
+            if is_kept:
                 yield from (pl.read_ipc_stream(content) for content in whole)
                 continue
             rows = self._decoded(_Portion(version, number), blocks, scan) if keeps else None
@@ -247,6 +266,11 @@ class RowBlocks:
                 yield scan().slice(start, count).collect()
             else:
                 yield rows.slice(start - number * PORTION_ROWS, count)
+
+    def _count(self, blocks: int, *, is_hit: bool) -> None:
+        with self._lock:
+            before = self._looked_up
+            self._looked_up = LookUps(before.hits + blocks * is_hit, before.misses + blocks * (not is_hit))
 
     def _content(self, name: BlockName) -> bytes | None:
         on_disk = self._disk.get(name)

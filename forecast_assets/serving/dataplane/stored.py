@@ -15,6 +15,7 @@ import polars as pl
 from forecast_assets.contracts import SERIES_STEP_KEY
 from forecast_assets.core.errors import InputError
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.spans import span
 from forecast_assets.operations.reading import scan_product
 from forecast_assets.serving.dataplane.questions import STORED, Page, StoredQuestion
 from forecast_assets.serving.dataplane.resolving import FollowedRun, followed_runs, shared_out
@@ -87,7 +88,8 @@ def read_stored(stores: Stores, question: StoredQuestion, now: datetime, few: Ro
     """
     runs = _asked_for(stores, question)
     begin = 0 if question.page is None else question.page.row
-    rows = pl.concat(_rows(stores, run, question, few) for run in runs).slice(begin, question.limit + 1).collect()
+    with span("read", product=question.product):
+        rows = pl.concat(_rows(stores, run, question, few) for run in runs).slice(begin, question.limit + 1).collect()
     is_more = rows.height > question.limit
     told = tuple(answered(stores, run.publication, question.asked.channel, now, run.assignment) for run in runs)
     following = str(_page(runs, begin + question.limit)) if is_more else None

@@ -5,6 +5,7 @@ What belongs here: one method a call. What does not: any answer, or what message
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -12,7 +13,9 @@ from typing import Any, Final
 import grpc
 from pydantic import ValidationError
 
+from forecast_assets.core import spans
 from forecast_assets.core.errors import ForecastAssetsError
+from forecast_assets.core.log_context import bound
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.dataplane.events import RequestContext
@@ -30,12 +33,14 @@ from forecast_assets.serving.rpc.replies import (
     stored_reply,
     versions_reply,
 )
+from forecast_assets.telemetry.request_metrics import RequestMetrics
 
 _DOCUMENTED: Final = "forecast_assets.proto says what each method takes"
 _GONE: Final = (
     grpc.StatusCode.CANCELLED,
     Problem("cancelled", "Nobody waits for the answer any more.", "Ask again, with more time."),
 )
+_DOOR: Final = "grpc"
 _log = logging.getLogger(__name__)
 
 
@@ -74,10 +79,11 @@ class ForecastAssetsDoor:
     Args:
         plane: What answers.
         callers: Who may ask.
+        counts: Of calls; None for nowhere.
     """
 
-    def __init__(self, plane: DataPlane, callers: Callers) -> None:
-        self._plane, self._callers = plane, callers
+    def __init__(self, plane: DataPlane, callers: Callers, counts: RequestMetrics | None = None) -> None:
+        self._plane, self._callers, self._counts = plane, callers, counts
         self._marks = (("x-sandbox", "true"),) if plane.is_sandbox else ()
 
     def Forecasts(self, request: Any, context: Any) -> Any:
@@ -154,8 +160,8 @@ class ForecastAssetsDoor:
             ask: Makes the answer.
         """
         said: dict[str, Any] = dict(context.invocation_metadata())
-        given = _text(said, "x-request-id")
-        request_id, trace = request_id_of(given), trace_of(_text(said, "traceparent"))
+        given, around = _text(said, "x-request-id"), _text(said, "traceparent")
+        request_id, trace = request_id_of(given), trace_of(around)
         context.send_initial_metadata((("x-request-id", request_id), ("traceparent", trace), *self._marks))
         began, key_id = perf_counter(), "-"
 
@@ -166,8 +172,12 @@ class ForecastAssetsDoor:
             self._callers.require(caller, right)
             return RpcCall(caller, request_id, given == request_id, trace)
 
-        code, made = _outcome(lambda: ask(allowed()), request_id) if _is_waited_for(context) else _GONE
+        counted = nullcontext() if self._counts is None else self._counts.under_way(_DOOR)
+        with counted, bound(request_id=request_id), spans.request(trace, is_given=trace == around):
+            code, made = _outcome(lambda: ask(allowed()), request_id) if _is_waited_for(context) else _GONE
         took = (perf_counter() - began) * 1_000
+        if self._counts is not None:
+            self._counts.answered(_DOOR, name, "", code.name, took / 1_000)
         problem = made.code if isinstance(made, Problem) else "-"
         marks = {"request_id": request_id, "traceparent": trace, "status": code.name, "key_id": key_id}
         _log.info(

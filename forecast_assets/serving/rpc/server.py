@@ -17,6 +17,7 @@ from forecast_assets.serving.messages.ids import LARGEST_REQUEST_BYTES
 from forecast_assets.serving.rpc.door import ForecastAssetsDoor
 from forecast_assets.serving.rpc.forecast_assets_pb2_grpc import add_ForecastAssetsServicer_to_server
 from forecast_assets.serving.rpc.health import RpcHealth
+from forecast_assets.telemetry.request_metrics import RequestMetrics
 
 # As many as answer over HTTP; those that wait for one, or watch health, are bounded too, and the rest refused at once.
 _ANSWERING: Final = 40
@@ -37,6 +38,7 @@ class RpcServer:
         port: Port; 0 for a free one.
         last_answers_seconds: How long calls that are under way have when it is left.
         answering: Calls that are answered at the same time.
+        counts: Of calls; None for nowhere.
 
     Attributes:
         address: Where it listens.
@@ -54,12 +56,13 @@ class RpcServer:
         *,
         last_answers_seconds: float = 10.0,
         answering: int = _ANSWERING,
+        counts: RequestMetrics | None = None,
     ) -> None:
         self._last_answers = last_answers_seconds
         threads = ThreadPoolExecutor(answering, thread_name_prefix="rpc")
         self._server: Any = grpc.server(threads, options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         self._health = RpcHealth(plane, HEALTH_EVERY_SECONDS)
-        add_ForecastAssetsServicer_to_server(ForecastAssetsDoor(plane, callers), self._server)
+        add_ForecastAssetsServicer_to_server(ForecastAssetsDoor(plane, callers, counts), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         written = f"[{host}]" if ":" in host else host
         self.address = f"{written}:{self._listen(written, port)}"
