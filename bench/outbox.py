@@ -42,7 +42,7 @@ def main() -> int:
 
 def measure(settings: Settings, servers: str, url: str, entries: int, size: int) -> int:
     stores, outbox = open_stores(settings.store), home_outbox(settings)
-    webhook = WebhookDestination(url, "secret")
+    webhook = WebhookDestination(url, "whsec_c2VjcmV0")
     # A new webhook is told what comes from then on: it is known before anything is recorded.
     deliver_events(stores, outbox, [webhook])
     fill(stores.ledger, entries, size)

@@ -15,6 +15,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from forecast_assets.core.webhooks import secret_bytes
+
 CONFIGURATION_FILE: Final = "forecast-assets.toml"
 
 
@@ -27,7 +29,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FORECAST_ASSETS_", toml_file=CONFIGURATION_FILE, extra="forbid", frozen=True
+        env_prefix="FORECAST_ASSETS_",
+        toml_file=CONFIGURATION_FILE,
+        extra="forbid",
+        frozen=True,
+        # Some are secrets.
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(Path("var"), description="folder that holds all state; no `?` in its path")
@@ -146,7 +153,9 @@ class Settings(BaseSettings):
         description="addresses (https://...) that get every event that is recorded from then on, as a list in JSON",
     )
     webhook_secret: str = Field(
-        "", repr=False, description="what requests to webhooks are signed with, as Standard Webhooks has it"
+        "",
+        repr=False,
+        description="what requests to webhooks are signed with, as Standard Webhooks has it: whsec_ and base64",
     )
 
     event_store: str | None = Field(
@@ -227,6 +236,15 @@ class Settings(BaseSettings):
     def _webhooks_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(each.startswith(("http://", "https://")) for each in value):
             raise ValueError("each has to begin with https://, or http:// within one network")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_secret_is_one(cls, value: str) -> str:
+        try:
+            secret_bytes(value)
+        except ValueError:
+            raise ValueError("it is none of Standard Webhooks: whsec_ and base64") from None
         return value
 
     @field_validator("home", mode="before")

@@ -23,6 +23,7 @@ import requests
 from forecast_assets.alerts import formats
 from forecast_assets.alerts.wording import WordedNotice
 from forecast_assets.core.errors import InputError
+from forecast_assets.core.webhooks import secret_bytes, webhook_headers
 
 # Of connecting, and of each read and write.
 SECONDS: Final = 5.0
@@ -34,7 +35,7 @@ _ADDRESS: Final = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 _SUBMISSION, _SUBMISSION_TLS = 587, 465
 
 
-class DeliveryError(Exception):
+class NotTakenError(Exception):
     """A destination did not take a notification; says why, without a secret."""
 
 
@@ -63,7 +64,7 @@ class Destination(ABC):
         """Hand a notification over, within some seconds.
 
         Raises:
-            DeliveryError: If it is not taken.
+            NotTakenError: If it is not taken.
         """
 
 
@@ -87,9 +88,9 @@ class MailServer(Destination):
                 self._log_in(server)
                 server.send_message(formats.email(told, sender, self._to))
         except smtplib.SMTPResponseException as error:
-            raise DeliveryError(f"the server answered {error.smtp_code}") from error
+            raise NotTakenError(f"the server answered {error.smtp_code}") from error
         except (smtplib.SMTPException, OSError) as error:
-            raise DeliveryError(type(error).__name__) from error
+            raise NotTakenError(type(error).__name__) from error
 
     def _connected(self) -> smtplib.SMTP:
         host, context = str(self._parts.hostname), ssl.create_default_context()
@@ -107,7 +108,7 @@ class MailServer(Destination):
             return
         is_hidden = isinstance(server.sock, ssl.SSLSocket) or _is_this_machine(str(self._parts.hostname))
         if not is_hidden:
-            raise DeliveryError("the server offers no TLS, and the password is not sent without")
+            raise NotTakenError("the server offers no TLS, and the password is not sent without")
         server.login(unquote(self._parts.username), unquote(self._parts.password or ""))
 
 
@@ -132,7 +133,11 @@ class HttpDestination(Destination):
     def requests(self, told: WordedNotice, now: datetime) -> Sequence[tuple[bytes, Mapping[str, str]]]:
         """Return what is posted, with its headers."""
         body = formats.webhook_body(told)
-        return [(body, formats.webhook_headers(told.notice.notice_id, body, self._secret, now))]
+        headers = {
+            "content-type": "application/json",
+            **webhook_headers(told.notice.notice_id, body, self._secret, now),
+        }
+        return [(body, headers)]
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> None:
         address = self._parts._replace(scheme=self._parts.scheme.partition("+")[2], fragment="").geturl()
@@ -140,9 +145,9 @@ class HttpDestination(Destination):
             # A redirection would hand what is told to whoever is named there.
             answer = requests.post(address, data=body, headers=dict(headers), timeout=SECONDS, allow_redirects=False)
         except requests.RequestException as error:
-            raise DeliveryError(type(error).__name__) from error
+            raise NotTakenError(type(error).__name__) from error
         if not answer.ok or answer.is_redirect:
-            raise DeliveryError(f"it answered {answer.status_code}")
+            raise NotTakenError(f"it answered {answer.status_code}")
 
 
 class Slack(HttpDestination):
@@ -199,7 +204,7 @@ def read_destination(url: str) -> Destination:
         raise _unusable("it has no routing key: end it with #ROUTING_KEY")
     if kind == "webhook" and parts.fragment:
         try:
-            formats.secret_bytes(parts.fragment)
+            secret_bytes(parts.fragment)
         except ValueError:
             raise _unusable("its secret is none of Standard Webhooks: whsec_ and base64") from None
     return _KINDS[kind](url, parts)

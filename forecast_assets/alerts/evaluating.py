@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from forecast_assets.alerts.destinations import DeliveryError, Destination, read_destinations
+from forecast_assets.alerts.destinations import Destination, NotTakenError, read_destinations
 from forecast_assets.alerts.sending import Delivered, deliver
 from forecast_assets.alerts.wording import WordedNotice
 from forecast_assets.core.errors import IntegrityError, StorageError
@@ -151,7 +151,7 @@ def send_each(destinations: Sequence[Destination], message: WordedNotice) -> lis
     for destination in destinations:
         try:
             destination.send(message)
-        except DeliveryError as error:
+        except NotTakenError as error:
             found.append(Delivered(destination.name, 0, str(error)))
         else:
             found.append(Delivered(destination.name, 1))

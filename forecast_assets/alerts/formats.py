@@ -3,12 +3,9 @@
 What belongs here: bodies and headers, from documents of their makers. What does not: sending.
 """
 
-import base64
 import hashlib
-import hmac
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any, Final
@@ -18,7 +15,6 @@ from forecast_assets.core.health import Severity
 from resources.operational.alerts import CLOSED, NoticeItem
 
 WEBHOOK_TYPE: Final = "forecast-assets.alerts"
-_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
 _PAGERDUTY: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.PROBLEM: "critical"}
 _COLOURS: Final = {Severity.INFO: "#5b7fa6", Severity.WARNING: "#d9a400", Severity.PROBLEM: "#c0392b"}
 _OVER: Final = "#3d8b40"
@@ -53,38 +49,6 @@ def webhook_body(told: WordedNotice) -> bytes:
         },
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
-
-
-def webhook_headers(notice_id: str, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-    """Return the headers of Standard Webhooks, signed where there is a secret.
-
-    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-
-    Args:
-        notice_id: By which who receives it twice knows.
-        body: What is sent.
-        secret: `whsec_` and base64, or empty.
-        now: When it is sent.
-    """
-    headers = {
-        "content-type": "application/json",
-        "webhook-id": notice_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-    }
-    if secret:
-        signed = f"{notice_id}.{headers['webhook-timestamp']}.".encode() + body
-        digest = hmac.new(secret_bytes(secret), signed, hashlib.sha256).digest()
-        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
-    return headers
-
-
-def secret_bytes(secret: str) -> bytes:
-    """Return the key that a secret of Standard Webhooks stands for.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
 
 
 def slack_body(told: WordedNotice) -> bytes:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from forecast_assets.alerts.destinations import DeliveryError, Destination
+from forecast_assets.alerts.destinations import Destination, NotTakenError
 from forecast_assets.alerts.wording import WordedNotice
 from resources.operational.alerts import AlertStore, Notice
 
@@ -61,7 +61,7 @@ def _hand_over(
             break
         try:
             destination.send(worded(notice))
-        except DeliveryError as error:
+        except NotTakenError as error:
             store.failed(destination.name, by, str(error), now)
             return Delivered(destination.name, sent, str(error))
         store.sent(notice.notice_id, destination.name, now)

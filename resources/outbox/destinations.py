@@ -6,16 +6,15 @@ again (`delivering`).
 A destination may get an event twice, since whoever hands it over may die before noting that it did. Its id tells.
 """
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Sequence
-from time import monotonic, time
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from forecast_assets.core.addresses import without_password
 from forecast_assets.core.errors import DeliveryError
+from forecast_assets.core.webhooks import webhook_headers
 from resources.broker.broker import Broker, BrokerMessage
 from resources.outbox.event import OutboxEvent
 
@@ -83,12 +82,9 @@ def event_topic(prefix: str, stream: str) -> str:
 class WebhookDestination:
     """A receiver over HTTP, a request for each event: CloudEvents' binary form, signed as Standard Webhooks has it.
 
-    See https://github.com/standard-webhooks/standard-webhooks: `webhook-id`, `webhook-timestamp`, and in
-    `webhook-signature` the HMAC-SHA256 of both and the content, with points between.
-
     Args:
         url: Of the receiver.
-        secret: Which both know; empty for no signature.
+        secret: Which both know, `whsec_` and base64; empty for no signature.
     """
 
     begins_with_the_first: Final = False
@@ -131,32 +127,5 @@ class WebhookDestination:
         return len(events)
 
     def _headers(self, event: OutboxEvent) -> dict[str, str]:
-        named = {**event.headers("ce-"), "user-agent": "forecast-assets"}
-        if not self._secret:
-            return named
-        sent = f"{time():.0f}"
-        return {
-            **named,
-            "webhook-id": event.id,
-            "webhook-timestamp": sent,
-            "webhook-signature": signature(self._secret, event.id, sent, event.content),
-        }
-
-
-def signature(secret: str, event_id: str, sent: str, content: bytes) -> str:
-    """Return what a receiver compares: `v1,` and the signature in Base64.
-
-    Args:
-        secret: As text; one that begins with `whsec_` is the rest in Base64, as Standard Webhooks writes it.
-        event_id: Of the event.
-        sent: Seconds since 1970, as text.
-        content: The content.
-
-    Example:
-        >>> signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330",
-        ...           b'{"test": 2432232314}')
-        'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
-    """
-    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
-    signed = hmac.new(key, f"{event_id}.{sent}.".encode() + content, hashlib.sha256)
-    return f"v1,{base64.b64encode(signed.digest()).decode()}"
+        signed = webhook_headers(event.id, event.content, self._secret, datetime.now(UTC)) if self._secret else {}
+        return {**event.headers("ce-"), "user-agent": "forecast-assets", **signed}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from forecast_assets.alerts.destinations import DeliveryError, read_destination, read_destinations
+from forecast_assets.alerts.destinations import NotTakenError, read_destination, read_destinations
 from forecast_assets.alerts.wording import WordedNotice
 from forecast_assets.core.errors import InputError
 from resources.operational.alerts import CLOSED, OPENED, Alert, Notice, NoticeItem
@@ -61,7 +61,7 @@ def test_a_mail_server_with_a_password_is_given_it() -> None:
     options = {"authenticator": check, "auth_require_tls": False}
     with mail_receiver(**options) as server:
         read_destination(f"smtp://ana:p%40ss@127.0.0.1:{server.port}?to=ana@example.com").send(TOLD)
-        with pytest.raises(DeliveryError, match=r"^the server answered 535$"):
+        with pytest.raises(NotTakenError, match=r"^the server answered 535$"):
             read_destination(f"smtp://ana:wr0ng@127.0.0.1:{server.port}?to=ana@example.com").send(TOLD)
     assert seen[0] == (b"ana", b"p@ss")
     assert len(server.mails) == 1
@@ -69,7 +69,7 @@ def test_a_mail_server_with_a_password_is_given_it() -> None:
 
 def test_a_password_is_not_sent_over_the_network_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("forecast_assets.alerts.destinations._is_this_machine", lambda _: False)
-    with mail_receiver() as server, pytest.raises(DeliveryError, match="no TLS"):
+    with mail_receiver() as server, pytest.raises(NotTakenError, match="no TLS"):
         read_destination(f"smtp://ana:secret@127.0.0.1:{server.port}?to=ana@example.com").send(TOLD)
     assert server.mails == []
 
@@ -78,7 +78,7 @@ def test_a_mail_server_whose_certificate_nobody_knows_is_refused(tmp_path: Path)
     context = own_certificate(tmp_path)
     with (
         mail_receiver(tls_context=context, require_starttls=True) as server,
-        pytest.raises(DeliveryError, match="SSLCertVerificationError"),
+        pytest.raises(NotTakenError, match="SSLCertVerificationError"),
     ):
         read_destination(f"smtp://127.0.0.1:{server.port}?to=ana@example.com").send(TOLD)
 
@@ -164,7 +164,7 @@ def test_pagerduty_gets_an_incident_per_alert_that_its_end_resolves() -> None:
 def test_an_answer_that_is_no_yes_is_a_failure(status: int) -> None:
     with http_receiver() as server:
         server.status = status
-        with pytest.raises(DeliveryError, match=f"^it answered {status}$"):
+        with pytest.raises(NotTakenError, match=f"^it answered {status}$"):
             read_destination(server.address("slack", "/SECRET")).send(TOLD)
     assert len(server.posts) == 1, "nobody is asked whom a redirection names"
 
@@ -176,7 +176,7 @@ def test_who_does_not_answer_is_left_after_some_seconds(monkeypatch: pytest.Monk
         port = silent.getsockname()[1]
         for address in (server.address("webhook", "/SECRET"), f"smtp://127.0.0.1:{port}?to=SECRET@b.c"):
             began = time.monotonic()
-            with pytest.raises(DeliveryError, match=r"^(ReadTimeout|TimeoutError|SMTPServerDisconnected)$") as failed:
+            with pytest.raises(NotTakenError, match=r"^(ReadTimeout|TimeoutError|SMTPServerDisconnected)$") as failed:
                 read_destination(address).send(TOLD)
             assert time.monotonic() - began < 1.5
             assert "SECRET" not in str(failed.value)

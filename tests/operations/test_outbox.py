@@ -261,6 +261,9 @@ def test_destinations_follow_from_the_settings(tmp_path: Path) -> None:
     assert [each.name for each in found] == ["broker", "webhook x.example/a", "webhook y.example:8/b"]
     with pytest.raises(ValueError, match="each has to begin with https://"):
         Settings(home=tmp_path, webhooks=("ftp://x",))
+    with pytest.raises(ValueError, match="none of Standard Webhooks") as caught:
+        Settings(home=tmp_path, webhook_secret="not base64!")  # noqa: S106 - none at all
+    assert "not base64!" not in str(caught.value)
 
 
 def test_a_consumer_that_is_rebuilt_from_nothing_has_the_same(

@@ -58,7 +58,7 @@ def test_a_broker_gets_a_message_with_its_subject_as_key_and_attributes_as_heade
 
 
 def test_a_webhook_gets_the_same_and_a_signature(receiver: Receiver) -> None:
-    assert WebhookDestination(f"{receiver.url}/hook?token=t", "shared").take([EVENT, EVENT]) == 2
+    assert WebhookDestination(f"{receiver.url}/hook?token=t", "whsec_c2hhcmVk").take([EVENT, EVENT]) == 2
     (path, headers, body), again = receiver.requests
     assert (path, body) == ("/hook?token=t", EVENT.content)
     assert {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")} == ATTRIBUTES
