@@ -128,8 +128,8 @@ def test_the_past_of_a_node_is_what_its_series_sold_as_its_run_knew_it_and_then_
     assert found.past.height > 60
     assert found.came["event_date"][0] == day + timedelta(days=1)
     signed = Signed("ana", "planner", "", may_override=True)
-    words = "\n".join(node_sections(first.planned.publication, found, signed))
-    assert f'<td>{day}</td><td class="number">{sold[day]:,.1f}</td>' in words
+    words = "\n".join(node_sections(published, found, signed))
+    assert f'<td>{day}</td><td class="number">{found.past["sales_units"][-1]:,.1f}</td>' in words
 
 
 def test_a_series_has_nothing_below_and_no_fan(stores: Stores, runs: tuple[PlannableRun, PlannableRun]) -> None:
