@@ -12,6 +12,7 @@ from forecast_assets.contracts import FORECAST_OVERRIDES
 from forecast_assets.core.actions import Action
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.overrides import PERCENT
 from forecast_assets.core.wording import counted
 from forecast_assets.operations.overrides import OverrideEffect, OverridePreview
 from forecast_assets.operations.reading import read_product
@@ -66,6 +67,8 @@ def effect_notes(effect: OverrideEffect) -> list[str]:
     said = []
     if not effect.rows:
         said.append("None of its days is in this run: it would move later runs only.")
+    elif effect.override.form == PERCENT and not effect.rows_moved and not effect.before_units:
+        said.append("It would move nothing: zero is forecast, and percent of zero are zero; give units instead.")
     elif not effect.rows_moved:
         said.append("It would move nothing of this run.")
     if effect.superseded_by:

@@ -111,8 +111,7 @@ def preview_section(found: OverridePreview, signed: Signed, request: str, *, nee
         _effect_table(effect),
         *(warning(text) for text in effect_notes(effect)),
         _record_form(found, effect, signed, request, needs_approval=needs_approval) if signed.may_override else "",
-        _by_day(found.rows),
-        _by_level(found),
+        *([_by_day(found.rows), _by_level(found)] if found.rows.height else []),
     )
 
 

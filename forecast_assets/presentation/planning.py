@@ -271,15 +271,16 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     has_planners = bool((found.lines["planners"] != "").any())
     head = [
         "SKU and store", "risk", "worst day", "chance", "lost that day", f"lost in {found.run.forecast_horizon} days",
-        *(["value"] if has_prices else []), *(["overridden by"] if has_planners else []), "why",
+        *(["value"] if has_prices else []), *(["overridden by"] if has_planners else []),
     ]  # fmt: skip
-    lines = [_line(row, has_prices=has_prices, has_planners=has_planners) for row in found.lines.iter_rows(named=True)]
-    caption = "Units; the greatest expected loss first. Chance and reason are of the worst day."
+    rows = found.lines.rows(named=True)
+    lines = [_line(row, has_prices=has_prices, has_planners=has_planners) for row in rows]
+    caption = "Units; the greatest expected loss first. Chance, and the reason below each line, are of the worst day."
     return "\n".join(
         (
             summary,
             f"<p>{anchor(link(WORKLIST_CSV, **filters), 'Export all of them as CSV')}</p>",
-            html_table(head, lines, caption),
+            html_table(head, lines, caption, below=[_reason(row) for row in rows]),
             _paging(found, filters, page),
             run_note(found.run, found.published_at, signed),
         )
@@ -287,8 +288,6 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
 
 
 def _line(row: Mapping[str, Any], *, has_prices: bool, has_planners: bool) -> list[object]:
-    flags = str(row["quality_flags"]).replace(";", ", ").replace("_", " ")
-    small = f'<span class="small">{escape(flags)}</span>' if flags else ""
     address = link(SERIES, store=row["store_id"], sku=row["sku_id"])
     return [
         anchor(address, f"{row['sku_id']} in {row['store_id']}"),
@@ -299,8 +298,13 @@ def _line(row: Mapping[str, Any], *, has_prices: bool, has_planners: bool) -> li
         units(row["lost_units"]),
         *(["no price" if row["lost_value"] is None else round(row["lost_value"])] if has_prices else []),
         *([row["planners"]] if has_planners else []),
-        Html(f"{escape(str(row['risk_reason']))}{small}"),
     ]
+
+
+def _reason(row: Mapping[str, Any]) -> Html:
+    flags = str(row["quality_flags"]).replace(";", ", ").replace("_", " ")
+    small = f'<span class="small">{escape(flags)}</span>' if flags else ""
+    return Html(f"{escape(str(row['risk_reason']))}{small}")
 
 
 def _paging(found: Worklist, filters: Mapping[str, str], page: int) -> str:

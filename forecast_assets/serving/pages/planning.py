@@ -42,6 +42,7 @@ from forecast_assets.presentation.planning import (
     WORKLIST_CSV,
     Signed,
     link,
+    run_note,
     saved_filters_section,
     suggestions,
     worklist_csv,
@@ -208,7 +209,8 @@ class _Pages:
         except ForecastAssetsError as error:
             return _wrong(error, form)
         section = preview_section(found, signed, str(uuid4()), needs_approval="needs_approval" in fields)
-        return Shown([section, f"<h2>Change it</h2>\n{form}"])
+        note = run_note(found.key, self._desk.run().planned.publication.recorded_at, signed)
+        return Shown([section, note, f"<h2>Change it</h2>\n{form}"])
 
     def record(self, signed: Signed, sent: Sent) -> Shown | Response:
         try:
