@@ -69,7 +69,8 @@ def _(asked, date, missed_stockouts, notebook, stores, version_choice):
     if not names:
         notebook.stop(
             f"No shelf was empty on the newest {missed_stockouts.LOOKED_DAYS} days with sales that a daily run of "
-            f"`{version}` had looked at before. Run earlier dates (`forecast-assets run`), or wait for sales."
+            f"`{version}` had looked at before. Run earlier dates (`forecast-assets run`), or wait for sales. "
+            "On the demonstration: `docs/planning.md`."
         )
     shelf_choice = notebook.choose(begin, "shelf", names, "No empty shelf is `{}`.", label="empty shelf", named=10)
     return shelf_choice, shelves, version

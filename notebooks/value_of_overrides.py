@@ -37,7 +37,8 @@ def _(notebook, value):
     stores, cadences = notebook.open_or_stop(
         value.valued_cadences,
         "No overridden forecast below `{folder}` has been measured yet. Record one (`forecast-assets overrides add`), "
-        "publish it, and measure it once the sales of its days are there: `forecast-assets accuracy`.",
+        "publish it, and measure it once the sales of its days are there: `forecast-assets accuracy`. "
+        "All of it on a simulated retailer: `docs/planning.md`.",
     )
     return cadences, stores
 

@@ -125,3 +125,15 @@ def test_loading_the_code_location_opens_the_ledger_once(tmp_path: Path, monkeyp
     settings = Settings(home=tmp_path)
     build_defs({"stores": stores_resource(settings, defs.resources["stores"].open())}, settings)
     assert len(opened) == 1
+
+
+def test_an_asset_is_told_from_every_other_of_its_group_and_has_an_owner_and_a_description(
+    defs: dg.Definitions,
+) -> None:
+    # The graph of a group shows the last part of a key, and kinds.
+    shown = [(each.group_name, each.key.path[-1], *sorted(each.kinds)) for each in defs.resolve_all_asset_specs()]
+    assert len(set(shown)) == len(shown) > 40
+    for each in defs.resolve_all_asset_specs():
+        assert each.group_name not in (None, "default"), each.key
+        assert each.owners, each.key
+        assert len(each.description or "") > 40, each.key

@@ -259,6 +259,17 @@ def test_the_queries_of_the_documents_run(
     assert first == "S;A;2025-01-02;4,000000"
 
 
+def test_the_query_of_the_text_for_r_gives_what_the_contents_of_the_view_add_up_to(
+    stores: Stores, tmp_path: Path
+) -> None:
+    (text,) = blocks((REPOSITORY / "docs/querying.md").read_text(), "r")
+    (quoted,) = re.findall(r'dbGetQuery\(catalogue, "(.*)"\)', text, re.DOTALL)
+    with duckdb.connect(published_and_built(stores, tmp_path), read_only=True) as connection:
+        found = connection.sql(quoted.replace('\\"', '"')).fetchall()
+        rows = connection.sql('SELECT store_id, forecast_units FROM "stat-1".forecasts').fetchall()
+    assert found == [(store, sum(units for own, units in rows if own == store)) for store in sorted(dict(rows))] != []
+
+
 def test_what_the_readme_shows_of_the_demonstration_is_of_the_whole_of_it() -> None:
     whole = (REPOSITORY / "docs/tour.md").read_text()
     _, demonstration = whole.split("<!-- demo output -->")

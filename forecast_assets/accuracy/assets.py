@@ -29,7 +29,7 @@ def build_forecast_accuracy_asset(cadence: Cadence, start: date, checks: OwnChec
         deps=[_published(cadence), *(dg.AssetDep(dg.AssetKey(["observations", feed])) for feed in ACTUAL_FEEDS)],
         check_specs=checks.specs(key),
         group_name="accuracy",
-        kinds={"polars", "parquet"},
+        kinds={cadence.name, "polars", "parquet"},
         owners=["team:forecasting"],
         metadata={"dagster/column_schema": column_schema(FORECAST_ACCURACY)},
         description=description(

@@ -63,6 +63,6 @@ BUSINESS_REVIEWS: Final = Contract(
         "Of many segments one in a hundred shifts by chance; `chance` is null until four weeks before are known.",
         "Figures of weeks before are those of the same version: a new champion has none before its first runs.",
         "Lost units are what was published as expected, on days whose sales are known; they are not seen.",
-        "There are no planner overrides of forecasts yet, so that nothing is said of the value that they add.",
+        "Figures are of what was published, overrides included; what these were worth is in `forecast_value_added`.",
     ),
 )  # fmt: skip

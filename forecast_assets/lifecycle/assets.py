@@ -103,7 +103,7 @@ def _trial_asset(
         deps=[before],
         check_specs=checks.specs(key),
         group_name="lifecycle",
-        kinds={"polars", "parquet"},
+        kinds={cadence.name, "polars", "parquet"},
         owners=["team:forecasting"],
         metadata={"dagster/column_schema": column_schema(contract)},
         description=description(contract, note),

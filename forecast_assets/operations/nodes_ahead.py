@@ -17,7 +17,7 @@ from forecast_assets.core.overrides import Scope
 from forecast_assets.core.quantities import SCALE, Millionths
 from forecast_assets.features.panel import SERIES_KEY
 from forecast_assets.operations.comparison import DRIVERS
-from forecast_assets.operations.reading import ReadRows, scan_product
+from forecast_assets.operations.reading import ReadRows, daily_sales, history_after, run_history, scan_product
 from forecast_assets.operations.worklist import PlannableRun
 from resources.ledger.entries.publish import Publication
 from resources.ledger.state import LedgerState
@@ -25,6 +25,8 @@ from resources.stores.home import Stores
 
 # Of which more is told than by how much they changed.
 FIRST_CHANGES: Final = 10
+# As many as a picture shows well beside the days ahead.
+_PAST_DAYS: Final = 91
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class NodeAhead:
         series: Series below it.
         above: The nodes that it is below of, by narrower and narrower scopes, itself last.
         fan: Rows of `aggregate_forecasts`, sorted by step; of a single series none.
+        past: `event_date, sales_units`, sorted: what its series sold before, as the run knew it; none of a series.
+        came: The same of days that the run looks at, as far as they are known now.
         forecast_units: Over the horizon; with `sales_units, lost_units`.
         sales_units: Expected sales.
         lost_units: Expected loss.
@@ -48,6 +52,8 @@ class NodeAhead:
     series: int
     above: tuple[Scope, ...]
     fan: pl.DataFrame
+    past: pl.DataFrame
+    came: pl.DataFrame
     forecast_units: float
     sales_units: float
     lost_units: float
@@ -143,6 +149,7 @@ def node_ahead(stores: Stores, run: PlannableRun, scope: Scope, before: Plannabl
         len(rows),
         _above(run, scope),
         _fan(stores, run, scope),
+        *_sold(stores, run, scope),
         total["forecast_units"],
         total["sales_units"],
         total["lost_units"],
@@ -187,6 +194,15 @@ def _fan(stores: Stores, run: PlannableRun, scope: Scope) -> pl.DataFrame:
     if scope.is_series:
         return rows.head(0).collect()
     return rows.filter(**vars(scope)).collect().sort("step")
+
+
+def _sold(stores: Stores, run: PlannableRun, scope: Scope) -> tuple[pl.DataFrame, pl.DataFrame]:
+    own = run.planned.hierarchy.series[run.rows(scope) if not scope.is_series else []]
+    history, after = run_history(stores, run.planned.publication), history_after(stores, run.planned.publication)
+    return (
+        daily_sales(history, own, history.cutoff - timedelta(days=_PAST_DAYS - 1)),
+        daily_sales(after, own, history.cutoff + timedelta(days=1)),
+    )
 
 
 def _common_days(run: PlannableRun, before: PlannableRun) -> tuple[int, int]:

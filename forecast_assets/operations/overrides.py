@@ -118,9 +118,11 @@ class OverrideEffect:
         model_units: What the model says of these rows, units.
         before_units: What they are with all that is in force, published or not.
         after_units: What they would be.
-        unmet_units: By how much its node is not what it asks for, since narrower overrides have moved all or too much.
-        superseded_by: Ids of narrower or newer overrides that keep rows from it.
+        unmet_units: What its node lacks of what it asks for, below zero where it has too much, since others have fixed
+            its rows.
+        superseded_by: Ids of overrides that keep rows from it: narrower or newer ones, and items that are not sold.
         keeps_from: Ids of overrides in force from which it takes rows.
+        multiplied_uplifts: Uplifts of events of which two or more are about one of its rows, and so multiply.
     """
 
     override: Override
@@ -133,6 +135,7 @@ class OverrideEffect:
     unmet_units: float
     superseded_by: tuple[str, ...] = ()
     keeps_from: tuple[str, ...] = ()
+    multiplied_uplifts: tuple[str, ...] = ()
 
     @property
     def change_percent(self) -> float:
@@ -398,8 +401,8 @@ def preview_overrides(stores: Stores, run: PlannedRun, given: Sequence[Override 
         run.applied(stores, now),
         run.applied(stores, [*now, *in_force(new, key.prediction_date, key.forecast_horizon)]),
     )
-    found = _Superseded(after.effects)
-    effects = tuple(_effect(run, each, found, before.forecast, after.forecast) for each in new)
+    found, uplifts = _Superseded(after.effects), _Uplifts(after.effects, run.model.shape)
+    effects = tuple(_effect(run, each, found, uplifts, before.forecast, after.forecast) for each in new)
     most = policy_in_force(stores.ledger).policy.planning.largest_change_percent
     unusual = tuple(at for at, each in enumerate(new) if _is_unusual(run, each, most))
     _require_possible(after.forecast)
@@ -456,8 +459,37 @@ class _Superseded:
                 self.of.setdefault(mover, []).append(name)
 
 
+class _Uplifts:
+    """Uplifts of events that meet on a row, where they multiply.
+
+    Args:
+        effects: Of all instructions.
+        shape: Of the run.
+    """
+
+    def __init__(self, effects: Sequence[Effect], shape: tuple[int, ...]) -> None:
+        self._places = np.full((0, *shape), False)
+        lifting = [effect.instruction for effect in effects if effect.instruction.turn is Turn.UPLIFT]
+        self._names = [each.name for each in lifting]
+        if len(lifting) > 1:
+            self._places = np.full((len(lifting), *shape), False)
+            for place, each in zip(self._places, lifting, strict=True):
+                place[np.ix_(each.series, each.days)] = True
+
+    def multiplied(self, about: Instruction) -> tuple[str, ...]:
+        """Return the names of those that multiply on some row of an override."""
+        own = self._places[:, about.series][:, :, about.days]
+        many = own.sum(axis=0) > 1
+        return tuple(sorted({self._names[at] for at, place in enumerate(own) if (place & many).any()}))
+
+
 def _effect(
-    run: PlannedRun, new: PlannedOverride, found: _Superseded, before: Millionths, after: Millionths
+    run: PlannedRun,
+    new: PlannedOverride,
+    found: _Superseded,
+    uplifts: _Uplifts,
+    before: Millionths,
+    after: Millionths,
 ) -> OverrideEffect:
     said, effect = new.override, found.effects.get(new.id)
     if effect is None:
@@ -475,6 +507,7 @@ def _effect(
         unmet_units=float(effect.unmet.sum()) / SCALE,
         superseded_by=found.by[new.id],
         keeps_from=tuple(sorted(found.of.get(new.id, ()))),
+        multiplied_uplifts=uplifts.multiplied(effect.instruction),
     )
 
 

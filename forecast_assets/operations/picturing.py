@@ -3,17 +3,16 @@
 What belongs here: reading what a picture shows, and writing it. What does not: how it looks (plots).
 """
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 
-from forecast_assets.contracts import SALES
 from forecast_assets.core.errors import InputError
 from forecast_assets.hierarchy.membership import TOTAL
-from forecast_assets.history import History
 from forecast_assets.operations.new_files import new_file
 from forecast_assets.operations.reading import (
+    daily_sales,
     history_after,
     one_series,
     run_history,
@@ -69,18 +68,11 @@ def draw_store(stores: Stores, publication: Publication, store_id: str, out: Pat
                 f"{publication.key} has no store {store_id}.", remedy="Choose a store of that run's `forecasts`."
             )
         history, after = run_history(stores, publication), history_after(stores, publication)
-        past = _sales_of(history, store_id, history.cutoff - timedelta(days=days - 1))
-        actuals = _sales_of(after, store_id, history.cutoff + timedelta(days=1))
+        own = pl.DataFrame({"store_id": [store_id]})
+        past = daily_sales(history, own, history.cutoff - timedelta(days=days - 1))
+        actuals = daily_sales(after, own, history.cutoff + timedelta(days=1))
         title = f"All of {store_id}, {publication.key}"
         scratch.write_bytes(history_and_fan_png(past, forecast, actuals, title=title))
-
-
-def _sales_of(history: History, store_id: str, since: date) -> pl.DataFrame:
-    """Return what a store sold in all on each day: `event_date, sales_units`, sorted."""
-    rows = history.feed(SALES.name, since=since)
-    said = pl.LazyFrame(schema=SALES.schema) if rows is None else rows
-    own = said.filter(pl.col("store_id") == store_id)
-    return own.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
 
 
 def draw_drivers(stores: Stores, publication: Publication, store_id: str, sku_id: str, out: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, absent_columns
+from forecast_assets.contracts import FORECAST_ACCURACY, PRODUCTS, PUBLISHED, SALES, absent_columns
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import InputError, NotPublishedError, NotReadyError, UnknownProductError, first_ten
 from forecast_assets.core.keys import CADENCES, RunKey, StoreSku
@@ -453,6 +453,23 @@ def history_after(stores: Stores, publication: Publication) -> History:
     last = publication.key.prediction_date + timedelta(days=publication.key.forecast_horizon)
     batches = tuple(stores.observations.batches())
     return History(stores.observations, batches, last, stores.observations.newest_knowledge(last))
+
+
+def daily_sales(history: History, of: pl.DataFrame, since: date) -> pl.DataFrame:
+    """Return what some series sold together on each day.
+
+    Args:
+        history: What was known.
+        of: Which: rows with `store_id`, `sku_id` or both.
+        since: First day.
+
+    Returns:
+        `event_date, sales_units`, sorted; days without a row are left out.
+    """
+    rows = history.feed(SALES.name, since=since)
+    said = pl.LazyFrame(schema=SALES.schema) if rows is None else rows
+    own = said.join(of.lazy(), on=of.columns, how="semi")
+    return own.group_by("event_date").agg(pl.col("sales_units").sum()).sort("event_date").collect()
 
 
 def _named_series(store_id: str, sku_id: str) -> pl.DataFrame:

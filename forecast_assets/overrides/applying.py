@@ -3,10 +3,11 @@
 What belongs here: in which order they act, which of several moves a row, and how a node's units are reached. What does
 not: reading overrides, frames (effects), or quantiles.
 
-The order, stated once: (1) uplifts of events; (2) planners' values: units, percent, add, zero; (3) planners' floors;
-(4) planners' caps; (5) minimum presentation; (6) items that are not sold, which nothing moves after. Within (2), (3)
-and (4) each row is moved at most once: by the override of the fewest series, of several by the newest. One that is made
-for a whole node counts the rows that a narrower one has moved, and moves the others; a percentage is of those others.
+The order, stated once: (1) items that are not sold, which nothing moves after; (2) uplifts of events; (3) planners'
+values: units, percent, add, zero; (4) planners' floors; (5) planners' caps; (6) minimum presentation. Within (1), (3),
+(4) and (5) each row is moved at most once: by the override of the fewest series, of several by the newest. One that is
+made for a whole node counts the rows that a narrower one has moved or that are not sold, and moves the others; a
+percentage is of those others.
 """
 
 from collections.abc import Sequence
@@ -27,16 +28,18 @@ _PERCENT: Final = 10**8
 class Turn(IntEnum):
     """When an instruction acts; lower ones first."""
 
-    UPLIFT = 1
-    VALUE = 2
-    FLOOR = 3
-    CAP = 4
-    PRESENTATION = 5
-    LISTING = 6
+    LISTING = 1
+    UPLIFT = 2
+    VALUE = 3
+    FLOOR = 4
+    CAP = 5
+    PRESENTATION = 6
 
 
 # Those of which a row takes only one.
-_ONE_ONLY: Final = (Turn.VALUE, Turn.FLOOR, Turn.CAP)
+_ONE_ONLY: Final = (Turn.LISTING, Turn.VALUE, Turn.FLOOR, Turn.CAP)
+# Those that take a row also where they leave it as it is.
+_TAKING: Final = (Turn.LISTING, Turn.VALUE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,17 +125,18 @@ def apply_instructions(model: Millionths, instructions: Sequence[Instruction]) -
     """
     forecast = model.copy()
     mover = {turn: np.full(model.shape, -1, dtype=np.int64) for turn in _ONE_ONLY}
+    unsold = mover[Turn.LISTING]
     effects = []
     for at, each in enumerate(sorted(instructions, key=lambda one: one.order)):
         cells = np.ix_(each.series, each.days)
         before, by = forecast[cells], mover.get(each.turn)
-        moved_by = np.full(before.shape, -1, dtype=np.int64) if by is None else by[cells]
+        moved_by = unsold[cells] if by is None else np.where(unsold[cells] < 0, by[cells], unsold[cells])
         after, unmet = _moved(each, before, moved_by < 0)
         forecast[cells] = after
         if by is not None:
             # A floor or cap that holds already keeps no other one from a row.
-            takes = (moved_by < 0) & ((each.turn is Turn.VALUE) | (after != before))
-            by[cells] = np.where(takes, at, moved_by)
+            takes = (moved_by < 0) & ((each.turn in _TAKING) | (after != before))
+            by[cells] = np.where(takes, at, by[cells])
         effects.append(Effect(each, before, after, moved_by, unmet))
     return Applied(forecast, tuple(effects))
 

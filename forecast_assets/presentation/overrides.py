@@ -12,6 +12,7 @@ from forecast_assets.contracts import FORECAST_OVERRIDES
 from forecast_assets.core.actions import Action
 from forecast_assets.core.errors import first_ten
 from forecast_assets.core.keys import RunKey
+from forecast_assets.core.overrides import PERCENT
 from forecast_assets.core.wording import counted
 from forecast_assets.operations.overrides import OverrideEffect, OverridePreview
 from forecast_assets.operations.reading import read_product
@@ -57,24 +58,32 @@ def _effect_row(effect: OverrideEffect) -> tuple[str, ...]:
     change = f"{effect.change_percent:+,.1f}%" if abs(effect.change_percent) != float("inf") else "from nothing"
     return (
         str(effect.override), f"{effect.series:,}", f"{effect.rows_moved:,} of {effect.rows:,}",
-        *(f"{each:,.1f}" for each in units), change, effect_note(effect),
+        *(f"{each:,.1f}" for each in units), change, " ".join(effect_notes(effect)),
     )  # fmt: skip
 
 
-def effect_note(effect: OverrideEffect) -> str:
-    """Return what to look at twice in what an override would do; empty if nothing."""
+def effect_notes(effect: OverrideEffect) -> list[str]:
+    """Return what to look at twice in what an override would do, a sentence each; the same wherever it is shown."""
     said = []
     if not effect.rows:
-        said.append("none of its days is in this run")
+        said.append("None of its days is in this run: it would move later runs only.")
+    elif effect.override.form == PERCENT and not effect.rows_moved and not effect.before_units:
+        said.append("It would move nothing: zero is forecast, and percent of zero are zero; give units instead.")
+    elif not effect.rows_moved:
+        said.append("It would move nothing of this run.")
     if effect.superseded_by:
-        said.append(f"rows of {first_ten(effect.superseded_by)} stay as those say")
+        said.append(
+            f"Rows of {first_ten(effect.superseded_by)} stay as those say: they are narrower or newer, or not sold."
+        )
     if effect.keeps_from:
-        said.append(f"takes rows from {first_ten(effect.keeps_from)}")
-    if abs(effect.unmet_units) >= 0.000001:  # noqa: PLR2004
-        said.append(f"{effect.unmet_units:+,.1f} units of what it asks for are not reached")
-    if effect.rows and not effect.rows_moved:
-        said.append("it moves nothing")
-    return "; ".join(said)
+        said.append(f"It takes rows from {first_ten(effect.keeps_from)}.")
+    if abs(effect.unmet_units) >= 0.000001:  # noqa: PLR2004 - one millionth
+        side = "less" if effect.unmet_units > 0 else "more"
+        units = f"{abs(effect.unmet_units):,.1f} units"
+        said.append(f"Its node has {units} {side} than it asks for, since others have fixed its rows.")
+    if effect.multiplied_uplifts:
+        said.append(f"Before it, uplifts that are about the same row multiply: {first_ten(effect.multiplied_uplifts)}.")
+    return said
 
 
 def recorded_text(record: OverrideRecord, key: RunKey) -> str:

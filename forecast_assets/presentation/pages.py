@@ -25,6 +25,8 @@ th { vertical-align: bottom; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number, td:first-child { white-space: nowrap; } th.number { min-width: 4.5em; }
 tr.first td { font-weight: 600; }
+tr.above td { border-bottom: 0; padding-bottom: 0; }
+tr.below td:first-child { white-space: normal; padding-bottom: .5rem; }
 """.strip()
 
 
@@ -68,15 +70,26 @@ def html_image(png: bytes, name: str) -> str:
     return f'<img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{data}">'
 
 
-def html_table(columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
-    """Return a table; numbers to the right."""
+def html_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", *, below: Sequence[object] = ()
+) -> str:
+    """Return a table; numbers to the right.
+
+    Args:
+        columns: Their names.
+        rows: What stands in each.
+        caption: Above the table.
+        below: Of each row what stands under it over the whole width, such as a sentence; none where nothing does.
+    """
     numeric = [any(is_number(row[at]) for row in rows) for at in range(len(columns))]
     shape = ['<{0} class="number">' if is_right else "<{0}>" for is_right in numeric]
     head = "".join(f"{tag.format('th')}{escape(name)}</th>" for tag, name in zip(shape, columns, strict=True))
     lines = [
         "".join(f"{tag.format('td')}{_cell(value)}</td>" for tag, value in zip(shape, row, strict=True)) for row in rows
     ]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    under = [f'\n<tr class="below"><td colspan="{len(columns)}">{_cell(each)}</td></tr>' for each in below]
+    begin = '<tr class="above">' if under else "<tr>"
+    body = "\n".join(f"{begin}{line}</tr>{more}" for line, more in zip(lines, under or [""] * len(lines), strict=True))
     named = f"<caption>{escape(caption)}</caption>\n" if caption else ""
     return f'<div class="wide"><table>\n{named}<tr>{head}</tr>\n{body}\n</table></div>'
 

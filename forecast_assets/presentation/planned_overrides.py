@@ -13,6 +13,7 @@ import polars as pl
 from forecast_assets.core.overrides import FORMS, LISTING_REASONS, Override, Scope
 from forecast_assets.core.wording import counted, moment_text
 from forecast_assets.operations.overrides import OverrideEffect, OverridePreview
+from forecast_assets.presentation.overrides import effect_notes
 from forecast_assets.presentation.pages import Html, html_section, html_table
 from forecast_assets.presentation.planning import (
     OVERRIDE,
@@ -108,10 +109,9 @@ def preview_section(found: OverridePreview, signed: Signed, request: str, *, nee
         "What it would do",
         f"{said}. Nothing is recorded yet; it is held against {found.key}.",
         _effect_table(effect),
-        *(warning(text) for text in _warnings(effect)),
+        *(warning(text) for text in effect_notes(effect)),
         _record_form(found, effect, signed, request, needs_approval=needs_approval) if signed.may_override else "",
-        _by_day(found.rows),
-        _by_level(found),
+        *([_by_day(found.rows), _by_level(found)] if found.rows.height else []),
     )
 
 
@@ -136,24 +136,6 @@ def _effect_table(effect: OverrideEffect) -> str:
 def _change(before: float, after: float) -> str:
     percent = f" ({after / before - 1:+.1%})" if before else ""
     return f"{after - before:+,.1f}{percent}"
-
-
-def _warnings(effect: OverrideEffect) -> list[str]:
-    found = []
-    if not effect.rows:
-        found.append("None of its days is one that this run looks at: it would move later runs only.")
-    elif not effect.rows_moved:
-        found.append("It would move nothing of this run.")
-    if effect.superseded_by:
-        found.append(f"Narrower or newer overrides keep rows from it: {', '.join(effect.superseded_by)}.")
-    if effect.keeps_from:
-        found.append(f"It takes rows from overrides in force: {', '.join(effect.keeps_from)}.")
-    if abs(effect.unmet_units) > 1e-6:  # noqa: PLR2004 - of one millionth
-        found.append(
-            f"Its node misses what it asks for by {units(effect.unmet_units, 2)} units, since narrower overrides have "
-            "moved its rows."
-        )
-    return found
 
 
 def _record_form(

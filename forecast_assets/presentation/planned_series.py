@@ -188,9 +188,10 @@ def node_sections(published: Publication, found: NodeAhead, signed: Signed) -> l
     )
     parts = [f"<p>{way}</p>" if len(found.above) > 1 else "", summary, run_note(key, published.recorded_at, signed)]
     if found.fan.height:
-        empty = pl.DataFrame(schema={"event_date": pl.Date, "sales_units": pl.Float64})
-        picture = html_image(history_and_fan_png(empty, found.fan), "forecast of the node with its quantiles")
-        parts.append(html_section("Forecast", "Of the whole node, a day.", picture, _fan_numbers(found.fan)))
+        png = history_and_fan_png(found.past, found.fan, found.came)
+        picture = html_image(png, "past sales of the node, forecast with its quantiles, and what came")
+        words = "Of the whole node, a day; the past is what its series sold, also on days without stock."
+        parts.append(html_section("Past and forecast", words, picture, _numbers(found)))
     for side, title in (("product", "By product"), ("store", "By store")):
         rows = found.below.filter(side=side)
         if rows.height:
@@ -201,14 +202,20 @@ def node_sections(published: Publication, found: NodeAhead, signed: Signed) -> l
     return parts
 
 
-def _fan_numbers(fan: pl.DataFrame) -> str:
-    lines = [
+def _numbers(found: NodeAhead) -> str:
+    came = dict(found.came.iter_rows())
+    ahead = [
         (row["target_date"], units(row["forecast_units"]), f"{units(row['q100_units'])} and {units(row['q900_units'])}",
-         units(row["expected_sales_units"]))
-        for row in fan.iter_rows(named=True)
+         units(row["expected_sales_units"]), units(came.get(row["target_date"])))
+        for row in found.fan.iter_rows(named=True)
     ]  # fmt: skip
-    table = html_table(("day", "forecast", "80% between", "would sell"), lines, "Units")
-    return f"<details><summary>The numbers of the picture ({len(lines)})</summary>{table}</details>"
+    past = [(day, units(sold)) for day, sold in found.past.sort("event_date", descending=True).iter_rows()]
+    tables = (
+        html_table(("day", "forecast", "80% between", "would sell", "sold"), ahead, "Units ahead"),
+        html_table(("day", "sold"), past, "Units before, the newest day first"),
+    )
+    number = len(ahead) + len(past)
+    return f"<details><summary>The numbers of the picture ({number})</summary>{''.join(tables)}</details>"
 
 
 def _below(rows: pl.DataFrame, scope: Scope, title: str) -> str:

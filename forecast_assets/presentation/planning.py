@@ -28,6 +28,7 @@ from forecast_assets.presentation.support import FORM_STYLE, FormField, html_for
 
 WORKLIST: Final = "/plan"
 WORKLIST_CSV: Final = "/plan/worklist.csv"
+FILTERS: Final = "/plan/filters"
 SERIES: Final = "/plan/series"
 OVERRIDE: Final = "/plan/override"
 OVERRIDES: Final = "/plan/overrides"
@@ -35,6 +36,8 @@ REVISION: Final = "/plan/revision"
 NODES: Final = "/plan/nodes"
 CHANGES: Final = "/plan/changes"
 PAGE_LINES: Final = 25
+# Filters of the worklist, as its link has them.
+FILTER_FIELDS: Final = ("product", "stores", "band", "flag", "planner")
 _HERE: Final = ' aria-current="page"'
 _NAVIGATION: Final = (
     (WORKLIST, "Worklist"), (NODES, "Nodes"), (CHANGES, "Changes"), (OVERRIDES, "Overrides"),
@@ -60,6 +63,7 @@ form.ask label.long { flex: 1 1 20rem; } form.ask label.long input { width: 100%
 .band.unknown { background: #e8ebee; color: #24323f; }
 time { white-space: nowrap; } td .small { color: #55636f; font-size: 12px; display: block; }
 p.done { border-left: 4px solid #1e7d34; padding-left: .8rem; }
+nav.saved { border: 0; padding: 0; }
 .pages { display: flex; gap: 1.2rem; align-items: center; margin: 1rem 0; }
 pre { overflow-x: auto; background: #f4f6f8; padding: .6rem .8rem; font-size: 13px; white-space: pre-wrap; }
 """
@@ -198,7 +202,7 @@ def suggestions(nodes: Mapping[str, Sequence[str]]) -> str:
 
 
 def worklist_form(asked: Mapping[str, str], planners: Sequence[str]) -> str:
-    """Return the filters; a filter that one wants again is the page's address."""
+    """Return the filters; they make a link."""
     fields = [
         FormField("product", "Products (level:node)", asked.get("product", ""), suggestions="product-nodes"),
         FormField("stores", "Stores (level:node)", asked.get("stores", ""), suggestions="stores-nodes"),
@@ -206,10 +210,39 @@ def worklist_form(asked: Mapping[str, str], planners: Sequence[str]) -> str:
         FormField("flag", "Quality flag", asked.get("flag", ""), choices=("", *QUALITY_FLAGS)),
         FormField("planner", "Overridden by", asked.get("planner", ""), choices=("", *planners)),
     ]
-    return (
-        html_form(WORKLIST, fields, "Show")
-        + '<p class="note">A filter is the address of the page: bookmark it to have it again.</p>'
+    return html_form(WORKLIST, fields, "Show")
+
+
+def saved_filters_section(saved: Mapping[str, Mapping[str, str]], asked: Mapping[str, str], signed: Signed) -> str:
+    """Return the filters that somebody has saved, as links, and the forms that save this one and delete others.
+
+    Args:
+        saved: Fields of each, by its name.
+        asked: Filters as the link has them.
+        signed: Who looks.
+    """
+    links = [
+        f'<a href="{escape(link(WORKLIST, **fields))}"{_HERE if dict(fields) == dict(asked) else ""}>{escape(name)}</a>'
+        for name, fields in saved.items()
+    ]
+    listed = f'<nav class="saved" aria-label="Saved filters">Saved filters: {" ".join(links)}</nav>' if links else ""
+    token = f'<input type="hidden" name="token" value="{escape(signed.token)}">'
+    same = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in FILTER_FIELDS if name in asked
     )
+    save = (
+        f'<form class="ask" method="post" action="{FILTERS}">{token}{same}<label>Name of this filter '
+        f'<input name="name" maxlength="60" required autocomplete="off"></label>'
+        '<button class="quiet">Save</button></form>'
+    )
+    choices = "".join(f"<option>{escape(name)}</option>" for name in saved)
+    delete = (
+        f'<form class="ask" method="post" action="{FILTERS}">{token}{same}<label>Saved filter '
+        f'<select name="delete">{choices}</select></label><button class="quiet">Delete</button></form>'
+        if saved
+        else ""
+    )
+    return f"{listed}<details><summary>Save this filter, or delete one</summary>{save}{delete}</details>"
 
 
 def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signed: Signed) -> str:
@@ -238,15 +271,16 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
     has_planners = bool((found.lines["planners"] != "").any())
     head = [
         "SKU and store", "risk", "worst day", "chance", "lost that day", f"lost in {found.run.forecast_horizon} days",
-        *(["value"] if has_prices else []), *(["overridden by"] if has_planners else []), "why",
+        *(["value"] if has_prices else []), *(["overridden by"] if has_planners else []),
     ]  # fmt: skip
-    lines = [_line(row, has_prices=has_prices, has_planners=has_planners) for row in found.lines.iter_rows(named=True)]
-    caption = "Units; the greatest expected loss first. Chance and reason are of the worst day."
+    rows = found.lines.rows(named=True)
+    lines = [_line(row, has_prices=has_prices, has_planners=has_planners) for row in rows]
+    caption = "Units; the greatest expected loss first. Chance, and the reason below each line, are of the worst day."
     return "\n".join(
         (
             summary,
             f"<p>{anchor(link(WORKLIST_CSV, **filters), 'Export all of them as CSV')}</p>",
-            html_table(head, lines, caption),
+            html_table(head, lines, caption, below=[_reason(row) for row in rows]),
             _paging(found, filters, page),
             run_note(found.run, found.published_at, signed),
         )
@@ -254,8 +288,6 @@ def worklist_section(found: Worklist, asked: Mapping[str, str], page: int, signe
 
 
 def _line(row: Mapping[str, Any], *, has_prices: bool, has_planners: bool) -> list[object]:
-    flags = str(row["quality_flags"]).replace(";", ", ").replace("_", " ")
-    small = f'<span class="small">{escape(flags)}</span>' if flags else ""
     address = link(SERIES, store=row["store_id"], sku=row["sku_id"])
     return [
         anchor(address, f"{row['sku_id']} in {row['store_id']}"),
@@ -266,8 +298,13 @@ def _line(row: Mapping[str, Any], *, has_prices: bool, has_planners: bool) -> li
         units(row["lost_units"]),
         *(["no price" if row["lost_value"] is None else round(row["lost_value"])] if has_prices else []),
         *([row["planners"]] if has_planners else []),
-        Html(f"{escape(str(row['risk_reason']))}{small}"),
     ]
+
+
+def _reason(row: Mapping[str, Any]) -> Html:
+    flags = str(row["quality_flags"]).replace(";", ", ").replace("_", " ")
+    small = f'<span class="small">{escape(flags)}</span>' if flags else ""
+    return Html(f"{escape(str(row['risk_reason']))}{small}")
 
 
 def _paging(found: Worklist, filters: Mapping[str, str], page: int) -> str:

@@ -56,7 +56,7 @@ def build_published_predictions_asset(
         partitions_def=scoring_partitions(cadence, start),
         deps=[dg.AssetDep(dg.AssetKey([cadence.name, name])) for name in _CHECKED],
         group_name="publication",
-        kinds={"duckdb", "parquet"},
+        kinds={cadence.name, "duckdb", "parquet"},
         owners=["team:forecasting"],
         description=(
             "The commit: one ledger entry makes `forecasts`, `aggregate_forecasts`, `cumulative_forecasts`, "

@@ -29,7 +29,7 @@ def build_business_reviews_asset(cadence: Cadence, start: date) -> dg.AssetsDefi
         # Five weeks of days: which of them were measured is the ledger's to say.
         deps=[dg.AssetDep(accuracy, partition_mapping=dg.AllPartitionMapping())],
         group_name="lifecycle",
-        kinds={"polars", "parquet"},
+        kinds={cadence.name, "polars", "parquet"},
         owners=["team:forecasting"],
         metadata={"dagster/column_schema": column_schema(BUSINESS_REVIEWS)},
         description=description(

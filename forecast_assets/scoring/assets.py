@@ -67,7 +67,7 @@ def scoring_asset(
         group_name=group,
         description=description(contract, *notes),
         metadata={"dagster/column_schema": column_schema(contract)},
-        kinds={"polars", "parquet"},
+        kinds={cadence.name, "polars", "parquet"},
         owners=["team:forecasting"],
     )
 

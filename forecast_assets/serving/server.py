@@ -44,6 +44,7 @@ from forecast_assets.telemetry.starting import listening
 from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
+from resources.operational.saved_filters import SavedFilters
 from resources.row_cache.block_files import block_files
 from resources.stores.home import open_stores
 
@@ -167,7 +168,8 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     desk = PlanningDesk(plane, None if options.is_sandbox else stores)
     add_overrides(app, desk, callers)
     revising = None if options.is_sandbox else Revising(settings.revisions_folder, settings.home, plane.clock)
-    add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising)
+    filters = None if options.is_sandbox else SavedFilters(settings.operational_path)
+    add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising, filters)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
     add_feedback(app, plane, callers, kept, None if events is None else events.known)
     config = uvicorn.Config(

@@ -83,7 +83,7 @@ def test_a_preview_shows_every_level_and_records_nothing(home: Stores, call: Cal
     assert re.search(r"^total +total +1 ", text, re.MULTILINE)
     assert re.search(r"^sku +store ", text, re.MULTILINE)
     nothing = said(call, "preview", "--from", DAY + timedelta(days=90), "--reason", "event", "--zero")
-    assert "none of its days is in this run" in nothing
+    assert "None of its days is in this run" in nothing
     assert home.ledger.state().sequence == before
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
@@ -11,9 +11,9 @@ from forecast_assets.core.errors import InputError
 from forecast_assets.core.overrides import Scope
 from forecast_assets.operations.comparison import DRIVERS, FORECAST_DRIVERS
 from forecast_assets.operations.nodes_ahead import node_ahead, run_before, run_changes
-from forecast_assets.operations.reading import hierarchy_places, read_product
+from forecast_assets.operations.reading import hierarchy_places, read_product, series_after, series_history
 from forecast_assets.operations.worklist import PlannableRun
-from forecast_assets.presentation.planned_series import changes_sections
+from forecast_assets.presentation.planned_series import changes_sections, node_sections
 from forecast_assets.presentation.planning import Signed
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
@@ -105,10 +105,38 @@ def test_what_is_below_a_node_adds_up_with_its_change(
     assert [str(each) for each in found.above] == ["all products in all stores", f"{level} {node} in all stores"]
 
 
+def test_the_past_of_a_node_is_what_its_series_sold_as_its_run_knew_it_and_then_what_came(
+    stores: Stores, runs: tuple[PlannableRun, PlannableRun]
+) -> None:
+    first = runs[1]
+    day = first.key.prediction_date
+    store = first.lines["store_id"][0]
+    found = node_ahead(stores, first, Scope.of(store=store), None)
+    named = first.lines.filter(store_id=store).select(SERIES).rows()
+    published = first.planned.publication
+    # As the pages of its series say, one after the other.
+    each = (
+        [series_history(stores, published, *one, days=91) for one in named],
+        [series_after(stores, published, *one) for one in named],
+    )
+    for rows, of_series in zip((found.past, found.came), each, strict=True):
+        sold: dict[date, float] = {}
+        for on, units in pl.concat(of_series).select("event_date", "sales_units").iter_rows():
+            sold[on] = sold.get(on, 0.0) + units
+        assert rows["event_date"].to_list() == sorted(sold)
+        assert rows["sales_units"].to_list() == pytest.approx([sold[on] for on in sorted(sold)])
+    assert found.past.height > 60
+    assert found.came["event_date"][0] == day + timedelta(days=1)
+    signed = Signed("ana", "planner", "", may_override=True)
+    words = "\n".join(node_sections(published, found, signed))
+    assert f'<td>{day}</td><td class="number">{found.past["sales_units"][-1]:,.1f}</td>' in words
+
+
 def test_a_series_has_nothing_below_and_no_fan(stores: Stores, runs: tuple[PlannableRun, PlannableRun]) -> None:
     store, sku = runs[0].lines.select(SERIES).row(0)
     found = node_ahead(stores, runs[0], Scope.of(sku=sku, store=store), None)
     assert (found.series, found.below.height, found.fan.height, found.change_units) == (1, 0, 0, None)
+    assert (found.past.height, found.came.height) == (0, 0)
     with pytest.raises(InputError, match="There is no store `x`"):
         node_ahead(stores, runs[0], Scope.of(store="x"), None)
 

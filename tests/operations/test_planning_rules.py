@@ -20,11 +20,18 @@ from forecast_assets.core.overrides import Override, Scope
 from forecast_assets.core.policy import DEFAULT_POLICY
 from forecast_assets.forecast_overrides import stage as overriding
 from forecast_assets.launch import Runner
-from forecast_assets.operations.overrides import PlannedRun, decide_overrides, record_overrides
+from forecast_assets.operations.overrides import (
+    PlannedRun,
+    decide_overrides,
+    overrides_of,
+    preview_overrides,
+    record_overrides,
+)
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.operations.reading import read_product
 from forecast_assets.operations.replaying import replay
 from forecast_assets.operations.use_cases import RunOutcome
+from forecast_assets.presentation.overrides import effect_notes
 from forecast_assets.scoring.context import RunContext
 from resources.ledger.entries.publish import Publication
 from resources.maintenance.verification import verify_store
@@ -84,13 +91,14 @@ def told(runner: Runner, key: RunKey = FIRST) -> pl.DataFrame:
 
 
 def test_an_event_lifts_each_row_of_its_days_first(ruled: tuple[Runner, str, str], planned: PlannedRun) -> None:
-    runner, event, _ = ruled
+    runner, event, gone = ruled
     lifted = told(runner).filter(reason="event_uplift")
     assert planned.events is not None
     days = planned.events.filter(event_name=event).select("store_id", "target_date").unique()
     expected = rows(runner, "forecasts", KEY).join(days, on=["store_id", "target_date"], how="semi")
-    # What is not expected to sell is lifted by nothing.
-    assert lifted.height == expected.filter(pl.col("reconciled_units") > 0).height > 0
+    # What is not expected to sell is lifted by nothing, and so is what is not sold.
+    sells = (pl.col("reconciled_units") > 0) & ~((pl.col("sku_id") == gone) & STEPS)
+    assert lifted.height == expected.filter(sells).height > 0
     assert (lifted["application"] == 1).all()
     assert lifted["is_rule"].all()
     assert set(lifted["by"]) == {"policy"}
@@ -121,12 +129,66 @@ def test_each_series_sells_at_least_what_is_presented_unless_it_is_not_sold(rule
 def test_nothing_moves_after_an_item_is_not_sold(ruled: tuple[Runner, str, str]) -> None:
     runner, _, gone = ruled
     of_item = told(runner).filter((pl.col("sku_id") == gone) & STEPS)
-    last = of_item.group_by("store_id", "step").agg(pl.all().sort_by("application").last())
-    assert set(last["reason"]) == {"delisted"}
-    assert {"delisted", "other"} <= set(of_item["reason"])
-    # The floor of the planner held before the item was known to be gone.
-    floors = of_item.filter(form="floor", is_rule=False).group_by("step").agg(pl.col("after_units").sum())
-    assert floors["after_units"].min() >= 40
+    first, others = of_item.filter(application=1), of_item.filter(pl.col("application") > 1)
+    assert set(first["reason"]) == {"delisted"}
+    assert first["after_units"].max() == 0
+    assert {"event", "other"} <= set(others["reason"])
+    assert set(others["superseded_by"]) == set(first["override_id"])
+    assert others["after_units"].max() == 0
+
+
+def test_units_of_a_node_go_to_the_items_that_are_sold_and_the_preview_says_so(
+    published: Published, planned: PlannedRun, tmp_path: Path
+) -> None:
+    runner = copied(published[0], tmp_path / "home")
+    place = planned.hierarchy.product_levels[-1]
+    sibling_level = planned.hierarchy.product_levels[1]
+    gone = place.nodes[0]
+    node = sibling_level.members[planned.rows_of(Scope.of(sku=gone))[0]]
+    about = Scope.of(product=(sibling_level.name, node))
+    record_overrides(runner.stores, [Override(Scope.of(sku=gone), *DAYS, "zero", "", "delisted")], by="ana")
+    (listed,) = overrides_of(runner.stores.ledger)
+    wanted = Override(about, *DAYS, "units", "100", "other")
+    (effect,) = preview_overrides(runner.stores, planned, [wanted]).effects
+    assert effect.after_units == pytest.approx(300)
+    assert (effect.unmet_units, effect.superseded_by) == (0, (listed.id,))
+    assert f"Rows of {listed.id} stay as those say" in " ".join(effect_notes(effect))
+    # A node of which nothing is sold cannot have any: that is said too.
+    (none,) = preview_overrides(
+        runner.stores, planned, [Override(Scope.of(sku=gone), *DAYS, "units", "100", "other")]
+    ).effects
+    assert (none.after_units, none.unmet_units, none.rows_moved) == (0, 300, 0)
+    assert "has 300.0 units less than it asks for" in " ".join(effect_notes(none))
+
+
+def test_uplifts_that_meet_on_a_row_multiply_and_the_preview_names_them(
+    published: Published, planned: PlannedRun, tmp_path: Path
+) -> None:
+    runner = copied(published[0], tmp_path / "home")
+    event, level = an_event(planned), planned.hierarchy.product_levels[1]
+    node, other = level.nodes[0], level.nodes[1]
+    uplifts = [f"{event}@total:total=50", f"{event}@{level.name}:{node}=20"]
+    apply_policy(
+        runner.stores.ledger,
+        propose_policy(runner.stores.ledger, {"planning.event_uplifts": uplifts}),
+        by="ana",
+        reason="as agreed",
+    )
+    assert planned.events is not None
+    day = planned.events.filter(event_name=event)["target_date"].min()
+    of_node, of_other = (
+        preview_overrides(
+            runner.stores,
+            planned,
+            [Override(Scope.of(product=(level.name, each)), day, day, "percent", "0.001", "other")],
+        ).effects[0]
+        for each in (node, other)
+    )
+    assert of_node.before_units == pytest.approx(of_node.model_units * 1.5 * 1.2, abs=1e-3)
+    assert of_other.before_units == pytest.approx(of_other.model_units * 1.5, abs=1e-3)
+    assert of_node.multiplied_uplifts == tuple(sorted(f"event_uplift {each}" for each in uplifts))
+    assert "uplifts that are about the same row multiply" in " ".join(effect_notes(of_node))
+    assert of_other.multiplied_uplifts == ()
 
 
 def test_words_name_rules_and_planners_in_their_order(ruled: tuple[Runner, str, str]) -> None:

@@ -32,6 +32,8 @@ from tests.support.store_cases import CUTOFF, accept_training, catalogue, ingest
 WHO = {"by": "ana", "reason": "a test"}
 BIAS, NAIVE = "backtest_bias_not_beyond_10_percent", "backtest_not_worse_than_seasonal_naive"
 RISK = "risk_is_reliable"
+# The older name says the same.
+MARKED = "SELECT publication_key, overridden_gates FROM audit.publications WHERE overrides = overridden_gates"
 
 
 def ready(stores: Stores, name: str = "stat-1", **gates: bool) -> None:
@@ -246,8 +248,10 @@ def test_an_override_that_the_policy_allows_is_marked_in_everything_that_follows
         str(run_key(2)): ("bias_is_small",),
     }  # fmt: skip
     with duckdb.connect(str(catalogue(stores, tmp_path / "catalogue")), read_only=True) as connection:
-        told = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
-        moves = connection.sql("SELECT model_version, overrides FROM audit.channel_history ORDER BY 1, 2").fetchall()
+        told = connection.sql(MARKED).fetchall()
+        moves = connection.sql(
+            "SELECT model_version, overridden_gates FROM audit.channel_history ORDER BY 1, 2"
+        ).fetchall()
         policies = connection.sql('SELECT version, changes, "by" FROM audit.policies').fetchall()
     assert dict(told) == {key: ";".join(overrides) for key, overrides in marked.items()}
     assert moves == [("stat-1", "bias_is_small"), ("stat-1", "bias_is_small"), ("stat-2", "")]
@@ -303,7 +307,7 @@ def test_a_version_that_meets_by_now_what_was_overridden_is_marked_no_more(store
     assert "goes on being scored" not in told
     assert [period.model_version for period in serving_periods(stores.ledger.state().channel_moves)] == ["stat-1"]
     with duckdb.connect(str(catalogue(stores, tmp_path / "catalogue")), read_only=True) as connection:
-        runs = connection.sql("SELECT publication_key, overrides FROM audit.publications").fetchall()
+        runs = connection.sql(MARKED).fetchall()
         history = connection.sql("SELECT overrides FROM audit.channel_history ORDER BY sequence").fetchall()
     assert (dict(runs)[str(before.key)], dict(runs)[str(after.key)]) == (RISK, ""), "what was published stays"
     corrected = publish(stores, replace(before.key, revision=1))

@@ -31,6 +31,7 @@ from forecast_assets.operations.overrides import (
 from forecast_assets.operations.policies import apply_policy, propose_policy
 from forecast_assets.operations.use_cases import RunOutcome
 from forecast_assets.presentation.actions import error_text
+from forecast_assets.presentation.overrides import effect_notes
 from resources.stores.home import Stores
 from tests.support.retailers import KEY, copied
 
@@ -100,6 +101,9 @@ def test_percent_of_nothing_is_nothing_and_units_of_nothing_are_shared_alike(hom
     seen = preview_overrides(home, zero, [said("percent", "50", series_of(run)), said("units", "7", series_of(run, 1))])
     nothing, something = seen.effects
     assert (nothing.rows_moved, nothing.after_units, nothing.change_percent) == (0, 0.0, 0.0)
+    assert effect_notes(nothing) == [
+        "It would move nothing: zero is forecast, and percent of zero are zero; give units instead."
+    ]
     assert (something.after_units, something.change_percent) == (7.0, float("inf"))
     assert 0 not in seen.unusual
     assert 1 in seen.unusual, "from nothing to something is asked about"

@@ -116,11 +116,14 @@ def follow(
 ) -> None:
     """Go through an effect row by row, and keep in `now` what it leaves and in `moved_in` which rows it takes."""
     one = effect.instruction
-    takes_one = one.turn in (Turn.VALUE, Turn.FLOOR, Turn.CAP)
+    takes_one = one.turn in (Turn.LISTING, Turn.VALUE, Turn.FLOOR, Turn.CAP)
     for at, day in enumerate(one.days.tolist()):
         rows = one.series.tolist()
         before = [now[row, day] for row in rows]
-        movers = [moved_in.get((row, day, one.turn), -1) if takes_one else -1 for row in rows]
+        # What is not sold keeps its rows from all others.
+        unsold = [moved_in.get((row, day, Turn.LISTING), -1) for row in rows]
+        own_turn = [moved_in.get((row, day, one.turn), -1) if takes_one else -1 for row in rows]
+        movers = [first if first >= 0 else then for first, then in zip(unsold, own_turn, strict=True)]
         after = effect.after[:, at].tolist()
         assert effect.before[:, at].tolist() == before
         assert effect.moved_by[:, at].tolist() == movers
@@ -146,7 +149,7 @@ def follow(
         for number in free:
             now[rows[number], day] = after[number]
             # A floor or a cap that holds already takes no row.
-            if takes_one and (one.turn is Turn.VALUE or after[number] != before[number]):
+            if takes_one and (one.turn in (Turn.LISTING, Turn.VALUE) or after[number] != before[number]):
                 moved_in[rows[number], day, one.turn] = place
 
 
@@ -166,6 +169,33 @@ def asked(one: Instruction, own: int, others: int) -> Fraction:
         "cap": value - others if own + others > value else Fraction(own),
         "zero": Fraction(-others),
     }[one.form]
+
+
+@settings(max_examples=200, deadline=None)
+@given(case=planned())
+def test_what_is_not_sold_stays_at_nothing_whatever_else_is_said(case: tuple[Millionths, list[Instruction]]) -> None:
+    model, said = case
+    forecast = apply_instructions(model, said).forecast
+    for one in said:
+        if one.turn is Turn.LISTING:
+            assert not forecast[np.ix_(one.series, one.days)].any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    model=arrays(np.int64, (ROWS, 1), elements=units),
+    gone=st.lists(st.integers(0, ROWS - 1), unique=True, max_size=ROWS - 1).map(sorted),
+    value=units,
+)
+def test_a_node_has_what_was_asked_of_it_without_the_items_that_are_not_sold(
+    model: Millionths, gone: list[int], value: int
+) -> None:
+    day = np.array([0])
+    node = Instruction("o1-1", Turn.VALUE, "units", value, np.arange(ROWS), day, 0)
+    listing = [Instruction("o2-1", Turn.LISTING, "zero", 0, np.array(gone), day, 1)] if gone else []
+    applied = apply_instructions(model, [node, *listing])
+    assert int(applied.forecast.sum()) == value
+    assert not applied.effects[-1].unmet.any()
 
 
 @settings(max_examples=150, deadline=None)

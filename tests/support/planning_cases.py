@@ -19,6 +19,7 @@ from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.pages.door import PlannersDoor
 from forecast_assets.serving.pages.planning import add_planning
 from resources.operational.api_keys import ApiKeys
+from resources.operational.saved_filters import SavedFilters
 from tests.support.callers import Client
 from tests.support.retailers import KEY, copied
 
@@ -59,12 +60,13 @@ def planning_on(published: Runner, home: Path) -> Planning:
     """Copy a home, and open its pages and routes of planners."""
     stores = copied(published, home).stores
     plane = DataPlane(stores, lambda: NOW)
-    keys = ApiKeys(home / "operational" / "operational.sqlite")
+    operational = home / "operational" / "operational.sqlite"
+    keys = ApiKeys(operational)
     callers = Callers(keys, lambda: NOW)
     app = create_app(plane, callers)
     desk = PlanningDesk(plane, stores)
     add_overrides(app, desk, callers)
-    add_planning(app, desk, PlannersDoor(callers, desk.is_open))
+    add_planning(app, desk, PlannersDoor(callers, desk.is_open), filters=SavedFilters(operational))
 
     def client(name: str, role: str) -> Client:
         key = keys.create(name, role, now=NOW, valid_for=timedelta(days=1))[1]

@@ -117,7 +117,7 @@ _PREVIEWED: Final[dict[str, Any]] = {
         {
             "override": "category dairy in all stores, 2025-07-03 to 2025-07-06: +20%", "series": 120, "rows": 480,
             "rows_moved": 480, "model_units": 5120.5, "before_units": 5120.5, "after_units": 6144.6,
-            "unmet_units": 0.0, "superseded_by": [], "keeps_from": [], "is_unusual": False,
+            "unmet_units": 0.0, "superseded_by": [], "keeps_from": [], "multiplied_uplifts": [], "is_unusual": False,
         }
     ],
     "levels": [

@@ -380,6 +380,7 @@ class OverrideEffectAnswered(BaseModel):
     unmet_units: float
     superseded_by: list[str]
     keeps_from: list[str]
+    multiplied_uplifts: list[str]
     is_unusual: bool
 
 

@@ -113,6 +113,7 @@ class PlannersDoor:
         place: str,
         page: Callable[[Signed, Sent], Shown | Response],
         form: bytes | None = None,
+        sends: Right = Right.OVERRIDE,
     ) -> Response:
         """Answer with a page, with what is wrong on one, or with what the page returns.
 
@@ -122,10 +123,11 @@ class PlannersDoor:
             place: Where in the navigation it is.
             page: Makes it, from who asks and the fields of the link or form.
             form: Body of a form; None where a link asks.
+            sends: What a caller needs who sends the form.
         """
         signed = None
         try:
-            caller = _admitted(request, self.callers, Right.READ if form is None else Right.OVERRIDE)
+            caller = _admitted(request, self.callers, Right.READ if form is None else sends)
             key = _key_of(request) or ""
             may_override = self.takes_overrides and may(caller.role, Right.OVERRIDE)
             signed = Signed(caller.name, caller.role, form_token(key), may_override, self.dagster_url)

@@ -30,6 +30,8 @@ from forecast_assets.presentation.planned_overrides import (
 from forecast_assets.presentation.planned_series import changes_sections, node_sections, series_sections
 from forecast_assets.presentation.planning import (
     CHANGES,
+    FILTER_FIELDS,
+    FILTERS,
     NODES,
     OVERRIDE,
     OVERRIDES,
@@ -40,18 +42,22 @@ from forecast_assets.presentation.planning import (
     WORKLIST_CSV,
     Signed,
     link,
+    run_note,
+    saved_filters_section,
     suggestions,
     worklist_csv,
     worklist_form,
     worklist_section,
 )
 from forecast_assets.presentation.support import warning
+from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api.problems import status_of
 from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.pages.door import PlannersDoor, Shown
 from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.signing import Sent
 from resources.ledger.entries.override import PENDING
+from resources.operational.saved_filters import SavedFilter, SavedFilters
 
 _TITLES: Final[Mapping[str, str]] = {
     WORKLIST: "What is at risk", SERIES: "One series", OVERRIDE: "Override a forecast", OVERRIDES: "Overrides",
@@ -69,7 +75,13 @@ async def _form(request: Request) -> bytes:
 Body = Annotated[bytes, Depends(_form)]
 
 
-def add_planning(app: FastAPI, desk: PlanningDesk, door: PlannersDoor, revising: Revising | None = None) -> None:
+def add_planning(
+    app: FastAPI,
+    desk: PlanningDesk,
+    door: PlannersDoor,
+    revising: Revising | None = None,
+    filters: SavedFilters | None = None,
+) -> None:
     """Add the pages of planners to an application.
 
     Args:
@@ -77,8 +89,9 @@ def add_planning(app: FastAPI, desk: PlanningDesk, door: PlannersDoor, revising:
         desk: What answers.
         door: Who may see which page.
         revising: Publishes revisions; None where none can be.
+        filters: Where filters of the worklist are kept; None where none are.
     """
-    pages = _Pages(desk, revising)
+    pages = _Pages(desk, revising, filters)
 
     def page(path: str, place: str, made: object) -> None:
         @app.get(path, include_in_schema=False)
@@ -104,6 +117,11 @@ def add_planning(app: FastAPI, desk: PlanningDesk, door: PlannersDoor, revising:
     for path, done in ((OVERRIDE, pages.record), (OVERRIDES, pages.decide), (REVISION, pages.publish)):
         form(path, done)
 
+    # Whoever may see the worklist may keep filters of it: they move no number.
+    @app.post(FILTERS, include_in_schema=False)
+    def filtered(request: Request, body: Body) -> Response:
+        return door.answer(request, _TITLES[WORKLIST], WORKLIST, pages.keep_filter, body, sends=Right.READ)
+
 
 class _Pages:
     """What stands on each page.
@@ -111,15 +129,16 @@ class _Pages:
     Args:
         desk: What answers.
         revising: Publishes revisions; None where none can be.
+        filters: Where filters are kept; None where none are.
     """
 
-    def __init__(self, desk: PlanningDesk, revising: Revising | None) -> None:
-        self._desk, self._revising = desk, revising
+    def __init__(self, desk: PlanningDesk, revising: Revising | None, filters: SavedFilters | None) -> None:
+        self._desk, self._revising, self._filters = desk, revising, filters
 
     # --- looking ---
 
     def worklist(self, signed: Signed, sent: Sent) -> Shown:
-        form = worklist_form(sent.fields, self._planners()) + self._suggestions()
+        form = worklist_form(sent.fields, self._planners()) + self._saved(signed, sent) + self._suggestions()
         try:
             number = _whole(sent, "page", 1)
             question = _question(sent, (number - 1) * PAGE_LINES, PAGE_LINES)
@@ -127,6 +146,27 @@ class _Pages:
         except ForecastAssetsError as error:
             return _wrong(error, form)
         return Shown([form, worklist_section(found, sent.fields, number, signed)])
+
+    def _saved(self, signed: Signed, sent: Sent) -> str:
+        if self._filters is None:
+            return ""
+        saved = {each.name: each.fields for each in self._filters.all(signed.name)}
+        return saved_filters_section(saved, _filter_of(sent), signed)
+
+    def keep_filter(self, signed: Signed, sent: Sent) -> Shown | Response:
+        if self._filters is None:
+            raise InputError("No filter is saved here: this is a sandbox.", remedy="Bookmark the page instead.")
+        own = _filter_of(sent)
+        try:
+            if "delete" in sent.fields:
+                self._filters.delete(signed.name, sent.fields["delete"])
+            else:
+                kept = SavedFilter(sent.fields.get("name", ""), own)
+                self._filters.save(signed.name, kept, now=self._desk.plane.clock())
+        except InputError as error:
+            shown = self.worklist(signed, Sent(own))
+            return Shown([warning(error_text(error)), *shown.parts], status_of(type(error)))
+        return _see_other(WORKLIST, **own)
 
     def exported(self, _: Signed, sent: Sent) -> Response:
         found = self._desk.worklist(_question(sent, 0, None))
@@ -169,7 +209,8 @@ class _Pages:
         except ForecastAssetsError as error:
             return _wrong(error, form)
         section = preview_section(found, signed, str(uuid4()), needs_approval="needs_approval" in fields)
-        return Shown([section, f"<h2>Change it</h2>\n{form}"])
+        note = run_note(found.key, self._desk.run().planned.publication.recorded_at, signed)
+        return Shown([section, note, f"<h2>Change it</h2>\n{form}"])
 
     def record(self, signed: Signed, sent: Sent) -> Shown | Response:
         try:
@@ -262,6 +303,10 @@ def _wrong(error: ForecastAssetsError, form: str) -> Shown:
 
 def _see_other(path: str, **asked: str) -> Response:
     return RedirectResponse(link(path, **asked), HTTPStatus.SEE_OTHER)
+
+
+def _filter_of(sent: Sent) -> dict[str, str]:
+    return {name: sent.fields[name] for name in FILTER_FIELDS if name in sent.fields}
 
 
 def _question(sent: Sent, skip: int, limit: int | None) -> WorklistQuestion:

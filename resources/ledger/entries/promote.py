@@ -233,10 +233,17 @@ CHANNEL_HISTORY: Final = AuditTable(
                     "before there were policies"),
         AuditColumn("judgement", ColumnType.TEXT,
                     "product version of `promotion_gates` that says how; empty likewise"),
-        AuditColumn("overrides", ColumnType.TEXT,
+        AuditColumn("overridden_gates", ColumnType.TEXT,
                     "gates of merit that it failed and that were overridden, joined with `;`; empty if none was"),
+        AuditColumn("overrides", ColumnType.TEXT,
+                    "`overridden_gates` under its first name; planners' overrides are in `planner_overrides`"),
     ),
     lambda state: state.part(Channels).channel_moves,
-    lambda moves, _: ComputedRows([{**vars(move), "overrides": ";".join(move.overrides)} for move in moves]),
+    lambda moves, _: ComputedRows(
+        [
+            {**vars(move), **dict.fromkeys(("overridden_gates", "overrides"), ";".join(move.overrides))}
+            for move in moves
+        ]
+    ),
 )  # fmt: skip
 PROMOTE: Final = register_kind(PromoteKind())

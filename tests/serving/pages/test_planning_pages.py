@@ -127,6 +127,74 @@ def test_an_export_has_all_lines_and_no_formula(planning: Planning, ana: Client)
     assert (row["planners"], row["sku_id"], row["store_id"]) == ("'=HYPERLINK(1)", "'@x", "' +1")
 
 
+# --- saved filters ---
+
+
+def saved(client: Client) -> dict[str, str]:
+    """Return the links to saved filters on the worklist, by name."""
+    listed = re.findall('aria-label="Saved filters">(.*?)</nav>', client.get("/plan").text)
+    return {unescape(name): unescape(address) for address, name in re.findall('href="([^"]*)"[^>]*>([^<]*)', *listed)}
+
+
+def test_a_filter_is_saved_by_name_found_again_by_its_owner_alone_replaced_and_deleted(
+    planning: Planning, worst: dict[str, object]
+) -> None:
+    ria = planning.as_planner("ria")
+    token = token_of(ria)
+    store = f"store:{worst['store_id']}"
+    kept = {"token": token, "name": "my <b>store</b> & 'mine'", "stores": store, "band": worst["risk_band"]}
+    done = send(ria, "/plan/filters", kept)
+    assert (done.status_code, done.headers["location"].partition("?")[0]) == (303, "/plan")
+    text = ria.get(done.headers["location"]).text
+    assert 'aria-current="page">my &lt;b&gt;store&lt;/b&gt; &amp; &#x27;mine&#x27;</a>' in text
+    assert "<b>store" not in text
+    assert ria.get(saved(ria)[str(kept["name"])]).text == text
+    # A new key of the same person has it, somebody else has not.
+    assert saved(planning.as_planner("ria")) == saved(ria)
+    ben = planning.as_planner("ben")
+    assert "Saved filters:" not in ben.get("/plan").text
+    assert send(ben, "/plan/filters", {"token": token_of(ben), "delete": kept["name"]}).status_code == 422
+    # The same name again replaces it.
+    assert send(ria, "/plan/filters", {"token": token, "name": kept["name"], "flag": "fallback"}).status_code == 303
+    assert saved(ria) == {kept["name"]: "/plan?flag=fallback"}
+    assert send(ria, "/plan/filters", {"token": token, "delete": kept["name"]}).status_code == 303
+    assert "Saved filters:" not in ria.get("/plan").text
+
+
+def test_whoever_may_see_the_worklist_may_save_filters_and_no_ledger_entry_comes_of_it(planning: Planning) -> None:
+    before = planning.desk.stores.ledger.state().sequence
+    for role in ("reader", "support", "operator"):
+        one = planning.as_planner(f"filters of {role}", role)
+        (token,) = set(re.findall('name="token" value="([0-9a-f]{64})"', one.get("/plan").text))
+        assert send(one, "/plan/filters", {"token": token, "name": "all"}).status_code == 303
+        assert saved(one) == {"all": "/plan"}
+    nobody = planning.as_planner()
+    nobody.key = None
+    assert send(nobody, "/plan/filters", {"name": "all"}).status_code == 401
+    assert planning.desk.stores.ledger.state().sequence == before
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({}, "needs a name"),
+        ({"name": "x" * 61}, "up to 60 characters"),
+        ({"name": "a\x00b"}, "needs a name"),
+        ({"name": "long", "product": "category:" + "x" * 300}, "too long to be kept"),
+        ({"delete": "'; DROP TABLE saved_filters; --"}, "There is no saved filter `'; DROP TABLE"),
+    ],
+)
+def test_what_cannot_be_saved_is_said(ana: Client, sent: dict[str, str], words: str) -> None:
+    found = send(ana, "/plan/filters", {"token": token_of(ana), **sent})
+    assert found.status_code == 422
+    assert words in unescape(found.text)
+
+
+def test_a_form_of_another_page_saves_no_filter(ana: Client) -> None:
+    assert send(ana, "/plan/filters", {"name": "mine"}).status_code == 403
+    assert send(ana, "/plan/filters", {"name": "mine", "token": "0" * 64}).status_code == 403
+
+
 # --- who may see what ---
 
 
@@ -135,7 +203,8 @@ def test_a_reader_sees_every_page_and_no_form_that_records(planning: Planning) -
     for path in PAGES:
         found = reader.get(path)
         assert found.status_code == 200, path
-        assert 'method="post"' not in found.text, path
+        forms = set(re.findall('method="post" action="([^"]*)"', found.text))
+        assert forms <= {"/plan/filters"}, path
     for path in ("/plan/override", "/plan/overrides", "/plan/revision"):
         refused = send(reader, path, said())
         assert refused.status_code == 403, path
