@@ -64,6 +64,7 @@ CODES: Final = {
     "NotAcceptedError": ("not-accepted", 4),
     "LostRaceError": ("lost-race", 4),
     "MirrorConflictError": ("mirror-conflict", 4),
+    "BackupConflictError": ("backup-conflict", 4),
     "VacuumUnderWayError": ("vacuum-under-way", 4),
     "UntrustedModelError": ("untrusted-model", 4),
     "OutOfMemoryError": ("out-of-memory", 2),
