@@ -1,6 +1,5 @@
 """A run that one release began is not finished by another: its products are of one code, or it is made anew."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,12 @@ REQUEST = RunRequest(RunKey("daily", RETAILER.end, "stat-1", 7), RunOptions(risk
 
 
 @pytest.fixture
-def scratch(trained: Runner, tmp_path: Path) -> Iterator[Stores]:
+def scratch(trained: Runner, tmp_path: Path) -> Stores:
     """A retailer with a snapshot, under a folder that takes what a run writes."""
     stores = trained.stores
     over = Stores.on(OverlayStore(stores.blobs, tmp_path), stores.ledger)
     over.predictions.stage(stores.predictions.staged("feature_snapshots", RETAILER.end), RETAILER.end)
-    yield over
+    return over
 
 
 def test_a_run_begun_before_an_upgrade_is_refused_and_the_whole_run_again_is_the_new_one(
@@ -40,7 +39,9 @@ def test_a_run_begun_before_an_upgrade_is_refused_and_the_whole_run_again_is_the
         before.setattr("resources.stores.products.code_version", lambda: OLDER)
         before.setattr("forecast_assets.scoring.context.code_version", lambda: OLDER)
         score(RunContext(scratch, REQUEST), last=RECONCILED_FORECASTS.name)
-    with pytest.raises(NotAcceptedError, match=rf"was made by {OLDER.replace('+', '.')}, and this is .*whole run again"):
+    with pytest.raises(
+        NotAcceptedError, match=rf"was made by {OLDER.replace('+', '.')}, and this is .*whole run again"
+    ):
         score(RunContext(scratch, REQUEST), first=FORECAST_OVERRIDES.name)
     assert not scratch.predictions.is_staged(FORECAST_OVERRIDES.name, REQUEST.key)
 
