@@ -11,8 +11,9 @@ lead to. A vacuum removes none of it, so that neither waits for the other.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Final
 
 from forecast_assets.core.actions import Action, Sentence
@@ -32,6 +33,9 @@ from resources.store.manifests import ProductVersion, is_acceptance, manifest_pa
 
 COPIED: Final = "copied, bytes"
 _ACCEPTANCES: Final = "acceptances/"
+# A file is in memory as a whole; of large ones, so many at a time.
+LARGE_BYTES: Final = 8 << 20
+LARGE_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class _Copy:
         self._pointers: dict[str, bytes] = {}
         self._done: Counter[str] = Counter()
         self._mended: list[str] = []
-        self._lock = Lock()
+        self._lock, self._large = Lock(), Semaphore(LARGE_AT_ONCE)
 
     def done(self) -> CopiedStore:
         """Copy what is lacking, and say what is there."""
@@ -175,7 +179,8 @@ class _Copy:
         whole = sum(self._sizes.get(path, 0) for path in lacking)
 
         def copied(path: str) -> None:
-            size = self._copy_file(path, files[path])
+            with self._large if self._sizes.get(path, 0) > LARGE_BYTES else nullcontext():
+                size = self._copy_file(path, files[path])
             # As each comes to its end, whatever the order: large files take a while.
             with self._lock:
                 self._count(path, size)
