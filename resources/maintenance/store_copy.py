@@ -11,7 +11,7 @@ lead to. A vacuum removes none of it, so that neither waits for the other.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from threading import Lock, Semaphore
 from typing import Final
@@ -28,7 +28,7 @@ from forecast_assets.core.progress import Progress, silent
 from resources.ledger.log import BUNDLE, bundle_path, entry_path, head_text, is_entry
 from resources.maintenance.survey import GROUP_FILES, THREADS, FileFinding, Survey, number_in
 from resources.maintenance.vacuuming import KEPT_PREFIXES
-from resources.store.blobs import BlobStore, sha256
+from resources.store.blobs import BlobStore, sha256, translated
 from resources.store.manifests import ProductVersion, is_acceptance, manifest_path
 
 COPIED: Final = "copied, bytes"
@@ -196,7 +196,7 @@ class _Copy:
 
     def _copy_file(self, path: str, expected: set[str]) -> int:
         """Copy a file whose bytes are right; of two sizes the one that is right stays."""
-        data = self._source.get(path)
+        data = self._read(path)
         if not _is_right(path, data, expected):
             raise ChangedFileError(
                 f"`{self._source.place(path)}` changed after it was written: it is not copied, nor is anything after "
@@ -211,6 +211,14 @@ class _Copy:
         else:
             self._to.create_addressed(path, data)
         return len(data)
+
+    def _read(self, path: str) -> bytes:
+        """Return the bytes of a file; of a local one without the library between, which copies them once more."""
+        if self._source.is_local:
+            with suppress(FileNotFoundError), translated(self._source.place(path)):
+                return self._source.local(path).read_bytes()
+        # It says what it means that a file is missing.
+        return self._source.get(path)
 
     def _count(self, path: str, size: int) -> None:
         self._done["files"] += 1

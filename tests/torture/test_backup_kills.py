@@ -11,7 +11,7 @@ from tests.torture.keeper import KEEPINGS, keeping
 from tests.torture.sizes import size
 
 # Files are copied by several threads, so that calls come in another order each time, and a few more or fewer.
-KILLS, FAULTS = 24, 10
+KILLS, FAULTS = 16, 8
 MISSED = 0.1
 
 
