@@ -334,6 +334,11 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute() / "operational" / "outbox.sqlite"
 
     @property
+    def backups_path(self) -> Path:
+        """When this home was last backed up, and where to."""
+        return self.home.expanduser().absolute() / "operational" / "backups.json"
+
+    @property
     def spool_folder(self) -> Path:
         """Prediction events on their way to the store; never to be removed while it has any."""
         return self.home.expanduser().absolute() / "serving" / "spool"

@@ -17,6 +17,7 @@ from forecast_assets.cli import (
     accuracy,
     anomalies,
     backtests,
+    backups,
     calibration,
     challengers,
     copies,
@@ -114,8 +115,8 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
-    reviews, drift, anomalies, mirror, copies, outbox, store, replays, serving, support, events, feedback,
-    health, metrics,
+    reviews, drift, anomalies, mirror, copies, outbox, store, backups, replays, serving, support, events,
+    feedback, health, metrics,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -134,16 +134,16 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def current() -> "Settings":
-    """Return the settings of this process; what is not usable is an input error."""
+def current(home: Path | None = None) -> "Settings":
+    """Return the settings of this process, or of another home; what is not usable is an input error."""
     from tomllib import TOMLDecodeError
 
     from pydantic import ValidationError
 
-    from forecast_assets.settings import CONFIGURATION_FILE, current_settings
+    from forecast_assets.settings import CONFIGURATION_FILE, Settings, current_settings
 
     try:
-        return current_settings()
+        return current_settings() if home is None else Settings(home=home)
     except (TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(
             f"`{CONFIGURATION_FILE}` in the working folder cannot be read: {error}.", remedy="Correct or remove it."

@@ -26,6 +26,7 @@
     │   ├── UntrustedModelError                 a model's file is code, and nobody has vouched for it
     │   ├── LostRaceError                       another writer appended first, too often
     │   ├── MirrorConflictError                 what a mirror holds is not this ledger's, or of another release
+    │   ├── BackupConflictError                 what a backup holds is not of this ledger, or is not its past
     │   ├── VacuumUnderWayError                 files are being removed that the entry might name
     │   ├── NotAuthenticatedError               a request without a valid key
     │   ├── NotAllowedError                     the key's role does not have the right
@@ -293,6 +294,10 @@ class MirrorConflictError(RefusedError):
     """What a mirror holds is not of this ledger, not numbered as it is, or of another release of its software."""
 
 
+class BackupConflictError(RefusedError):
+    """What a backup holds is not of this ledger, or goes on from another past than the ledger does."""
+
+
 class VacuumUnderWayError(RefusedError):
     """Files that no entry names are being removed; what names files waits until that has ended.
 
@@ -347,11 +352,12 @@ class FindingsError(IntegrityError):
         found: The files, with what is wrong with each.
     """
 
-    def __init__(self, found: Sequence[str]) -> None:
+    def __init__(self, found: Sequence[str], remedy: str | Sentence = "") -> None:
         self.found = tuple(found)
         super().__init__(
             f"{len(found)} {'file is' if len(found) == 1 else 'files are'} not as written: {first_ten(found)}.",
-            remedy=Sentence(
+            remedy=remedy
+            or Sentence(
                 "See what is wrong with each: ",
                 Action("verify"),
                 "; restore them from a backup, and move what is unexpected out of the store.",

@@ -122,9 +122,10 @@ class RunContext:
 
         Raises:
             NotStagedError: If it has not been made.
-            NotAcceptedError: If it was made from another snapshot than this run's: two runs of the key overlapped.
+            NotAcceptedError: If it was made from another snapshot than this run's: two runs of the key overlapped. Or
+                by another release: a run that was begun before an upgrade is not finished after it.
         """
-        made = self._made.get(product) or self._before(product) or self.stores.predictions.staged(product, self.key)
+        made = self._made.get(product) or self._before(product) or self._staged(product)
         version = made.inputs[_SNAPSHOTS]
         if self._snapshot is None:
             self._snapshot = self.stores.predictions.version(version)
@@ -135,6 +136,17 @@ class RunContext:
                 remedy="Run the whole run again.",
             )
         self._made[product] = made
+        return made
+
+    def _staged(self, product: str) -> ProductVersion:
+        made = self.stores.predictions.staged(product, self.key)
+        if made.code_version != code_version():
+            raise NotAcceptedError(
+                f"`{product}` of {self.key} was made by {made.code_version}, and this is {code_version()}: a run that "
+                "one release began is not finished by another.",
+                remedy="Run the whole run again; it is made anew, and nothing of it was published.",
+                product=product,
+            )
         return made
 
     def _before(self, product: str) -> ProductVersion | None:

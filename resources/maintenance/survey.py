@@ -86,6 +86,7 @@ class Survey:
         blobs: The store.
         pool: Threads that read.
         heads: Heads that were recorded elsewhere.
+        until: The last entry that counts; what came later is not looked at. All of them if left out.
         progress: Told a stage, what is done, and all that is known of by then.
     """
 
@@ -95,10 +96,12 @@ class Survey:
         pool: ThreadPoolExecutor,
         heads: Sequence[tuple[int, str]] = (),
         *,
+        until: int | None = None,
         progress: Progress = silent,
     ) -> None:
         self.blobs = blobs
         self.pool = pool
+        self._until = until
         self._progress = progress
         self.named: dict[str, set[str]] = {}
         self.products: dict[str, ProductVersion] = {}
@@ -143,6 +146,8 @@ class Survey:
 
     def _read_entries(self) -> dict[int, ChainLink]:
         names = [name for name in self.blobs.names_after("ledger", "ledger/") if is_entry(name)]
+        if self._until is not None:
+            names = [name for name in names if number_in(name) <= self._until]
         links: dict[int, ChainLink] = {}
         for done, (name, data) in enumerate(self.mapped(partial(bytes_or_finding, self.blobs), names), 1):
             self._progress("read, entries", done, len(names))

@@ -64,6 +64,7 @@ CODES: Final = {
     "NotAcceptedError": ("not-accepted", 4),
     "LostRaceError": ("lost-race", 4),
     "MirrorConflictError": ("mirror-conflict", 4),
+    "BackupConflictError": ("backup-conflict", 4),
     "VacuumUnderWayError": ("vacuum-under-way", 4),
     "UnhealthyError": ("unhealthy", 3),
     "UntrustedModelError": ("untrusted-model", 4),
