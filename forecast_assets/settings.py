@@ -199,6 +199,9 @@ class Settings(BaseSettings):
         pattern=r"^https?://.+",
         description="address of the service, such as `http://127.0.0.1:8000`, whose health alerts and `doctor` ask",
     )
+    backup_hours: int = Field(
+        48, ge=1, description="hours after which a backup counts as old, where one was made and entries came since"
+    )
     disk_free_mb: int = Field(
         2_048, ge=1, description="megabytes free below which a disk that the home needs counts as nearly full"
     )

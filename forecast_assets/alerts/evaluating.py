@@ -18,6 +18,7 @@ from forecast_assets.core.errors import IntegrityError, StorageError
 from forecast_assets.core.health import HealthFinding
 from forecast_assets.operations.health.look import HomeHealth, HomeLook, Probe, Remembered, RunHistory, examine
 from forecast_assets.operations.health.registry import ALERTING
+from forecast_assets.operations.outbox import record_alerts
 from forecast_assets.presentation.actions import sentence_text
 from forecast_assets.settings import Settings
 from resources.operational.alerts import (
@@ -34,6 +35,8 @@ from resources.operational.alerts import (
 from resources.stores.home import Stores
 
 _UNKEPT_AGAIN: Final = 3600.0
+# Changes of so long are recorded as events if they are not: who died between keeping and recording did so lately.
+_RECORDED_AGAIN: Final = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class AlertEvaluator:
             taken = store.take(
                 findings, now, unknown=health.unknown_codes, destinations=sorted(names), rules=self._rules
             )
+            record_alerts(self.settings, [*store.changed_since(now - _RECORDED_AGAIN)])
             delivered = deliver(store, destinations, self._worded, now)
         except (StorageError, IntegrityError) as error:
             return AlertEvaluation(

@@ -10,7 +10,7 @@ from typing import Final
 import dagster as dg
 
 from forecast_assets.core.errors import ForecastAssetsError
-from forecast_assets.operations.outbox import deliver_events, home_destinations, home_outbox
+from forecast_assets.operations.outbox import deliver_events, home_destinations, home_outbox, home_traces
 from forecast_assets.presentation.actions import error_text
 from forecast_assets.presentation.outbox import delivery_text
 from forecast_assets.settings import Settings
@@ -43,7 +43,13 @@ def build_outbox_sensor(settings: Settings, stores: StoresResource) -> dg.Sensor
 def told_text(settings: Settings, stores: Stores) -> str:
     """Tell every destination what it lacks, and return what was told; whatever fails is said and tried again."""
     try:
-        done = deliver_events(stores, home_outbox(settings), home_destinations(settings), seconds=_TELLING_SECONDS)
+        done = deliver_events(
+            stores,
+            home_outbox(settings),
+            home_destinations(settings),
+            traces=home_traces(settings),
+            seconds=_TELLING_SECONDS,
+        )
     except ForecastAssetsError as error:
         return error_text(error)
     return delivery_text(done)

@@ -53,6 +53,7 @@ def deliver(*, follow: bool) -> None:
         follow_events,
         home_destinations,
         home_outbox,
+        home_traces,
     )
     from forecast_assets.presentation.outbox import delivery_text
 
@@ -74,9 +75,16 @@ def deliver(*, follow: bool) -> None:
                     click.echo(delivery_text([each]))
                 said[place.destination, place.stream] = place.trouble
 
-        follow_events(opened(), home_outbox(settings), destinations, Event().wait, lambda round_: told([*round_]))
+        follow_events(
+            opened(),
+            home_outbox(settings),
+            destinations,
+            Event().wait,
+            lambda round_: told([*round_]),
+            home_traces(settings),
+        )
         return
-    done = deliver_events(opened(), home_outbox(settings), destinations)
+    done = deliver_events(opened(), home_outbox(settings), destinations, traces=home_traces(settings))
     click.echo(delivery_text(done))
     if any(each.place.trouble for each in done):
         raise DeliveryError(

@@ -15,11 +15,14 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Final, Protocol
+from uuid import NAMESPACE_URL, uuid5
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ForecastAssetsError, InputError, RefusedError
 from forecast_assets.settings import Settings
 from resources.broker.broker import Subscription
+from resources.operational.alerts import CLOSED, OPENED, Alert
+from resources.operational.traces import TraceStore
 from resources.outbox.destinations import BrokerDestination, EventDestination, WebhookDestination, event_topic
 from resources.outbox.event import LEDGER, OPERATIONS, STREAMS, OutboxEvent, ledger_event
 from resources.outbox.inbox import EventInbox
@@ -68,11 +71,14 @@ class LedgerEvents:
 
     Args:
         stores: Of the ledger.
-        trace_of: Returns the W3C `traceparent` of what made an entry, by its kind and subject; empty for none.
+        traces: Of the home; None for none.
     """
 
-    def __init__(self, stores: Stores, trace_of: Callable[[str], str] = lambda _subject: "") -> None:
-        self._stores, self._trace_of = stores, trace_of
+    def __init__(self, stores: Stores, traces: TraceStore | None = None) -> None:
+        self._stores, self._traces = stores, traces
+
+    def _trace_of(self, work: str) -> str:
+        return "" if self._traces is None else self._traces.traceparent_of(work) or ""
 
     def newest(self) -> int:
         """Return the sequence of the newest entry; 0 if there is none."""
@@ -88,16 +94,20 @@ class LedgerEvents:
             return []
         (first,) = self._stores.ledger.after(0, 1)
         told = self._stores.ledger.after(position, most)
-        made = [
-            ledger_event(first.hash, entry, stored)
+        return [
+            ledger_event(first.hash, entry, stored, self._trace_of)
             for entry, stored in zip(told, self._stores.ledger.stored(told), strict=True)
         ]
-        return [replace(each, trace=self._trace_of(each.subject)) for each in made]
 
 
 def home_outbox(settings: Settings) -> OutboxStore:
     """Return the outbox of a home."""
     return outbox_store(settings.outbox_path, settings.event_store)
+
+
+def home_traces(settings: Settings) -> TraceStore:
+    """Return which runs of a home were made in which traces."""
+    return TraceStore(settings.traces_path)
 
 
 def home_destinations(settings: Settings) -> list[EventDestination]:
@@ -114,27 +124,52 @@ def home_destinations(settings: Settings) -> list[EventDestination]:
     return [*found, *(WebhookDestination(url, settings.webhook_secret) for url in settings.webhooks)]
 
 
-def record_event(settings: Settings, kind: str, subject: str, facts: Mapping[str, object], trace: str = "") -> int:
-    """Record an operational event, to be told to every destination; return its position.
+def record_alerts(settings: Settings, alerts: Sequence[Alert]) -> int:
+    """Record that alerts opened and closed as operational events, each once however often it is asked for.
 
     Args:
         settings: Of the home.
-        kind: What happened, such as `alert.opened`.
-        subject: What it is about; events of one subject are told in their order.
-        facts: What there is to say, ready for JSON, without secrets.
-        trace: W3C `traceparent` of what made it.
+        alerts: As they are kept.
+
+    Returns:
+        How many events are new.
 
     Raises:
-        StorageError: If it cannot be written.
+        StorageError: If they cannot be written.
     """
-    return home_outbox(settings).add(kind, subject, facts, datetime.now(UTC), trace)
+    outbox, added = home_outbox(settings), 0
+    for alert in sorted(alerts, key=lambda each: each.alert_id):
+        for what, at in ((OPENED, alert.opened_at), (CLOSED, alert.closed_at)):
+            if at is not None:
+                # Alerts of several homes may be in one outbox.
+                name = f"{settings.operational_path}#{alert.alert_id}/{what}/{alert.opened_at.isoformat()}"
+                subject = f"alerts/{alert.fingerprint}"
+                event_id = str(uuid5(NAMESPACE_URL, name))
+                added += bool(outbox.add(f"alert.{what}", subject, _facts(alert), at, event_id=event_id))
+    return added
+
+
+def _facts(alert: Alert) -> Mapping[str, object]:
+    return {
+        "code": alert.code,
+        "severity": alert.severity,
+        "subject": alert.subject,
+        "words": alert.words,
+        "remedy": alert.remedy,
+        "opened_at": alert.opened_at.isoformat(),
+    }
 
 
 # --- telling ---
 
 
 def deliver_events(
-    stores: Stores, outbox: OutboxStore, destinations: Sequence[EventDestination], *, seconds: float = inf
+    stores: Stores,
+    outbox: OutboxStore,
+    destinations: Sequence[EventDestination],
+    *,
+    traces: TraceStore | None = None,
+    seconds: float = inf,
 ) -> list[Delivery]:
     """Tell every destination what it lacks; one that takes nothing keeps no other waiting.
 
@@ -142,6 +177,7 @@ def deliver_events(
         stores: Of the ledger.
         outbox: Of the home.
         destinations: Who is told.
+        traces: Of the home, for who wants to go from an event to the run that made it.
         seconds: No batch is begun after so long; what is left waits for the next call.
 
     Returns:
@@ -154,12 +190,15 @@ def deliver_events(
         return []
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(len(destinations), "outbox") as threads:
-        told = threads.map(lambda each: _deliver(stores, outbox, each, until), destinations)
+        streams = _streams(stores, outbox, traces)
+        told = threads.map(lambda each: _deliver(streams, outbox, each, until), destinations)
         return [delivery for deliveries in told for delivery in deliveries]
 
 
-def _deliver(stores: Stores, outbox: OutboxStore, destination: EventDestination, until: float) -> list[Delivery]:
-    streams, told = _streams(stores, outbox), list[Delivery]()
+def _deliver(
+    streams: Mapping[str, _Stream], outbox: OutboxStore, destination: EventDestination, until: float
+) -> list[Delivery]:
+    told = list[Delivery]()
     with outbox.alone(destination.name) as is_alone:
         for before in _places(outbox, destination, streams):
             stream, now = streams[before.stream], before
@@ -229,8 +268,8 @@ def _place_at(destination: str, name: str, stream: _Stream, position: int) -> De
     return DestinationPosition(destination, name, position, found[0].id if found else "", _now())
 
 
-def _streams(stores: Stores, outbox: OutboxStore) -> dict[str, _Stream]:
-    return {LEDGER: LedgerEvents(stores), OPERATIONS: outbox}
+def _streams(stores: Stores, outbox: OutboxStore, traces: TraceStore | None = None) -> dict[str, _Stream]:
+    return {LEDGER: LedgerEvents(stores, traces), OPERATIONS: outbox}
 
 
 def follow_events(
@@ -239,6 +278,7 @@ def follow_events(
     destinations: Sequence[EventDestination],
     wait: Callable[[float], bool],
     told: Callable[[Sequence[Delivery]], None],
+    traces: TraceStore | None = None,
 ) -> None:
     """Tell every destination what is recorded, as long as somebody wants it.
 
@@ -248,13 +288,14 @@ def follow_events(
         destinations: Who is told.
         wait: Called with seconds to wait; returns whether to end.
         told: Called after each round with what was told.
+        traces: Of the home.
 
     Raises:
         StorageError: If the ledger cannot be read, or it cannot be noted how far they are.
     """
     seconds = FIRST_WAIT_SECONDS
     while True:
-        round_ = deliver_events(stores, outbox, destinations)
+        round_ = deliver_events(stores, outbox, destinations, traces=traces)
         told(round_)
         is_well = not any(each.place.trouble for each in round_)
         seconds = FIRST_WAIT_SECONDS if is_well else min(2 * seconds, LONGEST_WAIT_SECONDS)
@@ -323,7 +364,7 @@ def events_behind(settings: Settings, stores: Stores, stream: str, position: int
     """
     if stream not in STREAMS:
         raise InputError(f"There is no stream `{stream}`.", remedy=f"Name one of {', '.join(STREAMS)}.", stream=stream)
-    return _streams(stores, home_outbox(settings))[stream].after(position, most)
+    return _streams(stores, home_outbox(settings), home_traces(settings))[stream].after(position, most)
 
 
 def move_destination(settings: Settings, stores: Stores, name: str, stream: str, position: int) -> DestinationPosition:

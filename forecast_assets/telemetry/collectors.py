@@ -16,6 +16,7 @@ from typing import Final
 from forecast_assets.core.operational_metrics import Collector, OperationalMetric, Reading
 from forecast_assets.settings import Settings
 from forecast_assets.telemetry.home_metrics import HOME_METRICS, Home, home_readings
+from forecast_assets.telemetry.operations_metrics import OPERATIONS_METRICS, operations_readings
 from forecast_assets.telemetry.quality_metrics import QUALITY_METRICS, QualityReadings
 from resources.stores.home import Stores
 
@@ -43,6 +44,7 @@ class HomeCollector:
 HOME_COLLECTORS: Final[tuple[HomeCollector, ...]] = (
     HomeCollector("home", HOME_METRICS, lambda: home_readings),
     HomeCollector("quality", QUALITY_METRICS, QualityReadings),
+    HomeCollector("operations", OPERATIONS_METRICS, lambda: operations_readings),
 )
 
 

@@ -252,6 +252,14 @@ class AlertStore:
             )
             return [_read(row) for row in rows]
 
+    def changed_since(self, moment: datetime) -> Sequence[Alert]:
+        """Return alerts that opened or closed since a moment."""
+        return [
+            each
+            for each in self.all(has_closed=True)
+            if each.opened_at >= moment or (each.closed_at is not None and each.closed_at >= moment)
+        ]
+
     def acknowledge(self, alert_id: int, *, by: str, until: datetime, reason: str, now: datetime) -> Alert:
         """Say that somebody looks at an alert: until then nothing more is told of it than its end.
 

@@ -7,6 +7,7 @@ So a repeat is the same, whichever release sends it, and who has all of them has
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,14 +91,16 @@ class OutboxEvent:
         return {**self.attributes, "datacontenttype": CONTENT_TYPE, **trace, **data}
 
 
-def ledger_event(ledger: str, entry: Entry, stored: bytes, trace: str = "") -> OutboxEvent:
+def ledger_event(
+    ledger: str, entry: Entry, stored: bytes, trace_of: Callable[[str], str] = lambda _work: ""
+) -> OutboxEvent:
     """Return what is told of a ledger entry.
 
     Args:
         ledger: Hash of the first entry, which names the ledger.
         entry: The entry.
         stored: Its bytes.
-        trace: Of what made it.
+        trace_of: Returns the trace of the work that made it, by its name; empty for none.
     """
     kind = KINDS[entry.kind]
     told = kind.event(kind.read(entry))
@@ -112,5 +115,5 @@ def ledger_event(ledger: str, entry: Entry, stored: bytes, trace: str = "") -> O
         entry.recorded_at,
         stored if is_small else b"",
         "" if is_small else entry_path(entry.sequence),
-        trace,
+        trace_of(told.work) if told.work else "",
     )

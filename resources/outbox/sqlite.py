@@ -19,7 +19,7 @@ _TABLES: Final = (
     f"""
 CREATE TABLE IF NOT EXISTS {EVENTS} (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
     type TEXT NOT NULL,
     subject TEXT NOT NULL,
     at TEXT NOT NULL,

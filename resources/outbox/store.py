@@ -74,7 +74,16 @@ class OutboxStore(ABC):
     def alone(self, destination: str) -> AbstractContextManager[bool]:
         """Hold a destination for as long as the block lasts; yield whether nobody else holds it."""
 
-    def add(self, kind: str, subject: str, facts: Mapping[str, object], now: datetime, trace: str = "") -> int:
+    def add(
+        self,
+        kind: str,
+        subject: str,
+        facts: Mapping[str, object],
+        now: datetime,
+        *,
+        trace: str = "",
+        event_id: str = "",
+    ) -> int:
         """Record an operational event.
 
         Args:
@@ -83,18 +92,23 @@ class OutboxStore(ABC):
             facts: What there is to say, ready for JSON.
             now: When.
             trace: W3C `traceparent` of what made it.
+            event_id: Its own, where the same may be recorded again after a crash: then it is there once. A new one
+                if left out.
 
         Returns:
-            Its position.
+            Its position; 0 if it is there already.
 
         Raises:
             StorageError: If it cannot be written.
         """
         at = now.isoformat(timespec="seconds")
         content = canonical({"format": 1, "kind": kind, "subject": subject, "recorded_at": at, "facts": dict(facts)})
-        values = (str(uuid4()), f"{TYPE_PREFIX}{kind}", subject, at, content, trace)
+        values = (event_id or str(uuid4()), f"{TYPE_PREFIX}{kind}", subject, at, content, trace)
         with self._writing() as database:
             statement = f"INSERT INTO {EVENTS} (id, type, subject, at, content, trace) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608
+            # Looked for first, alone among writers: a refused row would take a position, and leave a gap.
+            if event_id and database.execute(f"SELECT 1 FROM {EVENTS} WHERE id = ?", (event_id,)).fetchone():  # noqa: S608
+                return 0
             return int(database.execute(f"{statement} RETURNING position", values).fetchone()[0])
 
     def after(self, position: int, most: int) -> list[OutboxEvent]:

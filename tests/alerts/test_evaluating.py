@@ -1,5 +1,6 @@
 """Evaluations tell what changed, each destination for itself, also after a crash and where nothing can be kept."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from forecast_assets.alerts import evaluating
 from forecast_assets.alerts.evaluating import AlertEvaluator, try_destinations
 from forecast_assets.core.health import HealthFinding
 from forecast_assets.operations.health.look import HomeLook, Probe, Seen
 from forecast_assets.operations.health.places import destinations
+from forecast_assets.operations.outbox import home_outbox
 from forecast_assets.settings import Settings
 from resources.operational.alerts import AlertStore
 from tests.support.alert_receivers import Receiver, http_receiver
@@ -134,3 +137,32 @@ def test_a_test_of_destinations_records_nothing(tmp_path: Path, receivers: tuple
     assert [post.said["event_action"] for post in works.posts] == ["trigger", "resolve"]
     assert AlertStore(Settings(home=tmp_path).operational_path).all(has_closed=True) == []
     assert [*tmp_path.iterdir()] == []
+
+
+def test_alerts_that_open_and_close_are_events_once_also_after_a_crash_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = Faults(FOUND, DISK)
+    watch = evaluator(tmp_path, faults)
+    outbox = home_outbox(watch.settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluating, "record_alerts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            watch.evaluate(now=NOW)
+    assert outbox.newest() == 0
+    watch.evaluate(now=NOW + timedelta(seconds=30))
+    faults.found = (DISK,)
+    for seconds in (60, 90):
+        watch.evaluate(now=NOW + timedelta(seconds=seconds))
+    told = [(each.type.removeprefix("forecast-assets."), each.subject, each.at) for each in outbox.after(0, 10)]
+    assert told == [
+        ("alert.opened", "alerts/redis-down/redis", "2025-07-01T08:00:00+00:00"),
+        ("alert.opened", "alerts/disk-nearly-full//data", "2025-07-01T08:00:00+00:00"),
+        ("alert.closed", "alerts/redis-down/redis", "2025-07-01T08:01:00+00:00"),
+    ]
+    facts = json.loads(outbox.after(0, 1)[0].content)["facts"]
+    assert (facts["code"], facts["words"], facts["severity"]) == ("redis-down", "It does not answer.", "warning")
+    faults.found = (FOUND, DISK)
+    watch.evaluate(now=NOW + timedelta(seconds=120))
+    assert outbox.after(0, 10)[-1].type == "forecast-assets.alert.opened"
+    assert outbox.newest() == 4

@@ -1,12 +1,13 @@
 """The commands of the outbox: telling, looking, listening, telling again."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from forecast_assets.operations import outbox as use_cases
-from forecast_assets.operations.outbox import record_event
+from forecast_assets.operations.outbox import home_outbox
 from forecast_assets.settings import Settings
 from resources.stores.home import Stores, open_stores
 from tests.support.brokers import kafka_cluster
@@ -40,7 +41,7 @@ def test_without_destinations_it_says_how_to_name_one(command: Call, stores: Sto
 
 
 def test_the_table_itself_is_read_without_any_broker(command: Call, stores: Stores, tmp_path: Path) -> None:
-    record_event(Settings(home=tmp_path), "alert.opened", "alerts/x", {"feed": "Läden"})
+    home_outbox(Settings(home=tmp_path)).add("alert.opened", "alerts/x", {"feed": "Läden"}, datetime.now(UTC))
     code, said = command("list", "--after", 1, "--top", 5)
     found = [json.loads(line) for line in said.splitlines()]
     assert (code, [each["sequence"][-1] for each in found]) == (0, ["2", "3"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from forecast_assets.operations.outbox import (
     home_outbox,
     move_destination,
     outbox_state,
-    record_event,
     take_events,
 )
 from forecast_assets.settings import Settings
@@ -76,6 +76,10 @@ def record(stores: Stores, count: int) -> None:
 
 def positions(taking: Taking, stream: str = LEDGER) -> list[int]:
     return [each.position for each in taking.taken if each.stream == stream]
+
+
+def record_event(settings: Settings, kind: str, subject: str, facts: dict[str, object]) -> None:
+    home_outbox(settings).add(kind, subject, facts, datetime.now(UTC))
 
 
 def of(deliveries: Sequence[Delivery], stream: str) -> tuple[int, int, str]:

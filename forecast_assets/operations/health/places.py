@@ -21,9 +21,11 @@ from forecast_assets.core.errors import (
 )
 from forecast_assets.core.health import HealthFinding
 from forecast_assets.core.wording import counted
+from forecast_assets.operations.backing_up import last_backup
 from forecast_assets.operations.copying import home_copy, is_copied, runs_to_copy
 from forecast_assets.operations.health.look import HomeLook, Seen, age, not_watched
 from forecast_assets.operations.mirroring import compare_mirror, mirror_place
+from forecast_assets.operations.outbox import home_destinations, outbox_state
 from forecast_assets.operations.prediction_events import events_store
 from forecast_assets.operations.service_health import told_state
 from resources.events.segments import SUFFIX
@@ -35,6 +37,9 @@ from resources.redis_server.server import RedisServer
 _ON_ITS_WAY: Final = timedelta(minutes=10)
 # A sink takes what is in the spool within seconds.
 _WAITS_LONG: Final = timedelta(minutes=10)
+# A destination of events that takes none, and one that nobody tells: the sensor does every half minute.
+_TAKES_NONE: Final = timedelta(minutes=10)
+_IS_NOT_TOLD: Final = timedelta(minutes=30)
 _SPOOL_SHARE: Final = 0.25
 _MEGABYTE: Final = 1 << 20
 # How a service says that published rows answer in the place of a model (`serving.dataplane`).
@@ -242,6 +247,50 @@ def event_database(look: HomeLook) -> Seen:
         )
         return Seen("does not answer", (finding,))
     return Seen(f"{place} answers, events of {counted(len(days), 'day')}")
+
+
+def outbox(look: HomeLook) -> Seen:
+    """Look whether destinations of events are told what is recorded."""
+    names = {each.name for each in home_destinations(look.settings)}
+    if not names:
+        return not_watched("nobody is told: FORECAST_ASSETS_BROKER, FORECAST_ASSETS_WEBHOOKS")
+    state = [each for each in outbox_state(look.settings, look.stores) if each.place.destination in names]
+    found = []
+    for each in state:
+        place = each.place
+        since, least = (place.trouble_since, _TAKES_NONE) if place.trouble else (place.at, _IS_NOT_TOLD)
+        if not each.waiting or age(look, since) <= least:
+            continue
+        why = place.trouble or f"it was last told something at {place.at}, and nobody tells it"
+        found.append(
+            HealthFinding(
+                "outbox-behind",
+                f"{place.destination}, {place.stream}",
+                f"{place.destination} lacks {counted(each.waiting, 'event')} of `{place.stream}` since {since}: {why}",
+                Sentence("See that it answers; then: ", Action("outbox deliver"), "."),
+                {"destination": place.destination, "stream": place.stream, "waiting": each.waiting},
+            )
+        )
+    return Seen(f"{counted(sum(each.waiting for each in state), 'event')} wait", tuple(found))
+
+
+def backup(look: HomeLook) -> Seen:
+    """Look whether what was recorded is backed up, where backups are made at all."""
+    newest = last_backup(look.settings)
+    if newest is None:
+        return not_watched("this home was never backed up")
+    words = f"up to {newest.recovery_point}, to {newest.place}"
+    hours = timedelta(hours=look.settings.backup_hours)
+    if newest.head == f"{look.state.sequence}:{look.state.head}" or age(look, newest.recovery_point) <= hours:
+        return Seen(words)
+    finding = HealthFinding(
+        "backup-old",
+        "backup",
+        f"The newest backup goes up to {newest.recovery_point}, and entries were recorded since.",
+        Sentence("Make one; it copies only what is not there yet: ", Action("backup", on=(newest.place,)), "."),
+        {"place": newest.place, "recovery_point": newest.recovery_point},
+    )
+    return Seen(words, (finding,))
 
 
 def service(look: HomeLook) -> Seen:

@@ -3,7 +3,7 @@
 What belongs here: the list, in the order in which `doctor` shows it. What does not: any probe.
 
 A new one is a function in a module of this folder, its codes in `core.health`, a line here, and a page in
-`docs/runbooks` if it is told as an alert. Backups and the outbox of events have their lines here once there are any.
+`docs/runbooks` if it is told as an alert.
 """
 
 from typing import Final
@@ -28,6 +28,8 @@ ALERTING: Final = (
     Probe("operational copy", ("copy-behind",), places.operational_copy, needs_ledger=True),
     Probe("Redis", ("redis-down",), places.redis),
     Probe("event store", ("event-store-down",), places.event_database),
+    Probe("destinations of events", ("outbox-behind",), places.outbox, needs_ledger=True),
+    Probe("backup", ("backup-old",), places.backup, needs_ledger=True),
     Probe("clock", ("clock-behind",), punctuality.clock, needs_ledger=True),
     Probe("destinations of alerts", ("destination-down",), places.destinations),
 )

@@ -81,10 +81,12 @@ class EntryEvent(NamedTuple):
     Attributes:
         type: What happened, such as `run.published`; never changes once it has been told.
         subject: What it is about, such as `runs/daily/2025-07-01/stat-1/14`; what is about one comes in its order.
+        work: Whose trace made it, as `core.spans.concerns` names it; empty where no work of its own did.
     """
 
     type: str
     subject: str
+    work: str = ""
 
 
 @dataclass(frozen=True)

@@ -242,8 +242,7 @@ class IngestKind(EntryKind[Ingest]):
 
     def event(self, record: Ingest) -> EntryEvent:
         """Return that there are observations."""
-        del record
-        return EntryEvent("observations.ingested", "observations")
+        return EntryEvent("observations.ingested", "observations", f"ingest/{record.batches[0].batch_id}")
 
     def describe(self, record: Ingest) -> EntryDescription:
         """Return how many batches of which feeds, from whom, and of which days."""

@@ -229,7 +229,7 @@ class PublishKind(EntryKind[Publication]):
     def event(self, record: Publication) -> EntryEvent:
         """Return which run is visible, and whether it corrects another."""
         what = "run.corrected" if record.key.revision else "run.published"
-        return EntryEvent(what, f"runs/{str(record.key).rpartition('/')[0]}")
+        return EntryEvent(what, f"runs/{str(record.key).rpartition('/')[0]}", str(record.key))
 
     def describe(self, record: Publication) -> EntryDescription:
         """Return which run, how many products and checks, what it corrects, who corrected it and why."""

@@ -204,7 +204,7 @@ class RegisterKind(EntryKind[VersionRecord]):
 
     def event(self, record: VersionRecord) -> EntryEvent:
         """Return which version there is."""
-        return EntryEvent("version.registered", f"versions/{record.model_version}")
+        return EntryEvent("version.registered", f"versions/{record.model_version}", f"train/{record.model_version}")
 
     def describe(self, record: VersionRecord) -> EntryDescription:
         """Return name, family, cutoff and whether the gates passed."""

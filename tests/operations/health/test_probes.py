@@ -15,8 +15,12 @@ import pytest
 from forecast_assets.core.health import FailedRun, HealthFinding
 from forecast_assets.operations.health import installation, places, punctuality, quality
 from forecast_assets.operations.health.look import HomeLook
+from forecast_assets.operations.outbox import home_outbox
 from forecast_assets.settings import Settings
 from resources.ledger.entries.judged_days import Signal
+from resources.maintenance.backup_index import BackupRecord, write_record
+from resources.outbox.event import LEDGER
+from resources.outbox.store import DestinationPosition
 from resources.stores.home import Stores, open_stores
 from tests.support.ledger_cases import anomalies, judge
 from tests.support.store_cases import CUTOFF, ingest, publish, run_key
@@ -343,3 +347,45 @@ def test_a_home_that_cannot_be_written_is_a_problem(home: Stores) -> None:
     with nobody_may():
         (finding,) = installation.home(look(home)).findings
     assert finding.code == "home-unusable"
+
+
+# --- who is told, and what is backed up ---
+
+
+def test_a_destination_that_takes_none_is_told_after_ten_minutes_and_one_that_nobody_tells_after_thirty(
+    home: Stores,
+) -> None:
+    outbox = home_outbox(look(home).settings)
+    now = datetime.now(UTC)
+    asked = {"webhooks": ("https://example.com/hook",)}
+    assert not places.outbox(look(home)).findings
+    assert not places.outbox(look(home, **asked)).findings, "who was told nothing yet is not behind"
+
+    def found(minutes: int, position: int, trouble: str = "") -> list[str]:
+        at = (now - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+        name = "webhook example.com/hook"
+        outbox.put(DestinationPosition(name, LEDGER, position, "", at, trouble, at if trouble else ""))
+        return told(places.outbox(look(home, now, **asked)).findings)
+
+    newest, behind = home.ledger.state().sequence, ["outbox-behind/webhook example.com/hook, ledger"]
+    assert found(9, newest - 1, "it answers 500") == []
+    assert found(11, newest - 1, "it answers 500") == behind
+    assert found(29, newest - 1) == []
+    assert found(31, newest - 1) == behind
+    assert found(31, newest) == []
+    assert not places.outbox(look(home, now)).findings, "it is no destination any more"
+
+
+def test_a_backup_is_old_where_entries_came_since(home: Stores) -> None:
+    now = datetime.now(UTC)
+    assert not places.backup(look(home, now)).findings
+
+    def found(hours: float, head: str) -> list[str]:
+        at = (now - timedelta(hours=hours)).isoformat()
+        write_record(look(home).settings.backups_path, BackupRecord("/mnt/backup", head, at, at, 1.0))
+        return told(places.backup(look(home, now)).findings)
+
+    state = home.ledger.state()
+    assert found(47, "1:ab") == []
+    assert found(49, "1:ab") == ["backup-old/backup"]
+    assert found(49, f"{state.sequence}:{state.head}") == []

@@ -13,6 +13,7 @@ from forecast_assets.operations.outbox import LedgerEvents
 from resources.broker.broker import BrokerMessage, ReceivedMessage
 from resources.ledger.entries import KINDS
 from resources.ledger.log import entry_path
+from resources.operational.traces import TraceStore
 from resources.outbox import event as events
 from resources.outbox.event import LEDGER, OPERATIONS, OutboxEvent, ledger_event
 from resources.outbox.inbox import EventInbox, read_event
@@ -70,6 +71,18 @@ def test_a_correction_is_told_after_what_it_corrects_under_one_key(told: tuple[S
     corrected = next(each for each in runs if each.type.endswith("run.corrected"))
     of_run = [each.type for each in runs if each.subject == corrected.subject]
     assert of_run[:2] == ["forecast-assets.run.published", "forecast-assets.run.corrected"]
+
+
+def test_an_event_has_the_trace_of_the_work_that_made_it(
+    told: tuple[Stores, list[OutboxEvent]], tmp_path: Path
+) -> None:
+    traces = TraceStore(tmp_path / "traces.sqlite")
+    key, trace = str(next(iter(told[0].ledger.state().publications))), f"00-{'0a' * 16}-{'b7' * 8}-01"
+    traces.record(trace, key)
+    found = {each.trace: each for each in LedgerEvents(told[0], traces).after(0, 1_000)}
+    assert {*found} == {"", trace}
+    assert found[trace].subject == f"runs/{key.rpartition('/')[0]}"
+    assert found[trace].headers("ce_")["traceparent"] == trace
 
 
 def test_an_entry_that_is_too_large_is_named_instead(

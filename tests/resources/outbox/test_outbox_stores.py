@@ -37,7 +37,9 @@ def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> OutboxStore:
 
 
 def add(outbox: OutboxStore, number: int, *, now: datetime = NOW) -> int:
-    return outbox.add("alert.opened", f"alerts/{number % 3}", {"number": number, "ü": "Läden"}, now, f"00-{number}")
+    return outbox.add(
+        "alert.opened", f"alerts/{number % 3}", {"number": number, "ü": "Läden"}, now, trace=f"00-{number}"
+    )
 
 
 def test_one_that_was_never_used_has_nothing(outbox: OutboxStore) -> None:
@@ -63,6 +65,13 @@ def test_events_come_in_their_order_with_all_that_was_said(outbox: OutboxStore) 
     }
     assert len({each.id for each in outbox.after(0, 100)}) == 25
     assert outbox.after(0, 10) == found
+
+
+def test_what_is_recorded_under_its_own_id_is_there_once(outbox: OutboxStore) -> None:
+    first = outbox.add("alert.opened", "alerts/x", {}, NOW, event_id="alert-1")
+    assert outbox.add("alert.opened", "alerts/x", {"later": 1}, NOW, event_id="alert-1") == 0
+    second = add(outbox, 2)
+    assert [each.position for each in outbox.after(0, 10)] == [first, second]
 
 
 def test_who_reads_behind_a_position_misses_none_that_is_added_meanwhile(outbox: OutboxStore) -> None:
