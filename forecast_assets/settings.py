@@ -140,6 +140,14 @@ class Settings(BaseSettings):
         description="what names of topics begin with; one per home on brokers that several share",
     )
 
+    stream_answer_days: int = Field(
+        8,
+        ge=1,
+        le=365,
+        description="days that answers of the stream are kept, so that the same request has the same one; at least as "
+        "long as the broker has requests",
+    )
+
     event_store: str | None = Field(
         None,
         pattern=r"^postgresql(\+psycopg)?://.+",
@@ -228,6 +236,11 @@ class Settings(BaseSettings):
     def operational_path(self) -> Path:
         """What this home knows for its own working, such as which files of models may be loaded, and who may call."""
         return self.home.expanduser().absolute() / "operational" / "operational.sqlite"
+
+    @property
+    def stream_path(self) -> Path:
+        """What the stream has answered of late, and messages that it could not work off."""
+        return self.home.expanduser().absolute() / "operational" / "stream.sqlite"
 
     @property
     def events_path(self) -> Path:

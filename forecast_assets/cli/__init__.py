@@ -34,6 +34,7 @@ from forecast_assets.cli import (
     runs,
     serving,
     store,
+    stream,
     support,
     views,
 )
@@ -111,7 +112,7 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
-    reviews, drift, anomalies, mirror, copies, store, replays, serving, support, events, feedback,
+    reviews, drift, anomalies, mirror, copies, store, replays, serving, stream, support, events, feedback,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

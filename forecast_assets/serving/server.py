@@ -17,27 +17,24 @@ from typing import Final
 
 import uvicorn
 
-from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.api.override_routes import add_overrides
-from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
+from forecast_assets.serving.opening import open_plane
 from forecast_assets.serving.pages.door import PlannersDoor
 from forecast_assets.serving.pages.planning import add_planning
 from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.routes import add_pages
 from forecast_assets.serving.rpc.server import RpcServer
 from forecast_assets.settings import Settings
-from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
-from resources.row_cache.block_files import block_files
 from resources.stores.home import open_stores
 
 # What is being answered when the process is told to stop has so long.
@@ -46,8 +43,6 @@ _LAST_ANSWERS_SECONDS: Final = 10
 GRACE_SECONDS: Final = 3.0
 # A caller waits so long for another one's feedback to be written.
 _FEEDBACK_WAITS_SECONDS: Final = 5.0
-# A publication is seen after so long at the latest.
-_LEDGER_RESTS_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,27 +126,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     logging.basicConfig(
         level=logging.INFO if options.log_requests else logging.WARNING, format="%(asctime)s %(message)s"
     )
-    # A sandbox writes nothing below the home.
-    feature_bytes, row_bytes = (0, 0) if options.is_sandbox else (settings.features_bytes, settings.rows_bytes)
-    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, feature_bytes)
+    counts = RequestCounts(settings.redis)
     stores = open_stores(settings.store, settings.mirror_folder)
-    # Nothing that is tried in a sandbox is kept among what callers were told.
-    events = None if options.is_sandbox else event_home(settings)
-    if events is not None:
-        events.buffer.start()
-    apart = Apart(settings.store, settings.mirror_folder)
-    plane = DataPlane(
-        stores,
-        events=events,
-        is_sandbox=options.is_sandbox,
-        prepare=apart.run,
-        pair=apart.pair,
-        rest_seconds=_LEDGER_RESTS_SECONDS,
-        cache=cache,
-        feature_seconds=settings.feature_ttl_seconds,
-        rows=block_files(settings.rows_folder, row_bytes),
-        also_degraded=counts.degraded,
-    )
+    plane = open_plane(settings, stores, is_sandbox=options.is_sandbox, also_degraded=counts.degraded)
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     app = create_app(plane, callers)
@@ -161,7 +138,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     revising = None if options.is_sandbox else Revising(settings.revisions_folder, settings.home, plane.clock)
     add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
-    add_feedback(app, plane, callers, kept, None if events is None else events.known)
+    add_feedback(app, plane, callers, kept, None if plane.events is None else plane.events.known)
     config = uvicorn.Config(
         app,
         options.host,
