@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from forecast_assets.core.wording import counted
+from forecast_assets.operations.stream_ingesting import StreamIngested
+from forecast_assets.presentation.state import findings_text
 from forecast_assets.presentation.text import table
 from resources.operational.stream_letters import StreamLetter
 
@@ -36,6 +38,16 @@ def stream_letter_text(letter: StreamLetter) -> str:
         f"received {letter.received_at}\nWhy: {letter.reason}\nKey: {letter.key}\nHeaders:\n{headers}\n"
         f"Value:\n{value}{left}"
     )
+
+
+def stream_ingested_text(done: StreamIngested) -> str:
+    """Return what became of a batch of messages, in a line; and what somebody should look at."""
+    entries = [str(each.sequence) for each in done.outcomes if each.sequence is not None]
+    recorded = f"ledger entry {', '.join(entries)}" if entries else "nothing new"
+    letters = f"; {counted(done.letters, 'dead letter')}: forecast-assets stream dead-letters" if done.letters else ""
+    findings = [finding for outcome in done.outcomes for finding in outcome.findings]
+    found = f"\n{findings_text(findings)}" if findings else ""
+    return f"{counted(done.messages, 'message')}, {counted(done.records, 'record')}: {recorded}{letters}.{found}"
 
 
 def _shortened(text: str) -> str:

@@ -4,14 +4,12 @@ What belongs here: wiring stores, keys, broker and door, and running them. What 
 """
 
 import logging
-import signal
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event
-from types import FrameType
 
+from forecast_assets.core.signals import stopped_by_signals
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.dataplane.warming import Warming
@@ -72,16 +70,3 @@ def run_stream(settings: Settings, broker: Broker, options: StreamOptions, echo:
         answering.run(stopped)
     done = answering.counts
     echo(f"{done.answered:,} answers, {done.dead_lettered:,} dead letters.")
-
-
-def stopped_by_signals() -> Event:
-    """Return what SIGTERM or Ctrl-C sets; the second of them ends the process as usual."""
-    stopped = Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        stopped.set()
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return stopped
