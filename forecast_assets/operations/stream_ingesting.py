@@ -163,6 +163,8 @@ class ObservationStream:
                 f"Topics of the feeds {first_ten(unknown)} cannot be read.",
                 remedy=f"Name some of {first_ten(STREAMED)}.",
             )
+        # A source that cannot be is refused now, and not with the first batch.
+        self._read(options.feeds[0], [])
         self.group: Final = f"{prefix}.ingesting.{options.source.name}"
         self._subscription: Subscription | None = None
 
