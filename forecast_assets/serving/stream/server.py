@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from forecast_assets.core.signals import stopped_by_signals
+from forecast_assets.core.wording import counted
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.dataplane.warming import Warming
@@ -69,4 +70,4 @@ def run_stream(settings: Settings, broker: Broker, options: StreamOptions, echo:
         echo(f"Answering {topics.requests} on {topics.answers}, by {broker.place}. Stop with Ctrl-C.")
         answering.run(stopped)
     done = answering.counts
-    echo(f"{done.answered:,} answers, {done.dead_lettered:,} dead letters.")
+    echo(f"{counted(done.answered, 'answer')}, {counted(done.dead_lettered, 'dead letter')}.")
