@@ -105,16 +105,19 @@ def ingest(
         reading.run(stopped_by_signals(), lambda done: click.echo(stream_ingested_text(done)))
 
 
-@stream.group("dead-letters", invoke_without_command=True, epilog=examples("forecast-assets stream dead-letters"))
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="How many, newest first.")
-@click.pass_context
-def dead_letters(context: click.Context, limit: int) -> None:
-    """List messages that could not be worked off, the newest first, each with the reason."""
-    if context.invoked_subcommand is None:
-        from forecast_assets.presentation.stream import stream_letters_text
+@stream.group("dead-letters")
+def dead_letters() -> None:
+    """Messages that could not be worked off, each with the reason."""
 
-        letters = _letters()
-        click.echo(stream_letters_text(letters.newest(limit), letters.count()))
+
+@dead_letters.command("list", epilog=examples("forecast-assets stream dead-letters list"))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="How many at most.")
+def list_letters(limit: int) -> None:
+    """List them, the newest first."""
+    from forecast_assets.presentation.stream import stream_letters_text
+
+    letters = _letters()
+    click.echo(stream_letters_text(letters.newest(limit), letters.count()))
 
 
 @dead_letters.command("show", epilog=examples("forecast-assets stream dead-letters show 7"))

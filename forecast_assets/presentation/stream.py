@@ -44,7 +44,9 @@ def stream_ingested_text(done: StreamIngested) -> str:
     """Return what became of a batch of messages, in a line; and what somebody should look at."""
     entries = [str(each.sequence) for each in done.outcomes if each.sequence is not None]
     recorded = f"ledger entry {', '.join(entries)}" if entries else "nothing new"
-    letters = f"; {counted(done.letters, 'dead letter')}: forecast-assets stream dead-letters" if done.letters else ""
+    letters = (
+        f"; {counted(done.letters, 'dead letter')}: forecast-assets stream dead-letters list" if done.letters else ""
+    )
     findings = [finding for outcome in done.outcomes for finding in outcome.findings]
     found = f"\n{findings_text(findings)}" if findings else ""
     return f"{counted(done.messages, 'message')}, {counted(done.records, 'record')}: {recorded}{letters}.{found}"

@@ -124,7 +124,7 @@ class StreamLetters:
         if row is None:
             raise InputError(
                 f"There is no dead letter {letter_id} of the stream.",
-                remedy=Sentence("See which there are: ", Action("stream dead-letters"), "."),
+                remedy=Sentence("See which there are: ", Action("stream dead-letters list"), "."),
                 letter_id=letter_id,
             )
         return _read(tuple(row))

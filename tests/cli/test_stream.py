@@ -80,7 +80,7 @@ def test_requests_are_answered_and_observations_ingested_until_it_is_told_to_sto
         caller.close()
         broker.close()
     monkeypatch.setenv("FORECAST_ASSETS_HOME", str(home))
-    listed = CliRunner().invoke(cli, ["stream", "dead-letters"]).output
+    listed = CliRunner().invoke(cli, ["stream", "dead-letters", "list"]).output
     assert "2 dead letters." in listed
     assert "t.observations.sales" in listed
     shown = CliRunner().invoke(cli, ["stream", "dead-letters", "show", "1"]).output
@@ -94,5 +94,7 @@ def test_without_a_broker_it_says_what_to_set(tmp_path: Path, monkeypatch: pytes
         result = CliRunner().invoke(cli, ["stream", *command])
         assert isinstance(result.exception, InputError)
         assert "FORECAST_ASSETS_BROKER" in str(result.exception)
-    assert "No message of the stream was left over." in CliRunner().invoke(cli, ["stream", "dead-letters"]).output
+    assert (
+        "No message of the stream was left over." in CliRunner().invoke(cli, ["stream", "dead-letters", "list"]).output
+    )
     assert isinstance(CliRunner().invoke(cli, ["stream", "dead-letters", "show", "5"]).exception, InputError)

@@ -57,6 +57,12 @@ class StreamCaller:
         assert len(self.of(topic)) >= count, (topic, len(self.of(topic)), count)
         return self.of(topic)
 
+    def drained(self) -> list[ReceivedMessage]:
+        """Return all answers that are there, those that came again too."""
+        while new := self._reader.poll(500, 0.1):
+            self.found += new
+        return self.of(TOPICS.answers)
+
     def of(self, topic: str) -> list[ReceivedMessage]:
         return [each for each in self.found if each.topic == topic]
 

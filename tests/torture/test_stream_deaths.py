@@ -107,7 +107,7 @@ def test_whoever_dies_wherever_no_answer_is_lost_and_repeats_are_equal(
         deaths += 1
     assert deaths >= DEATHS
     bodies = defaultdict[str, set[bytes]](set)
-    for each in caller.wait(asked):
+    for each in caller.drained():
         bodies[each.headers["x-request-id"]].add(each.value)
     assert set(bodies) == {f"r-{at}" for at in range(asked)}
     assert {len(each) for each in bodies.values()} == {1}
