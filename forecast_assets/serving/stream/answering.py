@@ -38,6 +38,8 @@ from resources.operational.stream_letters import StreamLetters
 # A request waits so long for others to come with it.
 _POLL_SECONDS: Final = 0.005
 _IDLE_SECONDS: Final = 0.1
+# What is ready within so long is kept, handed over and noted together: most of what that costs is the same for many.
+_TOGETHER_SECONDS: Final = 0.02
 _FULL_SECONDS: Final = 0.05
 _FIRST_REST_SECONDS: Final = 0.2
 _LONGEST_REST_SECONDS: Final = 10.0
@@ -153,7 +155,7 @@ class Answering:
         self._pending: list[_Pending] = []
         self._unnoted: defaultdict[tuple[str, int], deque[_Pending]] = defaultdict(deque)
         self._reading, self._handing = _Rest(), _Rest()
-        self._forgets_at = 0.0
+        self._forgets_at = self._settles_at = 0.0
 
     def run(self, stopped: Event) -> None:
         """Answer until told to stop; then answer what is under way, and leave the group.
@@ -226,9 +228,12 @@ class Answering:
 
     def _settle(self) -> None:
         """Keep what is answered, hand it over, and note it; where that fails, all of it again after a rest."""
-        ready = [*self._in_order()]
-        if not ready or not self._handing.is_over:
+        if monotonic() < self._settles_at or not self._handing.is_over:
             return
+        ready = [*self._in_order()]
+        if not ready:
+            return
+        self._settles_at = monotonic() + _TOGETHER_SECONDS
         try:
             self._hand_over(ready)
         except StorageError as error:
