@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak fire-drill check format bench bench-accuracy bench-real bench-scaling bench-m5 \
-	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving bench-outbox bench-telemetry bench-bi lock clean
+	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving bench-outbox bench-stream bench-telemetry bench-bi lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,7 +87,7 @@ test: $(READY_DEV) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(READY_DEV) ## the ledger under kills, faults, corruption and crowds, at full length (up to an hour)
-	@TORTURE=full $(BIN)/python -m pytest tests/torture tests/serving/rpc/test_same_questions.py \
+	@TORTURE=full $(BIN)/python -m pytest tests/torture tests/serving/rpc/test_same_questions.py tests/serving/stream/test_same_questions.py \
 		tests/serving/api/test_openapi_contract.py tests/serving/api/test_broken_requests.py -n 2 --dist worksteal -o timeout=7200 --durations=20
 
 fire-drill: $(READY_DEV) ## inject faults one by one: is each told within a minute, explained, mended and over? (20 minutes)
@@ -107,7 +107,7 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-demo bench-score bench-what-if bench-serving bench-outbox bench-telemetry bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-anomalies bench-accuracy ## all measurements, one after the other
+bench: bench-demo bench-score bench-what-if bench-serving bench-outbox bench-stream bench-telemetry bench-ledger bench-real bench-scaling bench-m5 bench-paths bench-evidence bench-drift bench-anomalies bench-accuracy ## all measurements, one after the other
 
 bench-accuracy: $(READY_DEV) ## what models reach beside what they must: accuracy, bias, speed (FAMILIES="...", FULL=1, M5=FOLDER)
 	@$(BIN)/python -m bench.accuracy $(if $(FAMILIES),--families $(FAMILIES)) $(if $(FULL),--full) $(if $(M5),--m5 $(M5))
@@ -135,6 +135,9 @@ bench-serving: $(READY_DEV) ## measure the service under load at 50,000 series (
 
 bench-telemetry: $(READY_DEV) ## measure what traces and figures cost a run and an answer, on and off in turns; exit code 1 if a goal is missed
 	@$(BIN)/python -m bench.telemetry
+
+bench-stream: $(READY_DEV) ## measure requests, deaths and a million records through a broker (HOME_FOLDER=... for runs that are there); exit code 1 if a goal is missed (needs FreshRetailNet)
+	@$(BIN)/python -m bench.stream $(if $(HOME_FOLDER),--home $(HOME_FOLDER))
 
 bench-bi: $(READY_DEV) ## Apache Superset on a copy of the same data, while a revision is published; exit code 1 if a chart differs (SERVE=1 to look)
 	@$(BIN)/python -m bench.superset --publish --environment $(SUPERSET) $(if $(SERVE),--serve)

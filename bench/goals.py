@@ -13,6 +13,7 @@ FORMATS = {
     "seconds": "{:.0f} s",
     "tenths": "{:.1f} s",
     "ms": "{:.0f} ms",
+    "tenths of ms": "{:.1f} ms",
     "rows/s": "{:,.0f} rows/s",
     "GB": "{:.2f} GB",
     "plain": "{:.4f}",

@@ -157,6 +157,13 @@ class Settings(BaseSettings):
         repr=False,
         description="what requests to webhooks are signed with, as Standard Webhooks has it: whsec_ and base64",
     )
+    stream_answer_days: int = Field(
+        8,
+        ge=1,
+        le=365,
+        description="days that answers of the stream are kept, so that the same request has the same one; at least as "
+        "long as the broker has requests",
+    )
 
     event_store: str | None = Field(
         None,
@@ -325,6 +332,11 @@ class Settings(BaseSettings):
     def traces_path(self) -> Path:
         """Which trace each run was made in, and how long its parts took."""
         return self.home.expanduser().absolute() / "operational" / "traces.sqlite"
+
+    @property
+    def stream_path(self) -> Path:
+        """What the stream has answered of late, and messages that it could not work off."""
+        return self.home.expanduser().absolute() / "operational" / "stream.sqlite"
 
     @property
     def events_path(self) -> Path:

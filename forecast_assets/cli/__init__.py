@@ -38,6 +38,7 @@ from forecast_assets.cli import (
     runs,
     serving,
     store,
+    stream,
     support,
     views,
 )
@@ -115,8 +116,8 @@ def cli() -> None:
 
 for _module in (
     runs, corrections, overrides, ingestion, models, policies, challengers, calibration, backtests, views, accuracy,
-    reviews, drift, anomalies, mirror, copies, outbox, store, backups, replays, serving, support, events,
-    feedback, health, metrics,
+    reviews, drift, anomalies, mirror, copies, outbox, store, backups, replays, serving, stream, support,
+    events, feedback, health, metrics,
 ):  # fmt: skip
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -46,6 +46,8 @@ class Batch:
             that the feed got later (`LATER_COLUMNS`) may be left out, and are null then.
         delivery: What came in one piece. Within it a missing day is an error, also where it arrives as several batches;
             between two deliveries of a source it may still come.
+        comes_in_pieces: Whether it was cut from a stream wherever that had come to: a day that it lacks may come with
+            the next one.
         listed_days: Of sales that list only what was sold, so that silence means zero: how long after its last sale an
             article is still listed (history.silence). None where a missing row is a gap.
         row_numbers: [rows] number of each row in its file, as people count; None where the reader does not say.
@@ -75,6 +77,7 @@ class Batch:
     days_aside: pl.DataFrame | None = None
     derived: tuple[str, ...] = ()
     far_values: Literal["accept", "quarantine", "refuse"] = "accept"
+    comes_in_pieces: bool = False
 
     def __post_init__(self) -> None:
         if self.feed not in FEEDS:

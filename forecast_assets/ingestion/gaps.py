@@ -40,7 +40,9 @@ def runs_of(batch: Batch) -> pl.DataFrame:
     if batch.days_aside is not None:
         # Something was said of these days, and a run waits for it; that is another matter than a hole.
         days = pl.concat([days, batch.days_aside.select(days.columns)]).unique()
-    return _runs(days).with_columns(source=pl.lit(batch.source), delivery=pl.lit(batch.delivery)).select(list(_RUNS))
+    # Of a piece of a stream every run is a delivery of its own: what is between two may still come.
+    delivery = pl.format("{} {}", pl.lit(batch.delivery), "first") if batch.comes_in_pieces else pl.lit(batch.delivery)
+    return _runs(days).with_columns(source=pl.lit(batch.source), delivery=delivery).select(list(_RUNS))
 
 
 def joined(runs: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ What belongs here: the order in which batches are judged, written and recorded, 
 What does not: the rules themselves (``sources.intake``), reading sources, or Dagster.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import length_hint
 from typing import Final
@@ -20,7 +20,7 @@ from forecast_assets.ingestion.intake import BatchExpectations, BatchVerdict, Ex
 from forecast_assets.ingestion.quarantine import Sifted, sift
 from forecast_assets.ingestion.repeats import Repeats
 from forecast_assets.ingestion.stored_rows import NO_STORED_ROWS, StoredRows
-from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord, ReadRange
 from resources.ledger.entries.retract import Retraction
 from resources.stores.observations import ObservationStore
 
@@ -174,6 +174,7 @@ def ingest_batches(
     progress: Progress,
     by: str = "",
     reason: str = "",
+    read: Sequence[ReadRange] = (),
 ) -> IngestOutcome:
     """Judge, write and record batches; nothing becomes visible unless all are in order.
 
@@ -187,6 +188,7 @@ def ingest_batches(
         progress: Called with stage, done and total.
         by: Who decided, where a person says it rather than a source.
         reason: Why, likewise.
+        read: Messages that they were made from.
 
     Raises:
         ContractError: With every error of every batch.
@@ -197,7 +199,7 @@ def ingest_batches(
         ingest.take(batch)
     ingest.findings += [*ingest.expectations.finish(), *ingest.intake.finish()]
     require_no_errors(ingest.findings)
-    recorded = store.record(ingest.written, judged_at=ingest.judged_at, by=by, reason=reason)
+    recorded = store.record(ingest.written, judged_at=ingest.judged_at, by=by, reason=reason, read=read)
     return IngestOutcome(
         tuple(batch for batch in recorded.added if spoken_feed(batch.feed) == batch.feed),
         (*ingest.known, *(batch for batch in recorded.known if spoken_feed(batch.feed) == batch.feed)),

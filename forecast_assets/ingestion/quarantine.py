@@ -53,7 +53,8 @@ def sift(batch: Batch, last_day: date, further: Iterable[Reason] = ()) -> Sifted
     """
     if batch.quarantine is None or dict(batch.frame.schema) != batch.contract.schema or batch.frame.is_empty():
         return Sifted(batch)
-    reasons = _reasons(batch, [*_of_rules(batch, last_day), *further])
+    repeated = (batch.frame.select(batch.contract.key).is_duplicated(), "its key comes more than once")
+    reasons = _reasons(batch, [*_of_rules(batch, last_day), repeated, *further])
     is_bad = reasons.is_not_null()
     if not is_bad.any():
         return Sifted(batch)
@@ -68,6 +69,16 @@ def sift(batch: Batch, last_day: date, further: Iterable[Reason] = ()) -> Sifted
         findings=(*(each for each in batch.findings if not _is_settled(each)), _finding(batch, aside)),
     )
     return Sifted(left, aside)
+
+
+def broken_rules(batch: Batch, last_day: date) -> pl.Series:
+    """[rows] What is wrong with each row by itself, in words; null where nothing is.
+
+    Args:
+        batch: Its frame has the contract's columns and types.
+        last_day: The last day that has begun anywhere.
+    """
+    return _reasons(batch, _of_rules(batch, last_day))
 
 
 def _is_settled(finding: FeedFinding) -> bool:
@@ -93,7 +104,6 @@ def _of_rules(batch: Batch, last_day: date) -> list[Reason]:
     broken = frame.select(**asked) if asked else pl.DataFrame()
     return [
         *((broken[words], words) for words in asked),
-        (frame.select(batch.contract.key).is_duplicated(), "its key comes more than once"),
         (is_in_the_future(batch, last_day), "its day has not been yet"),
         (is_far_from_all_others(batch), "its day is years away from all others of its file"),
         (is_known_too_early(batch), "known before its day began"),

@@ -19,6 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ForecastAssetsError, InputError, RefusedError
+from forecast_assets.operations.home_broker import required_broker
 from forecast_assets.settings import Settings
 from resources.broker.broker import Subscription
 from resources.operational.alerts import CLOSED, OPENED, Alert
@@ -118,9 +119,7 @@ def home_destinations(settings: Settings) -> list[EventDestination]:
     """
     found = list[EventDestination]()
     if settings.broker is not None:
-        from resources.broker.kafka import KafkaBroker
-
-        found.append(BrokerDestination(KafkaBroker(settings.broker, settings.broker_options), settings.topic_prefix))
+        found.append(BrokerDestination(required_broker(settings), settings.topic_prefix))
     return [*found, *(WebhookDestination(url, settings.webhook_secret) for url in settings.webhooks)]
 
 
@@ -322,11 +321,7 @@ def listen_to_events(
         DeliveryError: If it does not answer.
         IntegrityError: If somebody else writes to its topics.
     """
-    if settings.broker is None:
-        raise InputError("This home has no broker.", remedy="Set FORECAST_ASSETS_BROKER=HOST:PORT.")
-    from resources.broker.kafka import KafkaBroker
-
-    broker = KafkaBroker(settings.broker, settings.broker_options)
+    broker = required_broker(settings)
     topics = [event_topic(settings.topic_prefix, stream) for stream in STREAMS]
     yield from take_events(broker.subscribe(topics, group), EventInbox(inbox), ends_when_quiet=ends_when_quiet)
 

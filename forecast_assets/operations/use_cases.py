@@ -50,7 +50,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.training.stage import require_free
 from resources.catalogue.build import refresh_catalogue
 from resources.ledger.entries.challenge import Challenge
-from resources.ledger.entries.ingest import BatchRecord
+from resources.ledger.entries.ingest import BatchRecord, ReadRange
 from resources.ledger.entries.publish import Publication
 from resources.ledger.present import present, present_of_days
 from resources.store.blobs import translated
@@ -171,22 +171,31 @@ class UseCases(ABC):
 
     # --- ingest ---
 
-    def ingest(self, batches: Iterable[Batch]) -> IngestOutcome:
+    def ingest(self, batches: Iterable[Batch], read: Sequence[ReadRange] = ()) -> IngestOutcome:
         """Check, store and record batches; nothing becomes visible unless all are in order.
 
         Args:
             batches: What a reader returns; made one by one, so that only one is in memory, if the reader does so.
+            read: Messages that they were made from.
 
         Raises:
             ContractError: With everything that is wrong with any of the batches.
         """
-        return self._ingested(batches)
+        return self._ingested(batches, read=read)
 
-    def _ingested(self, batches: Iterable[Batch], *, by: str = "", reason: str = "") -> IngestOutcome:
+    def _ingested(
+        self, batches: Iterable[Batch], *, by: str = "", reason: str = "", read: Sequence[ReadRange] = ()
+    ) -> IngestOutcome:
         expect = partial(_unexpected, self.settings.expectations_folder)
         with outermost("ingest") as now:
             outcome = ingest_batches(
-                batches, self.stores.observations, expect=expect, progress=self.progress, by=by, reason=reason
+                batches,
+                self.stores.observations,
+                expect=expect,
+                progress=self.progress,
+                by=by,
+                reason=reason,
+                read=read,
             )
             now.note(batches_added=len(outcome.added), batches_known=len(outcome.known))
         return replace(outcome, notes=(*outcome.notes, *self.show_batches(outcome.added)))

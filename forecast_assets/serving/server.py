@@ -18,19 +18,18 @@ from typing import Final
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from forecast_assets.operations.prediction_events import event_home
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.api.metrics_route import add_metrics
 from forecast_assets.serving.api.override_routes import add_overrides
-from forecast_assets.serving.dataplane.apart import Apart
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.dataplane.service_metrics import service_collector
 from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
+from forecast_assets.serving.opening import open_plane
 from forecast_assets.serving.pages.door import PlannersDoor
 from forecast_assets.serving.pages.planning import add_planning
 from forecast_assets.serving.pages.revising import Revising
@@ -41,11 +40,9 @@ from forecast_assets.telemetry.collectors import home_collectors
 from forecast_assets.telemetry.logs import start_logs
 from forecast_assets.telemetry.request_metrics import RequestMetrics
 from forecast_assets.telemetry.starting import listening
-from resources.feature_cache.cache import feature_cache
 from resources.operational.api_keys import ApiKeys
 from resources.operational.feedback import FeedbackStore
 from resources.operational.saved_filters import SavedFilters
-from resources.row_cache.block_files import block_files
 from resources.stores.home import open_stores
 
 # What is being answered when the process is told to stop has so long.
@@ -54,8 +51,6 @@ _LAST_ANSWERS_SECONDS: Final = 10
 GRACE_SECONDS: Final = 3.0
 # A caller waits so long for another one's feedback to be written.
 _FEEDBACK_WAITS_SECONDS: Final = 5.0
-# A publication is seen after so long at the latest.
-_LEDGER_RESTS_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -137,27 +132,9 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
         echo: Says where it listens.
     """
     start_logs(settings.log_format, logging.INFO if options.log_requests else logging.WARNING)
-    # A sandbox writes nothing below the home.
-    feature_bytes, row_bytes = (0, 0) if options.is_sandbox else (settings.features_bytes, settings.rows_bytes)
-    counts, cache = RequestCounts(settings.redis), feature_cache(settings.redis, settings.features_path, feature_bytes)
+    counts = RequestCounts(settings.redis)
     stores = open_stores(settings.store, settings.mirror_folder)
-    # Nothing that is tried in a sandbox is kept among what callers were told.
-    events = None if options.is_sandbox else event_home(settings)
-    if events is not None:
-        events.buffer.start()
-    apart = Apart(settings.store, settings.mirror_folder)
-    plane = DataPlane(
-        stores,
-        events=events,
-        is_sandbox=options.is_sandbox,
-        prepare=apart.run,
-        pair=apart.pair,
-        rest_seconds=_LEDGER_RESTS_SECONDS,
-        cache=cache,
-        feature_seconds=settings.feature_ttl_seconds,
-        rows=block_files(settings.rows_folder, row_bytes),
-        also_degraded=counts.degraded,
-    )
+    plane = open_plane(settings, stores, is_sandbox=options.is_sandbox, also_degraded=counts.degraded)
     keys = ApiKeys(settings.operational_path)
     callers = Callers(keys, lambda: datetime.now(UTC), counts=counts)
     registry = CollectorRegistry(auto_describe=False)
@@ -171,7 +148,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     filters = None if options.is_sandbox else SavedFilters(settings.operational_path)
     add_planning(app, desk, PlannersDoor(callers, desk.is_open, settings.dagster_url), revising, filters)
     kept = FeedbackStore(settings.operational_path, _FEEDBACK_WAITS_SECONDS)
-    add_feedback(app, plane, callers, kept, None if events is None else events.known)
+    add_feedback(app, plane, callers, kept, None if plane.events is None else plane.events.known)
     config = uvicorn.Config(
         app,
         options.host,

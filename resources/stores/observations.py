@@ -19,7 +19,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import ChangedFileError, NotReadyError, first_ten
 from forecast_assets.core.numbering import has_repeated_keys
 from forecast_assets.core.spans import concerns
-from resources.ledger.entries.ingest import INGEST, Batches, BatchRecord, Ingest
+from resources.ledger.entries.ingest import INGEST, Batches, BatchRecord, Ingest, ReadRange
 from resources.ledger.entries.retract import RETRACT, Retraction, Retractions
 from resources.ledger.log import Ledger
 from resources.store.blobs import BlobStore, sha256
@@ -112,7 +112,13 @@ class ObservationStore:
         return record, data
 
     def record(
-        self, batches: Sequence[BatchRecord], *, judged_at: int | None = None, by: str = "", reason: str = ""
+        self,
+        batches: Sequence[BatchRecord],
+        *,
+        judged_at: int | None = None,
+        by: str = "",
+        reason: str = "",
+        read: Sequence[ReadRange] = (),
     ) -> IngestReport:
         """Make batches visible in one ledger entry; those already there are left alone.
 
@@ -124,6 +130,7 @@ class ObservationStore:
                 not compared.
             by: Who decided, where a person says it rather than a source.
             reason: Why, likewise.
+            read: Messages that they were made from.
 
         Raises:
             LostRaceError: If since then another ingest recorded something else of a feed, a source and days of theirs.
@@ -133,7 +140,7 @@ class ObservationStore:
         added = tuple(batch for batch in batches if batch.batch_id not in present)
         if not added:
             return IngestReport((), known, None)
-        ingest = Ingest(added, self._start(added), by=by, reason=reason)
+        ingest = Ingest(added, self._start(added), by=by, reason=reason, read=tuple(read))
         admit = partial(INGEST.admit, ingest, judged_at=judged_at)
         concerns(*(f"ingest/{batch.batch_id}" for batch in added))
         entry = self._ledger.append(INGEST.name, INGEST.body(ingest), admit, names=[batch.path for batch in added])

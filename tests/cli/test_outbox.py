@@ -37,7 +37,7 @@ def test_without_destinations_it_says_how_to_name_one(command: Call, stores: Sto
     code, said = command("status")
     assert (code, "has told nobody anything yet" in said) == (0, True)
     code, said = command("listen", "--inbox", "x.sqlite")
-    assert (code, "This home has no broker" in said) == (2, True)
+    assert (code, "No broker is set" in said) == (2, True)
 
 
 def test_the_table_itself_is_read_without_any_broker(command: Call, stores: Stores, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from forecast_assets.core.actions import Action, Sentence
 from forecast_assets.core.errors import NotAllowedError, NotAuthenticatedError, TooManyRequestsError
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.access.roles import Right, may, roles_with
+from forecast_assets.serving.dataplane.answered import Viewer
 from resources.operational.api_keys import ApiKey, ApiKeys
 
 # A key that is revoked is refused after so long at the latest: no request waits for a database that often.
@@ -38,6 +39,11 @@ class Caller:
     key_id: str
     name: str
     role: str
+
+
+def viewer_of(caller: Caller) -> Viewer:
+    """Return which prediction events a caller may see: its own, or with the right of support all."""
+    return Viewer(caller.key_id, sees_all=may(caller.role, Right.SUPPORT))
 
 
 class Callers:

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from forecast_assets import __version__
-from forecast_assets.serving.access.callers import Caller, Callers
-from forecast_assets.serving.access.roles import Right, may
+from forecast_assets.serving.access.callers import Caller, Callers, viewer_of
+from forecast_assets.serving.access.roles import Right
 from forecast_assets.serving.api import answers
 from forecast_assets.serving.api.document import WITH_BODY, WITH_KEY, DocumentedApi, name_of, outcomes
 from forecast_assets.serving.api.guards import Guards
@@ -25,16 +24,21 @@ from forecast_assets.serving.api.rendering import (
     MEDIA_TYPES,
     NEXT_PAGE,
     Format,
-    compared_document,
-    json_rows,
+    document_response,
     rows_response,
-    tables_response,
-    written_response,
 )
 from forecast_assets.serving.api.rights import allowed
-from forecast_assets.serving.dataplane.answered import Viewer, is_event_id
+from forecast_assets.serving.dataplane.answered import is_event_id
 from forecast_assets.serving.dataplane.events import RequestContext
 from forecast_assets.serving.dataplane.plane import DataPlane
+from forecast_assets.serving.messages.documents import (
+    compared_document,
+    explained_document,
+    history_document,
+    predicted_document,
+    stored_told,
+    versions_document,
+)
 from forecast_assets.serving.messages.queries import CompareBody, EventsQuery, HistoryQuery, PredictBody, StoredQuery
 from forecast_assets.telemetry.request_metrics import RequestMetrics
 
@@ -105,10 +109,6 @@ def _closing(plane: DataPlane) -> Any:
     return lifespan
 
 
-def _viewer(caller: Caller) -> Viewer:
-    return Viewer(caller.key_id, sees_all=may(caller.role, Right.SUPPORT))
-
-
 def _add_health(app: FastAPI, plane: DataPlane) -> None:
     @app.get(
         "/health/live",
@@ -152,8 +152,7 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         )
         def read(asked: Annotated[FormattedQuery, Query()]) -> Response:
             answer = plane.stored(asked.question(product))
-            told = {"runs": [asdict(run) for run in answer.runs], "next_page": answer.next_page}
-            return rows_response(answer.rows, told, asked.format)
+            return rows_response(answer.rows, stored_told(answer), asked.format)
 
     stored(
         "forecasts",
@@ -179,7 +178,7 @@ def _add_stored(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         responses=outcomes(answers.VersionsAnswer, "All of them", *WITH_KEY),
     )
     def versions() -> Response:
-        return JSONResponse({"versions": [asdict(each) for each in plane.versions()], "channels": plane.channels()})
+        return document_response(versions_document(plane.versions(), plane.channels()))
 
 
 def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
@@ -193,8 +192,8 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     )
     def explain(prediction_id: Annotated[str, _ROW_OR_EVENT], caller: Annotated[Caller, reader]) -> Response:
         if is_event_id(prediction_id):
-            return JSONResponse(plane.event(prediction_id, _viewer(caller)))
-        return JSONResponse(jsonable_encoder(asdict(plane.explain(prediction_id))))
+            return JSONResponse(plane.event(prediction_id, viewer_of(caller)))
+        return document_response(explained_document(plane.explain(prediction_id)))
 
     @app.get(
         "/v1/history",
@@ -204,10 +203,8 @@ def _add_told(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     )
     def history(asked: Annotated[HistoryQuery, Query()], caller: Annotated[Caller, reader]) -> Response:
         found = plane.history(asked.question())
-        told: dict[str, Any] = {"sales_units": found.sales_units, "out_of_stock_share": found.out_of_stock_share}
-        answers = plane.told(asked.store_id, asked.sku_id, asked.target_date, _viewer(caller))
-        told["warnings"] = list(answers.warnings)
-        return tables_response(jsonable_encoder(told), {"rows": found.rows, "events": answers.rows})
+        told = plane.told(asked.store_id, asked.sku_id, asked.target_date, viewer_of(caller))
+        return document_response(history_document(found, told))
 
 
 def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
@@ -221,25 +218,9 @@ def _add_predicted(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
     )
     def predict(asked: PredictBody, request: Request, caller: Annotated[Caller, planner]) -> Response:
         recorded = plane.predict(asked.question(), _context(request, caller, asked))
-        found = recorded.predicted
         # Of few values: approved ones, but where anything may be tried.
-        request.scope["use"] = "sandbox" if plane.is_sandbox else found.use
-        # The disk takes the event while the tables are written.
-        tables = {
-            name: json_rows(rows)
-            for name, rows in (
-                ("forecasts", found.forecasts), ("risks", found.risks), ("explanations", found.explanations)
-            )
-        }  # fmt: skip
-        told = {
-            "use": found.use,
-            "run": asdict(found.run),
-            "degraded": found.is_degraded,
-            "held": list(found.held),
-            "warnings": list(found.warnings),
-            "event": {"id": recorded.event.event_id, "status": recorded.event.status},
-        }
-        return written_response(told, tables)
+        request.scope["use"] = "sandbox" if plane.is_sandbox else recorded.predicted.use
+        return document_response(predicted_document(recorded))
 
 
 def _context(request: Request, caller: Caller, asked: PredictBody) -> RequestContext:
@@ -280,8 +261,4 @@ def _add_compared(app: FastAPI, plane: DataPlane, callers: Callers) -> None:
         responses=outcomes(answers.ComparedAnswer, "Both side by side", *WITH_BODY, 404),
     )
     def compare(asked: CompareBody) -> Response:
-        found = plane.compare(asked.question())
-        return tables_response(
-            compared_document(found),
-            {"parts": found.parts, "inputs": found.inputs, "features": found.features, "outputs": found.outputs},
-        )
+        return document_response(compared_document(plane.compare(asked.question())))

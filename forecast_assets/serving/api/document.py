@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from forecast_assets.serving.api.answer_examples import EXAMPLES
 from forecast_assets.serving.api.answers import ProblemDocument
-from forecast_assets.serving.api.problems import MEDIA_TYPE
+from forecast_assets.serving.messages.problem_documents import PROBLEM
 
 _JSON: Final = "application/json"
 _REQUEST_ID: Final = "7b1c6f0e-visit-17"
@@ -134,7 +134,7 @@ def _complete(operation: dict[str, Any]) -> None:
             named = {f"example-{at}": {"value": example} for at, example in enumerate(examples, 1)}
             response["content"][_JSON]["examples"] = named
         if int(status) in _PROBLEMS and "content" not in response:
-            response["content"] = {MEDIA_TYPE: _problem(int(status))}
+            response["content"] = {PROBLEM: _problem(int(status))}
 
 
 def _without_null(parameter: dict[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """Errors as problem details (RFC 9457): what is wrong, what to do, and facts for programs.
 
-What belongs here: which status an error has, and its document. What does not: raising any.
+What belongs here: answering with a problem. What does not: its status or document (`messages`), or raising any.
 """
 
 from collections.abc import Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,43 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from forecast_assets.core.errors import (
-    ForecastAssetsError,
-    InputError,
-    IntegrityError,
-    NotAllowedError,
-    NotAuthenticatedError,
-    NotPublishedError,
-    NotReadyError,
-    RefusedError,
-    StorageError,
-    TooManyRequestsError,
-    UnknownProductError,
-    UnknownVersionError,
-)
+from forecast_assets.core.errors import ForecastAssetsError, NotAuthenticatedError, TooManyRequestsError
+from forecast_assets.serving.messages.problem_documents import PROBLEM, problem_document, status_of, too_large_problem
 from forecast_assets.serving.messages.problems import Problem, failure_of, malformed, problem_of
-
-MEDIA_TYPE: Final = "application/problem+json"
-# What kinds of errors are to HTTP; the nearest class above an error's own counts.
-_STATUS: Final[Mapping[type[ForecastAssetsError], HTTPStatus]] = {
-    NotAuthenticatedError: HTTPStatus.UNAUTHORIZED,
-    NotAllowedError: HTTPStatus.FORBIDDEN,
-    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
-    UnknownVersionError: HTTPStatus.NOT_FOUND,
-    UnknownProductError: HTTPStatus.NOT_FOUND,
-    NotPublishedError: HTTPStatus.NOT_FOUND,
-    InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    NotReadyError: HTTPStatus.CONFLICT,
-    RefusedError: HTTPStatus.CONFLICT,
-    IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
-    ForecastAssetsError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-
-
-def status_of(kind: type[ForecastAssetsError]) -> HTTPStatus:
-    """Return the status of a kind of errors: that of the nearest class above it."""
-    return next(_STATUS[above] for above in kind.__mro__ if above in _STATUS)
 
 
 class TooLargeError(HTTPException):
@@ -76,29 +42,13 @@ def answer(
         headers: Of the answer.
     """
     scope["problem"] = problem.code
-    document = {
-        "type": f"about:blank#{problem.code}",
-        "title": status.phrase,
-        "status": int(status),
-        "code": problem.code,
-        "detail": problem.detail,
-        "remedy": problem.remedy,
-        "actions": list(problem.actions),
-        "facts": dict(problem.facts),
-        "request_id": str(scope.get("request_id", "")),
-    }
-    return JSONResponse(document, status, headers, MEDIA_TYPE)
+    document = problem_document(status, problem, str(scope.get("request_id", "")))
+    return JSONResponse(document, status, headers, PROBLEM)
 
 
 def too_large(scope: MutableMapping[str, Any], largest: int) -> JSONResponse:
     """Return the answer to a body beyond its bound, in bytes."""
-    what = Problem(
-        "too-large",
-        f"A request has at most {largest:,} bytes.",
-        "Ask for fewer series at a time.",
-        {"largest_bytes": largest},
-    )
-    return answer(scope, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+    return answer(scope, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large_problem(largest))
 
 
 def failed(scope: MutableMapping[str, Any], error: Exception) -> JSONResponse:

@@ -20,8 +20,8 @@ from forecast_assets.presentation.planning import PLANNING_STYLE, Signed, planni
 from forecast_assets.presentation.support import FORM_STYLE, asking_page, warning
 from forecast_assets.serving.access.callers import Caller, Callers
 from forecast_assets.serving.access.roles import Right, may
-from forecast_assets.serving.api.problems import status_of
 from forecast_assets.serving.messages.ids import bearer_of
+from forecast_assets.serving.messages.problem_documents import status_of
 from forecast_assets.serving.pages.signing import Sent, form_token
 
 

@@ -51,8 +51,8 @@ from forecast_assets.presentation.planning import (
 )
 from forecast_assets.presentation.support import warning
 from forecast_assets.serving.access.roles import Right
-from forecast_assets.serving.api.problems import status_of
 from forecast_assets.serving.dataplane.planning import PlanningDesk
+from forecast_assets.serving.messages.problem_documents import status_of
 from forecast_assets.serving.pages.door import PlannersDoor, Shown
 from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.signing import Sent

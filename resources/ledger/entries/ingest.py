@@ -115,6 +115,26 @@ class BatchRecord:
 
 
 @dataclass(frozen=True)
+class ReadRange:
+    """Messages of a topic that batches were made from.
+
+    Attributes:
+        topic: Of a broker.
+        partition: Of the topic.
+        first: Offset of the first message.
+        last: Offset of the last one; all between were read too.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
 class Ingest:
     """Batches were recorded together.
 
@@ -125,6 +145,7 @@ class Ingest:
         recorded_at: When, ISO 8601 in UTC.
         by: Who decided, where a person says it rather than a source; empty otherwise.
         reason: Why, likewise.
+        read: Messages that the batches were made from; nothing where they came otherwise.
     """
 
     batches: tuple[BatchRecord, ...]
@@ -133,6 +154,7 @@ class Ingest:
     recorded_at: str = ""
     by: str = ""
     reason: str = ""
+    read: tuple[ReadRange, ...] = ()
 
 
 @dataclass
@@ -179,13 +201,15 @@ class IngestKind(EntryKind[Ingest]):
             entry.recorded_at,
             entry.body.get("by", ""),
             entry.body.get("reason", ""),
+            tuple(with_known_fields(ReadRange, each) for each in entry.body.get("read", ())),
         )
 
     def body(self, record: Ingest) -> dict[str, Any]:
         """Return the JSON form; no start date where the store has one, nobody's name where a source says it."""
         start = {} if record.start_date is None else {"start_date": record.start_date.isoformat()}
         said = {name: text for name, text in (("by", record.by), ("reason", record.reason)) if text}
-        return {"batches": [batch.body() for batch in record.batches], **start, **said}
+        read = {"read": [vars(each) for each in record.read]} if record.read else {}
+        return {"batches": [batch.body() for batch in record.batches], **start, **said, **read}
 
     def fold(self, record: Ingest, state: FoldedState) -> None:
         """Keep the batches; of two ingests of the same batch at once both record it, and the first stands."""
@@ -251,8 +275,9 @@ class IngestKind(EntryKind[Ingest]):
         rows = ", ".join(f"{feed} {sum(b.rows for b in batches if b.feed == feed):,}" for feed in feeds)
         sources = ", ".join(sorted({batch.source for batch in batches}))
         first, last = min(b.first_event_date for b in batches), max(b.last_event_date for b in batches)
+        read = f"; messages: {first_ten(record.read)}" if record.read else ""
         return EntryDescription(
-            f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}",
+            f"{counted(len(batches), 'batch', 'batches')} from {sources}, {first} to {last}; rows: {rows}{read}",
             record.by,
             record.reason,
         )

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from forecast_assets.contracts import PRODUCTS
-from forecast_assets.serving.api.rendering import json_rows
+from forecast_assets.serving.messages.documents import json_rows
 
 EVERY_TYPE = pl.DataFrame(
     {
