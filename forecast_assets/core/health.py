@@ -71,6 +71,7 @@ CODES: Final[Mapping[str, FindingCode]] = _codes(
     FindingCode("event-store-down", Severity.WARNING, "the database of prediction events does not answer"),
     FindingCode("clock-behind", Severity.WARNING, "the clock is behind the newest entry of the ledger"),
     FindingCode("destination-down", Severity.WARNING, "alerts could not be handed to one of their destinations"),
+    FindingCode("broker-down", Severity.WARNING, "the message broker does not answer"),
     FindingCode("outbox-behind", Severity.WARNING, "a destination of events was not told what was recorded"),
     FindingCode("backup-old", Severity.WARNING, "the newest backup is old, and entries were recorded since"),
     FindingCode("probe-failed", Severity.WARNING, "something could not be looked at, so that nobody knows"),

@@ -10,6 +10,7 @@ has all before it. One that takes nothing keeps nobody else waiting, and gets wh
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
@@ -18,7 +19,7 @@ from typing import Final, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from forecast_assets.core.actions import Action, Sentence
-from forecast_assets.core.errors import ForecastAssetsError, InputError, RefusedError
+from forecast_assets.core.errors import DeliveryError, ForecastAssetsError, InputError, RefusedError
 from forecast_assets.operations.home_broker import required_broker
 from forecast_assets.settings import Settings
 from resources.broker.broker import Subscription
@@ -335,8 +336,10 @@ def take_events(subscription: Subscription, inbox: EventInbox, *, ends_when_quie
             if received:
                 quiet_since = time.monotonic()
                 yield from inbox.take(received)
-                # Only now: what is not in the inbox is to come again.
-                subscription.commit(received)
+                # Only now: what is not in the inbox is to come again. What cannot be noted, as while the group shares
+                # its partitions out anew, comes again too, and is known then.
+                with suppress(DeliveryError):
+                    subscription.commit(received)
     finally:
         subscription.close()
 

@@ -100,6 +100,10 @@ class Broker(Protocol):
         """
         ...
 
+    def trouble(self) -> str | None:
+        """Ask whether it answers; return what is wrong, None if nothing is."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

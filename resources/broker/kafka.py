@@ -105,6 +105,17 @@ class KafkaBroker:
             raise self._unavailable(_words(error.args[0])) from error
         return KafkaSubscription(consumer, self._unavailable)
 
+    def trouble(self) -> str | None:
+        """Ask whether it answers: see `Broker.trouble`."""
+        from confluent_kafka import KafkaException
+
+        with self._lock:
+            try:
+                self._connected().list_topics(timeout=ANSWER_SECONDS)
+            except KafkaException as error:
+                return _words(error.args[0])
+        return None
+
     def close(self) -> None:
         """Let go of connections."""
         with self._lock:

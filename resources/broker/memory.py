@@ -62,6 +62,9 @@ class MemoryBroker:
         """Join a group: see `Broker.subscribe`."""
         return MemorySubscription(self, topics, self.groups[group])
 
+    def trouble(self) -> None:
+        """Say that it answers: it is of this process."""
+
     def close(self) -> None:
         """Nothing is held: what was published stays as long as this object."""
 

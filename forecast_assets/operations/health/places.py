@@ -5,6 +5,7 @@ What belongs here: whether each is there and says what it should. What does not:
 
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from forecast_assets.core.wording import counted
 from forecast_assets.operations.backing_up import last_backup
 from forecast_assets.operations.copying import home_copy, is_copied, runs_to_copy
 from forecast_assets.operations.health.look import HomeLook, Seen, age, not_watched
+from forecast_assets.operations.home_broker import required_broker
 from forecast_assets.operations.mirroring import compare_mirror, mirror_place
 from forecast_assets.operations.outbox import home_destinations, outbox_state
 from forecast_assets.operations.prediction_events import events_store
@@ -247,6 +249,23 @@ def event_database(look: HomeLook) -> Seen:
         )
         return Seen("does not answer", (finding,))
     return Seen(f"{place} answers, events of {counted(len(days), 'day')}")
+
+
+def broker(look: HomeLook) -> Seen:
+    """Look whether the message broker answers."""
+    if look.settings.broker is None:
+        return not_watched("not set: FORECAST_ASSETS_BROKER")
+    with closing(required_broker(look.settings)) as asked:
+        trouble = asked.trouble()
+        if trouble is None:
+            return Seen(f"{asked.place} answers")
+        finding = HealthFinding(
+            "broker-down",
+            "broker",
+            f"The broker at {asked.place} does not answer ({trouble}); what there is to tell waits for it.",
+            Sentence("Start it again, or mend access; then: ", Action("outbox deliver"), "."),
+        )
+        return Seen("does not answer", (finding,))
 
 
 def outbox(look: HomeLook) -> Seen:

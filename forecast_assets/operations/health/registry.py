@@ -28,6 +28,7 @@ ALERTING: Final = (
     Probe("operational copy", ("copy-behind",), places.operational_copy, needs_ledger=True),
     Probe("Redis", ("redis-down",), places.redis),
     Probe("event store", ("event-store-down",), places.event_database),
+    Probe("broker", ("broker-down",), places.broker),
     Probe("destinations of events", ("outbox-behind",), places.outbox, needs_ledger=True),
     Probe("backup", ("backup-old",), places.backup, needs_ledger=True),
     Probe("clock", ("clock-behind",), punctuality.clock, needs_ledger=True),

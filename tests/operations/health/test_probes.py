@@ -17,11 +17,13 @@ from forecast_assets.operations.health import installation, places, punctuality,
 from forecast_assets.operations.health.look import HomeLook
 from forecast_assets.operations.outbox import home_outbox
 from forecast_assets.settings import Settings
+from resources.broker import kafka
 from resources.ledger.entries.judged_days import Signal
 from resources.maintenance.backup_index import BackupRecord, write_record
 from resources.outbox.event import LEDGER
 from resources.outbox.store import DestinationPosition
 from resources.stores.home import Stores, open_stores
+from tests.support.brokers import kafka_cluster, silent_address
 from tests.support.ledger_cases import anomalies, judge
 from tests.support.store_cases import CUTOFF, ingest, publish, run_key
 from tests.support.trial_cases import CHALLENGER, Said, begin, judged, measure_days, measured, with_champion
@@ -350,6 +352,15 @@ def test_a_home_that_cannot_be_written_is_a_problem(home: Stores) -> None:
 
 
 # --- who is told, and what is backed up ---
+
+
+def test_a_broker_is_asked_whether_it_answers(home: Stores) -> None:
+    assert places.broker(look(home)).words.startswith("not set")
+    with kafka_cluster() as address:
+        seen = places.broker(look(home, broker=address))
+        assert (seen.findings, seen.words) == ((), f"kafka {address} answers")
+    with patch.object(kafka, "ANSWER_SECONDS", 1.0):
+        assert told(places.broker(look(home, broker=silent_address())).findings) == ["broker-down/broker"]
 
 
 def test_a_destination_that_takes_none_is_told_after_ten_minutes_and_one_that_nobody_tells_after_thirty(

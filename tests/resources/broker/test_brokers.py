@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 
@@ -83,7 +84,9 @@ def test_every_group_gets_everything_and_members_of_one_share(broker: Broker) ->
     while monotonic() < until and not (all(parts) and parts[0] | parts[1] >= {*range(len(sent))}):
         for member, part in zip(members, parts, strict=True):
             new = member.poll(10, 0.1)
-            member.commit(new)
+            # While partitions are shared out anew nothing can be noted: it comes again.
+            with suppress(DeliveryError):
+                member.commit(new)
             part |= {int(each.value) for each in new}
         if len(sent) < 5_000:
             more = [replace(each, value=str(len(sent) + at).encode()) for at, each in enumerate(sent[:100])]
