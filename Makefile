@@ -165,6 +165,9 @@ lock: ## resolve the lock files anew (needs uv)
 	@# What runs is a part of that: uv keeps the versions of a file that it writes anew.
 	cp requirements-dev.lock requirements.lock
 	$(call resolve,--extra build -o requirements.lock)
+	@# Of images: what services of deploy/ need besides, and no tools.
+	cp requirements-dev.lock requirements-deploy.lock
+	$(call resolve,--extra build --extra postgresql --extra s3 --extra redis --extra kafka --extra otlp --extra deploy -o requirements-deploy.lock)
 
 clean: ## remove the environment; state below var/ stays
 	rm -rf $(VENV) $(MLFLOW_UI) $(SUPERSET)
