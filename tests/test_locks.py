@@ -28,7 +28,19 @@ def canonical(requirement: str) -> str:
 def wanted(*groups: str) -> set[str]:
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "deploy", "bench", "dev"}
+    assert set(extras) == {
+        "build",
+        "notebooks",
+        "postgresql",
+        "s3",
+        "redis",
+        "kafka",
+        "otlp",
+        "deploy",
+        "supervisor",
+        "bench",
+        "dev",
+    }
     return {canonical(each) for each in [*project["dependencies"], *(one for group in groups for one in extras[group])]}
 
 
@@ -49,7 +61,9 @@ def test_what_runs_is_a_part_of_what_tests_need_with_the_same_pins() -> None:
 def test_each_lock_has_what_the_project_asks_for_and_no_tools_are_among_what_runs() -> None:
     run, everything = (pins(name) for name in LOCKS)
     assert wanted("build") <= set(run)
-    assert wanted("build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "bench", "dev") <= set(everything)
+    assert wanted(
+        "build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "supervisor", "bench", "dev"
+    ) <= set(everything)
     runs_everywhere = {name for name, pin in run.items() if without_marker(pin) == pin}
     assert runs_everywhere & (wanted("notebooks", "bench", "dev") - wanted("build")) == set()
 

@@ -179,8 +179,11 @@ def test_ports_agree_between_files() -> None:
     assert SERVICES["balancer"]["ports"] == [f"127.0.0.1:{listens}:{listens}"]
     assert COMPOSE["x-product"]["environment"]["FORECAST_ASSETS_API_URL"] == f"http://balancer:{listens}"
     (location,) = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
-    assert location["grpc_server"]["port"] == port_of(SERVICES["code-location"]["command"])
-    assert location["grpc_server"]["host"] in SERVICES
+    environment = COMPOSE["x-product"]["environment"]
+    asked = {
+        name: environment[value["env"]] for name, value in location["grpc_server"].items() if name != "location_name"
+    }
+    assert asked == {"host": "code-location", "port": str(port_of(SERVICES["code-location"]["command"]))}
     source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
     assert source["url"] == "http://prometheus:9090"
     for service in SERVICES.values():
