@@ -127,6 +127,16 @@ def test_names_of_alerts_come_once_and_what_is_watched_from_outside_is_there() -
     assert any(rule["expr"].startswith("absent(") for rule in rules())
 
 
+def test_what_fires_and_what_is_silent_is_said_of_alerts_that_there_are() -> None:
+    told = [each for case in loaded("prometheus/rules_test.yaml")["tests"] for each in case["alert_rule_test"]]
+    pages = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules() if "alert" in rule}
+    assert {each["alertname"] for each in told} <= {*pages}
+    fired = [(each["alertname"], alert) for each in told for alert in each["exp_alerts"]]
+    assert len(fired) >= 10
+    for name, alert in fired:
+        assert alert["exp_annotations"]["runbook_url"] == pages[name]
+
+
 def test_every_page_for_prometheus_alone_belongs_to_an_alert() -> None:
     named = {rule["annotations"]["runbook_url"] for rule in rules() if "alert" in rule}
     pages = {str(page.relative_to(REPOSITORY)) for page in (REPOSITORY / "docs/runbooks/prometheus").glob("*.md")}
