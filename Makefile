@@ -13,7 +13,7 @@ UV ?= $(shell command -v uv 2> /dev/null)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo ui serve mlflow notebooks test torture soak fire-drill check format bench bench-accuracy bench-real bench-scaling bench-m5 \
+.PHONY: help install install-dev demo ui serve up mlflow notebooks test torture soak fire-drill check format bench bench-accuracy bench-real bench-scaling bench-m5 \
 	bench-ledger bench-demo bench-paths bench-evidence bench-drift bench-anomalies bench-score bench-what-if bench-serving bench-outbox bench-stream bench-telemetry bench-bi lock clean
 
 help: ## list the targets
@@ -60,6 +60,9 @@ ui: $(READY) ## open the Dagster UI on the same data: http://127.0.0.1:3000
 serve: $(READY) ## answer over HTTP on the same data, with calls to try: http://127.0.0.1:8000
 	@$(BIN)/forecast-assets runs | grep -q stat-1 || $(BIN)/forecast-assets demo
 	@$(BIN)/forecast-assets serve --examples
+
+up: $(READY_DEV) ## all processes of one machine: API behind a balancer, Dagster; what dies is started again, Ctrl-C stops all
+	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/up.sh
 
 # All of MLflow needs an older pyarrow than the product: it has an environment of its own, of the same release.
 MLFLOW_UI := $(VENV)-mlflow
@@ -164,10 +167,13 @@ resolve = uv pip compile --universal --python-version 3.11 --generate-hashes --n
 	--no-annotate --no-strip-extras pyproject.toml $(1)
 
 lock: ## resolve the lock files anew (needs uv)
-	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra postgresql --extra s3 --extra redis --extra kafka --extra otlp --extra dev -o requirements-dev.lock)
+	$(call resolve,--upgrade --extra build --extra notebooks --extra bench --extra postgresql --extra s3 --extra redis --extra kafka --extra otlp --extra supervisor --extra dev -o requirements-dev.lock)
 	@# What runs is a part of that: uv keeps the versions of a file that it writes anew.
 	cp requirements-dev.lock requirements.lock
 	$(call resolve,--extra build -o requirements.lock)
+	@# Of images: what services of deploy/ need besides, and no tools.
+	cp requirements-dev.lock requirements-deploy.lock
+	$(call resolve,--extra build --extra postgresql --extra s3 --extra redis --extra kafka --extra otlp --extra deploy -o requirements-deploy.lock)
 
 clean: ## remove the environment; state below var/ stays
 	rm -rf $(VENV) $(MLFLOW_UI) $(SUPERSET)

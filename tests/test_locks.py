@@ -9,6 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 LOCKS = "requirements.lock", "requirements-dev.lock"
+OF_IMAGES = "requirements-deploy.lock"
 _NAME = re.compile(r"^[A-Za-z0-9._-]+")
 
 
@@ -27,7 +28,19 @@ def canonical(requirement: str) -> str:
 def wanted(*groups: str) -> set[str]:
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "bench", "dev"}
+    assert set(extras) == {
+        "build",
+        "notebooks",
+        "postgresql",
+        "s3",
+        "redis",
+        "kafka",
+        "otlp",
+        "deploy",
+        "supervisor",
+        "bench",
+        "dev",
+    }
     return {canonical(each) for each in [*project["dependencies"], *(one for group in groups for one in extras[group])]}
 
 
@@ -48,12 +61,23 @@ def test_what_runs_is_a_part_of_what_tests_need_with_the_same_pins() -> None:
 def test_each_lock_has_what_the_project_asks_for_and_no_tools_are_among_what_runs() -> None:
     run, everything = (pins(name) for name in LOCKS)
     assert wanted("build") <= set(run)
-    assert wanted("build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "bench", "dev") <= set(everything)
+    assert wanted(
+        "build", "notebooks", "postgresql", "s3", "redis", "kafka", "otlp", "supervisor", "bench", "dev"
+    ) <= set(everything)
     runs_everywhere = {name for name, pin in run.items() if without_marker(pin) == pin}
     assert runs_everywhere & (wanted("notebooks", "bench", "dev") - wanted("build")) == set()
 
 
-@pytest.mark.parametrize("name", LOCKS)
+def test_images_have_what_runs_and_what_services_need_with_the_same_pins_and_no_tools() -> None:
+    run, everything, image = (pins(name) for name in (*LOCKS, OF_IMAGES))
+    assert set(run) | wanted("postgresql", "s3", "redis", "kafka", "otlp", "deploy") <= set(image)
+    assert {
+        name for name in image if name in everything and without_marker(image[name]) != without_marker(everything[name])
+    } == set()
+    assert set(image) & {"pytest", "mypy", "ruff", "marimo", "hypothesis", "mlforecast"} == set()
+
+
+@pytest.mark.parametrize("name", [*LOCKS, OF_IMAGES])
 def test_every_pin_has_a_version_and_hashes_and_no_address(name: str) -> None:
     text = (REPOSITORY / name).read_text()
     assert "://" not in text

@@ -6,6 +6,7 @@ What belongs here: the order of these. What does not: any of them.
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -99,7 +100,9 @@ class AlertEvaluator:
             taken = store.take(
                 findings, now, unknown=health.unknown_codes, destinations=sorted(names), rules=self._rules
             )
-            record_alerts(self.settings, [*store.changed_since(now - _RECORDED_AGAIN)])
+            # An outbox that does not answer keeps nobody from being told: a later evaluation records what is new.
+            with suppress(StorageError):
+                record_alerts(self.settings, store.changed_since(now - _RECORDED_AGAIN))
             delivered = deliver(store, destinations, self._worded, now)
         except (StorageError, IntegrityError) as error:
             return AlertEvaluation(

@@ -174,8 +174,10 @@ def listen_to_the_end(settings: "Settings") -> None:
     """Let telemetry listen until the command has ended, with what follows from its work in mirrors."""
     from forecast_assets.telemetry.starting import start, stop
 
-    start(settings, "batch")
-    click.get_current_context().find_root().call_on_close(stop)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        start(settings, "batch")
+        context.find_root().call_on_close(stop)
 
 
 def opened(as_of: int | datetime | None = None, *, says: bool = True) -> "Stores":

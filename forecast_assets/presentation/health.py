@@ -20,10 +20,12 @@ NOT_WATCHED: Final = "-"
 
 def doctor_text(health: HomeHealth) -> str:
     """Return a table of what was looked at, and below it what to do about each finding."""
-    rows = [(each.probe.name, _state(each), _seen(each)) for each in health.looked]
+    rows = [(each.probe.name, looked_state(each), seen_words(each)) for each in health.looked]
     shown = [table(("what", "state", "seen"), rows)]
     shown += [f"{each.severity} {each.fingerprint}\n  {each.words}\n  {_to_do(each)}" for each in _worst_first(health)]
-    counts = [f"{sum(_state(each) == state for each in health.looked)} {state}" for state in (OK, "warning", "problem")]
+    counts = [
+        f"{sum(looked_state(each) == state for each in health.looked)} {state}" for state in (OK, "warning", "problem")
+    ]
     return "\n\n".join([*shown, ", ".join(counts)])
 
 
@@ -32,8 +34,8 @@ def doctor_json(health: HomeHealth) -> str:
     looked = [
         {
             "name": each.probe.name,
-            "state": _state(each),
-            "seen": _seen(each),
+            "state": looked_state(each),
+            "seen": seen_words(each),
             "seconds": round(each.seconds, 3),
             "findings": [_finding(finding) for finding in each.findings],
         }
@@ -68,7 +70,7 @@ def alerts_text(alerts: Sequence[Alert]) -> str:
             each.severity,
             f"{each.code} {each.subject}",
             f"{each.opened_at:%Y-%m-%d %H:%M}",
-            _alert_state(each),
+            alert_state(each),
             each.words,
         )
         for each in alerts
@@ -81,20 +83,23 @@ def alerts_json(alerts: Sequence[Alert]) -> str:
     return json.dumps([{**vars(each), "severity": each.severity} for each in alerts], default=str, indent=2)
 
 
-def _alert_state(alert: Alert) -> str:
+def alert_state(alert: Alert) -> str:
+    """Return who looks at an alert and until when, that it is closed, or that it is open."""
     if alert.state == "acknowledged":
         return f"{alert.acknowledged_by} until {alert.acknowledged_until:%Y-%m-%d %H:%M}"
     return f"closed {alert.closed_at:%Y-%m-%d %H:%M}" if alert.closed_at is not None else alert.state
 
 
-def _state(looked: Looked) -> str:
+def looked_state(looked: Looked) -> str:
+    """Return how bad the worst is that a probe found: ok where nothing, `-` where there is nothing to look at."""
     worst = max((each.severity for each in looked.findings), key=lambda each: each.rank, default=None)
     if worst is not None and worst is not Severity.INFO:
         return str(worst)
     return NOT_WATCHED if looked.seen is None or not looked.seen.is_watched else OK
 
 
-def _seen(looked: Looked) -> str:
+def seen_words(looked: Looked) -> str:
+    """Return what a probe saw."""
     return "could not be looked at" if looked.seen is None else looked.seen.words
 
 

@@ -18,12 +18,14 @@ from typing import Final
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from forecast_assets.operations.health.registry import ON_A_PAGE
 from forecast_assets.serving.access.callers import Callers
 from forecast_assets.serving.access.request_counts import RequestCounts
 from forecast_assets.serving.api.app import create_app
 from forecast_assets.serving.api.feedback_routes import add_feedback
 from forecast_assets.serving.api.metrics_route import add_metrics
 from forecast_assets.serving.api.override_routes import add_overrides
+from forecast_assets.serving.dataplane.overview import OverviewDesk
 from forecast_assets.serving.dataplane.plane import DataPlane
 from forecast_assets.serving.dataplane.planning import PlanningDesk
 from forecast_assets.serving.dataplane.service_metrics import service_collector
@@ -31,6 +33,7 @@ from forecast_assets.serving.dataplane.warming import Warming
 from forecast_assets.serving.examples import example_calls, run_to_show
 from forecast_assets.serving.opening import open_plane
 from forecast_assets.serving.pages.door import PlannersDoor
+from forecast_assets.serving.pages.operating import add_operations
 from forecast_assets.serving.pages.planning import add_planning
 from forecast_assets.serving.pages.revising import Revising
 from forecast_assets.serving.pages.routes import add_pages
@@ -142,6 +145,7 @@ def run_server(settings: Settings, options: ServerOptions, echo: Callable[[str],
     app = create_app(plane, callers, requests)
     add_metrics(app, registry, [service_collector(plane), *home_collectors(settings, plane.stores)], callers)
     add_pages(app, plane, callers)
+    add_operations(app, OverviewDesk(settings, plane.stores, plane.readiness, plane.clock, ON_A_PAGE), callers)
     desk = PlanningDesk(plane, None if options.is_sandbox else stores)
     add_overrides(app, desk, callers)
     revising = None if options.is_sandbox else Revising(settings.revisions_folder, settings.home, plane.clock)

@@ -9,10 +9,11 @@ ingest `ingest/BATCH`, by the id of each batch.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +111,20 @@ class TraceStore:
                 row = own.execute(query, (f"{cadence}/%",)).fetchone()
                 return None if row is None else RunTimes(**json.loads(row[0]))
         return None
+
+    def last_times(self, cadences: Collection[str], most: int) -> list[RunTimes]:
+        """Return how long the last runs of cadences took, the newest first; none where none can be read.
+
+        Args:
+            cadences: Their names.
+            most: Runs at most.
+        """
+        with suppress(ForecastAssetsError), operational_rows(self._path, _TIMES) as own:
+            if own is not None:
+                query = f"SELECT document FROM {_TIMES} ORDER BY ended_at DESC"  # noqa: S608
+                times = (RunTimes(**json.loads(row[0])) for row in own.execute(query))
+                return [*islice((each for each in times if each.subject.partition("/")[0] in cadences), most)]
+        return []
 
     def _written(self, table: str) -> AbstractContextManager[sqlite3.Connection]:
         return operational_store(self._path, table, wait_seconds=_WAIT_SECONDS)

@@ -34,6 +34,10 @@ ALERTING: Final = (
     Probe("clock", ("clock-behind",), punctuality.clock, needs_ledger=True),
     Probe("destinations of alerts", ("destination-down",), places.destinations),
 )
+# Of these, what the page of a service looks at. Left to alerts: what only Dagster remembers, what hashes files, what
+# would ask the service itself, and what loads MLflow, which takes seconds and 200 MB.
+_NOT_ON_A_PAGE: Final = ("runs and checks", "stored bytes", "service", "MLflow")
+ON_A_PAGE: Final = tuple(probe for probe in ALERTING if probe.name not in _NOT_ON_A_PAGE)
 INSTALLATION: Final = (
     Probe("home", ("home-unusable",), installation.home),
     Probe("Python", ("python-too-old",), installation.python),
