@@ -1,4 +1,4 @@
-"""The commands of the outbox: deliver, status, list, listen, move.
+"""The commands of the outbox: deliver, status, list, listen, move, forget.
 
 What belongs here: their arguments. What does not: logic.
 """
@@ -159,6 +159,16 @@ def move(destination: str, stream: str, position: int) -> None:
 
     place = move_destination(current(), opened(), destination, stream, position)
     click.echo(f"{place.destination} is told what stands behind position {place.position:,} of `{place.stream}` next.")
+
+
+@outbox.command(epilog=examples('forecast-assets outbox forget "webhook example.com/old"'))
+@click.argument("destination")
+def forget(destination: str) -> None:
+    """Forget a destination that is no more, so that no operational events are kept for it."""
+    from forecast_assets.operations.outbox import forget_destination
+
+    forget_destination(current(), destination)
+    click.echo(f"{destination} is forgotten.")
 
 
 COMMANDS: Final = (outbox,)

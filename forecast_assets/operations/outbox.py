@@ -200,7 +200,7 @@ def _deliver(
 ) -> list[Delivery]:
     told = list[Delivery]()
     with outbox.alone(destination.name) as is_alone:
-        for before in _places(outbox, destination, streams):
+        for before in _places(outbox, destination, streams, may_begin=is_alone):
             stream, now = streams[before.stream], before
             # Who takes nothing of one stream is not asked to take of the other: each asking may take seconds.
             if is_alone and not any(each.place.trouble for each in told):
@@ -249,14 +249,17 @@ def _require_same(stream: _Stream, place: DestinationPosition) -> None:
 
 
 def _places(
-    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream]
+    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream], *, may_begin: bool
 ) -> list[DestinationPosition]:
-    """Return how far a destination is; of one that is new that is noted at once, since events may come meanwhile."""
+    """Return how far a destination is; of one that is new that is noted at once, since events may come meanwhile.
+
+    Only who holds the destination notes it: another one is behind what is being told.
+    """
     known = {each.stream: each for each in outbox.positions() if each.destination == destination.name}
     new = [
         _place_at(destination.name, name, stream, 0 if destination.begins_with_the_first else stream.newest())
         for name, stream in streams.items()
-        if name not in known
+        if name not in known and may_begin
     ]
     if new:
         outbox.put(*new)
@@ -406,6 +409,35 @@ def move_destination(settings: Settings, stores: Stores, name: str, stream: str,
         place = _place_at(name, stream, streams[stream], position)
         outbox.put(place)
     return place
+
+
+def forget_destination(settings: Settings, name: str) -> None:
+    """Forget how far a destination is that is no more: operational events are not kept for it any longer.
+
+    Raises:
+        InputError: If nobody of that name has been told anything, or the settings name it.
+        RefusedError: If it is just being told something.
+    """
+    outbox = home_outbox(settings)
+    known = sorted({each.destination for each in outbox.positions()})
+    if name not in known:
+        raise InputError(
+            f"No destination `{name}` has been told anything.",
+            remedy=Sentence(f"Name one of {', '.join(known) or 'none'}: ", Action("outbox status"), "."),
+            destination=name,
+        )
+    if name in {each.name for each in home_destinations(settings)}:
+        raise InputError(
+            f"{name} is still to be told: the settings name it.",
+            remedy="Take it out of FORECAST_ASSETS_BROKER or FORECAST_ASSETS_WEBHOOKS first.",
+            destination=name,
+        )
+    with outbox.alone(name) as is_alone:
+        if not is_alone:
+            raise RefusedError(
+                f"{name} is just being told something by another process.", remedy="End that, or repeat in a moment."
+            )
+        outbox.forget(name)
 
 
 def _now() -> str:

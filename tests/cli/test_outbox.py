@@ -75,6 +75,11 @@ def test_a_webhook_is_told_and_shown_and_told_again(
         command("deliver")
         assert receiver.ids[-2:] == [entry.hash for entry in stores.ledger.entries()[2:]]
         assert command("move", name, "--to", 9)[0] == 2
+        assert command("forget", name)[0] == 2
+        monkeypatch.delenv("FORECAST_ASSETS_WEBHOOKS")
+        assert command("forget", "nobody")[0] == 2
+        assert command("forget", name) == (0, f"{name} is forgotten.\n")
+        assert "has told nobody anything yet" in command("status")[1]
         assert command("move", "nobody", "--to", 0)[0] == 2
 
 

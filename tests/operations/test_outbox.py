@@ -206,15 +206,20 @@ def test_two_who_tell_one_destination_at_once_tell_it_once(stores: Stores, outbo
     record(stores, 3)
     taking = Taking()
     with outbox.alone("broker"):
+        assert deliver_events(stores, outbox, [taking]) == []
+        assert outbox.positions() == [], "who does not hold a destination does not say where it begins"
+    deliver_events(stores, outbox, [taking])
+    record(stores, 1)
+    with outbox.alone("broker"):
         done = deliver_events(stores, outbox, [taking])
         assert [each.is_elsewhere for each in done] == [True, True]
-        assert taking.taken == []
+        assert positions(taking) == [1, 2, 3]
         with pytest.raises(InputError, match="No destination `elsewhere`"):
             move_destination(Settings(home=stores.blobs.root.parent), stores, "elsewhere", LEDGER, 0)
         with pytest.raises(RefusedError, match="just being told something"):
             move_destination(Settings(home=stores.blobs.root.parent), stores, "broker", LEDGER, 0)
     deliver_events(stores, outbox, [taking])
-    assert positions(taking) == [1, 2, 3]
+    assert positions(taking) == [1, 2, 3, 4]
 
 
 def test_a_destination_can_be_told_again_or_pass_by_what_it_will_never_take(
