@@ -8,6 +8,7 @@ has all before it. One that takes nothing keeps nobody else waiting, and gets wh
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -114,14 +115,22 @@ def home_destinations(settings: Settings) -> list[EventDestination]:
     """Return who is told, by the settings.
 
     Raises:
-        InputError: If the library of a broker is not installed.
+        InputError: If the library of a broker is not installed, or two webhooks have the same host and path.
     """
     found = list[EventDestination]()
     if settings.broker is not None:
         from resources.broker.kafka import KafkaBroker
 
         found.append(BrokerDestination(KafkaBroker(settings.broker, settings.broker_options), settings.topic_prefix))
-    return [*found, *(WebhookDestination(url, settings.webhook_secret) for url in settings.webhooks)]
+    found += [WebhookDestination(url, settings.webhook_secret) for url in dict.fromkeys(settings.webhooks)]
+    twice = sorted(name for name, count in Counter(each.name for each in found).items() if count > 1)
+    if twice:
+        # Under one name each would count as having what the other one got.
+        raise InputError(
+            f"FORECAST_ASSETS_WEBHOOKS has two addresses of {twice[0]}.",
+            remedy="Name one of them, or give each a path of its own: what follows a `?` does not tell them apart.",
+        )
+    return found
 
 
 def record_alerts(settings: Settings, alerts: Sequence[Alert]) -> int:

@@ -309,3 +309,11 @@ def test_a_slow_webhook_ends_in_time_and_goes_on_later(
         assert of(done, LEDGER) == (0, 5, "")
         assert of(deliver_events(stores, outbox, [hook]), LEDGER) == (5, 0, "")
         assert receiver.ids == [each.hash for each in stores.ledger.entries()]
+
+
+def test_two_webhooks_that_would_count_as_one_are_refused(settings: Settings) -> None:
+    first, second = "https://example.com/hook?token=SECRET1", "https://example.com/hook?token=SECRET2"
+    assert len(home_destinations(settings.model_copy(update={"webhooks": (first, first)}))) == 1
+    with pytest.raises(InputError, match=r"two addresses of webhook example\.com/hook") as caught:
+        home_destinations(settings.model_copy(update={"webhooks": (first, second)}))
+    assert "SECRET" not in str(caught.value)
