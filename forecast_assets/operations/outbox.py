@@ -209,7 +209,7 @@ def _deliver(
 ) -> list[Delivery]:
     told = list[Delivery]()
     with outbox.alone(destination.name) as is_alone:
-        for before in _places(outbox, destination, streams):
+        for before in _places(outbox, destination, streams, notes=is_alone):
             stream, now = streams[before.stream], before
             # Who takes nothing of one stream is not asked to take of the other: each asking may take seconds.
             if is_alone and not any(each.place.trouble for each in told):
@@ -258,7 +258,7 @@ def _require_same(stream: _Stream, place: DestinationPosition) -> None:
 
 
 def _places(
-    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream]
+    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream], *, notes: bool
 ) -> list[DestinationPosition]:
     """Return how far a destination is; of one that is new that is noted at once, since events may come meanwhile."""
     known = {each.stream: each for each in outbox.positions() if each.destination == destination.name}
@@ -267,7 +267,8 @@ def _places(
         for name, stream in streams.items()
         if name not in known
     ]
-    if new:
+    # Who does not hold the destination would overwrite what the one who does has noted meanwhile.
+    if new and notes:
         outbox.put(*new)
     return [*known.values(), *new]
 

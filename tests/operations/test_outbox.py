@@ -203,8 +203,9 @@ def test_an_entry_that_was_changed_is_said_and_not_told(
 
 
 def test_two_who_tell_one_destination_at_once_tell_it_once(stores: Stores, outbox: OutboxStore) -> None:
-    record(stores, 3)
     taking = Taking()
+    deliver_events(stores, outbox, [taking])
+    record(stores, 3)
     with outbox.alone("broker"):
         done = deliver_events(stores, outbox, [taking])
         assert [each.is_elsewhere for each in done] == [True, True]
@@ -317,3 +318,12 @@ def test_two_webhooks_that_would_count_as_one_are_refused(settings: Settings) ->
     with pytest.raises(InputError, match=r"two addresses of webhook example\.com/hook") as caught:
         home_destinations(settings.model_copy(update={"webhooks": (first, second)}))
     assert "SECRET" not in str(caught.value)
+
+
+def test_who_does_not_hold_a_new_destination_notes_nothing_of_it(stores: Stores, outbox: OutboxStore) -> None:
+    webhook = Taking("w", begins_with_the_first=False)
+    with outbox.alone("w"):
+        assert all(each.is_elsewhere for each in deliver_events(stores, outbox, [webhook]))
+        assert outbox.positions() == []
+    deliver_events(stores, outbox, [webhook])
+    assert {each.stream for each in outbox.positions()} == {LEDGER, OPERATIONS}
