@@ -5,7 +5,7 @@ What belongs here: the order of these. What does not: any of them.
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -89,25 +89,22 @@ class AlertEvaluator:
         destinations = read_destinations(self.settings.alert_to)
         store = AlertStore(self.settings.operational_path)
         names = {each.name for each in destinations}
-        try:
-            failing = {name: why for name, why in store.failing().items() if name in names}
-        except (StorageError, IntegrityError):
-            failing = {}
-        look = HomeLook(self.settings, now, history, stores, self.remembered, failing)
+        look = HomeLook(self.settings, now, history, stores, self.remembered, failing_destinations(self.settings))
         health = examine(self.probes, look)
         findings = [(each, sentence_text(each.remedy)) for each in health.findings if each.is_alert]
         try:
             taken = store.take(
                 findings, now, unknown=health.unknown_codes, destinations=sorted(names), rules=self._rules
             )
-            # An outbox that does not answer keeps nobody from being told: a later evaluation records what is new.
-            with suppress(StorageError):
-                record_alerts(self.settings, store.changed_since(now - _RECORDED_AGAIN))
+            changed = [*store.changed_since(now - _RECORDED_AGAIN)]
             delivered = deliver(store, destinations, self._worded, now)
         except (StorageError, IntegrityError) as error:
             return AlertEvaluation(
                 health, TakenFindings(), self._tell_unkept(findings, destinations, error, now), str(error)
             )
+        # Last: the database of events may be what the alerts are about. What is not recorded now is at the next look.
+        with suppress(StorageError):
+            record_alerts(self.settings, changed)
         return AlertEvaluation(health, taken, tuple(delivered))
 
     @property
@@ -136,6 +133,19 @@ class AlertEvaluator:
             for finding, remedy in [*findings, (unkept, str(unkept.remedy))]
         )
         return tuple(send_each(destinations, self._worded(Notice(str(uuid4()), now, items))))
+
+
+def failing_destinations(settings: Settings) -> Mapping[str, str]:
+    """Return which destinations of a home did not take what was sent last, each with why; none where nobody knows.
+
+    Raises:
+        InputError: If an address of a destination is none.
+    """
+    names = {each.name for each in read_destinations(settings.alert_to)}
+    try:
+        return {name: why for name, why in AlertStore(settings.operational_path).failing().items() if name in names}
+    except (StorageError, IntegrityError):
+        return {}
 
 
 def told(settings: Settings, notice: Notice) -> WordedNotice:

@@ -24,14 +24,14 @@ def doctor(*, as_json: bool, seconds: float) -> None:
     catalogue, Dagster. Writes nothing. One check that fails or hangs ends no other. Ends with exit code 3 where there
     is a problem; warnings alone are 0.
     """
+    from forecast_assets.alerts.evaluating import failing_destinations
     from forecast_assets.operations.health.look import HomeLook, examine
     from forecast_assets.operations.health.registry import EVERYTHING
     from forecast_assets.presentation.health import doctor_json, doctor_text, require_healthy
-    from resources.operational.alerts import AlertStore
     from resources.orchestration.run_history import HomeHistory
 
     settings = current()
-    failing = AlertStore(settings.operational_path).failing()
+    failing = failing_destinations(settings)
     history = HomeHistory(settings.dagster_folder)
     look = HomeLook(settings, datetime.now(UTC), history, destinations=failing, is_read_only=True)
     health = examine(EVERYTHING, look, seconds=seconds)

@@ -8,6 +8,7 @@ has all before it. One that takes nothing keeps nobody else waiting, and gets wh
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -116,12 +117,20 @@ def home_destinations(settings: Settings) -> list[EventDestination]:
     """Return who is told, by the settings.
 
     Raises:
-        InputError: If the library of a broker is not installed.
+        InputError: If the library of a broker is not installed, or two webhooks have the same host and path.
     """
     found = list[EventDestination]()
     if settings.broker is not None:
         found.append(BrokerDestination(required_broker(settings), settings.topic_prefix))
-    return [*found, *(WebhookDestination(url, settings.webhook_secret) for url in settings.webhooks)]
+    found += [WebhookDestination(url, settings.webhook_secret) for url in dict.fromkeys(settings.webhooks)]
+    twice = sorted(name for name, count in Counter(each.name for each in found).items() if count > 1)
+    if twice:
+        # Under one name each would count as having what the other one got.
+        raise InputError(
+            f"FORECAST_ASSETS_WEBHOOKS has two addresses of {twice[0]}.",
+            remedy="Name one of them, or give each a path of its own: what follows a `?` does not tell them apart.",
+        )
+    return found
 
 
 def record_alerts(settings: Settings, alerts: Sequence[Alert]) -> int:
@@ -200,7 +209,7 @@ def _deliver(
 ) -> list[Delivery]:
     told = list[Delivery]()
     with outbox.alone(destination.name) as is_alone:
-        for before in _places(outbox, destination, streams, may_begin=is_alone):
+        for before in _places(outbox, destination, streams, notes=is_alone):
             stream, now = streams[before.stream], before
             # Who takes nothing of one stream is not asked to take of the other: each asking may take seconds.
             if is_alone and not any(each.place.trouble for each in told):
@@ -249,19 +258,17 @@ def _require_same(stream: _Stream, place: DestinationPosition) -> None:
 
 
 def _places(
-    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream], *, may_begin: bool
+    outbox: OutboxStore, destination: EventDestination, streams: Mapping[str, _Stream], *, notes: bool
 ) -> list[DestinationPosition]:
-    """Return how far a destination is; of one that is new that is noted at once, since events may come meanwhile.
-
-    Only who holds the destination notes it: another one is behind what is being told.
-    """
+    """Return how far a destination is; of one that is new that is noted at once, since events may come meanwhile."""
     known = {each.stream: each for each in outbox.positions() if each.destination == destination.name}
     new = [
         _place_at(destination.name, name, stream, 0 if destination.begins_with_the_first else stream.newest())
         for name, stream in streams.items()
-        if name not in known and may_begin
+        if name not in known
     ]
-    if new:
+    # Who does not hold the destination would overwrite what the one who does has noted meanwhile.
+    if new and notes:
         outbox.put(*new)
     return [*known.values(), *new]
 

@@ -37,6 +37,8 @@ _LONGEST_WAIT: Final = timedelta(hours=1)
 _TOLD_LATE: Final = timedelta(days=1)
 _KEPT: Final = timedelta(days=90)
 _AT_ONCE: Final = 20
+# A look that is later than this one by more was made by a clock that was ahead: this one counts all the same.
+_LOOKS_OVERLAP: Final = timedelta(minutes=10)
 _HOUR: Final = timedelta(hours=1)
 
 _NAME: Final = "alerts"
@@ -218,14 +220,14 @@ class AlertStore:
 
         Args:
             findings: Everything that was found, each with its remedy in words.
-            now: When it was looked for. What was looked for before the newest look changes nothing.
+            now: When it was looked for. What was looked for minutes before the newest look changes nothing.
             unknown: Codes of which nobody knows: their alerts stay as they are.
             destinations: Names of those who are told.
             rules: How often.
         """
         with operational_store(self._path, *_TABLES) as database:
             newest = database.execute("SELECT looked_at FROM alert_looks").fetchone()
-            if newest is not None and newest["looked_at"] > _text(now):
+            if newest is not None and _text(now) < newest["looked_at"] <= _text(now + _LOOKS_OVERLAP):
                 return TakenFindings()
             database.execute("INSERT OR REPLACE INTO alert_looks VALUES (1, ?)", (_text(now),))
             _forget(database, now)
@@ -297,10 +299,18 @@ class AlertStore:
         """
         with operational_store(self._path, *_TABLES) as database:
             waits = database.execute(
-                "SELECT 1 FROM alert_destinations WHERE destination = ? AND again_at > ? "
+                # What is further ahead than anybody waits was noted by a clock that was ahead.
+                "SELECT 1 FROM alert_destinations WHERE destination = ? AND again_at > ? AND again_at <= ? "
                 "UNION ALL SELECT 1 FROM alert_deliveries "
-                "WHERE destination = ? AND sent_at IS NULL AND claimed_until > ?",
-                (destination, _text(now), destination, _text(now)),
+                "WHERE destination = ? AND sent_at IS NULL AND claimed_until > ? AND claimed_until <= ?",
+                (
+                    destination,
+                    _text(now),
+                    _text(now + _LONGEST_WAIT),
+                    destination,
+                    _text(now),
+                    _text(now + LEASE + _LOOKS_OVERLAP),
+                ),
             ).fetchone()
             if waits:
                 return []
@@ -443,9 +453,9 @@ def _notice(
     rules: TellingRules,
 ) -> Notice | None:
     """Make a notification; None where enough were made in this hour: what is due stays due."""
-    lately = database.execute("SELECT count(*) FROM alert_notices WHERE made_at > ?", (_text(now - _HOUR),)).fetchone()[
-        0
-    ]
+    lately = database.execute(
+        "SELECT count(*) FROM alert_notices WHERE made_at > ? AND made_at <= ?", (_text(now - _HOUR), _text(now))
+    ).fetchone()[0]
     if lately >= rules.most_per_hour:
         return None
     notice = Notice(str(uuid4()), now, tuple(due))

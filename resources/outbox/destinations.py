@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from forecast_assets.core.addresses import without_password
 from forecast_assets.core.errors import DeliveryError
@@ -128,4 +128,15 @@ class WebhookDestination:
 
     def _headers(self, event: OutboxEvent) -> dict[str, str]:
         signed = webhook_headers(event.id, event.content, self._secret, datetime.now(UTC)) if self._secret else {}
-        return {**event.headers("ce-"), "user-agent": "forecast-assets", **signed}
+        said = {name: _header_text(value) for name, value in event.headers("ce-").items() if name.startswith("ce-")}
+        return {**event.headers("ce-"), **said, "user-agent": "forecast-assets", **signed}
+
+
+def _header_text(value: str) -> str:
+    """Return a value as CloudEvents has it in a header of HTTP: blanks, quotes, `%` and non-ASCII percent-encoded.
+
+    Example:
+        >>> _header_text('alerts/disk/München "1"')
+        'alerts/disk/M%C3%BCnchen%20%221%22'
+    """
+    return quote(value, safe="!#$&'()*+,/:;<=>?@[\\]^`{|}")

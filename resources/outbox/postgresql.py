@@ -44,7 +44,7 @@ _STATEMENT_SECONDS: Final = 60
 
 
 class PostgresqlOutbox(OutboxStore):
-    """The outbox of all homes that share a database.
+    """The outbox of all homes that share a store and this database; each store needs one of its own.
 
     Args:
         url: Of the database, as `postgresql://user:password@host/name`.

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.alerts import evaluating
-from forecast_assets.alerts.evaluating import AlertEvaluator, try_destinations
+from forecast_assets.alerts.destinations import read_destinations
+from forecast_assets.alerts.evaluating import AlertEvaluator, failing_destinations, try_destinations
 from forecast_assets.core.health import HealthFinding
 from forecast_assets.operations.health.look import HomeLook, Probe, Seen
 from forecast_assets.operations.health.places import destinations
@@ -166,3 +167,27 @@ def test_alerts_that_open_and_close_are_events_once_also_after_a_crash_in_betwee
     watch.evaluate(now=NOW + timedelta(seconds=120))
     assert outbox.after(0, 10)[-1].type == "forecast-assets.alert.opened"
     assert outbox.newest() == 4
+
+
+def test_a_database_of_events_that_is_down_holds_up_no_notification(
+    tmp_path: Path, receivers: tuple[Receiver, Receiver]
+) -> None:
+    watch = evaluator(tmp_path, Faults(FOUND), receivers[0].address("webhook"))
+    works = watch.settings
+    watch.settings = works.model_copy(update={"event_store": "postgresql://ana@127.0.0.1:1/x"})
+    done = watch.evaluate(now=NOW)
+    assert said(receivers[0]) == [[("opened", "redis-down")]]
+    assert ([each.code for each in done.taken.opened], done.trouble) == (["redis-down"], "")
+    watch.settings = works
+    watch.evaluate(now=NOW + timedelta(seconds=30))
+    assert home_outbox(works).newest() == 1, "it is recorded once that is possible"
+
+
+def test_who_is_told_no_more_does_not_fail_and_what_cannot_be_read_fails_nobody(tmp_path: Path) -> None:
+    settings = evaluator(tmp_path, Faults(), "webhook+http://127.0.0.1:1/").settings
+    (name,) = [each.name for each in read_destinations(settings.alert_to)]
+    for each in (name, "another"):
+        AlertStore(settings.operational_path).failed(each, "who", "it answered 503", NOW)
+    assert failing_destinations(settings) == {name: "it answered 503"}
+    settings.operational_path.write_bytes(b"no database" * 1000)
+    assert failing_destinations(settings) == {}

@@ -206,20 +206,17 @@ def test_two_who_tell_one_destination_at_once_tell_it_once(stores: Stores, outbo
     record(stores, 3)
     taking = Taking()
     with outbox.alone("broker"):
-        assert deliver_events(stores, outbox, [taking]) == []
-        assert outbox.positions() == [], "who does not hold a destination does not say where it begins"
-    deliver_events(stores, outbox, [taking])
-    record(stores, 1)
-    with outbox.alone("broker"):
         done = deliver_events(stores, outbox, [taking])
         assert [each.is_elsewhere for each in done] == [True, True]
-        assert positions(taking) == [1, 2, 3]
-        with pytest.raises(InputError, match="No destination `elsewhere`"):
-            move_destination(Settings(home=stores.blobs.root.parent), stores, "elsewhere", LEDGER, 0)
-        with pytest.raises(RefusedError, match="just being told something"):
-            move_destination(Settings(home=stores.blobs.root.parent), stores, "broker", LEDGER, 0)
+        assert (taking.taken, outbox.positions()) == ([], []), "who does not hold it says where it begins"
     deliver_events(stores, outbox, [taking])
-    assert positions(taking) == [1, 2, 3, 4]
+    home = Settings(home=stores.blobs.root.parent)
+    with outbox.alone("broker"):
+        with pytest.raises(InputError, match="No destination `elsewhere`"):
+            move_destination(home, stores, "elsewhere", LEDGER, 0)
+        with pytest.raises(RefusedError, match="just being told something"):
+            move_destination(home, stores, "broker", LEDGER, 0)
+    assert positions(taking) == [1, 2, 3]
 
 
 def test_a_destination_can_be_told_again_or_pass_by_what_it_will_never_take(
@@ -314,3 +311,20 @@ def test_a_slow_webhook_ends_in_time_and_goes_on_later(
         assert of(done, LEDGER) == (0, 5, "")
         assert of(deliver_events(stores, outbox, [hook]), LEDGER) == (5, 0, "")
         assert receiver.ids == [each.hash for each in stores.ledger.entries()]
+
+
+def test_two_webhooks_that_would_count_as_one_are_refused(settings: Settings) -> None:
+    first, second = "https://example.com/hook?token=SECRET1", "https://example.com/hook?token=SECRET2"
+    assert len(home_destinations(settings.model_copy(update={"webhooks": (first, first)}))) == 1
+    with pytest.raises(InputError, match=r"two addresses of webhook example\.com/hook") as caught:
+        home_destinations(settings.model_copy(update={"webhooks": (first, second)}))
+    assert "SECRET" not in str(caught.value)
+
+
+def test_who_does_not_hold_a_new_destination_notes_nothing_of_it(stores: Stores, outbox: OutboxStore) -> None:
+    webhook = Taking("w", begins_with_the_first=False)
+    with outbox.alone("w"):
+        assert all(each.is_elsewhere for each in deliver_events(stores, outbox, [webhook]))
+        assert outbox.positions() == []
+    deliver_events(stores, outbox, [webhook])
+    assert {each.stream for each in outbox.positions()} == {LEDGER, OPERATIONS}

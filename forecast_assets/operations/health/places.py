@@ -6,7 +6,7 @@ What belongs here: whether each is there and says what it should. What does not:
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ from forecast_assets.operations.copying import home_copy, is_copied, runs_to_cop
 from forecast_assets.operations.health.look import HomeLook, Seen, age, not_watched
 from forecast_assets.operations.home_broker import required_broker
 from forecast_assets.operations.mirroring import compare_mirror, mirror_place
-from forecast_assets.operations.outbox import home_destinations, outbox_state
+from forecast_assets.operations.outbox import events_behind, home_destinations, outbox_state
 from forecast_assets.operations.prediction_events import events_store
 from forecast_assets.operations.service_health import told_state
 from resources.events.segments import SUFFIX
@@ -277,8 +277,16 @@ def outbox(look: HomeLook) -> Seen:
     found = []
     for each in state:
         place = each.place
-        since, least = (place.trouble_since, _TAKES_NONE) if place.trouble else (place.at, _IS_NOT_TOLD)
-        if not each.waiting or age(look, since) <= least:
+        if place.trouble:
+            # Also where it lacks nothing: of a ledger that was restored it has more than there is.
+            since, least = place.trouble_since, _TAKES_NONE
+        else:
+            waiting = events_behind(look.settings, look.stores, place.stream, place.position, 1)
+            if not waiting:
+                continue
+            # Where nothing was recorded for days there was nothing to tell.
+            since, least = max(place.at, waiting[0].at, key=datetime.fromisoformat), _IS_NOT_TOLD
+        if age(look, since) <= least:
             continue
         why = place.trouble or f"it was last told something at {place.at}, and nobody tells it"
         found.append(

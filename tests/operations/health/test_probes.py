@@ -381,9 +381,14 @@ def test_a_destination_that_takes_none_is_told_after_ten_minutes_and_one_that_no
     newest, behind = home.ledger.state().sequence, ["outbox-behind/webhook example.com/hook, ledger"]
     assert found(9, newest - 1, "it answers 500") == []
     assert found(11, newest - 1, "it answers 500") == behind
+    assert found(60 * 24, newest - 1) == [], "until a moment ago there was nothing to tell"
+    now += timedelta(minutes=29)
+    assert found(60 * 24, newest - 1) == []
+    now += timedelta(minutes=2)
     assert found(29, newest - 1) == []
-    assert found(31, newest - 1) == behind
+    assert found(60 * 24, newest - 1) == behind
     assert found(31, newest) == []
+    assert found(11, newest + 3, "it was told what is not in this ledger") == behind
     assert not places.outbox(look(home, now)).findings, "it is no destination any more"
 
 

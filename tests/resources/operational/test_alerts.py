@@ -192,3 +192,14 @@ def test_what_was_told_long_ago_is_forgotten(store: AlertStore) -> None:
     assert len(store.all(has_closed=True)) == 1
     take(store, at=NOW + timedelta(days=91))
     assert store.all(has_closed=True) == []
+
+
+def test_a_clock_that_was_ahead_silences_nothing_once_it_is_right(store: AlertStore) -> None:
+    ahead, one = NOW + timedelta(days=365), TellingRules(most_per_hour=1)
+    take(store, SALES, at=ahead, rules=one)
+    store.claim("a", "who died", ahead)
+    store.failed("b", "who sent", "it answered 503", ahead)
+    again = take(store, SALES, DISK, rules=one)
+    assert [each.fingerprint for each in again.opened] == ["disk-nearly-full//data"]
+    assert told(again.notice) == [(OPENED, "disk-nearly-full//data")]
+    assert [len(store.claim(each, "now", NOW)) for each in ("a", "b")] == [2, 2]

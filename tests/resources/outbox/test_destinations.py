@@ -70,6 +70,13 @@ def test_a_webhook_gets_the_same_and_a_signature(receiver: Receiver) -> None:
     assert again[2] == body
 
 
+def test_a_webhook_gets_a_subject_in_any_letters_percent_encoded(receiver: Receiver) -> None:
+    subject = 'alerts/disk-nearly-full//srv/Łódź 100% "a"'
+    WebhookDestination(receiver.url).take([replace(EVENT, subject=subject)])
+    found = receiver.requests[0][1]["ce-subject"]
+    assert found == "alerts/disk-nearly-full//srv/%C5%81%C3%B3d%C5%BA%20100%25%20%22a%22"
+
+
 def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
     WebhookDestination(receiver.url).take([EVENT])
     assert not [name for name in receiver.requests[0][1] if name.lower().startswith("webhook-")]
